@@ -1,0 +1,70 @@
+//! Exit codes: one table, shown in the documentation and used by the tests.
+
+/// How a command ended. When several apply at once, the first of [`Exit::PRECEDENCE`] wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; the check passed; nothing to change.
+    Done,
+    /// An error, usage errors included.
+    Error,
+    /// There are changes (`plan --detailed-exitcode`).
+    Changes,
+    /// A check failed (`fmt --check`, `check`).
+    CheckFailed,
+    /// The saved plan is stale, or the lock is held.
+    Stale,
+    /// A fact that the chosen placement needs is missing or too old.
+    Inconclusive,
+    /// No placement keeps the promises.
+    Infeasible,
+    /// Interrupted, nothing changed.
+    Interrupted,
+}
+
+impl Exit {
+    /// Code, name and meaning of every exit.
+    pub const TABLE: [(Exit, i32, &'static str, &'static str); 8] = [
+        (Exit::Done, 0, "done", "done, passed, or no change"),
+        (Exit::Error, 1, "error", "an error, usage errors included"),
+        (Exit::Changes, 2, "changes", "there are changes (plan --detailed-exitcode)"),
+        (Exit::CheckFailed, 3, "check failed", "a check failed (check, fmt --check)"),
+        (Exit::Stale, 4, "stale", "the saved plan is stale, or the lock is held"),
+        (Exit::Inconclusive, 5, "inconclusive", "a fact that the placement needs is missing or too old"),
+        (Exit::Infeasible, 6, "infeasible", "no placement keeps the promises"),
+        (Exit::Interrupted, 130, "interrupted", "interrupted, nothing changed"),
+    ];
+
+    /// Which of several wins.
+    pub const PRECEDENCE: [Exit; 7] = [
+        Exit::Error,
+        Exit::Stale,
+        Exit::Infeasible,
+        Exit::CheckFailed,
+        Exit::Inconclusive,
+        Exit::Changes,
+        Exit::Done,
+    ];
+
+    /// The process's exit code.
+    pub fn code(self) -> i32 {
+        Exit::TABLE.iter().find(|row| row.0 == self).map_or(1, |row| row.1)
+    }
+
+    /// The stronger of two.
+    #[must_use]
+    pub fn and(self, other: Exit) -> Exit {
+        Exit::PRECEDENCE.into_iter().find(|e| *e == self || *e == other).unwrap_or(Exit::Interrupted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stronger_wins() {
+        assert_eq!(Exit::Changes.and(Exit::Infeasible), Exit::Infeasible);
+        assert_eq!(Exit::Done.and(Exit::Error), Exit::Error);
+        assert_eq!(Exit::Stale.and(Exit::CheckFailed), Exit::Stale);
+    }
+}

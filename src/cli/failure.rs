@@ -1,0 +1,63 @@
+//! A command that could not do its work, and how that is told.
+
+use super::{Exit, Settings};
+use crate::diagnostic::Diagnostics;
+
+/// Why a command stopped.
+#[derive(Debug)]
+pub enum Failure {
+    /// Problems in files that a person wrote.
+    Diagnostics(Box<Diagnostics>),
+    /// Anything else: what was being done, and why it failed.
+    Message {
+        /// The exit.
+        exit: Exit,
+        /// For people, one paragraph, no trailing newline.
+        text: String,
+    },
+}
+
+impl Failure {
+    /// A wrong call of the command line.
+    pub fn usage(text: impl Into<String>) -> Self {
+        Failure::Message { exit: Exit::Error, text: text.into() }
+    }
+
+    /// Anything else that is an error.
+    pub fn error(text: impl Into<String>) -> Self {
+        Failure::Message { exit: Exit::Error, text: text.into() }
+    }
+
+    /// Prints on standard error (with `--json`, a JSON object on standard output) and returns the exit code.
+    pub fn report(&self, settings: &Settings) -> i32 {
+        match self {
+            Failure::Diagnostics(_) => Exit::Error.code(),
+            Failure::Message { exit, text } => {
+                if settings.json {
+                    let value = serde_json::json!({ "schema": "rhumb.error/1", "error": text });
+                    println!("{value}");
+                } else {
+                    eprintln!("error: {text}");
+                }
+                exit.code()
+            }
+        }
+    }
+
+    /// As [`Failure::report`], before the settings are known.
+    pub fn report_without_settings(&self) -> i32 {
+        match self {
+            Failure::Diagnostics(_) => Exit::Error.code(),
+            Failure::Message { exit, text } => {
+                eprintln!("error: {text}");
+                exit.code()
+            }
+        }
+    }
+}
+
+impl From<Diagnostics> for Failure {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Failure::Diagnostics(Box::new(diagnostics))
+    }
+}

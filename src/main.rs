@@ -1,0 +1,6 @@
+//! The command `rhumb`.
+
+#[allow(clippy::disallowed_methods)]
+fn main() {
+    std::process::exit(rhumb::cli::run(std::env::args_os()));
+}

@@ -1,0 +1,368 @@
+//! What was chosen, what it rests on, and what was refused: data only.
+//!
+//! [`crate::optimize`] makes a [`Placement`] or an [`Infeasible`]; [`crate::check`] re-derives every
+//! figure in it from raw rows; [`crate::report`] shows it.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
+
+use crate::catalog::{Catalog, Evidence, ModelArch, Provenance};
+use crate::diagnostic::Pointer;
+use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
+use crate::spec::{KvCacheDtype, Quantization};
+
+/// Everything outside the spec that may influence a placement.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The catalogue, with the user's own rows and discounts applied.
+    pub catalog: Catalog,
+    /// Architecture of each model of the spec, by its name in the spec.
+    pub archs: BTreeMap<String, ModelArch>,
+    /// The planning day, `YYYY-MM-DD`.
+    pub today: String,
+}
+
+/// What was chosen for every workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placement {
+    /// Workload address (`services.chat`) to its choice.
+    pub workloads: BTreeMap<String, WorkloadPlacement>,
+    /// Bounds that several workloads share and their separate optima break together.
+    pub joint_violations: Vec<JointViolation>,
+}
+
+/// What was chosen for one workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadPlacement {
+    /// `services.NAME` or `batches.NAME`.
+    pub address: String,
+    /// Pools, ordered by address.
+    pub pools: Vec<Pool>,
+    /// Which pools serve which origin; empty for a batch.
+    pub routes: Vec<Route>,
+    /// Every objective against its prediction, at the planned confidence.
+    pub objectives: Vec<ObjectiveCheck>,
+    /// What is left in each declared failure, and whether it is enough.
+    pub failures: Vec<FailureCheck>,
+    /// Cost.
+    pub cost: Cost,
+    /// A batch's run; `None` for a service.
+    pub run: Option<BatchRun>,
+    /// Proof that nothing cheaper would do.
+    pub certificate: Certificate,
+    /// The cheapest options that lost, cheapest first, and what rejected each.
+    pub losers: Vec<Loser>,
+    /// What one loosened constraint would save, dearest first.
+    pub relaxations: Vec<Relaxation>,
+    /// What the plan rests on that is not certain (`offered: unknown`, quota defaults of 0, ...).
+    pub caveats: Vec<String>,
+}
+
+/// A number of equal machines in one region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// `services.chat/aws/eu-west-1/p5.48xlarge`; the fleets below it add the purchase option.
+    pub addr: ResourceAddr,
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Region id.
+    pub region: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// Accelerator id; `None` on a CPU type.
+    pub accelerator: Option<String>,
+    /// Accelerators of one machine (below 1 for a partition).
+    pub accelerators_per_machine: f64,
+    /// Variant name in the spec.
+    pub variant: String,
+    /// How weights are stored.
+    pub quantization: Quantization,
+    /// How the KV cache is stored.
+    pub kv_cache: KvCacheDtype,
+    /// How a replica is cut.
+    pub layout: Layout,
+    /// Engine settings.
+    pub engine: EngineSettings,
+    /// Engine replicas on one machine; 0 if a replica spans machines.
+    pub replicas_per_machine: u32,
+    /// Machines that one replica spans (1 unless it spans several).
+    pub machines_per_replica: u32,
+    /// Engine replicas.
+    pub replicas: u32,
+    /// Zones that the machines are spread over evenly.
+    pub zones: u32,
+    /// How the machines are paid for; at most one entry per purchase option, in its order.
+    pub machines: Vec<PoolMachines>,
+    /// Requests/s sent here at the peak.
+    pub peak_rate: f64,
+    /// Requests/s that the pool can carry within every objective, at the planned confidence.
+    pub capacity: f64,
+    /// Predicted latency at the peak rate, without network time and without the band.
+    pub latency: Option<Latency>,
+    /// Factor at the planned confidence on TTFT.
+    pub ttft_factor: f64,
+    /// Factor at the planned confidence on TPOT.
+    pub tpot_factor: f64,
+    /// Where the memory goes.
+    pub memory: MemoryFit,
+    /// Class of the prediction.
+    pub evidence: Evidence,
+    /// Remarks of the prediction.
+    pub notes: Vec<String>,
+}
+
+/// Machines of a pool that are paid for in the same way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolMachines {
+    /// How.
+    pub purchase: Purchase,
+    /// How many.
+    pub count: u32,
+    /// Dollars an hour for one, after discounts.
+    pub price: Money,
+    /// Dollars an hour for one as listed.
+    pub list_price: Money,
+    /// Where the price comes from.
+    pub provenance: Provenance,
+    /// Spot: upper edge of the monthly interruption frequency that was planned for.
+    pub interruption: Option<f64>,
+}
+
+/// An origin and the pools that serve it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Origin name.
+    pub origin: String,
+    /// Index into [`WorkloadPlacement::pools`] and the share of the origin's traffic sent there.
+    pub to: Vec<(usize, f64)>,
+    /// Round trip to each of those pools, ms, `last_mile` and handshakes included; 0 inside a `vpc`.
+    pub network_ms: Vec<f64>,
+    /// Class of the round trips.
+    pub evidence: Evidence,
+}
+
+/// Which latency an objective limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// Time to first token.
+    Ttft,
+    /// Time per output token.
+    Tpot,
+    /// End to end.
+    E2e,
+}
+
+impl Metric {
+    /// The name used in specs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Metric::Ttft => "ttft",
+            Metric::Tpot => "tpot",
+            Metric::E2e => "e2e",
+        }
+    }
+}
+
+/// An objective against its prediction, for the worst pool that serves an origin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectiveCheck {
+    /// Origin name.
+    pub origin: String,
+    /// Which latency.
+    pub metric: Metric,
+    /// The quantile; `None` is the mean.
+    pub quantile: Option<f64>,
+    /// The limit, ms.
+    pub limit_ms: f64,
+    /// Network part of the prediction, ms.
+    pub network_ms: f64,
+    /// The prediction with network, ms, without the band.
+    pub predicted_ms: f64,
+    /// The same at the planned confidence; this one is at most the limit.
+    pub at_confidence_ms: f64,
+    /// Class of the prediction.
+    pub evidence: Evidence,
+}
+
+/// A declared failure and what is left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailureCheck {
+    /// `replica`, `machine`, `zone`, `region` or `spot`.
+    pub scope: &'static str,
+    /// How many of them fail.
+    pub count: u32,
+    /// Where: a pool address, or `all` for a region.
+    pub at: String,
+    /// Replicas left there (or in the other regions).
+    pub replicas_left: u32,
+    /// Requests/s that must still be carried.
+    pub required_rate: f64,
+    /// Requests/s that can be carried within the (relaxed) objectives.
+    pub capacity: f64,
+}
+
+/// A line of the bill.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostLine {
+    /// What: a resource address or `services.chat/transfer/...`.
+    pub addr: String,
+    /// In words: `3 x p5.48xlarge on_demand`.
+    pub what: String,
+    /// Dollars an hour; `None` = not priced.
+    pub per_hour: Option<Money>,
+    /// Class of the figure.
+    pub evidence: Evidence,
+    /// Where the figure comes from.
+    pub provenance: Option<Provenance>,
+}
+
+/// What a workload costs. All sums leave out lines that are not priced: they read "at least".
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// The bill, machines first.
+    pub lines: Vec<CostLine>,
+    /// Dollars an hour as planned; for a batch, its month divided by 730.
+    pub expected_per_hour: Money,
+    /// Dollars a month of 730 hours as planned.
+    pub expected_per_month: Money,
+    /// Dollars a month if every pool is at its largest and all spot is bought on demand.
+    pub ceiling_per_month: Money,
+    /// Whether a line is not priced.
+    pub incomplete: bool,
+}
+
+/// A batch's run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchRun {
+    /// Hours of one run at the planned confidence, start-up included.
+    pub hours: f64,
+    /// The deadline, hours.
+    pub deadline_hours: f64,
+    /// Items a second, all machines, at the planned confidence.
+    pub items_per_s: f64,
+    /// Runs a month.
+    pub runs_per_month: f64,
+    /// Dollars for one run.
+    pub cost_per_run: Money,
+}
+
+/// Proof by exhaustion.
+///
+/// Every candidate was either rejected by a named constraint, or bounded from below at a cost not
+/// under the optimum's, or evaluated and found not cheaper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The family of placements over which the optimum is proven, in words.
+    pub family: String,
+    /// Candidates in all.
+    pub candidates: u64,
+    /// Rejected, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Left out because their lower bound was not under the optimum.
+    pub bounded: u64,
+    /// Evaluated in full.
+    pub evaluated: u64,
+    /// The optimum, micro-dollars an hour (a batch: a run).
+    pub optimum: Money,
+    /// The lower bound; equal to the optimum when the proof is complete.
+    pub lower_bound: Money,
+}
+
+/// A candidate without a count.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandidateId {
+    /// Cloud.
+    pub cloud: Cloud,
+    /// Region id.
+    pub region: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// Purchase option of the machines that are not spot, or spot.
+    pub purchase: Purchase,
+    /// Variant name.
+    pub variant: String,
+    /// How a replica is cut.
+    pub layout: Layout,
+}
+
+/// An option that lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loser {
+    /// Which.
+    pub candidate: CandidateId,
+    /// Machines it would need, if it could do the job.
+    pub machines: Option<u32>,
+    /// Dollars an hour it would cost, if it could do the job; otherwise of one machine.
+    pub per_hour: Money,
+    /// What rejected it.
+    pub rejection: Rejection,
+}
+
+/// The constraint that rejected a candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejection {
+    /// Stable name: `memory`, `precision`, `ttft`, `tpot`, `e2e`, `residency`, `accelerators`,
+    /// `regions`, `clouds`, `instance-types`, `purchase`, `quality`, `quota`, `budget`, `survive`,
+    /// `deadline`, `unknown`, `dearer`, ...
+    pub constraint: &'static str,
+    /// In words, with numbers.
+    pub reason: String,
+    /// Where the constraint was written, if it was.
+    pub at: Option<Pointer>,
+    /// How far from feasible: `needed / allowed - 1` for quantities, `None` for yes/no rules.
+    pub distance: Option<f64>,
+}
+
+/// A loosened constraint and what it brings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Relaxation {
+    /// Stable name of the constraint, as in [`Rejection::constraint`].
+    pub constraint: &'static str,
+    /// Where it was written.
+    pub at: Option<Pointer>,
+    /// What to write instead, in words with its number: `ttft p95 700ms instead of 500ms`.
+    pub change: String,
+    /// Dollars a month with the change.
+    pub cost_per_month: Money,
+    /// Saved against the present plan; `None` when there is no present plan.
+    pub saves_per_month: Option<Money>,
+    /// The option that would be chosen.
+    pub choice: CandidateId,
+}
+
+/// A bound that the separate optima break together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JointViolation {
+    /// `budget` or `quota`.
+    pub constraint: &'static str,
+    /// In words, with numbers and the workloads concerned.
+    pub reason: String,
+    /// Where it was written.
+    pub at: Option<Pointer>,
+}
+
+/// Why a workload cannot be placed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Infeasible {
+    /// The workloads that cannot be placed.
+    pub workloads: Vec<InfeasibleWorkload>,
+}
+
+/// One workload that cannot be placed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InfeasibleWorkload {
+    /// `services.NAME` or `batches.NAME`.
+    pub address: String,
+    /// Constraints that cannot hold together: taking any one away would make it feasible, unless
+    /// [`InfeasibleWorkload::relaxations`] has none.
+    pub conflict: Vec<Rejection>,
+    /// The nearest change of each single constraint that would work.
+    pub relaxations: Vec<Relaxation>,
+    /// The candidate nearest to feasible and what it lacks.
+    pub nearest: Option<Loser>,
+    /// Candidates rejected, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Candidates in all.
+    pub candidates: u64,
+}
