@@ -31,7 +31,21 @@ pub struct Cli {
 
 /// One variant per command; the doc comment of its `Args` is its help.
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Plan(commands::plan::Args),
+    Show(commands::show::Args),
+    Check(commands::check::Args),
+    Explain(commands::explain::Args),
+    Graph(commands::graph::Args),
+    Validate(commands::validate::Args),
+    Fmt(commands::fmt::Args),
+    Schema(commands::schema::Args),
+    Init(commands::init::Args),
+    Catalog(commands::catalog::Args),
+    Predict(commands::predict::Args),
+    Completions(commands::completions::Args),
+    Man(commands::man::Args),
+}
 
 /// The command line of rhumb, for completions and the man page.
 pub fn command() -> clap::Command {
@@ -61,7 +75,21 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Ok(settings) => settings,
         Err(failure) => return failure.report_without_settings(),
     };
-    let outcome: Result<Exit, Failure> = match cli.command {};
+    let outcome: Result<Exit, Failure> = match &cli.command {
+        Command::Plan(args) => commands::plan::run(args, &settings),
+        Command::Show(args) => commands::show::run(args, &settings),
+        Command::Check(args) => commands::check::run(args, &settings),
+        Command::Explain(args) => commands::explain::run(args, &settings),
+        Command::Graph(args) => commands::graph::run(args, &settings),
+        Command::Validate(args) => commands::validate::run(args, &settings),
+        Command::Fmt(args) => commands::fmt::run(args, &settings),
+        Command::Schema(args) => commands::schema::run(args, &settings),
+        Command::Init(args) => commands::init::run(args, &settings),
+        Command::Catalog(args) => commands::catalog::run(args, &settings),
+        Command::Predict(args) => commands::predict::run(args, &settings),
+        Command::Completions(args) => commands::completions::run(args, &settings),
+        Command::Man(args) => commands::man::run(args, &settings),
+    };
     match outcome {
         Ok(exit) => exit.code(),
         Err(failure) => failure.report(&settings),

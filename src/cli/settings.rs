@@ -95,9 +95,7 @@ fn parse_time(text: &str) -> Result<jiff::Timestamp, Failure> {
     if let Ok(timestamp) = text.parse() {
         return Ok(timestamp);
     }
-    text.parse::<jiff::civil::Date>()
-        .ok()
-        .and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok())
-        .map(|zoned| zoned.timestamp())
-        .ok_or_else(|| Failure::usage(format!("--at {text}: write 2026-11-25 or 2026-11-25T06:00:00Z")))
+    format!("{text}T00:00:00Z")
+        .parse()
+        .map_err(|_| Failure::usage(format!("--at {text}: write 2026-11-25 or 2026-11-25T06:00:00Z")))
 }

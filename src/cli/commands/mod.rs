@@ -1,1 +1,15 @@
 //! One module per command.
+
+pub mod catalog;
+pub mod check;
+pub mod completions;
+pub mod explain;
+pub mod fmt;
+pub mod graph;
+pub mod init;
+pub mod man;
+pub mod plan;
+pub mod predict;
+pub mod schema;
+pub mod show;
+pub mod validate;

@@ -1,0 +1,15 @@
+//! `rhumb completions`.
+
+use crate::cli::{Exit, Failure, Settings};
+
+/// Print shell completions
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(_args: &Args, _settings: &Settings) -> Result<Exit, Failure> {
+    todo!()
+}
