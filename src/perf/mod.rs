@@ -42,6 +42,12 @@ impl ServiceCurve {
         todo!()
     }
 
+    /// The same replica with every time `factor` (at least 1) times as long.
+    #[must_use]
+    pub fn slowed(&self, _factor: f64) -> Self {
+        todo!()
+    }
+
     /// Requests/s at which one replica saturates, whatever the latency.
     pub fn saturation_rate(&self) -> f64 {
         todo!()
