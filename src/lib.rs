@@ -31,6 +31,7 @@
 
 pub mod catalog;
 pub mod cli;
+pub mod decisions;
 pub mod diagnostic;
 pub mod math;
 pub mod perf;

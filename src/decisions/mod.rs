@@ -1,0 +1,4 @@
+//! Why things are as they are: context, decision, what was refused.
+//!
+#![doc = include_str!("0001-the-house.md")]
+#![doc = include_str!("0002-what-a-placement-promises.md")]
