@@ -1,1 +1,4 @@
 //! The integration tests: one binary, a module per subject.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod architecture;
