@@ -329,7 +329,9 @@ fn wrong_imports(sources: &[Source]) -> Vec<Fault> {
 
 fn wrong_effects(sources: &[Source]) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for source in sources.iter().filter(|s| s.path.starts_with("src/") || s.path.starts_with("providers/api/")) {
+    for source in
+        sources.iter().filter(|s| s.path.starts_with("src/") || s.path.starts_with("providers/api/"))
+    {
         if EFFECTS.contains(&source.path.as_str()) {
             continue;
         }
@@ -357,7 +359,11 @@ fn too_large(sources: &[Source], excused: &[(&str, &str)]) -> Vec<Fault> {
     for (path, reason) in excused {
         let needed = sources.iter().any(|s| s.path == *path && s.text.lines().count() > CEILING);
         if !needed || reason.trim().is_empty() {
-            faults.push(Fault { path: (*path).to_owned(), line: 0, what: "excused without need or reason".into() });
+            faults.push(Fault {
+                path: (*path).to_owned(),
+                line: 0,
+                what: "excused without need or reason".into(),
+            });
         }
     }
     faults
@@ -448,7 +454,8 @@ fn the_table_has_no_cycle_and_no_stranger() {
 fn every_module_of_the_crate_has_a_row() {
     let lib = all_sources().into_iter().find(|s| s.path == "src/lib.rs").unwrap();
     let code = code_only(&lib.text);
-    let declared: Vec<&str> = words(&code, "mod").map(|at| word_at(&code, skip_space(&code, at + 3))).collect();
+    let declared: Vec<&str> =
+        words(&code, "mod").map(|at| word_at(&code, skip_space(&code, at + 3))).collect();
     assert!(declared.len() > 5, "{declared:?}");
     for module in declared {
         assert!(known(module), "`{module}` has no row");
@@ -458,14 +465,23 @@ fn every_module_of_the_crate_has_a_row() {
 #[test]
 fn a_planted_import_is_found_with_its_line() {
     let planted = [
-        Source::new("src/check/mod.rs", "//! [`crate::optimize`] in docs is fine.\nuse crate::spec::Spec;\nuse crate::optimize::place;\n"),
+        Source::new(
+            "src/check/mod.rs",
+            "//! [`crate::optimize`] in docs is fine.\nuse crate::spec::Spec;\nuse crate::optimize::place;\n",
+        ),
         Source::new("src/spec/a.rs", "use crate::{diagnostic::Span, catalog::{Catalog, perf}, math};\n"),
-        Source::new("src/state/mod.rs", "fn f() {\n    let s = \"crate::cli\"; // crate::cli\n    crate::cli::run([]);\n}\n"),
+        Source::new(
+            "src/state/mod.rs",
+            "fn f() {\n    let s = \"crate::cli\"; // crate::cli\n    crate::cli::run([]);\n}\n",
+        ),
         Source::new("src/math/deep.rs", "use super::super::spec::Spec;\nuse super::Other;\n"),
         Source::new("src/perf/mod.rs", "use crate::{\n    PlanningInput,\n};\n"),
         Source::new("src/util/mod.rs", "fn helper() {}\n"),
         Source::new("src/check/tests.rs", "use crate::optimize;\nuse crate::report;\n"),
-        Source::new("src/plan/mod.rs", "#[cfg(test)]\nmod tests {\n    use crate::optimize::place;\n}\nuse crate::optimize::place;\n"),
+        Source::new(
+            "src/plan/mod.rs",
+            "#[cfg(test)]\nmod tests {\n    use crate::optimize::place;\n}\nuse crate::optimize::place;\n",
+        ),
     ];
     let found: Vec<(String, usize)> = wrong_imports(&planted).into_iter().map(|f| (f.path, f.line)).collect();
     let expected = [
@@ -507,7 +523,11 @@ fn a_planted_giant_is_found_and_an_idle_excuse_too() {
 
 #[test]
 fn planted_words_are_found_only_in_code() {
-    let marked = concat!("fn f() {\n    to", "do!()\n}\nfn g<'a>(x: &'a str) -> char { '\"' }\nuns", "afe fn h() {}\n");
+    let marked = concat!(
+        "fn f() {\n    to",
+        "do!()\n}\nfn g<'a>(x: &'a str) -> char { '\"' }\nuns",
+        "afe fn h() {}\n"
+    );
     let quiet = "// unsafe todo!()\n/* unsafe /* nested */ todo!() */\nconst A: &str = \"todo!()\";\nconst B: &str = r#\"unsafe \" todo!()\"#;\n#![forbid(unsafe_code)]\nlet todo = 1;\n";
     let found = forbidden_words(&[Source::new("src/a.rs", marked), Source::new("src/b.rs", quiet)]);
     let lines: Vec<(&str, usize)> = found.iter().map(|f| (f.path.as_str(), f.line)).collect();
