@@ -30,6 +30,7 @@
 //! is told in [`decisions`].
 
 pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod decisions;
 pub mod diagnostic;

@@ -1,0 +1,142 @@
+//! The independent checker: re-derives every promise of a finished placement and plan.
+//!
+//! It shares no code with the optimizer and takes nothing that a placement says on trust. From the
+//! spec it takes what was asked for; from the catalogue's raw rows what exists, where and at what
+//! price; from [`crate::perf`] how fast one replica is. Everything between (which regions may serve
+//! an origin, what a pool carries after a failure, what the month costs) is computed here again, by
+//! `src/decisions/0002-what-a-placement-promises.md`.
+//!
+//! What it does not do: it does not search, so it cannot say that something cheaper exists. That the
+//! optimum is one is the business of the certificate, whose arithmetic is checked here, and of the
+//! brute-force oracle in `tests/it/oracle.rs`.
+
+mod batch;
+mod bill;
+mod ledger;
+mod proof;
+mod rules;
+mod serving;
+mod shared;
+mod subject;
+
+use crate::placement::{Placement, World};
+use crate::spec::Spec;
+
+pub use ledger::Ledger;
+
+/// A promise that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// A stable name for machines, kebab case: a row of [`CODES`].
+    pub code: &'static str,
+    /// What it is about: a workload (`services.chat`), a pool, a fleet, or a part of the spec (`budget`).
+    pub address: String,
+    /// What is wrong, one line.
+    pub message: String,
+    /// What the checker derived or the spec demands.
+    pub expected: String,
+    /// What the placement or the plan says.
+    pub found: String,
+}
+
+/// What a check looked at and what it found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Broken promises, ordered by address, code and message.
+    pub findings: Vec<Finding>,
+    /// Promises that were re-derived. A check of none is no check, and counts as failed.
+    pub promises: u64,
+    /// Lines of the bill without a price, about which nothing can be promised.
+    pub unpriced: u64,
+}
+
+impl Report {
+    /// Whether something was checked and all of it holds.
+    pub fn passed(&self) -> bool {
+        self.findings.is_empty() && self.promises > 0
+    }
+}
+
+/// Every code of a [`Finding`] and what it means.
+pub const CODES: &[(&str, &str)] = &[
+    ("accelerators", "an accelerator that the spec does not allow"),
+    ("address", "an address that is not the pool's own, or that two pools share"),
+    ("capacity", "a capacity that the prediction does not give, or that is below the load"),
+    ("caveat", "an uncertain fact that the plan rests on is not named"),
+    ("certificate", "a proof whose numbers do not add up or that proves another cost"),
+    ("clouds", "a cloud that the spec does not allow"),
+    ("cost-line", "a line of the bill that is missing, wrong or about nothing"),
+    ("cost-sum", "a total that is not the sum of its lines"),
+    ("ceiling", "a ceiling that is not the cost with all spot bought on demand"),
+    ("deadline", "a batch that ends after its deadline"),
+    ("does-not-fit", "a configuration that does not run"),
+    ("engine", "engine settings other than the spec's"),
+    ("failure", "a declared failure that leaves too little, or whose figures are wrong"),
+    ("failure-missing", "a declared failure that nothing was promised for"),
+    ("figure", "another figure that cannot be derived again"),
+    ("instance-type", "an instance type that is not in the catalogue, or not as described"),
+    ("instance-types", "an instance type that the spec does not allow"),
+    ("joint", "a bound over several workloads that is broken and not reported, or reported and not broken"),
+    ("layout", "a layout that does not make up the machine or is not the spec's"),
+    ("loser", "a refused option that would have been cheaper and is refused for nothing else"),
+    ("memory", "memory that is not where the placement says"),
+    ("objective", "an objective that does not hold, or whose figures are wrong"),
+    ("objective-missing", "an objective of the spec that nothing was promised for"),
+    ("on-demand-base", "fewer machines that are not spot than demanded"),
+    ("plan", "a plan that does not follow from its own parts"),
+    ("price", "a price that is not the catalogue's"),
+    ("purchase", "a purchase option that is not allowed, or not offered there"),
+    ("quality", "a compression below the quality floor"),
+    ("quota", "more than a declared quota"),
+    ("region", "a region that is not in the catalogue"),
+    ("regions", "a region that the spec does not allow"),
+    ("replicas", "replicas that the machines do not make up, or outside min and max"),
+    ("residency", "data where it may not be"),
+    ("route", "traffic that goes nowhere, twice or unevenly"),
+    ("run", "a batch run whose figures are wrong"),
+    ("spot-share", "more spot machines than allowed"),
+    ("spread", "fewer regions than demanded"),
+    ("variant", "a variant that is not the model's, or not as declared"),
+    ("workload", "a workload that is missing or that nobody asked for"),
+    ("zones", "zones that the region does not have or that the machines cannot fill"),
+    ("budget", "more than a workload's budget"),
+];
+
+/// Re-derives every promise of `placement`; empty if all hold.
+///
+/// `world` is the world that was planned in: its catalogue has the user's rows and discounts applied.
+pub fn placement(spec: &Spec, world: &World, placement: &Placement) -> Vec<Finding> {
+    inspect(spec, world, placement).findings
+}
+
+/// As [`placement`], with how much was checked.
+pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
+    let mut log = Ledger::default();
+    let asked: Vec<String> = subject::addresses(spec);
+    for address in placement.workloads.keys().filter(|a| !asked.contains(a)) {
+        log.finding("workload", address, "nobody asked for this workload", "no such workload", "a placement");
+    }
+    for address in &asked {
+        let Some(placed) = placement.workloads.get(address) else {
+            log.finding("workload", address, "the workload is not placed", "a placement", "none");
+            continue;
+        };
+        log.same("workload", address, "its own address", address, &placed.address);
+        let Some(work) = subject::Work::of(spec, world, address) else {
+            log.finding("workload", address, "its model is not known", "an architecture", "none");
+            continue;
+        };
+        let pools = subject::pools(&mut log, world, &work, placed);
+        rules::check(&mut log, spec, world, &work, placed, &pools);
+        match work.kind {
+            subject::Kind::Service(service) => {
+                serving::check(&mut log, world, &work, service, placed, &pools);
+            }
+            subject::Kind::Batch(batch) => batch::check(&mut log, &work, batch, placed, &pools),
+        }
+        bill::check(&mut log, world, &work, placed, &pools);
+        proof::check(&mut log, &work, placed);
+    }
+    shared::check(&mut log, spec, world, placement);
+    log.report()
+}

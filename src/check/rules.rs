@@ -1,0 +1,269 @@
+//! The spec's yes-or-no rules, read from the spec itself: where, on what, how paid, how compressed.
+
+use rhumb_api::Purchase;
+
+use crate::catalog::Offered;
+use crate::placement::{Pool, PoolMachines, WorkloadPlacement, World};
+use crate::spec::{Spec, Variant};
+
+use super::Ledger;
+use super::ledger::dollars;
+use super::subject::{self, Checked, Kind, Work};
+
+pub(super) fn check(
+    log: &mut Ledger,
+    spec: &Spec,
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    pools: &[Checked<'_>],
+) {
+    for c in pools {
+        place(log, work, c);
+        variant(log, work, c.pool);
+        engine(log, work, c.pool);
+        layout(log, c);
+        zones(log, c);
+        purchase(log, world, work, c);
+        for machines in &c.pool.machines {
+            price(log, spec, world, work, placed, c, machines);
+        }
+    }
+    let mut regions: Vec<_> = pools.iter().map(|c| (c.pool.cloud, c.pool.region.as_str())).collect();
+    regions.sort_unstable();
+    regions.dedup();
+    let least = match work.kind {
+        Kind::Service(_) => work.rules.spread_regions.max(1),
+        Kind::Batch(_) => 1,
+    };
+    log.hold(regions.len() >= least as usize, "spread", &work.address, || {
+        ("too few regions".into(), format!("at least {least}"), regions.len().to_string())
+    });
+    if let Kind::Service(service) = work.kind {
+        let total: u32 = pools.iter().map(|c| c.pool.replicas).sum();
+        let (min, max) = (service.scaling.min_replicas, service.scaling.max_replicas);
+        log.hold(total >= min && max.is_none_or(|max| total <= max), "replicas", &work.address, || {
+            let bounds = max.map_or(format!("at least {min}"), |max| format!("{min} to {max}"));
+            ("the number of replicas is out of bounds".into(), bounds, total.to_string())
+        });
+    }
+}
+
+fn place(log: &mut Ledger, work: &Work<'_>, c: &Checked<'_>) {
+    let (pool, rules) = (c.pool, work.rules);
+    let address = pool.addr.as_str();
+    let mut rule = |holds: bool, code: &'static str, what: &str, found: &str| {
+        log.hold(holds, code, address, || {
+            (format!("this {what} is not allowed"), "one that the spec allows".into(), found.to_owned())
+        });
+    };
+    rule(rules.clouds.allows(&pool.cloud), "clouds", "cloud", pool.cloud.as_str());
+    rule(
+        subject::region_allowed(&rules.regions, pool.cloud, &pool.region),
+        "regions",
+        "region",
+        &pool.region,
+    );
+    rule(rules.instance_types.allows(&pool.instance_type), "instance-types", "instance type", &pool.instance_type);
+    let accelerator = pool.accelerator.clone().unwrap_or_default();
+    rule(rules.accelerators.allows(&accelerator), "accelerators", "accelerator", &accelerator);
+    log.hold(subject::resides(&rules.residency, c.region), "residency", address, || {
+        let is = format!("{} ({}; {})", pool.region, c.region.country, c.region.jurisdictions.join(", "));
+        ("data may not be there".into(), rules.residency.join(" or "), is)
+    });
+}
+
+fn variant(log: &mut Ledger, work: &Work<'_>, pool: &Pool) {
+    let address = pool.addr.as_str();
+    let Some(variant) = work.model.variants.get(&pool.variant) else {
+        log.finding("variant", address, "the model has no such variant", "a declared variant", &pool.variant);
+        return;
+    };
+    let agrees = variant.quantization == pool.quantization
+        || subject::is_native(variant.quantization, work.arch)
+            && subject::is_native(pool.quantization, work.arch);
+    log.hold(agrees, "variant", address, || {
+        ("weights are not stored as declared".into(), dbg(&variant.quantization), dbg(&pool.quantization))
+    });
+    log.hold(subject::kv_cache_agrees(variant.kv_cache, pool.kv_cache), "variant", address, || {
+        ("the KV cache is not stored as declared".into(), dbg(&variant.kv_cache), dbg(&pool.kv_cache))
+    });
+}
+
+fn dbg(x: &impl std::fmt::Debug) -> String {
+    format!("{x:?}")
+}
+
+/// The share of the score that a variant keeps: the team's own figure, else the lowest row.
+fn kept(world: &World, work: &Work<'_>, variant: &Variant, benchmark: &str) -> Option<f64> {
+    let own = work.model.quality.as_ref().and_then(|q| q.measured.get(&variant.name));
+    let rows = world.catalog.quality.iter().filter(|row| {
+        row.model == work.arch.id && row.quantization == variant.quantization && row.benchmark == benchmark
+    });
+    own.copied().or_else(|| rows.map(|row| row.recovery).min_by(f64::total_cmp))
+}
+
+/// The quality floor, for the variants that were placed.
+pub(super) fn quality(log: &mut Ledger, world: &World, work: &Work<'_>, pool: &Pool) {
+    let (Some(floor), Some(variant)) = (&work.model.quality, work.model.variants.get(&pool.variant)) else {
+        return;
+    };
+    if subject::is_native(variant.quantization, work.arch) {
+        return;
+    }
+    let kept = kept(world, work, variant, &floor.benchmark);
+    log.hold(kept.is_some_and(|k| k >= floor.keep), "quality", pool.addr.as_str(), || {
+        let found = kept.map_or("unknown".to_owned(), |k| k.to_string());
+        (format!("`{}` keeps too little of {}", variant.name, floor.benchmark), floor.keep.to_string(), found)
+    });
+}
+
+fn engine(log: &mut Ledger, work: &Work<'_>, pool: &Pool) {
+    let (asked, said, address) = (work.engine, &pool.engine, pool.addr.as_str());
+    log.same("engine", address, "the engine", asked.name.as_str(), said.name.as_str());
+    if let Some(version) = &asked.version {
+        let numbers = format!("{}.{}", said.version.0, said.version.1);
+        let agrees = *version == numbers || version.starts_with(&format!("{numbers}."));
+        log.hold(agrees, "engine", address, || {
+            ("the engine's version is wrong".into(), version.clone(), numbers.clone())
+        });
+    }
+    let settings = [
+        ("max_num_seqs", asked.max_num_seqs, said.max_num_seqs),
+        ("max_num_batched_tokens", asked.max_num_batched_tokens, said.max_num_batched_tokens),
+        ("max_model_len", asked.max_model_len, said.max_model_len),
+        ("tensor_parallel_size", asked.tensor_parallel_size, pool.layout.tp),
+        ("pipeline_parallel_size", asked.pipeline_parallel_size, pool.layout.pp),
+        ("data_parallel_size", asked.data_parallel_size, pool.layout.dp),
+    ];
+    for (name, asked, said) in settings {
+        if let Some(asked) = asked {
+            log.same("engine", address, name, &asked, &said);
+        }
+    }
+    if let (Some(asked), Some(_)) = (asked.enable_expert_parallel, work.arch.moe) {
+        log.same("engine", address, "enable_expert_parallel", &asked, &(pool.layout.ep > 1));
+    }
+    let share = asked.gpu_memory_utilization.unwrap_or(0.90);
+    log.near("engine", address, "gpu_memory_utilization", share, said.gpu_memory_utilization, 1e-12);
+    let longest = work.shape.input.max + work.shape.output.max;
+    log.hold(f64::from(said.max_model_len) + 1.0 >= longest, "engine", address, || {
+        ("the longest request does not fit".into(), longest.to_string(), said.max_model_len.to_string())
+    });
+}
+
+fn layout(log: &mut Ledger, c: &Checked<'_>) {
+    let (pool, address) = (c.pool, c.pool.addr.as_str());
+    let of_replica = pool.layout.accelerators();
+    let of_machine = (c.instance_type.accelerator_count.floor() as u32).max(1);
+    let span = pool.machines_per_replica;
+    let fits = match span {
+        0 => false,
+        1 => {
+            pool.replicas_per_machine >= 1
+                && pool.replicas_per_machine.checked_mul(of_replica).is_some_and(|a| a <= of_machine)
+        }
+        _ => pool.replicas_per_machine == 0 && Some(of_replica) == of_machine.checked_mul(span),
+    };
+    log.hold(of_replica >= 1 && fits, "layout", address, || {
+        let found = format!(
+            "{} replicas of {of_replica} on a machine, {span} machines a replica",
+            pool.replicas_per_machine
+        );
+        ("the replicas do not fit the machine".into(), format!("{of_machine} accelerators"), found)
+    });
+    let replicas = if span > 1 {
+        (c.machines % span == 0).then_some(c.machines / span)
+    } else {
+        c.machines.checked_mul(pool.replicas_per_machine)
+    };
+    log.hold(replicas == Some(pool.replicas) && pool.replicas > 0, "replicas", address, || {
+        let derived = replicas.map_or("a whole number".to_owned(), |n| n.to_string());
+        (format!("{} machines make up another number of replicas", c.machines), derived, pool.replicas.to_string())
+    });
+}
+
+fn zones(log: &mut Ledger, c: &Checked<'_>) {
+    let address = c.pool.addr.as_str();
+    match subject::zones(c, c.pool.replicas) {
+        Some(derived) => log.same("zones", address, "the number of zones", &derived, &c.pool.zones),
+        None => log.hold(c.pool.zones <= 1, "zones", address, || {
+            ("the region's zones are unknown".into(), "at most 1".into(), c.pool.zones.to_string())
+        }),
+    }
+}
+
+fn purchase(log: &mut Ledger, world: &World, work: &Work<'_>, c: &Checked<'_>) {
+    let (asked, pool, address) = (work.purchase, c.pool, c.pool.addr.as_str());
+    let options: Vec<Purchase> = pool.machines.iter().map(|m| m.purchase).collect();
+    log.hold(options.windows(2).all(|w| w[0] < w[1]), "purchase", address, || {
+        ("purchase options are not in order or named twice".into(), "each once, in order".into(), dbg(&options))
+    });
+    log.hold(pool.machines.iter().all(|m| m.count > 0), "purchase", address, || {
+        ("a fleet of no machines".into(), "at least one machine".into(), "0".into())
+    });
+    let others: Vec<Purchase> = options.into_iter().filter(|p| *p != Purchase::Spot).collect();
+    log.hold(others.iter().all(|p| asked.options.contains(p)), "purchase", address, || {
+        ("a purchase option that is not allowed".into(), dbg(&asked.options), dbg(&others))
+    });
+    let cheapest = subject::cheapest(&world.catalog, c.type_index, c.region_index, &asked.options);
+    log.hold(
+        others.is_empty() || others.len() == 1 && cheapest.map(|(_, p)| p) == others.first().copied(),
+        "purchase",
+        address,
+        || {
+            let derived = cheapest.map_or("none".to_owned(), |(_, p)| p.to_string());
+            ("not the cheapest allowed option".into(), derived, dbg(&others))
+        },
+    );
+    let most = subject::part_down(asked.spot_max_share, c.machines);
+    log.hold(c.spot <= most, "spot-share", address, || {
+        let found = format!("{} of {}", c.spot, c.machines);
+        ("too many spot machines".into(), format!("at most {most}"), found)
+    });
+    let base = c.machines - c.spot;
+    log.hold(c.spot == 0 || base >= asked.on_demand_base, "on-demand-base", address, || {
+        let least = format!("at least {}", asked.on_demand_base);
+        ("too few machines that are not spot".into(), least, base.to_string())
+    });
+}
+
+fn price(
+    log: &mut Ledger,
+    spec: &Spec,
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    c: &Checked<'_>,
+    machines: &PoolMachines,
+) {
+    let address = format!("{}/{}", c.pool.addr, machines.purchase);
+    let Some(row) =
+        subject::offering(&world.catalog, c.type_index, c.region_index, machines.purchase)
+    else {
+        log.finding("purchase", &address, "not offered there", "an offering", "none");
+        return;
+    };
+    log.same("price", &address, "the price", &dollars(row.price), &dollars(machines.price));
+    log.same("price", &address, "the list price", &dollars(row.list_price), &dollars(machines.list_price));
+    log.same_debug("price", &address, "the source of the price", &row.provenance, &machines.provenance);
+    // The user's own catalogue files may discount further; without any, the discount is the spec's.
+    if world.catalog.user_files.is_empty() {
+        let discount = match (machines.purchase, spec.providers.get(&c.pool.cloud)) {
+            (Purchase::Spot, _) | (_, None) => 0.0,
+            (_, Some(settings)) => settings.discount,
+        };
+        let derived = row.list_price.scale(1.0 - discount);
+        log.amount("price", &address, "the price after discount", derived, machines.price, 1);
+    }
+    if machines.purchase == Purchase::Spot {
+        log.same_debug("price", &address, "the interruption band", &row.interruption, &machines.interruption);
+    }
+    if row.offered == Offered::Unknown {
+        let named = placed.caveats.iter().any(|caveat| caveat.contains(&c.pool.instance_type));
+        log.hold(named, "caveat", &work.address, || {
+            let what = format!("a caveat that names {}", c.pool.instance_type);
+            ("nobody knows whether the type can be had there, and the plan does not say so".into(), what, "none".into())
+        });
+    }
+}

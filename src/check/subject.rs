@@ -1,0 +1,372 @@
+//! What is checked: a workload of the spec, and the catalogue rows behind each of its pools.
+
+use rhumb_api::{Cloud, Money, Purchase};
+
+use crate::catalog::{Accelerator, Catalog, InstanceType, ModelArch, Offering, Region};
+use crate::math;
+use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
+use crate::placement::{Pool, WorkloadPlacement, World};
+use crate::spec::{
+    AllowDeny, Batch, Engine, KvCacheDtype, Model, PlacementRules, PurchaseRules, Quantization, Service, Spec,
+};
+
+use super::Ledger;
+
+/// Which sort of workload.
+#[derive(Clone, Copy)]
+pub(super) enum Kind<'a> {
+    Service(&'a Service),
+    Batch(&'a Batch),
+}
+
+/// A workload as the spec asks for it.
+pub(super) struct Work<'a> {
+    pub address: String,
+    pub kind: Kind<'a>,
+    pub model: &'a Model,
+    pub arch: &'a ModelArch,
+    pub rules: &'a PlacementRules,
+    pub purchase: &'a PurchaseRules,
+    pub engine: &'a Engine,
+    pub shape: RequestShape,
+    pub confidence: f64,
+}
+
+/// The addresses of all workloads of a spec.
+pub(super) fn addresses(spec: &Spec) -> Vec<String> {
+    let services = spec.services.keys().map(|name| format!("services.{name}"));
+    let batches = spec.batches.keys().map(|name| format!("batches.{name}"));
+    services.chain(batches).collect()
+}
+
+impl<'a> Work<'a> {
+    /// The workload at `address`; `None` if the spec or the world does not have its model.
+    pub fn of(spec: &'a Spec, world: &'a World, address: &str) -> Option<Self> {
+        let kind = match address.split_once('.')? {
+            ("services", name) => Kind::Service(spec.services.get(name)?),
+            ("batches", name) => Kind::Batch(spec.batches.get(name)?),
+            _ => return None,
+        };
+        let (model, rules, purchase, engine, shape) = match kind {
+            Kind::Service(s) => {
+                let t = &s.traffic;
+                let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
+                (&s.model, &s.placement, &s.purchase, &s.engine, shape)
+            }
+            Kind::Batch(b) => {
+                let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
+                (&b.model, &b.placement, &b.purchase, &b.engine, shape)
+            }
+        };
+        Some(Work {
+            address: address.to_owned(),
+            kind,
+            model: spec.models.get(model)?,
+            arch: world.archs.get(model)?,
+            rules,
+            purchase,
+            engine,
+            shape,
+            confidence: spec.confidence,
+        })
+    }
+}
+
+/// A pool with the rows that it stands on and the curve of its replicas.
+pub(super) struct Checked<'a> {
+    /// Index into the placement's pools.
+    pub index: usize,
+    pub pool: &'a Pool,
+    pub type_index: usize,
+    pub region_index: usize,
+    pub region: &'a Region,
+    /// Machines, from the counts.
+    pub machines: u32,
+    /// Spot machines among them.
+    pub spot: u32,
+    /// Displayed prediction of one replica; `None` if the configuration does not run.
+    pub engine: Option<Engined>,
+    /// Bytes of weights that are copied to one machine.
+    pub weights_per_machine: f64,
+    pub instance_type: &'a InstanceType,
+}
+
+/// The curve of a replica and its factors at the planned confidence.
+pub(super) struct Engined {
+    pub curve: ServiceCurve,
+    /// The same replica at the pessimistic edge.
+    pub slowed: ServiceCurve,
+    /// By which every time is longer.
+    pub f: f64,
+    /// By which the time to the first token is longer still.
+    pub g: f64,
+}
+
+impl Engined {
+    fn new(curve: ServiceCurve, confidence: f64) -> Self {
+        let f = curve.tpot_band.factor(confidence).max(1.0);
+        let g = (curve.ttft_band.factor(confidence) / f).max(1.0);
+        Engined { slowed: curve.slowed(f), curve, f, g }
+    }
+}
+
+/// The offering of a type in a region, among all raw rows.
+pub(super) fn offering(catalog: &Catalog, of: usize, at: usize, purchase: Purchase) -> Option<&Offering> {
+    catalog.offerings.iter().find(|o| o.instance_type == of && o.region == at && o.purchase == purchase)
+}
+
+/// The cheapest price among `options` in a region, and its option.
+pub(super) fn cheapest(
+    catalog: &Catalog,
+    of: usize,
+    at: usize,
+    options: &[Purchase],
+) -> Option<(Money, Purchase)> {
+    options
+        .iter()
+        .filter(|p| **p != Purchase::Spot)
+        .filter_map(|p| offering(catalog, of, at, *p).map(|o| (o.price, *p)))
+        .min()
+}
+
+/// Whether a region is named by a list of ids, plain or as `cloud/region`.
+pub(super) fn region_allowed(rule: &AllowDeny<String>, cloud: Cloud, region: &str) -> bool {
+    let full = format!("{cloud}/{region}");
+    let named = |list: &[String]| list.iter().any(|item| item == region || *item == full);
+    match rule {
+        AllowDeny::Any => true,
+        AllowDeny::Only(list) => named(list),
+        AllowDeny::Not(list) => !named(list),
+    }
+}
+
+/// Whether data may be in a region: any tag or country of the rule will do, none means anywhere.
+pub(super) fn resides(rule: &[String], region: &Region) -> bool {
+    let country = region.country.to_lowercase();
+    rule.is_empty() || rule.iter().any(|tag| *tag == country || region.jurisdictions.contains(tag))
+}
+
+/// Looks up the rows behind every pool and predicts its replicas again. Pools without rows are
+/// findings and are left out.
+pub(super) fn pools<'a>(
+    log: &mut Ledger,
+    world: &'a World,
+    work: &Work<'_>,
+    placed: &'a WorkloadPlacement,
+) -> Vec<Checked<'a>> {
+    log.hold(!placed.pools.is_empty(), "workload", &work.address, || {
+        ("nothing was placed".into(), "at least one pool".into(), "none".into())
+    });
+    let mut checked = Vec::new();
+    for (index, pool) in placed.pools.iter().enumerate() {
+        let address = pool.addr.as_str();
+        let twin = placed.pools[..index].iter().any(|other| other.addr == pool.addr);
+        log.hold(!twin, "address", address, || {
+            ("two pools share an address".into(), "its own".into(), address.to_owned())
+        });
+        let expected = format!("{}/{}/{}/{}", work.address, pool.cloud, pool.region, pool.instance_type);
+        let own = address == expected || address.starts_with(&format!("{expected}/"));
+        log.hold(own, "address", address, || {
+            ("the address does not tell what the pool is".into(), expected.clone(), address.to_owned())
+        });
+        if let Some(c) = check_pool(log, world, work, index, pool) {
+            checked.push(c);
+        }
+    }
+    checked
+}
+
+fn check_pool<'a>(
+    log: &mut Ledger,
+    world: &'a World,
+    work: &Work<'_>,
+    index: usize,
+    pool: &'a Pool,
+) -> Option<Checked<'a>> {
+    let catalog = &world.catalog;
+    let address = pool.addr.as_str();
+    let row = |t: &InstanceType| t.cloud == pool.cloud && t.name == pool.instance_type;
+    let Some(type_index) = catalog.instance_types.iter().position(row) else {
+        log.finding("instance-type", address, "no such instance type", "a catalogue row", &pool.instance_type);
+        return None;
+    };
+    let row = |r: &Region| r.cloud == pool.cloud && r.id == pool.region;
+    let Some(region_index) = catalog.regions.iter().position(row) else {
+        log.finding("region", address, "no such region", "a catalogue row", &pool.region);
+        return None;
+    };
+    let instance_type = &catalog.instance_types[type_index];
+    let Some(accelerator) = instance_type.accelerator.and_then(|i| catalog.accelerators.get(i)) else {
+        log.finding("instance-type", address, "the type has no accelerator", "an accelerator", "none");
+        return None;
+    };
+    log.same(
+        "instance-type",
+        address,
+        "the accelerator",
+        accelerator.id.as_str(),
+        pool.accelerator.as_deref().unwrap_or("none"),
+    );
+    let count = instance_type.accelerator_count;
+    log.near("instance-type", address, "the number of accelerators", count, pool.accelerators_per_machine, 0.0);
+    let configuration = configuration(work, pool, instance_type, accelerator);
+    check_memory(log, work, pool, &configuration);
+    let engine = match perf::curve(&configuration, &work.shape) {
+        Ok(curve) => Some(Engined::new(curve, work.confidence)),
+        Err(why) => {
+            log.finding("does-not-fit", address, "the configuration does not run", "a prediction", format!("{why:?}"));
+            None
+        }
+    };
+    if let Some(e) = &engine {
+        check_prediction(log, pool, e, work.confidence);
+    }
+    let of = |spot: bool| {
+        pool.machines.iter().filter(|m| (m.purchase == Purchase::Spot) == spot).map(|m| m.count).sum::<u32>()
+    };
+    let weights = engine.as_ref().map_or(pool.memory.weights, |e| e.curve.memory.weights);
+    Some(Checked {
+        index,
+        pool,
+        type_index,
+        region_index,
+        region: &catalog.regions[region_index],
+        machines: of(false) + of(true),
+        spot: of(true),
+        engine,
+        weights_per_machine: weights * f64::from(pool.layout.accelerators())
+            / f64::from(pool.machines_per_replica.max(1)),
+        instance_type,
+    })
+}
+
+/// What the pool says of itself, on the hardware that the catalogue says it has.
+fn configuration<'a>(
+    work: &Work<'a>,
+    pool: &Pool,
+    on: &InstanceType,
+    accelerator: &'a Accelerator,
+) -> Configuration<'a> {
+    let whole = (on.accelerator_count.floor() as u32).max(1);
+    let spans = pool.machines_per_replica > 1;
+    Configuration {
+        arch: work.arch,
+        quantization: pool.quantization,
+        kv_cache: pool.kv_cache,
+        accelerator,
+        fraction: on.accelerator_count.min(1.0),
+        layout: pool.layout,
+        accelerators_per_node: whole,
+        inter_node_bandwidth: on
+            .rdma_gbps
+            .filter(|_| spans)
+            .map(|gbps| gbps * 1e9 / 8.0 / f64::from(whole)),
+        engine: pool.engine,
+    }
+}
+
+fn check_memory(log: &mut Ledger, work: &Work<'_>, pool: &Pool, configuration: &Configuration<'_>) {
+    let address = pool.addr.as_str();
+    let fit = match perf::fit(configuration, &work.shape) {
+        Ok(fit) => fit,
+        Err(why) => {
+            log.finding("does-not-fit", address, "the model does not fit", "room", format!("{why:?}"));
+            return;
+        }
+    };
+    let said = &pool.memory;
+    for (what, derived, said) in [
+        ("device memory", fit.device, said.device),
+        ("usable memory", fit.usable, said.usable),
+        ("memory for weights", fit.weights, said.weights),
+        ("memory for overhead", fit.overhead, said.overhead),
+        ("memory for the KV cache", fit.kv_cache, said.kv_cache),
+        ("KV bytes of a token", fit.kv_per_token, said.kv_per_token),
+        ("tokens in the KV cache", fit.kv_tokens, said.kv_tokens),
+    ] {
+        log.near("memory", address, what, derived, said, 1e-9);
+    }
+    log.same("memory", address, "the most sequences at once", &fit.max_sequences, &said.max_sequences);
+    let taken = fit.weights + fit.overhead + fit.kv_cache;
+    log.hold(taken <= fit.usable * (1.0 + 1e-9) && fit.usable <= fit.device, "memory", address, || {
+        ("the parts take more than there is".into(), fit.usable.to_string(), taken.to_string())
+    });
+}
+
+fn check_prediction(log: &mut Ledger, pool: &Pool, engine: &Engined, confidence: f64) {
+    let address = pool.addr.as_str();
+    let curve = &engine.curve;
+    log.same_debug("figure", address, "the class of the prediction", &curve.evidence, &pool.evidence);
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs();
+    // Both the band's own factor and the one that is planned for (never below 1) are read as right.
+    let ttft = curve.ttft_band.factor(confidence);
+    let planned = engine.f * engine.g;
+    log.hold(
+        close(ttft, pool.ttft_factor) || close(planned, pool.ttft_factor),
+        "figure",
+        address,
+        || ("the factor on TTFT is wrong".into(), planned.to_string(), pool.ttft_factor.to_string()),
+    );
+    let tpot = curve.tpot_band.factor(confidence);
+    log.hold(close(tpot, pool.tpot_factor) || close(engine.f, pool.tpot_factor), "figure", address, || {
+        ("the factor on TPOT is wrong".into(), engine.f.to_string(), pool.tpot_factor.to_string())
+    });
+}
+
+/// Zones that a pool's machines can be spread over: `None` if the number of the region's is unknown.
+pub(super) fn zones(c: &Checked<'_>, replicas: u32) -> Option<u32> {
+    let units = if c.pool.machines_per_replica > 1 { replicas } else { c.machines };
+    c.region.zones.map(|z| z.min(units).max(1))
+}
+
+/// Bytes in a GiB.
+pub(super) const GIB: f64 = 1_073_741_824.0;
+
+/// Whether a variant is stored as the checkpoint was published.
+pub(super) fn is_native(quantization: Quantization, arch: &ModelArch) -> bool {
+    quantization == Quantization::Native || quantization == arch.native
+}
+
+/// Whether a pool stores the KV cache as a variant says.
+pub(super) fn kv_cache_agrees(asked: KvCacheDtype, said: KvCacheDtype) -> bool {
+    asked == said || matches!((asked, said), (KvCacheDtype::Auto, KvCacheDtype::Bf16))
+}
+
+/// The largest `x` in `[0, high]` for which `holds`, to a relative 1e-9; 0 if there is none.
+/// `holds` must be monotone: true below some point and false above it.
+pub(super) fn largest(high: f64, holds: impl Fn(f64) -> bool) -> f64 {
+    let (mut low, mut high) = (0.0, high);
+    if !(high > 0.0) || !high.is_finite() {
+        return 0.0;
+    }
+    if holds(high) {
+        return high;
+    }
+    for _ in 0..200 {
+        let middle = low + (high - low) / 2.0;
+        if high - low <= high * 1e-9 {
+            break;
+        }
+        if holds(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// `ceil(share * n)` without the last bit of a product that should have been whole.
+pub(super) fn part_up(share: f64, n: u32) -> u32 {
+    (share * f64::from(n) - 1e-9).ceil().max(0.0) as u32
+}
+
+/// `floor(share * n)`, likewise.
+pub(super) fn part_down(share: f64, n: u32) -> u32 {
+    (share * f64::from(n) + 1e-9).floor().max(0.0) as u32
+}
+
+/// A figure rounded as predictions are (thousandths).
+pub(super) fn thousandth(x: f64) -> f64 {
+    math::round_to(x, 3)
+}
