@@ -6,8 +6,8 @@ use crate::perf;
 use crate::placement::WorkloadPlacement;
 use crate::spec::Batch;
 
-use super::subject::{Checked, Work};
 use super::Ledger;
+use super::subject::{Checked, Work};
 
 /// Work done twice because a spot machine went away (assumed).
 const LOST_WORK: f64 = 1.10;
@@ -34,11 +34,8 @@ pub(super) fn check(
     let rate = engine.curve.batch_rate() / engine.f * f64::from(c.pool.replicas);
     log.near("run", address, "the items a second", rate, run.items_per_s, 1e-6);
     let start = perf::start_up_s(c.weights_per_machine, c.instance_type.network_gbps);
-    let seconds = if c.spot > 0 {
-        2.0 * start + LOST_WORK * batch.items / rate
-    } else {
-        start + batch.items / rate
-    };
+    let seconds =
+        if c.spot > 0 { 2.0 * start + LOST_WORK * batch.items / rate } else { start + batch.items / rate };
     let hours = seconds / 3600.0;
     log.near("run", address, "the hours of a run", hours, run.hours, 1e-6);
     log.hold(hours <= deadline * (1.0 + 1e-9), "deadline", address, || {

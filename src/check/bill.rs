@@ -82,7 +82,9 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
                 (Some(said), Kind::Batch(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly.scale(share), said, 2);
                 }
-                (None, _) => log.finding("cost-line", &fleet, "machines without a price", dollars(hourly), "none"),
+                (None, _) => {
+                    log.finding("cost-line", &fleet, "machines without a price", dollars(hourly), "none")
+                }
             }
         }
     }
@@ -145,10 +147,21 @@ fn transfers(
     let prefix = format!("{}/transfer", work.address);
     let lines: Vec<&CostLine> = placed.cost.lines.iter().filter(|l| l.addr.starts_with(&prefix)).collect();
     let said: Money = lines.iter().filter_map(|l| l.per_hour).sum();
-    log.amount("cost-line", &prefix, "the cost of moving data", derived, said, roundings + lines.len() as i64);
+    log.amount(
+        "cost-line",
+        &prefix,
+        "the cost of moving data",
+        derived,
+        said,
+        roundings + lines.len() as i64,
+    );
     let blank = lines.iter().any(|l| l.per_hour.is_none());
     log.hold(blank || !unknown, "cost-line", &prefix, || {
-        ("a transfer of unknown price is not listed".into(), "a line that is not priced".into(), "none".into())
+        (
+            "a transfer of unknown price is not listed".into(),
+            "a line that is not priced".into(),
+            "none".into(),
+        )
     });
 }
 
@@ -182,7 +195,8 @@ fn ceiling(
     let mut more = Money::ZERO;
     for c in pools {
         for m in c.pool.machines.iter().filter(|m| m.purchase == Purchase::Spot) {
-            let on_demand = subject::offering(&world.catalog, c.type_index, c.region_index, Purchase::OnDemand);
+            let on_demand =
+                subject::offering(&world.catalog, c.type_index, c.region_index, Purchase::OnDemand);
             // Spot that is not sold on demand has no ceiling that could be derived: it stays at its price.
             let dearer = on_demand.map_or(Money::ZERO, |o| o.price - m.price);
             more += dearer.times(i64::from(m.count)).per_month().scale(share);
@@ -193,5 +207,12 @@ fn ceiling(
         Kind::Service(_) => 0,
         Kind::Batch(_) => (placed.cost.lines.len() as i64 + 2) * HOURS_PER_MONTH,
     };
-    log.amount("ceiling", &work.address, "the ceiling of a month", derived, placed.cost.ceiling_per_month, slack);
+    log.amount(
+        "ceiling",
+        &work.address,
+        "the ceiling of a month",
+        derived,
+        placed.cost.ceiling_per_month,
+        slack,
+    );
 }

@@ -91,9 +91,7 @@ impl Ledger {
         tolerance: f64,
     ) {
         let close = (expected - found).abs() <= expected.abs() * tolerance + 1e-6;
-        self.hold(close, code, address, || {
-            (format!("{what} is wrong"), figure(expected), figure(found))
-        });
+        self.hold(close, code, address, || (format!("{what} is wrong"), figure(expected), figure(found)));
     }
 
     /// A promise that an amount is as derived, but for the rounding of `roundings` products to a
@@ -108,9 +106,7 @@ impl Ledger {
         roundings: i64,
     ) {
         let close = (expected - found).micros().saturating_abs() <= roundings;
-        self.hold(close, code, address, || {
-            (format!("{what} is wrong"), dollars(expected), dollars(found))
-        });
+        self.hold(close, code, address, || (format!("{what} is wrong"), dollars(expected), dollars(found)));
     }
 
     /// A line of the bill without a price.
@@ -122,8 +118,13 @@ impl Ledger {
     pub fn report(self) -> Report {
         let mut findings = self.findings;
         findings.sort_by(|a, b| {
-            (&a.address, a.code, &a.message, &a.expected, &a.found)
-                .cmp(&(&b.address, b.code, &b.message, &b.expected, &b.found))
+            (&a.address, a.code, &a.message, &a.expected, &a.found).cmp(&(
+                &b.address,
+                b.code,
+                &b.message,
+                &b.expected,
+                &b.found,
+            ))
         });
         findings.dedup();
         Report { findings, promises: self.promises, unpriced: self.unpriced }

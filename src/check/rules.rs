@@ -64,7 +64,12 @@ fn place(log: &mut Ledger, work: &Work<'_>, c: &Checked<'_>) {
         "region",
         &pool.region,
     );
-    rule(rules.instance_types.allows(&pool.instance_type), "instance-types", "instance type", &pool.instance_type);
+    rule(
+        rules.instance_types.allows(&pool.instance_type),
+        "instance-types",
+        "instance type",
+        &pool.instance_type,
+    );
     let accelerator = pool.accelerator.clone().unwrap_or_default();
     rule(rules.accelerators.allows(&accelerator), "accelerators", "accelerator", &accelerator);
     log.hold(subject::resides(&rules.residency, c.region), "residency", address, || {
@@ -179,7 +184,11 @@ fn layout(log: &mut Ledger, c: &Checked<'_>) {
     };
     log.hold(replicas == Some(pool.replicas) && pool.replicas > 0, "replicas", address, || {
         let derived = replicas.map_or("a whole number".to_owned(), |n| n.to_string());
-        (format!("{} machines make up another number of replicas", c.machines), derived, pool.replicas.to_string())
+        (
+            format!("{} machines make up another number of replicas", c.machines),
+            derived,
+            pool.replicas.to_string(),
+        )
     });
 }
 
@@ -197,7 +206,11 @@ fn purchase(log: &mut Ledger, world: &World, work: &Work<'_>, c: &Checked<'_>) {
     let (asked, pool, address) = (work.purchase, c.pool, c.pool.addr.as_str());
     let options: Vec<Purchase> = pool.machines.iter().map(|m| m.purchase).collect();
     log.hold(options.windows(2).all(|w| w[0] < w[1]), "purchase", address, || {
-        ("purchase options are not in order or named twice".into(), "each once, in order".into(), dbg(&options))
+        (
+            "purchase options are not in order or named twice".into(),
+            "each once, in order".into(),
+            dbg(&options),
+        )
     });
     log.hold(pool.machines.iter().all(|m| m.count > 0), "purchase", address, || {
         ("a fleet of no machines".into(), "at least one machine".into(), "0".into())
@@ -238,9 +251,7 @@ fn price(
     machines: &PoolMachines,
 ) {
     let address = format!("{}/{}", c.pool.addr, machines.purchase);
-    let Some(row) =
-        subject::offering(&world.catalog, c.type_index, c.region_index, machines.purchase)
-    else {
+    let Some(row) = subject::offering(&world.catalog, c.type_index, c.region_index, machines.purchase) else {
         log.finding("purchase", &address, "not offered there", "an offering", "none");
         return;
     };
@@ -263,7 +274,11 @@ fn price(
         let named = placed.caveats.iter().any(|caveat| caveat.contains(&c.pool.instance_type));
         log.hold(named, "caveat", &work.address, || {
             let what = format!("a caveat that names {}", c.pool.instance_type);
-            ("nobody knows whether the type can be had there, and the plan does not say so".into(), what, "none".into())
+            (
+                "nobody knows whether the type can be had there, and the plan does not say so".into(),
+                what,
+                "none".into(),
+            )
         });
     }
 }

@@ -77,7 +77,11 @@ pub(super) fn check(
     for failure in &placed.failures {
         log.hold(failure.capacity + 1e-3 >= failure.required_rate, "failure", &failure.at, || {
             let expected = format!("at least {}", failure.required_rate);
-            (format!("too little is left when a {} fails", failure.scope), expected, failure.capacity.to_string())
+            (
+                format!("too little is left when a {} fails", failure.scope),
+                expected,
+                failure.capacity.to_string(),
+            )
         });
     }
 }
@@ -164,7 +168,14 @@ fn routes(
             continue;
         };
         let total: f64 = route.to.iter().map(|(_, share)| share).sum();
-        log.near("route", address, &format!("the traffic of `{}` that is routed", origin.name), 1.0, total, 1e-9);
+        log.near(
+            "route",
+            address,
+            &format!("the traffic of `{}` that is routed", origin.name),
+            1.0,
+            total,
+            1e-9,
+        );
         let even = 1.0 / route.to.len().max(1) as f64;
         log.hold(route.to.iter().all(|(_, s)| (s - even).abs() < 1e-9), "route", address, || {
             (format!("`{}` is not shared evenly", origin.name), even.to_string(), format!("{:?}", route.to))
@@ -177,7 +188,11 @@ fn routes(
             .collect();
         log.hold(regions.len() == route.to.len(), "route", address, || {
             let expected = "a pool in each of its regions".to_owned();
-            (format!("`{}` goes to a pool twice or to none", origin.name), expected, format!("{:?}", route.to))
+            (
+                format!("`{}` goes to a pool twice or to none", origin.name),
+                expected,
+                format!("{:?}", route.to),
+            )
         });
         // A block's origins share its pools: whoever uses one of them uses all of them.
         let own: BTreeSet<usize> = route.to.iter().map(|(i, _)| *i).collect();
@@ -190,10 +205,15 @@ fn routes(
         }
         for (k, (index, _)) in route.to.iter().enumerate() {
             let Some(c) = pools.iter().find(|c| c.index == *index) else { continue };
-            log.hold(subject::resides(&origin.residency, c.region), "residency", c.pool.addr.as_str(), || {
-                let what = format!("data of `{}` may not be there", origin.name);
-                (what, origin.residency.join(" or "), c.pool.region.clone())
-            });
+            log.hold(
+                subject::resides(&origin.residency, c.region),
+                "residency",
+                c.pool.addr.as_str(),
+                || {
+                    let what = format!("data of `{}` may not be there", origin.name);
+                    (what, origin.residency.join(" or "), c.pool.region.clone())
+                },
+            );
             match network(world, service, origin, c.region_index) {
                 Some((ms, _)) => {
                     let said = route.network_ms.get(k).copied().unwrap_or(f64::NAN);
@@ -298,13 +318,7 @@ fn load(log: &mut Ledger, service: &Service, pool: &Loaded<'_>) {
     }
 }
 
-fn failures(
-    log: &mut Ledger,
-    service: &Service,
-    placed: &WorkloadPlacement,
-    pool: &Loaded<'_>,
-    block: f64,
-) {
+fn failures(log: &mut Ledger, service: &Service, placed: &WorkloadPlacement, pool: &Loaded<'_>, block: f64) {
     let (c, n) = (pool.c, pool.c.pool.replicas);
     let address = c.pool.addr.as_str();
     let span = c.pool.machines_per_replica > 1;
@@ -394,7 +408,10 @@ fn objectives(
     for origin in &service.traffic.origins {
         for (metric, o) in limits(service) {
             let told = placed.objectives.iter().find(|t| {
-                t.origin == origin.name && t.metric == metric && t.quantile == o.quantile && t.limit_ms == o.limit_ms
+                t.origin == origin.name
+                    && t.metric == metric
+                    && t.quantile == o.quantile
+                    && t.limit_ms == o.limit_ms
             });
             let Some(told) = told else {
                 let expected = format!("{} of `{}` at most {} ms", metric.as_str(), origin.name, o.limit_ms);
@@ -440,9 +457,8 @@ fn objective(
     });
     log.near("objective", address, &format!("{name} at confidence"), worst, told.at_confidence_ms, 1e-6);
     let close = |a: f64, b: f64| (a - b).abs() <= a.abs() * 1e-6 + 1e-6;
-    let agrees = shown.iter().any(|(ms, network)| {
-        close(*ms, told.predicted_ms) && close(*network, told.network_ms)
-    });
+    let agrees =
+        shown.iter().any(|(ms, network)| close(*ms, told.predicted_ms) && close(*network, told.network_ms));
     log.hold(agrees, "objective", address, || {
         let found = format!("{} ms, network {} ms", told.predicted_ms, told.network_ms);
         (format!("the displayed {name} is wrong"), format!("{slowest} ms"), found)

@@ -39,7 +39,8 @@ fn budget(log: &mut Ledger, spec: &Spec, placement: &Placement) {
     let said = reported(placement, "budget");
     log.hold(broken == said, "joint", "budget", || {
         let limit = spec.budget.monthly.as_ref().map_or("no limit".into(), |b| dollars(b.limit));
-        let found = format!("{}, {}", dollars(total), if said { "reported as broken" } else { "not reported" });
+        let found =
+            format!("{}, {}", dollars(total), if said { "reported as broken" } else { "not reported" });
         ("the budget of all workloads together".into(), limit, found)
     });
 }
@@ -51,7 +52,8 @@ fn taken(world: &World, placed: &WorkloadPlacement) -> BTreeMap<Key, f64> {
     let mut taken = BTreeMap::new();
     let catalog = &world.catalog;
     for pool in &placed.pools {
-        let row = catalog.instance_types.iter().position(|t| t.cloud == pool.cloud && t.name == pool.instance_type);
+        let row =
+            catalog.instance_types.iter().position(|t| t.cloud == pool.cloud && t.name == pool.instance_type);
         let Some(index) = row else { continue };
         for machines in &pool.machines {
             for (quota, amount) in catalog.quotas_for(index, machines.purchase) {
@@ -79,11 +81,19 @@ fn quotas(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
             *together.entry(key).or_insert(0.0) += amount;
         }
     }
-    let over: Vec<&Key> =
-        together.iter().filter(|(k, amount)| declared(k).is_some_and(|l| **amount > l + 1e-9)).map(|(k, _)| k).collect();
+    let over: Vec<&Key> = together
+        .iter()
+        .filter(|(k, amount)| declared(k).is_some_and(|l| **amount > l + 1e-9))
+        .map(|(k, _)| k)
+        .collect();
     let said = reported(placement, "quota");
     log.hold(over.is_empty() != said, "joint", "quotas", || {
-        let expected = if over.is_empty() { "no violation".to_owned() } else { format!("a violation of {over:?}") };
-        ("the quotas of all workloads together".into(), expected, if said { "reported" } else { "none" }.into())
+        let expected =
+            if over.is_empty() { "no violation".to_owned() } else { format!("a violation of {over:?}") };
+        (
+            "the quotas of all workloads together".into(),
+            expected,
+            if said { "reported" } else { "none" }.into(),
+        )
     });
 }

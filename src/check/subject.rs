@@ -187,7 +187,13 @@ fn check_pool<'a>(
     let address = pool.addr.as_str();
     let row = |t: &InstanceType| t.cloud == pool.cloud && t.name == pool.instance_type;
     let Some(type_index) = catalog.instance_types.iter().position(row) else {
-        log.finding("instance-type", address, "no such instance type", "a catalogue row", &pool.instance_type);
+        log.finding(
+            "instance-type",
+            address,
+            "no such instance type",
+            "a catalogue row",
+            &pool.instance_type,
+        );
         return None;
     };
     let row = |r: &Region| r.cloud == pool.cloud && r.id == pool.region;
@@ -208,13 +214,26 @@ fn check_pool<'a>(
         pool.accelerator.as_deref().unwrap_or("none"),
     );
     let count = instance_type.accelerator_count;
-    log.near("instance-type", address, "the number of accelerators", count, pool.accelerators_per_machine, 0.0);
+    log.near(
+        "instance-type",
+        address,
+        "the number of accelerators",
+        count,
+        pool.accelerators_per_machine,
+        0.0,
+    );
     let configuration = configuration(work, pool, instance_type, accelerator);
     check_memory(log, work, pool, &configuration);
     let engine = match perf::curve(&configuration, &work.shape) {
         Ok(curve) => Some(Engined::new(curve, work.confidence)),
         Err(why) => {
-            log.finding("does-not-fit", address, "the configuration does not run", "a prediction", format!("{why:?}"));
+            log.finding(
+                "does-not-fit",
+                address,
+                "the configuration does not run",
+                "a prediction",
+                format!("{why:?}"),
+            );
             None
         }
     };
@@ -257,10 +276,7 @@ fn configuration<'a>(
         fraction: on.accelerator_count.min(1.0),
         layout: pool.layout,
         accelerators_per_node: whole,
-        inter_node_bandwidth: on
-            .rdma_gbps
-            .filter(|_| spans)
-            .map(|gbps| gbps * 1e9 / 8.0 / f64::from(whole)),
+        inter_node_bandwidth: on.rdma_gbps.filter(|_| spans).map(|gbps| gbps * 1e9 / 8.0 / f64::from(whole)),
         engine: pool.engine,
     }
 }
@@ -301,12 +317,9 @@ fn check_prediction(log: &mut Ledger, pool: &Pool, engine: &Engined, confidence:
     // Both the band's own factor and the one that is planned for (never below 1) are read as right.
     let ttft = curve.ttft_band.factor(confidence);
     let planned = engine.f * engine.g;
-    log.hold(
-        close(ttft, pool.ttft_factor) || close(planned, pool.ttft_factor),
-        "figure",
-        address,
-        || ("the factor on TTFT is wrong".into(), planned.to_string(), pool.ttft_factor.to_string()),
-    );
+    log.hold(close(ttft, pool.ttft_factor) || close(planned, pool.ttft_factor), "figure", address, || {
+        ("the factor on TTFT is wrong".into(), planned.to_string(), pool.ttft_factor.to_string())
+    });
     let tpot = curve.tpot_band.factor(confidence);
     log.hold(close(tpot, pool.tpot_factor) || close(engine.f, pool.tpot_factor), "figure", address, || {
         ("the factor on TPOT is wrong".into(), engine.f.to_string(), pool.tpot_factor.to_string())
