@@ -1,7 +1,19 @@
 //! What there is, where, and at what price: frozen facts with source and date on every row.
 
+mod arch;
+mod load;
+mod names;
+mod network;
+mod quota;
+// The build script and the converter use the rest of it.
+#[allow(dead_code)]
+mod schema;
+mod transfer;
 mod types;
 
+pub use names::{Names, Resolved};
+pub use network::{MeasuredPair, Network, WITHIN_REGION_MS, distance_km};
+pub use transfer::{Transfer, TransferKind};
 pub use types::*;
 
 /// The catalogue.
@@ -25,6 +37,12 @@ pub struct Catalog {
     pub sources: Vec<Source>,
     /// The user's own files that changed it, in order.
     pub user_files: Vec<String>,
+    /// Measured round trips and the distance model.
+    pub network: Network,
+    /// Prices of moving data.
+    pub transfer: Vec<Transfer>,
+    /// The alias table.
+    pub names: Names,
 }
 
 /// Where data goes to or comes from.
@@ -39,29 +57,48 @@ pub enum TransferTo<'a> {
 impl Catalog {
     /// The catalogue that this build carries.
     pub fn embedded() -> Self {
-        todo!()
+        load::load(load::PACKED)
     }
 
-    /// The names that a spec may refer to.
-    pub fn vocabulary(&self) -> crate::spec::Vocabulary {
-        todo!()
+    /// The offerings of an instance type (index), sorted by region and purchase.
+    pub fn offerings_of(&self, instance_type: usize) -> &[Offering] {
+        let start = self.offerings.partition_point(|o| o.instance_type < instance_type);
+        let end = self.offerings.partition_point(|o| o.instance_type <= instance_type);
+        self.offerings.get(start..end).unwrap_or_default()
+    }
+
+    /// The offering of an instance type in a region (indexes), bought so.
+    pub fn offering(
+        &self,
+        instance_type: usize,
+        region: usize,
+        purchase: rhumb_api::Purchase,
+    ) -> Option<&Offering> {
+        let of_type = self.offerings_of(instance_type);
+        let found = of_type.binary_search_by_key(&(region, purchase), |o| (o.region, o.purchase)).ok()?;
+        of_type.get(found)
     }
 
     /// Adds or overrides rows by a user's own file (YAML).
     ///
     /// # Errors
     /// Every problem of the file, with its place.
-    pub fn apply_user_file(
-        &mut self,
-        _name: &str,
-        _text: &str,
-    ) -> Result<(), crate::diagnostic::Diagnostics> {
-        todo!()
+    pub fn apply_user_file(&mut self, name: &str, _text: &str) -> Result<(), crate::diagnostic::Diagnostics> {
+        let diagnostic = crate::diagnostic::Diagnostic::error(
+            "not-supported-yet",
+            format!("{name}: own catalogue files are not supported yet"),
+        );
+        Err(crate::diagnostic::Diagnostics::new(Default::default(), vec![diagnostic]))
     }
 
-    /// Takes `discount` (a fraction) off every price of a cloud but spot.
-    pub fn apply_discount(&mut self, _cloud: rhumb_api::Cloud, _discount: f64) {
-        todo!()
+    /// Takes `discount` (a fraction) off every list price of a cloud but spot.
+    pub fn apply_discount(&mut self, cloud: rhumb_api::Cloud, discount: f64) {
+        for offering in &mut self.offerings {
+            let of_cloud = self.instance_types.get(offering.instance_type).is_some_and(|t| t.cloud == cloud);
+            if of_cloud && offering.purchase != rhumb_api::Purchase::Spot {
+                offering.price = offering.price.scale(1.0 - discount);
+            }
+        }
     }
 
     /// Index of an accelerator by canonical id.
@@ -83,23 +120,6 @@ impl Catalog {
     pub fn model(&self, id: &str) -> Option<&ModelArch> {
         self.models.binary_search_by(|m| m.id.as_str().cmp(id)).ok().map(|i| &self.models[i])
     }
-
-    /// One round trip from a place to a region (index): measured, else modelled; `None` if the
-    /// place or the region has no position.
-    pub fn round_trip(&self, _from: &crate::spec::Place, _region: usize) -> Option<RoundTrip> {
-        todo!()
-    }
-
-    /// The price of moving data out of a region (index), first paid tier; `None` = unknown.
-    pub fn transfer_price(&self, _from_region: usize, _to: TransferTo<'_>) -> Option<TransferPrice> {
-        todo!()
-    }
-
-    /// The quotas that one machine of an instance type (index) counts against when bought so, and
-    /// how much of each it takes, in the quota's own unit.
-    pub fn quotas_for(&self, _instance_type: usize, _purchase: rhumb_api::Purchase) -> Vec<(&Quota, f64)> {
-        todo!()
-    }
 }
 
 impl ModelArch {
@@ -107,7 +127,7 @@ impl ModelArch {
     ///
     /// # Errors
     /// What is missing or not understood, for people.
-    pub fn from_hf_config(_id: &str, _json: &[u8]) -> Result<Self, String> {
-        todo!()
+    pub fn from_hf_config(id: &str, _json: &[u8]) -> Result<Self, String> {
+        Err(format!("{id}: reading a local config.json is not supported yet"))
     }
 }

@@ -13,6 +13,8 @@ pub struct Vocabulary {
     pub models: std::collections::BTreeMap<String, String>,
     /// Any known spelling of an accelerator, lower case, to its canonical id.
     pub accelerators: std::collections::BTreeMap<String, String>,
+    /// Names that mean several accelerators (`a100`), lower case, to their canonical ids.
+    pub accelerator_families: std::collections::BTreeMap<String, Vec<String>>,
     /// All regions.
     pub regions: Vec<RegionRef>,
     /// All jurisdiction tags and country codes, lower case.

@@ -1,0 +1,151 @@
+//! The catalogue that the build carries.
+
+use rhumb::catalog::{Catalog, Evidence, Offered, TransferTo};
+use rhumb::spec::{Place, RegionRef};
+use rhumb_api::{Cloud, Money, Purchase};
+
+fn price(catalog: &Catalog, cloud: Cloud, name: &str, region: &str, purchase: Purchase) -> Option<Money> {
+    let instance_type = catalog.instance_type(cloud, name)?;
+    catalog.offering(instance_type, catalog.region(cloud, region)?, purchase).map(|o| o.price)
+}
+
+fn region(cloud: Cloud, id: &str) -> RegionRef {
+    RegionRef { cloud, region: id.to_owned() }
+}
+
+#[test]
+fn facts_from_the_collected_files() {
+    let catalog = Catalog::embedded();
+    let usd = |text: &str| Some(Money::parse_usd(text).unwrap());
+    let on_demand = Purchase::OnDemand;
+    assert_eq!(price(&catalog, Cloud::Aws, "p5.48xlarge", "us-east-1", on_demand), usd("55.04"));
+    assert_eq!(price(&catalog, Cloud::Aws, "g4dn.12xlarge", "af-south-1", on_demand), usd("5.19"));
+    assert_eq!(
+        price(&catalog, Cloud::Aws, "g4dn.12xlarge", "af-south-1", Purchase::Reserved1y),
+        usd("3.542")
+    );
+    assert_eq!(price(&catalog, Cloud::Gcp, "a3-ultragpu-8g", "us-east4", on_demand), None);
+    let h100 = &catalog.accelerators[catalog.accelerator("h100-sxm-80gb").unwrap()];
+    assert_eq!(h100.memory_bandwidth, Some(3350e9));
+    assert_eq!(h100.perf_id.as_deref(), Some("h100_sxm"));
+    assert_eq!(h100.memory_reported_bytes, None);
+    let p5 = &catalog.instance_types[catalog.instance_type(Cloud::Aws, "p5.48xlarge").unwrap()];
+    assert_eq!((p5.accelerator_count, p5.vcpus), (8.0, 192.0));
+}
+
+#[test]
+fn every_table_is_sorted_and_without_repetition() {
+    let catalog = Catalog::embedded();
+    assert!(catalog.accelerators.is_sorted_by(|a, b| a.id < b.id));
+    assert!(catalog.instance_types.is_sorted_by(|a, b| (a.cloud, &a.name) < (b.cloud, &b.name)));
+    assert!(catalog.regions.is_sorted_by(|a, b| (a.cloud, &a.id) < (b.cloud, &b.id)));
+    assert!(catalog.offerings.is_sorted_by(|a, b| {
+        (a.instance_type, a.region, a.purchase) < (b.instance_type, b.region, b.purchase)
+    }));
+    assert!(catalog.models.is_sorted_by(|a, b| a.id < b.id));
+    assert!(catalog.sources.is_sorted_by(|a, b| a.id < b.id));
+    assert!(catalog.offerings.len() > 9000 && catalog.models.len() > 80);
+}
+
+#[test]
+fn azure_prices_are_no_promise() {
+    let catalog = Catalog::embedded();
+    let offered = |region: &str| {
+        let t = catalog.instance_type(Cloud::Azure, "Standard_NC144ds_xl_RTXPRO6000BSE_v6").unwrap();
+        let r = catalog.region(Cloud::Azure, region).unwrap();
+        catalog.offering(t, r, Purchase::OnDemand).map(|o| o.offered)
+    };
+    assert_eq!(offered("westus2"), Some(Offered::Yes));
+    assert_eq!(offered("eastus2"), Some(Offered::Unknown));
+    let aws = catalog.offerings.iter().filter(|o| catalog.regions[o.region].cloud == Cloud::Aws);
+    assert!(aws.clone().count() > 1000);
+    assert!(aws.clone().all(|o| o.offered == Offered::Yes));
+}
+
+#[test]
+fn round_trips_are_measured_where_they_can_be() {
+    let catalog = Catalog::embedded();
+    let to = catalog.region(Cloud::Aws, "us-east-1").unwrap();
+    let from = |place: Place| catalog.round_trip(&place, to);
+    let measured = from(Place::Region(region(Cloud::Aws, "eu-west-1"))).unwrap();
+    assert_eq!(measured.evidence, Evidence::Measured);
+    assert!((60.0..90.0).contains(&measured.ms), "{measured:?}");
+    let fitted = from(Place::Coordinates { latitude: 48.2, longitude: 16.4 }).unwrap();
+    assert_eq!(fitted.evidence, Evidence::Modelled);
+    assert!(fitted.ms_p90 > fitted.ms && (90.0..140.0).contains(&fitted.ms), "{fitted:?}");
+    let germany = from(Place::Country("DE".into())).unwrap();
+    assert_eq!(germany.evidence, Evidence::Modelled);
+    assert!((80.0..130.0).contains(&germany.ms), "{germany:?}");
+    assert_eq!(from(Place::Country("AQ".into())), None);
+    assert_eq!(from(Place::Region(region(Cloud::Aws, "us-east-1"))).unwrap().evidence, Evidence::Assumed);
+}
+
+#[test]
+fn transfer_is_priced_by_the_most_specific_row() {
+    let catalog = Catalog::embedded();
+    let usd = |from: RegionRef, to: TransferTo<'_>| {
+        catalog
+            .transfer_price(catalog.region(from.cloud, &from.region).unwrap(), to)
+            .map(|t| t.usd_per_gib.usd())
+    };
+    assert_eq!(usd(region(Cloud::Aws, "af-south-1"), TransferTo::Internet), Some(0.154));
+    let hong_kong = region(Cloud::Aws, "ap-east-1");
+    assert_eq!(usd(region(Cloud::Aws, "af-south-1"), TransferTo::Region(&hong_kong)), Some(0.147));
+    let azure_eu = region(Cloud::Azure, "westeurope");
+    assert_eq!(usd(region(Cloud::Azure, "northeurope"), TransferTo::Region(&azure_eu)), Some(0.02));
+    assert_eq!(usd(region(Cloud::Azure, "eastus"), TransferTo::Region(&azure_eu)), Some(0.05));
+    let iowa = region(Cloud::Gcp, "us-central1");
+    assert_eq!(
+        usd(region(Cloud::Gcp, "us-east4"), TransferTo::Region(&iowa)),
+        None,
+        "its one source is left out"
+    );
+    assert_eq!(usd(region(Cloud::Gcp, "australia-southeast1"), TransferTo::Region(&iowa)), Some(0.15));
+    assert_eq!(usd(iowa.clone(), TransferTo::Region(&iowa)), Some(0.0));
+}
+
+#[test]
+fn machines_count_against_their_quotas() {
+    let catalog = Catalog::embedded();
+    let codes = |cloud, name: &str, purchase| -> Vec<(String, f64)> {
+        let t = catalog.instance_type(cloud, name).unwrap();
+        catalog.quotas_for(t, purchase).into_iter().map(|(q, n)| (q.code.clone(), n)).collect()
+    };
+    let one = |code: &str, n: f64| (code.to_owned(), n);
+    assert_eq!(codes(Cloud::Aws, "p5.48xlarge", Purchase::Spot), [one("L-C4BD4855", 192.0)]);
+    assert_eq!(codes(Cloud::Aws, "p5.48xlarge", Purchase::Reserved1y), [one("L-417A185B", 192.0)]);
+    assert_eq!(
+        codes(Cloud::Azure, "Standard_ND96isr_H100_v5", Purchase::OnDemand),
+        [one("standardNDSH100v5Family", 96.0), one("cores", 96.0)]
+    );
+    assert_eq!(
+        codes(Cloud::Azure, "Standard_ND96isr_H100_v5", Purchase::Spot),
+        [one("lowPriorityCores", 96.0)]
+    );
+    assert_eq!(
+        codes(Cloud::Gcp, "n1-standard-16+nvidia-tesla-t4:2", Purchase::OnDemand),
+        [
+            one("compute.googleapis.com/gpus_all_regions", 2.0),
+            one("compute.googleapis.com/nvidia_t4_gpus", 2.0)
+        ]
+    );
+    assert_eq!(codes(Cloud::Gcp, "tpu-v6e-4", Purchase::OnDemand).len(), 1);
+}
+
+#[test]
+fn parameters_follow_from_the_architecture() {
+    let catalog = Catalog::embedded();
+    let table = include_str!("../../src/catalog/data/models.tsv");
+    let column = |name: &str| table.lines().next().unwrap().split('\t').position(|c| c == name).unwrap();
+    let (check, stated) = (column("params_check_b"), column("params_stated_b"));
+    let mut compared = 0;
+    for line in table.lines().skip(1) {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let arch = catalog.model(cells[0]).unwrap();
+        let expected = if arch.linear_layers > 0 { cells[stated] } else { cells[check] };
+        let expected: f64 = expected.parse().unwrap();
+        assert!((arch.params / 1e9 / expected - 1.0).abs() < 0.04, "{}: {} {expected}", arch.id, arch.params);
+        compared += 1;
+    }
+    assert!(compared > 80);
+}
