@@ -1,72 +1,72 @@
 //! Does it fit, how fast is it: model architecture x accelerator -> service curve.
+//!
+//! [`fit`] answers the first, [`curve`] the second: forward passes from fitted kernel curves
+//! (`pass`, `kernel`), linearised over the batch (`curve`), then closed forms under traffic
+//! (`service`). What may run where is the sourced table of `precision`; how far off it may be is
+//! `bands`. All figures come from the tables in `data/`, with source and date on each row.
 
+mod bands;
+mod curve;
+mod data;
+mod kernel;
+mod layouts;
+mod memory;
+mod pass;
+mod precision;
+mod rank;
+mod service;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use types::*;
 
 use crate::catalog::ModelArch;
-use crate::spec::Arrivals;
 
 /// Whether a configuration runs, and where its memory goes.
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub fn fit(_configuration: &Configuration<'_>, _shape: &RequestShape) -> Result<MemoryFit, DoesNotFit> {
-    todo!()
+pub fn fit(configuration: &Configuration<'_>, shape: &RequestShape) -> Result<MemoryFit, DoesNotFit> {
+    memory::fit(configuration, shape).map(|found| found.0)
 }
 
 /// The service curve of one replica.
 ///
 /// # Errors
 /// The first rule that the configuration breaks.
-pub fn curve(_configuration: &Configuration<'_>, _shape: &RequestShape) -> Result<ServiceCurve, DoesNotFit> {
-    todo!()
+pub fn curve(configuration: &Configuration<'_>, shape: &RequestShape) -> Result<ServiceCurve, DoesNotFit> {
+    curve::curve(configuration, shape)
 }
 
 /// The layouts of a replica worth trying on machines with `accelerators` equal accelerators, at
 /// most `machines` of them together, in a fixed order.
-pub fn layouts(_arch: &ModelArch, _accelerators: u32, _machines: u32) -> Vec<Layout> {
-    todo!()
+pub fn layouts(arch: &ModelArch, accelerators: u32, machines: u32) -> Vec<Layout> {
+    layouts::layouts(arch, accelerators, machines)
 }
 
 /// Seconds from an order for a machine to the first token: boot, image, weights, graph capture.
-/// Class "assumed" but for the weights' share, which follows from size and bandwidth.
-pub fn start_up_s(_weights_bytes: f64, _network_gbps: Option<f64>) -> f64 {
-    todo!()
-}
-
-impl ServiceCurve {
-    /// Latency percentiles at `rate` requests/s per replica in a pool of `replicas`, at the engine,
-    /// without the band; `None` if the load is not below the capacity.
-    pub fn latency(&self, _rate: f64, _replicas: u32, _arrivals: Arrivals) -> Option<Latency> {
-        todo!()
-    }
-
-    /// The same replica with every time `factor` (at least 1) times as long.
-    #[must_use]
-    pub fn slowed(&self, _factor: f64) -> Self {
-        todo!()
-    }
-
-    /// Requests/s at which one replica saturates, whatever the latency.
-    pub fn saturation_rate(&self) -> f64 {
-        todo!()
-    }
-
-    /// Items/s of one replica fed without pause (batch inference), without the band.
-    pub fn batch_rate(&self) -> f64 {
-        todo!()
-    }
+///
+/// Assumed: 120 s for the machine and its driver, an image of 10 GB and weights at no more than
+/// 0.8 of the network (10 Gbit/s if unknown) or 1 GB/s (measured: 15 GB in 14.3 s from a disk,
+/// streamed), 60 s for compilation and graph capture (20 to 90 s is typical).
+pub fn start_up_s(weights_bytes: f64, network_gbps: Option<f64>) -> f64 {
+    let network = network_gbps.filter(|g| *g > 0.0).unwrap_or(10.0) * 1e9 / 8.0 * 0.8;
+    let rate = network.min(1e9);
+    120.0 + 10e9 / rate + weights_bytes.max(0.0) / rate + 60.0
 }
 
 impl Percentiles {
-    /// The value at a quantile in (0, 1), or the mean.
+    /// The value at a quantile in (0, 1), or the mean, rounded to microseconds.
     pub fn at(&self, quantile: Option<f64>) -> f64 {
-        match quantile {
+        let value = match quantile {
             None => self.mean,
             Some(_) if self.sigma == 0.0 => self.mean,
             Some(q) => self.shift + crate::math::exp(self.mu + self.sigma * crate::math::normal_quantile(q)),
-        }
+        };
+        (value * 1e3).round() / 1e3
     }
 }
 

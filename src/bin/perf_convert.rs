@@ -1,0 +1,161 @@
+//! Turns the collected performance data into the tables that the build carries, fits the bands and
+//! writes the accuracy report. A tool for maintainers; needs the feature `convert`.
+//!
+//! `perf_convert tables DATA_DIR`, `perf_convert bands DATA_DIR REVISION`, `perf_convert report DATA_DIR DATE`.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+type Row = BTreeMap<String, String>;
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// The date on which the data files were collected.
+const DATE: &str = "2026-11-23";
+
+fn rows(dir: &Path, file: &str) -> Outcome<Vec<Row>> {
+    let mut reader = csv::Reader::from_path(dir.join(file))?;
+    let header = reader.headers()?.clone();
+    let mut all = Vec::new();
+    for record in reader.records() {
+        let record = record?;
+        all.push(header.iter().map(str::to_owned).zip(record.iter().map(str::to_owned)).collect());
+    }
+    Ok(all)
+}
+
+fn table(file: &str, columns: &[&str], mut lines: Vec<Vec<String>>) -> Outcome<()> {
+    lines.sort();
+    lines.dedup();
+    let mut text = columns.join("\t");
+    text.push('\n');
+    for line in &lines {
+        writeln!(text, "{}", line.join("\t"))?;
+    }
+    let path = Path::new("src/perf/data").join(file);
+    std::fs::write(&path, text)?;
+    println!("{}: {} rows", path.display(), lines.len());
+    Ok(())
+}
+
+fn tables(dir: &Path) -> Outcome<()> {
+    let kernels = rows(dir, "gpu_kernel_fit.csv")?
+        .iter()
+        .filter(|r| r["usable"] == "True")
+        .map(|r| {
+            let source = if r["framework"] == "vidur-profile" {
+                "fit-of-microsoft-vidur-profiles"
+            } else {
+                "fit-of-aiconfigurator-core-0.12.0-op-tables"
+            };
+            let mut line: Vec<String> = [
+                "gpu",
+                "framework",
+                "op",
+                "dtype",
+                "version",
+                "compute_eff",
+                "bw_eff",
+                "t0_us",
+                "p_norm",
+                "fit_err_p50",
+                "n",
+            ]
+            .iter()
+            .map(|c| r[*c].clone())
+            .collect();
+            line.extend([source.to_owned(), DATE.to_owned()]);
+            line
+        })
+        .collect();
+    table(
+        "kernels.tsv",
+        &[
+            "gpu",
+            "framework",
+            "op",
+            "dtype",
+            "version",
+            "compute_eff",
+            "bw_eff",
+            "t0_us",
+            "p_norm",
+            "fit_err_p50",
+            "n",
+            "source",
+            "as_of",
+        ],
+        kernels,
+    )?;
+    let collectives = rows(dir, "collectives_fit.csv")?
+        .iter()
+        .filter(|r| {
+            r["op"] == "all_reduce"
+                && matches!(r["n_gpus"].as_str(), "2" | "4" | "8")
+                && matches!(r["impl"].as_str(), "vllm_graph" | "sglang_graph" | "TRTLLM" | "nccl")
+        })
+        .map(|r| {
+            let mut line: Vec<String> =
+                ["gpu", "library", "op", "n_gpus", "latency_us", "alg_bw_gbps", "fit_err_p50"]
+                    .iter()
+                    .map(|c| r[*c].clone())
+                    .collect();
+            line.extend(["fit-of-aiconfigurator-core-0.12.0-collectives".to_owned(), DATE.to_owned()]);
+            line
+        })
+        .collect();
+    table(
+        "collectives.tsv",
+        &["gpu", "library", "op", "n_gpus", "latency_us", "alg_bw_gbps", "fit_err_p50", "source", "as_of"],
+        collectives,
+    )?;
+    let gpus = rows(dir, "gpu_specs.csv")?
+        .iter()
+        .map(|r| {
+            let mut line: Vec<String> = [
+                "gpu",
+                "vendor",
+                "mem_gb",
+                "mem_bw_gbps",
+                "bf16_dense_tflops",
+                "fp8_dense_tflops",
+                "int8_dense_tops",
+                "fp4_dense_tflops",
+                "intra_node_gbps_per_dir",
+                "verified",
+            ]
+            .iter()
+            .map(|c| r[*c].clone())
+            .collect();
+            line.extend([r["source"].replace(' ', "-"), DATE.to_owned()]);
+            line
+        })
+        .collect();
+    table(
+        "gpus.tsv",
+        &[
+            "gpu",
+            "vendor",
+            "mem_gb",
+            "mem_bw_gbps",
+            "bf16_tflops",
+            "fp8_tflops",
+            "int8_tops",
+            "fp4_tflops",
+            "link_gbps_per_dir",
+            "verified",
+            "source",
+            "as_of",
+        ],
+        gpus,
+    )
+}
+
+fn main() -> Outcome<()> {
+    let args: Vec<String> = std::env::args().collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [_, "tables", dir] => tables(Path::new(dir)),
+        _ => Err("usage: perf_convert tables|bands|report DATA_DIR [REVISION|DATE]".into()),
+    }
+}

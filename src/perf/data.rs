@@ -1,0 +1,408 @@
+//! The tables that prediction rests on, parsed once.
+//!
+//! Each row carries its source and date; `perf_convert tables` writes them from the collected data.
+
+use std::sync::OnceLock;
+
+use crate::spec::{EngineName, Quantization};
+
+/// One fitted kernel curve: `t0 + ((flops/(compute*peak))^p + (bytes/(bandwidth*peak))^p)^(1/p)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct KernelFit {
+    /// Share of the peak rate that large problems reach.
+    pub compute: f64,
+    /// Share of the memory bandwidth that large problems reach.
+    pub bandwidth: f64,
+    /// Fixed time of a launch, seconds.
+    pub t0: f64,
+    /// Sharpness of the roof's edge.
+    pub p: f64,
+    /// Median relative error of the fit.
+    pub error: f64,
+}
+
+/// What a kernel does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Op {
+    Gemm,
+    Prefill,
+    Decode,
+    MlaPrefill,
+    MlaDecode,
+    Moe,
+}
+
+/// The number format of a kernel, as the tables name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Format {
+    Bf16,
+    Fp8,
+    Fp8Block,
+    Nvfp4,
+    Int8Weights,
+    Int4Weights,
+    Mxfp4A16,
+    Mxfp4A8,
+    Kv16,
+    Kv8,
+    Kv8Compute8,
+}
+
+/// Whose kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Library {
+    Vllm,
+    Sglang,
+    Trtllm,
+    Other,
+}
+
+impl From<EngineName> for Library {
+    fn from(name: EngineName) -> Self {
+        match name {
+            EngineName::Vllm => Library::Vllm,
+            EngineName::Sglang => Library::Sglang,
+            EngineName::Trtllm => Library::Trtllm,
+        }
+    }
+}
+
+/// All-reduce of a library over `n` accelerators: `latency + bytes / bandwidth`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct AllReduce {
+    /// Accelerators.
+    pub n: u32,
+    /// Seconds.
+    pub latency: f64,
+    /// Bytes/s.
+    pub bandwidth: f64,
+}
+
+/// Datasheet of an accelerator in the performance tables.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GpuSpec {
+    pub id: String,
+    /// Bytes.
+    pub memory: f64,
+    /// Bytes/s.
+    pub bandwidth: f64,
+    pub bf16: Option<f64>,
+    pub fp8: Option<f64>,
+    pub int8: Option<f64>,
+    pub fp4: Option<f64>,
+    /// Bytes/s in one direction.
+    pub link: Option<f64>,
+}
+
+/// How an engine computes in a precision on an accelerator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// In the precision itself.
+    Native,
+    /// Weights are stored so and widened to 16 bits.
+    WeightOnly,
+    /// fp16 in place of bf16.
+    Fp16,
+}
+
+/// A rule of the support table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SupportRule {
+    pub engine: EngineName,
+    pub vendor: String,
+    pub what: String,
+    pub min_cc: String,
+    pub max_cc: String,
+    pub min_version: Option<(u32, u32)>,
+    pub max_version: Option<(u32, u32)>,
+    pub mode: Mode,
+    pub source: String,
+}
+
+/// A band fitted for a class of configurations.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct BandRow {
+    /// `dense`, `moe`, `mla`.
+    pub class: String,
+    pub engine: EngineName,
+    /// `hopper`, `blackwell`, ...
+    pub family: String,
+    /// `ttft` or `tpot`.
+    pub metric: String,
+    pub mu: f64,
+    pub sigma: f64,
+    pub groups: u32,
+}
+
+/// The parsed tables.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    gpus: Vec<GpuSpec>,
+    kernels: Vec<((u8, Op, Format, Library), KernelFit)>,
+    collectives: Vec<((u8, Library), [Option<AllReduce>; 3])>,
+    support: Vec<SupportRule>,
+    bands: Vec<BandRow>,
+}
+
+/// The tables, parsed at first use.
+pub(crate) fn tables() -> &'static Tables {
+    static TABLES: OnceLock<Tables> = OnceLock::new();
+    TABLES.get_or_init(|| {
+        Tables::parse(
+            include_str!("data/gpus.tsv"),
+            include_str!("data/kernels.tsv"),
+            include_str!("data/collectives.tsv"),
+            include_str!("data/support.tsv"),
+            include_str!("data/bands.tsv"),
+        )
+    })
+}
+
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines().skip(1).filter(|l| !l.is_empty()).map(|l| l.split('\t').collect())
+}
+
+fn number(cells: &[&str], i: usize) -> Option<f64> {
+    cells.get(i)?.parse::<f64>().ok().filter(|x| x.is_finite())
+}
+
+/// `major.minor`.
+pub(crate) fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split('.');
+    let major = parts.next()?.parse().ok()?;
+    let minor = parts.next().map_or(Some(0), |m| m.parse().ok())?;
+    Some((major, minor))
+}
+
+fn engine(text: &str) -> Option<EngineName> {
+    [EngineName::Vllm, EngineName::Sglang, EngineName::Trtllm].into_iter().find(|e| e.as_str() == text)
+}
+
+fn library(text: &str) -> Library {
+    engine(text).map_or(Library::Other, Library::from)
+}
+
+fn op(text: &str) -> Option<Op> {
+    Some(match text {
+        "gemm" => Op::Gemm,
+        "context_attention" => Op::Prefill,
+        "generation_attention" => Op::Decode,
+        "mla_context" => Op::MlaPrefill,
+        "mla_generation" => Op::MlaDecode,
+        "moe" => Op::Moe,
+        _ => return None,
+    })
+}
+
+fn format(text: &str) -> Option<Format> {
+    Some(match text {
+        "bfloat16" => Format::Bf16,
+        "fp8" => Format::Fp8,
+        "fp8_block" => Format::Fp8Block,
+        "nvfp4" => Format::Nvfp4,
+        "int8_wo" => Format::Int8Weights,
+        "int4_wo" => Format::Int4Weights,
+        "w4a16_mxfp4" => Format::Mxfp4A16,
+        "w4a8_mxfp4_mxfp8" => Format::Mxfp4A8,
+        "bfloat16/kv_bfloat16" | "kv_bfloat16" => Format::Kv16,
+        "bfloat16/kv_fp8" | "kv_fp8" => Format::Kv8,
+        "fp8/kv_fp8" => Format::Kv8Compute8,
+        _ => return None,
+    })
+}
+
+impl Tables {
+    fn parse(gpus: &str, kernels: &str, collectives: &str, support: &str, bands: &str) -> Self {
+        let mut tables = Tables::default();
+        for c in rows(gpus) {
+            let (Some(memory), Some(bandwidth)) = (number(&c, 2), number(&c, 3)) else { continue };
+            let tera = |i| number(&c, i).map(|x| x * 1e12);
+            tables.gpus.push(GpuSpec {
+                id: c[0].to_owned(),
+                memory: memory * 1e9,
+                bandwidth: bandwidth * 1e9,
+                bf16: tera(4),
+                fp8: tera(5),
+                int8: tera(6),
+                fp4: tera(7),
+                link: number(&c, 8).map(|x| x * 1e9),
+            });
+        }
+        tables.gpus.sort_by(|a, b| a.id.cmp(&b.id));
+        for c in rows(kernels) {
+            let (Some(gpu), Some(library), Some(op), Some(format)) = (
+                tables.gpu(c[0]),
+                c.get(1).map(|l| library(l)),
+                c.get(2).and_then(|o| op(o)),
+                c.get(3).and_then(|f| format(f)),
+            ) else {
+                continue;
+            };
+            let (Some(compute), Some(bandwidth), Some(t0), Some(p), Some(error)) =
+                (number(&c, 5), number(&c, 6), number(&c, 7), number(&c, 8), number(&c, 9))
+            else {
+                continue;
+            };
+            if compute > 0.0 && bandwidth > 0.0 && p >= 1.0 && t0 >= 0.0 {
+                let fit = KernelFit { compute, bandwidth, t0: t0 * 1e-6, p, error };
+                tables.kernels.push(((gpu, op, format, library), fit));
+            }
+        }
+        tables.kernels.sort_by_key(|k| k.0);
+        for c in rows(collectives) {
+            let (Some(gpu), Some(n), Some(latency), Some(bandwidth)) =
+                (tables.gpu(c[0]), number(&c, 3), number(&c, 4), number(&c, 5))
+            else {
+                continue;
+            };
+            let slot = match n as u32 {
+                2 => 0,
+                4 => 1,
+                8 => 2,
+                _ => continue,
+            };
+            let key = (gpu, library(c[1]));
+            let row = AllReduce { n: n as u32, latency: latency * 1e-6, bandwidth: bandwidth * 1e9 };
+            match tables.collectives.iter_mut().find(|r| r.0 == key) {
+                Some(found) => found.1[slot] = Some(row),
+                None => {
+                    let mut all = [None; 3];
+                    all[slot] = Some(row);
+                    tables.collectives.push((key, all));
+                }
+            }
+        }
+        for c in rows(support) {
+            let (Some(engine), true) = (engine(c[0]), c.len() >= 9) else { continue };
+            tables.support.push(SupportRule {
+                engine,
+                vendor: c[1].to_owned(),
+                what: c[2].to_owned(),
+                min_cc: c[3].to_owned(),
+                max_cc: c[4].to_owned(),
+                min_version: version(c[5]),
+                max_version: version(c[6]),
+                mode: match c[7] {
+                    "weight-only" => Mode::WeightOnly,
+                    "fp16" => Mode::Fp16,
+                    _ => Mode::Native,
+                },
+                source: c[8].to_owned(),
+            });
+        }
+        for c in rows(bands) {
+            let (Some(engine), Some(mu), Some(sigma), Some(groups)) =
+                (c.get(1).and_then(|e| engine(e)), number(&c, 4), number(&c, 5), number(&c, 7))
+            else {
+                continue;
+            };
+            tables.bands.push(BandRow {
+                class: c[0].to_owned(),
+                engine,
+                family: c[2].to_owned(),
+                metric: c[3].to_owned(),
+                mu,
+                sigma,
+                groups: groups as u32,
+            });
+        }
+        tables
+    }
+
+    /// Index of an accelerator by its name in the performance tables.
+    pub fn gpu(&self, id: &str) -> Option<u8> {
+        self.gpus.binary_search_by(|g| g.id.as_str().cmp(id)).ok().and_then(|i| u8::try_from(i).ok())
+    }
+
+    /// The datasheet.
+    pub fn spec(&self, gpu: u8) -> Option<&GpuSpec> {
+        self.gpus.get(usize::from(gpu))
+    }
+
+    /// One curve.
+    pub fn kernel(&self, gpu: u8, op: Op, format: Format, library: Library) -> Option<&KernelFit> {
+        let key = (gpu, op, format, library);
+        self.kernels.binary_search_by_key(&key, |k| k.0).ok().map(|i| &self.kernels[i].1)
+    }
+
+    /// The curve of `library`, else the best fitting one of another library.
+    pub fn kernel_of_any(
+        &self,
+        gpu: u8,
+        op: Op,
+        format: Format,
+        library: Library,
+    ) -> Option<(&KernelFit, bool)> {
+        if let Some(own) = self.kernel(gpu, op, format, library) {
+            return Some((own, true));
+        }
+        [Library::Vllm, Library::Sglang, Library::Trtllm, Library::Other]
+            .into_iter()
+            .filter_map(|l| self.kernel(gpu, op, format, l))
+            .min_by(|a, b| a.error.total_cmp(&b.error))
+            .map(|k| (k, false))
+    }
+
+    /// Whether there is any curve for this accelerator.
+    pub fn has_curves(&self, gpu: u8) -> bool {
+        self.kernels.iter().any(|k| k.0.0 == gpu && k.0.3 != Library::Other)
+    }
+
+    /// All-reduce over `n` accelerators (2, 4 or 8; others take the next larger).
+    pub fn all_reduce(&self, gpu: u8, library: Library, n: u32) -> Option<AllReduce> {
+        let slot = match n {
+            0..=2 => 0,
+            3..=4 => 1,
+            _ => 2,
+        };
+        [library, Library::Other, Library::Vllm, Library::Sglang, Library::Trtllm]
+            .into_iter()
+            .find_map(|l| self.collectives.iter().find(|r| r.0 == (gpu, l)).and_then(|r| r.1[slot]))
+    }
+
+    /// The support rules.
+    pub fn support(&self) -> &[SupportRule] {
+        &self.support
+    }
+
+    /// The band of a class, if it was measured.
+    pub fn band(&self, class: &str, engine: EngineName, family: &str, metric: &str) -> Option<&BandRow> {
+        self.bands
+            .iter()
+            .find(|b| b.engine == engine && b.class == class && b.family == family && b.metric == metric)
+    }
+}
+
+/// The name of a precision in the support table and on the command line.
+pub(crate) const fn quantization_name(q: Quantization) -> &'static str {
+    match q {
+        Quantization::Native => "native",
+        Quantization::Bf16 => "bf16",
+        Quantization::Fp8 => "fp8",
+        Quantization::Fp8Block => "fp8_block",
+        Quantization::Int8 => "int8",
+        Quantization::Int4 => "int4",
+        Quantization::Mxfp4 => "mxfp4",
+        Quantization::Nvfp4 => "nvfp4",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_every_table_is_understood_and_has_a_source() {
+        let t = tables();
+        let lines = |text: &str| text.lines().count() - 1;
+        assert_eq!(t.gpus.len(), lines(include_str!("data/gpus.tsv")));
+        assert_eq!(t.kernels.len(), lines(include_str!("data/kernels.tsv")));
+        assert_eq!(t.support.len(), lines(include_str!("data/support.tsv")));
+        assert_eq!(t.bands.len(), lines(include_str!("data/bands.tsv")));
+        assert_eq!(
+            t.collectives.iter().map(|c| c.1.iter().flatten().count()).sum::<usize>(),
+            lines(include_str!("data/collectives.tsv"))
+        );
+        assert!(t.support.iter().all(|r| !r.source.is_empty()));
+    }
+}

@@ -1,0 +1,106 @@
+//! Does it fit: weights, engine overhead, KV cache.
+
+use super::data::tables;
+use super::precision::{self, Precision};
+use super::rank::{Rank, check_layout};
+use super::types::{Configuration, DoesNotFit, MemoryFit, RequestShape};
+use crate::spec::EngineName;
+
+const GIB: f64 = 1_073_741_824.0;
+
+/// Bytes of the device as the driver reports them.
+///
+/// The catalogue's reported figure; else the performance tables' nominal figure less 1 % (an H100
+/// of 85.9e9 reports 85.03e9); else decimal gigabytes of the nominal figure, which is low for HBM and
+/// right for GDDR with error correction on.
+pub(crate) fn device_bytes(c: &Configuration<'_>) -> f64 {
+    let a = c.accelerator;
+    let t = tables();
+    let spec = a.perf_id.as_deref().and_then(|id| t.gpu(id)).and_then(|g| t.spec(g));
+    let nominal = a.memory_gib * 1e9;
+    let whole = a.memory_reported_bytes.unwrap_or_else(|| spec.map_or(nominal, |s| s.memory * 0.99));
+    whole * c.fraction
+}
+
+/// What an engine takes besides weights and cache, bytes on one accelerator.
+///
+/// vLLM: fitted to 31 start-up reports on H100 (`vllm_memory_measured_calibration`): sampling buffers
+/// of 3.74 fp32 logits for each sequence slot, 8192 tokens in flight through the chosen experts, and
+/// 0.25 GiB outside of the framework (2.1 GiB with tensor parallelism). Before 0.17 activations were
+/// 2.57 times as large. CUDA graphs lie outside of the share that vLLM divides, so they are no part
+/// of it. Other engines: 4 GB, as the method was calibrated with.
+pub(crate) fn overhead_bytes(c: &Configuration<'_>, rank: &Rank) -> f64 {
+    if c.engine.name != EngineName::Vllm {
+        return 4e9;
+    }
+    let tokens = f64::from(c.engine.max_num_batched_tokens);
+    let vocab = if rank.encoder { 0.0 } else { f64::from(c.arch.vocab) };
+    let sampler = 3.74 * 4.0 * vocab * f64::from(c.engine.max_num_seqs);
+    let experts = c.arch.moe.as_ref().map_or(0.0, |m| {
+        tokens * f64::from(m.per_token) * (2.0 * f64::from(m.intermediate) / rank.moe_tp + rank.hidden) * 2.0
+    });
+    let forward = tokens * (4.0 * rank.hidden + rank.ffn / rank.hidden.max(1.0)) * 2.0;
+    let vintage = if c.engine.version < (0, 17) { 2.57 } else { 1.0 };
+    let outside = if rank.tp > 1.0 || rank.dp > 1.0 { 2.1 } else { 0.25 };
+    vintage * (sampler + experts).max(forward) + outside * GIB
+}
+
+/// The longest sequence the engine must hold.
+fn longest(c: &Configuration<'_>) -> f64 {
+    f64::from(c.engine.max_model_len)
+}
+
+/// As [`super::fit`], with what was worked out on the way.
+pub(crate) fn fit(
+    c: &Configuration<'_>,
+    shape: &RequestShape,
+) -> Result<(MemoryFit, Rank, Precision), DoesNotFit> {
+    let precision = precision::resolve(c)?;
+    check_layout(c)?;
+    let rank = Rank::of(c.arch, c.layout);
+    let needed = shape.input.max + shape.output.max;
+    let limit = f64::from(c.arch.max_context).min(longest(c));
+    if needed > limit {
+        return Err(DoesNotFit::Context { needed, available: limit });
+    }
+    let device = device_bytes(c);
+    let usable = device * c.engine.gpu_memory_utilization.clamp(0.0, 1.0);
+    let weights = rank.weight_bytes(&precision);
+    let overhead = overhead_bytes(c, &rank);
+    let kv_cache = usable - weights - overhead;
+    let one = rank.kv_bytes(&precision, longest(c));
+    if !(kv_cache > 0.0 && kv_cache >= one) {
+        return Err(DoesNotFit::Memory {
+            needed: weights + overhead + one,
+            available: usable,
+            reason: format!(
+                "weights {:.1} GiB + engine {:.1} GiB + one sequence of {} tokens {:.1} GiB on each {}, which has {:.1} GiB at {:.0} % utilization",
+                weights / GIB,
+                overhead / GIB,
+                c.engine.max_model_len,
+                one / GIB,
+                c.accelerator.id,
+                usable / GIB,
+                c.engine.gpu_memory_utilization * 100.0
+            ),
+        });
+    }
+    // On average a running sequence has its prompt and half of its output in the cache.
+    let held = (shape.input.mean + shape.output.mean / 2.0).max(1.0);
+    let sequence = rank.kv_bytes(&precision, held);
+    let by_memory = if sequence > 0.0 { rank.dp * kv_cache / sequence } else { f64::INFINITY };
+    let slots = f64::from(c.engine.max_num_seqs) * rank.dp;
+    let max_sequences = by_memory.min(slots).clamp(1.0, 1e6) as u32;
+    let kv_per_token = sequence / held;
+    let fit = MemoryFit {
+        device,
+        usable,
+        weights,
+        overhead,
+        kv_cache,
+        kv_per_token,
+        kv_tokens: if kv_per_token > 0.0 { rank.dp * kv_cache / kv_per_token } else { 0.0 },
+        max_sequences,
+    };
+    Ok((fit, rank, precision))
+}

@@ -1,0 +1,277 @@
+//! One forward pass: kernels, communication and host time of a decode or a prefill step.
+
+use super::data::{Library, Op};
+use super::kernel::{Chain, Curve, Rates};
+use super::precision::Precision;
+use super::rank::Rank;
+use super::types::{Configuration, DoesNotFit};
+use crate::math;
+use crate::spec::EngineName;
+
+/// Seconds by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Parts {
+    pub projections: f64,
+    pub attention: f64,
+    pub feed_forward: f64,
+    pub experts: f64,
+    pub elementwise: f64,
+    pub launches: f64,
+    pub communication: f64,
+    pub head: f64,
+    pub host: f64,
+}
+
+impl Parts {
+    /// All of it.
+    pub fn total(&self) -> f64 {
+        self.projections
+            + self.attention
+            + self.feed_forward
+            + self.experts
+            + self.elementwise
+            + self.launches
+            + self.communication
+            + self.head
+            + self.host
+    }
+
+    fn scaled(mut self, k: f64) -> Self {
+        for part in [
+            &mut self.projections,
+            &mut self.attention,
+            &mut self.feed_forward,
+            &mut self.experts,
+            &mut self.elementwise,
+            &mut self.launches,
+            &mut self.communication,
+            &mut self.head,
+            &mut self.host,
+        ] {
+            *part *= k;
+        }
+        self
+    }
+}
+
+/// How much of a kernel's launch time is left under CUDA graphs (fitted): GEMM, attention, MoE.
+const GRAPH: (f64, f64, f64) = (0.42, 0.63, 0.79);
+
+/// Fitted constants of an engine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct EngineConstants {
+    /// On all kernel time.
+    kernels: f64,
+    /// Seconds of an iteration on the host.
+    host: f64,
+    /// Seconds of an iteration on the host for each sequence.
+    sequence: f64,
+    /// On expert kernels.
+    moe: f64,
+}
+
+const fn constants(engine: EngineName) -> EngineConstants {
+    match engine {
+        EngineName::Trtllm => EngineConstants { kernels: 0.86, host: 0.13e-3, sequence: 0.9e-6, moe: 0.77 },
+        EngineName::Vllm => EngineConstants { kernels: 0.90, host: 0.14e-3, sequence: 14e-6, moe: 0.93 },
+        EngineName::Sglang => EngineConstants { kernels: 0.88, host: 0.82e-3, sequence: 8.5e-6, moe: 1.2 },
+    }
+}
+
+/// Everything a forward pass of a configuration needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Pass {
+    pub rank: Rank,
+    precision: Precision,
+    rates: Rates,
+    engine: EngineConstants,
+    projection: Curve,
+    feed_forward: Curve,
+    head: Curve,
+    prefill: Curve,
+    decode: Curve,
+    moe: Option<Curve>,
+    experts: Option<(f64, f64, f64)>,
+    /// All-reduce over the tensor-parallel group: seconds, bytes/s.
+    all_reduce: (f64, f64),
+    /// Dispatch to experts: bytes/s.
+    dispatch: f64,
+    /// Between stages: bytes/s.
+    stage: f64,
+    vocab: f64,
+    /// Most tokens in a step.
+    chunk: f64,
+    /// Whether the accelerator has curves of its own.
+    pub own_curves: bool,
+}
+
+impl Pass {
+    /// Looks up the curves.
+    ///
+    /// # Errors
+    /// A rate of the accelerator is unknown.
+    pub fn new(c: &Configuration<'_>, rank: Rank, precision: Precision) -> Result<Self, DoesNotFit> {
+        let unknown = |reason: String| DoesNotFit::Unknown { reason };
+        let rates = Rates::of(c.accelerator, c.fraction, precision.fp16).map_err(unknown)?;
+        let chain = Chain::of(c.accelerator);
+        let library = Library::from(c.engine.name);
+        let curve = |op, formats| {
+            chain
+                .curve(&rates, op, formats, library)
+                .ok_or_else(|| unknown(format!("no {op:?} curve stands in for {}", c.accelerator.id)))
+        };
+        let (prefill, decode) =
+            if rank.mla.is_some() { (Op::MlaPrefill, Op::MlaDecode) } else { (Op::Prefill, Op::Decode) };
+        let sixteen = &[(super::data::Format::Bf16, super::precision::Peak::Sixteen)];
+        let spans = c.layout.accelerators() > c.accelerators_per_node.max(1);
+        let network = c.inter_node_bandwidth.unwrap_or(rates.link).min(rates.link);
+        let group_spans = c.layout.tp * c.layout.dp > c.accelerators_per_node.max(1);
+        Ok(Pass {
+            engine: constants(c.engine.name),
+            projection: curve(Op::Gemm, precision.attention_gemm)?,
+            feed_forward: curve(Op::Gemm, precision.gemm)?,
+            head: curve(Op::Gemm, sixteen)?,
+            prefill: curve(prefill, precision.prefill)?,
+            decode: curve(decode, precision.decode)?,
+            moe: match c.arch.moe {
+                Some(_) => Some(curve(Op::Moe, precision.moe)?),
+                None => None,
+            },
+            experts: c
+                .arch
+                .moe
+                .as_ref()
+                .map(|m| (f64::from(m.experts), f64::from(m.per_token).max(1.0), f64::from(m.intermediate))),
+            all_reduce: chain.all_reduce(c, &rates, c.layout.tp),
+            dispatch: 0.5 * if group_spans { network } else { rates.link },
+            stage: if spans { network } else { rates.link },
+            vocab: f64::from(c.arch.vocab),
+            chunk: f64::from(c.engine.max_num_batched_tokens.max(1)),
+            own_curves: chain.own,
+            rank,
+            precision,
+            rates,
+        })
+    }
+
+    /// Everything but attention itself, for `m` tokens of `n` sequences; `graph` as in [`GRAPH`].
+    fn body(&self, m: f64, n: f64, graph: (f64, f64, f64)) -> Parts {
+        let r = &self.rank;
+        let p = &self.precision;
+        let h = r.hidden;
+        let mut parts = Parts::default();
+        let launches = if r.mla.is_some() { 5.0 } else { 2.0 };
+        let gemm = |curve: &Curve, flops: f64, bytes: f64, launches: f64| {
+            curve.time(flops, bytes, graph.0) + (launches - 1.0) * curve.t0 * graph.0
+        };
+        parts.projections = r.layers
+            * gemm(
+                &self.projection,
+                2.0 * m * r.attention,
+                r.attention * p.attention_bytes + 6.0 * m * h,
+                launches,
+            );
+        if r.dense_layers > 0.0 {
+            parts.feed_forward = r.dense_layers
+                * gemm(&self.feed_forward, 2.0 * m * r.ffn, r.ffn * p.weight_bytes + 4.0 * m * h, 1.0);
+        }
+        if let (Some(curve), Some((experts, k, _))) = (&self.moe, self.experts) {
+            let all = m * r.dp;
+            let local = experts / r.ep;
+            let active = local * (1.0 - math::pow((1.0 - k / experts).max(0.0), all));
+            let imbalance = if r.ep > 1.0 { 1.0 + 0.9 * (1.0 - math::exp(-all / 64.0)) } else { 1.0 };
+            let per_expert = r.experts / local;
+            let flops = 2.0 * all * k * r.experts / experts * imbalance;
+            let bytes = active * per_expert * p.weight_bytes + all * k / r.ep * 3.0 * h;
+            let routed = self.engine.moe * curve.time(flops, bytes, graph.2);
+            let shared = if r.shared > 0.0 {
+                gemm(&self.feed_forward, 2.0 * m * r.shared, r.shared * p.weight_bytes + 4.0 * m * h, 1.0)
+            } else {
+                0.0
+            };
+            parts.experts = r.moe_layers * (routed + shared);
+        }
+        // 49 passes over the hidden state a layer (fitted).
+        parts.elementwise = r.layers * 49.0 * m * h * 2.0 / (0.8 * self.rates.bandwidth);
+        let mla = if r.mla.is_some() { 13.0 * r.layers } else { 0.0 };
+        let sparse = if r.sparse_topk.is_some() { 79.0 * r.layers } else { 0.0 };
+        parts.launches =
+            1e-6 * (24.0 * r.layers + 3.0 * r.moe_layers + mla + 15.0 * r.linear_layers + sparse);
+        parts.communication = self.communication(m);
+        if n > 0.0 && !r.encoder {
+            parts.head =
+                self.head.time(2.0 * n * h * self.vocab / r.tp, 2.0 * h * self.vocab / r.tp, graph.0);
+        }
+        parts
+    }
+
+    /// All-reduces of attention and feed-forward, dispatch to experts, hand-over between stages.
+    fn communication(&self, m: f64) -> f64 {
+        let r = &self.rank;
+        let bytes = 2.0 * m * r.hidden;
+        // Serving engines fuse and overlap: latency 1.9 times, bandwidth 2.5 times the table's (fitted).
+        let reduce =
+            if r.tp > 1.0 { 1.9 * self.all_reduce.0 + bytes / (2.5 * self.all_reduce.1) } else { 0.0 };
+        let scattered = r.moe_layers > 0.0 && (r.dp > 1.0 || r.ep > 1.0);
+        let reduces = if scattered { r.layers + r.dense_layers } else { 2.0 * r.layers };
+        let mut time = reduces * reduce;
+        if let (true, Some((_, k, _))) = (scattered, self.experts) {
+            let group = r.tp * r.dp;
+            time += r.moe_layers * (2.0 * 4.8e-6 + bytes * 3.0 * k.min(group) / self.dispatch);
+        }
+        if r.pp > 1.0 {
+            time += (r.pp - 1.0) * (10e-6 + bytes / self.stage);
+        }
+        time
+    }
+
+    /// A decode step of one rank: `n` sequences with `context` tokens each.
+    pub fn decode(&self, n: f64, context: f64) -> Parts {
+        let r = &self.rank;
+        let p = &self.precision;
+        let mut parts = self.body(n, n, GRAPH);
+        let attend = |context: f64| {
+            let (flops, bytes) = match r.mla {
+                Some((c, rope)) => {
+                    (2.0 * n * context * r.heads * (2.0 * c + rope), n * context * (c + rope) * p.kv_bytes)
+                }
+                None => (4.0 * n * context * r.heads * r.dq, n * context * r.kv_elements * p.kv_bytes),
+            };
+            self.decode.time(flops, bytes, GRAPH.1)
+        };
+        let seen = r.sparse_topk.map_or(context, |k| context.min(k));
+        parts.attention = r.full_layers * attend(seen)
+            + if r.window_layers > 0.0 { r.window_layers * attend(seen.min(r.window)) } else { 0.0 }
+            + r.linear_layers * 2.0 * n * r.state_bytes() / (0.8 * self.rates.bandwidth);
+        self.finish(parts, n)
+    }
+
+    /// The prefill of `n` prompts of `tokens` tokens of which the last `new` are computed, in one
+    /// step or, beyond the token budget, in as many as it takes.
+    pub fn prefill(&self, n: f64, tokens: f64, new: f64) -> Parts {
+        let r = &self.rank;
+        let p = &self.precision;
+        let m = n * new;
+        let steps = (m / self.chunk).max(1.0);
+        let mut parts = self.body(m / steps, n / steps, (1.0, 1.0, 1.0)).scaled(steps);
+        let cached = tokens - new;
+        let attend = |seen: f64| {
+            // Causal: a new token sees on average the cached tokens and half of the new ones.
+            let span = if r.encoder { 2.0 * tokens } else { (2.0 * cached + new).min(2.0 * seen) };
+            let flops = m * r.heads * span * (r.dq + r.dv);
+            let bytes = m * r.heads * (r.dq + r.dv) * 2.0 + n * tokens * r.kv_elements * p.kv_bytes;
+            self.prefill.time(flops, bytes, steps)
+        };
+        let seen = r.sparse_topk.map_or(tokens, |k| tokens.min(k));
+        parts.attention = r.full_layers * attend(seen)
+            + if r.window_layers > 0.0 { r.window_layers * attend(seen.min(r.window)) } else { 0.0 }
+            + r.linear_layers * m * r.heads * 4.0 * r.dq * r.dv / (0.3 * self.rates.sixteen);
+        self.finish(parts, n)
+    }
+
+    fn finish(&self, parts: Parts, n: f64) -> Parts {
+        let mut parts = parts.scaled(self.engine.kernels);
+        parts.host = self.engine.host + self.engine.sequence * n;
+        parts
+    }
+}
