@@ -1,6 +1,7 @@
 //! What there is, where, and at what price: frozen facts with source and date on every row.
 
 mod arch;
+mod hf;
 mod load;
 mod names;
 mod network;
@@ -119,15 +120,5 @@ impl Catalog {
     /// A model by canonical id.
     pub fn model(&self, id: &str) -> Option<&ModelArch> {
         self.models.binary_search_by(|m| m.id.as_str().cmp(id)).ok().map(|i| &self.models[i])
-    }
-}
-
-impl ModelArch {
-    /// Reads a Hugging Face `config.json`.
-    ///
-    /// # Errors
-    /// What is missing or not understood, for people.
-    pub fn from_hf_config(id: &str, _json: &[u8]) -> Result<Self, String> {
-        Err(format!("{id}: reading a local config.json is not supported yet"))
     }
 }

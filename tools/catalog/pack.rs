@@ -6,7 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 #[allow(dead_code)]
-#[path = "schema.rs"]
+#[path = "../../src/catalog/schema.rs"]
 mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ type Row = Vec<String>;
 fn main() {
     println!("cargo::rerun-if-changed=src/catalog/data");
     println!("cargo::rerun-if-changed=src/catalog/schema.rs");
-    println!("cargo::rerun-if-changed=src/catalog/pack.rs");
+    println!("cargo::rerun-if-changed=tools/catalog/pack.rs");
     println!("cargo::rerun-if-env-changed=RHUMB_CATALOG_EXCLUDE");
     let converting = std::env::var_os("CARGO_FEATURE_CONVERT").is_some();
     let (Some(root), Some(out)) = (std::env::var_os("CARGO_MANIFEST_DIR"), std::env::var_os("OUT_DIR"))

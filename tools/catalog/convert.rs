@@ -5,10 +5,10 @@
 //! `offered.tsv` are kept by hand and only sorted.
 #![allow(clippy::disallowed_methods)]
 
-#[path = "../catalog/convert/mod.rs"]
+#[path = "convert/mod.rs"]
 mod convert;
 #[allow(dead_code)]
-#[path = "../catalog/schema.rs"]
+#[path = "../../src/catalog/schema.rs"]
 mod schema;
 
 fn main() {
