@@ -31,6 +31,8 @@ const ASSUMED_AMD: (f64, f64) = (1.0, 1.0);
 const AMD_SHIFT: f64 = 0.7;
 /// Added in quadrature where no measured row has such a layout or model.
 const EXTRAPOLATED: f64 = 0.3;
+/// Added in quadrature where only other accelerators of the family were measured.
+const RELATIVE: f64 = 0.15;
 
 /// Bands, class and remarks of a configuration.
 pub(crate) struct Judged {
@@ -83,6 +85,15 @@ pub(crate) fn judge(c: &Configuration<'_>, own_curves: bool, output: &Lengths) -
             }
         }
     };
+    let perf = c.accelerator.perf_id.as_deref().unwrap_or("");
+    if let (true, Some(row)) = (judged.evidence == Evidence::Calibrated, find("tpot")) {
+        if !row.systems.split(' ').any(|s| s == perf) {
+            let wider = |s: f64| crate::math::sqrt(s * s + RELATIVE * RELATIVE);
+            judged.ttft.sigma = wider(judged.ttft.sigma);
+            judged.tpot.sigma = wider(judged.tpot.sigma);
+            notes.push(format!("error measured on {} only", row.systems));
+        }
+    }
     let mut widen = |why: &str| {
         let wider = |s: f64| crate::math::sqrt(s * s + EXTRAPOLATED * EXTRAPOLATED);
         judged.ttft.sigma = wider(judged.ttft.sigma);

@@ -15,6 +15,10 @@ const NODES: [(f64, f64); 5] = [
     (2.856_970_013_872_806, 0.011_257_411_327_720_7),
 ];
 
+/// Seconds before a prompt reaches the engine, fitted on vLLM's benchmarks
+/// ([`super::Harness::start_s`]) and taken for the other engines.
+const BEFORE_ENGINE_S: f64 = 0.0134;
+
 /// Mean and second moment of `f` over a lognormal length of this mean and squared coefficient of
 /// variation, cut at `max`.
 fn over_lengths(mean: f64, cv2: f64, max: f64, f: impl Fn(f64) -> f64) -> (f64, f64) {
@@ -181,16 +185,18 @@ fn decoder(
         pass.prefill(together, tokens, uncached(shape, tokens)).total() / together / lanes
     });
     let alone = pass.prefill(1.0, shape.input.mean.max(1.0), uncached(shape, shape.input.mean.max(1.0)));
-    // The line stands for whole iterations: a step at batch 1 is the least the floor can be.
+    let mut prefill_terms = terms(&alone, false);
+    prefill_terms
+        .push(Term { name: "before the engine: HTTP, tokenizer, scheduler", ms: BEFORE_ENGINE_S * 1e3 });
     Figures {
         alpha,
         beta,
         w,
         w2,
-        floor: alone.total().max(w),
+        floor: alone.total().max(w) + BEFORE_ENGINE_S,
         max_batch: memory.max_sequences.max(1),
         decode_terms: terms(&step(max), true),
-        prefill_terms: terms(&alone, false),
+        prefill_terms,
     }
 }
 

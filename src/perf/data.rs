@@ -132,6 +132,8 @@ pub(crate) struct BandRow {
     pub mu: f64,
     pub sigma: f64,
     pub groups: u32,
+    /// Accelerators that were measured, space separated.
+    pub systems: String,
 }
 
 /// The parsed tables.
@@ -304,6 +306,7 @@ impl Tables {
                 mu,
                 sigma,
                 groups: groups as u32,
+                systems: c.get(8).map_or_else(String::new, |s| (*s).to_owned()),
             });
         }
         tables

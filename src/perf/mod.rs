@@ -6,6 +6,7 @@
 //! `bands`. All figures come from the tables in `data/`, with source and date on each row.
 
 mod bands;
+mod closed_loop;
 mod curve;
 mod data;
 mod kernel;
@@ -21,6 +22,7 @@ mod testing;
 mod tests;
 mod types;
 
+pub use closed_loop::Harness;
 pub use types::*;
 
 use crate::catalog::ModelArch;
@@ -39,6 +41,23 @@ pub fn fit(configuration: &Configuration<'_>, shape: &RequestShape) -> Result<Me
 /// The first rule that the configuration breaks.
 pub fn curve(configuration: &Configuration<'_>, shape: &RequestShape) -> Result<ServiceCurve, DoesNotFit> {
     curve::curve(configuration, shape)
+}
+
+/// The class that a model's errors are measured in, and the family of an accelerator.
+pub fn error_class(configuration: &Configuration<'_>) -> (&'static str, &'static str) {
+    (bands::class(configuration.arch), kernel::family(configuration.accelerator))
+}
+
+/// The steady state with `concurrency` requests in flight on one replica.
+///
+/// # Errors
+/// The first rule that the configuration breaks.
+pub fn closed_loop(
+    configuration: &Configuration<'_>,
+    shape: &RequestShape,
+    concurrency: f64,
+) -> Result<ClosedLoop, DoesNotFit> {
+    closed_loop::closed_loop(configuration, shape, concurrency)
 }
 
 /// The layouts of a replica worth trying on machines with `accelerators` equal accelerators, at

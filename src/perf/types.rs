@@ -222,3 +222,20 @@ pub struct ServiceCurve {
     /// What a prefill is made of.
     pub prefill_terms: Vec<Term>,
 }
+
+/// The steady state of a replica with a fixed number of requests in flight, per attention rank.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClosedLoop {
+    /// Sequences decoded together.
+    pub batch: f64,
+    /// Requests in flight over those that memory and `max_num_seqs` let run, less 1.
+    pub excess: f64,
+    /// Seconds of a decode step.
+    pub step_s: f64,
+    /// Marginal seconds of a prompt.
+    pub prefill_s: f64,
+    /// Seconds of a prompt that is alone.
+    pub prefill_alone_s: f64,
+    /// Mean output, tokens.
+    pub output: f64,
+}

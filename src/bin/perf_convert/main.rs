@@ -4,6 +4,10 @@
 //! `perf_convert tables DATA_DIR`, `perf_convert bands DATA_DIR REVISION`, `perf_convert report DATA_DIR DATE`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod bands;
+mod fit;
+mod points;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -152,10 +156,60 @@ fn tables(dir: &Path) -> Outcome<()> {
     )
 }
 
+fn quantile(mut xs: Vec<f64>, q: f64) -> f64 {
+    xs.sort_by(f64::total_cmp);
+    xs.get(((xs.len() as f64 - 1.0) * q).round() as usize).copied().unwrap_or(f64::NAN)
+}
+
+fn report(dir: &Path) -> Outcome<()> {
+    let catalog = rhumb::catalog::Catalog::embedded();
+    let (points, refused) = points::load(dir, &catalog)?;
+    println!("{} points, {} refused", points.len(), refused.len());
+    for r in refused.iter().take(40) {
+        println!("  {r}");
+    }
+    let mut by: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    for p in &points {
+        let (ttft, tpot) = p.physics.latency(&rhumb::perf::Harness::of(p.engine, p.fixed));
+        let e = ((ttft / p.ttft_s).ln(), (tpot / p.tpot_s).ln());
+        for key in [
+            "all".to_owned(),
+            format!("{} {} {}", p.class, p.engine.as_str(), p.family),
+            format!("model {} {}", p.model, p.system),
+        ] {
+            by.entry(key).or_default().push(e);
+        }
+    }
+    for (key, errors) in &by {
+        let abs = |pick: fn(&(f64, f64)) -> f64| -> Vec<f64> {
+            errors.iter().map(|e| (pick(e).exp() - 1.0).abs() * 100.0).collect()
+        };
+        let signed = |pick: fn(&(f64, f64)) -> f64| quantile(errors.iter().map(pick).collect(), 0.5);
+        println!(
+            "{key:55} n {:4}  tpot {:5.1} / {:5.1} ({:+.2})  ttft {:5.1} / {:5.1} ({:+.2})",
+            errors.len(),
+            quantile(abs(|e| e.1), 0.5),
+            quantile(abs(|e| e.1), 0.9),
+            signed(|e| e.1),
+            quantile(abs(|e| e.0), 0.5),
+            quantile(abs(|e| e.0), 0.9),
+            signed(|e| e.0),
+        );
+    }
+    Ok(())
+}
+
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "tables", dir] => tables(Path::new(dir)),
+        [_, "fit", dir] => {
+            let catalog = rhumb::catalog::Catalog::embedded();
+            fit::fit(&points::load(Path::new(dir), &catalog)?.0);
+            Ok(())
+        }
+        [_, "bands", dir, date, revision] => bands::write(Path::new(dir), date, revision),
+        [_, "report", dir] => report(Path::new(dir)),
         _ => Err("usage: perf_convert tables|bands|report DATA_DIR [REVISION|DATE]".into()),
     }
 }
