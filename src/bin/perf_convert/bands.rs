@@ -10,7 +10,7 @@ use super::points::{self, Point};
 use super::{Outcome, table};
 
 /// Classes with fewer groups than this keep an assumed width.
-const FEWEST: usize = 4;
+const FEWEST: usize = 3;
 
 /// A class: model class, engine, accelerator family.
 pub type Key = (&'static str, EngineName, &'static str);
@@ -30,7 +30,7 @@ pub fn classes(points: &[Point]) -> BTreeMap<Key, Vec<&Point>> {
     by
 }
 
-/// Residuals with weights that make every group count the same.
+/// Residuals with weights between equal points and equal groups.
 fn weighted(points: &[&Point], ttft: bool) -> Vec<(f64, f64)> {
     let mut sizes: BTreeMap<&str, f64> = BTreeMap::new();
     for p in points {
@@ -40,7 +40,7 @@ fn weighted(points: &[&Point], ttft: bool) -> Vec<(f64, f64)> {
         .iter()
         .map(|p| {
             let r = residual(p);
-            (if ttft { r.0 } else { r.1 }, 1.0 / sizes[p.group.as_str()])
+            (if ttft { r.0 } else { r.1 }, 1.0 / sizes[p.group.as_str()].sqrt())
         })
         .collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -70,7 +70,7 @@ pub fn band(points: &[&Point], ttft: bool) -> (f64, f64, usize) {
         (quantile(&sorted, 0.9) - mu) / 1.2816,
         (mu - quantile(&sorted, 0.2)) / 0.8416,
     ];
-    let sigma = widths.into_iter().fold(0.05, f64::max) * (1.0 + 1.0 / groups as f64);
+    let sigma = widths.into_iter().fold(0.10, f64::max) * (1.0 + 1.0 / groups as f64);
     (mu, sigma, groups)
 }
 

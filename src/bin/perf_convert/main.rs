@@ -209,6 +209,19 @@ fn main() -> Outcome<()> {
             Ok(())
         }
         [_, "bands", dir, date, revision] => bands::write(Path::new(dir), date, revision),
+        [_, "groups", dir] => {
+            let catalog = rhumb::catalog::Catalog::embedded();
+            let (points, _) = points::load(Path::new(dir), &catalog)?;
+            let mut by: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+            for p in &points {
+                by.entry(&p.group).or_default().push(bands::residual(p));
+            }
+            for (group, r) in by {
+                let m = |pick: fn(&(f64, f64)) -> f64| quantile(r.iter().map(pick).collect(), 0.5);
+                println!("{group}: {} rows, ttft {:+.2}, tpot {:+.2}", r.len(), m(|x| x.0), m(|x| x.1));
+            }
+            Ok(())
+        }
         [_, "report", dir] => report(Path::new(dir)),
         _ => Err("usage: perf_convert tables|bands|report DATA_DIR [REVISION|DATE]".into()),
     }
