@@ -1,10 +1,33 @@
 //! Text to [`Spec`]: two languages, one tree, one typed model.
+//!
+//! [`load`] is the way of a spec: each file becomes a tree whose nodes know their places
+//! ([`tree`]), the trees are merged, expressions evaluated ([`expr`]), defaults copied into the
+//! workloads ([`defaults`]), every value held against the key table ([`keys`], [`check`]), and the
+//! result read into the typed model ([`read`]). Problems are collected all the way.
 
+mod check;
+mod cron;
+mod defaults;
+mod expr;
+pub mod functions;
+mod hcl;
+pub mod keys;
+mod leaf;
 mod model;
+mod model_source;
+mod read;
+mod trace;
+mod tree;
+pub mod units;
+pub mod use_case;
+mod yaml;
 
 pub use model::*;
 
-use crate::diagnostic::{Diagnostics, SourceFile, SourceMap};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, SourceFile, SourceMap, Span};
+
+/// Largest file, bytes.
+pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
 /// The names that a spec may refer to, handed in so that this module knows no catalogue.
 #[derive(Clone, Debug, Default)]
@@ -49,4 +72,155 @@ pub struct Loaded {
     pub tree: serde_json::Value,
     /// Warnings.
     pub warnings: Diagnostics,
+}
+
+/// Reads a spec.
+///
+/// # Errors
+/// Every problem that was found, ordered by position.
+pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
+    let mut map = SourceMap { files: sources.files.clone(), ..SourceMap::default() };
+    let mut problems = Vec::new();
+    let Some(tree) = parse(&mut map, &mut problems) else {
+        return Err(Diagnostics::new(map, problems));
+    };
+    let mut value = tree.value;
+    map.nodes = tree.nodes;
+    let before = problems.len();
+    problems.extend(expr::evaluate(&mut value, &map, &sources.variables));
+    let evaluated = problems.len() == before;
+    let copied = defaults::merge(&mut value, &mut map);
+    let mut checker = check::Checker::new(&map, sources.vocabulary, &value, copied, !evaluated);
+    checker.root(&value);
+    problems.append(&mut checker.problems);
+    let mut spec = None;
+    if evaluated {
+        let mut reader = read::Reader {
+            map: &map,
+            vocabulary: sources.vocabulary,
+            read: sources.read,
+            problems: Vec::new(),
+        };
+        spec = Some(reader.spec(&value));
+        problems.append(&mut reader.problems);
+    }
+    redact(&mut map, &problems);
+    if problems.iter().any(|p| p.severity == Severity::Error) {
+        return Err(Diagnostics::new(map, problems));
+    }
+    let Some(spec) = spec else { return Err(Diagnostics::new(map, problems)) };
+    let tree = digestible(value);
+    let warnings = Diagnostics::new(map.clone(), problems);
+    Ok(Loaded { spec, map, tree, warnings })
+}
+
+/// Parses and merges all files; `None` if the tree of one could not be read.
+fn parse(map: &mut SourceMap, problems: &mut Vec<Diagnostic>) -> Option<tree::Tree> {
+    let mut trees = Vec::new();
+    let mut complete = true;
+    if map.files.is_empty() {
+        problems
+            .push(Diagnostic::error("no-spec", "there is no spec file").help("write one with `rhumb init`"));
+        return None;
+    }
+    for (index, file) in map.files.iter_mut().enumerate() {
+        // A byte order mark is not text.
+        if let Some(rest) = file.text.strip_prefix('\u{feff}') {
+            file.text = rest.to_owned();
+        }
+        let (node, found) = language(&file.name).parse(&file.text, index);
+        problems.extend(found);
+        let Some(node) = node else {
+            complete = false;
+            continue;
+        };
+        let tree = tree::flatten(node, problems);
+        let start = Span { file: index, start: 0, end: 0 };
+        match &tree.value {
+            serde_json::Value::Object(root) if !root.is_empty() => trees.push(tree),
+            serde_json::Value::Object(_) | serde_json::Value::Null => {
+                problems.push(
+                    Diagnostic::error("empty-file", format!("`{}` is empty", file.name))
+                        .span(start)
+                        .label("nothing here")
+                        .help("write a spec, or remove the file; `rhumb init` writes a first one"),
+                );
+                complete = false;
+            }
+            other => {
+                problems.push(
+                    Diagnostic::error(
+                        "wrong-type",
+                        format!("a spec is a map of keys, `{}` holds {}", file.name, units::describe(other)),
+                    )
+                    .span(start)
+                    .label("expected `key: value` lines")
+                    .help("begin with `rhumb: 1`"),
+                );
+                complete = false;
+            }
+        }
+    }
+    complete.then(|| tree::merge(trees, problems))
+}
+
+/// The language of a file, by its name.
+pub fn language(name: &str) -> Language {
+    if name.ends_with(".hcl") { Language::Hcl } else { Language::Yaml }
+}
+
+/// A spelling of specs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// YAML.
+    Yaml,
+    /// HCL.
+    Hcl,
+}
+
+impl Language {
+    fn parse(self, text: &str, file: usize) -> (Option<tree::Node>, Vec<Diagnostic>) {
+        match self {
+            Language::Yaml => yaml::parse(text, file),
+            Language::Hcl => hcl::parse(text, file),
+        }
+    }
+}
+
+/// Blanks out what may be a secret, so that no message shows it.
+fn redact(map: &mut SourceMap, problems: &[Diagnostic]) {
+    for problem in problems.iter().filter(|p| p.code == "literal-secret") {
+        let Some(span) = &problem.span else { continue };
+        let Some(file) = map.files.get_mut(span.file) else { continue };
+        let Some(secret) = file.text.get(span.start..span.end) else { continue };
+        // Byte for byte, so that every other span keeps its meaning.
+        let blank: String = secret
+            .chars()
+            .flat_map(|c| std::iter::repeat_n(if c == '\n' { '\n' } else { '*' }, c.len_utf8()))
+            .collect();
+        file.text.replace_range(span.start..span.end, &blank);
+    }
+}
+
+/// The tree without what has done its work, keys sorted.
+fn digestible(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    fn sorted(value: Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let sorted_map: std::collections::BTreeMap<String, Value> =
+                    map.into_iter().map(|(k, v)| (k, sorted(v))).collect();
+                Value::Object(sorted_map.into_iter().collect())
+            }
+            Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+            other => other,
+        }
+    }
+    let mut value = value;
+    if let Value::Object(root) = &mut value {
+        for key in ["variables", "locals", "defaults"] {
+            root.shift_remove(key);
+        }
+    }
+    sorted(value)
 }

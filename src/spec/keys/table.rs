@@ -1,0 +1,530 @@
+//! The rows of the key table.
+
+use super::{Key, Kind, Names};
+use crate::spec::units::{Range, Unit};
+
+const DURATION: Kind = Kind::Quantity(Unit::Duration, Range::POSITIVE);
+const WORKLOAD_LABELS: Kind = Kind::Map { entry: "LABEL", names: Names::Any, of: &Kind::Label };
+
+/// Top level.
+pub static ROOT: &[Key] = &[
+    Key::new("rhumb", Kind::Whole { min: 1, max: 1, auto: false }, "Version of the spec language.")
+        .required(),
+    Key::new("name", Kind::Name, "Name of the deployment; part of every resource's name.").required(),
+    Key::new("labels", WORKLOAD_LABELS, "Put on every resource that is created."),
+    Key::new(
+        "variables",
+        Kind::Map { entry: "VARIABLE", names: Names::Identifier, of: &Kind::Section(VARIABLE) },
+        "Values handed in from outside: `--var NAME=VALUE`, `--var-file FILE`, `RHUMB_VAR_NAME`. Used as `${var.NAME}`.",
+    ),
+    Key::new(
+        "locals",
+        Kind::Map { entry: "LOCAL", names: Names::Identifier, of: &Kind::Anything },
+        "Values computed once and used as `${local.NAME}`; they may refer to variables and to each other.",
+    ),
+    Key::new(
+        "defaults",
+        Kind::Defaults,
+        "Keys of every workload that has them and does not state them itself, merged key by key within a section.",
+    ),
+    Key::new(
+        "models",
+        Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(MODEL) },
+        "The models, and the compressions of each that the planner may choose from.",
+    )
+    .required(),
+    Key::new(
+        "services",
+        Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(SERVICE) },
+        "Online inference: requests that somebody waits for.",
+    ),
+    Key::new(
+        "batches",
+        Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(BATCH) },
+        "Inference over many items with a deadline.",
+    ),
+    Key::new("budget", Kind::Section(BUDGET), "What may be spent."),
+    Key::new(
+        "confidence",
+        Kind::Quantity(Unit::Percent, Range::OPEN),
+        "Plan at this edge of every prediction's band: a wide band costs money, a measured one saves it.",
+    )
+    .default("80%"),
+    Key::new(
+        "providers",
+        Kind::Map { entry: "CLOUD", names: Names::Cloud, of: &Kind::Section(PROVIDER) },
+        "Accounts, discounts and quotas of the clouds.",
+    ),
+    Key::new(
+        "catalog",
+        Kind::List(&Kind::Path),
+        "Your own catalogue files, in order: instance types, prices, quotas, regions that are added or override.",
+    ),
+    Key::new("state", Kind::Section(STATE), "Where what exists is remembered."),
+    Key::not_yet("trainings", "Training and fine-tuning jobs."),
+    Key::not_yet("pipelines", "Data pipelines."),
+    Key::not_yet("sites", "Your own machines outside the clouds."),
+    Key::not_yet("commitments", "Capacity and prices that are already committed to."),
+    Key::not_yet("policies", "Rules that a plan must pass."),
+];
+
+static VARIABLE: &[Key] = &[
+    Key::new(
+        "type",
+        Kind::Choice { values: &["string", "number", "bool", "list", "map"], later: &[] },
+        "Type of the value. Without it, the type of the default.",
+    ),
+    Key::new("default", Kind::Literal, "The value if none is handed in. Without it, one must be."),
+    Key::new("description", Kind::Text, "What it is for; shown when it is missing."),
+];
+
+static MODEL: &[Key] = &[
+    Key::new(
+        "source",
+        Kind::ModelSource,
+        "A known model id or alias such as `Qwen/Qwen3-32B`, or the path of a Hugging Face `config.json`.",
+    )
+    .required(),
+    Key::new("revision", Kind::Text, "Commit or tag of the model repository; passed to the engine."),
+    Key::new(
+        "artifacts_at",
+        Kind::Region,
+        "Region that the weights are copied from, if not from the public hub; the transfer is priced.",
+    ),
+    Key::new(
+        "variants",
+        Kind::Map { entry: "VARIANT", names: Names::Loose, of: &Kind::Section(VARIANT) },
+        "Compressions that the planner may choose from.",
+    )
+    .default("one variant `native`: the checkpoint as published"),
+    Key::new("quality", Kind::Section(QUALITY), "Which compressions are good enough."),
+    Key::not_yet("adapters", "LoRA adapters on the shared base."),
+];
+
+static VARIANT: &[Key] = &[
+    Key::new(
+        "quantization",
+        Kind::Choice {
+            values: &["native", "bf16", "fp8", "fp8_block", "int8", "int4", "awq", "gptq", "mxfp4", "nvfp4"],
+            later: &[],
+        },
+        "How the weights are stored; `awq`, `gptq` and `int4` are 4-bit weights in groups of 128.",
+    )
+    .default("the variant's own name if it is one of these, else `native`"),
+    Key::new(
+        "kv_cache_dtype",
+        Kind::Choice { values: &["auto", "bf16", "fp8"], later: &[] },
+        "How the KV cache is stored.",
+    )
+    .default("auto"),
+    Key::new("source", Kind::Text, "Repository of the compressed checkpoint, if it is another one."),
+];
+
+static QUALITY: &[Key] = &[
+    Key::new(
+        "keep",
+        Kind::Quantity(Unit::Percent, Range::POSITIVE_SHARE),
+        "Share of the uncompressed model's score that must be kept.",
+    )
+    .required(),
+    Key::new("benchmark", Kind::Text, "Benchmark that the score is of, for example `mmlu`.").required(),
+    Key::new(
+        "measured",
+        Kind::Map {
+            entry: "VARIANT",
+            names: Names::Loose,
+            of: &Kind::Quantity(Unit::Percent, Range { min: 0.0, min_open: true, max: 2.0, max_open: false }),
+        },
+        "Your own figures: variant to the share of the score that it keeps. They win over the catalogue's.",
+    ),
+];
+
+static SERVICE: &[Key] = &[
+    Key::new("model", Kind::Model, "A name in `models`.").required(),
+    Key::new("labels", WORKLOAD_LABELS, "Added to the deployment's labels; the own ones win."),
+    Key::new(
+        "use_case",
+        Kind::Choice { values: crate::spec::use_case::NAMES, later: &[] },
+        "Template for lengths and objectives that are not stated.",
+    ),
+    Key::new(
+        "priority",
+        Kind::Choice { values: &["latency", "balanced", "cost"], later: &[] },
+        "Where in the template's range the objectives lie: its strict end, its middle, its relaxed end. Only with `use_case`.",
+    )
+    .default("balanced"),
+    Key::new("traffic", Kind::Section(TRAFFIC), "What arrives in the busiest hour.").required(),
+    Key::new("slo", Kind::Section(SLO), "Service-level objectives. Required without `use_case`."),
+    Key::new("survive", Kind::Section(SURVIVE), "What may fail, one scope at a time, while `during_failure` holds."),
+    Key::new("during_failure", Kind::Section(DURING_FAILURE), "What must still hold during a failure."),
+    Key::new("placement", Kind::Section(PLACEMENT), "Where replicas and their data may be."),
+    Key::new("purchase", Kind::Section(PURCHASE), "How machines may be paid for."),
+    Key::new("scaling", Kind::Section(SCALING), "How many replicas."),
+    Key::new("engine", Kind::Section(ENGINE), "The inference engine and its arguments."),
+    Key::new("endpoint", Kind::Section(ENDPOINT), "Who can reach it."),
+    Key::new(
+        "share_machines",
+        Kind::Choice { values: &["never"], later: &["within-deployment"] },
+        "Whether services share machines.",
+    )
+    .default("never"),
+    Key::not_yet("rollout", "How a change is rolled out."),
+    Key::not_yet("runtime", "What the engine runs on, if not on machines directly."),
+];
+
+static TRAFFIC: &[Key] = &[
+    Key::new(
+        "peak",
+        Kind::Quantity(Unit::Rate, Range::POSITIVE),
+        "Requests per second in the busiest hour. One of `peak`, `concurrency`, `trace` is required.",
+    ),
+    Key::new(
+        "concurrency",
+        Kind::Quantity(Unit::Count, Range::POSITIVE),
+        "Requests in flight in the busiest hour: that many clients, each of which waits for its answer.",
+    ),
+    Key::new(
+        "trace",
+        Kind::Path,
+        "CSV of real requests with the columns `time`, `input_tokens`, `output_tokens`: gives the busiest hour's rate, lengths and burstiness that are not stated.",
+    ),
+    Key::new("input_tokens", Kind::Lengths, "Tokens of a prompt. Required without `use_case` or `trace`."),
+    Key::new(
+        "output_tokens",
+        Kind::Lengths,
+        "Tokens generated for a request; leave it out for an embedding model.",
+    )
+    .default("0"),
+    Key::new(
+        "prefix_cached",
+        Kind::Quantity(Unit::Percent, Range::PART),
+        "Share of prompt tokens that the prefix cache already holds.",
+    )
+    .default("0%"),
+    Key::new("arrivals", Kind::Arrivals, "How requests are spread in time.").default("poisson"),
+    Key::new(
+        "origins",
+        Kind::Map { entry: "ORIGIN", names: Names::Name, of: &Kind::Section(ORIGIN) },
+        "Where requests come from; shares sum to 100 %.",
+    )
+    .default("next to the service, without network time"),
+    Key::not_yet("daily", "Profile of the load over a day."),
+    Key::not_yet("time_zone", "Time zone of the daily profile."),
+    Key::not_yet("sessions", "Load as concurrent sessions of several turns."),
+];
+
+static ORIGIN: &[Key] = &[
+    Key::new(
+        "at",
+        Kind::Place,
+        "A country (`DE`), a region (`aws/eu-west-1`), coordinates (`[48.14, 11.58]`, north and east) or `vpc` (next to the service).",
+    )
+    .required(),
+    Key::new(
+        "share",
+        Kind::Quantity(Unit::Percent, Range::POSITIVE_SHARE),
+        "Share of the service's requests. May be left out by a single origin.",
+    )
+    .default("100%"),
+    Key::new(
+        "residency",
+        Kind::List(&Kind::Jurisdiction),
+        "Jurisdictions or countries, any of which may hold this origin's data, besides the service's own rule.",
+    ),
+];
+
+static SLO: &[Key] = &[
+    Key::new(
+        "ttft",
+        Kind::Objectives,
+        "Time to first token, from the client's send, network included (see `measured_at`).",
+    ),
+    Key::new("tpot", Kind::Objectives, "Time per output token after the first, per request."),
+    Key::new("e2e", Kind::Objectives, "From the client's send to the last token."),
+    Key::new(
+        "measured_at",
+        Kind::Choice { values: &["client", "gateway", "engine"], later: &[] },
+        "Where latency is measured; `gateway` and `engine` leave the network out.",
+    )
+    .default("client"),
+    Key::new(
+        "last_mile",
+        Kind::Quantity(Unit::Duration, Range::NOT_NEGATIVE),
+        "Round trip of the users' own access network, added to every network time.",
+    )
+    .default("0ms"),
+    Key::new(
+        "connections",
+        Kind::Choice { values: &["warm", "new"], later: &[] },
+        "`new` adds the TCP and TLS handshakes: three round trips instead of one.",
+    )
+    .default("warm"),
+    Key::not_yet("itl", "Inter-token latency: every gap."),
+    Key::not_yet("window", "Period that percentiles are taken over, if not the busiest hour."),
+];
+
+static SURVIVE: &[Key] = &[
+    Key::new("replica", Kind::Whole { min: 0, max: 1000, auto: false }, "Engine replicas that may fail.")
+        .default("0"),
+    Key::new(
+        "machine",
+        Kind::Whole { min: 0, max: 1000, auto: false },
+        "Machines that may fail, with every replica on them.",
+    )
+    .default("0"),
+    Key::new("zone", Kind::Whole { min: 0, max: 10, auto: false }, "Zones of a region that may fail.")
+        .default("0"),
+    Key::new("region", Kind::Whole { min: 0, max: 10, auto: false }, "Regions that may fail.").default("0"),
+];
+
+static DURING_FAILURE: &[Key] = &[
+    Key::new(
+        "capacity",
+        Kind::Quantity(Unit::Percent, Range::POSITIVE_SHARE),
+        "Share of the peak that must still be served.",
+    )
+    .default("100%"),
+    Key::new("slo", Kind::DuringFailureSlo, "`keep`, or `relax 2x`: every limit is multiplied.")
+        .default("keep"),
+];
+
+static PLACEMENT: &[Key] = &[
+    Key::new(
+        "residency",
+        Kind::List(&Kind::Jurisdiction),
+        "Jurisdictions (`eu`) or countries (`ch`), any of which may hold replicas and data.",
+    )
+    .default("anywhere"),
+    Key::new("clouds", Kind::AllowDeny(&Kind::Cloud), "Clouds: a list, or `{ not: [...] }`.").default("any"),
+    Key::new("regions", Kind::AllowDeny(&Kind::Region), "Regions: `eu-west-1` or `aws/eu-west-1`.")
+        .default("any"),
+    Key::new(
+        "accelerators",
+        Kind::AllowDeny(&Kind::Accelerator),
+        "Accelerators by any known name; a family such as `a100` means every member.",
+    )
+    .default("any"),
+    Key::new(
+        "instance_types",
+        Kind::AllowDeny(&Kind::InstanceType),
+        "Instance types by the cloud's own name.",
+    )
+    .default("any"),
+    Key::new("spread", Kind::Section(SPREAD), "Enforced by counting."),
+];
+
+static SPREAD: &[Key] = &[
+    Key::new("regions", Kind::Whole { min: 1, max: 20, auto: false }, "At least this many regions.")
+        .default("1"),
+    Key::not_yet("zones", "At least this many zones; `survive: { zone: 1 }` is planned."),
+];
+
+static PURCHASE: &[Key] = &[
+    Key::new(
+        "options",
+        Kind::List(&Kind::Choice { values: &["on_demand", "reserved_1y", "reserved_3y"], later: &[] }),
+        "How machines that are not spot may be paid for; the cheapest is taken.",
+    )
+    .default("[on_demand]"),
+    Key::new(
+        "spot_max_share",
+        Kind::Quantity(Unit::Percent, Range::SHARE),
+        "Largest share of a pool's machines that may be spot.",
+    )
+    .default("0%"),
+    Key::new(
+        "on_demand_base",
+        Kind::Whole { min: 0, max: 10_000, auto: false },
+        "At least this many machines of a pool are not spot.",
+    )
+    .default("0"),
+    Key::not_yet("commitments", "Use of capacity that is already committed to."),
+];
+
+static SCALING: &[Key] = &[
+    Key::new(
+        "mode",
+        Kind::Choice { values: &["fixed"], later: &["horizontal", "vertical", "hybrid"] },
+        "How the number of replicas follows the load.",
+    )
+    .default("fixed"),
+    Key::new(
+        "min_replicas",
+        Kind::Whole { min: 1, max: 10_000, auto: false },
+        "At least this many engine replicas.",
+    )
+    .default("1"),
+    Key::new(
+        "max_replicas",
+        Kind::Whole { min: 1, max: 10_000, auto: false },
+        "At most this many engine replicas.",
+    )
+    .default("no limit"),
+    Key::not_yet("scale_to_zero_after", "Idle time after which nothing runs."),
+];
+
+static ENGINE: &[Key] = &[
+    Key::new(
+        "name",
+        Kind::Choice { values: &["vllm", "sglang", "trtllm"], later: &[] },
+        "The engine: vLLM, SGLang or TensorRT-LLM.",
+    )
+    .default("vllm"),
+    Key::new("version", Kind::Version, "Version of the engine, in quotes: `\"0.17\"`."),
+    Key::new(
+        "args",
+        Kind::Section(ENGINE_ARGS),
+        "Arguments by vLLM's names; `auto` leaves the choice to the planner.",
+    ),
+];
+
+const PARALLEL: Kind = Kind::Whole { min: 1, max: 1024, auto: true };
+
+static ENGINE_ARGS: &[Key] = &[
+    Key::new(
+        "max_model_len",
+        Kind::Whole { min: 1, max: 100_000_000, auto: true },
+        "Longest request, prompt and answer together, in tokens.",
+    )
+    .default("as long as the traffic needs"),
+    Key::new("max_num_seqs", Kind::Whole { min: 1, max: 100_000, auto: true }, "Requests that run at once.")
+        .default("the planner chooses"),
+    Key::new(
+        "max_num_batched_tokens",
+        Kind::Whole { min: 1, max: 10_000_000, auto: true },
+        "Tokens of one forward pass.",
+    )
+    .default("the engine's default"),
+    Key::new("tensor_parallel_size", PARALLEL, "Accelerators that share every layer.")
+        .default("the planner chooses"),
+    Key::new("pipeline_parallel_size", PARALLEL, "Stages of layers.").default("the planner chooses"),
+    Key::new("data_parallel_size", PARALLEL, "Copies of the attention layers in one engine.")
+        .default("the planner chooses"),
+    Key::new(
+        "enable_expert_parallel",
+        Kind::BoolOrAuto,
+        "Experts spread over accelerators instead of each being split.",
+    )
+    .default("the planner chooses"),
+    Key::new(
+        "gpu_memory_utilization",
+        Kind::PercentOrAuto(Range::POSITIVE_SHARE),
+        "Share of an accelerator's memory that the engine may use: `90%` or `0.9`.",
+    )
+    .default("90%"),
+];
+
+static ENDPOINT: &[Key] = &[
+    Key::new(
+        "exposure",
+        Kind::Choice { values: &["private", "public"], later: &[] },
+        "`private`: from the deployment's own network; `public`: from the internet, with TLS and keys.",
+    )
+    .default("private"),
+    Key::new(
+        "tls_certificate",
+        Kind::Secret,
+        "Reference to the certificate, never the certificate itself. Required for a public endpoint.",
+    ),
+    Key::new(
+        "api_keys",
+        Kind::Secret,
+        "Reference to the secret that holds the API keys, never the keys. Required for a public endpoint.",
+    ),
+];
+
+static BATCH: &[Key] = &[
+    Key::new("model", Kind::Model, "A name in `models`.").required(),
+    Key::new("labels", WORKLOAD_LABELS, "Added to the deployment's labels; the own ones win."),
+    Key::new("items", Kind::Quantity(Unit::Count, Range::POSITIVE), "Items of one run.").required(),
+    Key::new("input_tokens", Kind::Lengths, "Tokens of an item.").required(),
+    Key::new(
+        "output_tokens",
+        Kind::Lengths,
+        "Tokens generated for an item; leave it out for an embedding model.",
+    )
+    .default("0"),
+    Key::new("schedule", Kind::Cron, "Five cron fields, UTC: `\"0 1 * * *\"`.").default("one run"),
+    Key::new("deadline", DURATION, "A run must end within this time.").required(),
+    Key::new("placement", Kind::Section(PLACEMENT), "Where machines and their data may be."),
+    Key::new("purchase", Kind::Section(PURCHASE), "How machines may be paid for."),
+    Key::new("engine", Kind::Section(ENGINE), "The inference engine and its arguments."),
+    Key::new("after", Kind::List(&Kind::Batch), "Batches (`batches.NAME`) whose run must be complete first."),
+];
+
+static BUDGET: &[Key] = &[
+    Key::new("monthly", Kind::Quantity(Unit::Monthly, Range::POSITIVE), "Limit for everything, a month of 730 hours."),
+    Key::new(
+        "per",
+        Kind::Map {
+            entry: "ADDRESS",
+            names: Names::Address,
+            of: &Kind::Quantity(Unit::Monthly, Range::POSITIVE),
+        },
+        "Limits of single workloads: `services.chat: 30000 USD`.",
+    ),
+    Key::new(
+        "binds",
+        Kind::Choice { values: &["expected", "peak_month", "ceiling"], later: &[] },
+        "Which figure is limited: the expected cost, a month that is all peak, or every pool at its largest with spot lost to on-demand.",
+    )
+    .default("ceiling"),
+    Key::not_yet("carbon", "Limit on emissions."),
+];
+
+static PROVIDER: &[Key] = &[
+    Key::new(
+        "profile",
+        Kind::Text,
+        "AWS: named profile of the account. Recorded in the plan for its adapter.",
+    ),
+    Key::new("subscription", Kind::Text, "Azure: subscription. Recorded in the plan for its adapter."),
+    Key::new("project", Kind::Text, "Google Cloud: project. Recorded in the plan for its adapter."),
+    Key::new("discount", Kind::Quantity(Unit::Percent, Range::PART), "Taken off every list price but spot.")
+        .default("0%"),
+    Key::new(
+        "quotas",
+        Kind::Map {
+            entry: "REGION",
+            names: Names::Any,
+            of: &Kind::Map {
+                entry: "CODE",
+                names: Names::Any,
+                of: &Kind::Quantity(Unit::Count, Range::NOT_NEGATIVE),
+            },
+        },
+        "Quotas that you hold: region to quota code to amount, in the quota's own unit. They bind.",
+    ),
+];
+
+static STATE: &[Key] = &[
+    Key::new(
+        "backend",
+        Kind::Choice { values: &["local"], later: &["s3", "gcs", "azblob"] },
+        "Where state is stored.",
+    )
+    .default("local"),
+    Key::new("path", Kind::Path, "File of the local backend, relative to the spec.")
+        .default("rhumb.state.json"),
+];
+
+/// The keys of `defaults`: what services and batches have, but for what only one workload can mean.
+pub static DEFAULTS: &[Key] = &[
+    Key::new("labels", WORKLOAD_LABELS, "Labels of every workload."),
+    Key::new("traffic", Kind::Section(TRAFFIC), "For services."),
+    Key::new("slo", Kind::Section(SLO), "For services."),
+    Key::new("survive", Kind::Section(SURVIVE), "For services."),
+    Key::new("during_failure", Kind::Section(DURING_FAILURE), "For services."),
+    Key::new("placement", Kind::Section(PLACEMENT), "For services and batches."),
+    Key::new("purchase", Kind::Section(PURCHASE), "For services and batches."),
+    Key::new("scaling", Kind::Section(SCALING), "For services."),
+    Key::new("engine", Kind::Section(ENGINE), "For services and batches."),
+    Key::new("endpoint", Kind::Section(ENDPOINT), "For services."),
+    Key::new(
+        "share_machines",
+        Kind::Choice { values: &["never"], later: &["within-deployment"] },
+        "For services.",
+    ),
+    Key::not_yet("rollout", "How a change is rolled out."),
+    Key::not_yet("runtime", "What the engine runs on, if not on machines directly."),
+];

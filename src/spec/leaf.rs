@@ -1,0 +1,683 @@
+//! Values that are not maps of known keys: read, or refused with the reason and the fix.
+
+use rhumb_api::Cloud;
+use serde_json::Value;
+
+use super::units::{Problem, Range, Unit, describe, quantity};
+use super::{AllowDeny, Arrivals, Lengths, Place, RegionRef, Vocabulary};
+use crate::diagnostic::did_you_mean;
+
+/// What reading a value gives.
+pub type Read<T> = Result<T, Problem>;
+
+fn wrong_type(expected: &str, value: &Value, example: &str) -> Problem {
+    Problem::new(
+        "wrong-type",
+        format!("expected {expected}, found {}", describe(value)),
+        format!("expected {expected}"),
+        format!("write {expected}, for example `{example}`"),
+    )
+}
+
+/// ` Did you mean ...?` or the list of what there is.
+pub fn suggest<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clone, noun: &str) -> String {
+    if let Some(near) = did_you_mean(written, known.clone()) {
+        return format!("did you mean `{near}`?");
+    }
+    let all: Vec<_> = known.into_iter().map(|k| format!("`{k}`")).collect();
+    match all.len() {
+        0 => format!("there is no {noun}"),
+        1..=16 => format!("{noun}: {}", all.join(", ")),
+        n => format!("{n} are known; `rhumb catalog` lists them"),
+    }
+}
+
+/// Any text that is not empty.
+///
+/// # Errors
+/// Another type, or nothing.
+pub fn text(value: &Value) -> Read<String> {
+    match value {
+        Value::String(s) if !s.trim().is_empty() => Ok(s.clone()),
+        Value::String(_) => Err(Problem::new("empty-text", "the text is empty", "empty", "write something")),
+        other => Err(wrong_type("text", other, "some text")),
+    }
+}
+
+/// The value of a label: text, a number or true or false.
+///
+/// # Errors
+/// A list, a map or nothing.
+pub fn label(value: &Value) -> Read<String> {
+    match value {
+        Value::String(s) => Ok(s.clone()),
+        Value::Number(n) => Ok(n.to_string()),
+        Value::Bool(b) => Ok(b.to_string()),
+        other => Err(wrong_type("text", other, "support")),
+    }
+}
+
+/// Whether `name` can be a part of a resource's name.
+pub fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= 40
+        && !name.ends_with('-')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// A name.
+///
+/// # Errors
+/// Another type, or characters that resource names cannot have.
+pub fn name(value: &Value) -> Read<String> {
+    let text = match value {
+        Value::String(s) => s,
+        other => return Err(wrong_type("a name", other, "support-chat")),
+    };
+    if is_name(text) { Ok(text.clone()) } else { Err(bad_name(text)) }
+}
+
+/// The problem with a name that [`is_name`] refuses.
+pub fn bad_name(text: &str) -> Problem {
+    let mut fixed = String::new();
+    for c in text.to_lowercase().chars() {
+        let c = if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
+        if !(c == '-' && fixed.ends_with('-')) && !(fixed.is_empty() && !c.is_ascii_lowercase()) {
+            fixed.push(c);
+        }
+    }
+    fixed.truncate(40);
+    let fixed = fixed.trim_end_matches('-');
+    let help = if is_name(fixed) {
+        format!("for example `{fixed}`")
+    } else {
+        "for example `support-chat`".to_owned()
+    };
+    Problem::new(
+        "bad-name",
+        format!("`{text}` cannot be a name"),
+        "lower-case letters, digits and `-`",
+        format!("names start with a letter and have lower-case letters, digits and `-`, at most 40; {help}"),
+    )
+}
+
+/// A whole number; `None` is `auto`.
+///
+/// # Errors
+/// Another type, a fraction, out of range.
+pub fn whole(min: u64, max: u64, auto: bool, value: &Value) -> Read<Option<u64>> {
+    if auto && value == "auto" {
+        return Ok(None);
+    }
+    let expected = if auto { "a whole number or `auto`" } else { "a whole number" };
+    let number = match value {
+        Value::Number(n) => n,
+        other => return Err(wrong_type(expected, other, &min.max(1).to_string())),
+    };
+    let whole = number.as_u64().or_else(|| {
+        number.as_f64().filter(|f| f.fract() == 0.0 && *f >= 0.0 && *f <= 9e15).map(|f| f as u64)
+    });
+    match whole {
+        Some(n) if (min..=max).contains(&n) => Ok(Some(n)),
+        _ if min == max => Err(Problem::new(
+            "out-of-range",
+            format!("`{number}` is not supported"),
+            format!("must be {min}"),
+            format!("write `{min}`"),
+        )),
+        _ => Err(Problem::new(
+            "out-of-range",
+            format!("`{number}` is out of range"),
+            format!("must be a whole number from {min} to {max}"),
+            format!("write a whole number from {min} to {max}"),
+        )),
+    }
+}
+
+/// True or false; `None` is `auto`.
+///
+/// # Errors
+/// Anything else.
+pub fn bool_or_auto(value: &Value) -> Read<Option<bool>> {
+    match value {
+        Value::Bool(b) => Ok(Some(*b)),
+        Value::String(s) if s == "auto" => Ok(None),
+        other => Err(wrong_type("`true`, `false` or `auto`", other, "auto")),
+    }
+}
+
+/// A share as `90%` or `0.9`; `None` is `auto`.
+///
+/// # Errors
+/// Anything else, or out of range.
+pub fn share_or_auto(range: Range, value: &Value) -> Read<Option<f64>> {
+    match value {
+        Value::String(s) if s == "auto" => Ok(None),
+        Value::Number(_) => quantity(Unit::Number, range, value).map(Some),
+        other => quantity(Unit::Percent, range, other).map(Some),
+    }
+}
+
+/// One of a few words.
+///
+/// # Errors
+/// Another word, or one that is known and not planned yet.
+pub fn choice(
+    values: &'static [&'static str],
+    later: &'static [&'static str],
+    value: &Value,
+) -> Read<&'static str> {
+    let Value::String(written) = value else {
+        return Err(wrong_type("a word", value, values.first().unwrap_or(&"")));
+    };
+    if let Some(found) = values.iter().find(|v| *v == written) {
+        return Ok(found);
+    }
+    if later.contains(&written.as_str()) {
+        return Err(not_yet(&format!("`{written}`"), &suggest("", values.iter().copied(), "supported")));
+    }
+    Err(Problem::new(
+        "unknown-value",
+        format!("`{written}` is not one of the values of this key"),
+        "unknown value",
+        suggest(written, values.iter().copied(), "values"),
+    ))
+}
+
+/// The problem with something that is known and not planned yet.
+pub fn not_yet(what: &str, help: &str) -> Problem {
+    Problem::new("not-supported-yet", format!("{what} is not supported yet"), "not supported yet", help)
+}
+
+/// A cloud.
+///
+/// # Errors
+/// Another name.
+pub fn cloud(value: &Value) -> Read<Cloud> {
+    let Value::String(written) = value else { return Err(wrong_type("a cloud", value, "aws")) };
+    written.parse().map_err(|_| {
+        let help = match written.to_lowercase().as_str() {
+            "google" | "google-cloud" | "gce" => "did you mean `gcp`?".to_owned(),
+            "amazon" => "did you mean `aws`?".to_owned(),
+            "microsoft" => "did you mean `azure`?".to_owned(),
+            _ => suggest(written, Cloud::ALL.iter().map(|c| c.as_str()), "clouds"),
+        };
+        Problem::new("unknown-cloud", format!("unknown cloud `{written}`"), "unknown cloud", help)
+    })
+}
+
+/// A region by its id, with or without its cloud.
+///
+/// # Errors
+/// Not a known region.
+pub fn region(vocabulary: &Vocabulary, value: &Value) -> Read<RegionRef> {
+    let Value::String(written) = value else {
+        return Err(wrong_type("a region", value, "aws/eu-west-1"));
+    };
+    let (cloud, id) = match written.split_once('/') {
+        Some((cloud, id)) => (Some(cloud), id),
+        None => (None, written.as_str()),
+    };
+    let found: Vec<&RegionRef> = vocabulary
+        .regions
+        .iter()
+        .filter(|r| r.region == id && cloud.is_none_or(|c| c == r.cloud.as_str()))
+        .collect();
+    match found.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => {
+            let full: Vec<String> =
+                vocabulary.regions.iter().map(|r| format!("{}/{}", r.cloud, r.region)).collect();
+            let near = match cloud {
+                Some(_) => did_you_mean(written, full.iter().map(String::as_str)),
+                None => did_you_mean(id, vocabulary.regions.iter().map(|r| r.region.as_str())),
+            };
+            let elsewhere = vocabulary.regions.iter().find(|r| r.region == id);
+            let help = match (near, elsewhere) {
+                (_, Some(region)) => {
+                    format!("`{id}` is a region of {}: `{}/{id}`", region.cloud, region.cloud)
+                }
+                (Some(near), None) => format!("did you mean `{near}`?"),
+                (None, None) => "`rhumb catalog regions` lists them".to_owned(),
+            };
+            Err(Problem::new("unknown-region", format!("unknown region `{written}`"), "unknown region", help))
+        }
+        several => Err(Problem::new(
+            "ambiguous-region",
+            format!("`{written}` is a region of several clouds"),
+            "which cloud?",
+            format!("write `{}/{id}`", several[0].cloud),
+        )),
+    }
+}
+
+/// The accelerators that a name stands for: one, or all of a family.
+///
+/// # Errors
+/// Not a known name.
+pub fn accelerators(vocabulary: &Vocabulary, value: &Value) -> Read<Vec<String>> {
+    let Value::String(written) = value else { return Err(wrong_type("an accelerator", value, "h100")) };
+    let lower = written.to_lowercase();
+    if let Some(members) = vocabulary.accelerator_families.get(&lower) {
+        return Ok(members.clone());
+    }
+    if let Some(id) = vocabulary.accelerators.get(&lower) {
+        return Ok(vec![id.clone()]);
+    }
+    let known =
+        vocabulary.accelerators.keys().chain(vocabulary.accelerator_families.keys()).map(String::as_str);
+    let help = did_you_mean(&lower, known).map_or_else(
+        || "`rhumb catalog accelerators` lists them".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(Problem::new(
+        "unknown-accelerator",
+        format!("unknown accelerator `{written}`"),
+        "unknown accelerator",
+        help,
+    ))
+}
+
+/// An instance type in its canonical spelling.
+///
+/// # Errors
+/// Not a known type.
+pub fn instance_type(vocabulary: &Vocabulary, value: &Value) -> Read<String> {
+    let Value::String(written) = value else {
+        return Err(wrong_type("an instance type", value, "p5.48xlarge"));
+    };
+    if vocabulary.instance_types.contains(written) {
+        return Ok(written.clone());
+    }
+    if let Some(found) = vocabulary.instance_types.iter().find(|t| t.eq_ignore_ascii_case(written)) {
+        return Ok(found.clone());
+    }
+    let help = did_you_mean(written, vocabulary.instance_types.iter().map(String::as_str)).map_or_else(
+        || "`rhumb catalog instances` lists them".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(Problem::new(
+        "unknown-instance-type",
+        format!("unknown instance type `{written}`"),
+        "unknown instance type",
+        help,
+    ))
+}
+
+/// A jurisdiction tag or a country code, lower case.
+///
+/// # Errors
+/// Not a known one.
+pub fn jurisdiction(vocabulary: &Vocabulary, value: &Value) -> Read<String> {
+    let Value::String(written) = value else { return Err(wrong_type("a jurisdiction", value, "eu")) };
+    let lower = written.to_lowercase();
+    if vocabulary.jurisdictions.contains(&lower) {
+        return Ok(lower);
+    }
+    let help = match lower.as_str() {
+        "uk" if vocabulary.jurisdictions.contains("gb") => "did you mean `gb`?".to_owned(),
+        "usa" if vocabulary.jurisdictions.contains("us") => "did you mean `us`?".to_owned(),
+        _ => did_you_mean(&lower, vocabulary.jurisdictions.iter().map(String::as_str)).map_or_else(
+            || "write a tag such as `eu` or an ISO country code such as `ch`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        ),
+    };
+    Err(Problem::new(
+        "unknown-jurisdiction",
+        format!("unknown jurisdiction `{written}`"),
+        "no region of the catalogue is in it",
+        help,
+    ))
+}
+
+/// A place on earth.
+///
+/// # Errors
+/// Neither a country, a region, coordinates nor `vpc`.
+pub fn place(vocabulary: &Vocabulary, value: &Value) -> Read<Place> {
+    match value {
+        Value::Array(pair) => {
+            let degrees = |i: usize| pair.get(i).and_then(Value::as_f64);
+            match (pair.len(), degrees(0), degrees(1)) {
+                (2, Some(latitude), Some(longitude))
+                    if (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude) =>
+                {
+                    Ok(Place::Coordinates { latitude, longitude })
+                }
+                _ => Err(Problem::new(
+                    "bad-coordinates",
+                    "coordinates are two numbers",
+                    "degrees north and degrees east",
+                    "write `[48.14, 11.58]`: latitude from -90 to 90, longitude from -180 to 180",
+                )),
+            }
+        }
+        Value::String(written) if written == "vpc" => Ok(Place::Vpc),
+        Value::String(written) => {
+            let upper = written.to_uppercase();
+            if vocabulary.countries.contains(&upper) {
+                return Ok(Place::Country(upper));
+            }
+            if let Ok(region) = region(vocabulary, value) {
+                return Ok(Place::Region(region));
+            }
+            let help = match upper.as_str() {
+                "UK" => "did you mean `GB`?".to_owned(),
+                "USA" => "did you mean `US`?".to_owned(),
+                "EU" => "a place is a country: name one origin for each, or the one where most users are".to_owned(),
+                _ if upper.len() <= 3 => did_you_mean(&upper, vocabulary.countries.iter().map(String::as_str))
+                    .map_or_else(
+                        || "write an ISO 3166 code such as `DE`".to_owned(),
+                        |near| format!("did you mean `{near}`?"),
+                    ),
+                _ => did_you_mean(written, vocabulary.regions.iter().map(|r| r.region.as_str())).map_or_else(
+                    || {
+                        "write a country (`DE`), a region (`aws/eu-west-1`), coordinates (`[48.14, 11.58]`) or `vpc`"
+                            .to_owned()
+                    },
+                    |near| format!("did you mean `{near}`?"),
+                ),
+            };
+            Err(Problem::new("unknown-place", format!("unknown place `{written}`"), "unknown place", help))
+        }
+        other => Err(wrong_type("a place", other, "DE")),
+    }
+}
+
+/// `any`, a list, or `{ not: list }`; the lists' items are read by `item`.
+///
+/// # Errors
+/// Another shape. Items that cannot be read are left out: they are reported one by one elsewhere.
+pub fn allow_deny<T>(value: &Value, item: impl Fn(&Value) -> Vec<T>) -> Read<AllowDeny<T>> {
+    let list = |items: &[Value]| items.iter().flat_map(&item).collect::<Vec<T>>();
+    match value {
+        Value::String(word) if word == "any" => Ok(AllowDeny::Any),
+        Value::Array(items) if items.is_empty() => Err(Problem::new(
+            "empty-list",
+            "an empty list allows nothing",
+            "empty",
+            "list what is allowed, or leave the key out to allow everything",
+        )),
+        Value::Array(items) => Ok(AllowDeny::Only(list(items))),
+        Value::Object(map) => match map.get("not") {
+            Some(Value::Array(items)) if map.len() == 1 => Ok(AllowDeny::Not(list(items))),
+            _ => Err(Problem::new(
+                "wrong-type",
+                "expected `any`, a list or `{ not: [...] }`",
+                "only the key `not` with a list is allowed here",
+                "write `{ not: [t4] }`, `[h100, l4]` or `any`",
+            )),
+        },
+        other => Err(wrong_type("`any`, a list or `{ not: [...] }`", other, "[aws, gcp]")),
+    }
+}
+
+/// How requests are spread in time.
+///
+/// # Errors
+/// Another shape.
+pub fn arrivals(value: &Value) -> Read<Arrivals> {
+    match value {
+        Value::String(word) if word == "poisson" => Ok(Arrivals::Poisson),
+        Value::String(word) if word == "constant" => Ok(Arrivals::Constant),
+        Value::String(word) if word == "bursty" => Err(Problem::new(
+            "missing-key",
+            "`bursty` needs a measure of burstiness",
+            "how bursty?",
+            "write `{ bursty: { cv2: 4 } }`: the squared coefficient of variation of the gaps between requests",
+        )),
+        Value::String(word) => Err(Problem::new(
+            "unknown-value",
+            format!("`{word}` is not a way of arriving"),
+            "unknown value",
+            suggest(word, ["poisson", "constant", "bursty"], "values"),
+        )),
+        Value::Object(map) => {
+            let cv2 = map
+                .get("bursty")
+                .and_then(Value::as_object)
+                .filter(|inner| map.len() == 1 && inner.len() == 1 && inner.contains_key("cv2"));
+            match cv2.and_then(|inner| inner.get("cv2")) {
+                Some(cv2) => {
+                    let range = Range { min: 1.0, min_open: true, max: 1000.0, max_open: false };
+                    Ok(Arrivals::Bursty { cv2: quantity(Unit::Number, range, cv2)? })
+                }
+                None => Err(Problem::new(
+                    "wrong-type",
+                    "expected `poisson`, `constant` or `{ bursty: { cv2: N } }`",
+                    "not a way of arriving",
+                    "write `{ bursty: { cv2: 4 } }`",
+                )),
+            }
+        }
+        other => Err(wrong_type("`poisson`, `constant` or `{ bursty: { cv2: N } }`", other, "poisson")),
+    }
+}
+
+/// `keep` or `relax 2x`: the factor on every limit.
+///
+/// # Errors
+/// Another text.
+pub fn relax(value: &Value) -> Read<f64> {
+    let bad = || {
+        Problem::new(
+            "unknown-value",
+            "expected `keep` or `relax` with a factor",
+            "not a rule for a failure",
+            "write `keep`, or `relax 2x` to allow twice the limits",
+        )
+    };
+    let Value::String(written) = value else {
+        return Err(wrong_type("`keep` or `relax 2x`", value, "relax 2x"));
+    };
+    if written.trim() == "keep" {
+        return Ok(1.0);
+    }
+    let factor =
+        written.trim().strip_prefix("relax").and_then(|r| r.trim().strip_suffix('x')).ok_or_else(bad)?;
+    let factor: f64 = factor.trim().parse().map_err(|_| bad())?;
+    if factor.is_finite() && (1.0..=100.0).contains(&factor) {
+        Ok(factor)
+    } else {
+        Err(Problem::new(
+            "out-of-range",
+            format!("`{}x` is out of range", factor),
+            "must be from 1x to 100x",
+            "write a factor from `1x` (keep) to `100x`",
+        ))
+    }
+}
+
+/// A version such as `0.17` or `0.17.1`.
+///
+/// # Errors
+/// A number without quotes (`0.10` would read as 0.1), or other text.
+pub fn version(value: &Value) -> Read<String> {
+    match value {
+        Value::String(s)
+            if s.split('.')
+                .all(|p| !p.is_empty() && p.len() < 12 && p.bytes().all(|b| b.is_ascii_digit())) =>
+        {
+            Ok(s.clone())
+        }
+        Value::Number(n) => Err(Problem::new(
+            "wrong-type",
+            "a version must be in quotes",
+            "read as a number, which loses trailing zeros",
+            format!("write `\"{n}\"`"),
+        )),
+        Value::String(s) => Err(Problem::new(
+            "bad-version",
+            format!("`{s}` is not a version"),
+            "not a version",
+            "write numbers with dots, for example `\"0.17\"`",
+        )),
+        other => Err(wrong_type("a version", other, "\"0.17\"")),
+    }
+}
+
+/// Schemes of a reference to a secret.
+pub const SECRET_SCHEMES: [&str; 7] = ["env", "file", "aws-sm", "aws-acm", "gcp-sm", "azure-kv", "vault"];
+
+/// Where a secret is kept.
+///
+/// # Errors
+/// Anything that is not a reference; the text is not repeated, it may be the secret.
+pub fn secret(value: &Value) -> Read<String> {
+    let Value::String(written) = value else {
+        return Err(wrong_type("a reference to a secret", value, "env:API_KEYS"));
+    };
+    let refused = |message: &str| {
+        Problem::new(
+            "literal-secret",
+            message,
+            "a reference is needed here, never the secret itself",
+            format!(
+                "write where it is kept, for example `env:API_KEYS`; schemes: {}",
+                SECRET_SCHEMES.map(|s| format!("`{s}:`")).join(", ")
+            ),
+        )
+    };
+    let Some((scheme, rest)) = written.split_once(':') else {
+        return Err(refused("this is not a reference to a secret"));
+    };
+    if !SECRET_SCHEMES.contains(&scheme) {
+        return Err(refused("this is not a reference to a secret"));
+    }
+    if rest.is_empty() || rest.chars().any(char::is_whitespace) || rest.contains("-----BEGIN") {
+        return Err(refused("a reference names a place, without blanks"));
+    }
+    if scheme == "env" && !is_variable(rest) {
+        return Err(refused("`env:` is followed by the name of an environment variable"));
+    }
+    Ok(written.clone())
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// A path relative to the spec's folder.
+///
+/// # Errors
+/// Not text, empty, or absolute.
+pub fn path(value: &Value) -> Read<String> {
+    let written = text(value)?;
+    if written.starts_with('/') {
+        return Err(Problem::new(
+            "absolute-path",
+            format!("`{written}` is an absolute path"),
+            "absolute",
+            "write a path relative to the spec's folder, so that a checkout elsewhere plans the same",
+        ));
+    }
+    Ok(written)
+}
+
+/// Lengths in tokens: a number, `{ mean, cv2 }` or `{ p50, p95 }`, with an optional `max`.
+///
+/// Two percentiles fix a lognormal distribution: `mu = ln p50`, `sigma = ln(p95/p50) / z95`, mean
+/// `exp(mu + sigma^2/2)`, squared coefficient of variation `exp(sigma^2) - 1`. A mean alone is a fixed
+/// length; with `cv2` it fixes a lognormal by the same formulas. `max` is the 99.9th percentile unless
+/// stated.
+///
+/// # Errors
+/// Another shape, or percentiles that are not in order.
+pub fn lengths(zero: bool, value: &Value) -> Read<Lengths> {
+    use crate::math::{exp, ln, normal_quantile, sqrt};
+    let range = if zero { Range::NOT_NEGATIVE } else { Range::POSITIVE };
+    let range = Range { max: 1e8, ..range };
+    let fixed = |n: f64| Lengths { mean: n, cv2: 0.0, p95: n, max: n.ceil() };
+    let help = "write a number, `{ p50: 600, p95: 2800 }` or `{ mean: 800, cv2: 1.5 }`";
+    let Value::Object(map) = value else {
+        return match value {
+            Value::Number(_) | Value::String(_) => quantity(Unit::Count, range, value).map(fixed),
+            other => Err(wrong_type("lengths in tokens", other, "{ p50: 600, p95: 2800 }")),
+        };
+    };
+    const KEYS: [&str; 5] = ["p50", "p95", "mean", "cv2", "max"];
+    if let Some(unknown) = map.keys().find(|k| !KEYS.contains(&k.as_str())) {
+        return Err(Problem::new(
+            "unknown-key",
+            format!("unknown key `{unknown}` of lengths"),
+            "unknown key",
+            did_you_mean(unknown, KEYS).map_or_else(|| help.to_owned(), |k| format!("did you mean `{k}`?")),
+        ));
+    }
+    let tokens = |key: &str| map.get(key).map(|v| quantity(Unit::Count, range, v)).transpose();
+    let (p50, p95, mean, max) = (tokens("p50")?, tokens("p95")?, tokens("mean")?, tokens("max")?);
+    let cv2 = map
+        .get("cv2")
+        .map(|v| quantity(Unit::Number, Range { max: 100.0, ..Range::NOT_NEGATIVE }, v))
+        .transpose()?;
+    let z95 = normal_quantile(0.95);
+    let z999 = normal_quantile(0.999);
+    let lognormal = |mu: f64, sigma: f64, mean: f64| Lengths {
+        mean,
+        cv2: exp(sigma * sigma) - 1.0,
+        p95: exp(mu + z95 * sigma),
+        max: exp(mu + z999 * sigma).ceil(),
+    };
+    let mut read = match (p50, p95, mean, cv2) {
+        (Some(p50), Some(p95), None, None) => {
+            if p95 < p50 || p50 <= 0.0 {
+                return Err(Problem::new(
+                    "percentiles-out-of-order",
+                    "the 95th percentile is below the 50th",
+                    "p50 must be above 0 and p95 at least p50",
+                    "swap the two, or correct one",
+                ));
+            }
+            let sigma = ln(p95 / p50) / z95;
+            let mean = exp(ln(p50) + sigma * sigma / 2.0);
+            if sigma == 0.0 { fixed(p50) } else { Lengths { p95, ..lognormal(ln(p50), sigma, mean) } }
+        }
+        (None, None, Some(mean), None) => fixed(mean),
+        (None, None, Some(mean), Some(cv2)) if mean > 0.0 && cv2 > 0.0 => {
+            let sigma = sqrt(ln(1.0 + cv2));
+            Lengths { cv2, ..lognormal(ln(mean) - sigma * sigma / 2.0, sigma, mean) }
+        }
+        (None, None, Some(mean), Some(_)) => fixed(mean),
+        _ => {
+            return Err(Problem::new(
+                "incomplete-lengths",
+                "these keys do not fix a distribution of lengths",
+                "`p50` with `p95`, or `mean` with or without `cv2`",
+                help,
+            ));
+        }
+    };
+    if let Some(max) = max {
+        if max < read.p95 {
+            return Err(Problem::new(
+                "percentiles-out-of-order",
+                format!("`max` is below the 95th percentile ({:.0})", read.p95),
+                "must be at least the 95th percentile",
+                "raise `max`, or leave it out: it is the 99.9th percentile then",
+            ));
+        }
+        read.max = max.ceil();
+    }
+    Ok(read)
+}
+
+/// A quantile's name: `p95`, `p99.9`, `mean` (which is `None`).
+///
+/// # Errors
+/// Another name.
+pub fn quantile(name: &str) -> Read<Option<f64>> {
+    if name == "mean" {
+        return Ok(None);
+    }
+    let digits = name.strip_prefix('p').filter(|d| d.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+    match digits.and_then(|d| d.parse::<f64>().ok()).filter(|p| (1.0..=99.99).contains(p)) {
+        Some(percent) => Ok(Some(crate::math::round_to(percent / 100.0, 6))),
+        None => Err(Problem::new(
+            "unknown-key",
+            format!("`{name}` is not a percentile"),
+            "not a percentile",
+            "write `p95`, any of `p1` to `p99.99`, or `mean`",
+        )),
+    }
+}

@@ -1,0 +1,357 @@
+//! The checked tree to the typed [`Spec`].
+//!
+//! What the key table can say about a value has been reported by [`super::check`]; reading takes a
+//! value that cannot be read as not written, and reports what only several values together can be
+//! wrong about.
+
+mod inference;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use rhumb_api::Cloud;
+use serde_json::Value;
+
+use super::units::{Problem, Range, Unit, money, quantity};
+use super::*;
+use crate::diagnostic::{Diagnostic, Pointer};
+
+/// Reads a tree.
+pub struct Reader<'a> {
+    /// Places.
+    pub map: &'a SourceMap,
+    /// Known names.
+    pub vocabulary: &'a Vocabulary,
+    /// Reads a file that the spec names.
+    pub read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+    /// What was found.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// A place in the tree and the value there, if any.
+#[derive(Clone)]
+pub struct At<'v> {
+    /// The value.
+    pub value: Option<&'v Value>,
+    /// The place.
+    pub pointer: Pointer,
+}
+
+impl<'v> At<'v> {
+    /// The member `key`.
+    pub fn key(&self, key: &str) -> At<'v> {
+        At {
+            value: self.value.and_then(|v| v.get(key)).filter(|v| !v.is_null()),
+            pointer: self.pointer.join(key),
+        }
+    }
+
+    /// The members of a map, in the order of the text.
+    pub fn entries(&self) -> Vec<(&'v str, At<'v>)> {
+        let map = self.value.and_then(Value::as_object);
+        map.into_iter()
+            .flatten()
+            .map(|(k, v)| (k.as_str(), At { value: Some(v), pointer: self.pointer.join(k) }))
+            .collect()
+    }
+
+    /// The items of a list.
+    pub fn items(&self) -> Vec<At<'v>> {
+        let list = self.value.and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .enumerate()
+            .map(|(i, v)| At { value: Some(v), pointer: self.pointer.join(i) })
+            .collect()
+    }
+
+    /// What `read` makes of the value.
+    pub fn get<T>(&self, read: impl FnOnce(&Value) -> Result<T, Problem>) -> Option<T> {
+        self.value.and_then(|v| read(v).ok())
+    }
+
+    /// A quantity.
+    pub fn quantity(&self, unit: Unit, range: Range) -> Option<f64> {
+        self.get(|v| quantity(unit, range, v))
+    }
+
+    /// Text.
+    pub fn text(&self) -> Option<String> {
+        self.get(leaf::text)
+    }
+
+    /// A word of a closed list that the check has seen.
+    pub fn word(&self) -> Option<&'v str> {
+        self.value.and_then(Value::as_str)
+    }
+
+    /// A whole number.
+    pub fn whole(&self) -> Option<u32> {
+        self.get(|v| leaf::whole(0, u64::from(u32::MAX), true, v))
+            .flatten()
+            .and_then(|n| u32::try_from(n).ok())
+    }
+
+    /// Whether something is written here.
+    pub fn is_there(&self) -> bool {
+        self.value.is_some()
+    }
+}
+
+impl Reader<'_> {
+    /// Reports at a node's value, or at its key.
+    pub fn report(&mut self, at: &Pointer, on_key: bool, problem: Problem) {
+        let diagnostic = Diagnostic::error(problem.code, problem.message);
+        let diagnostic = if on_key { diagnostic.at_key(self.map, at) } else { diagnostic.at(self.map, at) };
+        self.problems.push(diagnostic.label(problem.label).help(problem.help));
+    }
+
+    /// The whole tree.
+    pub fn spec(&mut self, tree: &Value) -> Spec {
+        let root = At { value: Some(tree), pointer: Pointer::root() };
+        let labels = labels(&root.key("labels"));
+        let models: BTreeMap<String, Model> = root
+            .key("models")
+            .entries()
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), self.model(name, &at)?)))
+            .collect();
+        let services: BTreeMap<String, Service> = root
+            .key("services")
+            .entries()
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), self.service(name, &at, &labels)?)))
+            .collect();
+        let batches: BTreeMap<String, Batch> = root
+            .key("batches")
+            .entries()
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), self.batch(name, &at, &labels)?)))
+            .collect();
+        if root.key("services").entries().is_empty() && root.key("batches").entries().is_empty() {
+            self.report(
+                &Pointer::root(),
+                true,
+                Problem::new(
+                    "nothing-to-plan",
+                    "there is neither a service nor a batch",
+                    "no workload",
+                    "add `services` or `batches`; `rhumb init` writes a first spec",
+                ),
+            );
+        }
+        self.unused_models(&root);
+        let state = root.key("state");
+        Spec {
+            name: root.key("name").text().unwrap_or_default(),
+            labels,
+            models,
+            services,
+            batches,
+            budget: budget(&root.key("budget")),
+            confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),
+            providers: self.providers(&root.key("providers")),
+            catalog_files: root
+                .key("catalog")
+                .items()
+                .into_iter()
+                .filter_map(|at| Some(FileRef { path: at.get(leaf::path)?, at: at.pointer }))
+                .collect(),
+            state: StateSettings {
+                path: state.key("path").get(leaf::path).unwrap_or_else(|| "rhumb.state.json".to_owned()),
+            },
+        }
+    }
+
+    fn unused_models(&mut self, root: &At<'_>) {
+        let mut used: Vec<&str> = Vec::new();
+        for kind in ["services", "batches"] {
+            used.extend(root.key(kind).entries().iter().filter_map(|(_, at)| at.key("model").word()));
+        }
+        for (name, at) in root.key("models").entries() {
+            if !used.contains(&name) {
+                self.problems.push(
+                    Diagnostic::warning("unused-model", format!("nothing uses the model `{name}`"))
+                        .at_key(self.map, &at.pointer)
+                        .label("not used")
+                        .help("remove it, or name it in a workload's `model`"),
+                );
+            }
+        }
+    }
+
+    fn model(&mut self, name: &str, at: &At<'_>) -> Option<Model> {
+        let source = at.key("source");
+        let read = source.get(|v| model_source::read(self.vocabulary, v))?;
+        let source = match read {
+            model_source::Source::Known(id) => {
+                ModelSource::Known { written: source.text().unwrap_or_default(), id }
+            }
+            model_source::Source::Config(path) => ModelSource::Config(FileRef { path, at: source.pointer }),
+        };
+        let mut variants: BTreeMap<String, Variant> = at
+            .key("variants")
+            .entries()
+            .into_iter()
+            .map(|(name, at)| (name.to_owned(), self.variant(name, at)))
+            .collect();
+        if variants.is_empty() {
+            let native = Variant {
+                name: "native".to_owned(),
+                quantization: Quantization::Native,
+                kv_cache: KvCacheDtype::Auto,
+                source: None,
+                at: at.pointer.clone(),
+            };
+            variants.insert("native".to_owned(), native);
+        }
+        let quality = self.quality(&at.key("quality"), &variants);
+        Some(Model {
+            name: name.to_owned(),
+            source,
+            revision: at.key("revision").text(),
+            artifacts_at: at.key("artifacts_at").get(|v| leaf::region(self.vocabulary, v)),
+            variants,
+            quality,
+            at: at.pointer.clone(),
+        })
+    }
+
+    fn variant(&mut self, name: &str, at: At<'_>) -> Variant {
+        let written = at.key("quantization");
+        Variant {
+            name: name.to_owned(),
+            // `fp8: {}` means what it says.
+            quantization: quantization(written.word().unwrap_or(name)).unwrap_or(Quantization::Native),
+            kv_cache: match at.key("kv_cache_dtype").word() {
+                Some("bf16") => KvCacheDtype::Bf16,
+                Some("fp8") => KvCacheDtype::Fp8,
+                _ => KvCacheDtype::Auto,
+            },
+            source: at.key("source").text(),
+            at: at.pointer,
+        }
+    }
+
+    fn quality(&mut self, at: &At<'_>, variants: &BTreeMap<String, Variant>) -> Option<QualityFloor> {
+        let keep = at.key("keep").quantity(Unit::Percent, Range::POSITIVE_SHARE)?;
+        let benchmark = at.key("benchmark").text()?.to_lowercase();
+        let range = Range { max: 2.0, ..Range::POSITIVE_SHARE };
+        let mut measured = BTreeMap::new();
+        for (name, at) in at.key("measured").entries() {
+            if !variants.contains_key(name) {
+                let help = leaf::suggest(name, variants.keys().map(String::as_str), "variants");
+                self.report(
+                    &at.pointer,
+                    true,
+                    Problem::new(
+                        "unknown-reference",
+                        format!("there is no variant `{name}`"),
+                        "not among the model's variants",
+                        help,
+                    ),
+                );
+            } else if let Some(share) = at.quantity(Unit::Percent, range) {
+                measured.insert(name.to_owned(), share);
+            }
+        }
+        Some(QualityFloor { keep, benchmark, measured, at: at.pointer.clone() })
+    }
+
+    fn providers(&mut self, at: &At<'_>) -> BTreeMap<Cloud, ProviderSettings> {
+        let mut providers = BTreeMap::new();
+        for (name, at) in at.entries() {
+            let Ok(cloud) = name.parse::<Cloud>() else { continue };
+            let own = match cloud {
+                Cloud::Aws => "profile",
+                Cloud::Azure => "subscription",
+                Cloud::Gcp => "project",
+            };
+            for other in ["profile", "subscription", "project"].into_iter().filter(|k| *k != own) {
+                if at.key(other).is_there() {
+                    self.report(
+                        &at.key(other).pointer,
+                        true,
+                        Problem::new(
+                            "unknown-key",
+                            format!("unknown key `{other}` in `{}`", at.pointer.dotted()),
+                            "belongs to another cloud",
+                            format!("did you mean `{own}`?"),
+                        ),
+                    );
+                }
+            }
+            let mut quotas: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+            for (region, codes) in at.key("quotas").entries() {
+                let known = |r: &&RegionRef| r.cloud == cloud && r.region == region;
+                if !self.vocabulary.regions.iter().any(|r| known(&r)) {
+                    let ids = self.vocabulary.regions.iter().filter(|r| r.cloud == cloud);
+                    let ids: Vec<&str> = ids.map(|r| r.region.as_str()).collect();
+                    let help = crate::diagnostic::did_you_mean(region, ids).map_or_else(
+                        || format!("`rhumb catalog regions` lists the regions of {cloud}"),
+                        |near| format!("did you mean `{near}`?"),
+                    );
+                    self.report(
+                        &codes.pointer,
+                        true,
+                        Problem::new(
+                            "unknown-region",
+                            format!("unknown region `{region}` of {cloud}"),
+                            "unknown region",
+                            help,
+                        ),
+                    );
+                }
+                let amounts = codes.entries().into_iter().filter_map(|(code, at)| {
+                    Some((code.to_owned(), at.quantity(Unit::Count, Range::NOT_NEGATIVE)?))
+                });
+                quotas.insert(region.to_owned(), amounts.collect());
+            }
+            let settings = ProviderSettings {
+                account: at.key(own).text(),
+                discount: at.key("discount").quantity(Unit::Percent, Range::PART).unwrap_or(0.0),
+                quotas,
+                at: at.pointer.clone(),
+            };
+            providers.insert(cloud, settings);
+        }
+        providers
+    }
+}
+
+/// By its name in a spec.
+fn quantization(word: &str) -> Option<Quantization> {
+    Some(match word {
+        "native" => Quantization::Native,
+        "bf16" => Quantization::Bf16,
+        "fp8" => Quantization::Fp8,
+        "fp8_block" => Quantization::Fp8Block,
+        "int8" => Quantization::Int8,
+        "int4" | "awq" | "gptq" => Quantization::Int4,
+        "mxfp4" => Quantization::Mxfp4,
+        "nvfp4" => Quantization::Nvfp4,
+        _ => return None,
+    })
+}
+
+fn labels(at: &At<'_>) -> BTreeMap<String, String> {
+    at.entries().into_iter().filter_map(|(k, at)| Some((k.to_owned(), at.get(leaf::label)?))).collect()
+}
+
+fn budget(at: &At<'_>) -> Budget {
+    let limit = |at: At<'_>| Some(BudgetLimit { limit: at.get(money)?, at: at.pointer });
+    Budget {
+        monthly: limit(at.key("monthly")),
+        per: at
+            .key("per")
+            .entries()
+            .into_iter()
+            .filter_map(|(address, at)| Some((address.to_owned(), limit(at)?)))
+            .collect(),
+        binds: match at.key("binds").word() {
+            Some("expected") => BudgetBinds::Expected,
+            Some("peak_month") => BudgetBinds::PeakMonth,
+            _ => BudgetBinds::Ceiling,
+        },
+    }
+}

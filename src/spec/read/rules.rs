@@ -1,0 +1,117 @@
+//! Sections that services and batches have in common.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+impl Reader<'_> {
+    /// `placement`.
+    pub(super) fn placement(&mut self, at: &At<'_>) -> PlacementRules {
+        let vocabulary = self.vocabulary;
+        let rule = |key: &str, item: &dyn Fn(&Value) -> Vec<String>| {
+            at.key(key).get(|v| leaf::allow_deny(v, item)).unwrap_or_default()
+        };
+        PlacementRules {
+            residency: jurisdictions(&at.key("residency"), vocabulary),
+            clouds: at
+                .key("clouds")
+                .get(|v| leaf::allow_deny(v, |c| leaf::cloud(c).into_iter().collect()))
+                .unwrap_or_default(),
+            regions: rule("regions", &|v| {
+                leaf::region(vocabulary, v).ok().and(v.as_str()).map(str::to_owned).into_iter().collect()
+            }),
+            accelerators: rule("accelerators", &|v| leaf::accelerators(vocabulary, v).unwrap_or_default()),
+            instance_types: rule("instance_types", &|v| {
+                leaf::instance_type(vocabulary, v).into_iter().collect()
+            }),
+            spread_regions: at.key("spread").key("regions").whole().unwrap_or(1).max(1),
+            at: at.pointer.clone(),
+        }
+    }
+
+    /// `purchase`.
+    pub(super) fn purchase(&mut self, at: &At<'_>) -> PurchaseRules {
+        let options: Vec<Purchase> =
+            at.key("options").items().iter().filter_map(|o| o.word()?.parse().ok()).collect();
+        if at.key("options").is_there() && at.key("options").items().is_empty() {
+            self.report(
+                &at.key("options").pointer,
+                false,
+                Problem::new(
+                    "empty-list",
+                    "an empty list leaves no way to pay",
+                    "empty",
+                    "list `on_demand`, `reserved_1y` or `reserved_3y`, or leave the key out",
+                ),
+            );
+        }
+        PurchaseRules {
+            options: if options.is_empty() { vec![Purchase::OnDemand] } else { options },
+            spot_max_share: at.key("spot_max_share").quantity(Unit::Percent, Range::SHARE).unwrap_or(0.0),
+            on_demand_base: at.key("on_demand_base").whole().unwrap_or(0),
+            at: at.pointer.clone(),
+        }
+    }
+
+    /// `engine`.
+    pub(super) fn engine(&mut self, at: &At<'_>) -> Engine {
+        let args = at.key("args");
+        Engine {
+            name: match at.key("name").word() {
+                Some("sglang") => EngineName::Sglang,
+                Some("trtllm") => EngineName::Trtllm,
+                _ => EngineName::Vllm,
+            },
+            version: at.key("version").get(leaf::version),
+            max_model_len: args.key("max_model_len").whole(),
+            max_num_seqs: args.key("max_num_seqs").whole(),
+            max_num_batched_tokens: args.key("max_num_batched_tokens").whole(),
+            tensor_parallel_size: args.key("tensor_parallel_size").whole(),
+            pipeline_parallel_size: args.key("pipeline_parallel_size").whole(),
+            data_parallel_size: args.key("data_parallel_size").whole(),
+            enable_expert_parallel: args.key("enable_expert_parallel").get(leaf::bool_or_auto).flatten(),
+            gpu_memory_utilization: args
+                .key("gpu_memory_utilization")
+                .get(|v| leaf::share_or_auto(Range::POSITIVE_SHARE, v))
+                .flatten(),
+            at: at.pointer.clone(),
+        }
+    }
+
+    /// Whether the longest request fits a stated `max_model_len`.
+    pub(super) fn context_fits(&mut self, at: &At<'_>, engine: &Engine, input: &Lengths, output: &Lengths) {
+        let Some(limit) = engine.max_model_len else { return };
+        let mean = input.mean + output.mean;
+        if f64::from(limit) < mean {
+            self.report(
+                &at.key("engine").key("args").key("max_model_len").pointer,
+                false,
+                Problem::new(
+                    "context-too-short",
+                    format!("`max_model_len` {limit} is below the mean request of {mean:.0} tokens"),
+                    "shorter than the mean request",
+                    format!(
+                        "write at least {:.0} (the longest prompt and answer), or `auto`",
+                        input.max + output.max
+                    ),
+                ),
+            );
+        }
+    }
+
+    /// The deployment's labels and a workload's own.
+    pub(super) fn merged_labels(
+        &mut self,
+        at: &At<'_>,
+        shared: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let mut all = shared.clone();
+        all.extend(labels(&at.key("labels")));
+        all
+    }
+}
+
+/// A list of jurisdictions.
+pub(super) fn jurisdictions(at: &At<'_>, vocabulary: &Vocabulary) -> Vec<String> {
+    at.items().iter().filter_map(|i| i.get(|v| leaf::jurisdiction(vocabulary, v))).collect()
+}
