@@ -31,7 +31,10 @@ impl Failure {
     /// Prints on standard error (with `--json`, a JSON object on standard output) and returns the exit code.
     pub fn report(&self, settings: &Settings) -> i32 {
         match self {
-            Failure::Diagnostics(_) => Exit::Error.code(),
+            Failure::Diagnostics(diagnostics) => {
+                super::view::diagnostics::print(diagnostics, settings);
+                Exit::Error.code()
+            }
             Failure::Message { exit, text } => {
                 if settings.json {
                     let value = serde_json::json!({ "schema": "rhumb.error/1", "error": text });
@@ -47,7 +50,10 @@ impl Failure {
     /// As [`Failure::report`], before the settings are known.
     pub fn report_without_settings(&self) -> i32 {
         match self {
-            Failure::Diagnostics(_) => Exit::Error.code(),
+            Failure::Diagnostics(diagnostics) => {
+                eprint!("{}", super::view::diagnostics::text(diagnostics, false, 100));
+                Exit::Error.code()
+            }
             Failure::Message { exit, text } => {
                 eprintln!("error: {text}");
                 exit.code()

@@ -9,7 +9,9 @@ pub mod commands;
 mod exit;
 mod failure;
 mod files;
+pub mod load;
 mod settings;
+pub mod view;
 
 pub use exit::Exit;
 pub use failure::Failure;

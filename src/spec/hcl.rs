@@ -194,13 +194,9 @@ impl Reader<'_> {
             Expression::String(s) => Content::Scalar(Value::String(escape(s.value()))),
             Expression::StringTemplate(template) => Content::Scalar(self.template(template)),
             Expression::HeredocTemplate(heredoc) => {
-                let mut template = heredoc.template.clone();
-                if let hcl_edit::template::HeredocTemplate { .. } = **heredoc {
-                    let mut copy = (**heredoc).clone();
-                    copy.dedent();
-                    template = copy.template;
-                }
-                Content::Scalar(self.template(&template))
+                let mut heredoc = (**heredoc).clone();
+                heredoc.dedent();
+                Content::Scalar(self.template(&heredoc.template))
             }
             Expression::Array(array) => {
                 Content::List(array.iter().map(|item| self.expression(item)).collect())

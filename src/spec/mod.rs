@@ -24,7 +24,7 @@ mod yaml;
 
 pub use model::*;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Severity, SourceFile, SourceMap, Span};
+use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};
 
 /// Largest file, bytes.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -112,6 +112,52 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     let tree = digestible(value);
     let warnings = Diagnostics::new(map.clone(), problems);
     Ok(Loaded { spec, map, tree, warnings })
+}
+
+/// The user's own catalogue files that a spec names, as far as they can be known before the spec is
+/// checked: their rows are names that the spec may refer to.
+pub fn named_catalogs(files: &[SourceFile], variables: &[(String, String, String)]) -> Vec<String> {
+    let mut map = SourceMap { files: files.to_vec(), ..SourceMap::default() };
+    let mut trees = Vec::new();
+    for (index, file) in map.files.iter().enumerate() {
+        let (node, _) = language(&file.name).parse(file.text.trim_start_matches('\u{feff}'), index);
+        trees.extend(node.map(|n| tree::flatten(n, &mut Vec::new())));
+    }
+    let mut tree = tree::merge(trees, &mut Vec::new());
+    map.nodes = tree.nodes;
+    expr::evaluate(&mut tree.value, &map, variables);
+    let list = tree.value.get("catalog").and_then(serde_json::Value::as_array);
+    list.into_iter().flatten().filter_map(|v| leaf::path(v).ok()).collect()
+}
+
+/// Reads a file of variables: a map of names to values; lists and maps are given as JSON.
+///
+/// # Errors
+/// Problems of the file, with their places.
+pub fn parse_values(file: SourceFile) -> Result<Vec<(String, String)>, Diagnostics> {
+    use serde_json::Value;
+    let (node, mut problems) = language(&file.name).parse(file.text.trim_start_matches('\u{feff}'), 0);
+    let mut map = SourceMap { files: vec![file], ..SourceMap::default() };
+    let tree = node.map(|n| tree::flatten(n, &mut problems)).unwrap_or_default();
+    map.nodes = tree.nodes;
+    let mut values = Vec::new();
+    match tree.value {
+        Value::Object(entries) => {
+            for (name, value) in entries {
+                match value {
+                    Value::String(text) => values.push((name, text)),
+                    other => values.push((name, other.to_string())),
+                }
+            }
+        }
+        _ if problems.is_empty() => problems.push(
+            Diagnostic::error("wrong-type", "a file of variables is a map of names to values")
+                .at(&map, &Pointer::root())
+                .help("write lines such as `peak: 12`"),
+        ),
+        _ => {}
+    }
+    if problems.is_empty() { Ok(values) } else { Err(Diagnostics::new(map, problems)) }
 }
 
 /// Parses and merges all files; `None` if the tree of one could not be read.

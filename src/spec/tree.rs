@@ -42,13 +42,6 @@ pub struct Entry {
     pub node: Node,
 }
 
-impl Node {
-    /// An empty map.
-    pub fn empty_map(span: Span) -> Self {
-        Node { content: Content::Map(Vec::new()), span }
-    }
-}
-
 /// A tree of plain values and the places of its nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {

@@ -1,15 +1,37 @@
 //! `rhumb validate`.
 
+use crate::cli::load::{SpecArgs, load};
+use crate::cli::view::diagnostics;
 use crate::cli::{Exit, Failure, Settings};
 
 /// Check a spec without planning it
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+}
 
 /// Runs the command.
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn run(_args: &Args, _settings: &Settings) -> Result<Exit, Failure> {
-    todo!()
+pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+    let found = load(&args.spec, settings)?;
+    let spec = &found.loaded.spec;
+    if settings.json {
+        println!("{:#}", diagnostics::json(&found.loaded.warnings));
+        return Ok(Exit::Done);
+    }
+    diagnostics::print_warnings(&found.loaded.warnings, settings);
+    if !settings.quiet {
+        let plural = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+        println!(
+            "{} is valid: {}, {}, {}",
+            spec.name,
+            plural(spec.models.len(), "model", "models"),
+            plural(spec.services.len(), "service", "services"),
+            plural(spec.batches.len(), "batch", "batches"),
+        );
+    }
+    Ok(Exit::Done)
 }
