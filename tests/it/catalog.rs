@@ -149,3 +149,123 @@ fn parameters_follow_from_the_architecture() {
     }
     assert!(compared > 80);
 }
+
+/// Names of the fixture that resolve to nothing.
+fn unresolved(catalog: &Catalog, fixture: &str) -> Vec<String> {
+    let resolves = |kind: &str, name: &str| match kind {
+        "model" => catalog.names.model(name).is_some(),
+        "accelerator" => catalog.names.accelerator(name).is_some(),
+        "precision" => catalog.names.precision(name).is_some(),
+        _ => false,
+    };
+    fixture
+        .lines()
+        .skip(1)
+        .filter(|line| {
+            let mut cells = line.split('\t');
+            let (kind, name) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
+            !resolves(kind, name)
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_name_of_every_data_file_resolves() {
+    let catalog = Catalog::embedded();
+    let fixture = include_str!("fixtures/names.tsv");
+    assert!(fixture.lines().count() > 300);
+    assert_eq!(unresolved(&catalog, fixture), Vec::<String>::new());
+    let planted = format!("{fixture}model\tQwen/Qwen9-1B\tplanted\naccelerator\th900\tplanted\nprecision\tfp3\tplanted\n");
+    let found = unresolved(&catalog, &planted);
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
+fn spellings_lead_to_one_id() {
+    let catalog = Catalog::embedded();
+    for (written, id) in [
+        ("meta-llama/Llama-3.1-70B-Instruct", Some("meta-llama/Meta-Llama-3.1-70B")),
+        ("LLAMA-3.1-8B-instruct", Some("meta-llama/Meta-Llama-3.1-8B")),
+        ("qwen3-32b", Some("Qwen/Qwen3-32B")),
+        ("Qwen/Qwen3-32B-FP8", Some("Qwen/Qwen3-32B")),
+        ("bge-m3", Some("BAAI/bge-m3")),
+        ("no-such-model", None),
+        ("Hunyuan-7B-Instruct", None),
+    ] {
+        assert_eq!(catalog.resolve_model(written), id, "{written}");
+    }
+    let quantization = |name: &str| catalog.resolve_checkpoint(name).map(|(_, q)| q);
+    use rhumb::spec::Quantization;
+    assert_eq!(quantization("Qwen/Qwen3-32B-AWQ"), Some(Quantization::Int4));
+    assert_eq!(quantization("deepseek-ai/DeepSeek-R1"), Some(Quantization::Fp8Block));
+    assert_eq!(quantization("qwen3-32b"), Some(Quantization::Bf16));
+    for (written, id) in [
+        ("L4", Some("l4-24gb")),
+        ("t4", Some("t4-16gb")),
+        ("h100_sxm", Some("h100-sxm-80gb")),
+        ("nvidia-tesla-v100", Some("v100-sxm2-16gb")),
+        ("a100", None),
+        ("h20", None),
+    ] {
+        assert_eq!(catalog.resolve_accelerator(written), id, "{written}");
+    }
+    let vocabulary = catalog.vocabulary();
+    assert_eq!(vocabulary.accelerator_families["a100"], ["a100-pcie-80gb", "a100-sxm-40gb", "a100-sxm-80gb"]);
+    assert!(!vocabulary.accelerators.contains_key("a100"));
+    for ids in vocabulary.accelerator_families.values() {
+        assert!(ids.iter().all(|id| catalog.accelerator(id).is_some()), "{ids:?}");
+    }
+    assert!(vocabulary.jurisdictions.contains("gdpr") && vocabulary.countries.contains("DE"));
+}
+
+#[test]
+fn the_notice_names_every_source_with_its_licence() {
+    let notice = include_str!("../../NOTICE");
+    let mut carried = 0;
+    for line in include_str!("../../src/catalog/data/sources.tsv").lines().skip(1) {
+        let [id, _, description, copy, licence, _, is_carried] =
+            line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        assert!(!licence.is_empty() && !copy.is_empty(), "{id}");
+        let entry = format!("\n{id}\n  {description}\n  copy: {copy}\n  licence: {licence}\n");
+        assert_eq!(notice.contains(&entry), is_carried == "yes", "{id}");
+        carried += usize::from(is_carried == "yes");
+    }
+    assert!(carried > 30);
+    assert!(!notice.contains("mongodb"));
+}
+
+#[test]
+fn every_row_has_a_source_and_a_date() {
+    let catalog = Catalog::embedded();
+    let known: std::collections::BTreeSet<&str> = catalog.sources.iter().map(|s| s.id.as_str()).collect();
+    let mut rows: Vec<&rhumb::catalog::Provenance> = Vec::new();
+    rows.extend(catalog.accelerators.iter().map(|x| &x.provenance));
+    rows.extend(catalog.instance_types.iter().map(|x| &x.provenance));
+    rows.extend(catalog.regions.iter().map(|x| &x.provenance));
+    rows.extend(catalog.offerings.iter().map(|x| &x.provenance));
+    rows.extend(catalog.quotas.iter().map(|x| &x.provenance));
+    rows.extend(catalog.models.iter().map(|x| &x.provenance));
+    rows.extend(catalog.quality.iter().map(|x| &x.provenance));
+    rows.extend(catalog.transfer.iter().map(|x| &x.provenance));
+    assert!(rows.len() > 10_000);
+    for row in rows {
+        assert!(known.contains(&*row.source) && row.as_of.len() == 10, "{row:?}");
+        assert_ne!(&*row.source, "mongodb-docs");
+    }
+}
+
+#[test]
+fn spot_knows_its_interruptions_and_its_zone() {
+    let catalog = Catalog::embedded();
+    let spot = catalog.offerings.iter().filter(|o| o.purchase == Purchase::Spot);
+    let (mut with_band, mut with_zone) = (0, 0);
+    for offering in spot {
+        with_band += usize::from(offering.interruption.is_some());
+        with_zone += usize::from(offering.zone.is_some());
+        assert!(offering.interruption.is_none_or(|p| (0.05..=1.0).contains(&p)));
+        assert!(offering.zone.as_deref().is_none_or(|z| !z.contains("-lax-")), "{:?}", offering.zone);
+    }
+    assert!(with_band > 20 && with_zone > 30, "{with_band} {with_zone}");
+    assert!(catalog.offerings.iter().all(|o| o.purchase == Purchase::Spot || o.interruption.is_none()));
+}
