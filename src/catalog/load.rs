@@ -119,6 +119,7 @@ pub(super) fn cloud(text: &str) -> Option<Cloud> {
 struct Tables<'a> {
     strings: Strings<'a>,
     rows: BTreeMap<&'static str, (&'static Table, usize, &'a [u8])>,
+    excluded: &'a str,
 }
 
 impl<'a> Tables<'a> {
@@ -141,8 +142,10 @@ impl<'a> Tables<'a> {
             rows.insert(table.name, (table, size, body));
             at += length;
         }
+        let excluded = packed.get(at + 4..at + 4 + count(at)).unwrap_or_default();
+        let excluded = str::from_utf8(excluded).unwrap_or_default();
         let shared = std::cell::RefCell::new(vec![None; text.len()]);
-        Tables { strings: Strings { text, shared }, rows }
+        Tables { strings: Strings { text, shared }, rows, excluded }
     }
 
     fn rows(&self, name: &str) -> impl Iterator<Item = Row<'_>> {
@@ -180,6 +183,8 @@ pub(super) fn load(packed: &[u8]) -> Catalog {
         quality: tables.rows("quality").filter_map(|row| quality(&row)).collect(),
         sources: tables.rows("sources").map(|row| source(&row)).collect(),
         user_files: Vec::new(),
+        user_texts: Vec::new(),
+        excluded_sources: tables.excluded.split_whitespace().map(str::to_owned).collect(),
         network: network(&tables),
         transfer: tables.rows("egress").filter_map(|row| transfer(&row)).collect(),
         names: Names::new(

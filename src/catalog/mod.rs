@@ -2,6 +2,7 @@
 
 mod arch;
 mod hf;
+mod holes;
 mod load;
 mod names;
 mod network;
@@ -12,6 +13,7 @@ mod schema;
 mod transfer;
 mod types;
 
+pub use holes::KNOWN_HOLES;
 pub use names::{Names, Resolved};
 pub use network::{MeasuredPair, Network, WITHIN_REGION_MS, distance_km};
 pub use transfer::{Transfer, TransferKind};
@@ -38,6 +40,10 @@ pub struct Catalog {
     pub sources: Vec<Source>,
     /// The user's own files that changed it, in order.
     pub user_files: Vec<String>,
+    /// Their texts, for [`Catalog::digest`].
+    pub user_texts: Vec<String>,
+    /// Sources that were left out when this program was built.
+    pub excluded_sources: Vec<String>,
     /// Measured round trips and the distance model.
     pub network: Network,
     /// Prices of moving data.
@@ -59,6 +65,19 @@ impl Catalog {
     /// The catalogue that this build carries.
     pub fn embedded() -> Self {
         load::load(load::PACKED)
+    }
+
+    /// SHA-256 of what the program carries and of the user's files, in hexadecimal. Figures that are
+    /// equal give equal digests; a discount of the spec is not part of it.
+    pub fn digest(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        hash.update(load::PACKED);
+        for text in &self.user_texts {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The offerings of an instance type (index), sorted by region and purchase.

@@ -13,6 +13,11 @@ fn region(cloud: Cloud, id: &str) -> RegionRef {
     RegionRef { cloud, region: id.to_owned() }
 }
 
+/// Whether no source was left out of this build (`RHUMB_CATALOG_EXCLUDE`).
+fn is_complete(catalog: &Catalog) -> bool {
+    catalog.excluded_sources.is_empty()
+}
+
 #[test]
 fn facts_from_the_collected_files() {
     let catalog = Catalog::embedded();
@@ -44,7 +49,8 @@ fn every_table_is_sorted_and_without_repetition() {
     }));
     assert!(catalog.models.is_sorted_by(|a, b| a.id < b.id));
     assert!(catalog.sources.is_sorted_by(|a, b| a.id < b.id));
-    assert!(catalog.offerings.len() > 9000 && catalog.models.len() > 80);
+    let least = if is_complete(&catalog) { 9000 } else { 6000 };
+    assert!(catalog.offerings.len() > least && catalog.models.len() > 80);
 }
 
 #[test]
@@ -122,13 +128,15 @@ fn machines_count_against_their_quotas() {
         codes(Cloud::Azure, "Standard_ND96isr_H100_v5", Purchase::Spot),
         [one("lowPriorityCores", 96.0)]
     );
-    assert_eq!(
-        codes(Cloud::Gcp, "n1-standard-16+nvidia-tesla-t4:2", Purchase::OnDemand),
-        [
-            one("compute.googleapis.com/gpus_all_regions", 2.0),
-            one("compute.googleapis.com/nvidia_t4_gpus", 2.0)
-        ]
-    );
+    if is_complete(&catalog) {
+        assert_eq!(
+            codes(Cloud::Gcp, "n1-standard-16+nvidia-tesla-t4:2", Purchase::OnDemand),
+            [
+                one("compute.googleapis.com/gpus_all_regions", 2.0),
+                one("compute.googleapis.com/nvidia_t4_gpus", 2.0)
+            ]
+        );
+    }
     assert_eq!(codes(Cloud::Gcp, "tpu-v6e-4", Purchase::OnDemand).len(), 1);
 }
 
@@ -176,7 +184,9 @@ fn every_name_of_every_data_file_resolves() {
     let fixture = include_str!("fixtures/names.tsv");
     assert!(fixture.lines().count() > 300);
     assert_eq!(unresolved(&catalog, fixture), Vec::<String>::new());
-    let planted = format!("{fixture}model\tQwen/Qwen9-1B\tplanted\naccelerator\th900\tplanted\nprecision\tfp3\tplanted\n");
+    let planted = format!(
+        "{fixture}model\tQwen/Qwen9-1B\tplanted\naccelerator\th900\tplanted\nprecision\tfp3\tplanted\n"
+    );
     let found = unresolved(&catalog, &planted);
     assert_eq!(found.len(), 3, "{found:?}");
 }
@@ -248,7 +258,7 @@ fn every_row_has_a_source_and_a_date() {
     rows.extend(catalog.models.iter().map(|x| &x.provenance));
     rows.extend(catalog.quality.iter().map(|x| &x.provenance));
     rows.extend(catalog.transfer.iter().map(|x| &x.provenance));
-    assert!(rows.len() > 10_000);
+    assert!(rows.len() > if is_complete(&catalog) { 10_000 } else { 7_000 });
     for row in rows {
         assert!(known.contains(&*row.source) && row.as_of.len() == 10, "{row:?}");
         assert_ne!(&*row.source, "mongodb-docs");
@@ -266,6 +276,107 @@ fn spot_knows_its_interruptions_and_its_zone() {
         assert!(offering.interruption.is_none_or(|p| (0.05..=1.0).contains(&p)));
         assert!(offering.zone.as_deref().is_none_or(|z| !z.contains("-lax-")), "{:?}", offering.zone);
     }
-    assert!(with_band > 20 && with_zone > 30, "{with_band} {with_zone}");
+    let (bands, zones) = if is_complete(&catalog) { (20, 30) } else { (5, 10) };
+    assert!(with_band > bands && with_zone > zones, "{with_band} {with_zone}");
     assert!(catalog.offerings.iter().all(|o| o.purchase == Purchase::Spot || o.interruption.is_none()));
+}
+
+/// Runs `rhumb catalog ...`; standard output, standard error, exit code.
+fn command(args: &[&str]) -> (String, String, i32) {
+    let output = assert_cmd::Command::cargo_bin("rhumb")
+        .unwrap()
+        .arg("catalog")
+        .args(args)
+        .env_remove("COLUMNS")
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+}
+
+fn json(args: &[&str]) -> serde_json::Value {
+    let (out, err, code) = command(&[args, &["--json"]].concat());
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[test]
+fn every_list_prints_as_table_and_as_json() {
+    for subject in
+        ["accelerators", "instances", "regions", "prices", "quotas", "egress", "rtt", "sources", "models"]
+    {
+        let (out, err, code) = command(&[subject, "--limit", "5"]);
+        assert_eq!((code, err.as_str()), (0, ""), "{subject}");
+        assert!(out.lines().count() == 7 && out.contains("5 of "), "{subject}: {out}");
+        assert!(!out.contains('\u{1b}'));
+        let value = json(&[subject, "--limit", "5"]);
+        assert_eq!(value["schema"], "rhumb.catalog/1");
+        assert_eq!(value["subject"], subject);
+        assert_eq!(value["rows"].as_array().unwrap().len(), 5);
+    }
+    let value = json(&["info", "--at", "2026-11-25"]);
+    assert_eq!(value["digest"], Catalog::embedded().digest());
+    assert_eq!(value["tables"][8]["oldest_days"], 1684);
+    assert!(value["unknown"].as_array().unwrap().len() > 5);
+    let (out, _, _) = command(&["info"]);
+    assert!(out.contains("Known holes") && out.contains("prices by cloud"));
+}
+
+#[test]
+fn lists_are_filtered_and_sorted() {
+    let value = json(&[
+        "prices",
+        "--accelerator",
+        "h100",
+        "--cloud",
+        "aws",
+        "--region",
+        "aws/us-east-1",
+        "--purchase",
+        "on_demand",
+        "--sort",
+        "-usd-per-hour",
+    ]);
+    let rows = value["rows"].as_array().unwrap();
+    assert_eq!(rows[0]["instance_type"], "p5.48xlarge");
+    assert_eq!(rows[0]["usd_per_hour"], 55.04);
+    assert!(rows.iter().all(|r| r["accelerator"] == "h100-sxm-80gb" && r["cloud"] == "aws"));
+    assert!(rows.is_sorted_by(|a, b| a["usd_per_hour"].as_f64() >= b["usd_per_hour"].as_f64()));
+    let quotas = json(&["quotas", "--instance-type", "p5.48xlarge"]);
+    assert_eq!(quotas["rows"][0]["per_machine"], 192.0);
+    let trips = json(&["rtt", "--from", "AQ", "--limit", "1"].map(|a| if a == "AQ" { "de" } else { a }));
+    assert_eq!(trips["rows"][0]["evidence"], "modelled");
+}
+
+#[test]
+fn what_cannot_be_listed_is_an_error_with_a_hint() {
+    for (args, hint) in [
+        (&["prices", "--cloud", "awz"][..], "did you mean `aws`"),
+        (&["prices", "--sort", "usd_per_hor"], "did you mean `usd_per_hour`"),
+        (&["sources", "--cloud", "aws"], "does not apply"),
+        (&["prices", "--from", "DE"], "does not apply"),
+        (&["rtt", "--from", "aws/us-esat-1"], "did you mean `aws/us-east-1`"),
+        (&["rtt", "--from", "AQ"], "give coordinates"),
+        (&["rtt", "--from", "91,0"], "degrees"),
+        (&["quotas", "--instance-type", "p5.48xlrge"], "did you mean `p5.48xlarge`"),
+        (&["info", "--catalog", "no-such-file.yaml"], "no-such-file.yaml"),
+    ] {
+        let (out, err, code) = command(args);
+        assert_eq!((code, out.as_str()), (1, ""), "{args:?}");
+        assert!(err.contains(hint), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn a_narrow_terminal_drops_columns_and_says_so() {
+    let output = assert_cmd::Command::cargo_bin("rhumb")
+        .unwrap()
+        .args(["catalog", "prices", "--limit", "3"])
+        .env("COLUMNS", "60")
+        .output()
+        .unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.contains("not shown for want of room"), "{out}");
+    assert!(out.lines().take(4).all(|l| l.chars().count() <= 60), "{out}");
 }

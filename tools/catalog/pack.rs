@@ -107,17 +107,20 @@ fn micros(text: &str) -> Option<i64> {
 }
 
 fn pack(mut tables: BTreeMap<&'static str, Vec<Row>>, exclude: &str) -> Result<Vec<u8>, String> {
-    drop_sources(&mut tables, exclude)?;
+    let dropped = drop_sources(&mut tables, exclude)?;
     let orphans = drop_orphans(&mut tables);
     if exclude.trim().is_empty() && !orphans.is_empty() {
         return Err(format!("rows that refer to nothing: {}", orphans.join("; ")));
     }
     check_references(&tables)?;
-    Ok(encode(&tables))
+    Ok(encode(&tables, &dropped.into_iter().collect::<Vec<_>>().join(" ")))
 }
 
-/// Leaves out the rows whose source is excluded, or is made from an excluded one.
-fn drop_sources(tables: &mut BTreeMap<&'static str, Vec<Row>>, exclude: &str) -> Result<(), String> {
+/// Leaves out the rows whose source is excluded, or is made from an excluded one; returns the sources.
+fn drop_sources(
+    tables: &mut BTreeMap<&'static str, Vec<Row>>,
+    exclude: &str,
+) -> Result<BTreeSet<String>, String> {
     let sources = tables.get("sources").cloned().unwrap_or_default();
     let mut dropped: BTreeSet<String> = BTreeSet::new();
     for name in exclude.split(',').map(str::trim).filter(|n| !n.is_empty()) {
@@ -140,7 +143,7 @@ fn drop_sources(tables: &mut BTreeMap<&'static str, Vec<Row>>, exclude: &str) ->
             rows.retain(|row| !dropped.contains(&row[column]));
         }
     }
-    Ok(())
+    Ok(dropped)
 }
 
 /// References between tables: table, its columns, the table they name. An empty last cell is none.
@@ -206,8 +209,8 @@ fn check_references(tables: &BTreeMap<&'static str, Vec<Row>>) -> Result<(), Str
 }
 
 /// Strings once each, then fixed-width rows in the order of [`TABLES`]; little endian. Unknown is
-/// the empty string, NaN, or the smallest integer.
-fn encode(tables: &BTreeMap<&'static str, Vec<Row>>) -> Vec<u8> {
+/// the empty string, NaN, or the smallest integer. Last, the sources that were left out.
+fn encode(tables: &BTreeMap<&'static str, Vec<Row>>, dropped: &str) -> Vec<u8> {
     let mut strings: BTreeMap<&str, u32> = BTreeMap::from([("", 0)]);
     let mut order: Vec<&str> = vec![""];
     let mut body: Vec<u8> = Vec::new();
@@ -237,5 +240,7 @@ fn encode(tables: &BTreeMap<&'static str, Vec<Row>>) -> Vec<u8> {
         packed.extend(text.as_bytes());
     }
     packed.extend(body);
+    packed.extend((dropped.len() as u32).to_le_bytes());
+    packed.extend(dropped.as_bytes());
     packed
 }
