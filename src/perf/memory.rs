@@ -4,7 +4,7 @@ use super::data::tables;
 use super::precision::{self, Precision};
 use super::rank::{Rank, check_layout};
 use super::types::{Configuration, DoesNotFit, MemoryFit, RequestShape};
-use crate::spec::EngineName;
+use crate::spec::{EngineName, Quantization};
 
 const GIB: f64 = 1_073_741_824.0;
 
@@ -29,14 +29,16 @@ pub(crate) fn device_bytes(c: &Configuration<'_>) -> f64 {
 /// 0.25 GiB outside of the framework (2.1 GiB with tensor parallelism). Before 0.17 activations were
 /// 2.57 times as large. CUDA graphs lie outside of the share that vLLM divides, so they are no part
 /// of it. Other engines: 4 GB, as the method was calibrated with.
-pub(crate) fn overhead_bytes(c: &Configuration<'_>, rank: &Rank) -> f64 {
+pub(crate) fn overhead_bytes(c: &Configuration<'_>, rank: &Rank, precision: &Precision) -> f64 {
     if c.engine.name != EngineName::Vllm {
         return 4e9;
     }
     let tokens = f64::from(c.engine.max_num_batched_tokens);
     let vocab = if rank.encoder { 0.0 } else { f64::from(c.arch.vocab) };
     let sampler = 3.74 * 4.0 * vocab * f64::from(c.engine.max_num_seqs);
-    let experts = c.arch.moe.as_ref().map_or(0.0, |m| {
+    // The kernels of gpt-oss keep no such buffers: both reports are its sampling buffers alone.
+    let grouped = precision.quantization != Quantization::Mxfp4;
+    let experts = c.arch.moe.as_ref().filter(|_| grouped).map_or(0.0, |m| {
         tokens * f64::from(m.per_token) * (2.0 * f64::from(m.intermediate) / rank.moe_tp + rank.hidden) * 2.0
     });
     let forward = tokens * (4.0 * rank.hidden + rank.ffn / rank.hidden.max(1.0)) * 2.0;
@@ -66,7 +68,7 @@ pub(crate) fn fit(
     let device = device_bytes(c);
     let usable = device * c.engine.gpu_memory_utilization.clamp(0.0, 1.0);
     let weights = rank.weight_bytes(&precision);
-    let overhead = overhead_bytes(c, &rank);
+    let overhead = overhead_bytes(c, &rank, &precision);
     let kv_cache = usable - weights - overhead;
     let one = rank.kv_bytes(&precision, longest(c));
     if !(kv_cache > 0.0 && kv_cache >= one) {

@@ -194,7 +194,7 @@ impl Rank {
     pub fn weight_bytes(&self, p: &Precision) -> f64 {
         let per_layers = self.layers * self.attention * p.attention_bytes
             + self.dense_layers * self.ffn * p.weight_bytes
-            + self.moe_layers * (self.experts + self.shared) * p.weight_bytes;
+            + self.moe_layers * (self.experts * p.expert_padding() + self.shared) * p.weight_bytes;
         let stage = libm::ceil(self.layers / self.pp) / self.layers.max(1.0);
         let matrices = if self.untied && self.pp <= 1.0 { 2.0 } else { 1.0 };
         per_layers * stage + matrices * self.embedding * 2.0

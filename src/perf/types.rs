@@ -3,6 +3,9 @@
 use crate::catalog::{Accelerator, Evidence, ModelArch};
 use crate::spec::{EngineName, KvCacheDtype, Lengths, Quantization};
 
+/// Bytes of a GiB.
+const GIB: f64 = 1_073_741_824.0;
+
 /// How a replica is cut over accelerators. `tp * pp * dp` accelerators make one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Layout {
@@ -20,6 +23,19 @@ impl Layout {
     /// Accelerators of one replica.
     pub const fn accelerators(&self) -> u32 {
         self.tp * self.pp * self.dp
+    }
+}
+
+impl std::fmt::Display for Layout {
+    /// The parts that are not 1: `tp4`, `tp8 pp2`, `dp8 ep8`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "tp{}", self.tp)?;
+        for (name, value) in [("pp", self.pp), ("dp", self.dp), ("ep", self.ep)] {
+            if value > 1 {
+                write!(f, " {name}{value}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -134,6 +150,37 @@ pub enum DoesNotFit {
         /// Tokens there are.
         available: f64,
     },
+}
+
+impl DoesNotFit {
+    /// Stable name of the rule: `precision`, `layout`, `memory`, `engine`, `unknown`, `context`.
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            DoesNotFit::Precision { .. } => "precision",
+            DoesNotFit::Layout { .. } => "layout",
+            DoesNotFit::Memory { .. } => "memory",
+            DoesNotFit::Engine { .. } => "engine",
+            DoesNotFit::Unknown { .. } => "unknown",
+            DoesNotFit::Context { .. } => "context",
+        }
+    }
+}
+
+impl std::fmt::Display for DoesNotFit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DoesNotFit::Precision { reason }
+            | DoesNotFit::Layout { reason }
+            | DoesNotFit::Engine { reason }
+            | DoesNotFit::Unknown { reason } => f.write_str(reason),
+            DoesNotFit::Memory { needed, available, reason } => {
+                write!(f, "needs {:.1} GiB, has {:.1} GiB: {reason}", needed / GIB, available / GIB)
+            }
+            DoesNotFit::Context { needed, available } => {
+                write!(f, "{needed:.0} tokens are more than the context of {available:.0}")
+            }
+        }
+    }
 }
 
 /// How good a prediction is: multipliers on its own figure.
