@@ -93,7 +93,13 @@ fn memory_agrees_with_what_vllm_reported_at_start() {
     let catalog = Catalog::embedded();
     let reports = reports(&catalog);
     for r in &reports {
-        eprintln!("{} {:?} {:?} {:?}", r.model, r.weights, r.cache, r.predicted.as_ref().map(|m| (m.weights / GIB, m.overhead / GIB, m.kv_cache / GIB)));
+        eprintln!(
+            "{} {:?} {:?} {:?}",
+            r.model,
+            r.weights,
+            r.cache,
+            r.predicted.as_ref().map(|m| (m.weights / GIB, m.overhead / GIB, m.kv_cache / GIB))
+        );
     }
     assert!(reports.len() >= 28, "{}", reports.len());
     let started: Vec<&Report<'_>> = reports.iter().filter(|r| r.started).collect();
