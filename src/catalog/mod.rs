@@ -12,6 +12,7 @@ mod quota;
 mod schema;
 mod transfer;
 mod types;
+mod user;
 
 pub use holes::KNOWN_HOLES;
 pub use names::{Names, Resolved};
@@ -99,23 +100,12 @@ impl Catalog {
         of_type.get(found)
     }
 
-    /// Adds or overrides rows by a user's own file (YAML).
-    ///
-    /// # Errors
-    /// Every problem of the file, with its place.
-    pub fn apply_user_file(&mut self, name: &str, _text: &str) -> Result<(), crate::diagnostic::Diagnostics> {
-        let diagnostic = crate::diagnostic::Diagnostic::error(
-            "not-supported-yet",
-            format!("{name}: own catalogue files are not supported yet"),
-        );
-        Err(crate::diagnostic::Diagnostics::new(Default::default(), vec![diagnostic]))
-    }
-
-    /// Takes `discount` (a fraction) off every list price of a cloud but spot.
+    /// Takes `discount` (a fraction) off every price of a cloud but spot and the user's own prices; on
+    /// top of a discount of the user's file.
     pub fn apply_discount(&mut self, cloud: rhumb_api::Cloud, discount: f64) {
         for offering in &mut self.offerings {
             let of_cloud = self.instance_types.get(offering.instance_type).is_some_and(|t| t.cloud == cloud);
-            if of_cloud && offering.purchase != rhumb_api::Purchase::Spot {
+            if of_cloud && offering.purchase != rhumb_api::Purchase::Spot && !offering.is_own() {
                 offering.price = offering.price.scale(1.0 - discount);
             }
         }
@@ -139,5 +129,12 @@ impl Catalog {
     /// A model by canonical id.
     pub fn model(&self, id: &str) -> Option<&ModelArch> {
         self.models.binary_search_by(|m| m.id.as_str().cmp(id)).ok().map(|i| &self.models[i])
+    }
+}
+
+impl Offering {
+    /// Whether the price is the user's own, from which no discount is taken.
+    pub fn is_own(&self) -> bool {
+        self.provenance.source.starts_with("user:")
     }
 }

@@ -33,7 +33,8 @@ impl Evidence {
 /// Where a row comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Provenance {
-    /// Source id: a row of the `sources` table, `user:FILE` for a user's own file.
+    /// Source id: a row of the `sources` table, `user:FILE` for a user's own file; a listed price with a
+    /// discount of a user's file has both, separated by `, `.
     pub source: std::sync::Arc<str>,
     /// The date that the figure was true, `YYYY-MM-DD`; empty if the source states none.
     pub as_of: std::sync::Arc<str>,
@@ -147,7 +148,7 @@ pub struct Region {
     pub latitude: Option<f64>,
     /// Degrees east.
     pub longitude: Option<f64>,
-    /// Availability zones; `None` = unknown.
+    /// Availability zones; a region without any is one failure domain and has 1. `None` = unknown.
     pub zones: Option<u32>,
     /// Remarks of the source.
     pub notes: String,
@@ -181,7 +182,8 @@ pub struct Offering {
     pub list_price: Money,
     /// Whether it can be had.
     pub offered: Offered,
-    /// Spot only: upper edge of the monthly interruption frequency, a fraction; `None` = unknown.
+    /// Spot only: upper edge of the monthly interruption frequency, a fraction; 1 where the source says
+    /// only `>20%`; `None` = unknown.
     pub interruption: Option<f64>,
     /// Where the price comes from.
     pub provenance: Provenance,

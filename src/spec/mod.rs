@@ -130,6 +130,14 @@ pub fn named_catalogs(files: &[SourceFile], variables: &[(String, String, String
     list.into_iter().flatten().filter_map(|v| leaf::path(v).ok()).collect()
 }
 
+/// Reads one YAML document that is not a spec: its values, the places of its nodes, and every problem
+/// of its form (syntax, duplicate keys, limits). The value is `null` if it could not be read.
+pub fn parse_document(file: SourceFile) -> (serde_json::Value, SourceMap, Vec<Diagnostic>) {
+    let (node, mut problems) = yaml::parse(file.text.trim_start_matches('\u{feff}'), 0);
+    let tree = node.map(|n| tree::flatten(n, &mut problems)).unwrap_or_default();
+    (tree.value, SourceMap { files: vec![file], nodes: tree.nodes }, problems)
+}
+
 /// Reads a file of variables: a map of names to values; lists and maps are given as JSON.
 ///
 /// # Errors

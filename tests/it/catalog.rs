@@ -380,3 +380,17 @@ fn a_narrow_terminal_drops_columns_and_says_so() {
     assert!(out.contains("not shown for want of room"), "{out}");
     assert!(out.lines().take(4).all(|l| l.chars().count() <= 60), "{out}");
 }
+
+#[test]
+fn an_own_file_shows_in_the_lists() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/own-catalog.yaml");
+    let value = json(&["prices", "--catalog", file, "--match", "user:", "--purchase", "reserved_1y"]);
+    assert_eq!(value["rows"][0]["usd_per_hour"], 41.2);
+    assert_eq!(value["rows"].as_array().unwrap().len(), 1);
+    assert_ne!(json(&["info", "--catalog", file])["digest"], json(&["info"])["digest"]);
+    let mut broken = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut broken, b"pricess: []\n").unwrap();
+    let (out, err, code) = command(&["info", "--catalog", broken.path().to_str().unwrap()]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("unknown key `pricess`") && err.contains("prices"), "{err}");
+}
