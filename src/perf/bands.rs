@@ -1,10 +1,10 @@
 //! How far the truth may lie from a prediction.
 
-use super::data::tables;
+use super::data::{quantization_name, tables};
 use super::kernel::family;
 use super::types::{Band, Configuration};
 use crate::catalog::{Evidence, ModelArch};
-use crate::spec::Lengths;
+use crate::spec::{Lengths, Quantization};
 
 /// The classes that errors were measured in.
 pub(crate) fn class(arch: &ModelArch) -> &'static str {
@@ -29,7 +29,7 @@ const ASSUMED_OWN: (f64, f64) = (0.4, 0.5);
 const ASSUMED_BORROWED: (f64, f64) = (0.6, 0.7);
 const ASSUMED_AMD: (f64, f64) = (1.0, 1.0);
 const AMD_SHIFT: f64 = 0.7;
-/// Added in quadrature where no measured row has such a layout or model.
+/// Added in quadrature where no measured row has such a layout, model or precision.
 const EXTRAPOLATED: f64 = 0.3;
 /// Added in quadrature where only other accelerators of the family were measured.
 const RELATIVE: f64 = 0.15;
@@ -43,7 +43,12 @@ pub(crate) struct Judged {
 }
 
 /// Judges a configuration by what was measured.
-pub(crate) fn judge(c: &Configuration<'_>, own_curves: bool, output: &Lengths) -> Judged {
+pub(crate) fn judge(
+    c: &Configuration<'_>,
+    precision: Quantization,
+    own_curves: bool,
+    output: &Lengths,
+) -> Judged {
     let t = tables();
     let class = class(c.arch);
     let family = measured_family(c);
@@ -94,6 +99,19 @@ pub(crate) fn judge(c: &Configuration<'_>, own_curves: bool, output: &Lengths) -
             notes.push(format!("error measured on {} only", row.systems));
         }
     }
+    let unmeasured = match (judged.evidence, find("tpot")) {
+        (Evidence::Calibrated, Some(row)) => {
+            let name = quantization_name(precision);
+            let known = row.precisions.split(' ').any(|p| p == name);
+            (!known).then(|| {
+                format!(
+                    "{name} was not measured for {class} models with {} on {family}",
+                    c.engine.name.as_str()
+                )
+            })
+        }
+        _ => None,
+    };
     let mut widen = |why: &str| {
         let wider = |s: f64| crate::math::sqrt(s * s + EXTRAPOLATED * EXTRAPOLATED);
         judged.ttft.sigma = wider(judged.ttft.sigma);
@@ -101,6 +119,9 @@ pub(crate) fn judge(c: &Configuration<'_>, own_curves: bool, output: &Lengths) -
         judged.evidence = Evidence::Modelled;
         notes.push(why.to_owned());
     };
+    if let Some(why) = &unmeasured {
+        widen(why);
+    }
     if c.layout.pp > 1 {
         widen("pipeline parallelism was never measured");
     }

@@ -105,8 +105,9 @@ fn terms(parts: &Parts, decode: bool) -> Vec<Term> {
 pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<ServiceCurve, DoesNotFit> {
     let (memory, rank, precision) = memory::fit(c, shape)?;
     let note = precision.note;
+    let quantization = precision.quantization;
     let pass = Pass::new(c, rank, precision)?;
-    let judged = judge(c, pass.own_curves, &shape.output);
+    let judged = judge(c, quantization, pass.own_curves, &shape.output);
     let mut notes = judged.notes;
     notes.extend(note.map(str::to_owned));
     let figures = if shape.output.mean > 0.0 && !rank.encoder {

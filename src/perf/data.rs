@@ -134,6 +134,8 @@ pub(crate) struct BandRow {
     pub groups: u32,
     /// Accelerators that were measured, space separated.
     pub systems: String,
+    /// Precisions that were measured, space separated.
+    pub precisions: String,
 }
 
 /// The parsed tables.
@@ -307,6 +309,7 @@ impl Tables {
                 sigma,
                 groups: groups as u32,
                 systems: c.get(8).map_or_else(String::new, |s| (*s).to_owned()),
+                precisions: c.get(9).map_or_else(String::new, |s| (*s).to_owned()),
             });
         }
         tables

@@ -26,6 +26,7 @@ pub use closed_loop::Harness;
 pub use types::*;
 
 use crate::catalog::ModelArch;
+use crate::spec::{EngineName, Quantization};
 
 /// Whether a configuration runs, and where its memory goes.
 ///
@@ -41,6 +42,21 @@ pub fn fit(configuration: &Configuration<'_>, shape: &RequestShape) -> Result<Me
 /// The first rule that the configuration breaks.
 pub fn curve(configuration: &Configuration<'_>, shape: &RequestShape) -> Result<ServiceCurve, DoesNotFit> {
     curve::curve(configuration, shape)
+}
+
+/// The engine version that is planned for when none is stated: the newest that the calibration
+/// data covers.
+pub const fn default_version(engine: EngineName) -> (u32, u32) {
+    match engine {
+        EngineName::Vllm => (0, 19),
+        EngineName::Sglang => (0, 5),
+        EngineName::Trtllm => (1, 3),
+    }
+}
+
+/// A quantization with `native` resolved to the checkpoint's own.
+pub const fn resolved(arch: &ModelArch, quantization: Quantization) -> Quantization {
+    precision::resolve_native(arch, quantization)
 }
 
 /// The class that a model's errors are measured in, and the family of an accelerator.

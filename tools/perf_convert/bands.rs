@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rhumb::perf::Harness;
-use rhumb::spec::EngineName;
+use rhumb::spec::{EngineName, Quantization};
 
 use super::points::{self, Point};
 use super::{Outcome, table};
@@ -92,6 +92,18 @@ pub fn coverage(points: &[&Point], ttft: bool) -> f64 {
     inside / points.len() as f64
 }
 
+fn name(q: Quantization) -> &'static str {
+    match q {
+        Quantization::Native | Quantization::Bf16 => "bf16",
+        Quantization::Fp8 => "fp8",
+        Quantization::Fp8Block => "fp8_block",
+        Quantization::Int8 => "int8",
+        Quantization::Int4 => "int4",
+        Quantization::Mxfp4 => "mxfp4",
+        Quantization::Nvfp4 => "nvfp4",
+    }
+}
+
 /// Writes the table.
 pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     let catalog = rhumb::catalog::Catalog::embedded();
@@ -99,6 +111,7 @@ pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     let mut lines = Vec::new();
     for ((class, engine, family), points) in classes(&points) {
         let systems: BTreeSet<&str> = points.iter().map(|p| p.system.as_str()).collect();
+        let precisions: BTreeSet<&str> = points.iter().map(|p| name(p.precision)).collect();
         for (metric, ttft) in [("ttft", true), ("tpot", false)] {
             let (mu, sigma, groups) = band(&points, ttft);
             if groups < FEWEST {
@@ -114,6 +127,7 @@ pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
                 points.len().to_string(),
                 groups.to_string(),
                 systems.iter().copied().collect::<Vec<_>>().join(" "),
+                precisions.iter().copied().collect::<Vec<_>>().join(" "),
                 "aiconfigurator-silicon-sample".to_owned(),
                 date.to_owned(),
                 revision.to_owned(),
@@ -123,8 +137,19 @@ pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     table(
         "bands.tsv",
         &[
-            "class", "engine", "family", "metric", "mu", "sigma", "n_rows", "n_groups", "systems", "source",
-            "as_of", "revision",
+            "class",
+            "engine",
+            "family",
+            "metric",
+            "mu",
+            "sigma",
+            "n_rows",
+            "n_groups",
+            "systems",
+            "precisions",
+            "source",
+            "as_of",
+            "revision",
         ],
         lines,
     )
