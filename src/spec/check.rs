@@ -132,9 +132,14 @@ impl<'a> Checker<'a> {
             .find(|k| k.name.strip_suffix('s') == Some(name) || k.name.strip_suffix("es") == Some(name));
         let elsewhere =
             if at.0.is_empty() { None } else { super::keys::ROOT.iter().find(|k| k.name == name) };
+        let holder =
+            keys.iter().find(|k| section(&k.kind).is_some_and(|inner| inner.iter().any(|i| i.name == name)));
         let help = match (singular, near, elsewhere) {
             (Some(key), ..) => format!("did you mean `{}`?", key.name),
             (_, Some(near), _) => format!("did you mean `{near}`?"),
+            _ if holder.is_some() => {
+                format!("`{name}` belongs to `{}`", holder.map_or("", |k| k.name))
+            }
             (_, _, Some(key)) => format!("`{}` belongs to the top level", key.name),
             _ => {
                 let known: Vec<_> =
@@ -173,6 +178,12 @@ impl<'a> Checker<'a> {
 
     /// Checks a value; `partial` if keys that are required may be elsewhere.
     pub fn value(&mut self, kind: &'static Kind, value: &Value, at: &Pointer, partial: bool) {
+        if self.gaps
+            && !matches!(kind, Kind::Section(_) | Kind::Map { .. } | Kind::Defaults)
+            && has_gap(value)
+        {
+            return;
+        }
         let vocabulary = self.vocabulary;
         let problem = match kind {
             Kind::Anything => None,
@@ -386,6 +397,16 @@ fn reference(value: &Value, known: &[String], noun: &str, plural: &str) -> Optio
         format!("not among the {plural}"),
         help,
     ))
+}
+
+/// Whether a part is missing because its expression could not be evaluated.
+fn has_gap(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_gap),
+        Value::Object(map) => map.values().any(has_gap),
+        _ => false,
+    }
 }
 
 fn first_sentence(doc: &str) -> String {

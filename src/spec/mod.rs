@@ -6,9 +6,11 @@
 //! result read into the typed model ([`read`]). Problems are collected all the way.
 
 mod check;
+mod convert;
 mod cron;
 mod defaults;
 mod expr;
+mod format;
 pub mod functions;
 mod hcl;
 pub mod keys;
@@ -16,12 +18,14 @@ mod leaf;
 mod model;
 mod model_source;
 mod read;
+pub mod schema;
 mod trace;
 mod tree;
 pub mod units;
 pub mod use_case;
 mod yaml;
 
+pub use format::{convert_to, format};
 pub use model::*;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};

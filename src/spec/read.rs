@@ -168,7 +168,12 @@ impl Reader<'_> {
         for kind in ["services", "batches"] {
             used.extend(root.key(kind).entries().iter().filter_map(|(_, at)| at.key("model").word()));
         }
-        for (name, at) in root.key("models").entries() {
+        // A name that is misspelt where it is used is reported there.
+        let models = root.key("models");
+        if used.iter().any(|name| !models.key(name).is_there()) {
+            return;
+        }
+        for (name, at) in models.entries() {
             if !used.contains(&name) {
                 self.problems.push(
                     Diagnostic::warning("unused-model", format!("nothing uses the model `{name}`"))

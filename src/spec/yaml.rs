@@ -243,20 +243,9 @@ impl Reader<'_> {
             Some(Scalar::Boolean(b)) => Value::Bool(b),
             Some(Scalar::Integer(i)) => Value::from(i),
             Some(Scalar::String(s)) => Value::String(s.into_owned()),
-            Some(Scalar::FloatingPoint(f)) => {
-                if let Some(number) = serde_json::Number::from_f64(f.0) {
-                    return Value::Number(number);
-                }
-                let message = format!("`{}` is not a finite number", &self.text[span.start..span.end]);
-                self.problem(
-                    "not-finite",
-                    span.clone(),
-                    &message,
-                    "not finite",
-                    "write a finite number, or leave the key out",
-                );
-                Value::from(1)
-            }
+            // JSON has no such numbers: as text they are refused with everything else that is no number.
+            Some(Scalar::FloatingPoint(f)) => serde_json::Number::from_f64(f.0)
+                .map_or_else(|| Value::String(self.text[span.start..span.end].to_owned()), Value::Number),
             None => {
                 let message = format!("`{}` is not of the tagged type", &self.text[span.start..span.end]);
                 self.problem("unknown-tag", span.clone(), &message, "here", "remove the tag");

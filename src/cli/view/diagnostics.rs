@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode,
+    SourceSpan, SpanContents,
+};
 use serde_json::{Value, json};
 
 use crate::cli::Settings;
@@ -11,21 +14,58 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Severity, SourceMap, Span};
 /// Name and version of the JSON form.
 pub const SCHEMA: &str = "rhumb.diagnostics/1";
 
+/// Lines between two places of one problem above which they are drawn apart.
+const NEAR_LINES: usize = 3;
+
 /// One diagnostic in the shape that miette draws.
 #[derive(Debug)]
 struct Drawn<'a> {
     diagnostic: &'a Diagnostic,
-    source: Option<NamedSource<String>>,
+    source: Option<Lines>,
     labels: Vec<LabeledSpan>,
-    related: Vec<Box<Elsewhere>>,
 }
 
-/// A place in another file.
+/// Another place that matters.
 #[derive(Debug)]
 struct Elsewhere {
-    source: NamedSource<String>,
+    source: Lines,
     label: LabeledSpan,
     text: String,
+}
+
+/// A file that is shown by whole lines, without lines around them.
+#[derive(Debug)]
+struct Lines {
+    map: SourceMap,
+}
+
+impl SourceCode for Lines {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        _after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let file = self.map.files.first().ok_or(MietteError::OutOfBounds)?;
+        let end = span.offset() + span.len();
+        let text = &file.text;
+        if !text.is_char_boundary(span.offset()) || !text.is_char_boundary(end) {
+            return Err(MietteError::OutOfBounds);
+        }
+        let place = self.map.locate(&Span { file: 0, start: span.offset(), end });
+        let (line, column) = place.map_or((0, 0), |l| (l.line - 1, l.column - 1));
+        // Without context, the position alone is asked for.
+        let (start, end, column) = if before == 0 {
+            (span.offset(), end, column)
+        } else {
+            let start = text[..span.offset()].rfind('\n').map_or(0, |i| i + 1);
+            (start, text[end..].find('\n').map_or(text.len(), |i| end + i + 1), 0)
+        };
+        let lines = text[start..end].matches('\n').count() + 1;
+        let shown = SourceSpan::new(start.into(), end - start);
+        let data = &text.as_bytes()[start..end];
+        Ok(Box::new(MietteSpanContents::new_named(file.name.clone(), data, shown, line, column, lines)))
+    }
 }
 
 impl fmt::Display for Drawn<'_> {
@@ -59,13 +99,6 @@ impl miette::Diagnostic for Drawn<'_> {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         Some(Box::new(self.labels.iter().cloned()))
     }
-
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
-        if self.related.is_empty() {
-            return None;
-        }
-        Some(Box::new(self.related.iter().map(|r| r.as_ref() as &dyn miette::Diagnostic)))
-    }
 }
 
 impl fmt::Display for Elsewhere {
@@ -90,8 +123,15 @@ impl miette::Diagnostic for Elsewhere {
     }
 }
 
-fn source(map: &SourceMap, span: &Span) -> Option<NamedSource<String>> {
-    map.files.get(span.file).map(|f| NamedSource::new(&f.name, f.text.clone()))
+fn source(map: &SourceMap, span: &Span) -> Option<Lines> {
+    let file = map.files.get(span.file)?;
+    Some(Lines { map: SourceMap { files: vec![file.clone()], ..SourceMap::default() } })
+}
+
+/// Whether two places are so near that one picture shows both.
+fn near(map: &SourceMap, a: &Span, b: &Span) -> bool {
+    let line = |span: &Span| map.locate(span).map_or(0, |l| l.line);
+    a.file == b.file && line(a).abs_diff(line(b)) <= NEAR_LINES
 }
 
 /// The part of a span on its first line, so that a caret points at a line and not at a page.
@@ -102,23 +142,23 @@ fn first_line(map: &SourceMap, span: &Span) -> std::ops::Range<usize> {
     start..span.end.min(line_end).max(start)
 }
 
-fn draw<'a>(map: &SourceMap, diagnostic: &'a Diagnostic) -> Drawn<'a> {
+fn draw<'a>(map: &SourceMap, diagnostic: &'a Diagnostic) -> (Drawn<'a>, Vec<Elsewhere>) {
     let mut labels = Vec::new();
-    let mut related = Vec::new();
+    let mut elsewhere = Vec::new();
     if let Some(span) = &diagnostic.span {
         let text = diagnostic.label.clone().unwrap_or_else(|| "here".to_owned());
         labels.push(LabeledSpan::new_primary_with_span(Some(text), first_line(map, span)));
     }
     for (span, text) in &diagnostic.related {
         let label = LabeledSpan::new_with_span(Some(text.clone()), first_line(map, span));
-        if diagnostic.span.as_ref().is_some_and(|s| s.file == span.file) {
+        if diagnostic.span.as_ref().is_some_and(|s| near(map, s, span)) {
             labels.push(label);
         } else if let Some(source) = source(map, span) {
-            related.push(Box::new(Elsewhere { source, label, text: text.clone() }));
+            elsewhere.push(Elsewhere { source, label, text: text.clone() });
         }
     }
     let source = diagnostic.span.as_ref().and_then(|s| source(map, s));
-    Drawn { diagnostic, source, labels, related }
+    (Drawn { diagnostic, source, labels }, elsewhere)
 }
 
 /// The text for people, one paragraph for each problem and a closing count.
@@ -126,13 +166,17 @@ pub fn text(diagnostics: &Diagnostics, color: bool, width: usize) -> String {
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(width.max(60))
-        .with_context_lines(0)
+        .with_context_lines(1)
         .with_links(false);
     let mut out = String::new();
     for diagnostic in &diagnostics.list {
         let mut paragraph = String::new();
-        let drawn = draw(&diagnostics.map, diagnostic);
-        if handler.render_report(&mut paragraph, &drawn).is_err() {
+        let (drawn, elsewhere) = draw(&diagnostics.map, diagnostic);
+        let mut written = handler.render_report(&mut paragraph, &drawn);
+        for other in &elsewhere {
+            written = written.and_then(|()| handler.render_report(&mut paragraph, other));
+        }
+        if written.is_err() {
             paragraph = format!("{}: {}\n", diagnostic.code, diagnostic.message);
         }
         for line in paragraph.trim_matches('\n').lines() {
