@@ -4,3 +4,6 @@
 mod architecture;
 mod catalog;
 mod perf;
+
+#[path = "../fuzz/mod.rs"]
+mod fuzz;

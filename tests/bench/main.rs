@@ -1,0 +1,168 @@
+//! Benches, each beside a baseline that does the least that could be called the same work, so that a
+//! ratio means something on any machine. `cargo bench --bench bench`.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::hint::black_box;
+
+use divan::Bencher;
+use rhumb::catalog::{Accelerator, Catalog, ModelArch};
+use rhumb::perf::{Configuration, EngineSettings, Layout, RequestShape, ServiceCurve};
+use rhumb::spec::{Arrivals, EngineName, KvCacheDtype, Lengths, Quantization};
+
+fn main() {
+    divan::main();
+}
+
+/// A command of the built binary, as a user starts it.
+mod command {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    fn run(args: &[&str]) {
+        let status = Command::new(env!("CARGO_BIN_EXE_rhumb"))
+            .args(args)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.is_ok_and(|s| s.success()), "{args:?}");
+    }
+
+    #[divan::bench(sample_count = 30)]
+    fn version() {
+        run(&["--version"]);
+    }
+
+    #[divan::bench(sample_count = 30)]
+    fn validate() {
+        run(&["validate", "examples/support-chat"]);
+    }
+
+    #[divan::bench(sample_count = 20)]
+    fn plan() {
+        run(&["plan", "examples/support-chat", "--at", "2026-11-25"]);
+    }
+
+    /// What starting any process costs here.
+    #[divan::bench(sample_count = 30)]
+    fn baseline_true() {
+        let status = Command::new("true").stdout(Stdio::null()).status();
+        assert!(status.is_ok_and(|s| s.success()));
+    }
+}
+
+/// Loading what the binary carries.
+mod catalogue {
+    use super::*;
+
+    #[divan::bench]
+    fn embedded() -> Catalog {
+        Catalog::embedded()
+    }
+
+    /// Splitting the same tables into lines and cells, without making rows of them.
+    #[divan::bench]
+    fn baseline_split_tsv(bencher: Bencher) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog/data");
+        let tables: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "tsv"))
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect();
+        bencher.bench(|| {
+            let cells =
+                |table: &String| -> usize { table.lines().map(|l| black_box(l).split('\t').count()).sum() };
+            tables.iter().map(cells).sum::<usize>()
+        });
+    }
+}
+
+/// One replica of an 8B model on an H100.
+struct Replica {
+    arch: ModelArch,
+    accelerator: Accelerator,
+    shape: RequestShape,
+}
+
+impl Replica {
+    fn new() -> Self {
+        let catalog = Catalog::embedded();
+        let accelerator = catalog.accelerator("h100-sxm-80gb").unwrap();
+        let lengths = |mean: f64| Lengths { mean, cv2: 0.5, p95: mean * 2.5, max: mean * 4.0 };
+        Replica {
+            arch: catalog.model("Qwen/Qwen3-8B").unwrap().clone(),
+            accelerator: catalog.accelerators[accelerator].clone(),
+            shape: RequestShape { input: lengths(600.0), output: lengths(200.0), prefix_cached: 0.0 },
+        }
+    }
+
+    fn configuration(&self) -> Configuration<'_> {
+        Configuration {
+            arch: &self.arch,
+            quantization: Quantization::Native,
+            kv_cache: KvCacheDtype::Auto,
+            accelerator: &self.accelerator,
+            fraction: 1.0,
+            layout: Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
+            accelerators_per_node: 8,
+            inter_node_bandwidth: None,
+            engine: EngineSettings {
+                name: EngineName::Vllm,
+                version: (0, 17),
+                max_num_seqs: 256,
+                max_num_batched_tokens: 8192,
+                max_model_len: 8192,
+                gpu_memory_utilization: 0.9,
+            },
+        }
+    }
+
+    fn curve(&self) -> ServiceCurve {
+        rhumb::perf::curve(&self.configuration(), &self.shape).unwrap()
+    }
+}
+
+/// Prediction.
+mod prediction {
+    use super::*;
+
+    #[divan::bench]
+    fn curve(bencher: Bencher) {
+        let replica = Replica::new();
+        bencher.bench(|| black_box(&replica).curve());
+    }
+
+    /// A roofline: the larger of bytes over bandwidth and operations over rate, at 16 batch sizes.
+    #[divan::bench]
+    fn baseline_roofline(bencher: Bencher) {
+        let replica = Replica::new();
+        let (bandwidth, rate) =
+            (replica.accelerator.memory_bandwidth.unwrap(), replica.accelerator.bf16.unwrap());
+        bencher.bench(|| {
+            let r = black_box(&replica);
+            (1..=16)
+                .map(|b| (r.arch.params * 2.0 / bandwidth).max(r.arch.params * 2.0 * f64::from(b) / rate))
+                .sum::<f64>()
+        });
+    }
+
+    #[divan::bench]
+    fn latency(bencher: Bencher) {
+        let curve = Replica::new().curve();
+        let rate = curve.saturation_rate() * 0.7;
+        bencher.bench(|| black_box(&curve).latency(black_box(rate), 4, Arrivals::Poisson).unwrap());
+    }
+
+    /// The waiting time of M/M/1 and one exponential tail.
+    #[divan::bench]
+    fn baseline_mm1(bencher: Bencher) {
+        let curve = Replica::new().curve();
+        let saturation = curve.saturation_rate();
+        bencher.bench(|| {
+            let rate = black_box(saturation * 0.7);
+            let mean = 1.0 / (saturation - rate);
+            (mean, mean * -rhumb::math::ln(0.05))
+        });
+    }
+}
