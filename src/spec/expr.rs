@@ -8,7 +8,7 @@ use hcl_edit::template::{Element, Template};
 use hcl_edit::visit::{Visit, visit_traversal};
 use serde_json::{Map, Value};
 
-use super::functions;
+use super::{arithmetic, functions};
 use super::units::describe;
 use crate::diagnostic::{Diagnostic, Pointer, SourceMap, Span, did_you_mean};
 
@@ -267,9 +267,12 @@ impl Evaluator<'_> {
             Box::new(problem)
         })?;
         let result = match single(&template) {
-            Some(expression) => hcl::Expression::from(expression.clone()).evaluate(&self.context),
+            Some(expression) => {
+                hcl::Expression::from(arithmetic::checked(expression.clone())).evaluate(&self.context)
+            }
             None => {
-                hcl::template::Template::from(template.clone()).evaluate(&self.context).map(hcl::Value::from)
+                hcl::template::Template::from(arithmetic::checked_template(template.clone()))
+                    .evaluate(&self.context).map(hcl::Value::from)
             }
         };
         let value = result.map_err(|error| Box::new(self.explain(error.kind(), &template, at)))?;
@@ -291,7 +294,7 @@ impl Evaluator<'_> {
         let written = source.get(span.start..span.end).unwrap_or("");
         match written.find(text) {
             Some(start) => {
-                let at = (span.start + start + offset).min(span.end);
+                let at = source.floor_char_boundary((span.start + start + offset).min(span.end));
                 let width = source[at..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);
                 Span { file: span.file, start: at, end: at + width }
             }
@@ -358,6 +361,10 @@ impl Evaluator<'_> {
                 narrow = Some(format!("{root}{name}"));
             }
             ErrorKind::FuncCall(name, message) => {
+                if let Some(symbol) = arithmetic::symbol(&name.to_string()) {
+                    problem.message = format!("`{symbol}`: {message}");
+                    return problem.label("in this expression").help("check the numbers that are combined");
+                }
                 problem.message = format!("`{name}`: {message}");
                 problem = problem.label("this call");
                 if let Some(f) = functions::TABLE.iter().find(|f| f.name == name.to_string()) {
@@ -491,8 +498,8 @@ fn convert(text: &str, kind: &str) -> Option<Value> {
         }
         "bool" => text.trim().parse().ok().map(Value::Bool),
         "list" | "map" => {
-            let expression: hcl::Expression = text.parse::<Expression>().ok()?.into();
-            let value = serde_json::to_value(expression.evaluate(&Context::new()).ok()?).ok()?;
+            let expression: hcl::Expression = arithmetic::checked(text.parse::<Expression>().ok()?).into();
+            let value = serde_json::to_value(expression.evaluate(&functions::context()).ok()?).ok()?;
             (type_of(&value) == kind).then_some(value)
         }
         _ => Some(Value::from(text)),

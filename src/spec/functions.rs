@@ -162,6 +162,7 @@ pub fn context<'a>() -> Context<'a> {
         }
         context.declare_func(function.name, builder.build(function.func));
     }
+    super::arithmetic::declare(&mut context);
     context
 }
 

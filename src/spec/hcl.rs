@@ -55,7 +55,7 @@ pub fn parse(text: &str, file: usize) -> (Option<Node>, Vec<Diagnostic>) {
             (Some(Node { content: Content::Map(entries), span }), reader.problems)
         }
         Err(error) => {
-            let at = error.location().offset().min(text.len());
+            let at = text.floor_char_boundary(error.location().offset());
             let deep = error.message().contains("nesting depth");
             let repeated = error.message().contains("duplicate") || error.message().contains("already");
             let width = text[at..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);

@@ -5,6 +5,7 @@
 //! workloads ([`defaults`]), every value held against the key table ([`keys`], [`check`]), and the
 //! result read into the typed model ([`read`]). Problems are collected all the way.
 
+mod arithmetic;
 mod check;
 mod convert;
 mod cron;

@@ -12,7 +12,7 @@ use rhumb::diagnostic::{Diagnostics, SourceFile};
 use rhumb::spec::{self, Sources, Vocabulary};
 
 /// Inputs of a target in a plain test run.
-const INPUTS: usize = 300;
+const INPUTS: usize = 2_000;
 
 /// One edit of a text: where (as a share of its length), what, and with what.
 type Edit = (u16, u8, u8);
@@ -174,4 +174,38 @@ fn the_edits_reach_both_outcomes() {
     let cut = String::from_utf8(edited(YAML[0], &[(30_000, 5, 0)])).unwrap();
     let cut = Sources { files: vec![SourceFile { name: "a.yaml".into(), text: cut }], ..whole };
     assert!(spec::load(&cut).is_err());
+}
+
+#[test]
+fn arithmetic_never_panics() {
+    for (expression, value) in [
+        ("1 % 0", None),
+        ("1 / 0", None),
+        ("-9223372036854775808 - 1", Some("-9223372036854775808")),
+        ("18446744073709551615 * 2", Some("36893488147419103000")),
+        ("-18446744073709551615", Some("-18446744073709552000")),
+        ("7 % 4 + 6 / 2 - -1", Some("7")),
+        ("1 / 4", Some("0.25")),
+    ] {
+        for (name, text) in [
+            ("a.yaml", format!("rhumb: 1\nname: x\nlabels: {{ a: \"v${{{expression}}}\" }}\n")),
+            ("a.hcl", format!("rhumb = 1\nname = \"x\"\nlabels = {{ a = \"v${{{expression}}}\" }}\n")),
+        ] {
+            let sources = Sources {
+                files: vec![SourceFile { name: name.into(), text }],
+                variables: Vec::new(),
+                vocabulary: vocabulary(),
+                read: &|path| Err(path.to_owned()),
+            };
+            let problems = match spec::load(&sources) {
+                Ok(loaded) => {
+                    assert_eq!(value.map(|v| format!("v{v}")), loaded.spec.labels.get("a").cloned(), "{expression}");
+                    continue;
+                }
+                Err(diagnostics) => diagnostics,
+            };
+            let arithmetic = problems.list.iter().filter(|d| d.code == "bad-expression").count();
+            assert_eq!(arithmetic > 0, value.is_none(), "{name} {expression}: {:#?}", problems.list);
+        }
+    }
 }
