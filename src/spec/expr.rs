@@ -8,8 +8,8 @@ use hcl_edit::template::{Element, Template};
 use hcl_edit::visit::{Visit, visit_traversal};
 use serde_json::{Map, Value};
 
-use super::{arithmetic, functions};
 use super::units::describe;
+use super::{arithmetic, functions};
 use crate::diagnostic::{Diagnostic, Pointer, SourceMap, Span, did_you_mean};
 
 /// Largest value that an expression may give, counted in bytes of text and members.
@@ -270,10 +270,9 @@ impl Evaluator<'_> {
             Some(expression) => {
                 hcl::Expression::from(arithmetic::checked(expression.clone())).evaluate(&self.context)
             }
-            None => {
-                hcl::template::Template::from(arithmetic::checked_template(template.clone()))
-                    .evaluate(&self.context).map(hcl::Value::from)
-            }
+            None => hcl::template::Template::from(arithmetic::checked_template(template.clone()))
+                .evaluate(&self.context)
+                .map(hcl::Value::from),
         };
         let value = result.map_err(|error| Box::new(self.explain(error.kind(), &template, at)))?;
         let value = serde_json::to_value(&value).unwrap_or(Value::Null);

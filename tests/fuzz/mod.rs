@@ -199,7 +199,11 @@ fn arithmetic_never_panics() {
             };
             let problems = match spec::load(&sources) {
                 Ok(loaded) => {
-                    assert_eq!(value.map(|v| format!("v{v}")), loaded.spec.labels.get("a").cloned(), "{expression}");
+                    assert_eq!(
+                        value.map(|v| format!("v{v}")),
+                        loaded.spec.labels.get("a").cloned(),
+                        "{expression}"
+                    );
                     continue;
                 }
                 Err(diagnostics) => diagnostics,
