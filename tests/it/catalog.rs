@@ -384,7 +384,17 @@ fn a_narrow_terminal_drops_columns_and_says_so() {
 #[test]
 fn an_own_file_shows_in_the_lists() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/own-catalog.yaml");
-    let value = json(&["prices", "--catalog", file, "--match", "user:", "--purchase", "reserved_1y"]);
+    let value = json(&[
+        "prices",
+        "--catalog",
+        file,
+        "--instance-type",
+        "p5.48xlarge",
+        "--region",
+        "eu-west-1",
+        "--purchase",
+        "reserved_1y",
+    ]);
     assert_eq!(value["rows"][0]["usd_per_hour"], 41.2);
     assert_eq!(value["rows"].as_array().unwrap().len(), 1);
     assert_ne!(json(&["info", "--catalog", file])["digest"], json(&["info"])["digest"]);
