@@ -404,3 +404,36 @@ fn an_own_file_shows_in_the_lists() {
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("unknown key `pricess`") && err.contains("prices"), "{err}");
 }
+
+/// The source in the table of sources behind the words of a performance table's `source` cell.
+const PERFORMANCE_SOURCES: [(&str, &str); 8] = [
+    ("aiconfigurator", "aiconfigurator"),
+    ("fit-of-aiconfigurator", "perf-fit"),
+    ("fit-of-microsoft-vidur", "perf-fit"),
+    ("vendor-datasheet", "vendor-datasheet"),
+    ("llm-d-planner", "llm-d-planner"),
+    ("measured rows of ", "aiconfigurator"),
+    ("https://", "engine-documentation"),
+    ("assumed", "rhumb"),
+];
+
+#[test]
+fn the_notice_names_the_sources_of_the_performance_tables() {
+    let notice = include_str!("../../NOTICE");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/perf/data");
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let mut lines = text.lines().filter(|l| !l.starts_with('#'));
+        let header: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
+        let Some(column) = header.iter().position(|c| *c == "source") else { continue };
+        for line in lines {
+            let source = line.split('\t').nth(column).unwrap_or_default();
+            let id = PERFORMANCE_SOURCES.iter().find(|(start, _)| source.starts_with(start));
+            let (_, id) = id.unwrap_or_else(|| panic!("no source is known for `{source}`"));
+            assert!(notice.contains(&format!("\n{id}\n")), "{id}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 300);
+}

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod catalog;
+mod catalog_pack;
 mod perf;
 
 #[path = "../fuzz/mod.rs"]

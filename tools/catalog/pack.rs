@@ -7,7 +7,8 @@
 
 #[allow(dead_code)]
 #[path = "../../src/catalog/schema.rs"]
-mod schema;
+/// The tables' columns.
+pub mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -45,7 +46,8 @@ fn fail(error: &str) -> ! {
     std::process::exit(1)
 }
 
-fn read(folder: &Path) -> Result<BTreeMap<&'static str, Vec<Row>>, String> {
+/// The tables of a folder, each sound in itself.
+pub fn read(folder: &Path) -> Result<BTreeMap<&'static str, Vec<Row>>, String> {
     let mut tables = BTreeMap::new();
     for table in TABLES {
         let path = folder.join(table.name).with_extension("tsv");
@@ -56,7 +58,7 @@ fn read(folder: &Path) -> Result<BTreeMap<&'static str, Vec<Row>>, String> {
 }
 
 /// Reads a table and checks its form: header, cells, order, no key twice, source and date.
-fn rows(table: &Table, text: &str) -> Result<Vec<Row>, String> {
+pub fn rows(table: &Table, text: &str) -> Result<Vec<Row>, String> {
     let mut lines = text.lines().enumerate();
     let header: Vec<&str> = lines.next().map(|(_, l)| l.split('\t').collect()).unwrap_or_default();
     let expected: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
@@ -106,7 +108,8 @@ fn micros(text: &str) -> Option<i64> {
     Some((nano + 500) / 1000)
 }
 
-fn pack(mut tables: BTreeMap<&'static str, Vec<Row>>, exclude: &str) -> Result<Vec<u8>, String> {
+/// The packed form of tables without the sources to exclude.
+pub fn pack(mut tables: BTreeMap<&'static str, Vec<Row>>, exclude: &str) -> Result<Vec<u8>, String> {
     let dropped = drop_sources(&mut tables, exclude)?;
     let orphans = drop_orphans(&mut tables);
     if exclude.trim().is_empty() && !orphans.is_empty() {
@@ -117,7 +120,7 @@ fn pack(mut tables: BTreeMap<&'static str, Vec<Row>>, exclude: &str) -> Result<V
 }
 
 /// Leaves out the rows whose source is excluded, or is made from an excluded one; returns the sources.
-fn drop_sources(
+pub fn drop_sources(
     tables: &mut BTreeMap<&'static str, Vec<Row>>,
     exclude: &str,
 ) -> Result<BTreeSet<String>, String> {
@@ -164,7 +167,7 @@ fn keys(tables: &BTreeMap<&'static str, Vec<Row>>, name: &str, width: usize) -> 
 }
 
 /// After an exclusion: what refers to a row that is gone goes too. Returns what went.
-fn drop_orphans(tables: &mut BTreeMap<&'static str, Vec<Row>>) -> Vec<String> {
+pub fn drop_orphans(tables: &mut BTreeMap<&'static str, Vec<Row>>) -> Vec<String> {
     let mut orphans = Vec::new();
     for (name, columns, target) in REFERENCES {
         let known = keys(tables, target, columns.len());
@@ -194,7 +197,8 @@ fn drop_orphans(tables: &mut BTreeMap<&'static str, Vec<Row>>) -> Vec<String> {
     orphans
 }
 
-fn check_references(tables: &BTreeMap<&'static str, Vec<Row>>) -> Result<(), String> {
+/// Every source that a row names is in the table of sources.
+pub fn check_references(tables: &BTreeMap<&'static str, Vec<Row>>) -> Result<(), String> {
     let mut errors = String::new();
     let sources = keys(tables, "sources", 1);
     for table in TABLES {

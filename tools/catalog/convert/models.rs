@@ -9,18 +9,37 @@ use super::{Record, field};
 /// Kinds that the planner can serve.
 const SERVED: [&str; 4] = ["llm-dense", "llm-moe", "embedding", "encoder"];
 
-/// Fine-tunes that are models of their own (their quality under compression differs) with the
-/// architecture of another: id, base, licence.
-const SAME_ARCHITECTURE: [[&str; 3]; 9] = [
-    ["deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "meta-llama/Meta-Llama-3.1-70B", "MIT"],
-    ["deepseek-ai/DeepSeek-R1-Distill-Llama-8B", "meta-llama/Meta-Llama-3.1-8B", "MIT"],
-    ["deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", "Qwen/Qwen2.5-14B-Instruct", "MIT"],
-    ["deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", "Qwen/Qwen2.5-32B-Instruct", "MIT"],
-    ["Qwen/QwQ-32B", "Qwen/Qwen2.5-32B-Instruct", "Apache-2.0"],
-    ["moonshotai/Kimi-Dev-72B", "Qwen/Qwen2.5-72B-Instruct", "MIT"],
-    ["nvidia/AceMath-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct", ""],
-    ["nvidia/Llama-3.1-Nemotron-70B-Instruct-HF", "meta-llama/Meta-Llama-3.1-70B", "Llama 3.1 Community"],
-    ["deepseek-ai/DeepSeek-R1-0528", "deepseek-ai/DeepSeek-R1", "MIT"],
+/// Models of their own (their quality under compression differs) with the architecture of another:
+/// id, base, licence, longest context if other than the base's.
+const SAME_ARCHITECTURE: [[&str; 4]; 23] = [
+    ["deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "meta-llama/Meta-Llama-3.1-70B", "MIT", ""],
+    ["deepseek-ai/DeepSeek-R1-Distill-Llama-8B", "meta-llama/Meta-Llama-3.1-8B", "MIT", ""],
+    ["deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", "Qwen/Qwen2.5-14B-Instruct", "MIT", "131072"],
+    ["deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", "Qwen/Qwen2.5-32B-Instruct", "MIT", "131072"],
+    ["Qwen/QwQ-32B", "Qwen/Qwen2.5-32B-Instruct", "Apache-2.0", "40960"],
+    ["moonshotai/Kimi-Dev-72B", "Qwen/Qwen2.5-72B-Instruct", "MIT", "131072"],
+    ["nvidia/AceMath-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct", "", "4096"],
+    ["nvidia/Llama-3.1-Nemotron-70B-Instruct-HF", "meta-llama/Meta-Llama-3.1-70B", "Llama 3.1 Community", ""],
+    ["deepseek-ai/DeepSeek-R1-0528", "deepseek-ai/DeepSeek-R1", "MIT", ""],
+    [
+        "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
+        "mistralai/Mistral-Small-24B-Instruct-2501",
+        "Apache-2.0",
+        "131072",
+    ],
+    ["Qwen/Qwen2.5-Coder-0.5B-Instruct", "Qwen/Qwen2.5-0.5B-Instruct", "Apache-2.0", ""],
+    ["Qwen/Qwen2.5-Coder-1.5B-Instruct", "Qwen/Qwen2.5-1.5B-Instruct", "Apache-2.0", ""],
+    ["Qwen/Qwen2.5-Coder-3B-Instruct", "Qwen/Qwen2.5-3B-Instruct", "Qwen Research", ""],
+    ["Qwen/Qwen2.5-Coder-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct", "Apache-2.0", ""],
+    ["Qwen/Qwen2.5-Coder-14B-Instruct", "Qwen/Qwen2.5-14B-Instruct", "Apache-2.0", ""],
+    ["Qwen/Qwen2.5-Coder-32B-Instruct", "Qwen/Qwen2.5-32B-Instruct", "Apache-2.0", ""],
+    ["Qwen/Qwen3-4B-Instruct-2507", "Qwen/Qwen3-4B", "Apache-2.0", "262144"],
+    ["Qwen/Qwen3-4B-Thinking-2507", "Qwen/Qwen3-4B", "Apache-2.0", "262144"],
+    ["Qwen/Qwen3-30B-A3B-Instruct-2507", "Qwen/Qwen3-30B-A3B", "Apache-2.0", "262144"],
+    ["Qwen/Qwen3-30B-A3B-Thinking-2507", "Qwen/Qwen3-30B-A3B", "Apache-2.0", "262144"],
+    ["Qwen/Qwen3-Coder-30B-A3B-Instruct", "Qwen/Qwen3-30B-A3B", "Apache-2.0", "262144"],
+    ["Qwen/Qwen3-235B-A22B-Instruct-2507", "Qwen/Qwen3-235B-A22B", "Apache-2.0", "262144"],
+    ["Qwen/Qwen3-235B-A22B-Thinking-2507", "Qwen/Qwen3-235B-A22B", "Apache-2.0", "262144"],
 ];
 
 /// The models that the planner can serve, and the kinds that were left out.
@@ -47,7 +66,7 @@ pub fn models(rows: &[Record]) -> Result<(Vec<Record>, BTreeSet<String>), String
         }
         result.push(row);
     }
-    for [id, base, licence] in SAME_ARCHITECTURE {
+    for [id, base, licence, max_context] in SAME_ARCHITECTURE {
         let mut row = result
             .iter()
             .find(|r| field(r, "hf_id") == base)
@@ -62,6 +81,9 @@ pub fn models(rows: &[Record]) -> Result<(Vec<Record>, BTreeSet<String>), String
             ("as_of", "2026-11-23"),
         ] {
             row.insert(key.to_owned(), value.to_owned());
+        }
+        if !max_context.is_empty() {
+            row.insert("max_context".to_owned(), max_context.to_owned());
         }
         result.push(row);
     }

@@ -7,10 +7,11 @@ use super::{Record, field};
 
 /// Sources of figures that the program carries outside the catalogue's tables (the performance
 /// tables and traces).
-pub const OUTSIDE_THE_CATALOGUE: [&str; 3] = ["aiconfigurator", "vidur", "perf-fit"];
+pub const OUTSIDE_THE_CATALOGUE: [&str; 5] =
+    ["aiconfigurator", "vidur", "perf-fit", "llm-d-planner", "engine-documentation"];
 
 /// Sources of the performance data: id, parts, description, copy, licence.
-const PERFORMANCE: [[&str; 5]; 14] = [
+const PERFORMANCE: [[&str; 5]; 15] = [
     [
         "aiconfigurator",
         "",
@@ -62,6 +63,13 @@ const PERFORMANCE: [[&str; 5]; 14] = [
         "not stated; facts from model cards",
     ],
     ["gpustack", "", "github gpustack/gpustack, performance lab pages", "47277d7, 2026-08-21", "Apache-2.0"],
+    [
+        "engine-documentation",
+        "",
+        "which precision an engine supports on which hardware: documentation and issues of vLLM, SGLang, TensorRT-LLM and TransformerEngine; each row names its page",
+        "2026-11-25",
+        "facts; the pages are their projects'",
+    ],
     [
         "llm-d-planner",
         "",
