@@ -97,14 +97,13 @@ pub(super) fn from_table(row: TableRow<'_>) -> Option<ModelArch> {
     arch.count_parameters();
     // The table has no dimensions of linear attention, whose layers are larger than the attention
     // they replace: the publisher's total is the safer one.
-    if arch.linear_layers > 0 {
-        if let Some(stated) = row.params_stated.filter(|stated| *stated > arch.params) {
-            let scale = stated / arch.params;
-            arch.params = stated;
-            if arch.moe.is_none() {
-                arch.params_active *= scale;
-            }
+    if arch.linear_layers > 0
+        && let Some(stated) = row.params_stated.filter(|stated| *stated > arch.params)
+    {
+        if arch.moe.is_none() {
+            arch.params_active *= stated / arch.params;
         }
+        arch.params = stated;
     }
     Some(arch)
 }
@@ -165,7 +164,7 @@ impl ModelArch {
     /// Whether weights can be split evenly over `n` accelerators: attention heads and inner sizes
     /// divide by it.
     pub fn splits_over(&self, n: u32) -> bool {
-        let divides = |x: u32| n != 0 && x % n == 0;
+        let divides = |x: u32| n != 0 && x.is_multiple_of(n);
         let ffn = self.moe_layers() == self.layers || divides(self.ffn);
         divides(self.heads) && ffn && self.moe.is_none_or(|moe| divides(moe.intermediate))
     }

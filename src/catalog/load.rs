@@ -298,11 +298,11 @@ fn offerings(
         if zone.is_some() && edge_zones.binary_search(&(key.0, key.2, row.index(4))).is_ok() {
             continue;
         }
-        if let Some(last) = result.last_mut() {
-            if (last.instance_type, last.region, last.purchase) == (instance_type, region, purchase) {
-                cheaper_zone(last, price, zone, row.provenance());
-                continue;
-            }
+        if let Some(last) = result.last_mut()
+            && (last.instance_type, last.region, last.purchase) == (instance_type, region, purchase)
+        {
+            cheaper_zone(last, price, zone, row.provenance());
+            continue;
         }
         let is_sold = instance_types.get(instance_type).is_some_and(|t| t.cloud != Cloud::Azure)
             || sold.binary_search(&key).is_ok();
@@ -330,11 +330,11 @@ fn cheaper_zone(kept: &mut Offering, price: Money, zone: Option<String>, provena
         kept.list_price = price;
         kept.zone = zone;
         kept.provenance = provenance;
-    } else if price == kept.price {
-        if let (Some(names), Some(zone)) = (&mut kept.zone, zone) {
-            names.push(' ');
-            names.push_str(&zone);
-        }
+    } else if price == kept.price
+        && let (Some(names), Some(zone)) = (&mut kept.zone, zone)
+    {
+        names.push(' ');
+        names.push_str(&zone);
     }
 }
 

@@ -163,7 +163,7 @@ impl Catalog {
                 let here = (*latitude, *longitude);
                 self.modelled(here, self.continent_of(here)?, to)
             }
-            Place::Country(code) => self.from_country(code, to),
+            Place::Country(code) => self.country_round_trip(code, to),
         }
     }
 
@@ -190,8 +190,8 @@ impl Catalog {
         })
     }
 
-    fn from_country(&self, code: &str, to: &Region) -> Option<RoundTrip> {
-        let mut stand_ins: Vec<(i64, i64, &Region)> = self
+    fn country_round_trip(&self, code: &str, to: &Region) -> Option<RoundTrip> {
+        let mut stand_ins: Vec<_> = self
             .regions
             .iter()
             .filter(|r| r.country.eq_ignore_ascii_case(code))

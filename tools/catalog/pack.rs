@@ -87,10 +87,10 @@ pub fn rows(table: &Table, text: &str) -> Result<Vec<Row>, String> {
                 return Err(format!("{at}: no {name}"));
             }
         }
-        if let Some(last) = result.last() {
-            if last[..table.key] >= row[..table.key] {
-                return Err(format!("{at}: not in order, or a key occurs twice"));
-            }
+        if let Some(last) = result.last()
+            && last[..table.key] >= row[..table.key]
+        {
+            return Err(format!("{at}: not in order, or a key occurs twice"));
         }
         result.push(row);
     }
@@ -186,7 +186,7 @@ pub fn drop_orphans(tables: &mut BTreeMap<&'static str, Vec<Row>>) -> Vec<String
         let known = keys(tables, target, 1);
         if let Some(rows) = tables.get_mut("aliases") {
             rows.retain(|row| {
-                let found = row[0] != kind || (row[3] == "yes") == known.contains(&row[2..3].to_vec());
+                let found = row[0] != kind || (row[3] == "yes") == known.contains(&row[2..3]);
                 if !found {
                     orphans.push(format!("aliases: {}", row.join(" ")));
                 }
@@ -204,7 +204,7 @@ pub fn check_references(tables: &BTreeMap<&'static str, Vec<Row>>) -> Result<(),
     for table in TABLES {
         let Some(column) = table.column("source") else { continue };
         for row in tables.get(table.name).into_iter().flatten() {
-            if !sources.contains(&row[column..=column].to_vec()) {
+            if !sources.contains(&row[column..=column]) {
                 let _ = writeln!(errors, "{}.tsv: {}: no source `{}`;", table.name, row[0], row[column]);
             }
         }
