@@ -15,7 +15,6 @@ fn main() {
 
 /// A command of the built binary, as a user starts it.
 mod command {
-    use super::*;
     use std::process::{Command, Stdio};
 
     fn run(args: &[&str]) {
