@@ -403,7 +403,7 @@ fn all_sources() -> Vec<Source> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
-    for folder in ["src", "tests", "providers"] {
+    for folder in ["src", "tests", "providers", "tools"] {
         walk(root, &root.join(folder), &mut sources);
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb::catalog::Catalog;
 use rhumb::diagnostic::SourceFile;
-use rhumb::placement::{Infeasible, Placement, World};
+use rhumb::placement::World;
 use rhumb::spec::{self, ModelSource, Sources, Spec};
 
 /// A spec from YAML text that names no files.

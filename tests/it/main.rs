@@ -6,5 +6,8 @@ mod catalog;
 mod catalog_pack;
 mod perf;
 
+mod check;
+mod line;
+mod maker;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
