@@ -237,7 +237,9 @@ const FAULTS: &[Fault] = &[
 fn text(findings: &[check::Finding]) -> String {
     findings
         .iter()
-        .map(|f| format!("{} {}: {} (expected {}, found {})\n", f.code, f.address, f.message, f.expected, f.found))
+        .map(|f| {
+            format!("{} {}: {} (expected {}, found {})\n", f.code, f.address, f.message, f.expected, f.found)
+        })
         .collect()
 }
 

@@ -7,7 +7,7 @@ mod catalog_pack;
 mod perf;
 
 mod check;
-mod line;
-mod maker;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
+mod line;
+mod maker;

@@ -73,7 +73,9 @@ fn pool(
             }
         })
         .collect();
-    let addr = ["aws", w.region, w.instance_type].iter().fold(ResourceAddr::parse(address).unwrap(), |a, s| a.child(s));
+    let addr = ["aws", w.region, w.instance_type]
+        .iter()
+        .fold(ResourceAddr::parse(address).unwrap(), |a, s| a.child(s));
     let f = curve.tpot_band.factor(spec.confidence).max(1.0);
     let pool = Pool {
         addr,
