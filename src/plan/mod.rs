@@ -1,0 +1,118 @@
+//! The plan: the difference between what exists and what is wanted, in order, with everything that it
+//! rests on.
+
+use rhumb_api::{Attr, Resource, ResourceAddr};
+
+use crate::placement::Placement;
+use crate::render::Artifact;
+
+/// A finished plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// `name` of the spec.
+    pub name: String,
+    /// The planning time, RFC 3339, UTC, seconds.
+    pub created: String,
+    /// Version of rhumb.
+    pub tool_version: String,
+    /// SHA-256 of the evaluated spec tree, lower-case hexadecimal.
+    pub spec_digest: String,
+    /// Digest of the catalogue with the user's own rows and discounts.
+    pub catalog_digest: String,
+    /// The state that the plan was made against; `None` = nothing existed.
+    pub prior: Option<Prior>,
+    /// The confidence that was planned for, a fraction.
+    pub confidence: f64,
+    /// The user's own catalogue files, by name.
+    pub user_files: Vec<String>,
+    /// Every resource, wanted or existing, ordered by address.
+    pub changes: Vec<Change>,
+    /// What apply does, in an order that respects dependencies; resources that stay have no step.
+    pub steps: Vec<Step>,
+    /// What was chosen and why.
+    pub placement: Placement,
+    /// Rendered files.
+    pub artifacts: Vec<Artifact>,
+    /// The monthly budget and the figure it binds, in micro-dollars, if one is declared.
+    pub budget: Option<BudgetLine>,
+    /// Warnings about the spec and the plan, in order.
+    pub warnings: Vec<String>,
+}
+
+/// The state that a plan was made against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prior {
+    /// Its lineage.
+    pub lineage: String,
+    /// Its serial.
+    pub serial: u64,
+    /// SHA-256 of its canonical form.
+    pub digest: String,
+}
+
+/// The total budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetLine {
+    /// Dollars a month.
+    pub limit: rhumb_api::Money,
+    /// Which figure it limits: `expected`, `peak_month` or `ceiling`.
+    pub binds: String,
+    /// That figure, dollars a month, of everything that is priced.
+    pub figure: rhumb_api::Money,
+}
+
+/// What happens to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// It does not exist yet.
+    Create,
+    /// It is changed in place.
+    Update,
+    /// It cannot be changed in place: a new one is made, then the old one removed.
+    Replace,
+    /// It is no longer wanted.
+    Remove,
+    /// It stays as it is.
+    Keep,
+}
+
+/// One resource, before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its address.
+    pub addr: ResourceAddr,
+    /// What happens to it.
+    pub action: Action,
+    /// Why, in words; never empty unless it stays.
+    pub reasons: Vec<String>,
+    /// As it exists.
+    pub before: Option<Resource>,
+    /// As it is wanted.
+    pub after: Option<Resource>,
+    /// The attributes that differ, ordered by name.
+    pub fields: Vec<FieldChange>,
+    /// What must exist first.
+    pub depends_on: Vec<ResourceAddr>,
+}
+
+/// An attribute that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// Attribute name, `.` between levels.
+    pub name: String,
+    /// As it exists.
+    pub before: Option<Attr>,
+    /// As it is wanted.
+    pub after: Option<Attr>,
+    /// Whether this alone forces a replacement.
+    pub forces_replacement: bool,
+}
+
+/// One step of apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it works on.
+    pub addr: ResourceAddr,
+    /// What it does there.
+    pub action: Action,
+}
