@@ -14,6 +14,8 @@ mod layouts;
 mod memory;
 mod pass;
 mod precision;
+#[cfg(test)]
+mod props;
 mod rank;
 mod service;
 #[cfg(test)]

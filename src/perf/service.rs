@@ -99,6 +99,8 @@ impl ServiceCurve {
         let rest = busy * itl / 2.0;
         let prompts = self.w2_s2 / (self.w_s * self.w_s).max(f64::MIN_POSITIVE) - 1.0;
         let queue = rate * self.w_s * self.w_s / idle * (gaps + prompts) / 2.0;
+        // The spread of waits against that under Poisson arrivals of the same prompts.
+        let irregular = (gaps + prompts) / (1.0 + prompts);
         let w3 =
             self.w2_s2 * self.w2_s2 * self.w2_s2 / (self.w_s * self.w_s * self.w_s).max(f64::MIN_POSITIVE);
         // A full engine makes few requests wait long: that part of the wait which most requests see
@@ -109,7 +111,8 @@ impl ServiceCurve {
         let ttft = self.ttft_floor_s + rest + self.beta_s * batch + queue + common;
         let spread = math::sqrt(prompts.max(0.0));
         let ttft_shift = 0.6 * self.ttft_floor_s / (1.0 + 2.0 * spread);
-        let waits = busy * itl * itl / 12.0 + queue * queue + rate * w3 / (3.0 * idle) + common * common;
+        let waits =
+            busy * itl * itl / 12.0 + queue * queue + irregular * rate * w3 / (3.0 * idle) + common * common;
         let ttft_variance = (self.w2_s2 - self.w_s * self.w_s).max(0.0)
             + waits.min(most_variance(ttft - ttft_shift, ttft - self.ttft_floor_s));
 

@@ -92,15 +92,6 @@ fn median(mut xs: Vec<f64>) -> f64 {
 fn memory_agrees_with_what_vllm_reported_at_start() {
     let catalog = Catalog::embedded();
     let reports = reports(&catalog);
-    for r in &reports {
-        eprintln!(
-            "{} {:?} {:?} {:?}",
-            r.model,
-            r.weights,
-            r.cache,
-            r.predicted.as_ref().map(|m| (m.weights / GIB, m.overhead / GIB, m.kv_cache / GIB))
-        );
-    }
     assert!(reports.len() >= 28, "{}", reports.len());
     let started: Vec<&Report<'_>> = reports.iter().filter(|r| r.started).collect();
     for r in &started {
@@ -114,4 +105,133 @@ fn memory_agrees_with_what_vllm_reported_at_start() {
     eprintln!("median error: weights {:.1} %, cache {:.1} %", weights * 100.0, cache * 100.0);
     assert!(weights < 0.02, "weights {weights}");
     assert!(cache < 0.03, "cache {cache}");
+}
+
+fn rhumb() -> assert_cmd::Command {
+    assert_cmd::Command::cargo_bin("rhumb").unwrap()
+}
+
+fn run(args: &[&str]) -> (i32, String, String) {
+    let output = rhumb().arg("predict").args(args).output().unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn predict_shows_one_configuration_in_full() {
+    let args = [
+        "--model",
+        "Qwen/Qwen3-32B",
+        "--gpu",
+        "h100-sxm-80gb",
+        "--tp",
+        "2",
+        "--precision",
+        "fp8",
+        "--rate",
+        "3",
+    ];
+    let (code, out, _) = run(&args);
+    assert_eq!(code, 0);
+    for expected in
+        ["class: calibrated", "131072 bytes a token", "attention over the KV cache", "TTFT", "p95"]
+    {
+        assert!(out.contains(expected), "no {expected} in\n{out}");
+    }
+    let (code, over, _) = run(&[&args[..9], &["1000"]].concat());
+    assert!(code == 0 && over.contains("over the capacity"), "{over}");
+}
+
+#[test]
+fn predict_says_why_not() {
+    let (code, out, _) =
+        run(&["--model", "meta-llama/Meta-Llama-3.1-70B", "--gpu", "h100-sxm-80gb", "--tp", "1"]);
+    assert_eq!(code, 6);
+    assert!(out.contains("does not run (memory): needs") && out.contains("weights 131.4 GiB"), "{out}");
+    let (code, out, _) =
+        run(&["--model", "Qwen/Qwen3-8B", "--gpu", "t4-16gb", "--tp", "1", "--precision", "nvfp4"]);
+    assert!(code == 6 && out.contains("source: http"), "{out}");
+    let (code, out, _) = run(&["--model", "Qwen/Qwen3-8B", "--gpu", "tpu-v5e", "--tp", "1"]);
+    assert!(code == 6 && out.contains("only NVIDIA and AMD"), "{out}");
+}
+
+#[test]
+fn predict_refuses_wrong_calls() {
+    for (args, expected) in [
+        (vec!["--model", "qwen3-32c"], "did you mean qwen3-32b"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--gpu", "h100-sxm-81gb"], "did you mean"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--rate", "0"], "--rate"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--isl", "NaN"], "--isl"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--precision", "fp7"], "no precision named fp7"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--engine-version", "new"], "write it as"),
+        (vec!["--model-config", "nowhere.json"], "nowhere.json"),
+        (vec![], "--model"),
+    ] {
+        let (code, _, err) = run(&args);
+        assert!(code == 1 && err.contains(expected), "{args:?}: {code} {err}");
+    }
+}
+
+#[test]
+fn predict_as_json_has_every_row_of_the_table() {
+    let (code, out, _) = run(&["--model", "Qwen/Qwen3-30B-A3B", "--gpu", "b200-sxm-180gb", "--json"]);
+    assert_eq!(code, 0);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(value["schema"], "rhumb.predict/1");
+    let rows = value["rows"].as_array().unwrap();
+    assert!(rows.len() > 20);
+    for row in rows {
+        let runs = row["runs"].as_bool().unwrap();
+        assert_eq!(runs, row.get("memory").is_some());
+        assert_eq!(!runs, row.get("refused").is_some());
+        if runs {
+            assert!(row["load"]["ttft"]["p95_ms"].as_f64().unwrap() > 0.0);
+            assert!(row["band"]["tpot"]["sigma"].as_f64().unwrap() > 0.0);
+        }
+    }
+    let (_, again, _) = run(&["--model", "Qwen/Qwen3-30B-A3B", "--gpu", "b200-sxm-180gb", "--json"]);
+    assert_eq!(out, again);
+}
+
+#[test]
+fn every_accelerator_of_the_catalogue_gets_an_answer() {
+    let (code, out, _) = run(&["--model", "Qwen/Qwen3-8B", "--json"]);
+    assert_eq!(code, 0);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let answered: std::collections::BTreeSet<&str> =
+        value["rows"].as_array().unwrap().iter().map(|r| r["accelerator"].as_str().unwrap()).collect();
+    let catalog = Catalog::embedded();
+    assert_eq!(answered.len(), catalog.accelerators.len());
+    let runs = |id: &str| {
+        value["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|r| r["accelerator"] == id && r["runs"].as_bool().unwrap())
+    };
+    for id in [
+        "h100-sxm-80gb",
+        "a100-sxm-80gb",
+        "l4-24gb",
+        "a10g-24gb",
+        "t4-16gb",
+        "mi300x-192gb",
+        "b200-sxm-180gb",
+    ] {
+        assert!(runs(id), "{id}");
+    }
+    for id in [
+        "tpu-v5e",
+        "trainium1",
+        "gaudi2-96gb",
+        "k80-12gb",
+        "m60-8gb",
+        "p100-pcie-16gb",
+        "radeon-pro-v520-8gb",
+    ] {
+        assert!(!runs(id), "{id}");
+    }
 }

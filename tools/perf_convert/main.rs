@@ -1,12 +1,15 @@
 //! Turns the collected performance data into the tables that the build carries, fits the bands and
 //! writes the accuracy report. A tool for maintainers; needs the feature `convert`.
 //!
-//! `perf_convert tables DATA_DIR`, `perf_convert bands DATA_DIR REVISION`, `perf_convert report DATA_DIR DATE`.
+//! `perf_convert tables DIR`, `fit DIR`, `groups DIR`, `bands DIR DATE REVISION`, `report DIR DATE REVISION`,
+//! `bench`; DIR holds the collected files.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bands;
+mod bench;
 mod fit;
 mod points;
+mod report;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -161,44 +164,6 @@ fn quantile(mut xs: Vec<f64>, q: f64) -> f64 {
     xs.get(((xs.len() as f64 - 1.0) * q).round() as usize).copied().unwrap_or(f64::NAN)
 }
 
-fn report(dir: &Path) -> Outcome<()> {
-    let catalog = rhumb::catalog::Catalog::embedded();
-    let (points, refused) = points::load(dir, &catalog)?;
-    println!("{} points, {} refused", points.len(), refused.len());
-    for r in refused.iter().take(40) {
-        println!("  {r}");
-    }
-    let mut by: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
-    for p in &points {
-        let (ttft, tpot) = p.physics.latency(&rhumb::perf::Harness::of(p.engine, p.fixed));
-        let e = ((ttft / p.ttft_s).ln(), (tpot / p.tpot_s).ln());
-        for key in [
-            "all".to_owned(),
-            format!("{} {} {}", p.class, p.engine.as_str(), p.family),
-            format!("model {} {}", p.model, p.system),
-        ] {
-            by.entry(key).or_default().push(e);
-        }
-    }
-    for (key, errors) in &by {
-        let abs = |pick: fn(&(f64, f64)) -> f64| -> Vec<f64> {
-            errors.iter().map(|e| (pick(e).exp() - 1.0).abs() * 100.0).collect()
-        };
-        let signed = |pick: fn(&(f64, f64)) -> f64| quantile(errors.iter().map(pick).collect(), 0.5);
-        println!(
-            "{key:55} n {:4}  tpot {:5.1} / {:5.1} ({:+.2})  ttft {:5.1} / {:5.1} ({:+.2})",
-            errors.len(),
-            quantile(abs(|e| e.1), 0.5),
-            quantile(abs(|e| e.1), 0.9),
-            signed(|e| e.1),
-            quantile(abs(|e| e.0), 0.5),
-            quantile(abs(|e| e.0), 0.9),
-            signed(|e| e.0),
-        );
-    }
-    Ok(())
-}
-
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -222,7 +187,11 @@ fn main() -> Outcome<()> {
             }
             Ok(())
         }
-        [_, "report", dir] => report(Path::new(dir)),
-        _ => Err("usage: perf_convert tables|bands|report DATA_DIR [REVISION|DATE]".into()),
+        [_, "bench"] => {
+            bench::run();
+            Ok(())
+        }
+        [_, "report", dir, date, revision] => report::write(Path::new(dir), date, revision),
+        _ => Err("usage: perf_convert tables|fit|groups DIR, bands|report DIR DATE REVISION, bench".into()),
     }
 }

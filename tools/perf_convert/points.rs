@@ -12,6 +12,7 @@ use super::{Outcome, Row, rows};
 
 /// A measured point and the physics of it.
 pub struct Point {
+    pub id: String,
     pub group: String,
     pub model: String,
     pub system: String,
@@ -25,7 +26,7 @@ pub struct Point {
     pub physics: ClosedLoop,
 }
 
-fn number(r: &Row, key: &str) -> f64 {
+pub fn number(r: &Row, key: &str) -> f64 {
     r[key].parse().unwrap_or(f64::NAN)
 }
 
@@ -63,7 +64,7 @@ fn quantization(r: &Row, arch: &ModelArch) -> Quantization {
     }
 }
 
-fn lengths(mean: f64, max: f64) -> Lengths {
+pub fn lengths(mean: f64, max: f64) -> Lengths {
     Lengths { mean, cv2: 0.0, p95: max, max }
 }
 
@@ -141,6 +142,7 @@ pub fn load(dir: &Path, catalog: &Catalog) -> Outcome<(Vec<Point>, Vec<String>)>
             Ok(physics) => {
                 let (class, family) = error_class(&configuration);
                 points.push(Point {
+                    id: row["id"].clone(),
                     group: row["group"].clone(),
                     model: arch.id.clone(),
                     system: system.clone(),
