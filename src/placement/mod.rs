@@ -55,8 +55,31 @@ pub struct WorkloadPlacement {
     pub losers: Vec<Loser>,
     /// What one loosened constraint would save, dearest first.
     pub relaxations: Vec<Relaxation>,
-    /// What the plan rests on that is not certain (`offered: unknown`, quota defaults of 0, ...).
+    /// Every quota that the machines count against, ordered by cloud, region and code.
+    pub quotas: Vec<QuotaNeed>,
+    /// What the plan rests on that is not certain (`offered: unknown`, ...).
     pub caveats: Vec<String>,
+}
+
+/// A quota that a workload counts against.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuotaNeed {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Region id; `global` for a quota of the whole account.
+    pub region: String,
+    /// The cloud's code for it.
+    pub code: String,
+    /// The cloud's name for it.
+    pub name: String,
+    /// `vcpus`, `gpus` or `chips`.
+    pub unit: &'static str,
+    /// How much the workload takes.
+    pub amount: f64,
+    /// What the spec (or the user's own file) declares; `None` = not verified.
+    pub declared: Option<f64>,
+    /// What a new account has; `None` = unknown.
+    pub default_new_account: Option<f64>,
 }
 
 /// A number of equal machines in one region.

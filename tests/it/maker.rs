@@ -123,6 +123,7 @@ fn finish(address: &str, pool: Pool, cost: Cost, optimum: Money) -> WorkloadPlac
         Rejection { constraint: "dearer", reason: "twice the cost".into(), at: None, distance: Some(1.0) };
     WorkloadPlacement {
         address: address.into(),
+        quotas: Vec::new(),
         caveats: vec![format!("{} may not be there", pool.instance_type)],
         pools: vec![pool],
         routes: Vec::new(),
