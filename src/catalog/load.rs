@@ -1,178 +1,34 @@
-//! Decodes the packed tables into a [`Catalog`].
-//!
-//! The packed file was checked by the build script that made it; a reader that runs past the end
-//! yields unknowns instead of panicking.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! Packed tables into a [`Catalog`].
 
 use rhumb_api::{Cloud, Money, Purchase};
 
 use super::names::Names;
 use super::network::{DistanceModel, Network, Pair};
-use super::schema::{Kind, TABLES, Table};
+use super::packed::{ByName, Row, Tables};
 use super::transfer::{Transfer, TransferKind};
 use super::{
     Accelerator, Catalog, InstanceType, Offered, Offering, Provenance, QualityRow, Quota, QuotaUnit, Region,
     Source, arch,
 };
 
-/// The packed tables of this build.
-pub(super) static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/catalog.bin"));
-
-/// A decoded row. Text is an index into the strings, so that comparing names is comparing numbers.
-struct Row<'a> {
-    table: &'static Table,
-    cells: &'a [u8],
-    strings: &'a Strings<'a>,
-}
-
-struct Strings<'a> {
-    text: Vec<&'a str>,
-    shared: std::cell::RefCell<Vec<Option<Arc<str>>>>,
-}
-
-impl<'a> Strings<'a> {
-    fn get(&self, index: u32) -> &'a str {
-        self.text.get(index as usize).copied().unwrap_or_default()
-    }
-
-    fn shared(&self, index: u32) -> Arc<str> {
-        let mut all = self.shared.borrow_mut();
-        match all.get_mut(index as usize) {
-            Some(slot) => slot.get_or_insert_with(|| Arc::from(self.get(index))).clone(),
-            None => Arc::from(""),
-        }
-    }
-}
-
-fn width(kind: Kind) -> usize {
-    match kind {
-        Kind::Text => 4,
-        Kind::Number | Kind::Money => 8,
-    }
-}
-
-fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
-    from.get(at..at.checked_add(N)?)?.try_into().ok()
-}
-
-/// Reads cells by position; the order of the calls is the order of the columns in the schema.
-impl<'a> Row<'a> {
-    fn offset(&self, column: usize) -> usize {
-        self.table.columns.iter().take(column).map(|(_, kind)| width(*kind)).sum()
-    }
-
-    fn index(&self, column: usize) -> u32 {
-        bytes(self.cells, self.offset(column)).map_or(0, u32::from_le_bytes)
-    }
-
-    fn text(&self, column: usize) -> &'a str {
-        self.strings.get(self.index(column))
-    }
-
-    fn owned(&self, column: usize) -> String {
-        self.text(column).to_owned()
-    }
-
-    fn some_text(&self, column: usize) -> Option<String> {
-        Some(self.text(column)).filter(|t| !t.is_empty()).map(str::to_owned)
-    }
-
-    fn number(&self, column: usize) -> Option<f64> {
-        bytes(self.cells, self.offset(column)).map(f64::from_le_bytes).filter(|x| x.is_finite())
-    }
-
-    fn scaled(&self, column: usize, factor: f64) -> Option<f64> {
-        self.number(column).map(|x| x * factor)
-    }
-
-    fn whole(&self, column: usize) -> Option<u32> {
-        self.number(column).filter(|x| (0.0..=f64::from(u32::MAX)).contains(x)).map(|x| x as u32)
-    }
-
-    fn money(&self, column: usize) -> Option<Money> {
-        bytes(self.cells, self.offset(column))
-            .map(i64::from_le_bytes)
-            .filter(|x| *x != i64::MIN)
-            .map(Money::from_micros)
-    }
-
-    fn cloud(&self, column: usize) -> Option<Cloud> {
-        cloud(self.text(column))
-    }
-
-    /// Source and date are the last two columns of every table but `sources`.
-    fn provenance(&self) -> Provenance {
-        let last = self.table.columns.len().saturating_sub(1);
-        Provenance {
-            source: self.strings.shared(self.index(last.saturating_sub(1))),
-            as_of: self.strings.shared(self.index(last)),
-        }
-    }
-}
-
-pub(super) fn cloud(text: &str) -> Option<Cloud> {
-    Cloud::ALL.into_iter().find(|c| c.as_str() == text)
-}
-
-struct Tables<'a> {
-    strings: Strings<'a>,
-    rows: BTreeMap<&'static str, (&'static Table, usize, &'a [u8])>,
-    excluded: &'a str,
-}
-
-impl<'a> Tables<'a> {
-    fn open(packed: &'a [u8]) -> Self {
-        let count = |at: usize| bytes(packed, at).map_or(0, u32::from_le_bytes) as usize;
-        let mut at = 4;
-        let mut text = Vec::with_capacity(count(0));
-        for _ in 0..count(0) {
-            let length = count(at);
-            at += 4;
-            text.push(packed.get(at..at + length).and_then(|b| str::from_utf8(b).ok()).unwrap_or_default());
-            at += length;
-        }
-        let mut rows = BTreeMap::new();
-        for table in TABLES {
-            let size: usize = table.columns.iter().map(|(_, kind)| width(*kind)).sum();
-            let length = count(at) * size;
-            at += 4;
-            let body = packed.get(at..at + length).unwrap_or_default();
-            rows.insert(table.name, (table, size, body));
-            at += length;
-        }
-        let excluded = packed.get(at + 4..at + 4 + count(at)).unwrap_or_default();
-        let excluded = str::from_utf8(excluded).unwrap_or_default();
-        let shared = std::cell::RefCell::new(vec![None; text.len()]);
-        Tables { strings: Strings { text, shared }, rows, excluded }
-    }
-
-    fn rows(&self, name: &str) -> impl Iterator<Item = Row<'_>> {
-        self.rows.get(name).into_iter().flat_map(|(table, size, body)| {
-            body.chunks_exact(*size).map(|cells| Row { table, cells, strings: &self.strings })
-        })
-    }
-}
-
 /// The catalogue behind packed tables.
 pub(super) fn load(packed: &[u8]) -> Catalog {
     let tables = Tables::open(packed);
     let accelerators: Vec<Accelerator> = tables.rows("accelerators").map(accelerator).collect();
     let accelerator_index = |id: &str| accelerators.binary_search_by(|a| a.id.as_str().cmp(id)).ok();
-    let mut type_rows: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    let mut type_rows = ByName::new(&tables.strings);
     let mut instance_types = Vec::new();
     for row in tables.rows("instance_types") {
         if let Some(cloud) = row.cloud(0) {
-            type_rows.insert((row.index(0), row.index(1)), instance_types.len());
+            type_rows.insert(row.index(0), row.index(1), instance_types.len());
             instance_types.push(instance_type(&row, cloud, accelerator_index(row.text(2))));
         }
     }
-    let mut region_rows: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    let mut region_rows = ByName::new(&tables.strings);
     let mut regions = Vec::new();
     for row in tables.rows("regions") {
         if let Some(cloud) = row.cloud(0) {
-            region_rows.insert((row.index(0), row.index(1)), regions.len());
+            region_rows.insert(row.index(0), row.index(1), regions.len());
             regions.push(region(&row, cloud));
         }
     }
@@ -267,8 +123,8 @@ fn region(row: &Row<'_>, cloud: Cloud) -> Region {
 /// out; of several zones the cheapest stands for the region.
 fn offerings(
     tables: &Tables<'_>,
-    types: &BTreeMap<(u32, u32), usize>,
-    regions: &BTreeMap<(u32, u32), usize>,
+    types: &ByName,
+    regions: &ByName,
     instance_types: &[InstanceType],
 ) -> Vec<Offering> {
     let mut edge_zones: Vec<(u32, u32, u32)> = tables
@@ -288,9 +144,7 @@ fn offerings(
     let mut result: Vec<Offering> = Vec::new();
     for row in tables.rows("prices") {
         let key = (row.index(0), row.index(1), row.index(2));
-        let (Some(&instance_type), Some(&region)) =
-            (types.get(&(key.0, key.1)), regions.get(&(key.0, key.2)))
-        else {
+        let (Some(instance_type), Some(region)) = (types.get(key.0, key.1), regions.get(key.0, key.2)) else {
             continue;
         };
         let (Ok(purchase), Some(price)) = (row.text(3).parse::<Purchase>(), row.money(5)) else { continue };
@@ -423,16 +277,16 @@ fn source(row: &Row<'_>) -> Source {
 }
 
 fn network(tables: &Tables<'_>) -> Network {
-    let mut keys: BTreeMap<(u32, u32), u16> = BTreeMap::new();
+    let mut keys = ByName::new(&tables.strings);
     let mut places = Vec::new();
     let mut place = |row: &Row<'_>, column: usize| -> Option<u16> {
-        let key = (row.index(column), row.index(column + 1));
-        if let Some(known) = keys.get(&key) {
-            return Some(*known);
+        let (cloud, name) = (row.index(column), row.index(column + 1));
+        if let Some(known) = keys.get(cloud, name) {
+            return u16::try_from(known).ok();
         }
         let number = u16::try_from(places.len()).ok()?;
         places.push((row.cloud(column)?, row.owned(column + 1)));
-        keys.insert(key, number);
+        keys.insert(cloud, name, usize::from(number));
         Some(number)
     };
     let mut pairs = Vec::new();

@@ -6,6 +6,7 @@ mod holes;
 mod load;
 mod names;
 mod network;
+mod packed;
 mod quota;
 // The build script and the converter use the rest of it.
 #[allow(dead_code)]
@@ -65,7 +66,7 @@ pub enum TransferTo<'a> {
 impl Catalog {
     /// The catalogue that this build carries.
     pub fn embedded() -> Self {
-        load::load(load::PACKED)
+        load::load(packed::PACKED)
     }
 
     /// SHA-256 of what the program carries and of the user's files, in hexadecimal. Figures that are
@@ -73,7 +74,7 @@ impl Catalog {
     pub fn digest(&self) -> String {
         use sha2::{Digest, Sha256};
         let mut hash = Sha256::new();
-        hash.update(load::PACKED);
+        hash.update(packed::PACKED);
         for text in &self.user_texts {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text.as_bytes());

@@ -162,6 +162,6 @@ impl Reader<'_> {
             return None;
         }
         let word = self.word(entry, "cloud", &Cloud::ALL.map(Cloud::as_str))?;
-        super::super::load::cloud(word)
+        super::super::packed::cloud(word)
     }
 }

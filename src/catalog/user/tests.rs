@@ -93,7 +93,7 @@ fn bad_values_are_refused() {
     };
     for (text, wanted) in [
         (row("usd_per_hour: -1"), "from 0 to"),
-        (row("usd_per_hour: .nan"), "finite"),
+        (row("usd_per_hour: .nan"), "is a number from 0"),
         (row("usd_per_hour: 1, interruption: 0.1"), "spot only"),
         (row("purchase: spot"), "`usd_per_hour` is missing"),
         (row("usd_per_hour: 1, purchase: sport"), "did you mean `spot`"),
