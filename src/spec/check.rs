@@ -87,6 +87,8 @@ impl<'a> Checker<'a> {
                     true,
                     leaf::not_yet(&what, "leave it out; what is planned by now is in `rhumb schema`"),
                 );
+            } else if let Some(word) = value.as_str().filter(|w| key.later.contains(w)) {
+                self.report(&place, false, leaf::not_yet(&format!("`{word}`"), "write the values out"));
             } else if value.is_null() && self.gaps {
             } else if value.is_null() && !matches!(key.kind, Kind::Anything | Kind::Literal) {
                 self.report(

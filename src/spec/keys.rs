@@ -22,23 +22,32 @@ pub struct Key {
     pub doc: &'static str,
     /// If it is known but not planned yet: what it will be for.
     pub not_yet: bool,
+    /// Words that are known instead of the value, and refused by now.
+    pub later: &'static [&'static str],
 }
 
 impl Key {
     /// An optional key.
     pub const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Key { name, kind, required: false, default: None, doc, not_yet: false }
+        Key { name, kind, required: false, default: None, doc, not_yet: false, later: &[] }
     }
 
     /// A key that is known by name only.
     pub const fn not_yet(name: &'static str, doc: &'static str) -> Self {
-        Key { name, kind: Kind::Anything, required: false, default: None, doc, not_yet: true }
+        Key { name, kind: Kind::Anything, required: false, default: None, doc, not_yet: true, later: &[] }
     }
 
     /// That must be there.
     #[must_use]
     pub const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// With words that are known and not planned yet.
+    #[must_use]
+    pub const fn later(mut self, later: &'static [&'static str]) -> Self {
+        self.later = later;
         self
     }
 

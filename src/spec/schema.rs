@@ -376,6 +376,9 @@ pub fn reference() -> String {
     }
     out.push_str("\n## Not supported yet\n\nRefused by name, with file and line:\n\n");
     for (path, key) in all_keys() {
+        for word in key.later {
+            let _ = writeln!(out, "- `{path}: {word}`");
+        }
         if key.not_yet {
             let _ = writeln!(out, "- `{path}`: {}", key.doc);
         } else if let Kind::Choice { later, .. } = &key.kind

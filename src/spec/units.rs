@@ -289,8 +289,8 @@ fn parse_text(unit: Unit, text: &str) -> Result<f64, Problem> {
     })?;
     if let Some((_, factor)) = unit.spellings().iter().find(|s| s.0 == suffix) {
         return Ok(match unit {
-            // A division is exact where the product with 0.01 or 1/60 is not.
-            Unit::Percent => amount / 100.0,
+            // Read as a decimal, so that 99.4% is 0.994 and not the nearest neighbour of 99.4 / 100.
+            Unit::Percent => number(&format!("{digits}e-2")).unwrap_or(amount / 100.0),
             Unit::Rate if *factor < 1.0 => amount / (1.0 / factor).round(),
             _ => amount * factor,
         });

@@ -4,6 +4,7 @@
 mod architecture;
 mod catalog;
 mod catalog_pack;
+mod diagnostics;
 mod perf;
 
 mod check;

@@ -494,7 +494,8 @@ static PROVIDER: &[Key] = &[
             },
         },
         "Quotas that you hold: region to quota code to amount, in the quota's own unit. They bind.",
-    ),
+    )
+    .later(&["auto"]),
 ];
 
 static STATE: &[Key] = &[

@@ -1,0 +1,17 @@
+rhumb = 1
+name  = "x"
+
+model "m" { source = "acme/one-7b" }
+
+service "s" {
+  model = "m"
+  traffic {
+    peak         = "1 req/s"
+    input_tokens = 100
+  }
+  slo { ttft = { p95 = "1s" } }
+  survive { machine = 1 }
+  survive { machine = 2 }
+}
+
+service "s" { model = "m" }

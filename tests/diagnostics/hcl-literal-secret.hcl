@@ -1,0 +1,18 @@
+rhumb = 1
+name  = "x"
+
+model "m" { source = "acme/one-7b" }
+
+service "s" {
+  model = "m"
+  traffic {
+    peak         = "1 req/s"
+    input_tokens = 100
+  }
+  slo { ttft = { p95 = "1s" } }
+  endpoint {
+    exposure        = "public"
+    tls_certificate = "file:cert.pem"
+    api_keys        = "sk-live-1234567890"
+  }
+}

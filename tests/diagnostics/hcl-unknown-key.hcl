@@ -1,0 +1,15 @@
+rhumb = 1
+name  = "x"
+
+model "m" { source = "acme/one-7b" }
+
+service "s" {
+  model = "m"
+  traffic {
+    peak         = "1 req/s"
+    input_tokens = 100
+  }
+  slo { ttft = { p95 = "1s" } }
+  placement { cloud = ["aws"] }
+  purchases { spot_max_share = "5%" }
+}

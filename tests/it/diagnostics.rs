@@ -1,0 +1,257 @@
+//! Bad specs in both languages: what is said about each, and where.
+//!
+//! The texts in `tests/diagnostics/*.txt` are blessed with `RHUMB_BLESS=1 cargo test diagnostics`;
+//! [`FACTS`] is written by hand, and blessing cannot change it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rhumb::cli::view::diagnostics as view;
+use rhumb::diagnostic::{Diagnostics, SourceFile};
+use rhumb::spec::{self, Cloud, RegionRef, Sources, Vocabulary};
+
+/// A few names, so that the texts do not change with the catalogue.
+pub fn vocabulary() -> Vocabulary {
+    let pairs = |list: &[(&str, &str)]| list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let set = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+    let region = |cloud, region: &str| RegionRef { cloud, region: region.to_owned() };
+    Vocabulary {
+        models: pairs(&[
+            ("acme/one-7b", "acme/one-7b"),
+            ("one-7b", "acme/one-7b"),
+            ("acme/one-7b-instruct", "acme/one-7b"),
+            ("acme/embed", "acme/embed"),
+        ]),
+        accelerators: pairs(&[
+            ("h100", "nvidia-h100-sxm"),
+            ("nvidia-h100-sxm", "nvidia-h100-sxm"),
+            ("a100-40gb", "nvidia-a100-40gb"),
+            ("a100-80gb", "nvidia-a100-80gb"),
+            ("t4", "nvidia-t4"),
+        ]),
+        accelerator_families: [(
+            "a100".to_owned(),
+            vec!["nvidia-a100-40gb".to_owned(), "nvidia-a100-80gb".to_owned()],
+        )]
+        .into(),
+        regions: vec![
+            region(Cloud::Aws, "eu-west-1"),
+            region(Cloud::Aws, "us-east-1"),
+            region(Cloud::Azure, "westeurope"),
+            region(Cloud::Gcp, "europe-west4"),
+        ],
+        jurisdictions: set(&["eu", "us", "de", "gb", "ie", "nl", "ch"]),
+        countries: set(&["DE", "US", "GB", "IE", "NL", "CH"]),
+        instance_types: set(&["p5.48xlarge", "g5.xlarge", "Standard_ND96isr_H100_v5", "a3-highgpu-8g"]),
+    }
+}
+
+/// Reads one text as a spec of its own.
+pub fn load(name: &str, text: &str) -> Result<spec::Loaded, Diagnostics> {
+    load_all(&[(name, text)], &[])
+}
+
+/// Reads several texts as one spec.
+pub fn load_all(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<spec::Loaded, Diagnostics> {
+    let vocabulary = vocabulary();
+    let read = |_: &str| Err("there is no such file".to_owned());
+    spec::load(&Sources {
+        files: files
+            .iter()
+            .map(|(name, text)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() })
+            .collect(),
+        variables: variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned(), "--var".to_owned()))
+            .collect(),
+        vocabulary: &vocabulary,
+        read: &read,
+    })
+}
+
+/// What must be reported for a file: code, line and column (in characters) of each problem, in order.
+type Fact = (&'static str, &'static [(&'static str, usize, usize)]);
+
+#[rustfmt::skip]
+const FACTS: &[Fact] = &[
+    ("unknown-key.yaml", &[("unknown-key", 7, 5)]),
+    ("unknown-section.yaml", &[("unknown-key", 1, 1), ("nothing-to-plan", 4, 1)]),
+    ("misplaced-key.yaml", &[("unknown-key", 9, 5), ("unknown-key", 10, 5)]),
+    ("duplicate-key.yaml", &[("duplicate-key", 9, 28), ("duplicate-key", 10, 5)]),
+    ("missing-unit.yaml", &[("missing-unit", 7, 22), ("missing-unit", 8, 25), ("missing-unit", 8, 43)]),
+    ("wrong-unit.yaml", &[("wrong-unit", 7, 22), ("wrong-unit", 8, 25), ("wrong-unit", 8, 45)]),
+    ("fraction-for-percent.yaml", &[("missing-unit", 9, 33), ("missing-unit", 10, 13)]),
+    ("out-of-range.yaml", &[("out-of-range", 9, 22), ("out-of-range", 10, 33), ("out-of-range", 11, 13)]),
+    ("negative-rate.yaml", &[("out-of-range", 7, 22), ("out-of-range", 7, 46)]),
+    ("not-a-number.yaml", &[("not-finite", 7, 22), ("not-finite", 7, 50), ("not-finite", 8, 25)]),
+    ("unknown-model.yaml", &[("unknown-model", 4, 16), ("unknown-model", 5, 16)]),
+    ("unknown-accelerator.yaml", &[("unknown-accelerator", 9, 44), ("wrong-type", 9, 68)]),
+    ("unknown-region.yaml", &[("unknown-region", 9, 28), ("unknown-region", 9, 40)]),
+    ("unknown-instance-type.yaml", &[("unknown-instance-type", 9, 48)]),
+    ("unknown-place.yaml", &[("unknown-place", 11, 18), ("unknown-place", 12, 18), ("bad-coordinates", 13, 18)]),
+    ("unknown-cloud.yaml", &[("unknown-cloud", 9, 32), ("unknown-cloud", 10, 14)]),
+    ("unknown-jurisdiction.yaml", &[("unknown-jurisdiction", 9, 30)]),
+    ("shares.yaml", &[("shares-do-not-sum", 10, 7)]),
+    ("tab.yaml", &[("syntax", 4, 1)]),
+    ("open-bracket.yaml", &[("syntax", 4, 1)]),
+    ("alias-bomb.yaml", &[("too-large", 6, 20)]),
+    ("alias-cycle.yaml", &[("alias-cycle", 3, 6)]),
+    ("too-deep.yaml", &[("too-deep", 3, 71)]),
+    ("empty.yaml", &[("empty-file", 1, 1)]),
+    ("only-comments.yaml", &[("empty-file", 1, 1)]),
+    ("a-list.yaml", &[("wrong-type", 1, 1)]),
+    ("several-documents.yaml", &[("several-documents", 3, 1)]),
+    ("merge-key.yaml", &[("merge-key", 7, 5), ("unknown-key", 7, 5)]),
+    ("not-supported.yaml", &[("not-supported-yet", 4, 29), ("not-supported-yet", 8, 50), ("not-supported-yet", 8, 71), ("not-supported-yet", 9, 31), ("not-supported-yet", 10, 17), ("not-supported-yet", 11, 5), ("not-supported-yet", 12, 5), ("not-supported-yet", 13, 11), ("not-supported-yet", 14, 1), ("not-supported-yet", 15, 1), ("not-supported-yet", 16, 1), ("not-supported-yet", 17, 1)]),
+    ("not-supported-values.yaml", &[("not-supported-yet", 9, 22), ("not-supported-yet", 10, 21), ("not-supported-yet", 11, 19), ("not-supported-yet", 12, 29)]),
+    ("literal-secret.yaml", &[("literal-secret", 11, 24), ("literal-secret", 12, 17)]),
+    ("public-endpoint.yaml", &[("missing-key", 9, 27)]),
+    ("bad-schedule.yaml", &[("bad-schedule", 5, 69), ("bad-schedule", 6, 69), ("bad-schedule", 7, 69)]),
+    ("percentiles.yaml", &[("percentiles-out-of-order", 7, 45), ("incomplete-lengths", 7, 83), ("unknown-key", 8, 20), ("percentiles-out-of-order", 8, 42)]),
+    ("objective-without-percentile.yaml", &[("wrong-type", 8, 18)]),
+    ("no-objective.yaml", &[("missing-key", 5, 3)]),
+    ("no-load.yaml", &[("missing-key", 7, 5), ("missing-key", 7, 5)]),
+    ("two-loads.yaml", &[("conflicting-keys", 7, 31)]),
+    ("variables.yaml", &[("missing-variable", 10, 3), ("wrong-type", 11, 31), ("expression-not-allowed", 12, 17), ("unknown-value", 13, 14)]),
+    ("cycle.yaml", &[("cycle", 10, 3)]),
+    ("undefined-variable.yaml", &[("bad-expression", 9, 25), ("bad-expression", 9, 80)]),
+    ("broken-expression.yaml", &[("bad-expression", 7, 28)]),
+    ("unknown-function.yaml", &[("bad-expression", 7, 25), ("bad-expression", 7, 61)]),
+    ("unknown-reference.yaml", &[("unknown-reference", 4, 103), ("unknown-reference", 6, 15), ("unknown-reference", 8, 67), ("unknown-reference", 9, 18)]),
+    ("version-as-number.yaml", &[("wrong-type", 9, 36)]),
+    ("bad-name.yaml", &[("bad-name", 2, 7), ("bad-name", 5, 3)]),
+    ("empty-value.yaml", &[("empty-value", 9, 5), ("wrong-type", 10, 14)]),
+    ("wide-characters.yaml", &[("unknown-key", 10, 17), ("missing-unit", 11, 48)]),
+    ("defaults.yaml", &[("unknown-key", 10, 16), ("out-of-range", 11, 31)]),
+    ("no-trace.yaml", &[("cannot-read", 7, 23)]),
+    ("context.yaml", &[("context-too-short", 7, 5), ("useless-key", 10, 38)]),
+    ("secret-path.yaml", &[("absolute-path", 9, 16), ("not-supported-yet", 9, 46)]),
+    ("money.yaml", &[("missing-unit", 9, 20), ("wrong-unit", 9, 46), ("not-a-quantity", 10, 13)]),
+    ("hcl-syntax.hcl", &[("syntax", 7, 12)]),
+    ("hcl-unquoted.hcl", &[("syntax", 9, 22)]),
+    ("hcl-duplicate-attribute.hcl", &[("duplicate-key", 13, 3)]),
+    ("hcl-duplicate-block.hcl", &[("duplicate-key", 14, 3), ("duplicate-key", 17, 9)]),
+    ("hcl-unknown-key.hcl", &[("unknown-key", 13, 15), ("unknown-key", 14, 3)]),
+    ("hcl-labels.hcl", &[("wrong-labels", 13, 3), ("wrong-labels", 15, 1), ("wrong-labels", 16, 1)]),
+    ("hcl-units.hcl", &[("missing-unit", 9, 20), ("wrong-unit", 12, 24)]),
+    ("hcl-undefined-variable.hcl", &[("bad-expression", 11, 23), ("bad-expression", 12, 20)]),
+    ("hcl-cycle.hcl", &[("cycle", 8, 3)]),
+    ("hcl-too-deep.hcl", &[("too-deep", 3, 73)]),
+    ("hcl-types.hcl", &[("bad-expression", 9, 20), ("bad-expression", 10, 20)]),
+    ("hcl-directive.hcl", &[("bad-expression", 9, 21)]),
+    ("hcl-unknown-model.hcl", &[("unknown-model", 4, 22)]),
+    ("hcl-not-supported.hcl", &[("not-supported-yet", 13, 20), ("not-supported-yet", 14, 3), ("not-supported-yet", 17, 1)]),
+    ("hcl-literal-secret.hcl", &[("literal-secret", 16, 23)]),
+    ("hcl-empty.hcl", &[("empty-file", 1, 1)]),
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/diagnostics")
+}
+
+fn problems(file: &str) -> (String, Diagnostics) {
+    let text = fs::read_to_string(folder().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let found = load(file, &text).expect_err(file);
+    (text, found)
+}
+
+#[test]
+fn every_problem_is_reported_where_it_is() {
+    let mut wrong = Vec::new();
+    for (file, expected) in FACTS {
+        let (_, found) = problems(file);
+        let got: Vec<(&str, usize, usize)> = found
+            .list
+            .iter()
+            .map(|d| {
+                let place = d.span.as_ref().and_then(|s| found.map.locate(s));
+                place.map_or((d.code, 0, 0), |l| (d.code, l.line, l.column))
+            })
+            .collect();
+        if got != *expected {
+            wrong.push(format!("{file}\n  expected {expected:?}\n  got      {got:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_problem_says_what_to_do() {
+    for (file, _) in FACTS {
+        for problem in problems(file).1.list {
+            let help = problem.help.as_deref().unwrap_or("");
+            assert!(!help.is_empty(), "{file}: {} has no help", problem.message);
+            assert!(!problem.message.contains('\n'), "{file}: {}", problem.message);
+            assert!(problem.label.is_some(), "{file}: {} has no label", problem.message);
+        }
+    }
+}
+
+#[test]
+fn texts_are_as_blessed() {
+    let bless = std::env::var_os("RHUMB_BLESS").is_some();
+    let mut wrong = Vec::new();
+    for (file, _) in FACTS {
+        let (_, found) = problems(file);
+        let text = view::text(&found, false, 100);
+        let golden = folder().join(file).with_extension("txt");
+        if bless {
+            fs::write(&golden, &text).expect("golden");
+        }
+        let expected = fs::read_to_string(&golden).unwrap_or_default();
+        if expected != text {
+            wrong.push(format!("{file}: differs from {}\n{text}", golden.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_case_is_forgotten() {
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(folder()).expect("folder") {
+        files.insert(entry.expect("entry").file_name().to_string_lossy().into_owned());
+    }
+    let mut known = BTreeSet::new();
+    for (file, _) in FACTS {
+        known.insert((*file).to_owned());
+        known.insert(Path::new(file).with_extension("txt").to_string_lossy().into_owned());
+    }
+    assert_eq!(files, known);
+    assert!(FACTS.len() >= 40);
+    for extension in ["yaml", "hcl"] {
+        let count = FACTS.iter().filter(|(f, _)| f.ends_with(extension)).count();
+        assert!(count >= 15, "{count} {extension}");
+    }
+}
+
+#[test]
+fn no_text_shows_a_secret() {
+    for (file, secret) in [
+        ("literal-secret.yaml", "MIIDdzCCAl"),
+        ("literal-secret.yaml", "sk-live-4242"),
+        ("hcl-literal-secret.hcl", "sk-live-1234567890"),
+    ] {
+        let (text, found) = problems(file);
+        assert!(text.contains(secret), "{file}");
+        assert!(!view::text(&found, false, 100).contains(secret), "{file}");
+        assert!(!view::json(&found).to_string().contains(secret), "{file}");
+    }
+}
+
+#[test]
+fn json_has_ranges_and_the_line() {
+    let (_, found) = problems("missing-unit.yaml");
+    let json = view::json(&found);
+    assert_eq!(json["schema"], "rhumb.diagnostics/1");
+    assert_eq!(json["ok"], false);
+    let first = &json["diagnostics"][0];
+    assert_eq!(first["code"], "missing-unit");
+    assert_eq!(first["severity"], "error");
+    assert_eq!(first["pointer"], "/services/s/traffic/peak");
+    assert_eq!(first["at"]["range"]["start"]["line"], 7);
+    assert_eq!(first["at"]["range"]["start"]["column"], 22);
+    assert_eq!(first["at"]["range"]["end"]["column"], 24);
+    assert_eq!(first["at"]["snippet"], "    traffic: { peak: 12, input_tokens: 100, output_tokens: 10 }");
+}
