@@ -15,6 +15,9 @@ use crate::diagnostic::{Diagnostic, Pointer, SourceMap, Span, did_you_mean};
 /// Largest value that an expression may give, counted in bytes of text and members.
 const MAX_SIZE: usize = 64 * 1024;
 
+/// Types of variables.
+pub const TYPES: &[&str] = &["string", "number", "bool", "list", "map"];
+
 /// Whether a text holds an expression (or the escape of one).
 pub fn is_template(text: &str) -> bool {
     text.contains("${") || text.contains("%{")
@@ -67,7 +70,8 @@ impl Evaluator<'_> {
             if let Some(default) = default {
                 self.literal(default, &place.join("default"));
             }
-            let stated = declaration.get("type").and_then(Value::as_str);
+            // A type that there is not is reported by the key table.
+            let stated = declaration.get("type").and_then(Value::as_str).filter(|t| TYPES.contains(t));
             let kind = stated.or(default.map(type_of)).unwrap_or("string");
             let value = match (given.get(name.as_str()), default) {
                 (Some((text, origin)), _) => match convert(text, kind) {

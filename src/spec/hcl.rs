@@ -57,21 +57,22 @@ pub fn parse(text: &str, file: usize) -> (Option<Node>, Vec<Diagnostic>) {
         Err(error) => {
             let at = text.floor_char_boundary(error.location().offset());
             let deep = error.message().contains("nesting depth");
-            let repeated = error.message().contains("duplicate") || error.message().contains("already");
+            if error.message().contains("redefined") {
+                return (None, vec![reader.redefined(at)]);
+            }
             let width = text[at..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);
-            let code = match (deep, repeated) {
-                (true, _) => "too-deep",
-                (_, true) => "duplicate-key",
-                _ => "syntax",
-            };
-            let message = match code {
-                "too-deep" => "nested more than 64 levels deep".to_owned(),
-                _ => format!("not HCL: {}", error.message().trim().replace('\n', "; ")),
-            };
-            let help = match code {
-                "too-deep" => "no spec needs this; check brackets",
-                "duplicate-key" => "rename or remove one of the two",
-                _ => "attributes are `key = value`, blocks `key { ... }`; text stands in quotes",
+            let (code, message, help) = if deep {
+                (
+                    "too-deep",
+                    "nested more than 64 levels deep".to_owned(),
+                    "no spec needs this; check brackets",
+                )
+            } else {
+                (
+                    "syntax",
+                    format!("not HCL: {}", error.message().trim().replace('\n', "; ")),
+                    "attributes are `key = value`, blocks `key { ... }`; text stands in quotes",
+                )
             };
             let problem =
                 Diagnostic::error(code, message).span(reader.span(at, at + width)).label("here").help(help);
@@ -87,6 +88,44 @@ impl Reader<'_> {
 
     fn range(&self, range: Option<std::ops::Range<usize>>) -> Span {
         range.map_or_else(|| self.span(0, 0), |r| self.span(r.start, r.end))
+    }
+
+    /// An attribute that its block has already: the parser stops at the second and names no first.
+    fn redefined(&self, at: usize) -> Diagnostic {
+        let is_key = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let rest = &self.text[at..];
+        let key = &rest[..rest.find(|c: char| !is_key(c)).unwrap_or(rest.len())];
+        let mut problem = Diagnostic::error("duplicate-key", format!("`{key}` is declared twice"))
+            .span(self.span(at, at + key.len()))
+            .label("declared again here")
+            .help("rename or remove one of the two");
+        // The nearest line before it in the same block, by its brackets.
+        let mut depth = 0_i32;
+        // Where the line that `at` is on begins.
+        let mut below = self.text[..at].rfind('\n').map_or(0, |i| i + 1);
+        while below > 0 {
+            let start = self.text[..below - 1].rfind('\n').map_or(0, |i| i + 1);
+            let line = &self.text[start..below - 1];
+            below = start;
+            for c in line.chars().rev() {
+                depth += match c {
+                    '}' | ']' | ')' => 1,
+                    '{' | '[' | '(' => -1,
+                    _ => 0,
+                };
+            }
+            if depth < 0 {
+                break;
+            }
+            let trimmed = line.trim_start();
+            let declares = trimmed.strip_prefix(key).is_some_and(|r| r.trim_start().starts_with('='));
+            if depth == 0 && declares {
+                let first = start + line.len() - trimmed.len();
+                problem.related.push((self.span(first, first + key.len()), "first declared here".to_owned()));
+                break;
+            }
+        }
+        problem
     }
 
     fn problem(&mut self, code: &'static str, span: Span, message: String, label: &str, help: String) {
@@ -170,7 +209,10 @@ impl Reader<'_> {
             }
             (None, _) => {
                 let singular = BLOCKS.iter().find(|b| b.key == ident).map(|b| b.block);
-                let near = singular.or_else(|| did_you_mean(ident, BLOCKS.iter().map(|b| b.block)));
+                let is_key = super::schema::all_keys().iter().any(|(_, k)| k.name == ident);
+                let near = singular.or_else(|| {
+                    if is_key { None } else { did_you_mean(ident, BLOCKS.iter().map(|b| b.block)) }
+                });
                 self.problem(
                     "wrong-labels",
                     ident_span,
@@ -220,7 +262,7 @@ impl Reader<'_> {
         expression.span().and_then(|r| self.text.get(r)).unwrap_or_default().trim()
     }
 
-    fn template(&mut self, template: &Template) -> Value {
+    fn template(&self, template: &Template) -> Value {
         let mut out = String::new();
         for element in template {
             match element {
@@ -236,15 +278,9 @@ impl Reader<'_> {
                     out.push_str(self.source(&interpolation.expr));
                     out.push_str(close);
                 }
+                // Refused where it would be evaluated, for both languages alike.
                 Element::Directive(directive) => {
-                    let span = self.range(directive.span());
-                    self.problem(
-                        "bad-expression",
-                        span,
-                        "`%{ ... }` is not part of the language".to_owned(),
-                        "a directive",
-                        "use a conditional: `${a ? b : c}`".to_owned(),
-                    );
+                    out.push_str(directive.span().and_then(|r| self.text.get(r)).unwrap_or_default());
                 }
             }
         }

@@ -26,6 +26,7 @@ pub mod units;
 pub mod use_case;
 mod yaml;
 
+pub use convert::{canonical, tree_of};
 pub use format::{convert_to, format};
 pub use model::*;
 
@@ -171,6 +172,23 @@ pub fn parse_values(file: SourceFile) -> Result<Vec<(String, String)>, Diagnosti
         _ => {}
     }
     if problems.is_empty() { Ok(values) } else { Err(Diagnostics::new(map, problems)) }
+}
+
+/// The places of all nodes of a file as it is written.
+///
+/// # Errors
+/// Problems of the syntax.
+pub fn places(file: &SourceFile) -> Result<SourceMap, Diagnostics> {
+    let mut map = SourceMap { files: vec![file.clone()], ..SourceMap::default() };
+    let (node, mut problems) = language(&file.name).parse(&file.text, 0);
+    let tree = node.map(|n| tree::flatten(n, &mut problems));
+    match tree {
+        Some(tree) if problems.is_empty() => {
+            map.nodes = tree.nodes;
+            Ok(map)
+        }
+        _ => Err(Diagnostics::new(map, problems)),
+    }
 }
 
 /// Parses and merges all files; `None` if the tree of one could not be read.

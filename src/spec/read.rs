@@ -170,7 +170,7 @@ impl Reader<'_> {
         }
         // A name that is misspelt where it is used is reported there.
         let models = root.key("models");
-        if used.iter().any(|name| !models.key(name).is_there()) {
+        if used.is_empty() || used.iter().any(|name| !models.key(name).is_there()) {
             return;
         }
         for (name, at) in models.entries() {

@@ -87,10 +87,14 @@ pub fn parse(text: &str, file: usize) -> (Option<Node>, Vec<Diagnostic>) {
             }
             Err(error) => {
                 complete = false;
-                let at = reader.offsets.byte(error.marker().index());
+                let mut at = reader.offsets.byte(error.marker().index());
                 let info = error.info().trim_end_matches('.').to_owned();
-                let tab = text[text[..at].rfind('\n').map_or(0, |i| i + 1)..].starts_with('\t');
-                let help = if tab {
+                let line = text[..at].rfind('\n').map_or(0, |i| i + 1);
+                let blank =
+                    text[line..].find(|c: char| c != ' ' && c != '\t').map_or(text.len(), |i| line + i);
+                let tab = text[line..blank].find('\t').map(|i| line + i);
+                at = tab.unwrap_or(at);
+                let help = if tab.is_some() {
                     "indent with spaces: YAML does not allow tabs"
                 } else {
                     "check indentation, quotes and brackets on this line and the one above it"
@@ -264,6 +268,8 @@ impl Reader<'_> {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { entries, key, .. }) => match key.take() {
+                // Reported when its key was read.
+                Some((key, _)) if key == "<<" => {}
                 Some((key, key_span)) => entries.push(Entry { key, key_span, node }),
                 None => {
                     let Node { content, span } = node;

@@ -6,6 +6,7 @@ mod catalog;
 mod catalog_pack;
 mod diagnostics;
 mod perf;
+mod spec;
 
 mod check;
 #[path = "../fuzz/mod.rs"]

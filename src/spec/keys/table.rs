@@ -71,7 +71,7 @@ pub static ROOT: &[Key] = &[
 static VARIABLE: &[Key] = &[
     Key::new(
         "type",
-        Kind::Choice { values: &["string", "number", "bool", "list", "map"], later: &[] },
+        Kind::Choice { values: crate::spec::expr::TYPES, later: &[] },
         "Type of the value. Without it, the type of the default.",
     ),
     Key::new("default", Kind::Literal, "The value if none is handed in. Without it, one must be."),
