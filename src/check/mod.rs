@@ -12,6 +12,7 @@
 
 mod batch;
 mod bill;
+mod deployment;
 mod ledger;
 mod proof;
 mod rules;
@@ -22,6 +23,7 @@ mod subject;
 use crate::placement::{Placement, World};
 use crate::spec::Spec;
 
+pub use deployment::plan;
 pub use ledger::Ledger;
 
 /// A promise that does not hold.
@@ -51,6 +53,20 @@ pub struct Report {
 }
 
 impl Report {
+    /// Both reports as one.
+    #[must_use]
+    pub fn and(mut self, other: Report) -> Report {
+        self.findings.extend(other.findings);
+        self.findings.sort_by(|a, b| {
+            (&a.address, a.code, &a.message).cmp(&(&b.address, b.code, &b.message))
+        });
+        Report {
+            findings: self.findings,
+            promises: self.promises + other.promises,
+            unpriced: self.unpriced + other.unpriced,
+        }
+    }
+
     /// Whether something was checked and all of it holds.
     pub fn passed(&self) -> bool {
         self.findings.is_empty() && self.promises > 0

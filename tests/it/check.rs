@@ -48,9 +48,9 @@ batches:
 budget: { monthly: 200000 USD, per: { services.chat: 150000 USD } }
 "#;
 
-type Case = (Spec, World, Placement);
+pub type Case = (Spec, World, Placement);
 
-fn base() -> &'static Case {
+pub fn base() -> &'static Case {
     static BASE_CASE: OnceLock<Case> = OnceLock::new();
     BASE_CASE.get_or_init(|| {
         let catalog = Catalog::embedded();
@@ -268,6 +268,7 @@ fn every_planted_fault_is_found() {
 
 #[test]
 fn every_code_is_planted_and_documented() {
+    // `plan` is planted in check_plan.rs.
     let planted: Vec<&str> = FAULTS.iter().map(|f| f.1).chain(["plan"]).collect();
     for (code, meaning) in check::CODES {
         assert!(planted.contains(code), "nothing shows that `{code}` can be found");

@@ -9,6 +9,7 @@ mod perf;
 mod spec;
 
 mod check;
+mod check_plan;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod line;

@@ -1,0 +1,244 @@
+//! The whole plan: that its changes, steps, files and figures follow from its own parts, from the state
+//! that it was made against, and from what was placed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::{Attr, Money, Resource, ResourceKind};
+use sha2::{Digest, Sha256};
+
+use crate::placement::World;
+use crate::plan::{Action, Change, Plan};
+use crate::spec::{BudgetBinds, Spec};
+use crate::state::State;
+
+use super::ledger::dollars;
+use super::{Ledger, Report};
+
+/// Re-derives every promise of a plan. `prior` is the state that it was made against, if there was one.
+pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> Report {
+    let mut log = Ledger::default();
+    log.same("plan", "plan", "the name", &spec.name, &plan.name);
+    log.same("plan", "plan", "the confidence", &spec.confidence, &plan.confidence);
+    log.same_debug("plan", "plan", "the user's files", &world.catalog.user_files, &plan.user_files);
+    for (what, digest) in [("spec", &plan.spec_digest), ("catalogue", &plan.catalog_digest)] {
+        log.hold(is_sha256(digest), "plan", "plan", || {
+            (format!("the digest of the {what} is none"), "64 hexadecimal digits".into(), digest.clone())
+        });
+    }
+    against(&mut log, prior, plan);
+    for change in &plan.changes {
+        one_change(&mut log, change);
+    }
+    let sorted = plan.changes.windows(2).all(|w| w[0].addr < w[1].addr);
+    log.hold(sorted, "plan", "plan", || {
+        ("changes are not in the order of their addresses".into(), "each once".into(), "another order".into())
+    });
+    steps(&mut log, plan);
+    bill(&mut log, plan);
+    machines(&mut log, plan);
+    artifacts(&mut log, plan);
+    budget(&mut log, spec, plan);
+    let own = log.report();
+    super::inspect(spec, world, &plan.placement).and(own)
+}
+
+fn is_sha256(text: &str) -> bool {
+    let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    digits.len() == 64 && digits.bytes().all(hexadecimal)
+}
+
+/// What existed is what the changes start from, no more and no less.
+fn against(log: &mut Ledger, prior: Option<&State>, plan: &Plan) {
+    log.same("plan", "plan", "whether something existed", &prior.is_some(), &plan.prior.is_some());
+    if let (Some(state), Some(said)) = (prior, &plan.prior) {
+        log.same("plan", "plan", "the lineage", &state.lineage, &said.lineage);
+        log.same("plan", "plan", "the serial", &state.serial, &said.serial);
+    }
+    let none = BTreeMap::new();
+    let existing = prior.map_or(&none, |s| &s.resources);
+    for change in &plan.changes {
+        let before = existing.get(&change.addr).map(|s| &s.resource);
+        log.hold(before == change.before.as_ref(), "plan", change.addr.as_str(), || {
+            ("it existed otherwise".into(), format!("{before:?}"), format!("{:?}", change.before))
+        });
+    }
+    for addr in existing.keys() {
+        let told = plan.changes.iter().any(|c| c.addr == *addr);
+        log.hold(told, "plan", addr.as_str(), || {
+            ("it exists and the plan does not mention it".into(), "a change".into(), "none".into())
+        });
+    }
+}
+
+fn one_change(log: &mut Ledger, change: &Change) {
+    let address = change.addr.as_str();
+    let derived = match (&change.before, &change.after) {
+        (None, Some(_)) => Some(vec![Action::Create]),
+        (Some(_), None) => Some(vec![Action::Remove]),
+        (Some(b), Some(a)) if a == b => Some(vec![Action::Keep]),
+        (Some(b), Some(a)) if (b.kind, b.cloud, &b.region) != (a.kind, a.cloud, &a.region) => {
+            Some(vec![Action::Replace])
+        }
+        (Some(_), Some(_)) => Some(vec![Action::Update, Action::Replace]),
+        (None, None) => None,
+    };
+    let agrees = derived.as_ref().is_some_and(|d| d.contains(&change.action));
+    log.hold(agrees, "plan", address, || {
+        let expected = derived.map_or("something to change".into(), |d| format!("{d:?}"));
+        ("the action does not follow from before and after".into(), expected, format!("{:?}", change.action))
+    });
+    let told = change.action == Action::Keep || change.reasons.iter().any(|r| !r.trim().is_empty());
+    log.hold(told, "plan", address, || {
+        ("a change without a reason".into(), "a reason".into(), "none".into())
+    });
+    if let (Some(before), Some(after)) = (&change.before, &change.after) {
+        let derived = differences(before, after);
+        let said: BTreeSet<&str> = change.fields.iter().map(|f| f.name.as_str()).collect();
+        let missed: Vec<&String> = derived.iter().filter(|name| !covered(name, &said)).collect();
+        log.hold(missed.is_empty(), "plan", address, || {
+            ("attributes differ and are not named".into(), format!("{missed:?}"), format!("{said:?}"))
+        });
+        let forced = change.fields.iter().any(|f| f.forces_replacement);
+        log.hold(!forced || change.action == Action::Replace, "plan", address, || {
+            let found = format!("{:?}", change.action);
+            ("an attribute forces a replacement that does not happen".into(), "Replace".into(), found)
+        });
+        for field in &change.fields {
+            log.hold(field.before != field.after, "plan", address, || {
+                let text = format!("{:?}", field.after);
+                (format!("`{}` is named and does not differ", field.name), "a difference".into(), text)
+            });
+        }
+    }
+}
+
+/// Whether an attribute, or one that it is part of, or a part of it, is named.
+fn covered(name: &str, said: &BTreeSet<&str>) -> bool {
+    let part = |of: &str, whole: &str| {
+        of == whole || of.strip_prefix(whole).is_some_and(|rest| rest.starts_with('.'))
+    };
+    said.iter().any(|s| part(name, s) || part(s, name))
+}
+
+/// The attributes that differ at the top level.
+fn differences(before: &Resource, after: &Resource) -> Vec<String> {
+    let names: BTreeSet<&String> = before.attributes.keys().chain(after.attributes.keys()).collect();
+    let differs = |name: &&&String| before.attributes.get(**name) != after.attributes.get(**name);
+    names.iter().filter(differs).map(|name| (*name).clone()).collect()
+}
+
+fn steps(log: &mut Ledger, plan: &Plan) {
+    let mut place: BTreeMap<&str, usize> = BTreeMap::new();
+    for (i, step) in plan.steps.iter().enumerate() {
+        let address = step.addr.as_str();
+        let change = plan.changes.iter().find(|c| c.addr == step.addr);
+        log.hold(change.is_some_and(|c| c.action == step.action), "plan", address, || {
+            let expected = change.map_or("no step".into(), |c| format!("{:?}", c.action));
+            ("a step that no change asks for".into(), expected, format!("{:?}", step.action))
+        });
+        log.hold(place.insert(address, i).is_none(), "plan", address, || {
+            ("two steps for one resource".into(), "one".into(), "two".into())
+        });
+    }
+    for change in plan.changes.iter().filter(|c| c.action != Action::Keep) {
+        let address = change.addr.as_str();
+        let Some(own) = place.get(address) else {
+            log.finding("plan", address, "a change without a step", "a step", "none");
+            continue;
+        };
+        for needed in &change.depends_on {
+            let other = plan.changes.iter().find(|c| c.addr == *needed);
+            log.hold(other.is_some(), "plan", address, || {
+                ("it needs what is nowhere".into(), needed.to_string(), "no such resource".into())
+            });
+            let (Some(theirs), Some(other)) = (place.get(needed.as_str()), other) else { continue };
+            // What is made is made after what it needs; what is removed is removed before what it needed.
+            let removed = change.action == Action::Remove;
+            let right = match (removed, other.action == Action::Remove) {
+                (false, false) => theirs < own,
+                (true, true) => own < theirs,
+                (true, false) => true,
+                (false, true) => false,
+            };
+            log.hold(right, "plan", address, || {
+                let found = format!("step {own}, and step {theirs} for {needed}");
+                ("the order does not respect what it needs".into(), "the other way round".into(), found)
+            });
+        }
+    }
+}
+
+/// Every resource that costs or could cost is a line of the bill, if only as "not priced".
+fn bill(log: &mut Ledger, plan: &Plan) {
+    let lines: BTreeSet<&str> =
+        plan.placement.workloads.values().flat_map(|w| &w.cost.lines).map(|l| l.addr.as_str()).collect();
+    for change in &plan.changes {
+        let Some(after) = &change.after else { continue };
+        let billed = matches!(
+            after.kind,
+            ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::LoadBalancer | ResourceKind::EdgeUnit
+        );
+        let address = change.addr.as_str();
+        log.hold(!billed || lines.contains(address), "cost-line", address, || {
+            ("it is made and is no line of the bill".into(), "a line".into(), "none".into())
+        });
+    }
+}
+
+/// Every pool's machines are a fleet of that size, and every fleet is of a pool.
+fn machines(log: &mut Ledger, plan: &Plan) {
+    let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
+    for pool in plan.placement.workloads.values().flat_map(|w| &w.pools) {
+        for m in &pool.machines {
+            wanted.insert(format!("{}/{}", pool.addr, m.purchase), i64::from(m.count));
+        }
+    }
+    let mut made: BTreeSet<&str> = BTreeSet::new();
+    for change in &plan.changes {
+        let Some(after) = &change.after else { continue };
+        if !matches!(after.kind, ResourceKind::Fleet | ResourceKind::JobRun) {
+            continue;
+        }
+        let address = change.addr.as_str();
+        made.insert(address);
+        let Some(count) = wanted.get(address) else {
+            log.finding("plan", address, "machines that nobody placed", "a pool", "none");
+            continue;
+        };
+        let said = ["count", "machines", "size", "desired"].iter().find_map(|k| after.attributes.get(*k));
+        log.hold(said == Some(&Attr::Int(*count)), "plan", address, || {
+            ("the fleet has another size than the pool".into(), count.to_string(), format!("{said:?}"))
+        });
+    }
+    for address in wanted.keys().filter(|a| !made.contains(a.as_str())) {
+        log.finding("plan", address, "placed machines that are not made", "a fleet", "none");
+    }
+}
+
+fn artifacts(log: &mut Ledger, plan: &Plan) {
+    for artifact in &plan.artifacts {
+        let address = format!("{}/{}", artifact.addr, artifact.name);
+        let derived: String =
+            Sha256::digest(artifact.content.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        log.same("plan", &address, "the hash of the file", &derived, &artifact.sha256);
+        let carried = plan.changes.iter().any(|c| c.addr == artifact.addr && c.after.is_some());
+        log.hold(carried, "plan", &address, || {
+            ("a file for nothing that is made".into(), "a resource".into(), "none".into())
+        });
+    }
+}
+
+fn budget(log: &mut Ledger, spec: &Spec, plan: &Plan) {
+    let asked = spec.budget.monthly.as_ref().map(|b| b.limit);
+    log.same_debug("plan", "budget", "the budget", &asked, &plan.budget.as_ref().map(|b| b.limit));
+    let Some(said) = &plan.budget else { return };
+    let workloads = plan.placement.workloads.values();
+    let (name, figure): (&str, Money) = match spec.budget.binds {
+        BudgetBinds::Expected => ("expected", workloads.map(|w| w.cost.expected_per_month).sum()),
+        BudgetBinds::PeakMonth => ("peak_month", workloads.map(|w| w.cost.expected_per_month).sum()),
+        BudgetBinds::Ceiling => ("ceiling", workloads.map(|w| w.cost.ceiling_per_month).sum()),
+    };
+    log.same("plan", "budget", "what the budget binds", name, said.binds.as_str());
+    log.same("plan", "budget", "the figure it limits", &dollars(figure), &dollars(said.figure));
+}

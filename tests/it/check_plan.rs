@@ -1,0 +1,195 @@
+//! The checker on whole plans: changes, order, files, bill and budget, each with a planted fault.
+
+use std::collections::BTreeMap;
+
+use rhumb::check;
+use rhumb::placement::Placement;
+use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
+use rhumb::render::Artifact;
+use rhumb::spec::Purchase;
+use rhumb::state::{State, StateResource};
+use rhumb_api::{Attr, Money, Resource, ResourceAddr, ResourceKind};
+
+use crate::check::base;
+
+fn resource(kind: ResourceKind, attributes: &[(&str, Attr)]) -> Resource {
+    Resource {
+        kind,
+        cloud: rhumb_api::Cloud::Aws,
+        region: "eu-west-1".into(),
+        attributes: attributes.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+    }
+}
+
+fn addr(text: &str) -> ResourceAddr {
+    ResourceAddr::parse(text).unwrap()
+}
+
+fn change(at: &str, before: Option<Resource>, after: Option<Resource>, needs: &[&str]) -> Change {
+    let action = match (&before, &after) {
+        (None, _) => Action::Create,
+        (_, None) => Action::Remove,
+        (Some(b), Some(a)) if b == a => Action::Keep,
+        _ => Action::Update,
+    };
+    let empty = BTreeMap::new();
+    let b = before.as_ref().map_or(&empty, |r| &r.attributes);
+    let a = after.as_ref().map_or(&empty, |r| &r.attributes);
+    let fields = if action == Action::Update {
+        a.keys()
+            .filter(|k| a.get(*k) != b.get(*k))
+            .map(|k| FieldChange {
+                name: k.clone(),
+                before: b.get(k).cloned(),
+                after: a.get(k).cloned(),
+                forces_replacement: false,
+            })
+            .collect()
+    } else {
+        Vec::new()
+    };
+    Change {
+        addr: addr(at),
+        action,
+        reasons: vec!["because".into()],
+        before,
+        after,
+        fields,
+        depends_on: needs.iter().map(|n| addr(n)).collect(),
+    }
+}
+
+const NETWORK: &str = "services.chat/aws/eu-west-1/network";
+const TEMPLATE: &str = "services.chat/aws/eu-west-1/p4d.24xlarge/launch-template";
+const OLD: &str = "services.old/aws/eu-west-1/network";
+
+/// A plan over a state: a network is kept, an old one removed, a fleet grows, the rest is made.
+fn sample() -> (State, Plan) {
+    let (spec, _, placement) = base();
+    let network = resource(ResourceKind::Network, &[("cidr", "10.0.0.0/16".into())]);
+    let mut changes = vec![
+        change(NETWORK, Some(network.clone()), Some(network.clone()), &[]),
+        change(OLD, Some(network.clone()), None, &[]),
+        change(TEMPLATE, None, Some(resource(ResourceKind::LaunchTemplate, &[])), &[NETWORK]),
+    ];
+    let mut resources = BTreeMap::new();
+    for pool in placement.workloads.values().flat_map(|w| &w.pools) {
+        for m in &pool.machines {
+            let kind = if pool.addr.workload().starts_with("batches") { ResourceKind::JobRun } else { ResourceKind::Fleet };
+            let at = format!("{}/{}", pool.addr, m.purchase);
+            let grown = kind == ResourceKind::Fleet && m.purchase == Purchase::Spot;
+            let before = grown.then(|| resource(kind, &[("count", 1.into())]));
+            let after = resource(kind, &[("count", i64::from(m.count).into())]);
+            changes.push(change(&at, before, Some(after), &[TEMPLATE, NETWORK]));
+        }
+    }
+    changes.sort_by(|a, b| a.addr.cmp(&b.addr));
+    for c in &changes {
+        if let Some(before) = &c.before {
+            let made = StateResource { resource: before.clone(), id: None, depends_on: Vec::new() };
+            resources.insert(c.addr.clone(), made);
+        }
+    }
+    let mut steps: Vec<Step> = changes
+        .iter()
+        .filter(|c| c.action != Action::Keep)
+        .map(|c| Step { addr: c.addr.clone(), action: c.action })
+        .collect();
+    steps.sort_by_key(|s| s.addr.as_str() != TEMPLATE);
+    let content = "exec vllm serve\n".to_owned();
+    let figure = placement.workloads.values().map(|w| w.cost.ceiling_per_month).sum();
+    let plan = Plan {
+        name: spec.name.clone(),
+        created: "2026-11-25T00:00:00Z".into(),
+        tool_version: "0.1.0".into(),
+        spec_digest: "a".repeat(64),
+        catalog_digest: "b".repeat(64),
+        prior: Some(Prior { lineage: "l".into(), serial: 3, digest: "c".repeat(64) }),
+        confidence: spec.confidence,
+        user_files: Vec::new(),
+        changes,
+        steps,
+        placement: placement.clone(),
+        artifacts: vec![Artifact {
+            addr: addr(TEMPLATE),
+            name: "start.sh".into(),
+            sha256: "c3fcb21033a5c167880cface0740cdbd8c15a4dad12cbb240a8c10d0583d8406".into(),
+            content,
+        }],
+        budget: Some(BudgetLine {
+            limit: spec.budget.monthly.as_ref().unwrap().limit,
+            binds: "ceiling".into(),
+            figure,
+        }),
+        warnings: Vec::new(),
+    };
+    (State { lineage: "l".into(), serial: 3, resources }, plan)
+}
+
+fn found(state: Option<&State>, plan: &Plan) -> Vec<check::Finding> {
+    let (spec, world, _) = base();
+    check::plan(spec, world, state, plan).findings
+}
+
+fn at<'a>(plan: &'a mut Plan, what: &str) -> &'a mut Change {
+    plan.changes.iter_mut().find(|c| c.addr.as_str().ends_with(what)).unwrap()
+}
+
+type Fault = (&'static str, &'static str, fn(&mut State, &mut Plan));
+
+#[rustfmt::skip]
+const FAULTS: &[Fault] = &[
+    ("another deployment's plan", "the name", |_, p| p.name = "other".into()),
+    ("another confidence", "the confidence", |_, p| p.confidence = 0.5),
+    ("digest cut", "digest of the spec", |_, p| p.spec_digest.truncate(10)),
+    ("a file nobody named", "user's files", |_, p| p.user_files.push("own.yaml".into())),
+    ("another serial", "the serial", |s, _| s.serial += 1),
+    ("another lineage", "the lineage", |s, _| s.lineage = "m".into()),
+    ("prior forgotten", "whether something existed", |_, p| p.prior = None),
+    ("exists and is forgotten", "does not mention", |s, _| { let r = s.resources[&addr(OLD)].clone(); s.resources.insert(addr("services.x/y"), r); }),
+    ("existed otherwise", "existed otherwise", |s, _| { s.resources.get_mut(&addr(NETWORK)).unwrap().resource.region = "x".into(); }),
+    ("kept instead of made", "does not follow", |_, p| at(p, "launch-template").action = Action::Keep),
+    ("no reason", "without a reason", |_, p| at(p, "launch-template").reasons.clear()),
+    ("difference not named", "are not named", |_, p| at(p, "services.chat/aws/eu-west-1/p4d.24xlarge/spot").fields.clear()),
+    ("replacement not made", "forces a replacement", |_, p| at(p, "services.chat/aws/eu-west-1/p4d.24xlarge/spot").fields[0].forces_replacement = true),
+    ("equal and named", "does not differ", |_, p| { let f = &mut at(p, "services.chat/aws/eu-west-1/p4d.24xlarge/spot").fields[0]; f.before = f.after.clone(); }),
+    ("out of order", "order of their addresses", |_, p| p.changes.reverse()),
+    ("a step too few", "without a step", |_, p| { p.steps.pop(); }),
+    ("a step twice", "two steps", |_, p| { let s = p.steps[0].clone(); p.steps.push(s); }),
+    ("a step for nothing", "no change asks for", |_, p| p.steps.push(Step { addr: addr("a/b"), action: Action::Create })),
+    ("made before what it needs", "order does not respect", |_, p| p.steps.reverse()),
+    ("needs nothing that is there", "nowhere", |_, p| at(p, "launch-template").depends_on.push(addr("a/b"))),
+    ("a fleet of another size", "another size", |_, p| { let c = at(p, "on_demand"); c.after.as_mut().unwrap().attributes.insert("count".into(), 99.into()); }),
+    ("a fleet that nobody placed", "nobody placed", |_, p| { let mut c = at(p, "on_demand").clone(); c.addr = addr("zz/fleet"); p.changes.push(c); }),
+    ("machines that are not made", "not made", |_, p| p.changes.retain(|c| !c.addr.as_str().ends_with("on_demand"))),
+    ("made and not billed", "no line of the bill", |_, p| { for w in p.placement.workloads.values_mut() { w.cost.lines.clear(); } }),
+    ("a file changed after hashing", "hash of the file", |_, p| p.artifacts[0].content.push('#')),
+    ("a file for nothing", "file for nothing", |_, p| p.artifacts[0].addr = addr("a/b")),
+    ("budget altered", "the budget", |_, p| p.budget.as_mut().unwrap().limit = Money::ZERO),
+    ("budget figure altered", "figure it limits", |_, p| p.budget.as_mut().unwrap().figure = Money::ZERO),
+    ("another binding", "budget binds", |_, p| p.budget.as_mut().unwrap().binds = "expected".into()),
+    ("placement altered", "price", |_, p: &mut Plan| { let Placement { workloads, .. } = &mut p.placement; workloads.values_mut().next().unwrap().pools[0].machines[0].price = Money::ZERO; }),
+];
+
+#[test]
+fn a_plan_by_the_rules_is_clean() {
+    let (state, plan) = sample();
+    let findings = found(Some(&state), &plan);
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn every_planted_fault_of_a_plan_is_found() {
+    let mut missed = String::new();
+    for (name, message, plant) in FAULTS {
+        let (mut state, mut plan) = sample();
+        plant(&mut state, &mut plan);
+        let findings = found(Some(&state), &plan);
+        if !findings.iter().any(|f| f.message.contains(message)) {
+            missed += &format!("{name}: {findings:#?}\n");
+        }
+    }
+    assert!(missed.is_empty(), "{missed}");
+    let (_, plan) = sample();
+    assert!(!found(None, &plan).is_empty(), "a plan over a state is not a plan over nothing");
+}
