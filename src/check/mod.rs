@@ -57,9 +57,7 @@ impl Report {
     #[must_use]
     pub fn and(mut self, other: Report) -> Report {
         self.findings.extend(other.findings);
-        self.findings.sort_by(|a, b| {
-            (&a.address, a.code, &a.message).cmp(&(&b.address, b.code, &b.message))
-        });
+        self.findings.sort_by(|a, b| (&a.address, a.code, &a.message).cmp(&(&b.address, b.code, &b.message)));
         Report {
             findings: self.findings,
             promises: self.promises + other.promises,

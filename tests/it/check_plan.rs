@@ -75,7 +75,11 @@ fn sample() -> (State, Plan) {
     let mut resources = BTreeMap::new();
     for pool in placement.workloads.values().flat_map(|w| &w.pools) {
         for m in &pool.machines {
-            let kind = if pool.addr.workload().starts_with("batches") { ResourceKind::JobRun } else { ResourceKind::Fleet };
+            let kind = if pool.addr.workload().starts_with("batches") {
+                ResourceKind::JobRun
+            } else {
+                ResourceKind::Fleet
+            };
             let at = format!("{}/{}", pool.addr, m.purchase);
             let grown = kind == ResourceKind::Fleet && m.purchase == Purchase::Spot;
             let before = grown.then(|| resource(kind, &[("count", 1.into())]));
