@@ -91,13 +91,13 @@ pub(crate) fn judge(
         }
     };
     let perf = c.accelerator.perf_id.as_deref().unwrap_or("");
-    if let (true, Some(row)) = (judged.evidence == Evidence::Calibrated, find("tpot")) {
-        if !row.systems.split(' ').any(|s| s == perf) {
-            let wider = |s: f64| crate::math::sqrt(s * s + RELATIVE * RELATIVE);
-            judged.ttft.sigma = wider(judged.ttft.sigma);
-            judged.tpot.sigma = wider(judged.tpot.sigma);
-            notes.push(format!("error measured on {} only", row.systems));
-        }
+    let elsewhere = find("tpot")
+        .filter(|row| judged.evidence == Evidence::Calibrated && !row.systems.split(' ').any(|s| s == perf));
+    if let Some(row) = elsewhere {
+        let wider = |s: f64| crate::math::sqrt(s * s + RELATIVE * RELATIVE);
+        judged.ttft.sigma = wider(judged.ttft.sigma);
+        judged.tpot.sigma = wider(judged.tpot.sigma);
+        notes.push(format!("error measured on {} only", row.systems));
     }
     let unmeasured = match (judged.evidence, find("tpot")) {
         (Evidence::Calibrated, Some(row)) => {

@@ -138,12 +138,18 @@ pub(crate) struct BandRow {
     pub precisions: String,
 }
 
+/// All-reduce over 2, 4 and 8 accelerators.
+type Sizes = [Option<AllReduce>; 3];
+
+/// Accelerator, operation, format, library.
+type KernelKey = (u8, Op, Format, Library);
+
 /// The parsed tables.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     gpus: Vec<GpuSpec>,
-    kernels: Vec<((u8, Op, Format, Library), KernelFit)>,
-    collectives: Vec<((u8, Library), [Option<AllReduce>; 3])>,
+    kernels: Vec<(KernelKey, KernelFit)>,
+    collectives: Vec<((u8, Library), Sizes)>,
     support: Vec<SupportRule>,
     bands: Vec<BandRow>,
 }

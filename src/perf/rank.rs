@@ -67,10 +67,14 @@ pub(crate) fn check_layout(c: &Configuration<'_>) -> Result<(), DoesNotFit> {
     if !tp.is_power_of_two() || tp > 8 {
         return no(format!("tp {tp}: engines take 1, 2, 4 or 8"));
     }
-    if arch.heads == 0 || arch.heads % tp != 0 {
+    if arch.heads == 0 || !arch.heads.is_multiple_of(tp) {
         return no(format!("tp {tp} does not divide {} attention heads", arch.heads));
     }
-    if arch.kv_heads > 0 && arch.mla.is_none() && arch.kv_heads % tp != 0 && tp % arch.kv_heads != 0 {
+    if arch.kv_heads > 0
+        && arch.mla.is_none()
+        && !arch.kv_heads.is_multiple_of(tp)
+        && !tp.is_multiple_of(arch.kv_heads)
+    {
         return no(format!("tp {tp} neither divides nor is a multiple of {} key/value heads", arch.kv_heads));
     }
     if pp > arch.layers {
@@ -78,14 +82,14 @@ pub(crate) fn check_layout(c: &Configuration<'_>) -> Result<(), DoesNotFit> {
     }
     match &arch.moe {
         Some(moe) => {
-            if ep > 1 && (group % ep != 0 || moe.experts % ep != 0) {
+            if ep > 1 && (!group.is_multiple_of(ep) || !moe.experts.is_multiple_of(ep)) {
                 return no(format!(
                     "ep {ep} does not divide {group} accelerators of a stage and {} experts",
                     moe.experts
                 ));
             }
             let cut = group / ep;
-            if moe.intermediate % cut != 0 {
+            if !moe.intermediate.is_multiple_of(cut) {
                 return no(format!("experts of size {} cannot be cut {cut} ways", moe.intermediate));
             }
         }
@@ -95,7 +99,7 @@ pub(crate) fn check_layout(c: &Configuration<'_>) -> Result<(), DoesNotFit> {
         }
         None => {}
     }
-    if arch.ffn > 0 && arch.ffn % tp != 0 {
+    if arch.ffn > 0 && !arch.ffn.is_multiple_of(tp) {
         return no(format!("tp {tp} does not divide a feed-forward of {}", arch.ffn));
     }
     if c.fraction < 1.0 && c.layout.accelerators() > 1 {
@@ -114,7 +118,7 @@ pub(crate) fn check_layout(c: &Configuration<'_>) -> Result<(), DoesNotFit> {
             c.layout.accelerators()
         ));
     }
-    if c.inter_node_bandwidth.is_some_and(|b| !(b > 0.0)) {
+    if c.inter_node_bandwidth.is_some_and(|b| b.is_nan() || b <= 0.0) {
         return no("the network between machines must be faster than nothing".into());
     }
     Ok(())

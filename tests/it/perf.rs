@@ -192,6 +192,15 @@ fn predict_as_json_has_every_row_of_the_table() {
             assert!(row["band"]["tpot"]["sigma"].as_f64().unwrap() > 0.0);
         }
     }
+    let schema = serde_json::from_str(include_str!("../../src/cli/commands/predict/schema.json")).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    for args in [&["--rate", "2"][..], &["--concurrency", "8"], &["--tp", "1"], &["--rate", "100000"]] {
+        let all = [&["--model", "Qwen/Qwen3-8B", "--gpu", "l40s-48gb", "--json"], args].concat();
+        let value = serde_json::from_str(&run(&all).1).unwrap();
+        let problems: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
+        assert!(problems.is_empty(), "{args:?}: {problems:?}");
+    }
+    assert!(validator.is_valid(&value));
     let (_, again, _) = run(&["--model", "Qwen/Qwen3-30B-A3B", "--gpu", "b200-sxm-180gb", "--json"]);
     assert_eq!(out, again);
 }
