@@ -40,5 +40,6 @@ pub mod perf;
 pub mod placement;
 pub mod plan;
 pub mod render;
+pub mod report;
 pub mod spec;
 pub mod state;

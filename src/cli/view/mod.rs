@@ -1,3 +1,4 @@
 //! What people and machines see.
 
 pub mod diagnostics;
+pub mod terminal;

@@ -1,0 +1,113 @@
+//! What the figures rest on.
+
+use std::collections::BTreeMap;
+
+use super::{Block, Cell, Section, Table, Tone, number, percent};
+use crate::plan::Plan;
+
+pub(super) fn basis(plan: &Plan) -> Section {
+    let mut lines = Vec::new();
+    let mut prices: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for placed in plan.placement.workloads.values() {
+        for line in &placed.cost.lines {
+            if let Some(p) = &line.provenance {
+                *prices.entry((p.source.to_string(), p.as_of.to_string())).or_default() += 1;
+            }
+        }
+    }
+    for ((source, date), n) in &prices {
+        let own = source.starts_with("user:");
+        let when = if date.is_empty() { "undated".to_owned() } else { format!("of {date}") };
+        let text = if own {
+            format!("{n} prices from your own file {}, {when}", source.trim_start_matches("user:"))
+        } else {
+            format!("{n} prices listed by {source}, {when}")
+        };
+        lines.push(Cell::tone(text, if own { Tone::Warn } else { Tone::Plain }));
+    }
+    for (address, placed) in &plan.placement.workloads {
+        for pool in &placed.pools {
+            lines.push(Cell::plain(format!(
+                "{address} on {}: prediction {}; planned as if tokens took {} longer and first tokens {}",
+                pool.accelerator.as_deref().unwrap_or("CPU"),
+                pool.evidence.as_str(),
+                percent(pool.tpot_factor - 1.0),
+                percent(pool.ttft_factor * pool.tpot_factor - 1.0),
+            )));
+            for note in &pool.notes {
+                lines.push(Cell::tone(format!("  {note}"), Tone::Dim));
+            }
+        }
+        for route in placed.routes.iter().filter(|r| r.network_ms.iter().any(|n| *n > 0.0)) {
+            lines.push(Cell::plain(format!(
+                "{address}: network time from {} is {}",
+                route.origin,
+                route.evidence.as_str()
+            )));
+        }
+    }
+    lines.dedup();
+    for file in &plan.user_files {
+        lines.push(Cell::tone(format!("your own catalogue file {file} was applied"), Tone::Warn));
+    }
+    lines.push(Cell::tone(
+        format!(
+            "catalogue {}, spec {}, rhumb {}",
+            plan.catalog_digest.get(..12).unwrap_or(&plan.catalog_digest),
+            plan.spec_digest.get(..12).unwrap_or(&plan.spec_digest),
+            plan.tool_version
+        ),
+        Tone::Dim,
+    ));
+    Section { name: "basis", heading: "What this rests on".to_owned(), blocks: vec![Block::Lines(lines)] }
+}
+
+pub(super) fn quotas(plan: &Plan) -> Option<Section> {
+    let mut needs: BTreeMap<(String, String, String), (String, &str, f64, Option<f64>, Option<f64>)> =
+        BTreeMap::new();
+    for placed in plan.placement.workloads.values() {
+        for q in &placed.quotas {
+            let key = (q.cloud.to_string(), q.region.clone(), q.code.clone());
+            let entry =
+                needs.entry(key).or_insert((q.name.clone(), q.unit, 0.0, q.declared, q.default_new_account));
+            entry.2 += q.amount;
+        }
+    }
+    if needs.is_empty() {
+        return None;
+    }
+    let mut table = Table {
+        columns: vec![("where", false), ("code", false), ("needs", true), ("account has", false)],
+        rows: Vec::new(),
+    };
+    for ((cloud, region, code), (_, unit, amount, declared, default)) in &needs {
+        let status = match (declared, default) {
+            (Some(d), _) if d >= amount => Cell::tone(format!("{} declared", number(*d)), Tone::Good),
+            (Some(d), _) => Cell::tone(format!("{} declared: too little", number(*d)), Tone::Bad),
+            (None, Some(d)) if d < amount => {
+                Cell::tone(format!("not verified; a new account has {d:.0}: ask for more first"), Tone::Warn)
+            }
+            (None, Some(d)) => Cell::plain(format!("not verified; a new account has {d:.0}")),
+            (None, None) => Cell::plain("not verified; what a new account has is unknown"),
+        };
+        table.rows.push(vec![
+            Cell::plain(format!("{cloud}/{region}")),
+            Cell::plain(code),
+            Cell::plain(format!("{} {unit}", number(*amount))),
+            status,
+        ]);
+    }
+    Some(Section { name: "quotas", heading: "Quotas needed".to_owned(), blocks: vec![Block::Table(table)] })
+}
+
+pub(super) fn caveats(plan: &Plan) -> Option<Section> {
+    let mut lines: Vec<Cell> = plan.warnings.iter().map(|w| Cell::tone(w.clone(), Tone::Warn)).collect();
+    for (address, placed) in &plan.placement.workloads {
+        lines.extend(placed.caveats.iter().map(|c| Cell::tone(format!("{address}: {c}"), Tone::Warn)));
+    }
+    (!lines.is_empty()).then(|| Section {
+        name: "caveats",
+        heading: "Read before you approve".to_owned(),
+        blocks: vec![Block::Lines(lines)],
+    })
+}

@@ -1,0 +1,196 @@
+//! Why this and not another.
+
+use super::placements::layout;
+use super::{Block, Cell, Report, Section, Table, Tone, percent};
+use crate::placement::{CandidateId, Certificate, Loser, Relaxation, WorkloadPlacement};
+use crate::plan::Plan;
+
+/// Losing options shown for a workload in the plan itself; `explain` shows all that are kept.
+const SHOWN: usize = 5;
+
+/// `aws/us-east-1 p5.48xlarge on_demand, fp8, tp4`.
+pub(crate) fn candidate(c: &CandidateId) -> String {
+    format!(
+        "{}/{} {} {}, {}, {}",
+        c.cloud,
+        c.region,
+        c.instance_type,
+        c.purchase,
+        c.variant,
+        layout(c.layout)
+    )
+}
+
+fn losers_table(rows: impl Iterator<Item = Vec<Cell>>) -> Table {
+    Table {
+        columns: vec![("option", false), ("machines", true), ("USD/h", true), ("rejected by", false)],
+        rows: rows.collect(),
+    }
+}
+
+fn loser(l: &Loser) -> Vec<Cell> {
+    vec![
+        Cell::plain(candidate(&l.candidate)),
+        Cell::plain(l.machines.map_or_else(|| "-".to_owned(), |m| m.to_string())),
+        Cell::plain(if l.machines.is_some() {
+            l.per_hour.to_string()
+        } else {
+            format!("{} each", l.per_hour)
+        }),
+        Cell::plain(format!("{}: {}", l.rejection.constraint, l.rejection.reason)),
+    ]
+}
+
+fn proof(c: &Certificate) -> String {
+    let rejected: u64 = c.rejected.values().sum();
+    let gap = if c.lower_bound == c.optimum {
+        "Proven cheapest".to_owned()
+    } else {
+        format!("Not proven cheapest (lower bound {} USD)", c.lower_bound)
+    };
+    format!(
+        "{gap} of {} candidates: {rejected} rejected by a rule, {} cannot be cheaper, {} evaluated in full.",
+        c.candidates, c.bounded, c.evaluated
+    )
+}
+
+pub(super) fn losers(plan: &Plan) -> Section {
+    let mut blocks = Vec::new();
+    for (address, placed) in &plan.placement.workloads {
+        blocks.push(Block::Lines(vec![Cell::plain(format!("{address}: {}", proof(&placed.certificate)))]));
+        if !placed.losers.is_empty() {
+            blocks.push(Block::Table(losers_table(placed.losers.iter().take(SHOWN).map(loser))));
+        }
+    }
+    Section { name: "losers", heading: "Best options that lost".to_owned(), blocks }
+}
+
+fn relaxation(r: &Relaxation) -> Vec<Cell> {
+    vec![
+        Cell::plain(r.constraint),
+        Cell::plain(&r.change),
+        Cell::plain(r.saves_per_month.map_or_else(|| "-".to_owned(), |m| m.to_string())),
+        Cell::plain(r.cost_per_month.to_string()),
+        Cell::plain(candidate(&r.choice)),
+    ]
+}
+
+/// A table of loosened constraints.
+pub(super) fn relaxations(list: &[Relaxation]) -> Table {
+    Table {
+        columns: vec![
+            ("constraint", false),
+            ("change", false),
+            ("saves USD/month", true),
+            ("costs USD/month", true),
+            ("choice", false),
+        ],
+        rows: list.iter().map(relaxation).collect(),
+    }
+}
+
+/// Why a workload is placed as it is: what binds, what lost, what one loosened constraint would save.
+pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
+    let mut chosen = Vec::new();
+    for pool in &placed.pools {
+        chosen.push(Cell::plain(format!(
+            "{}: {} replicas of {} in {}/{}",
+            pool.addr,
+            pool.replicas,
+            layout(pool.layout),
+            pool.cloud,
+            pool.region
+        )));
+        for note in &pool.notes {
+            chosen.push(Cell::tone(format!("  {note}"), Tone::Dim));
+        }
+    }
+    chosen.push(Cell::plain(proof(&placed.certificate)));
+    chosen.push(Cell::tone(placed.certificate.family.clone(), Tone::Dim));
+    let mut sections =
+        vec![Section { name: "choice", heading: "Chosen".to_owned(), blocks: vec![Block::Lines(chosen)] }];
+
+    let mut tight: Vec<_> =
+        placed.objectives.iter().map(|o| (1.0 - o.at_confidence_ms / o.limit_ms, o)).collect();
+    tight.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut binding: Vec<Cell> = tight
+        .first()
+        .map(|(margin, o)| {
+            Cell::plain(format!(
+                "Tightest objective: {} {} of origin {}, {} left.",
+                o.metric.as_str(),
+                super::quantile(o.quantile),
+                o.origin,
+                percent(*margin)
+            ))
+        })
+        .into_iter()
+        .collect();
+    for f in &placed.failures {
+        let spare = if f.required_rate > 0.0 { f.capacity / f.required_rate - 1.0 } else { 0.0 };
+        binding.push(Cell::plain(format!(
+            "Loss of {} {} at {}: {} spare.",
+            f.count,
+            f.scope,
+            f.at,
+            percent(spare)
+        )));
+    }
+    for pool in placed.pools.iter().filter(|p| placed.run.is_none() && p.capacity > 0.0) {
+        binding.push(Cell::plain(format!(
+            "{} carries {} of the {} requests/s that it could.",
+            pool.addr,
+            super::number(pool.peak_rate),
+            super::number(pool.capacity)
+        )));
+    }
+    if let Some(run) = &placed.run {
+        binding.push(Cell::plain(format!(
+            "A run takes {} of the {} hours allowed.",
+            super::number(run.hours),
+            super::number(run.deadline_hours)
+        )));
+    }
+    sections.push(Section {
+        name: "binding",
+        heading: "What binds".to_owned(),
+        blocks: vec![Block::Lines(binding)],
+    });
+    let mut lost = Vec::new();
+    if !placed.losers.is_empty() {
+        lost.push(Block::Table(losers_table(placed.losers.iter().map(loser))));
+    }
+    let counts: Vec<String> =
+        placed.certificate.rejected.iter().map(|(why, n)| format!("{why} {n}")).collect();
+    if !counts.is_empty() {
+        lost.push(Block::Lines(vec![Cell::tone(
+            format!("Rejected in all: {}.", counts.join(", ")),
+            Tone::Dim,
+        )]));
+    }
+    sections.push(Section {
+        name: "losers",
+        heading: "What lost, and to which rule".to_owned(),
+        blocks: lost,
+    });
+    let saves = if loosened.is_empty() {
+        Block::Lines(vec![Cell::plain("No single loosened constraint makes it cheaper.")])
+    } else {
+        Block::Table(relaxations(loosened))
+    };
+    sections.push(Section {
+        name: "relaxations",
+        heading: "What one loosened constraint would save".to_owned(),
+        blocks: vec![saves],
+    });
+    Report {
+        title: format!("Why {} is placed as it is", placed.address),
+        sections,
+        summary: format!(
+            "{}: {} USD a month{}",
+            placed.address,
+            placed.cost.expected_per_month,
+            if placed.cost.incomplete { " at least" } else { "" }
+        ),
+    }
+}

@@ -1,0 +1,370 @@
+//! A plan for machines: schema `rhumb.plan/1`, described by `templates/report/plan.schema.json`.
+//!
+//! Amounts of money are decimal strings of dollars, exact to a micro-dollar; `null` is unknown or not
+//! priced, never zero. New keys may join within version 1; readers ignore what they do not know.
+
+use rhumb_api::{Money, Support, capabilities};
+use serde_json::{Map, Value, json};
+
+use super::placements::{kv_cache, quantization};
+use super::{cost, quantile};
+use crate::diagnostic::{Pointer, SourceMap};
+use crate::perf::Layout;
+use crate::placement::{CandidateId, Infeasible, Loser, Pool, Rejection, Relaxation, WorkloadPlacement};
+use crate::plan::{Action, Change, Plan};
+
+/// Name and version of the schema.
+pub const SCHEMA: &str = "rhumb.plan/1";
+
+/// The JSON Schema (2020-12) of [`plan`].
+pub const PLAN_SCHEMA: &str = include_str!("../../templates/report/plan.schema.json");
+
+fn usd(money: Money) -> Value {
+    let micros = money.micros();
+    let sign = if micros < 0 { "-" } else { "" };
+    let magnitude = micros.unsigned_abs();
+    Value::String(format!("{sign}{}.{:06}", magnitude / 1_000_000, magnitude % 1_000_000))
+}
+
+fn layout(l: Layout) -> Value {
+    json!({ "tp": l.tp, "pp": l.pp, "dp": l.dp, "ep": l.ep })
+}
+
+fn action(a: Action) -> &'static str {
+    match a {
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Replace => "replace",
+        Action::Remove => "remove",
+        Action::Keep => "keep",
+    }
+}
+
+fn pool(p: &Pool) -> Value {
+    let machines: Vec<Value> = p
+        .machines
+        .iter()
+        .map(|m| {
+            json!({
+                "purchase": m.purchase.as_str(),
+                "count": m.count,
+                "usd_per_hour_each": usd(m.price),
+                "list_usd_per_hour_each": usd(m.list_price),
+                "source": &*m.provenance.source,
+                "as_of": &*m.provenance.as_of,
+                "interruption_per_month": m.interruption,
+            })
+        })
+        .collect();
+    json!({
+        "address": p.addr.as_str(),
+        "cloud": p.cloud.as_str(),
+        "region": p.region,
+        "instance_type": p.instance_type,
+        "accelerator": p.accelerator,
+        "accelerators_per_machine": p.accelerators_per_machine,
+        "variant": p.variant,
+        "quantization": quantization(p.quantization),
+        "kv_cache_dtype": kv_cache(p.kv_cache),
+        "layout": layout(p.layout),
+        "engine": {
+            "name": p.engine.name.as_str(),
+            "version": format!("{}.{}", p.engine.version.0, p.engine.version.1),
+            "max_num_seqs": p.engine.max_num_seqs,
+            "max_num_batched_tokens": p.engine.max_num_batched_tokens,
+            "max_model_len": p.engine.max_model_len,
+            "gpu_memory_utilization": p.engine.gpu_memory_utilization,
+        },
+        "replicas": p.replicas,
+        "replicas_per_machine": p.replicas_per_machine,
+        "machines_per_replica": p.machines_per_replica,
+        "zones": p.zones,
+        "machines": machines,
+        "peak_rate_per_s": p.peak_rate,
+        "capacity_per_s": p.capacity,
+        "utilization": p.latency.as_ref().map(|l| l.utilization),
+        "ttft_factor": p.ttft_factor,
+        "tpot_factor": p.tpot_factor,
+        "memory_bytes": {
+            "device": p.memory.device,
+            "usable": p.memory.usable,
+            "weights": p.memory.weights,
+            "overhead": p.memory.overhead,
+            "kv_cache": p.memory.kv_cache,
+            "kv_per_token": p.memory.kv_per_token,
+        },
+        "evidence": p.evidence.as_str(),
+        "notes": p.notes,
+    })
+}
+
+fn candidate(c: &CandidateId) -> Value {
+    json!({
+        "cloud": c.cloud.as_str(),
+        "region": c.region,
+        "instance_type": c.instance_type,
+        "purchase": c.purchase.as_str(),
+        "variant": c.variant,
+        "layout": layout(c.layout),
+    })
+}
+
+fn rejection(r: &Rejection) -> Value {
+    json!({
+        "constraint": r.constraint,
+        "reason": r.reason,
+        "at": r.at.as_ref().map(Pointer::dotted),
+        "distance": r.distance,
+    })
+}
+
+fn loser(l: &Loser) -> Value {
+    json!({
+        "candidate": candidate(&l.candidate),
+        "machines": l.machines,
+        "usd_per_hour": usd(l.per_hour),
+        "rejection": rejection(&l.rejection),
+    })
+}
+
+fn relaxation(r: &Relaxation) -> Value {
+    json!({
+        "constraint": r.constraint,
+        "at": r.at.as_ref().map(Pointer::dotted),
+        "change": r.change,
+        "usd_per_month": usd(r.cost_per_month),
+        "saves_usd_per_month": r.saves_per_month.map(usd),
+        "choice": candidate(&r.choice),
+    })
+}
+
+fn workload(w: &WorkloadPlacement) -> Value {
+    let routes: Vec<Value> = w
+        .routes
+        .iter()
+        .map(|r| {
+            let to: Vec<Value> =
+                r.to.iter()
+                    .zip(&r.network_ms)
+                    .map(|((pool, share), net)| json!({ "pool": pool, "share": share, "network_ms": net }))
+                    .collect();
+            json!({ "origin": r.origin, "evidence": r.evidence.as_str(), "to": to })
+        })
+        .collect();
+    let objectives: Vec<Value> = w
+        .objectives
+        .iter()
+        .map(|o| {
+            json!({
+                "origin": o.origin,
+                "metric": o.metric.as_str(),
+                "percentile": quantile(o.quantile),
+                "limit_ms": o.limit_ms,
+                "network_ms": o.network_ms,
+                "predicted_ms": o.predicted_ms,
+                "at_confidence_ms": o.at_confidence_ms,
+                "margin": 1.0 - o.at_confidence_ms / o.limit_ms,
+                "evidence": o.evidence.as_str(),
+            })
+        })
+        .collect();
+    let failures: Vec<Value> = w
+        .failures
+        .iter()
+        .map(|f| {
+            json!({
+                "scope": f.scope,
+                "count": f.count,
+                "at": f.at,
+                "replicas_left": f.replicas_left,
+                "required_per_s": f.required_rate,
+                "capacity_per_s": f.capacity,
+            })
+        })
+        .collect();
+    let lines: Vec<Value> = w
+        .cost
+        .lines
+        .iter()
+        .map(|l| {
+            json!({
+                "address": l.addr,
+                "what": l.what,
+                "usd_per_hour": l.per_hour.map(usd),
+                "evidence": if l.per_hour.is_some() { l.evidence.as_str() } else { "unknown" },
+                "source": l.provenance.as_ref().map(|p| p.source.to_string()),
+                "as_of": l.provenance.as_ref().map(|p| p.as_of.to_string()),
+            })
+        })
+        .collect();
+    let quotas: Vec<Value> = w
+        .quotas
+        .iter()
+        .map(|q| {
+            json!({
+                "cloud": q.cloud.as_str(),
+                "region": q.region,
+                "code": q.code,
+                "name": q.name,
+                "unit": q.unit,
+                "amount": q.amount,
+                "declared": q.declared,
+                "default_new_account": q.default_new_account,
+            })
+        })
+        .collect();
+    json!({
+        "pools": w.pools.iter().map(pool).collect::<Vec<_>>(),
+        "routes": routes,
+        "objectives": objectives,
+        "failures": failures,
+        "run": w.run.as_ref().map(|r| json!({
+            "hours": r.hours,
+            "deadline_hours": r.deadline_hours,
+            "items_per_s": r.items_per_s,
+            "runs_per_month": r.runs_per_month,
+            "usd_per_run": usd(r.cost_per_run),
+        })),
+        "cost": {
+            "lines": lines,
+            "expected_usd_per_hour": usd(w.cost.expected_per_hour),
+            "expected_usd_per_month": usd(w.cost.expected_per_month),
+            "ceiling_usd_per_month": usd(w.cost.ceiling_per_month),
+            "incomplete": w.cost.incomplete,
+        },
+        "certificate": {
+            "family": w.certificate.family,
+            "candidates": w.certificate.candidates,
+            "rejected": w.certificate.rejected,
+            "bounded": w.certificate.bounded,
+            "evaluated": w.certificate.evaluated,
+            "optimum_usd": usd(w.certificate.optimum),
+            "lower_bound_usd": usd(w.certificate.lower_bound),
+        },
+        "losers": w.losers.iter().map(loser).collect::<Vec<_>>(),
+        "relaxations": w.relaxations.iter().map(relaxation).collect::<Vec<_>>(),
+        "quotas": quotas,
+        "caveats": w.caveats,
+    })
+}
+
+fn change(c: &Change) -> Value {
+    let fields: Vec<Value> = c
+        .fields
+        .iter()
+        .map(|f| {
+            json!({
+                "name": f.name,
+                "before": f.before,
+                "after": f.after,
+                "forces_replacement": f.forces_replacement,
+            })
+        })
+        .collect();
+    let resource = c.after.as_ref().or(c.before.as_ref());
+    let support = resource.and_then(|r| {
+        capabilities(&[])
+            .into_iter()
+            .find(|row| row.cloud == r.cloud && row.kind == r.kind)
+            .map(|row| row.support)
+    });
+    json!({
+        "address": c.addr.as_str(),
+        "kind": resource.map(|r| r.kind.as_str()),
+        "action": action(c.action),
+        "reasons": c.reasons,
+        "fields": fields,
+        "after": c.after.as_ref().map(|r| &r.attributes),
+        "depends_on": c.depends_on.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
+        "apply": matches!(support, Some(Support::Apply)),
+    })
+}
+
+/// A plan as JSON.
+pub fn plan(plan: &Plan) -> Value {
+    let totals = cost::totals(plan);
+    let workloads: Map<String, Value> =
+        plan.placement.workloads.iter().map(|(address, w)| (address.clone(), workload(w))).collect();
+    let joint: Vec<Value> = plan
+        .placement
+        .joint_violations
+        .iter()
+        .map(|v| json!({ "constraint": v.constraint, "reason": v.reason, "at": v.at.as_ref().map(Pointer::dotted) }))
+        .collect();
+    json!({
+        "schema": SCHEMA,
+        "name": plan.name,
+        "created": plan.created,
+        "tool_version": plan.tool_version,
+        "spec_digest": plan.spec_digest,
+        "catalog_digest": plan.catalog_digest,
+        "prior": plan.prior.as_ref().map(|p| json!({ "lineage": p.lineage, "serial": p.serial, "digest": p.digest })),
+        "confidence": plan.confidence,
+        "user_files": plan.user_files,
+        "totals": {
+            "expected_usd_per_hour": usd(totals.per_hour),
+            "expected_usd_per_month": usd(totals.per_month),
+            "ceiling_usd_per_month": usd(totals.ceiling),
+            "incomplete": totals.unpriced > 0,
+            "unpriced_lines": totals.unpriced,
+        },
+        "budget": plan.budget.as_ref().map(|b| json!({
+            "limit_usd_per_month": usd(b.limit), "binds": b.binds, "figure_usd_per_month": usd(b.figure),
+        })),
+        "joint_violations": joint,
+        "workloads": workloads,
+        "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
+        "steps": plan.steps.iter()
+            .map(|s| json!({ "address": s.addr.as_str(), "action": action(s.action) })).collect::<Vec<_>>(),
+        "artifacts": plan.artifacts.iter()
+            .map(|a| json!({ "address": a.addr.as_str(), "name": a.name, "sha256": a.sha256 })).collect::<Vec<_>>(),
+        "warnings": plan.warnings,
+    })
+}
+
+/// Why and what would save, as JSON: schema `rhumb.explain/1`.
+pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Value {
+    json!({
+        "schema": "rhumb.explain/1",
+        "address": placed.address,
+        "placement": workload(placed),
+        "relaxations": loosened.iter().map(relaxation).collect::<Vec<_>>(),
+    })
+}
+
+/// A refusal as JSON: schema `rhumb.infeasible/1`.
+pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Value {
+    let with_place = |r: &Rejection| {
+        let mut value = rejection(r);
+        let location = r.at.as_ref().and_then(|p| map.locate(&map.span(p, true)?));
+        value["location"] =
+            location.map_or(Value::Null, |l| json!({ "file": l.file, "line": l.line, "column": l.column }));
+        value
+    };
+    let workloads: Map<String, Value> = refusal
+        .workloads
+        .iter()
+        .map(|w| {
+            let value = json!({
+                "conflict": w.conflict.iter().map(with_place).collect::<Vec<_>>(),
+                "relaxations": w.relaxations.iter().map(relaxation).collect::<Vec<_>>(),
+                "nearest": w.nearest.as_ref().map(loser),
+                "rejected": w.rejected,
+                "candidates": w.candidates,
+            });
+            (w.address.clone(), value)
+        })
+        .collect();
+    json!({ "schema": "rhumb.infeasible/1", "name": name, "workloads": workloads })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_exact() {
+        assert_eq!(usd(Money::from_micros(55_040_001)), "55.040001");
+        assert_eq!(usd(Money::from_micros(-5)), "-0.000005");
+    }
+}

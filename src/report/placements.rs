@@ -1,0 +1,206 @@
+//! What goes where, and whether the promises hold there.
+
+use super::{Block, Cell, Section, Table, Tone, ms, number, percent, quantile};
+use crate::perf::Layout;
+use crate::placement::{Pool, WorkloadPlacement};
+use crate::plan::Plan;
+use crate::spec::{KvCacheDtype, Quantization};
+
+/// The name of a precision, as specs write it.
+pub(crate) fn quantization(q: Quantization) -> &'static str {
+    match q {
+        Quantization::Native => "native",
+        Quantization::Bf16 => "bf16",
+        Quantization::Fp8 => "fp8",
+        Quantization::Fp8Block => "fp8_block",
+        Quantization::Int8 => "int8",
+        Quantization::Int4 => "int4",
+        Quantization::Mxfp4 => "mxfp4",
+        Quantization::Nvfp4 => "nvfp4",
+    }
+}
+
+/// The name of a KV cache precision, as specs write it.
+pub(crate) fn kv_cache(kv: KvCacheDtype) -> &'static str {
+    match kv {
+        KvCacheDtype::Auto => "auto",
+        KvCacheDtype::Bf16 => "bf16",
+        KvCacheDtype::Fp8 => "fp8",
+    }
+}
+
+/// `tp4`, `tp2 pp2`, `tp8 ep8`.
+pub(crate) fn layout(l: Layout) -> String {
+    let mut parts = vec![format!("tp{}", l.tp)];
+    for (name, size) in [("pp", l.pp), ("dp", l.dp), ("ep", l.ep)] {
+        if size > 1 {
+            parts.push(format!("{name}{size}"));
+        }
+    }
+    parts.join(" ")
+}
+
+/// `2 x p5.48xlarge on_demand + 1 spot`.
+pub(crate) fn machines(pool: &Pool) -> String {
+    let parts: Vec<String> = pool.machines.iter().map(|m| format!("{} {}", m.count, m.purchase)).collect();
+    format!("{} ({})", pool.instance_type, parts.join(" + "))
+}
+
+fn accelerator(pool: &Pool) -> String {
+    let name = pool.accelerator.as_deref().unwrap_or("CPU");
+    let each = pool.accelerators_per_machine;
+    if each >= 1.0 { format!("{each:.0} x {name}") } else { format!("{} of {name}", percent(each)) }
+}
+
+pub(super) fn placements(plan: &Plan) -> Section {
+    let mut table = Table {
+        columns: vec![
+            ("workload", false),
+            ("region", false),
+            ("machines", false),
+            ("each", false),
+            ("precision", false),
+            ("layout", false),
+            ("replicas", true),
+            ("load", true),
+            ("USD/h", true),
+        ],
+        rows: Vec::new(),
+    };
+    let mut lines = Vec::new();
+    for (address, placed) in &plan.placement.workloads {
+        for pool in &placed.pools {
+            let hourly =
+                pool.machines.iter().map(|m| m.price.times(i64::from(m.count))).sum::<rhumb_api::Money>();
+            let load = if pool.capacity > 0.0 && placed.run.is_none() {
+                format!("{} of {}/s", number(pool.peak_rate), number(pool.capacity))
+            } else {
+                "all".to_owned()
+            };
+            table.rows.push(vec![
+                Cell::plain(address),
+                Cell::plain(format!("{}/{}", pool.cloud, pool.region)),
+                Cell::plain(machines(pool)),
+                Cell::plain(accelerator(pool)),
+                Cell::plain(format!("{} ({})", quantization(pool.quantization), pool.variant)),
+                Cell::plain(layout(pool.layout)),
+                Cell::plain(pool.replicas.to_string()),
+                Cell::plain(load),
+                Cell::plain(hourly.to_string()),
+            ]);
+        }
+        if let Some(run) = &placed.run {
+            lines.push(Cell::plain(format!(
+                "{address}: a run takes {} h of {} h allowed, {} items/s, costs {} USD; {} runs a month.",
+                number(run.hours),
+                number(run.deadline_hours),
+                number(run.items_per_s),
+                run.cost_per_run,
+                number(run.runs_per_month),
+            )));
+        }
+        lines.extend(routes(address, placed));
+    }
+    let mut blocks = vec![Block::Table(table)];
+    if !lines.is_empty() {
+        blocks.push(Block::Lines(lines));
+    }
+    Section { name: "placements", heading: "Placement".to_owned(), blocks }
+}
+
+fn routes(address: &str, placed: &WorkloadPlacement) -> Vec<Cell> {
+    if placed.pools.len() < 2 {
+        return Vec::new();
+    }
+    placed
+        .routes
+        .iter()
+        .map(|route| {
+            let to: Vec<String> = route
+                .to
+                .iter()
+                .filter_map(|(pool, share)| {
+                    let pool = placed.pools.get(*pool)?;
+                    Some(format!("{} to {}/{}", percent(*share), pool.cloud, pool.region))
+                })
+                .collect();
+            Cell::plain(format!("{address}: origin {} sends {}.", route.origin, to.join(", ")))
+        })
+        .collect()
+}
+
+pub(super) fn objectives(plan: &Plan) -> Section {
+    let mut table = Table {
+        columns: vec![
+            ("workload", false),
+            ("origin", false),
+            ("objective", false),
+            ("limit", true),
+            ("network", true),
+            ("predicted", true),
+            ("planned for", true),
+            ("margin", true),
+            ("class", false),
+        ],
+        rows: Vec::new(),
+    };
+    for (address, placed) in &plan.placement.workloads {
+        for o in &placed.objectives {
+            let margin = 1.0 - o.at_confidence_ms / o.limit_ms;
+            let tone = if margin < 0.0 { Tone::Bad } else { Tone::Good };
+            table.rows.push(vec![
+                Cell::plain(address),
+                Cell::plain(&o.origin),
+                Cell::plain(format!("{} {}", o.metric.as_str(), quantile(o.quantile))),
+                Cell::plain(ms(o.limit_ms)),
+                Cell::plain(if o.network_ms > 0.0 { ms(o.network_ms) } else { "none".to_owned() }),
+                Cell::plain(ms(o.predicted_ms)),
+                Cell::plain(ms(o.at_confidence_ms)),
+                Cell::tone(percent(margin), tone),
+                Cell::plain(o.evidence.as_str()),
+            ]);
+        }
+    }
+    let heading = format!("Objectives at the {} edge of each prediction's band", percent(plan.confidence));
+    let blocks = if table.rows.is_empty() {
+        vec![Block::Lines(vec![Cell::plain("No latency objective is declared.")])]
+    } else {
+        vec![Block::Table(table)]
+    };
+    Section { name: "objectives", heading, blocks }
+}
+
+pub(super) fn failures(plan: &Plan) -> Option<Section> {
+    let mut table = Table {
+        columns: vec![
+            ("workload", false),
+            ("loss of", false),
+            ("at", false),
+            ("replicas left", true),
+            ("must carry", true),
+            ("can carry", true),
+        ],
+        rows: Vec::new(),
+    };
+    for (address, placed) in &plan.placement.workloads {
+        for f in &placed.failures {
+            let tone = if f.capacity >= f.required_rate { Tone::Good } else { Tone::Bad };
+            let at =
+                f.at.strip_prefix(address.as_str())
+                    .map_or(f.at.as_str(), |rest| rest.trim_start_matches('/'));
+            table.rows.push(vec![
+                Cell::plain(address),
+                Cell::plain(format!("{} {}", f.count, f.scope)),
+                Cell::plain(at),
+                Cell::plain(f.replicas_left.to_string()),
+                Cell::plain(format!("{}/s", number(f.required_rate))),
+                Cell::tone(format!("{}/s", number(f.capacity)), tone),
+            ]);
+        }
+    }
+    (!table.rows.is_empty()).then(|| Section {
+        name: "failures",
+        heading: "Failures that the placement survives".to_owned(),
+        blocks: vec![Block::Table(table)],
+    })
+}
