@@ -69,6 +69,11 @@ impl Names {
     /// names one model only.
     pub(super) fn add_canonical(&mut self, models: &[ModelArch], accelerators: &[Accelerator]) {
         let known = |id: &str| Resolved::Known { id: id.to_owned(), quantization: None };
+        for resolved in self.accelerators.values_mut() {
+            if let Resolved::Family(ids) = resolved {
+                ids.retain(|id| accelerators.binary_search_by(|a| a.id.as_str().cmp(id)).is_ok());
+            }
+        }
         for accelerator in accelerators {
             self.accelerators.entry(accelerator.id.to_lowercase()).or_insert_with(|| known(&accelerator.id));
         }

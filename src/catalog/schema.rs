@@ -37,6 +37,23 @@ pub fn table(name: &str) -> Option<&'static Table> {
     TABLES.iter().find(|t| t.name == name)
 }
 
+/// References between tables: table, its columns, the table whose key they name. An empty last cell
+/// is none.
+pub const REFERENCES: &[(&str, &[&str], &str)] = &[
+    ("instance_types", &["accelerator_id"], "accelerators"),
+    ("prices", &["cloud", "instance_type"], "instance_types"),
+    ("prices", &["cloud", "region"], "regions"),
+    ("offered", &["cloud", "instance_type"], "instance_types"),
+    ("offered", &["cloud", "region"], "regions"),
+    ("spot_advisor", &["cloud", "instance_type"], "instance_types"),
+    ("spot_advisor", &["cloud", "region"], "regions"),
+    ("zones", &["cloud", "region"], "regions"),
+    ("quality", &["model"], "models"),
+];
+
+/// Kinds of aliases and the table that their ids are keys of, if the catalogue holds them.
+pub const ALIASED: &[(&str, &str)] = &[("model", "models"), ("accelerator", "accelerators")];
+
 use Kind::{Money, Number, Text};
 
 /// All tables, in the order in which they are packed.

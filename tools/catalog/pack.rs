@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use schema::{Kind, TABLES, Table};
+use schema::{ALIASED, Kind, REFERENCES, TABLES, Table};
 
 type Row = Vec<String>;
 
@@ -149,31 +149,22 @@ pub fn drop_sources(
     Ok(dropped)
 }
 
-/// References between tables: table, its columns, the table they name. An empty last cell is none.
-const REFERENCES: [(&str, &[usize], &str); 9] = [
-    ("instance_types", &[2], "accelerators"),
-    ("prices", &[0, 1], "instance_types"),
-    ("prices", &[0, 2], "regions"),
-    ("offered", &[0, 1], "instance_types"),
-    ("offered", &[0, 2], "regions"),
-    ("spot_advisor", &[0, 1], "instance_types"),
-    ("spot_advisor", &[0, 2], "regions"),
-    ("zones", &[0, 1], "regions"),
-    ("quality", &[0], "models"),
-];
-
 fn keys(tables: &BTreeMap<&'static str, Vec<Row>>, name: &str, width: usize) -> BTreeSet<Vec<String>> {
     tables.get(name).into_iter().flatten().map(|row| row[..width].to_vec()).collect()
 }
 
-/// After an exclusion: what refers to a row that is gone goes too. Returns what went.
+/// After an exclusion: what refers to a row that is gone goes too, and an alias of it says so. Returns
+/// what changed.
 pub fn drop_orphans(tables: &mut BTreeMap<&'static str, Vec<Row>>) -> Vec<String> {
     let mut orphans = Vec::new();
     for (name, columns, target) in REFERENCES {
         let known = keys(tables, target, columns.len());
+        let positions: Vec<usize> = schema::table(name)
+            .map(|t| columns.iter().filter_map(|c| t.column(c)).collect())
+            .unwrap_or_default();
         if let Some(rows) = tables.get_mut(name) {
             rows.retain(|row| {
-                let key: Vec<String> = columns.iter().map(|c| row[*c].clone()).collect();
+                let key: Vec<String> = positions.iter().map(|c| row[*c].clone()).collect();
                 let found = key.last().is_some_and(String::is_empty) || known.contains(&key);
                 if !found {
                     orphans.push(format!("{name}: {}", row.join(" ")));
@@ -182,16 +173,14 @@ pub fn drop_orphans(tables: &mut BTreeMap<&'static str, Vec<Row>>) -> Vec<String
             });
         }
     }
-    for (kind, target) in [("model", "models"), ("accelerator", "accelerators")] {
+    for (kind, target) in ALIASED {
         let known = keys(tables, target, 1);
-        if let Some(rows) = tables.get_mut("aliases") {
-            rows.retain(|row| {
-                let found = row[0] != kind || (row[3] == "yes") == known.contains(&row[2..3]);
-                if !found {
-                    orphans.push(format!("aliases: {}", row.join(" ")));
-                }
-                found
-            });
+        for row in tables.get_mut("aliases").into_iter().flatten().filter(|row| row[0] == *kind) {
+            let found = known.contains(&row[2..3]);
+            if found != (row[3] == "yes") {
+                orphans.push(format!("aliases: {}", row.join(" ")));
+                row[3] = if found { "yes" } else { "no" }.to_owned();
+            }
         }
     }
     orphans

@@ -63,6 +63,7 @@ pub fn run(catalog: &Path, perf: &Path, excluded: &[String]) -> Result<(), Strin
         rows.retain(|row| !dropped.contains(field(row, "source")));
         used.extend(rows.iter().map(|row| field(row, "source").to_owned()));
     }
+    drop_orphans(&mut tables);
     for source in &mut all_sources {
         let carried = used.contains(field(source, "id"));
         source.insert("carried".to_owned(), if carried { "yes" } else { "no" }.to_owned());
@@ -81,6 +82,32 @@ pub fn run(catalog: &Path, perf: &Path, excluded: &[String]) -> Result<(), Strin
         eprintln!("{:>6} {}", rows.len(), table.name);
     }
     names::fixture(catalog, perf)
+}
+
+/// What refers to a row that is gone goes too, and an alias of it says so.
+fn drop_orphans(tables: &mut Tables) {
+    let keys = |tables: &Tables, target: &str| -> BTreeSet<Vec<String>> {
+        let Some(table) = schema::table(target) else { return BTreeSet::new() };
+        let key =
+            |row: &Record| table.columns.iter().take(table.key).map(|c| field(row, c.0).to_owned()).collect();
+        tables.get(target).into_iter().flatten().map(key).collect()
+    };
+    for (name, columns, target) in schema::REFERENCES {
+        let known = keys(tables, target);
+        if let Some(rows) = tables.get_mut(name) {
+            rows.retain(|row| {
+                let key: Vec<String> = columns.iter().map(|c| field(row, c).to_owned()).collect();
+                key.last().is_some_and(String::is_empty) || known.contains(&key)
+            });
+        }
+    }
+    for (kind, target) in schema::ALIASED {
+        let known = keys(tables, target);
+        for row in tables.get_mut("aliases").into_iter().flatten().filter(|row| field(row, "kind") == *kind) {
+            let found = known.contains(&vec![field(row, "id").to_owned()]);
+            row.insert("catalogued".to_owned(), if found { "yes" } else { "no" }.to_owned());
+        }
+    }
 }
 
 /// The cell of a column, empty if there is none.
