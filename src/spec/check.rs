@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::keys::{Key, Kind, Names, section};
 use super::units::{Problem, Unit, describe, money, quantity};
-use super::{Vocabulary, leaf};
+use super::{Vocabulary, leaf, shape};
 use crate::diagnostic::{Diagnostic, Pointer, SourceMap, did_you_mean};
 
 /// What the check needs to know.
@@ -204,10 +204,10 @@ impl<'a> Checker<'a> {
                 let partial = partial || matches!(kind, Kind::Defaults);
                 return self.section(section(kind).unwrap_or(&[]), value, at, partial);
             }
-            Kind::Lengths => leaf::lengths(true, value).err(),
+            Kind::Lengths => shape::lengths(true, value).err(),
             Kind::Objectives => return self.objectives(value, at),
-            Kind::Arrivals => leaf::arrivals(value).err(),
-            Kind::DuringFailureSlo => leaf::relax(value).err(),
+            Kind::Arrivals => shape::arrivals(value).err(),
+            Kind::DuringFailureSlo => shape::relax(value).err(),
             Kind::AllowDeny(of) => return self.allow_deny(of, value, at),
             Kind::Place => leaf::place(vocabulary, value).err(),
             Kind::Cloud => leaf::cloud(value).err(),
@@ -351,7 +351,7 @@ impl<'a> Checker<'a> {
         };
         for (name, limit) in map {
             let place = at.join(name);
-            if let Err(problem) = leaf::quantile(name) {
+            if let Err(problem) = shape::quantile(name) {
                 self.report(&place, true, problem);
             }
             if let Err(problem) = quantity(Unit::Duration, super::units::Range::POSITIVE, limit) {

@@ -20,6 +20,7 @@ mod model;
 mod model_source;
 mod read;
 pub mod schema;
+mod shape;
 mod trace;
 mod tree;
 pub mod units;

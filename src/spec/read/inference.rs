@@ -62,7 +62,7 @@ impl Reader<'_> {
                     .key("capacity")
                     .quantity(Unit::Percent, Range::POSITIVE_SHARE)
                     .unwrap_or(1.0),
-                slo_factor: during.key("slo").get(leaf::relax).unwrap_or(1.0),
+                slo_factor: during.key("slo").get(shape::relax).unwrap_or(1.0),
             },
             placement,
             purchase: self.purchase(&at.key("purchase")),
@@ -116,7 +116,7 @@ impl Reader<'_> {
         };
         let input = at.key("input_tokens");
         let known = input
-            .get(|v| leaf::lengths(false, v))
+            .get(|v| shape::lengths(false, v))
             .or(recorded.as_ref().map(|r| r.input))
             .or(use_case.map(|u| fixed(u.tokens.0)));
         if known.is_none() && !input.is_there() && !trace.is_there() && at.is_there() {
@@ -130,7 +130,7 @@ impl Reader<'_> {
                     "add `input_tokens: { p50: 600, p95: 2800 }`, or name a `use_case`",
                 ),
             );
-        } else if known.is_none() && input.get(|v| leaf::lengths(true, v)).is_some() {
+        } else if known.is_none() && input.get(|v| shape::lengths(true, v)).is_some() {
             self.report(
                 &input.pointer,
                 false,
@@ -144,11 +144,11 @@ impl Reader<'_> {
         }
         let output = at
             .key("output_tokens")
-            .get(|v| leaf::lengths(true, v))
+            .get(|v| shape::lengths(true, v))
             .or(recorded.as_ref().map(|r| r.output))
             .or(use_case.map(|u| fixed(u.tokens.1)))
             .unwrap_or(NOTHING);
-        let arrivals = at.key("arrivals").get(leaf::arrivals).or(recorded.map(|r| r.arrivals));
+        let arrivals = at.key("arrivals").get(shape::arrivals).or(recorded.map(|r| r.arrivals));
         Traffic {
             load,
             trace: file,
@@ -253,7 +253,7 @@ impl Reader<'_> {
                 .into_iter()
                 .filter_map(|(name, limit)| {
                     Some(Objective {
-                        quantile: leaf::quantile(name).ok()?,
+                        quantile: shape::quantile(name).ok()?,
                         limit_ms: limit.quantity(Unit::Duration, Range::POSITIVE)?,
                         at: limit.pointer,
                     })
@@ -377,7 +377,7 @@ impl Reader<'_> {
         shared: &BTreeMap<String, String>,
     ) -> Option<Batch> {
         at.value?.as_object()?;
-        let input = at.key("input_tokens").get(|v| leaf::lengths(true, v)).unwrap_or(fixed(1.0));
+        let input = at.key("input_tokens").get(|v| shape::lengths(true, v)).unwrap_or(fixed(1.0));
         if input.mean <= 0.0 {
             self.report(
                 &at.key("input_tokens").pointer,
@@ -390,7 +390,7 @@ impl Reader<'_> {
                 ),
             );
         }
-        let output = at.key("output_tokens").get(|v| leaf::lengths(true, v)).unwrap_or(NOTHING);
+        let output = at.key("output_tokens").get(|v| shape::lengths(true, v)).unwrap_or(NOTHING);
         let engine = self.engine(&at.key("engine"));
         self.context_fits(at, &engine, &input, &output);
         let address = format!("batches.{name}");
