@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, Money};
 
+use crate::catalog::{Quota, QuotaUnit};
 use crate::placement::{Placement, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Spec};
 
@@ -45,10 +46,11 @@ fn budget(log: &mut Ledger, spec: &Spec, placement: &Placement) {
     });
 }
 
-/// Cloud, region and code of a quota.
+/// Cloud, region (`global` for a quota of the whole account) and code of a quota.
 type Key = (Cloud, String, String);
 
-fn taken(world: &World, placed: &WorkloadPlacement) -> BTreeMap<Key, f64> {
+/// How much of each quota a workload takes, with the quota's row.
+fn taken<'a>(world: &'a World, placed: &WorkloadPlacement) -> BTreeMap<Key, (f64, &'a Quota)> {
     let mut taken = BTreeMap::new();
     let catalog = &world.catalog;
     for pool in &placed.pools {
@@ -57,8 +59,9 @@ fn taken(world: &World, placed: &WorkloadPlacement) -> BTreeMap<Key, f64> {
         let Some(index) = row else { continue };
         for machines in &pool.machines {
             for (quota, amount) in catalog.quotas_for(index, machines.purchase) {
-                let key = (pool.cloud, pool.region.clone(), quota.code.clone());
-                *taken.entry(key).or_insert(0.0) += amount * f64::from(machines.count);
+                let place = if quota.scope == "global" { "global" } else { &pool.region };
+                let key = (pool.cloud, place.to_owned(), quota.code.clone());
+                taken.entry(key).or_insert((0.0, quota)).0 += amount * f64::from(machines.count);
             }
         }
     }
@@ -71,7 +74,27 @@ fn quotas(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     };
     let mut together: BTreeMap<Key, f64> = BTreeMap::new();
     for (address, placed) in &placement.workloads {
-        for (key, amount) in taken(world, placed) {
+        let taken = taken(world, placed);
+        let told: Vec<Key> =
+            placed.quotas.iter().map(|q| (q.cloud, q.region.clone(), q.code.clone())).collect();
+        log.same_debug("quota", address, "the quotas that are needed", &taken.keys().cloned().collect(), &told);
+        for (key, (amount, row)) in taken {
+            if let Some(need) = placed.quotas.iter().find(|q| (q.cloud, &q.region, &q.code) == (key.0, &key.1, &key.2)) {
+                let unit = match row.unit {
+                    QuotaUnit::Vcpus => "vcpus",
+                    QuotaUnit::Gpus => "gpus",
+                    QuotaUnit::Chips => "chips",
+                };
+                log.same("quota", address, &format!("the unit of {}", key.2), unit, need.unit);
+                log.near("quota", address, &format!("the amount of {}", key.2), amount, need.amount, 1e-9);
+                // Without a file of the user's own, only the spec declares.
+                if world.catalog.user_files.is_empty() {
+                    let what = format!("what is declared for {}", key.2);
+                    log.same_debug("quota", address, &what, &declared(&key), &need.declared);
+                    let what = format!("what a new account has of {}", key.2);
+                    log.same_debug("quota", address, &what, &row.default_new_account, &need.default_new_account);
+                }
+            }
             if let Some(limit) = declared(&key) {
                 log.hold(amount <= limit + 1e-9, "quota", address, || {
                     let what = format!("over quota {} of {}/{}", key.2, key.0, key.1);

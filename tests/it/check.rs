@@ -205,6 +205,9 @@ const FAULTS: &[Fault] = &[
         });
         settings.quotas.entry(region).or_default().insert(quota, each / 2.0);
     }),
+    ("quota not listed", "quota", |_, _, p| chat(p).quotas.clear()),
+    ("quota amount lowered", "quota", |_, _, p| chat(p).quotas[0].amount -= 1.0),
+    ("quota declared by nobody", "quota", |_, _, p| chat(p).quotas[0].declared = Some(1e9)),
     // Batches.
     ("deadline missed", "deadline", |s, _, p| {
         s.batches.get_mut("night").unwrap().deadline_s = 60.0;

@@ -110,7 +110,28 @@ fn hourly(pool: &Pool) -> Money {
     pool.machines.iter().map(|m| m.price.times(i64::from(m.count))).sum()
 }
 
-fn finish(address: &str, pool: Pool, cost: Cost, optimum: Money) -> WorkloadPlacement {
+fn quotas(world: &World, pool: &Pool) -> Vec<QuotaNeed> {
+    let t = world.catalog.instance_type(pool.cloud, &pool.instance_type).unwrap();
+    let mut needs: Vec<QuotaNeed> = Vec::new();
+    for m in &pool.machines {
+        for (quota, each) in world.catalog.quotas_for(t, m.purchase) {
+            needs.push(QuotaNeed {
+                cloud: pool.cloud,
+                region: pool.region.clone(),
+                code: quota.code.clone(),
+                name: quota.name.clone(),
+                unit: "vcpus",
+                amount: each * f64::from(m.count),
+                declared: None,
+                default_new_account: quota.default_new_account,
+            });
+        }
+    }
+    needs.sort_by(|a, b| a.code.cmp(&b.code));
+    needs
+}
+
+fn finish(world: &World, address: &str, pool: Pool, cost: Cost, optimum: Money) -> WorkloadPlacement {
     let candidate = CandidateId {
         cloud: pool.cloud,
         region: pool.region.clone(),
@@ -123,7 +144,7 @@ fn finish(address: &str, pool: Pool, cost: Cost, optimum: Money) -> WorkloadPlac
         Rejection { constraint: "dearer", reason: "twice the cost".into(), at: None, distance: Some(1.0) };
     WorkloadPlacement {
         address: address.into(),
-        quotas: Vec::new(),
+        quotas: quotas(world, &pool),
         caveats: vec![format!("{} may not be there", pool.instance_type)],
         pools: vec![pool],
         routes: Vec::new(),
@@ -269,7 +290,7 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
         incomplete: true,
         lines,
     };
-    let mut placed = finish(&address, pool, cost, sum);
+    let mut placed = finish(world, &address, pool, cost, sum);
     placed.failures = failures;
     placed.objectives = objectives;
     placed.routes = s
@@ -323,5 +344,5 @@ pub fn batch(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Workload
         cost_per_run: hourly(&pool).scale(hours),
     };
     let optimum = run.cost_per_run;
-    WorkloadPlacement { run: Some(run), ..finish(&address, pool, cost, optimum) }
+    WorkloadPlacement { run: Some(run), ..finish(world, &address, pool, cost, optimum) }
 }

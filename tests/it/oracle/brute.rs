@@ -11,6 +11,9 @@ use rhumb::spec::*;
 /// Most machines of a pool that are tried. Worlds are made so that an optimum with more is rare.
 pub const MOST_MACHINES: u32 = 16;
 
+/// Stands for the region of a quota of the whole account.
+const GLOBAL: usize = usize::MAX;
+
 /// One way of running the model on one machine type.
 struct Way {
     type_index: usize,
@@ -262,13 +265,18 @@ fn quotas(
     let others = cheapest(world, rules, kind, region).map(|(_, p)| (p, m - s));
     for (purchase, count) in others.into_iter().chain([(Purchase::Spot, s)]) {
         for (quota, each) in world.catalog.quotas_for(kind, purchase) {
-            *taken.entry((region, quota.code.clone())).or_insert(0.0) += each * f64::from(count);
+            let place = if quota.scope == "global" { GLOBAL } else { region };
+            *taken.entry((place, quota.code.clone())).or_insert(0.0) += each * f64::from(count);
         }
     }
     taken
 }
 
 fn allowed(spec: &Spec, world: &World, (region, code): &(usize, String)) -> Option<f64> {
+    if *region == GLOBAL {
+        let mut declared = spec.providers.values().filter_map(|p| p.quotas.get("global")?.get(code));
+        return declared.next().copied();
+    }
     let r = &world.catalog.regions[*region];
     spec.providers.get(&r.cloud)?.quotas.get(&r.id)?.get(code).copied()
 }

@@ -255,7 +255,8 @@ fn providers(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) 
         for (quota, each) in world.catalog.quotas_for(kind, purchase) {
             for region in regions.iter().map(|i| &world.catalog.regions[*i]).filter(|region| region.cloud == cloud) {
                 let limit = (each * r.range(0.0, 6.0)).floor();
-                quotas.entry(region.id.clone()).or_default().insert(quota.code.clone(), limit);
+                let place = if quota.scope == "global" { "global".to_owned() } else { region.id.clone() };
+                quotas.entry(place).or_default().insert(quota.code.clone(), limit);
             }
         }
     }
