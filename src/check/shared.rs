@@ -77,9 +77,17 @@ fn quotas(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
         let taken = taken(world, placed);
         let told: Vec<Key> =
             placed.quotas.iter().map(|q| (q.cloud, q.region.clone(), q.code.clone())).collect();
-        log.same_debug("quota", address, "the quotas that are needed", &taken.keys().cloned().collect(), &told);
+        log.same_debug(
+            "quota",
+            address,
+            "the quotas that are needed",
+            &taken.keys().cloned().collect(),
+            &told,
+        );
         for (key, (amount, row)) in taken {
-            if let Some(need) = placed.quotas.iter().find(|q| (q.cloud, &q.region, &q.code) == (key.0, &key.1, &key.2)) {
+            if let Some(need) =
+                placed.quotas.iter().find(|q| (q.cloud, &q.region, &q.code) == (key.0, &key.1, &key.2))
+            {
                 let unit = match row.unit {
                     QuotaUnit::Vcpus => "vcpus",
                     QuotaUnit::Gpus => "gpus",
@@ -92,7 +100,13 @@ fn quotas(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
                     let what = format!("what is declared for {}", key.2);
                     log.same_debug("quota", address, &what, &declared(&key), &need.declared);
                     let what = format!("what a new account has of {}", key.2);
-                    log.same_debug("quota", address, &what, &row.default_new_account, &need.default_new_account);
+                    log.same_debug(
+                        "quota",
+                        address,
+                        &what,
+                        &row.default_new_account,
+                        &need.default_new_account,
+                    );
                 }
             }
             if let Some(limit) = declared(&key) {
