@@ -36,6 +36,7 @@ pub mod decisions;
 pub mod diagnostic;
 pub mod graph;
 pub mod math;
+pub mod optimize;
 pub mod perf;
 pub mod placement;
 pub mod plan;

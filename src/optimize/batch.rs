@@ -1,0 +1,265 @@
+//! The cheapest run of a batch: one pool, over all candidates, counts and shares of spot.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::{HOURS_PER_MONTH, Money};
+
+use super::job::Job;
+use super::pool::Count;
+use super::pool::{Terms, weights_gib};
+use super::service::Chosen;
+use super::table::{Speed, Table, Way};
+use crate::perf;
+use crate::placement::Rejection;
+use crate::spec::{Batch, BudgetBinds};
+
+/// Work done twice because a spot machine went away (assumed).
+const LOST_WORK: f64 = 1.10;
+
+/// A run of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub chosen: Chosen,
+    pub hours: f64,
+    pub items_per_s: f64,
+    /// The run's machines.
+    pub run: Money,
+    /// Weights copied in a month.
+    pub copying: Money,
+    /// A run with its part of what is paid once a month.
+    pub objective: Money,
+}
+
+/// What a search found.
+pub(super) struct Found {
+    pub best: Option<Run>,
+    /// Site and way to the best count, for those that were evaluated.
+    pub evaluated: BTreeMap<(usize, usize), Run>,
+    pub rejected: BTreeMap<String, u64>,
+    pub bounded: u64,
+    pub evaluated_candidates: u64,
+    /// A limit that only the budget sets, if it alone rejects the optimum.
+    pub rejection: Option<Rejection>,
+}
+
+/// Runs of a month.
+pub(super) fn runs(batch: &Batch) -> f64 {
+    batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month)
+}
+
+/// The objective of a run: its machines, and its part of the copies of a month.
+fn objective(run: Money, copying: Money, runs: f64) -> Money {
+    if runs > 0.0 { run + copying.scale(1.0 / runs) } else { run + copying }
+}
+
+struct Asked<'a> {
+    job: &'a Job<'a>,
+    batch: &'a Batch,
+    terms: &'a Terms,
+    speed: &'a Speed,
+    way: &'a Way,
+    network_gbps: Option<f64>,
+}
+
+impl Asked<'_> {
+    /// Hours of a run.
+    fn hours(&self, replicas: u32, spot: u32) -> f64 {
+        let rate = self.rate(replicas);
+        let start = perf::start_up_s(weights_gib(self.speed, self.way) * super::pool::GIB, self.network_gbps);
+        let seconds = if spot > 0 {
+            2.0 * start + LOST_WORK * self.batch.items / rate
+        } else {
+            start + self.batch.items / rate
+        };
+        seconds / 3600.0
+    }
+
+    fn rate(&self, replicas: u32) -> f64 {
+        self.speed.curve.batch_rate() / self.speed.f * f64::from(replicas)
+    }
+
+    fn run(&self, chosen: (usize, usize), units: u32, machines: u32, spot: u32) -> Option<(Run, Money)> {
+        let replicas = units.checked_mul(self.way.replicas)?;
+        let hours = self.hours(replicas, spot);
+        let (hourly, ceiling) = self.terms.price(machines, spot)?;
+        let runs = runs(self.batch);
+        let run = hourly.scale(hours);
+        // Priced by the hour, as the bill has it: a month is 730 of them.
+        let copying = self.terms.copying(weights_gib(self.speed, self.way), machines).times(HOURS_PER_MONTH);
+        let objective = objective(run, copying, runs);
+        let month = run.scale(runs) + copying + (ceiling - hourly).scale(hours * runs);
+        let count = Count { machines, spot, replicas, cost: objective, ceiling: month };
+        let expected = run.scale(runs) + copying;
+        let bound = match self.job.spec.budget.binds {
+            BudgetBinds::Ceiling => month,
+            BudgetBinds::Expected | BudgetBinds::PeakMonth => expected,
+        };
+        let chosen = Chosen { site: chosen.0, way: chosen.1, count };
+        let items_per_s = self.rate(replicas);
+        Some((Run { chosen, hours, items_per_s, run, copying, objective }, bound))
+    }
+}
+
+/// Searches.
+pub(super) fn search(job: &Job<'_>, table: &Table, batch: &Batch) -> Found {
+    let deadline = batch.deadline_s / 3600.0;
+    let budget = job.budgets().into_iter().min_by_key(|(l, _)| *l);
+    let mut found = Found {
+        best: None,
+        evaluated: BTreeMap::new(),
+        rejected: table.rejected.clone(),
+        bounded: 0,
+        evaluated_candidates: 0,
+        rejection: None,
+    };
+    let reject = |found: &mut Found, why: &str, n: u64| {
+        *found.rejected.entry(why.to_owned()).or_insert(0) += n;
+    };
+    let mut order: Vec<(Money, usize, usize, u32)> = Vec::new();
+    let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
+    for (i, site) in table.sites.iter().enumerate() {
+        let machine = &table.machines[site.machine];
+        let network_gbps = job.world.catalog.instance_types[machine.index].network_gbps;
+        for (w, way) in machine.ways.iter().enumerate() {
+            let Ok(speed) = way.speed else { continue };
+            found.bounded += site.dearer;
+            let speed = &table.speeds[speed];
+            let asked = Asked { job, batch, terms: &terms[i], speed, way, network_gbps };
+            // Without spot is faster: what is too slow even so never ends in time.
+            let start = asked.hours(u32::MAX / 2, 0);
+            let left = deadline * (1.0 + 1e-12) - start;
+            let work = asked.hours(1, 0) - start;
+            if !(left > 0.0) || !(work / left < 1e6) {
+                reject(&mut found, "deadline", site.rows);
+                continue;
+            }
+            let per = f64::from(way.replicas.max(1));
+            let units = (work / left / per * (1.0 - 1e-9)).ceil().max(1.0) as u32;
+            let Some(least) = asked.least(units) else {
+                reject(&mut found, "purchase", site.rows);
+                continue;
+            };
+            order.push((least, i, w, units));
+        }
+    }
+    order.sort_unstable();
+    let mut over_budget: Option<(Money, Money)> = None;
+    for (least, i, w, first) in order {
+        let site = &table.sites[i];
+        if found.best.as_ref().is_some_and(|b| least > b.objective) {
+            found.bounded += site.rows;
+            continue;
+        }
+        let machine = &table.machines[site.machine];
+        let way = &machine.ways[w];
+        let Ok(speed) = way.speed else { continue };
+        let network_gbps = job.world.catalog.instance_types[machine.index].network_gbps;
+        let asked = Asked { job, batch, terms: &terms[i], speed: &table.speeds[speed], way, network_gbps };
+        let mut best: Option<Run> = None;
+        let (mut quota, mut budgeted) = (false, None);
+        let mut late = true;
+        let bar = found.best.as_ref().map(|b| b.objective);
+        // Some number always ends in time; the more machines, the more start-ups are paid.
+        for units in first..first.saturating_add(MOST_MORE) {
+            let machines = units.saturating_mul(way.span.max(1));
+            let Some(floor) = asked.least(units) else { break };
+            if best.is_some_and(|b| floor >= b.objective)
+                || (best.is_none() && bar.is_some_and(|b| floor > b))
+            {
+                late = false;
+                break;
+            }
+            let low = if terms[i].base.is_none() { machines } else { 0 };
+            let high = terms[i].most_spot(machines);
+            let mut any = false;
+            for spot in low..=high {
+                let Some((run, month)) = asked.run((i, w), units, machines, spot) else { continue };
+                if run.hours > deadline * (1.0 + 1e-12) {
+                    continue;
+                }
+                late = false;
+                if !terms[i].within_quotas(machines, spot) {
+                    quota = true;
+                    continue;
+                }
+                any = true;
+                if budget.is_some_and(|(l, _)| month > l) {
+                    budgeted = Some(budgeted.map_or(month, |b: Money| b.min(month)));
+                    continue;
+                }
+                if best.is_none_or(|b| (run.objective, machines) < (b.objective, b.chosen.count.machines)) {
+                    best = Some(run);
+                }
+            }
+            // More machines need more of the same quota; with spot only, or a budget, they do not help either.
+            if best.is_none() && units > first.saturating_mul(2).saturating_add(64) && (any || quota) {
+                break;
+            }
+        }
+        match best {
+            Some(run) => {
+                found.evaluated_candidates += site.rows;
+                found.evaluated.insert((i, w), run);
+                let better = found.best.as_ref().is_none_or(|b| key(table, &run) < key(table, b));
+                if better {
+                    found.best = Some(run);
+                }
+            }
+            None if quota => reject(&mut found, "quota", site.rows),
+            None if budgeted.is_some() => {
+                if let (Some(month), Some((limit, _))) = (budgeted, budget) {
+                    over_budget = Some(over_budget.map_or((month, limit), |(m, l)| (m.min(month), l)));
+                }
+                reject(&mut found, "budget", site.rows);
+            }
+            None if late => reject(&mut found, "deadline", site.rows),
+            None => found.bounded += site.rows,
+        }
+    }
+    if found.best.is_none() {
+        found.rejection = Some(match (over_budget, budget) {
+            (Some((month, limit)), Some((_, at))) => Rejection {
+                constraint: "budget",
+                reason: format!("{month} USD a month, the budget is {limit}"),
+                at: Some(at.clone()),
+                distance: Some(month.usd() / limit.usd().max(1e-9) - 1.0),
+            },
+            _ => Rejection {
+                constraint: "infeasible",
+                reason: "no candidate does".into(),
+                at: Some(batch.at.clone()),
+                distance: None,
+            },
+        });
+    }
+    found
+}
+
+/// More machines than the fewest that are looked at.
+const MOST_MORE: u32 = 1 << 16;
+
+fn key(table: &Table, run: &Run) -> (Money, u32, usize, usize, usize) {
+    let site = &table.sites[run.chosen.site];
+    (run.objective, run.chosen.count.machines, site.region, run.chosen.site, run.chosen.way)
+}
+
+impl Asked<'_> {
+    /// No run of at least `units` groups costs less.
+    fn least(&self, units: u32) -> Option<Money> {
+        let machines = units.checked_mul(self.way.span.max(1))?;
+        let n = units.checked_mul(self.way.replicas)?;
+        let hours = self.hours(n, 0);
+        // The share of spot tends to what is allowed as machines grow; no mix is under it.
+        let each = match (self.terms.base, self.terms.spot) {
+            (Some(base), Some(spot)) if spot < base && self.terms.share > 0.0 => {
+                let share = self.terms.share.min(1.0);
+                base.scale(1.0 - share) + spot.scale(share)
+            }
+            (Some(base), _) => base,
+            (None, Some(spot)) if self.terms.most_spot(machines) == machines => spot,
+            (None, _) => return None,
+        };
+        let run = (each - Money::from_micros(2)).times(i64::from(machines)).scale(hours);
+        Some(run.max(Money::ZERO) - Money::from_micros(2))
+    }
+}

@@ -1,0 +1,446 @@
+//! From the choice to the placement: every figure that a plan shows.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
+
+use super::batch::{self, Run};
+use super::job::{self, Job};
+use super::load::at_confidence;
+use super::pool::weights_gib;
+use super::service::{Block, Chosen, Search};
+use super::table::{Speed, Table};
+use crate::catalog::{Evidence, QuotaUnit, TransferTo};
+use crate::perf::Latency;
+use crate::placement::{
+    BatchRun, Certificate, Cost, CostLine, FailureCheck, Metric, ObjectiveCheck, Pool, PoolMachines,
+    QuotaNeed, Route, WorkloadPlacement,
+};
+use crate::spec::{Batch, Purchase, RegionRef};
+
+/// The parts that a service's and a batch's placement share.
+pub(super) struct Draft {
+    pub pools: Vec<Pool>,
+    pub lines: Vec<CostLine>,
+    pub caveats: Vec<String>,
+    pub quotas: Vec<QuotaNeed>,
+}
+
+/// A pool's address; `None` if the workload's name cannot be part of one, which the spec refuses.
+fn address(job: &Job<'_>, cloud: Cloud, region: &str, kind: &str, taken: &[Pool]) -> Option<ResourceAddr> {
+    let root = ResourceAddr::parse(job.address.clone()).ok()?;
+    let own = root.child(cloud.as_str()).child(region).child(kind);
+    let mut addr = own.clone();
+    let mut n = 2;
+    while taken.iter().any(|p| p.addr == addr) {
+        addr = own.child(&n.to_string());
+        n += 1;
+    }
+    Some(addr)
+}
+
+/// A pool without its load.
+pub(super) fn pool(
+    job: &Job<'_>,
+    table: &Table,
+    chosen: &Chosen,
+    speed: &Speed,
+    taken: &[Pool],
+) -> Option<Pool> {
+    let catalog = &job.world.catalog;
+    let site = &table.sites[chosen.site];
+    let machine = &table.machines[site.machine];
+    let (kind, region) = (&catalog.instance_types[machine.index], &catalog.regions[site.region]);
+    let way = &machine.ways[chosen.way];
+    let name = table.variants.get(way.variant).cloned().unwrap_or_default();
+    let variant = job.model.variants.get(&name)?;
+    let count = chosen.count;
+    let mut machines: Vec<PoolMachines> = [(site.base, count.machines - count.spot), (site.spot, count.spot)]
+        .into_iter()
+        .filter(|(_, n)| *n > 0)
+        .filter_map(|(i, n)| {
+            let offering = catalog.offerings.get(i?)?;
+            Some(PoolMachines {
+                purchase: offering.purchase,
+                count: n,
+                price: offering.price,
+                list_price: offering.list_price,
+                provenance: offering.provenance.clone(),
+                interruption: offering.interruption,
+            })
+        })
+        .collect();
+    machines.sort_by_key(|m| m.purchase);
+    let units = count.machines / way.span.max(1);
+    Some(Pool {
+        addr: address(job, region.cloud, &region.id, &kind.name, taken)?,
+        cloud: region.cloud,
+        region: region.id.clone(),
+        instance_type: kind.name.clone(),
+        accelerator: kind.accelerator.and_then(|a| catalog.accelerators.get(a)).map(|a| a.id.clone()),
+        accelerators_per_machine: kind.accelerator_count,
+        variant: name,
+        quantization: variant.quantization,
+        kv_cache: variant.kv_cache,
+        layout: way.layout,
+        engine: speed.engine,
+        replicas_per_machine: if way.span > 1 { 0 } else { way.replicas },
+        machines_per_replica: way.span,
+        replicas: count.replicas,
+        zones: region.zones.map_or(1, |z| z.min(units).max(1)),
+        machines,
+        peak_rate: 0.0,
+        capacity: 0.0,
+        latency: None,
+        ttft_factor: speed.f * speed.g,
+        tpot_factor: speed.f,
+        memory: speed.curve.memory,
+        evidence: speed.curve.evidence,
+        notes: speed.curve.notes.clone(),
+    })
+}
+
+fn what(pool: &Pool, machines: &PoolMachines) -> String {
+    format!("{} x {} {}", machines.count, pool.instance_type, machines.purchase)
+}
+
+impl Draft {
+    /// Adds the lines, caveats and quotas of a pool; `month` is the share of a month that it runs.
+    pub fn bill(&mut self, job: &Job<'_>, table: &Table, chosen: &Chosen, pool: &Pool, month: f64, gib: f64) {
+        let catalog = &job.world.catalog;
+        let site = &table.sites[chosen.site];
+        let index = table.machines[site.machine].index;
+        let (kind, region) = (&catalog.instance_types[index], &catalog.regions[site.region]);
+        for m in &pool.machines {
+            let hourly = m.price.times(i64::from(m.count));
+            self.lines.push(CostLine {
+                addr: format!("{}/{}", pool.addr, m.purchase),
+                what: what(pool, m),
+                per_hour: Some(if month < 1.0 || month > 1.0 { hourly.scale(month) } else { hourly }),
+                evidence: Evidence::Listed,
+                provenance: Some(m.provenance.clone()),
+            });
+            let offered = catalog.offering(index, site.region, m.purchase).map(|o| o.offered);
+            let unsure = offered.and_then(|o| job::unsure(kind, region, o));
+            self.caveats.extend(unsure.filter(|c| !self.caveats.contains(c)));
+            self.quota(job, index, pool, m);
+        }
+        if let Some(from) = &job.model.artifacts_at
+            && gib > 0.0
+        {
+            let to = RegionRef { cloud: pool.cloud, region: pool.region.clone() };
+            let price = catalog
+                .region(from.cloud, &from.region)
+                .and_then(|i| catalog.transfer_price(i, TransferTo::Region(&to)));
+            let amount = gib * f64::from(chosen.count.machines) / HOURS_PER_MONTH as f64;
+            self.lines.push(CostLine {
+                addr: format!("{}/transfer/weights/{}/{}", job.address, pool.cloud, pool.region),
+                what: format!(
+                    "{:.1} GiB of weights from {}/{} to {} machines, once a month",
+                    gib, from.cloud, from.region, chosen.count.machines
+                ),
+                per_hour: price.as_ref().map(|p| p.usd_per_gib.scale(amount)),
+                evidence: Evidence::Listed,
+                provenance: price.map(|p| p.provenance),
+            });
+        }
+    }
+
+    fn quota(&mut self, job: &Job<'_>, index: usize, pool: &Pool, machines: &PoolMachines) {
+        for (quota, each) in job.world.catalog.quotas_for(index, machines.purchase) {
+            let amount = each * f64::from(machines.count);
+            let declared = job.declared(pool.cloud, &pool.region, &quota.code);
+            // A declaration is for a region, whatever the quota's own scope.
+            let global = quota.scope == "global" && declared.is_none();
+            let region = if global { "global" } else { pool.region.as_str() };
+            let same =
+                |q: &&mut QuotaNeed| q.cloud == pool.cloud && q.region == region && q.code == quota.code;
+            if let Some(known) = self.quotas.iter_mut().find(same) {
+                known.amount += amount;
+                continue;
+            }
+            self.quotas.push(QuotaNeed {
+                cloud: pool.cloud,
+                region: region.to_owned(),
+                code: quota.code.clone(),
+                name: quota.name.clone(),
+                unit: match quota.unit {
+                    QuotaUnit::Vcpus => "vcpus",
+                    QuotaUnit::Gpus => "gpus",
+                    QuotaUnit::Chips => "chips",
+                },
+                amount,
+                default_new_account: quota.default_new_account,
+                declared,
+            });
+        }
+    }
+
+    fn sort(&mut self) {
+        self.quotas.sort_by(|a, b| (a.cloud, &a.region, &a.code).cmp(&(b.cloud, &b.region, &b.code)));
+    }
+}
+
+fn order(pools: &mut Vec<Pool>) -> Vec<usize> {
+    let mut by: Vec<usize> = (0..pools.len()).collect();
+    by.sort_by(|a, b| pools[*a].addr.cmp(&pools[*b].addr));
+    let mut place = vec![0; by.len()];
+    for (new, old) in by.iter().enumerate() {
+        place[*old] = new;
+    }
+    pools.sort_by(|a, b| a.addr.cmp(&b.addr));
+    place
+}
+
+/// What a service's choice promises.
+pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certificate) -> WorkloadPlacement {
+    let (job, table, service) = (search.job, search.table, search.service);
+    let mut draft = Draft { pools: Vec::new(), lines: Vec::new(), caveats: Vec::new(), quotas: Vec::new() };
+    let limits = job::limits(service);
+    let mut failures: Vec<FailureCheck> = Vec::new();
+    let mut routes: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+    let mut checks: BTreeMap<(usize, usize), ObjectiveCheck> = BTreeMap::new();
+    let mut transfers: Vec<CostLine> = Vec::new();
+    for block in blocks {
+        let base = search.base(&block.origins);
+        let regions = block.pools.len() as u32;
+        let mut region_failures: Vec<(f64, f64, u32)> = Vec::new();
+        let mut total = 0.0;
+        for chosen in &block.pools {
+            let Some(speed) = search.speed(chosen) else { continue };
+            let site = &table.sites[chosen.site];
+            let way = &table.machines[site.machine].ways[chosen.way];
+            let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
+            let demand = search.demand(&base, regions, ms);
+            let Some(mut pool) = pool(job, table, chosen, speed, &draft.pools) else { continue };
+            let n = pool.replicas;
+            pool.peak_rate = demand.rate(speed, n);
+            pool.capacity = demand.most(speed, n, 1.0);
+            let rate = pool.peak_rate / f64::from(n.max(1));
+            pool.latency = speed.curve.latency(rate, n, service.traffic.arrivals);
+            total += pool.peak_rate;
+            let mut fail = |scope: &'static str, count: u32, lost: u32| {
+                let left = n.saturating_sub(lost);
+                failures.push(FailureCheck {
+                    scope,
+                    count,
+                    at: pool.addr.to_string(),
+                    replicas_left: left,
+                    required_rate: pool.peak_rate * demand.capacity,
+                    capacity: if left > 0 { demand.most(speed, left, demand.slo_factor) } else { 0.0 },
+                });
+            };
+            let s = service.survive;
+            let per = way.replicas;
+            let units = chosen.count.machines / way.span.max(1);
+            if s.replica > 0 {
+                fail("replica", s.replica, s.replica);
+            }
+            if s.machine > 0 {
+                fail("machine", s.machine, s.machine.saturating_mul(per));
+            }
+            if s.zone > 0 {
+                let zones = pool.zones.max(1);
+                fail("zone", s.zone, units.div_ceil(zones).saturating_mul(per).saturating_mul(s.zone));
+            }
+            if chosen.count.spot > 0 {
+                let interruption = search.terms[chosen.site].interruption;
+                let gone = (interruption * f64::from(chosen.count.spot) - 1e-9).ceil().max(1.0) as u32;
+                fail("spot", gone, gone.saturating_mul(per));
+            }
+            if demand.region_loss.is_some() {
+                region_failures.push((demand.most(speed, n, demand.slo_factor), pool.peak_rate, n));
+            }
+            let gib = weights_gib(speed, way);
+            draft.bill(job, table, chosen, &pool, 1.0, gib);
+            if base_outside(search, &block.origins) {
+                let price = job.world.catalog.transfer_price(site.region, TransferTo::Internet);
+                let amount = search.responses(&base, site.region, pool.peak_rate);
+                transfers.push(CostLine {
+                    addr: format!("{}/transfer/responses/{}/{}", job.address, pool.cloud, pool.region),
+                    what: "responses to users, 250 bytes a token".into(),
+                    per_hour: (!search.unpriced(&base, site.region)).then_some(amount),
+                    evidence: Evidence::Assumed,
+                    provenance: price.map(|p| p.provenance),
+                });
+            }
+            let slow = speed.slowed.latency(rate, n, service.traffic.arrivals);
+            for origin in &block.origins {
+                let Some(hop) = search.hops[*origin].get(site.region).copied().flatten() else { continue };
+                for (l, limit) in limits.iter().enumerate() {
+                    let at =
+                        slow.as_ref().map_or(f64::INFINITY, |s| at_confidence(speed, s, limit, hop.edge));
+                    let network = if limit.metric == Metric::Tpot { 0.0 } else { hop.shown };
+                    let shown = pool.latency.as_ref().map_or(f64::INFINITY, |x| figure(x, limit)) + network;
+                    let check = ObjectiveCheck {
+                        origin: service.traffic.origins[*origin].name.clone(),
+                        metric: limit.metric,
+                        quantile: limit.quantile,
+                        limit_ms: limit.limit_ms,
+                        network_ms: network,
+                        predicted_ms: shown,
+                        at_confidence_ms: at,
+                        evidence: speed.curve.evidence,
+                    };
+                    let worst = checks.get(&(*origin, l)).is_none_or(|old| old.at_confidence_ms < at);
+                    if worst {
+                        checks.insert((*origin, l), check);
+                    }
+                }
+                let route = routes.entry(*origin).or_default();
+                route.0.push(draft.pools.len());
+                route.1.push(site.region);
+            }
+            draft.pools.push(pool);
+        }
+        let s = service.survive;
+        if s.region > 0 && regions > s.region {
+            let others = f64::from(regions - s.region);
+            let required = service.during_failure.capacity * total;
+            let each = region_failures.iter().map(|(c, _, _)| *c).fold(f64::INFINITY, f64::min);
+            let left = region_failures.iter().map(|(_, _, n)| *n).sum::<u32>()
+                - worst(region_failures.iter().map(|(_, _, n)| *n), s.region);
+            failures.push(FailureCheck {
+                scope: "region",
+                count: s.region,
+                at: "all".into(),
+                replicas_left: left,
+                required_rate: required,
+                capacity: each * others,
+            });
+        }
+    }
+    let place = order(&mut draft.pools);
+    let routes = routes
+        .into_iter()
+        .map(|(origin, (pools, regions))| {
+            let even = 1.0 / pools.len().max(1) as f64;
+            let mut legs: Vec<(usize, f64, Evidence)> = pools
+                .iter()
+                .zip(&regions)
+                .filter_map(|(p, r)| {
+                    let hop = search.hops[origin].get(*r).copied().flatten()?;
+                    Some((place[*p], hop.whole, hop.evidence))
+                })
+                .collect();
+            legs.sort_by_key(|(p, _, _)| *p);
+            Route {
+                origin: service.traffic.origins[origin].name.clone(),
+                to: legs.iter().map(|(p, _, _)| (*p, even)).collect(),
+                network_ms: legs.iter().map(|(_, ms, _)| *ms).collect(),
+                evidence: legs.iter().map(|(_, _, e)| *e).max().unwrap_or(Evidence::Assumed),
+            }
+        })
+        .collect();
+    draft.lines.extend(transfers);
+    let ceiling: Money = blocks.iter().map(Block::ceiling).sum();
+    let cost = cost(draft.lines.clone(), ceiling);
+    draft.sort();
+    WorkloadPlacement {
+        address: job.address.clone(),
+        pools: draft.pools,
+        routes,
+        objectives: checks.into_values().collect(),
+        failures,
+        cost,
+        run: None,
+        certificate,
+        losers: Vec::new(),
+        relaxations: Vec::new(),
+        quotas: draft.quotas,
+        caveats: draft.caveats,
+    }
+}
+
+/// The sum of the `k` largest.
+fn worst(of: impl Iterator<Item = u32>, k: u32) -> u32 {
+    let mut all: Vec<u32> = of.collect();
+    all.sort_unstable_by(|a, b| b.cmp(a));
+    all.iter().take(k as usize).sum()
+}
+
+fn base_outside(search: &Search<'_>, origins: &[usize]) -> bool {
+    search.service.traffic.output.mean > 0.0
+        && origins.iter().any(|o| search.service.traffic.origins[*o].place != crate::spec::Place::Vpc)
+}
+
+fn figure(l: &Latency, limit: &job::Limit<'_>) -> f64 {
+    match limit.metric {
+        Metric::Ttft => l.ttft.at(limit.quantile),
+        Metric::Tpot => l.tpot.at(limit.quantile),
+        Metric::E2e => l.e2e.at(limit.quantile),
+    }
+}
+
+fn cost(lines: Vec<CostLine>, ceiling_per_hour: Money) -> Cost {
+    let expected: Money = lines.iter().filter_map(|l| l.per_hour).sum();
+    Cost {
+        expected_per_hour: expected,
+        expected_per_month: expected.per_month(),
+        ceiling_per_month: ceiling_per_hour.per_month(),
+        incomplete: lines.iter().any(|l| l.per_hour.is_none()),
+        lines,
+    }
+}
+
+/// What a batch's choice promises.
+pub(super) fn batch(
+    job: &Job<'_>,
+    table: &Table,
+    batch: &Batch,
+    run: &Run,
+    certificate: Certificate,
+) -> Option<WorkloadPlacement> {
+    let site = table.sites.get(run.chosen.site)?;
+    let way = table.machines.get(site.machine)?.ways.get(run.chosen.way)?;
+    let speed = table.speeds.get(*way.speed.as_ref().ok()?)?;
+    let runs = batch::runs(batch);
+    let month = run.hours * runs / HOURS_PER_MONTH as f64;
+    let mut draft = Draft { pools: Vec::new(), lines: Vec::new(), caveats: Vec::new(), quotas: Vec::new() };
+    let mut pool = pool(job, table, &run.chosen, speed, &[])?;
+    pool.peak_rate = if batch.deadline_s > 0.0 { batch.items / batch.deadline_s } else { 0.0 };
+    pool.capacity = run.items_per_s;
+    draft.bill(job, table, &run.chosen, &pool, month, weights_gib(speed, way));
+    let lines = std::mem::take(&mut draft.lines);
+    let expected_per_hour: Money = lines.iter().filter_map(|l| l.per_hour).sum();
+    let expected = run.run.scale(runs) + run.copying;
+    let dearer: Money = pool
+        .machines
+        .iter()
+        .filter(|m| m.purchase == Purchase::Spot)
+        .filter_map(|m| {
+            let machine = table.machines.get(site.machine)?;
+            let od = job.world.catalog.offering(machine.index, site.region, Purchase::OnDemand)?;
+            Some((od.price - m.price).times(i64::from(m.count)))
+        })
+        .sum();
+    let cost = Cost {
+        expected_per_hour,
+        expected_per_month: expected,
+        ceiling_per_month: expected + dearer.scale(run.hours * runs),
+        incomplete: lines.iter().any(|l| l.per_hour.is_none()),
+        lines,
+    };
+    draft.sort();
+    draft.pools.push(pool);
+    Some(WorkloadPlacement {
+        address: job.address.clone(),
+        pools: draft.pools,
+        routes: Vec::new(),
+        objectives: Vec::new(),
+        failures: Vec::new(),
+        cost,
+        run: Some(BatchRun {
+            hours: run.hours,
+            deadline_hours: batch.deadline_s / 3600.0,
+            items_per_s: run.items_per_s,
+            runs_per_month: runs,
+            cost_per_run: run.run,
+        }),
+        certificate,
+        losers: Vec::new(),
+        relaxations: Vec::new(),
+        quotas: draft.quotas,
+        caveats: draft.caveats,
+    })
+}

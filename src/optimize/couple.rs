@@ -1,0 +1,295 @@
+//! Rules over all pools of a service: number of replicas, spread over regions, declared quotas, budget.
+//!
+//! The optimum without them is a lower bound; only where it breaks one of them are all pools listed that
+//! no other one beats in everything that counts, and searched in depth under rising cost limits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::Money;
+
+use super::pool::{Ask, Needs, weights_gib};
+use super::service::{Base, Block, Chosen, Search, weight};
+use crate::placement::Rejection;
+use crate::spec::BudgetBinds;
+
+/// The first rule over the whole service that a choice breaks.
+pub(super) fn broken(search: &Search<'_>, blocks: &[Block]) -> Option<Rejection> {
+    let s = search.service;
+    let job = search.job;
+    let pools: Vec<&Chosen> = blocks.iter().flat_map(|b| &b.pools).collect();
+    let no = |constraint, reason: String, at, distance| Some(Rejection { constraint, reason, at, distance });
+    let regions: BTreeSet<usize> = pools.iter().map(|p| search.table.sites[p.site].region).collect();
+    if regions.len() < s.placement.spread_regions as usize {
+        let reason = format!("{} regions, {} are asked for", regions.len(), s.placement.spread_regions);
+        return no("spread", reason, Some(s.placement.at.join("spread")), None);
+    }
+    let replicas: u64 = pools.iter().map(|p| u64::from(p.count.replicas)).sum();
+    if replicas < u64::from(s.scaling.min_replicas) {
+        let reason = format!("{replicas} replicas, at least {} are asked for", s.scaling.min_replicas);
+        return no("min_replicas", reason, Some(s.at.join("scaling")), None);
+    }
+    if let Some(most) = s.scaling.max_replicas.filter(|most| replicas > u64::from(*most)) {
+        let reason = format!("{replicas} replicas, at most {most} are allowed");
+        let over = replicas as f64 / f64::from(most.max(1)) - 1.0;
+        return no("max_replicas", reason, Some(s.at.join("scaling")), Some(over));
+    }
+    for ((region, code), (amount, limit)) in quotas(search, &pools) {
+        if amount > limit + 1e-9 {
+            let region = &job.world.catalog.regions[region];
+            let reason = format!("{code} in {}/{}: {amount} of {limit}", region.cloud, region.id);
+            let at = job.spec.providers.get(&region.cloud).map(|p| p.at.join("quotas"));
+            return no("quota", reason, at, Some(amount / limit.max(1e-9) - 1.0));
+        }
+    }
+    let month = bound(search, blocks).per_month();
+    for (limit, at) in job.budgets() {
+        if month > limit {
+            let reason = format!("{month} USD a month, the budget is {limit}");
+            let over = month.usd() / limit.usd().max(1e-9) - 1.0;
+            return no("budget", reason, Some(at.clone()), Some(over));
+        }
+    }
+    None
+}
+
+/// The hourly figure that budgets limit.
+fn bound(search: &Search<'_>, blocks: &[Block]) -> Money {
+    match search.job.spec.budget.binds {
+        BudgetBinds::Ceiling => blocks.iter().map(Block::ceiling).sum(),
+        BudgetBinds::Expected | BudgetBinds::PeakMonth => blocks.iter().map(Block::cost).sum(),
+    }
+}
+
+/// Region and code to what is taken and what there is.
+fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(usize, String), (f64, f64)> {
+    let mut taken: BTreeMap<(usize, String), (f64, f64)> = BTreeMap::new();
+    for p in pools {
+        let region = search.table.sites[p.site].region;
+        for q in &search.terms[p.site].quotas {
+            let amount =
+                q.base * f64::from(p.count.machines - p.count.spot) + q.spot * f64::from(p.count.spot);
+            taken.entry((region, q.code.clone())).or_insert((0.0, q.limit)).0 += amount;
+        }
+    }
+    taken
+}
+
+/// Cost limits that are tried, as multiples of the optimum without the rules.
+const LIMITS: [f64; 7] = [1.1, 1.5, 2.5, 6.0, 20.0, 100.0, 1000.0];
+
+/// The optimum under the rules, if there is one within a thousand times the cost without them.
+pub(super) fn search<'a>(
+    search: &Search<'a>,
+    bases: &[Base<'a>],
+    floors: &[Option<Money>],
+    relaxed: Money,
+) -> Option<Vec<Block>> {
+    let n = search.service.traffic.origins.len();
+    let budget = search.job.budgets().iter().map(|(l, _)| *l).min();
+    let most = budget.map_or(Money::MAX, |b| Money::from_micros(b.micros() / rhumb_api::HOURS_PER_MONTH));
+    for factor in LIMITS {
+        let limit = relaxed.scale(factor).min(most);
+        let mut deep = Deep { search, bases, floors, limit, best: None, memo: BTreeMap::new() };
+        deep.partition((1 << n) - 1, &mut Vec::new());
+        if let Some(best) = deep.best {
+            return Some(best);
+        }
+        if limit == most {
+            return None;
+        }
+    }
+    None
+}
+
+struct Deep<'s, 'a> {
+    search: &'s Search<'a>,
+    bases: &'s [Base<'a>],
+    floors: &'s [Option<Money>],
+    limit: Money,
+    best: Option<Vec<Block>>,
+    /// Block, regions, region to the pools worth having, cheapest first.
+    memo: BTreeMap<(usize, u32, usize), Vec<Chosen>>,
+}
+
+impl Deep<'_, '_> {
+    fn bar(&self) -> Money {
+        self.best.as_ref().map_or(self.limit, |b| weight(b).0)
+    }
+
+    /// What the origins of `mask` cost at least.
+    fn floor(&self, mask: usize) -> Money {
+        self.floors.get(mask).copied().flatten().filter(|_| mask > 0).unwrap_or(Money::ZERO)
+    }
+
+    fn partition(&mut self, left: usize, chosen: &mut Vec<Block>) {
+        if left == 0 {
+            if broken(self.search, chosen).is_none()
+                && self.best.as_ref().is_none_or(|b| weight(chosen) < weight(b))
+                && weight(chosen).0 <= self.limit
+            {
+                self.best = Some(chosen.clone());
+            }
+            return;
+        }
+        let lowest = left & left.wrapping_neg();
+        let mut block = left;
+        while block > 0 {
+            if block & lowest != 0 {
+                self.regions(block, left ^ block, chosen);
+            }
+            block = (block - 1) & left;
+        }
+    }
+
+    fn regions(&mut self, block: usize, rest: usize, chosen: &mut Vec<Block>) {
+        let base = &self.bases[block];
+        let places: Vec<usize> = {
+            let mut used: BTreeSet<usize> = BTreeSet::new();
+            for s in &self.search.table.sites {
+                if base.network.get(s.region).copied().flatten().is_some() {
+                    used.insert(s.region);
+                }
+            }
+            used.into_iter().collect()
+        };
+        let Some(one) = self.search.one_machine(base) else { return };
+        let so_far = weight(chosen).0 + if rest > 0 { self.floor(rest).min(self.limit) } else { Money::ZERO };
+        let replicas = self.search.service.scaling.max_replicas.unwrap_or(u32::MAX);
+        for regions in self.search.least_regions()..=(places.len() as u32).min(replicas) {
+            if so_far + one.times(i64::from(regions)) > self.bar() {
+                break;
+            }
+            for place in &places {
+                if !self.memo.contains_key(&(block, regions, *place)) {
+                    let list = self.pools(block, regions, *place);
+                    self.memo.insert((block, regions, *place), list);
+                }
+            }
+            let lists: Vec<Vec<Chosen>> = places
+                .iter()
+                .map(|p| self.memo.get(&(block, regions, *p)).cloned().unwrap_or_default())
+                .filter(|l| !l.is_empty())
+                .collect();
+            let mut mine = Vec::new();
+            self.pick(&lists, 0, regions as usize, block, rest, &mut mine, chosen);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn pick(
+        &mut self,
+        lists: &[Vec<Chosen>],
+        from: usize,
+        wanted: usize,
+        block: usize,
+        rest: usize,
+        mine: &mut Vec<Chosen>,
+        chosen: &mut Vec<Block>,
+    ) {
+        if wanted == 0 {
+            chosen.push(Block { origins: self.bases[block].origins.clone(), pools: mine.clone() });
+            self.partition(rest, chosen);
+            chosen.pop();
+            return;
+        }
+        let so_far = weight(chosen).0 + mine.iter().map(|c| c.count.cost).sum() + self.floor(rest);
+        for i in from..lists.len() {
+            if lists.len() - i < wanted {
+                break;
+            }
+            let mut others: Vec<Money> = lists[i + 1..].iter().map(|l| l[0].count.cost).collect();
+            others.sort_unstable();
+            let least: Money = others.iter().take(wanted - 1).copied().sum();
+            for choice in &lists[i] {
+                let total = so_far + choice.count.cost + least;
+                if total > self.bar() {
+                    break;
+                }
+                mine.push(*choice);
+                self.pick(lists, i + 1, wanted - 1, block, rest, mine, chosen);
+                mine.pop();
+            }
+        }
+    }
+
+    /// Every pool of a region for the block that no other one beats, cheapest first.
+    fn pools(&self, block: usize, regions: u32, region: usize) -> Vec<Chosen> {
+        let (search, base) = (self.search, &self.bases[block]);
+        let s = search.service;
+        let mut found: Vec<Chosen> = Vec::new();
+        let Some(ms) = base.network.get(region).copied().flatten() else { return found };
+        let demand = search.demand(base, regions, ms);
+        let counted = s.scaling.min_replicas > 1;
+        for (i, site) in search.table.sites.iter().enumerate().filter(|(_, s)| s.region == region) {
+            let terms = &search.terms[i];
+            for (w, way) in search.table.machines[site.machine].ways.iter().enumerate() {
+                let Ok(index) = way.speed else { continue };
+                let speed = &search.table.speeds[index];
+                let extra = |n: u32| search.responses(base, region, demand.rate(speed, n));
+                let ask = Ask {
+                    terms,
+                    way,
+                    speed,
+                    survive: s.survive,
+                    least_replicas: 1,
+                    most_replicas: s.scaling.max_replicas,
+                    extra: &extra,
+                };
+                if terms.least(way.span.max(1)).is_none_or(|m| m > self.limit) {
+                    continue;
+                }
+                let needs = Needs::new(&demand, speed);
+                let Some(least) = needs.replicas else { continue };
+                let gib = weights_gib(speed, way);
+                let more = s.scaling.min_replicas.div_ceil(way.replicas.max(1));
+                // With on-demand machines alone some number does; more only matter for their replicas or
+                // where a share of them may be spot, until all of them at their cheapest cost as much.
+                let mut done: Option<Money> = None;
+                for units in least.div_ceil(way.replicas.max(1)).max(1)..=u32::MAX {
+                    let Some(machines) = units.checked_mul(way.span.max(1)) else { break };
+                    let Some(floor) = terms.least(machines) else { break };
+                    let floor = floor + terms.copying(gib, machines);
+                    let enough = done.is_some_and(|d| floor >= d) && (!counted || units > more);
+                    if floor > self.limit || enough {
+                        break;
+                    }
+                    if s.scaling.max_replicas.is_some_and(|m| units.saturating_mul(way.replicas) > m) {
+                        break;
+                    }
+                    let low = if terms.base.is_none() { machines } else { 0 };
+                    for spot in low..=terms.most_spot(machines) {
+                        if !terms.within_quotas(machines, spot) || !ask.does(&needs, units, spot) {
+                            continue;
+                        }
+                        let Some(count) = ask.count(units, machines, spot, gib) else { continue };
+                        if spot == low {
+                            done = Some(done.map_or(count.cost, |d| d.max(count.cost)));
+                        }
+                        if count.cost > self.limit {
+                            continue;
+                        }
+                        let new = Chosen { site: i, way: w, count };
+                        if !found.iter().any(|old| self.beats(old, &new)) {
+                            found.retain(|old| !self.beats(&new, old));
+                            found.push(new);
+                        }
+                    }
+                }
+            }
+        }
+        found.sort_by_key(|c| (c.count.cost, c.count.machines, c.site, c.way));
+        found
+    }
+
+    /// Whether `a` is as good as `b` in everything that counts.
+    fn beats(&self, a: &Chosen, b: &Chosen) -> bool {
+        let scaling = self.search.service.scaling;
+        let fewer = scaling.max_replicas.is_none() || a.count.replicas <= b.count.replicas;
+        let more = scaling.min_replicas <= 1 || a.count.replicas >= b.count.replicas;
+        if !(fewer && more && a.count.cost <= b.count.cost && a.count.ceiling <= b.count.ceiling) {
+            return false;
+        }
+        let (of_a, of_b) = (quotas(self.search, &[a]), quotas(self.search, &[b]));
+        of_a.iter().all(|(k, (n, _))| *n <= of_b.get(k).map_or(0.0, |(m, _)| *m))
+    }
+}

@@ -1,0 +1,276 @@
+//! One workload, service or batch, with everything that the search asks of it.
+
+use crate::catalog::{Accelerator, InstanceType, ModelArch, Offered, Region};
+use crate::diagnostic::Pointer;
+use crate::perf::{self, EngineSettings, RequestShape};
+use crate::placement::{Metric, Rejection, World};
+use crate::spec::{
+    AllowDeny, Batch, Engine, Model, PlacementRules, Purchase, PurchaseRules, Quantization, Service, Spec,
+    Variant,
+};
+use rhumb_api::{Cloud, Money};
+
+/// Which sort.
+#[derive(Clone, Copy)]
+pub(super) enum Kind<'a> {
+    Service(&'a Service),
+    Batch(&'a Batch),
+}
+
+/// A workload of the spec.
+#[derive(Clone)]
+pub(super) struct Job<'a> {
+    pub address: String,
+    pub spec: &'a Spec,
+    pub world: &'a World,
+    pub kind: Kind<'a>,
+    pub model: &'a Model,
+    pub arch: &'a ModelArch,
+    pub rules: &'a PlacementRules,
+    pub purchase: &'a PurchaseRules,
+    pub engine: &'a Engine,
+    pub shape: RequestShape,
+    pub at: &'a Pointer,
+}
+
+/// The addresses of all workloads, services first, each in the order of its name.
+pub(super) fn addresses(spec: &Spec) -> Vec<String> {
+    let services = spec.services.keys().map(|n| format!("services.{n}"));
+    services.chain(spec.batches.keys().map(|n| format!("batches.{n}"))).collect()
+}
+
+/// A limit of the spec on a latency.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit<'a> {
+    pub metric: Metric,
+    pub quantile: Option<f64>,
+    pub limit_ms: f64,
+    pub at: &'a Pointer,
+}
+
+/// `max_num_seqs` that are tried where the spec states none: the engine's default of 256, less where
+/// memory is short, more for throughput. One that memory cannot fill has no larger neighbour.
+pub(super) const SEQUENCES: [u32; 3] = [64, 256, 1024];
+
+/// Tokens of a step where the spec states none: vLLM's default for serving.
+const BATCHED_TOKENS: u32 = 8192;
+
+/// Share of accelerator memory that the engine may use where the spec states none.
+const UTILIZATION: f64 = 0.90;
+
+impl<'a> Job<'a> {
+    /// The workload at `address`; `None` if the spec or the world does not have it or its model.
+    pub fn of(spec: &'a Spec, world: &'a World, address: &str) -> Option<Self> {
+        let kind = match address.split_once('.')? {
+            ("services", name) => Kind::Service(spec.services.get(name)?),
+            ("batches", name) => Kind::Batch(spec.batches.get(name)?),
+            _ => return None,
+        };
+        let (model, rules, purchase, engine, at, shape) = match kind {
+            Kind::Service(s) => {
+                let t = &s.traffic;
+                let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
+                (&s.model, &s.placement, &s.purchase, &s.engine, &s.at, shape)
+            }
+            Kind::Batch(b) => {
+                let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
+                (&b.model, &b.placement, &b.purchase, &b.engine, &b.at, shape)
+            }
+        };
+        Some(Job {
+            address: address.to_owned(),
+            spec,
+            world,
+            kind,
+            model: spec.models.get(model)?,
+            arch: world.archs.get(model)?,
+            rules,
+            purchase,
+            engine,
+            shape,
+            at,
+        })
+    }
+
+    /// Engine settings with `max_num_seqs` sequences.
+    pub fn settings(&self, max_num_seqs: u32) -> EngineSettings {
+        let e = self.engine;
+        let longest = (self.shape.input.max + self.shape.output.max).ceil().clamp(1.0, 1e9) as u32;
+        EngineSettings {
+            name: e.name,
+            version: e.version.as_deref().and_then(version).unwrap_or(perf::default_version(e.name)),
+            max_num_seqs,
+            max_num_batched_tokens: e.max_num_batched_tokens.unwrap_or(BATCHED_TOKENS),
+            max_model_len: e.max_model_len.unwrap_or(longest),
+            gpu_memory_utilization: e.gpu_memory_utilization.unwrap_or(UTILIZATION),
+        }
+    }
+
+    /// The monthly limits that bind this workload alone: its own, and the one on everything.
+    pub fn budgets(&self) -> Vec<(Money, &'a Pointer)> {
+        let own = self.spec.budget.per.get(&self.address);
+        own.into_iter().chain(self.spec.budget.monthly.as_ref()).map(|b| (b.limit, &b.at)).collect()
+    }
+
+    /// Whether spot may be bought at all.
+    pub fn may_use_spot(&self) -> bool {
+        self.purchase.spot_max_share > 0.0
+    }
+
+    /// The amount declared for a quota in a region.
+    pub fn declared(&self, cloud: Cloud, region: &str, code: &str) -> Option<f64> {
+        self.spec.providers.get(&cloud)?.quotas.get(region)?.get(code).copied()
+    }
+
+    /// Why a variant may not be used.
+    pub fn quality(&self, variant: &Variant) -> Option<Rejection> {
+        // The floor is stated for the model, whatever runs it.
+        let floor = self.model.quality.as_ref()?;
+        if variant.quantization == Quantization::Native || variant.quantization == self.arch.native {
+            return None;
+        }
+        let rows = self.world.catalog.quality.iter().filter(|q| {
+            q.model == self.arch.id
+                && q.quantization == variant.quantization
+                && q.benchmark == floor.benchmark
+        });
+        let kept = floor
+            .measured
+            .get(&variant.name)
+            .copied()
+            .or_else(|| rows.map(|q| q.recovery).min_by(f64::total_cmp));
+        let percent = |x: f64| crate::math::round_to(x * 100.0, 2);
+        let reason = match kept {
+            Some(kept) if kept >= floor.keep => return None,
+            Some(kept) => format!(
+                "`{}` keeps {} % of {}, {} % are asked for",
+                variant.name,
+                percent(kept),
+                floor.benchmark,
+                percent(floor.keep)
+            ),
+            None => format!("nobody stated what `{}` keeps of {}", variant.name, floor.benchmark),
+        };
+        Some(Rejection {
+            constraint: "quality",
+            reason,
+            at: Some(floor.at.clone()),
+            distance: kept.map(|k| floor.keep / k - 1.0),
+        })
+    }
+
+    /// Why an instance type may not be used; its accelerator otherwise.
+    pub fn machine(&self, kind: &InstanceType) -> Result<&'a Accelerator, Rejection> {
+        let no = |constraint, reason: String, at: Option<&Pointer>| {
+            Err(Rejection { constraint, reason, at: at.cloned(), distance: None })
+        };
+        let placement = &self.rules.at;
+        let Some(accelerator) = kind.accelerator.and_then(|a| self.world.catalog.accelerators.get(a)) else {
+            return no("accelerator", format!("{} has no accelerator", kind.name), None);
+        };
+        if !self.rules.clouds.allows(&kind.cloud) {
+            return no("clouds", format!("{} is not allowed", kind.cloud), Some(&placement.join("clouds")));
+        }
+        if !self.rules.instance_types.allows(&kind.name) {
+            let at = placement.join("instance_types");
+            return no("instance-types", format!("{} is not allowed", kind.name), Some(&at));
+        }
+        if !self.rules.accelerators.allows(&accelerator.id) {
+            let at = placement.join("accelerators");
+            return no("accelerators", format!("{} is not allowed", accelerator.id), Some(&at));
+        }
+        if kind.status != "current" && !kind.status.starts_with("previous") {
+            return no("retired", format!("{} is {}", kind.name, kind.status), None);
+        }
+        if kind.arch == "arm64" && !is_grace(accelerator) {
+            let reason = format!(
+                "{} has an arm64 host; engine images for arm64 are built for Grace machines only",
+                kind.name
+            );
+            return no("engine", reason, None);
+        }
+        Ok(accelerator)
+    }
+
+    /// Why a region may not be used by the workload as a whole.
+    pub fn region(&self, region: &Region) -> Option<Rejection> {
+        let no = |constraint, reason: String, key: &str| {
+            Some(Rejection { constraint, reason, at: Some(self.rules.at.join(key)), distance: None })
+        };
+        if !self.rules.clouds.allows(&region.cloud) {
+            return no("clouds", format!("{} is not allowed", region.cloud), "clouds");
+        }
+        if !region_allowed(&self.rules.regions, region) {
+            return no("regions", format!("{}/{} is not allowed", region.cloud, region.id), "regions");
+        }
+        if !resides(&self.rules.residency, region) {
+            let reason =
+                format!("{}/{} is not in {}", region.cloud, region.id, self.rules.residency.join(" or "));
+            return no("residency", reason, "residency");
+        }
+        None
+    }
+
+    /// Whether a purchase option may be used.
+    pub fn buys(&self, purchase: Purchase) -> bool {
+        match purchase {
+            Purchase::Spot => self.may_use_spot(),
+            other => self.purchase.options.contains(&other),
+        }
+    }
+}
+
+/// `0.17` or `0.17.1` as (0, 17).
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.trim_start_matches('v').split('.');
+    Some((parts.next()?.parse().ok()?, parts.next().map_or(Some(0), |p| p.parse().ok())?))
+}
+
+/// Grace superchips (GH200, GB200, GB300): the only arm64 hosts that the engines publish images for.
+/// Their accelerators have compute capability 9.0 or above; the T4g of other arm64 hosts has 7.5.
+fn is_grace(accelerator: &Accelerator) -> bool {
+    accelerator
+        .compute_capability
+        .as_deref()
+        .and_then(|c| c.split('.').next())
+        .and_then(|major| major.parse::<u32>().ok())
+        .is_some_and(|major| major >= 9)
+}
+
+/// Whether a region is named by a rule, plain or as `cloud/region`.
+fn region_allowed(rule: &AllowDeny<String>, region: &Region) -> bool {
+    let full = format!("{}/{}", region.cloud, region.id);
+    let named = |list: &[String]| list.iter().any(|x| *x == region.id || *x == full);
+    match rule {
+        AllowDeny::Any => true,
+        AllowDeny::Only(list) => named(list),
+        AllowDeny::Not(list) => !named(list),
+    }
+}
+
+/// Whether data may be in a region: one of the tags or its country will do, no tag is anywhere.
+pub(super) fn resides(rule: &[String], region: &Region) -> bool {
+    let country = region.country.to_lowercase();
+    rule.is_empty() || rule.iter().any(|tag| *tag == country || region.jurisdictions.contains(tag))
+}
+
+/// Latency limits of a service, TTFT first.
+pub(super) fn limits(service: &Service) -> Vec<Limit<'_>> {
+    let slo = &service.slo;
+    [(Metric::Ttft, &slo.ttft), (Metric::Tpot, &slo.tpot), (Metric::E2e, &slo.e2e)]
+        .into_iter()
+        .flat_map(|(metric, list)| {
+            list.iter().map(move |o| Limit { metric, quantile: o.quantile, limit_ms: o.limit_ms, at: &o.at })
+        })
+        .collect()
+}
+
+/// The words of a caveat about an offering that may not exist.
+pub(super) fn unsure(kind: &InstanceType, region: &Region, offered: Offered) -> Option<String> {
+    (offered == Offered::Unknown).then(|| {
+        format!(
+            "{} has a price in {}/{}, but no source says that it can be had there",
+            kind.name, region.cloud, region.id
+        )
+    })
+}

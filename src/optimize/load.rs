@@ -1,0 +1,266 @@
+//! How many replicas a load needs, at the planned confidence.
+
+use super::job::{Job, Limit};
+use super::table::Speed;
+use crate::perf::Latency;
+use crate::placement::{Metric, Rejection};
+use crate::spec::{Arrivals, Load, Service};
+
+/// More replicas than any pool has: what they cannot do, no number can.
+pub(super) const MOST_REPLICAS: u32 = 1 << 20;
+
+/// What a pool has to carry, and how well.
+pub(super) struct Demand<'a> {
+    pub arrivals: Arrivals,
+    pub limits: Vec<Limit<'a>>,
+    /// Largest network time among the origins that it serves, ms at confidence.
+    pub network_ms: f64,
+    /// What arrives.
+    pub load: PoolLoad,
+    /// Share of it that must be carried during a failure.
+    pub capacity: f64,
+    /// What limits are multiplied by during a failure.
+    pub slo_factor: f64,
+    /// What the load is multiplied by when a region fails, if regions may fail: the declared share,
+    /// taken over by the others.
+    pub region_loss: Option<f64>,
+}
+
+/// What arrives at a pool.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum PoolLoad {
+    /// Requests/s.
+    Rate(f64),
+    /// Requests in flight.
+    Clients(f64),
+}
+
+/// The load of a pool with `share` of a service's traffic.
+pub(super) fn pool_load(service: &Service, share: f64) -> PoolLoad {
+    match service.traffic.load {
+        Load::Rate(rate) => PoolLoad::Rate(rate * share),
+        Load::Concurrency(clients) => PoolLoad::Clients(clients * share),
+    }
+}
+
+/// A latency at confidence, ms, without network time.
+fn edge(speed: &Speed, l: &Latency, limit: &Limit<'_>) -> f64 {
+    match limit.metric {
+        Metric::Ttft => l.ttft.at(limit.quantile) * speed.g,
+        Metric::Tpot => l.tpot.at(limit.quantile),
+        Metric::E2e => l.e2e.at(limit.quantile) * speed.g,
+    }
+}
+
+/// The same with the network time that counts in it.
+pub(super) fn at_confidence(speed: &Speed, l: &Latency, limit: &Limit<'_>, network_ms: f64) -> f64 {
+    let network = if limit.metric == Metric::Tpot { 0.0 } else { network_ms };
+    edge(speed, l, limit) + network
+}
+
+impl Demand<'_> {
+    /// Whether `replicas` carry `total` requests/s within every limit times `factor`.
+    pub fn carries(&self, speed: &Speed, total: f64, replicas: u32, factor: f64) -> bool {
+        if replicas == 0 {
+            return total <= 0.0;
+        }
+        let rate = total / f64::from(replicas);
+        let Some(l) = speed.slowed.latency(rate, replicas, self.arrivals) else { return false };
+        self.limits
+            .iter()
+            .all(|limit| at_confidence(speed, &l, limit, self.network_ms) <= limit.limit_ms * factor)
+    }
+
+    /// Requests/s that reach a pool of `replicas`, by the displayed prediction.
+    pub fn rate(&self, speed: &Speed, replicas: u32) -> f64 {
+        match self.load {
+            PoolLoad::Rate(rate) => rate,
+            PoolLoad::Clients(clients) => {
+                let n = f64::from(replicas.max(1));
+                largest(speed.curve.saturation_rate() * n, |rate| {
+                    speed
+                        .curve
+                        .latency(rate / n, replicas, self.arrivals)
+                        .is_some_and(|l| rate * l.e2e.mean / 1e3 <= clients)
+                })
+            }
+        }
+    }
+
+    /// Whether `replicas` do with nothing failed, and with a region failed.
+    pub fn holds(&self, speed: &Speed, replicas: u32) -> bool {
+        let rate = self.rate(speed, replicas);
+        self.carries(speed, rate, replicas, 1.0)
+            && self.region_loss.is_none_or(|x| self.carries(speed, rate * x, replicas, self.slo_factor))
+    }
+
+    /// The fewest replicas that do; `None` if no number does.
+    pub fn replicas(&self, speed: &Speed) -> Option<u32> {
+        let hint = match self.load {
+            PoolLoad::Rate(rate) => rate / speed.slowed.saturation_rate().max(f64::MIN_POSITIVE),
+            PoolLoad::Clients(_) => 0.0,
+        };
+        fewest(hint, |n| self.holds(speed, n))
+    }
+
+    /// The fewest replicas that must be left of `replicas` when some fail.
+    pub fn left(&self, speed: &Speed, replicas: u32) -> Option<u32> {
+        let rate = self.rate(speed, replicas) * self.capacity;
+        fewest(rate / speed.slowed.saturation_rate().max(f64::MIN_POSITIVE), |n| {
+            self.carries(speed, rate, n, self.slo_factor)
+        })
+    }
+
+    /// Requests/s that `replicas` carry within every limit times `factor`.
+    pub fn most(&self, speed: &Speed, replicas: u32, factor: f64) -> f64 {
+        largest(speed.slowed.saturation_rate() * f64::from(replicas), |total| {
+            self.carries(speed, total, replicas, factor)
+        })
+    }
+
+    /// No pool of this speed carries more than this per replica, however many share the load; 0 if
+    /// the limits cannot be kept without any load. An upper bound within 0.1 %.
+    pub fn bound_per_replica(&self, speed: &Speed) -> f64 {
+        let top = speed.slowed.saturation_rate();
+        let holds = |rate: f64| {
+            speed.slowed.latency(rate, MOST_REPLICAS, self.arrivals).is_some_and(|l| {
+                self.limits.iter().all(|x| at_confidence(speed, &l, x, self.network_ms) <= x.limit_ms)
+            })
+        };
+        if !holds(0.0) {
+            return 0.0;
+        }
+        let (mut low, mut high) = (0.0, top);
+        for _ in 0..12 {
+            if high - low <= 1e-3 * high {
+                break;
+            }
+            let middle = low + (high - low) / 2.0;
+            if holds(middle) { low = middle } else { high = middle }
+        }
+        high
+    }
+
+    /// Replicas that are needed at least, given [`Demand::bound_per_replica`].
+    pub fn at_least(&self, speed: &Speed, bound: f64) -> u32 {
+        let n = match self.load {
+            PoolLoad::Rate(rate) => rate / bound,
+            PoolLoad::Clients(clients) => {
+                // Requests in flight on a replica at the bound, alone: in a pool they are fewer.
+                let rate = bound.min(speed.curve.saturation_rate() * (1.0 - 1e-9));
+                speed
+                    .curve
+                    .latency(rate, 1, self.arrivals)
+                    .map_or(1.0, |l| clients / (rate * l.e2e.mean / 1e3).max(f64::MIN_POSITIVE))
+            }
+        };
+        (n * (1.0 - 1e-9)).ceil().clamp(1.0, f64::from(u32::MAX)) as u32
+    }
+
+    /// The limit that is missed most when nothing loads the replica, and by how much.
+    pub fn missed(&self, speed: &Speed) -> Option<Rejection> {
+        let l = speed.slowed.latency(0.0, MOST_REPLICAS, self.arrivals)?;
+        let mut worst: Option<(f64, Rejection)> = None;
+        for limit in &self.limits {
+            let ms = at_confidence(speed, &l, limit, self.network_ms);
+            let over = ms / limit.limit_ms - 1.0;
+            if over > 0.0 && worst.as_ref().is_none_or(|(most, _)| over > *most) {
+                let network = if limit.metric == Metric::Tpot || self.network_ms <= 0.0 {
+                    String::new()
+                } else {
+                    format!(", {:.0} ms of it network", self.network_ms)
+                };
+                let reason = format!(
+                    "{} {} is {:.1} ms without any load at the planned confidence{network}; the limit is {} ms",
+                    limit.metric.as_str(),
+                    quantile(limit.quantile),
+                    ms,
+                    limit.limit_ms
+                );
+                let rejection = Rejection {
+                    constraint: limit.metric.as_str(),
+                    reason,
+                    at: Some(limit.at.clone()),
+                    distance: Some(over),
+                };
+                worst = Some((over, rejection));
+            }
+        }
+        worst.map(|(_, why)| why)
+    }
+}
+
+/// `p95`, `p99.9`, `mean`.
+pub(super) fn quantile(q: Option<f64>) -> String {
+    q.map_or("mean".into(), |q| format!("p{}", crate::math::round_to(q * 100.0, 4)))
+}
+
+/// The largest `x` in `[0, high]` that holds, to a relative 1e-9, for a property that is lost as `x` grows.
+pub(super) fn largest(high: f64, holds: impl Fn(f64) -> bool) -> f64 {
+    if !(high > 0.0 && high.is_finite()) {
+        return 0.0;
+    }
+    if holds(high) {
+        return high;
+    }
+    let (mut low, mut high) = (0.0, high);
+    for _ in 0..100 {
+        if high - low <= high * 1e-9 {
+            break;
+        }
+        let middle = low + (high - low) / 2.0;
+        if holds(middle) { low = middle } else { high = middle }
+    }
+    low
+}
+
+/// The smallest number from 1 to [`MOST_REPLICAS`] that holds, for a property that is kept once gained;
+/// the search starts at `hint`.
+fn fewest(hint: f64, holds: impl Fn(u32) -> bool) -> Option<u32> {
+    let mut high = hint.ceil().clamp(1.0, f64::from(MOST_REPLICAS)) as u32;
+    let mut low = 0;
+    let mut step = 1;
+    while !holds(high) {
+        if high == MOST_REPLICAS {
+            return None;
+        }
+        low = high;
+        high = high.saturating_add(step).min(MOST_REPLICAS);
+        step = step.saturating_mul(2);
+    }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { high = middle } else { low = middle }
+    }
+    Some(high)
+}
+
+/// Network time from an origin to a region as it counts in an objective, ms: displayed and at
+/// confidence; and the whole of it with its class. `None` if it is unknown.
+pub(super) fn network(
+    job: &Job<'_>,
+    service: &Service,
+    origin: usize,
+    region: usize,
+) -> Option<super::service::Hop> {
+    use crate::catalog::Evidence;
+    use crate::spec::{Connections, MeasuredAt, Place};
+    let origin = service.traffic.origins.get(origin)?;
+    if origin.place == Place::Vpc {
+        return Some(super::service::Hop { shown: 0.0, edge: 0.0, whole: 0.0, evidence: Evidence::Assumed });
+    }
+    let trip = job.world.catalog.round_trip(&origin.place, region)?;
+    let trips = match service.slo.connections {
+        Connections::Warm => 1.0,
+        Connections::New => 3.0,
+    };
+    let whole = |ms: f64| (ms + service.slo.last_mile_ms) * trips;
+    let counts = service.slo.measured_at == MeasuredAt::Client;
+    let counted = |ms: f64| if counts { whole(ms) } else { 0.0 };
+    Some(super::service::Hop {
+        shown: counted(trip.ms),
+        edge: counted(trip.ms_p90),
+        whole: whole(trip.ms),
+        evidence: trip.evidence,
+    })
+}

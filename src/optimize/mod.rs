@@ -1,0 +1,228 @@
+//! The cheapest placement that keeps every promise of `src/decisions/0002-what-a-placement-promises.md`,
+//! or why there is none.
+//!
+//! A curve per (variant, accelerator, layout, engine setting) is worked out once and shared by all
+//! regions, prices and blocks of a workload (`table`). A region enters by price, round trip, zones and
+//! quota only. For a curve and a network time the replicas that a load needs are found by bisection
+//! (`load`); from there on everything is integers (`pool`). Candidates are looked at in the order of a
+//! lower bound of their cost, until the bound passes the best cost found: what is left over cannot be
+//! cheaper, which is the proof (`service`, `batch`). Rules over several pools are searched in depth
+//! only where the optimum without them breaks them (`couple`).
+//!
+//! Equal inputs give the equal placement on any number of threads: only the curves are worked out in
+//! parallel, and they are collected in order.
+
+mod batch;
+mod build;
+mod couple;
+mod job;
+mod load;
+mod pool;
+mod service;
+mod table;
+
+use std::collections::BTreeMap;
+
+use rhumb_api::{Cloud, Money};
+
+use crate::placement::{
+    Certificate, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, WorkloadPlacement,
+    World,
+};
+use crate::spec::{BudgetBinds, Spec};
+use job::{Job, Kind};
+use service::Search;
+use table::Table;
+
+/// Chooses the cheapest placement of every workload.
+///
+/// Workloads are placed one by one, each at its own optimum. A total budget or a quota that they break
+/// only together is reported in [`Placement::joint_violations`], not repaired.
+///
+/// # Errors
+/// The workloads that cannot be placed, each with what stands in the way.
+pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
+    use rayon::prelude::*;
+    let addresses = job::addresses(spec);
+    let placed: Vec<Result<WorkloadPlacement, InfeasibleWorkload>> =
+        addresses.par_iter().map(|address| workload(spec, world, address)).collect();
+    let mut workloads = BTreeMap::new();
+    let mut infeasible = Vec::new();
+    for result in placed {
+        match result {
+            Ok(placement) => {
+                workloads.insert(placement.address.clone(), placement);
+            }
+            Err(why) => infeasible.push(why),
+        }
+    }
+    if !infeasible.is_empty() {
+        return Err(Infeasible { workloads: infeasible });
+    }
+    let joint_violations = joint(spec, &workloads);
+    Ok(Placement { workloads, joint_violations })
+}
+
+fn unknown_model(address: &str) -> InfeasibleWorkload {
+    InfeasibleWorkload {
+        address: address.to_owned(),
+        conflict: vec![Rejection {
+            constraint: "unknown",
+            reason: "the architecture of its model is not known".into(),
+            at: None,
+            distance: None,
+        }],
+        relaxations: Vec::new(),
+        nearest: None,
+        rejected: BTreeMap::new(),
+        candidates: 0,
+    }
+}
+
+fn workload(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement, InfeasibleWorkload> {
+    let Some(job) = Job::of(spec, world, address) else { return Err(unknown_model(address)) };
+    let table = Table::new(&job);
+    match job.kind {
+        Kind::Service(service) => {
+            let search = Search::new(&job, &table, service);
+            let found = search.run();
+            let (mut rejected, bounded, evaluated) = tally(&table, search.fates());
+            match found {
+                Ok(blocks) => {
+                    let optimum = service::weight(&blocks).0;
+                    let certificate = Certificate {
+                        family: FAMILY_OF_SERVICE.into(),
+                        candidates: table.candidates,
+                        rejected,
+                        bounded,
+                        evaluated,
+                        optimum,
+                        lower_bound: optimum,
+                    };
+                    Ok(build::service(&search, &blocks, certificate))
+                }
+                Err(why) => {
+                    if bounded + evaluated > 0 {
+                        *rejected.entry(why.constraint.to_owned()).or_insert(0) += bounded + evaluated;
+                    }
+                    Err(refusal(&table, address, why, rejected))
+                }
+            }
+        }
+        Kind::Batch(batch) => {
+            let mut found = batch::search(&job, &table, batch);
+            let certificate = |run: &batch::Run| Certificate {
+                family: FAMILY_OF_BATCH.into(),
+                candidates: table.candidates,
+                rejected: found.rejected.clone(),
+                bounded: found.bounded,
+                evaluated: found.evaluated_candidates,
+                optimum: run.objective,
+                lower_bound: run.objective,
+            };
+            let placed =
+                found.best.as_ref().and_then(|run| build::batch(&job, &table, batch, run, certificate(run)));
+            placed.ok_or_else(|| {
+                let why = found.rejection.take().unwrap_or_else(|| no_candidate(&job));
+                refusal(&table, address, why, found.rejected.clone())
+            })
+        }
+    }
+}
+
+fn no_candidate(job: &Job<'_>) -> Rejection {
+    Rejection {
+        constraint: "infeasible",
+        reason: "no candidate does".into(),
+        at: Some(job.at.clone()),
+        distance: None,
+    }
+}
+
+fn refusal(
+    table: &Table,
+    address: &str,
+    why: Rejection,
+    rejected: BTreeMap<String, u64>,
+) -> InfeasibleWorkload {
+    InfeasibleWorkload {
+        address: address.to_owned(),
+        conflict: vec![why],
+        relaxations: Vec::new(),
+        nearest: None,
+        rejected,
+        candidates: table.candidates,
+    }
+}
+
+/// The family of placements over which a service's optimum is proven.
+const FAMILY_OF_SERVICE: &str = "every partition of the origins into blocks; every number of regions that \
+    share a block evenly, one pool of equal machines in each; every offering, variant, layout (replicas \
+    over at most 4 machines) and max_num_seqs of 64, 256, 1024 unless stated; every count and share of spot";
+
+/// The same for a batch.
+const FAMILY_OF_BATCH: &str = "one pool of equal machines; every offering, variant, layout (replicas over at \
+    most 4 machines) and max_num_seqs of 64, 256, 1024 unless stated; every count and share of spot";
+
+/// Rejected by reason, left out by a bound, evaluated.
+fn tally(table: &Table, fates: BTreeMap<String, u64>) -> (BTreeMap<String, u64>, u64, u64) {
+    let mut rejected = table.rejected.clone();
+    let (mut bounded, mut evaluated) = (0, 0);
+    for (why, n) in fates.into_iter().filter(|(_, n)| *n > 0) {
+        match why.as_str() {
+            "" => bounded += n,
+            "evaluated" => evaluated += n,
+            _ => *rejected.entry(why).or_insert(0) += n,
+        }
+    }
+    (rejected, bounded, evaluated)
+}
+
+/// What a budget limits of a placed workload, a month.
+fn limited(spec: &Spec, placed: &WorkloadPlacement) -> Money {
+    match spec.budget.binds {
+        BudgetBinds::Ceiling => placed.cost.ceiling_per_month,
+        BudgetBinds::Expected | BudgetBinds::PeakMonth => placed.cost.expected_per_month,
+    }
+}
+
+/// Bounds that the workloads break together.
+fn joint(spec: &Spec, workloads: &BTreeMap<String, WorkloadPlacement>) -> Vec<JointViolation> {
+    let mut violations = Vec::new();
+    let total: Money = workloads.values().map(|w| limited(spec, w)).sum();
+    if let Some(budget) = spec.budget.monthly.as_ref().filter(|b| total > b.limit) {
+        let parts: Vec<String> = workloads.iter().map(|(a, w)| format!("{a} {}", limited(spec, w))).collect();
+        violations.push(JointViolation {
+            constraint: "budget",
+            reason: format!(
+                "{total} USD a month together ({}), the budget is {}: {} too much",
+                parts.join(", "),
+                budget.limit,
+                total - budget.limit
+            ),
+            at: Some(budget.at.clone()),
+        });
+    }
+    let mut taken: BTreeMap<(Cloud, &str, &str), (f64, f64, Vec<&str>)> = BTreeMap::new();
+    for (address, w) in workloads {
+        for q in &w.quotas {
+            let Some(limit) = q.declared else { continue };
+            let entry = taken.entry((q.cloud, &q.region, &q.code)).or_insert((0.0, limit, Vec::new()));
+            entry.0 += q.amount;
+            entry.2.push(address);
+        }
+    }
+    for ((cloud, region, code), (amount, limit, by)) in taken {
+        if amount > limit + 1e-9 {
+            violations.push(JointViolation {
+                constraint: "quota",
+                reason: format!(
+                    "quota {code} in {cloud}/{region}: {amount} needed by {}, {limit} declared",
+                    by.join(", ")
+                ),
+                at: spec.providers.get(&cloud).map(|p| p.at.join("quotas")),
+            });
+        }
+    }
+    violations
+}

@@ -1,0 +1,336 @@
+//! The machines of one pool: how many, and how many of them on spot. Integers only, once the replicas
+//! that the load needs are known.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use rhumb_api::Money;
+
+use super::job::Job;
+use super::load::{Demand, MOST_REPLICAS, PoolLoad};
+use super::table::{Site, Speed, Table, Way};
+use crate::catalog::TransferTo;
+use crate::placement::Rejection;
+use crate::spec::{Purchase, RegionRef, Survive};
+
+/// Bytes of a GiB.
+pub(super) const GIB: f64 = 1_073_741_824.0;
+
+/// Share of spot machines planned to be lost at once where the source says nothing (assumed).
+pub(super) const UNKNOWN_INTERRUPTION: f64 = 0.20;
+
+/// A number of machines that does the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count {
+    /// Machines, spot included.
+    pub machines: u32,
+    pub spot: u32,
+    pub replicas: u32,
+    /// Micro-dollars an hour, transfers included.
+    pub cost: Money,
+    /// The same with spot bought on demand.
+    pub ceiling: Money,
+}
+
+/// What limits the machines of a site by declared quotas: `on * base + spot * spots <= limit`.
+#[derive(Clone, Debug)]
+pub(super) struct QuotaLimit {
+    pub code: String,
+    pub base: f64,
+    pub spot: f64,
+    pub limit: f64,
+}
+
+/// Prices and limits of a site.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub base: Option<Money>,
+    pub spot: Option<Money>,
+    /// On demand, for the ceiling.
+    pub on_demand: Option<Money>,
+    pub interruption: f64,
+    pub zones: Option<u32>,
+    pub quotas: Vec<QuotaLimit>,
+    /// Dollars a GiB of weights brought here, if they are brought and the price is known.
+    pub weights: Option<Money>,
+    pub share: f64,
+    pub least_base: u32,
+}
+
+impl Terms {
+    /// Reads them from the catalogue.
+    pub fn of(job: &Job<'_>, table: &Table, site: &Site) -> Self {
+        let catalog = &job.world.catalog;
+        let region = &catalog.regions[site.region];
+        let index = table.machines[site.machine].index;
+        let price = |i: Option<usize>| i.and_then(|i| catalog.offerings.get(i));
+        let (base, spot) = (price(site.base), price(site.spot));
+        let mut quotas: BTreeMap<String, QuotaLimit> = BTreeMap::new();
+        if job.spec.providers.get(&region.cloud).is_some_and(|p| p.quotas.contains_key(&region.id)) {
+            for (is_spot, offering) in [(false, base), (true, spot)] {
+                let Some(offering) = offering else { continue };
+                for (quota, each) in catalog.quotas_for(index, offering.purchase) {
+                    let Some(limit) = job.declared(region.cloud, &region.id, &quota.code) else { continue };
+                    let entry = quotas.entry(quota.code.clone()).or_insert(QuotaLimit {
+                        code: quota.code.clone(),
+                        base: 0.0,
+                        spot: 0.0,
+                        limit,
+                    });
+                    if is_spot { entry.spot += each } else { entry.base += each }
+                }
+            }
+        }
+        let weights = job.model.artifacts_at.as_ref().and_then(|from| {
+            let to = RegionRef { cloud: region.cloud, region: region.id.clone() };
+            let from = catalog.region(from.cloud, &from.region)?;
+            catalog.transfer_price(from, TransferTo::Region(&to)).map(|p| p.usd_per_gib)
+        });
+        Terms {
+            base: base.map(|o| o.price),
+            spot: spot.map(|o| o.price),
+            on_demand: catalog.offering(index, site.region, Purchase::OnDemand).map(|o| o.price),
+            interruption: spot.and_then(|o| o.interruption).unwrap_or(UNKNOWN_INTERRUPTION),
+            zones: region.zones,
+            quotas: quotas.into_values().collect(),
+            weights,
+            share: job.purchase.spot_max_share,
+            least_base: job.purchase.on_demand_base,
+        }
+    }
+
+    /// Most spot machines among `machines` by the spec's rules.
+    pub fn most_spot(&self, machines: u32) -> u32 {
+        if self.spot.is_none() {
+            return 0;
+        }
+        let by_share = (self.share * f64::from(machines) + 1e-9).floor().max(0.0) as u32;
+        by_share.min(machines).min(machines.saturating_sub(self.least_base))
+    }
+
+    /// Machines alone cost at least this, whatever the mix; `None` if they cannot be bought.
+    pub fn least(&self, machines: u32) -> Option<Money> {
+        let spot = self.most_spot(machines);
+        match (self.base, self.spot) {
+            (Some(base), Some(cheap)) if cheap < base => Some(mix(base, cheap, machines, spot)),
+            (Some(base), _) => Some(base.times(i64::from(machines))),
+            (None, Some(cheap)) if spot == machines => Some(cheap.times(i64::from(machines))),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether the declared quotas allow it.
+    pub fn within_quotas(&self, machines: u32, spot: u32) -> bool {
+        self.quotas
+            .iter()
+            .all(|q| q.base * f64::from(machines - spot) + q.spot * f64::from(spot) <= q.limit + 1e-9)
+    }
+
+    /// Hourly price of machines and the same with spot bought on demand.
+    pub fn price(&self, machines: u32, spot: u32) -> Option<(Money, Money)> {
+        let base = if machines > spot { self.base?.times(i64::from(machines - spot)) } else { Money::ZERO };
+        if spot == 0 {
+            return Some((base, base));
+        }
+        let cheap = self.spot?;
+        let dear = self.on_demand.unwrap_or(cheap);
+        Some((base + cheap.times(i64::from(spot)), base + dear.times(i64::from(spot))))
+    }
+
+    /// Weights copied to machines, as dollars an hour.
+    pub fn copying(&self, gib_per_machine: f64, machines: u32) -> Money {
+        self.weights.map_or(Money::ZERO, |p| {
+            p.scale(gib_per_machine * f64::from(machines) / rhumb_api::HOURS_PER_MONTH as f64)
+        })
+    }
+}
+
+fn mix(base: Money, spot: Money, machines: u32, spots: u32) -> Money {
+    base.times(i64::from(machines - spots)) + spot.times(i64::from(spots))
+}
+
+/// GiB of weights on one machine of a way.
+pub(super) fn weights_gib(speed: &Speed, way: &Way) -> f64 {
+    speed.curve.memory.weights * f64::from(way.layout.accelerators()) / f64::from(way.span.max(1)) / GIB
+}
+
+/// Replicas that a load needs, remembered for one speed and one network time.
+pub(super) struct Needs<'d, 'l> {
+    demand: &'d Demand<'l>,
+    speed: &'d Speed,
+    /// The fewest with nothing failed.
+    pub replicas: Option<u32>,
+    left: RefCell<BTreeMap<u32, Option<u32>>>,
+}
+
+impl<'d, 'l> Needs<'d, 'l> {
+    pub fn new(demand: &'d Demand<'l>, speed: &'d Speed) -> Self {
+        Needs { demand, speed, replicas: demand.replicas(speed), left: RefCell::default() }
+    }
+
+    /// The fewest that must be left of `replicas`.
+    fn left(&self, replicas: u32) -> Option<u32> {
+        // A rate does not depend on who serves it.
+        let key = if matches!(self.demand.load, PoolLoad::Rate(_)) { 0 } else { replicas };
+        *self.left.borrow_mut().entry(key).or_insert_with(|| self.demand.left(self.speed, replicas))
+    }
+}
+
+/// What a search for the machines of a pool goes by.
+pub(super) struct Ask<'a> {
+    pub terms: &'a Terms,
+    pub way: &'a Way,
+    pub speed: &'a Speed,
+    pub survive: Survive,
+    /// Bounds on the replicas of this pool alone.
+    pub least_replicas: u32,
+    pub most_replicas: Option<u32>,
+    /// Cost besides machines and weights, for a pool of so many replicas.
+    pub extra: &'a dyn Fn(u32) -> Money,
+}
+
+impl Ask<'_> {
+    /// Most replicas that fail at once, for `units` groups; `None` if nothing can be left.
+    fn lost(&self, units: u32, spot: u32) -> Option<u32> {
+        let per = self.way.replicas;
+        let zones = self.terms.zones.map_or(1, |z| z.min(units).max(1));
+        let mut most = self.survive.replica;
+        most = most.max(self.survive.machine.checked_mul(per)?);
+        if self.survive.zone > 0 {
+            if self.terms.zones.is_none() || zones <= self.survive.zone {
+                return None;
+            }
+            most = most.max(units.div_ceil(zones).checked_mul(per)?.checked_mul(self.survive.zone)?);
+        }
+        if spot > 0 {
+            let gone = (self.terms.interruption * f64::from(spot) - 1e-9).ceil().max(1.0) as u32;
+            most = most.max(gone.checked_mul(per)?);
+        }
+        Some(most)
+    }
+
+    /// Whether `units` groups of machines of which `spot` machines are spot do the job.
+    pub fn does(&self, needs: &Needs<'_, '_>, units: u32, spot: u32) -> bool {
+        let Some(least) = needs.replicas else { return false };
+        let Some(n) = units.checked_mul(self.way.replicas) else { return false };
+        if n < least {
+            return false;
+        }
+        match self.lost(units, spot) {
+            None => false,
+            Some(0) => true,
+            Some(lost) => n > lost && needs.left(n).is_some_and(|left| n - lost >= left),
+        }
+    }
+
+    /// Fewest groups that could do, and a number that does if any does.
+    fn range(&self, needs: &Needs<'_, '_>) -> Result<(u32, u32), Rejection> {
+        let per = f64::from(self.way.replicas);
+        let no = |constraint, reason: String| Rejection { constraint, reason, at: None, distance: None };
+        let Some(least) = needs.replicas else {
+            return Err(no("saturated", "no number of replicas carries the load within the limits".into()));
+        };
+        let s = self.survive;
+        if s.zone > 0 && self.terms.zones.is_none_or(|z| z <= s.zone) {
+            let zones = self.terms.zones.map_or("an unknown number of".into(), |z| z.to_string());
+            return Err(no("survive", format!("{zones} zones, {} may fail", s.zone)));
+        }
+        let only_spot = self.terms.base.is_none();
+        if only_spot && (self.terms.most_spot(1) < 1 || self.terms.interruption >= 1.0) {
+            let reason = if self.terms.interruption >= 1.0 {
+                "all machines would be spot, and all may be interrupted in a month"
+            } else {
+                "sold as spot only, and not all machines may be spot"
+            };
+            return Err(no("purchase", reason.into()));
+        }
+        let first = least.max(self.least_replicas).div_ceil(self.way.replicas.max(1)).max(1);
+        let left = needs.left(MOST_REPLICAS).or_else(|| needs.left(least)).unwrap_or(least);
+        let zone_share =
+            if s.zone > 0 { f64::from(s.zone) / f64::from(self.terms.zones.unwrap_or(1)) } else { 0.0 };
+        let spot_share = if only_spot { self.terms.interruption } else { 0.0 };
+        let margin = f64::from(s.replica) + f64::from(s.machine) * per + f64::from(s.zone + 2) * per;
+        let enough = (f64::from(left.max(least)) + margin) / per;
+        let enough = enough / (1.0 - zone_share) / (1.0 - spot_share) + f64::from(s.zone + 1) + 2.0;
+        let last = first.max(enough.ceil().clamp(1.0, f64::from(MOST_REPLICAS)) as u32);
+        Ok((first, last))
+    }
+
+    /// The cheapest number of machines that costs no more than `limit`.
+    ///
+    /// # Errors
+    /// What rejects the pool, if no number does whatever the cost; `Ok(None)` if all cost more.
+    pub fn cheapest(&self, needs: &Needs<'_, '_>, limit: Money) -> Result<Option<Count>, Rejection> {
+        let (first, last) = self.range(needs)?;
+        let gib = weights_gib(self.speed, self.way);
+        let mut best: Option<Count> = None;
+        let (mut too_many, mut over_quota, mut dear) = (false, false, false);
+        for units in first..=u32::MAX {
+            let Some(machines) = units.checked_mul(self.way.span.max(1)) else { break };
+            let n = units.saturating_mul(self.way.replicas);
+            if self.most_replicas.is_some_and(|most| n > most) {
+                too_many = true;
+                break;
+            }
+            let Some(floor) = self.terms.least(machines) else { break };
+            let floor = floor + self.terms.copying(gib, machines) + (self.extra)(n);
+            let bar = best.map_or(limit, |b| b.cost.min(limit));
+            if floor > bar || best.is_some_and(|b| floor == b.cost) {
+                dear = true;
+                break;
+            }
+            if best.is_none() && units > last {
+                break;
+            }
+            let Some(spot) = self.spot_of(needs, units, machines, &mut over_quota) else { continue };
+            let Some(count) = self.count(units, machines, spot, gib) else { continue };
+            let better = best.is_none_or(|b| (count.cost, count.machines) < (b.cost, b.machines));
+            if better && count.cost <= limit {
+                best = Some(count);
+            } else if count.cost > limit {
+                dear = true;
+            }
+        }
+        if best.is_some() || dear {
+            return Ok(best);
+        }
+        let (constraint, reason) = if too_many {
+            ("max_replicas", "more replicas than allowed would be needed".to_owned())
+        } else if over_quota {
+            let codes: Vec<String> =
+                self.terms.quotas.iter().map(|q| format!("{} of {}", q.code, q.limit)).collect();
+            ("quota", format!("the declared quota {} is too small", codes.join(", ")))
+        } else {
+            ("survive", "too little is left when machines fail or are interrupted".to_owned())
+        };
+        Err(Rejection { constraint, reason, at: None, distance: None })
+    }
+
+    /// The cost of a number.
+    pub fn count(&self, units: u32, machines: u32, spot: u32, gib: f64) -> Option<Count> {
+        let (price, ceiling) = self.terms.price(machines, spot)?;
+        let replicas = units * self.way.replicas;
+        let more = self.terms.copying(gib, machines) + (self.extra)(replicas);
+        Some(Count { machines, spot, replicas, cost: price + more, ceiling: ceiling + more })
+    }
+
+    /// The cheapest number of spot machines among `machines` that does.
+    fn spot_of(&self, needs: &Needs<'_, '_>, units: u32, machines: u32, quota: &mut bool) -> Option<u32> {
+        let most = self.terms.most_spot(machines);
+        let least = if self.terms.base.is_none() { machines } else { 0 };
+        if least > most {
+            return None;
+        }
+        let cheap = match (self.terms.base, self.terms.spot) {
+            (Some(base), Some(spot)) => spot < base,
+            _ => true,
+        };
+        let mut tried = |spot: u32| {
+            let does = self.does(needs, units, spot);
+            let within = self.terms.within_quotas(machines, spot);
+            *quota |= does && !within;
+            does && within
+        };
+        if cheap { (least..=most).rev().find(|s| tried(*s)) } else { (least..=most).find(|s| tried(*s)) }
+    }
+}

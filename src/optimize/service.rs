@@ -1,0 +1,579 @@
+//! The cheapest placement of a service: over all partitions of its origins into blocks, all numbers of
+//! regions that share a block, all candidates and all counts.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use rhumb_api::Money;
+
+use super::couple;
+use super::job::{self, Job, resides};
+use super::load::{self, Demand, PoolLoad};
+use super::pool::{Ask, Count, GIB, Needs, Terms};
+use super::table::{Speed, Table};
+use crate::catalog::{Evidence, TransferTo};
+use crate::placement::Rejection;
+use crate::spec::{Place, Service};
+
+/// Bytes of a streamed token on the wire (assumed).
+const BYTES_PER_TOKEN: f64 = 250.0;
+
+/// Network time between an origin and a region, ms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hop {
+    /// As it counts in an objective.
+    pub shown: f64,
+    /// The same at the pessimistic edge.
+    pub edge: f64,
+    /// Whether it counts or not.
+    pub whole: f64,
+    pub evidence: Evidence,
+}
+
+/// A pool that was chosen: indexes of site and way, and its count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Chosen {
+    pub site: usize,
+    pub way: usize,
+    pub count: Count,
+}
+
+/// The pools that serve a block of origins.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Block {
+    pub origins: Vec<usize>,
+    pub pools: Vec<Chosen>,
+}
+
+impl Block {
+    pub fn cost(&self) -> Money {
+        self.pools.iter().map(|p| p.count.cost).sum()
+    }
+
+    pub fn ceiling(&self) -> Money {
+        self.pools.iter().map(|p| p.count.ceiling).sum()
+    }
+
+    pub fn machines(&self) -> u64 {
+        self.pools.iter().map(|p| u64::from(p.count.machines)).sum()
+    }
+}
+
+/// What became of a candidate of a site: nothing yet, evaluated, or rejected for the reason of this number.
+const UNTOUCHED: u8 = 0;
+const EVALUATED: u8 = 1;
+const REJECTED: u8 = 2;
+
+/// The search for one service.
+pub(super) struct Search<'a> {
+    pub job: &'a Job<'a>,
+    pub table: &'a Table,
+    pub service: &'a Service,
+    /// Origin and region to network time.
+    pub hops: Vec<Vec<Option<Hop>>>,
+    pub terms: Vec<Terms>,
+    /// Region to the price of a GiB to the internet.
+    internet: Vec<Option<Money>>,
+    /// First entry of each site in `fate`.
+    offsets: Vec<usize>,
+    fate: RefCell<Vec<u8>>,
+    reasons: RefCell<Vec<String>>,
+}
+
+/// A block before the number of its regions is known.
+pub(super) struct Base<'a> {
+    pub origins: Vec<usize>,
+    pub share: f64,
+    /// Share of the service that comes from outside of the cloud.
+    outside: f64,
+    /// Region to the largest network time at confidence, if it may serve the block.
+    pub network: Vec<Option<f64>>,
+    nearest: f64,
+    /// Speed to the most requests/s per replica.
+    bounds: Vec<f64>,
+    limits: Vec<job::Limit<'a>>,
+}
+
+impl<'a> Search<'a> {
+    pub fn new(job: &'a Job<'a>, table: &'a Table, service: &'a Service) -> Self {
+        let catalog = &job.world.catalog;
+        let mut used = vec![false; catalog.regions.len()];
+        for site in &table.sites {
+            used[site.region] = true;
+        }
+        let origins = service.traffic.origins.len();
+        let hops = (0..origins)
+            .map(|o| {
+                (0..used.len())
+                    .map(|r| if used[r] { load::network(job, service, o, r) } else { None })
+                    .collect()
+            })
+            .collect();
+        let internet = (0..used.len())
+            .map(|r| {
+                if used[r] {
+                    catalog.transfer_price(r, TransferTo::Internet).map(|p| p.usd_per_gib)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        let mut offsets = Vec::with_capacity(table.sites.len());
+        let mut total = 0;
+        for site in &table.sites {
+            offsets.push(total);
+            total += table.machines[site.machine].ways.len();
+        }
+        Search {
+            job,
+            table,
+            service,
+            hops,
+            terms: table.sites.iter().map(|s| Terms::of(job, table, s)).collect(),
+            internet,
+            offsets,
+            fate: RefCell::new(vec![UNTOUCHED; total]),
+            reasons: RefCell::default(),
+        }
+    }
+
+    /// The block of these origins.
+    pub fn base(&self, origins: &[usize]) -> Base<'a> {
+        let all = &self.service.traffic.origins;
+        let picked = || origins.iter().filter_map(|o| all.get(*o).map(|origin| (*o, origin)));
+        let network: Vec<Option<f64>> = self
+            .job
+            .world
+            .catalog
+            .regions
+            .iter()
+            .enumerate()
+            .map(|(r, region)| {
+                let mut most: f64 = 0.0;
+                for (o, origin) in picked() {
+                    if !resides(&origin.residency, region) {
+                        return None;
+                    }
+                    most = most.max(self.hops[o][r]?.edge);
+                }
+                Some(most)
+            })
+            .collect();
+        let nearest = network.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+        let mut base = Base {
+            origins: origins.to_vec(),
+            share: picked().map(|(_, o)| o.share).sum(),
+            outside: picked().filter(|(_, o)| o.place != Place::Vpc).map(|(_, o)| o.share).sum(),
+            network,
+            nearest,
+            bounds: Vec::new(),
+            limits: job::limits(self.service),
+        };
+        if nearest.is_finite() {
+            let demand = self.demand(&base, 1, nearest);
+            base.bounds = self.table.speeds.iter().map(|s| demand.bound_per_replica(s)).collect();
+        }
+        base
+    }
+
+    /// What a pool of the block carries when `regions` share it.
+    pub fn demand(&self, base: &Base<'a>, regions: u32, network_ms: f64) -> Demand<'a> {
+        let s = self.service;
+        let others = regions.saturating_sub(s.survive.region);
+        Demand {
+            arrivals: s.traffic.arrivals,
+            limits: base.limits.clone(),
+            network_ms,
+            load: load::pool_load(s, base.share / f64::from(regions)),
+            capacity: s.during_failure.capacity,
+            slo_factor: s.during_failure.slo_factor,
+            region_loss: (s.survive.region > 0 && others > 0)
+                .then(|| s.during_failure.capacity * f64::from(regions) / f64::from(others)),
+        }
+    }
+
+    /// Response bytes to the internet, dollars an hour, for a pool that gets `rate` requests/s.
+    pub fn responses(&self, base: &Base<'_>, region: usize, rate: f64) -> Money {
+        if base.outside <= 0.0 || base.share <= 0.0 {
+            return Money::ZERO;
+        }
+        let bytes =
+            rate * base.outside / base.share * 3600.0 * self.service.traffic.output.mean * BYTES_PER_TOKEN;
+        self.internet.get(region).copied().flatten().map_or(Money::ZERO, |p| p.scale(bytes / GIB))
+    }
+
+    /// Whether response bytes cost something unknown there.
+    pub fn unpriced(&self, base: &Base<'_>, region: usize) -> bool {
+        base.outside > 0.0
+            && self.service.traffic.output.mean > 0.0
+            && self.internet.get(region).copied().flatten().is_none()
+    }
+
+    /// Fewest regions of a block.
+    pub fn least_regions(&self) -> u32 {
+        self.service.survive.region + 1
+    }
+
+    fn mark(&self, site: usize, way: usize, fate: &Result<(), &str>) {
+        let mut all = self.fate.borrow_mut();
+        let Some(slot) = all.get_mut(self.offsets[site] + way) else { return };
+        match fate {
+            Ok(()) => *slot = EVALUATED,
+            Err(_) if *slot == EVALUATED => {}
+            Err(why) => *slot = self.reason(why),
+        }
+    }
+
+    fn reason(&self, why: &str) -> u8 {
+        let mut reasons = self.reasons.borrow_mut();
+        let at = reasons.iter().position(|r| r == why).unwrap_or_else(|| {
+            reasons.push(why.to_owned());
+            reasons.len() - 1
+        });
+        REJECTED.saturating_add(at as u8)
+    }
+
+    /// Machines that a way needs at least, for each way of each machine type, fewest first.
+    fn floors(&self, base: &Base<'a>, demand: &Demand<'_>) -> Vec<Vec<(u32, usize)>> {
+        let s = self.service.survive;
+        let floor = |way: &super::table::Way, speed: usize| -> Option<u32> {
+            let bound = *base.bounds.get(speed)?;
+            let speed = self.table.speeds.get(speed)?;
+            if bound <= 0.0 {
+                return None;
+            }
+            let mut n = demand.at_least(speed, bound);
+            let per = way.replicas.max(1);
+            let lost = s.replica.max(s.machine.saturating_mul(per)).max(s.zone.saturating_mul(per));
+            if lost > 0 {
+                let left = if demand.slo_factor <= 1.0 && matches!(demand.load, PoolLoad::Rate(_)) {
+                    (f64::from(n.saturating_sub(1)) * demand.capacity * (1.0 - 1e-9)).ceil().max(1.0) as u32
+                } else {
+                    1
+                };
+                n = n.max(left.saturating_add(lost));
+            }
+            Some(n.div_ceil(per).saturating_mul(way.span.max(1)))
+        };
+        let of = |machine: &super::table::Machine| {
+            let mut list: Vec<(u32, usize)> = machine
+                .ways
+                .iter()
+                .enumerate()
+                .filter_map(|(w, way)| Some((floor(way, *way.speed.as_ref().ok()?)?, w)))
+                .collect();
+            list.sort_unstable();
+            list
+        };
+        self.table.machines.iter().map(of).collect()
+    }
+
+    /// Sites that may serve the block with a cost that none of their pools is under, cheapest first.
+    fn sites(
+        &self,
+        base: &Base<'a>,
+        demand: &Demand<'_>,
+        floors: &[Vec<(u32, usize)>],
+    ) -> Vec<(Money, usize)> {
+        let mut list: Vec<(Money, usize)> = self
+            .table
+            .sites
+            .iter()
+            .enumerate()
+            .filter_map(|(i, site)| {
+                base.network.get(site.region).copied().flatten()?;
+                let (machines, _) = floors.get(site.machine)?.first()?;
+                Some((self.terms[i].least(*machines)? + self.least_extra(base, demand, site.region), i))
+            })
+            .collect();
+        list.sort_unstable();
+        list
+    }
+
+    fn least_extra(&self, base: &Base<'_>, demand: &Demand<'_>, region: usize) -> Money {
+        match demand.load {
+            PoolLoad::Rate(rate) => self.responses(base, region, rate),
+            PoolLoad::Clients(_) => Money::ZERO,
+        }
+    }
+
+    /// The cheapest pools for a block that `regions` regions share, at most `limit` together.
+    fn shared(&self, base: &Base<'a>, regions: u32, limit: Money, whole: bool) -> Option<Block> {
+        let near = self.demand(base, regions, base.nearest);
+        let floors = self.floors(base, &near);
+        let sites = self.sites(base, &near, &floors);
+        let mut sum = Money::ZERO;
+        let mut seen: Vec<usize> = Vec::new();
+        for (least, i) in &sites {
+            let region = self.table.sites[*i].region;
+            if !seen.contains(&region) {
+                seen.push(region);
+                sum += *least;
+                if seen.len() == regions as usize {
+                    break;
+                }
+            }
+        }
+        if seen.len() < regions as usize || sum > limit {
+            return None;
+        }
+        let mut best: BTreeMap<usize, Chosen> = BTreeMap::new();
+        let mut needs: BTreeMap<(usize, u64), Needs<'_, '_>> = BTreeMap::new();
+        let demands: BTreeMap<u64, Demand<'a>> =
+            base.network.iter().flatten().map(|ms| (ms.to_bits(), self.demand(base, regions, *ms))).collect();
+        for (least, i) in sites {
+            let bar = bar(&best, regions).min(limit);
+            if least > bar {
+                break;
+            }
+            let site = &self.table.sites[i];
+            let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
+            let Some(demand) = demands.get(&ms.to_bits()) else { continue };
+            let extra_floor = self.least_extra(base, demand, site.region);
+            for (machines, w) in &floors[site.machine] {
+                let here = best.get(&site.region).map(|c| c.count);
+                let bar = here.map_or(bar, |c| c.cost.min(bar));
+                if self.terms[i].least(*machines).is_none_or(|m| m + extra_floor > bar) {
+                    break;
+                }
+                let way = &self.table.machines[site.machine].ways[*w];
+                let Ok(speed_index) = way.speed else { continue };
+                let speed = &self.table.speeds[speed_index];
+                let needs =
+                    needs.entry((speed_index, ms.to_bits())).or_insert_with(|| Needs::new(demand, speed));
+                let extra = |n: u32| self.responses(base, site.region, demand.rate(speed, n));
+                let constant = extra_floor;
+                let same = |_: u32| constant;
+                let ask = Ask {
+                    terms: &self.terms[i],
+                    way,
+                    speed,
+                    survive: self.service.survive,
+                    least_replicas: if whole { self.service.scaling.min_replicas } else { 1 },
+                    most_replicas: self.service.scaling.max_replicas,
+                    extra: if matches!(demand.load, PoolLoad::Rate(_)) { &same } else { &extra },
+                };
+                match ask.cheapest(needs, bar) {
+                    Ok(found) => {
+                        self.mark(i, *w, &Ok(()));
+                        if let Some(count) = found {
+                            let better =
+                                here.is_none_or(|h| (count.cost, count.machines) < (h.cost, h.machines));
+                            if better {
+                                best.insert(site.region, Chosen { site: i, way: *w, count });
+                            }
+                        }
+                    }
+                    Err(why) => {
+                        let name = if why.constraint == "saturated" {
+                            demand.missed(speed).map_or("saturated", |r| r.constraint)
+                        } else {
+                            why.constraint
+                        };
+                        self.mark(i, *w, &Err(name));
+                    }
+                }
+            }
+        }
+        if best.len() < regions as usize {
+            return None;
+        }
+        let mut order: Vec<(Money, u32, usize)> =
+            best.iter().map(|(r, c)| (c.count.cost, c.count.machines, *r)).collect();
+        order.sort_unstable();
+        let pools: Vec<Chosen> = order.iter().take(regions as usize).map(|(_, _, r)| best[r]).collect();
+        let block = Block { origins: base.origins.clone(), pools };
+        (block.cost() <= limit).then_some(block)
+    }
+
+    /// The cheapest pools for a block over all numbers of regions; `None` if all cost more than `limit`.
+    fn block(&self, base: &Base<'a>, limit: Money) -> Option<Block> {
+        if base.bounds.is_empty() {
+            return None;
+        }
+        let whole = base.origins.len() == self.service.traffic.origins.len();
+        let mut best: Option<Block> = None;
+        let most = base.network.iter().flatten().count().min(1024) as u32;
+        let one = self.one_machine(base);
+        for regions in self.least_regions()..=most {
+            let bar = best.as_ref().map_or(limit, |b| b.cost().min(limit));
+            if one.is_none_or(|one| one.times(i64::from(regions)) > bar) {
+                break;
+            }
+            if let Some(found) = self.shared(base, regions, bar, whole && regions == 1) {
+                let better =
+                    best.as_ref().is_none_or(|b| (found.cost(), found.machines()) < (b.cost(), b.machines()));
+                if better {
+                    best = Some(found);
+                }
+            }
+        }
+        best
+    }
+
+    /// What a region costs at least, however small its share.
+    pub fn one_machine(&self, base: &Base<'a>) -> Option<Money> {
+        let fits = |machine: usize| {
+            let ways = &self.table.machines[machine].ways;
+            ways.iter()
+                .filter(|w| matches!(w.speed, Ok(s) if base.bounds.get(s).is_some_and(|b| *b > 0.0)))
+                .map(|w| w.span.max(1))
+                .min()
+        };
+        let spans: Vec<Option<u32>> = (0..self.table.machines.len()).map(fits).collect();
+        let prices = self.table.sites.iter().enumerate().filter_map(|(i, s)| {
+            base.network.get(s.region).copied().flatten()?;
+            let t = &self.terms[i];
+            let cheapest = t.base.into_iter().chain(t.spot).min()?;
+            Some(cheapest.times(i64::from(spans[s.machine]?)))
+        });
+        prices.min()
+    }
+
+    /// The optimum.
+    ///
+    /// # Errors
+    /// What stands in the way, if nothing will do.
+    pub fn run(&self) -> Result<Vec<Block>, Rejection> {
+        let n = self.service.traffic.origins.len();
+        if n > MOST_ORIGINS {
+            return Err(Rejection {
+                constraint: "origins",
+                reason: format!("{n} origins; at most {MOST_ORIGINS} are planned exactly"),
+                at: Some(self.service.traffic.at.clone()),
+                distance: Some(n as f64 / MOST_ORIGINS as f64 - 1.0),
+            });
+        }
+        let bases: Vec<Base<'a>> = (0..1_usize << n).map(|mask| self.base(&members(mask, n))).collect();
+        let mut best: Vec<Option<Vec<Block>>> = vec![None; 1 << n];
+        best[0] = Some(Vec::new());
+        // Blocks that cost more than the best way to cut them smaller are in no optimum.
+        let mut floors: Vec<Option<Money>> = vec![None; 1 << n];
+        for mask in 1..1_usize << n {
+            let lowest = mask & mask.wrapping_neg();
+            let mut cut: Option<Vec<Block>> = None;
+            let mut part = (mask - 1) & mask;
+            while part > 0 {
+                if part & lowest != 0
+                    && let (Some(a), Some(b)) = (&best[part], &best[mask ^ part])
+                {
+                    let both: Vec<Block> = a.iter().chain(b).cloned().collect();
+                    if cut.as_ref().is_none_or(|c| weight(&both) < weight(c)) {
+                        cut = Some(both);
+                    }
+                }
+                part = (part - 1) & mask;
+            }
+            let limit = cut.as_ref().map_or(Money::MAX, |c| weight(c).0);
+            let own = self.block(&bases[mask], limit).map(|b| vec![b]);
+            floors[mask] = own.as_ref().map(|b| weight(b).0).or(cut.as_ref().map(|_| limit));
+            best[mask] = match (own, cut) {
+                (Some(own), Some(cut)) => Some(if weight(&own) <= weight(&cut) { own } else { cut }),
+                (own, cut) => own.or(cut),
+            };
+        }
+        let full = (1_usize << n) - 1;
+        let Some(found) = best[full].take() else {
+            return Err(self.hopeless());
+        };
+        let broken = couple::broken(self, &found);
+        let Some(first) = broken else { return Ok(found) };
+        couple::search(self, &bases, &floors, weight(&found).0).ok_or(first)
+    }
+
+    /// Why not even one origin alone can be served, from the fates of all candidates.
+    fn hopeless(&self) -> Rejection {
+        let counts = self.fates();
+        let most = counts
+            .iter()
+            .filter(|(k, _)| !k.is_empty())
+            .max_by_key(|(k, n)| (**n, std::cmp::Reverse(k.as_str())));
+        Rejection {
+            constraint: "infeasible",
+            reason: match most {
+                Some((why, n)) => format!("no candidate does; most ({n}) fall to {why}"),
+                None => "no candidate is left".into(),
+            },
+            at: Some(self.job.at.clone()),
+            distance: None,
+        }
+    }
+
+    /// How many candidates of the sites ended how: `` for left out by a bound, `evaluated`, or a reason.
+    pub fn fates(&self) -> BTreeMap<String, u64> {
+        let singles: Vec<Base<'a>> =
+            (0..self.service.traffic.origins.len()).map(|o| self.base(&[o])).collect();
+        let reasons = self.reasons.borrow().clone();
+        let fate = self.fate.borrow();
+        let mut why_of: BTreeMap<(usize, u64), Option<&'static str>> = BTreeMap::new();
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        let mut add = |key: &str, n: u64| match counts.get_mut(key) {
+            Some(count) => *count += n,
+            None => {
+                counts.insert(key.to_owned(), n);
+            }
+        };
+        for (i, site) in self.table.sites.iter().enumerate() {
+            let served: Vec<&Base<'a>> =
+                singles.iter().filter(|b| b.network.get(site.region).copied().flatten().is_some()).collect();
+            for (w, way) in self.table.machines[site.machine].ways.iter().enumerate() {
+                let Ok(speed) = way.speed else { continue };
+                add("", site.dearer);
+                let of = fate.get(self.offsets[i] + w).copied().unwrap_or(UNTOUCHED);
+                if of == EVALUATED {
+                    add("evaluated", site.rows);
+                } else if of >= REJECTED {
+                    add(reasons.get(usize::from(of - REJECTED)).map_or("other", String::as_str), site.rows);
+                } else if served.is_empty() {
+                    let resides = self
+                        .service
+                        .traffic
+                        .origins
+                        .iter()
+                        .any(|o| resides(&o.residency, &self.job.world.catalog.regions[site.region]));
+                    add(if resides { "unknown" } else { "residency" }, site.rows);
+                } else if served.iter().all(|b| b.bounds.get(speed).is_none_or(|x| *x <= 0.0)) {
+                    let base = served[0];
+                    let why = *why_of.entry((speed, base.nearest.to_bits())).or_insert_with(|| {
+                        let demand = self.demand(base, 1, base.nearest);
+                        demand.missed(&self.table.speeds[speed]).map(|r| r.constraint)
+                    });
+                    add(why.unwrap_or("saturated"), site.rows);
+                } else {
+                    add("", site.rows);
+                }
+            }
+        }
+        counts
+    }
+
+    /// The speed behind a choice.
+    pub fn speed(&self, chosen: &Chosen) -> Option<&'a Speed> {
+        let site = self.table.sites.get(chosen.site)?;
+        let way = self.table.machines.get(site.machine)?.ways.get(chosen.way)?;
+        self.table.speeds.get(*way.speed.as_ref().ok()?)
+    }
+}
+
+/// More origins than this make too many partitions.
+pub(super) const MOST_ORIGINS: usize = 8;
+
+fn members(mask: usize, n: usize) -> Vec<usize> {
+    (0..n).filter(|i| mask >> i & 1 == 1).collect()
+}
+
+/// Cost, then machines, then pools.
+pub(super) fn weight(blocks: &[Block]) -> (Money, u64, usize) {
+    (
+        blocks.iter().map(Block::cost).sum(),
+        blocks.iter().map(Block::machines).sum(),
+        blocks.iter().map(|b| b.pools.len()).sum(),
+    )
+}
+
+/// What a region's pool must not cost more than to be among the `regions` cheapest.
+fn bar(best: &BTreeMap<usize, Chosen>, regions: u32) -> Money {
+    let mut costs: Vec<Money> = best.values().map(|c| c.count.cost).collect();
+    costs.sort_unstable();
+    costs.get((regions as usize).saturating_sub(1)).copied().unwrap_or(Money::MAX)
+}
