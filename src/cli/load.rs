@@ -37,9 +37,11 @@ pub struct Found {
 
 /// Reads a spec and the catalogue that it names.
 ///
+/// `more` are further catalogue files, applied after those that the spec names.
+///
 /// # Errors
 /// Every problem of the spec, of the user's catalogue files, or a file that cannot be read.
-pub fn load(args: &SpecArgs, settings: &Settings) -> Result<Found, Failure> {
+pub fn load(args: &SpecArgs, more: &[PathBuf], settings: &Settings) -> Result<Found, Failure> {
     let files = find(&args.path, settings)?;
     let variables = variables(args, settings)?;
     let folder = folder(&args.path, settings);
@@ -54,6 +56,13 @@ pub fn load(args: &SpecArgs, settings: &Settings) -> Result<Found, Failure> {
             Ok(text) => catalog.apply_user_file(name, &text)?,
             Err(error) => unreadable.push((name.clone(), error)),
         }
+    }
+    for path in more {
+        let name = path.display().to_string();
+        let text = read_named(&settings.dir, &name)
+            .and_then(|b| String::from_utf8(b).map_err(|_| "it is not UTF-8 text".to_owned()))
+            .map_err(|error| Failure::error(format!("--catalog {name}: {error}")))?;
+        catalog.apply_user_file(&name, &text)?;
     }
     let vocabulary = catalog.vocabulary();
     let sources = Sources { files, variables, vocabulary: &vocabulary, read: &read };

@@ -16,7 +16,7 @@ pub struct Args {
 /// # Errors
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
-    let found = load(&args.spec, settings)?;
+    let found = load(&args.spec, &[], settings)?;
     let spec = &found.loaded.spec;
     if settings.json {
         println!("{:#}", diagnostics::json(&found.loaded.warnings));
