@@ -99,6 +99,18 @@ pub(crate) fn judge(
         judged.tpot.sigma = wider(judged.tpot.sigma);
         notes.push(format!("error measured on {} only", row.systems));
     }
+    let strange = match (judged.evidence, find("tpot")) {
+        (Evidence::Calibrated, Some(row)) => [("ep", c.layout.ep), ("dp", c.layout.dp)]
+            .into_iter()
+            .find(|(name, n)| *n > 1 && !row.parallel.split(' ').any(|p| p == *name))
+            .map(|(name, _)| {
+                format!(
+                    "{name} was not measured for {class} models with {} on {family}",
+                    c.engine.name.as_str()
+                )
+            }),
+        _ => None,
+    };
     let unmeasured = match (judged.evidence, find("tpot")) {
         (Evidence::Calibrated, Some(row)) => {
             let name = quantization_name(precision);
@@ -119,7 +131,7 @@ pub(crate) fn judge(
         judged.evidence = Evidence::Modelled;
         notes.push(why.to_owned());
     };
-    if let Some(why) = &unmeasured {
+    for why in unmeasured.iter().chain(&strange) {
         widen(why);
     }
     if c.layout.pp > 1 {

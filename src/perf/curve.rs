@@ -169,7 +169,14 @@ fn decoder(
         let b = if i == 4 { max } else { math::exp(log * i as f64 / 4.0) };
         *point = (b, step(b).total());
     }
-    let (alpha, beta) = linearise(&points);
+    let (mut alpha, beta) = linearise(&points);
+    // Steps of mixtures rise steeply until every expert is in use. The line may be slow at small
+    // batches, never more than a tenth too quick at others.
+    alpha += points
+        .iter()
+        .filter(|(b, _)| *b >= 2.0)
+        .map(|(b, t)| t / 1.1 - (alpha + beta * b))
+        .fold(0.0, f64::max);
     let worst = points
         .iter()
         .map(|(b, t)| (alpha + beta * b) / t - 1.0)

@@ -136,6 +136,8 @@ pub(crate) struct BandRow {
     pub systems: String,
     /// Precisions that were measured, space separated.
     pub precisions: String,
+    /// Parallelism that was measured: `tp`, `ep`, `dp`, space separated.
+    pub parallel: String,
 }
 
 /// All-reduce over 2, 4 and 8 accelerators.
@@ -316,6 +318,7 @@ impl Tables {
                 groups: groups as u32,
                 systems: c.get(8).map_or_else(String::new, |s| (*s).to_owned()),
                 precisions: c.get(9).map_or_else(String::new, |s| (*s).to_owned()),
+                parallel: c.get(10).map_or_else(String::new, |s| (*s).to_owned()),
             });
         }
         tables

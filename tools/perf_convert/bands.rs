@@ -112,6 +112,12 @@ pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     for ((class, engine, family), points) in classes(&points) {
         let systems: BTreeSet<&str> = points.iter().map(|p| p.system.as_str()).collect();
         let precisions: BTreeSet<&str> = points.iter().map(|p| name(p.precision)).collect();
+        let parallel: BTreeSet<&str> = points
+            .iter()
+            .flat_map(|p| [("tp", p.layout.tp), ("ep", p.layout.ep), ("dp", p.layout.dp)])
+            .filter(|(_, n)| *n > 1)
+            .map(|(name, _)| name)
+            .collect();
         for (metric, ttft) in [("ttft", true), ("tpot", false)] {
             let (mu, sigma, groups) = band(&points, ttft);
             if groups < FEWEST {
@@ -128,6 +134,7 @@ pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
                 groups.to_string(),
                 systems.iter().copied().collect::<Vec<_>>().join(" "),
                 precisions.iter().copied().collect::<Vec<_>>().join(" "),
+                parallel.iter().copied().collect::<Vec<_>>().join(" "),
                 "aiconfigurator-silicon-sample".to_owned(),
                 date.to_owned(),
                 revision.to_owned(),
@@ -147,6 +154,7 @@ pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
             "n_groups",
             "systems",
             "precisions",
+            "parallel",
             "source",
             "as_of",
             "revision",

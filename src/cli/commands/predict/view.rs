@@ -196,7 +196,12 @@ pub fn table(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String 
             "GPUs",
             "weights GiB",
             "sequences",
-            if loaded { "TTFT/TPOT p95" } else { "TTFT/TPOT alone" },
+            match (q.shape.output.mean > 0.0, loaded) {
+                (true, true) => "TTFT / TPOT p95",
+                (true, false) => "TTFT / TPOT alone",
+                (false, true) => "answer p95",
+                (false, false) => "answer alone",
+            },
             "requests/s",
             "class",
         ]
