@@ -38,9 +38,9 @@ impl Failure {
             Failure::Message { exit, text } => {
                 if settings.json {
                     let value = serde_json::json!({ "schema": "rhumb.error/1", "error": text });
-                    println!("{value}");
+                    let _ = super::stdout::print(&format!("{value}\n"));
                 } else {
-                    eprintln!("error: {text}");
+                    super::stdout::print_error(&format!("error: {text}\n"));
                 }
                 exit.code()
             }
@@ -51,11 +51,11 @@ impl Failure {
     pub fn report_without_settings(&self) -> i32 {
         match self {
             Failure::Diagnostics(diagnostics) => {
-                eprint!("{}", super::view::diagnostics::text(diagnostics, false, 100));
+                super::stdout::print_error(&super::view::diagnostics::text(diagnostics, false, 100));
                 Exit::Error.code()
             }
             Failure::Message { exit, text } => {
-                eprintln!("error: {text}");
+                super::stdout::print_error(&format!("error: {text}\n"));
                 exit.code()
             }
         }

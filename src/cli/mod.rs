@@ -11,6 +11,7 @@ mod failure;
 mod files;
 pub mod load;
 mod settings;
+pub mod stdout;
 pub mod view;
 
 pub use exit::Exit;

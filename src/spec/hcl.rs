@@ -93,36 +93,32 @@ impl Reader<'_> {
     /// An attribute that its block has already: the parser stops at the second and names no first.
     fn redefined(&self, at: usize) -> Diagnostic {
         let is_key = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-        let rest = &self.text[at..];
-        let key = &rest[..rest.find(|c: char| !is_key(c)).unwrap_or(rest.len())];
+        let at = if self.text[at..].starts_with('"') { at + 1 } else { at };
+        let word = |from: usize| {
+            let rest = &self.text[from..];
+            &rest[..rest.find(|c: char| !is_key(c)).unwrap_or(rest.len())]
+        };
+        let key = word(at);
         let mut problem = Diagnostic::error("duplicate-key", format!("`{key}` is declared twice"))
             .span(self.span(at, at + key.len()))
             .label("declared again here")
             .help("rename or remove one of the two");
-        // The nearest line before it in the same block, by its brackets.
+        // The nearest before it in the same brackets.
         let mut depth = 0_i32;
-        // Where the line that `at` is on begins.
-        let mut below = self.text[..at].rfind('\n').map_or(0, |i| i + 1);
-        while below > 0 {
-            let start = self.text[..below - 1].rfind('\n').map_or(0, |i| i + 1);
-            let line = &self.text[start..below - 1];
-            below = start;
-            for c in line.chars().rev() {
-                depth += match c {
-                    '}' | ']' | ')' => 1,
-                    '{' | '[' | '(' => -1,
-                    _ => 0,
-                };
-            }
-            if depth < 0 {
-                break;
-            }
-            let trimmed = line.trim_start();
-            let declares = trimmed.strip_prefix(key).is_some_and(|r| r.trim_start().starts_with('='));
-            if depth == 0 && declares {
-                let first = start + line.len() - trimmed.len();
-                problem.related.push((self.span(first, first + key.len()), "first declared here".to_owned()));
-                break;
+        for (i, c) in self.text[..at].char_indices().rev() {
+            match c {
+                '}' | ']' | ')' => depth += 1,
+                '{' | '[' | '(' if depth == 0 => break,
+                '{' | '[' | '(' => depth -= 1,
+                _ if depth == 0 && is_key(c) => {
+                    let starts = !self.text[..i].ends_with(is_key);
+                    let after = self.text[i + word(i).len()..].trim_start_matches(['"', ' ', '\t']);
+                    if starts && word(i) == key && after.starts_with(['=', ':']) {
+                        problem.related.push((self.span(i, i + key.len()), "first declared here".to_owned()));
+                        break;
+                    }
+                }
+                _ => {}
             }
         }
         problem

@@ -7,6 +7,7 @@ mod catalog_pack;
 mod diagnostics;
 mod perf;
 mod spec;
+mod spec_files;
 
 mod check;
 mod check_plan;

@@ -2,6 +2,7 @@
 
 use clap_complete::Shell;
 
+use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 
 /// Print shell completions
@@ -21,6 +22,6 @@ pub struct Args {
 pub fn run(args: &Args, _settings: &Settings) -> Result<Exit, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut crate::cli::command(), "rhumb", &mut text);
-    print!("{}", String::from_utf8_lossy(&text));
+    print(&String::from_utf8_lossy(&text))?;
     Ok(Exit::Done)
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::files::write_atomically;
+use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings, load};
 use crate::diagnostic::SourceFile;
 use crate::spec::{self, Language};
@@ -77,12 +78,12 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         };
         done.push(serde_json::json!({ "file": file.name, "did": line.rsplit(": ").next() }));
         if !settings.json && !settings.quiet {
-            println!("{line}");
+            print(&format!("{line}\n"))?;
         }
     }
     if settings.json {
         let value = serde_json::json!({ "schema": "rhumb.fmt/1", "files": files.len(), "changes": done });
-        println!("{value:#}");
+        print(&format!("{value:#}\n"))?;
     }
     Ok(exit)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::catalog::Catalog;
 use crate::cli::files::write_atomically;
+use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::diagnostic::{SourceFile, did_you_mean};
 use crate::spec::{self, Sources, use_case};
@@ -79,7 +80,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         diagnostics
     })?;
     if standard {
-        print!("{text}");
+        print(&text)?;
         return Ok(Exit::Done);
     }
     let path = settings.dir.join(&out);
@@ -88,9 +89,10 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     }
     write_atomically(&path, text.as_bytes(), 0o644)?;
     if settings.json {
-        println!("{}", serde_json::json!({ "schema": "rhumb.init/1", "file": out.to_string_lossy() }));
+        let value = serde_json::json!({ "schema": "rhumb.init/1", "file": out.to_string_lossy() });
+        print(&format!("{value}\n"))?;
     } else if !settings.quiet {
-        println!("wrote {0}; next: rhumb plan {0}", out.display());
+        print(&format!("wrote {0}; next: rhumb plan {0}\n", out.display()))?;
     }
     Ok(Exit::Done)
 }

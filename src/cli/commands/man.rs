@@ -1,5 +1,6 @@
 //! `rhumb man`.
 
+use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 
 /// Print the manual page, of the whole or of one command
@@ -38,6 +39,6 @@ pub fn run(args: &Args, _settings: &Settings) -> Result<Exit, Failure> {
             text.push_str(&format!(".TP\n\\fB{code}\\fR\n{meaning}\n"));
         }
     }
-    print!("{text}");
+    print(&text)?;
     Ok(Exit::Done)
 }

@@ -1,5 +1,6 @@
 //! `rhumb schema`.
 
+use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::spec::{keys, schema};
 
@@ -23,13 +24,15 @@ pub struct Args {
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     match &args.path {
-        None if args.markdown => print!("{}", schema::reference()),
-        None => println!("{:#}", schema::json_schema()),
+        None if args.markdown => print(&schema::reference())?,
+        None => print(&format!("{:#}\n", schema::json_schema()))?,
         Some(path) => {
             let text = schema::explain(path, settings.width).map_err(Failure::usage)?;
             match keys::find(path) {
-                Ok(key) if settings.json && !key.not_yet => println!("{:#}", schema::key_schema(key)),
-                _ => print!("{text}"),
+                Ok(key) if settings.json && !key.not_yet => {
+                    print(&format!("{:#}\n", schema::key_schema(key)))?
+                }
+                _ => print(&text)?,
             }
         }
     }

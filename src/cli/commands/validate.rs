@@ -1,6 +1,7 @@
 //! `rhumb validate`.
 
 use crate::cli::load::{SpecArgs, load};
+use crate::cli::stdout::print;
 use crate::cli::view::diagnostics;
 use crate::cli::{Exit, Failure, Settings};
 
@@ -19,19 +20,19 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let found = load(&args.spec, &[], settings)?;
     let spec = &found.loaded.spec;
     if settings.json {
-        println!("{:#}", diagnostics::json(&found.loaded.warnings));
+        print(&format!("{:#}\n", diagnostics::json(&found.loaded.warnings)))?;
         return Ok(Exit::Done);
     }
     diagnostics::print_warnings(&found.loaded.warnings, settings);
     if !settings.quiet {
         let plural = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-        println!(
-            "{} is valid: {}, {}, {}",
+        print(&format!(
+            "{} is valid: {}, {}, {}\n",
             spec.name,
             plural(spec.models.len(), "model", "models"),
             plural(spec.services.len(), "service", "services"),
             plural(spec.batches.len(), "batch", "batches"),
-        );
+        ))?;
     }
     Ok(Exit::Done)
 }

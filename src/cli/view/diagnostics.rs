@@ -248,15 +248,15 @@ pub fn json(diagnostics: &Diagnostics) -> Value {
 /// Prints on standard error, or as JSON on standard output.
 pub fn print(diagnostics: &Diagnostics, settings: &Settings) {
     if settings.json {
-        println!("{:#}", json(diagnostics));
+        let _ = crate::cli::stdout::print(&format!("{:#}\n", json(diagnostics)));
     } else {
-        eprint!("{}", text(diagnostics, settings.color, settings.width));
+        crate::cli::stdout::print_error(&text(diagnostics, settings.color, settings.width));
     }
 }
 
 /// Prints warnings, unless nothing but the result is wanted or standard output is for machines.
 pub fn print_warnings(warnings: &Diagnostics, settings: &Settings) {
     if !settings.quiet && !settings.json && !warnings.list.is_empty() {
-        eprintln!("{}", text(warnings, settings.color, settings.width));
+        crate::cli::stdout::print_error(&format!("{}\n", text(warnings, settings.color, settings.width)));
     }
 }
