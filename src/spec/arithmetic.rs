@@ -101,7 +101,7 @@ fn divide(args: FuncArgs) -> Result<Value, String> {
 
 fn numbers(args: &FuncArgs) -> Result<(Number, Number), String> {
     match (args.first().and_then(Value::as_number), args.get(1).and_then(Value::as_number)) {
-        (Some(a), Some(b)) => Ok((a.clone(), b.clone())),
+        (Some(a), Some(b)) => Ok((*a, *b)),
         _ => Err("two numbers are needed".to_owned()),
     }
 }

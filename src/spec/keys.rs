@@ -195,11 +195,9 @@ pub fn find(path: &str) -> Result<&'static Key, (String, Vec<&'static str>)> {
         while let Kind::Map { of, .. } = kind {
             // The name of an entry may be given or left out: `services.slo` and `services.chat.slo`.
             let known = |name: &str| section(of).is_some_and(|keys| keys.iter().any(|k| k.name == name));
-            if parts.peek().is_some_and(|next| !known(next)) {
-                if let Some(name) = parts.next() {
-                    walked.push('.');
-                    walked.push_str(name);
-                }
+            if let Some(name) = parts.next_if(|next| !known(next)) {
+                walked.push('.');
+                walked.push_str(name);
             }
             kind = of;
         }

@@ -83,7 +83,9 @@ pub fn bad_name(text: &str) -> Problem {
     let mut fixed = String::new();
     for c in text.to_lowercase().chars() {
         let c = if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
-        if !(c == '-' && fixed.ends_with('-')) && !(fixed.is_empty() && !c.is_ascii_lowercase()) {
+        let misplaced =
+            if fixed.is_empty() { !c.is_ascii_lowercase() } else { c == '-' && fixed.ends_with('-') };
+        if !misplaced {
             fixed.push(c);
         }
     }

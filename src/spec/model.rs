@@ -361,20 +361,15 @@ pub struct PlacementRules {
 }
 
 /// `any`, a list of what is allowed, or `{ not: [...] }`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AllowDeny<T> {
     /// Everything.
+    #[default]
     Any,
     /// Only these.
     Only(Vec<T>),
     /// Everything but these.
     Not(Vec<T>),
-}
-
-impl<T> Default for AllowDeny<T> {
-    fn default() -> Self {
-        AllowDeny::Any
-    }
 }
 
 impl<T: PartialEq> AllowDeny<T> {

@@ -62,7 +62,7 @@ fn or_expression(schema: Value) -> Value {
 }
 
 fn quantity_schema(unit: Unit, range: Range) -> Value {
-    let units: Vec<String> = unit.spellings().iter().map(|s| s.0.replace('%', "%")).collect();
+    let units: Vec<&str> = unit.spellings().iter().map(|s| s.0).collect();
     let sign = if range.min >= 0.0 { "\\+?" } else { "[+-]?" };
     let pattern =
         format!("^\\s*{sign}[0-9][0-9_]*(\\.[0-9]+)?([eE][+-]?[0-9]+)?\\s*({})\\s*$", units.join("|"));

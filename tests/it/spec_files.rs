@@ -217,3 +217,15 @@ fn completions_and_the_manual_name_every_command() {
     assert!(rhumb(dir.path(), &["man", "fmt"]).out.contains("comments are lost"));
     assert_eq!(rhumb(dir.path(), &["man", "nothing"]).code, 1);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let rhumb = assert_cmd::cargo::cargo_bin("rhumb");
+    for arguments in ["schema", "schema --markdown", "man", "completions bash"] {
+        // The pipe has no reader from the start.
+        let script = format!("'{}' {arguments} | true; test ${{PIPESTATUS[0]}} -eq 0", rhumb.display());
+        let output = std::process::Command::new("bash").arg("-c").arg(script).output().unwrap();
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
