@@ -149,10 +149,8 @@ impl Draft {
     fn quota(&mut self, job: &Job<'_>, index: usize, pool: &Pool, machines: &PoolMachines) {
         for (quota, each) in job.world.catalog.quotas_for(index, machines.purchase) {
             let amount = each * f64::from(machines.count);
-            let declared = job.declared(pool.cloud, &pool.region, &quota.code);
-            // A declaration is for a region, whatever the quota's own scope.
-            let global = quota.scope == "global" && declared.is_none();
-            let region = if global { "global" } else { pool.region.as_str() };
+            let region = job::quota_place(quota, &pool.region);
+            let declared = job.declared(pool.cloud, region, &quota.code);
             let same =
                 |q: &&mut QuotaNeed| q.cloud == pool.cloud && q.region == region && q.code == quota.code;
             if let Some(known) = self.quotas.iter_mut().find(same) {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::Money;
+use rhumb_api::{Cloud, Money};
 
 use super::pool::{Ask, Needs, weights_gib};
 use super::service::{Base, Block, Chosen, Search, weight};
@@ -33,11 +33,10 @@ pub(super) fn broken(search: &Search<'_>, blocks: &[Block]) -> Option<Rejection>
         let over = replicas as f64 / f64::from(most.max(1)) - 1.0;
         return no("max_replicas", reason, Some(s.at.join("scaling")), Some(over));
     }
-    for ((region, code), (amount, limit)) in quotas(search, &pools) {
+    for ((cloud, place, code), (amount, limit)) in quotas(search, &pools) {
         if amount > limit + 1e-9 {
-            let region = &job.world.catalog.regions[region];
-            let reason = format!("{code} in {}/{}: {amount} of {limit}", region.cloud, region.id);
-            let at = job.spec.providers.get(&region.cloud).map(|p| p.at.join("quotas"));
+            let reason = format!("{code} in {cloud}/{place}: {amount} of {limit}");
+            let at = job.spec.providers.get(&cloud).map(|p| p.at.join("quotas"));
             return no("quota", reason, at, Some(amount / limit.max(1e-9) - 1.0));
         }
     }
@@ -60,15 +59,15 @@ fn bound(search: &Search<'_>, blocks: &[Block]) -> Money {
     }
 }
 
-/// Region and code to what is taken and what there is.
-fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(usize, String), (f64, f64)> {
-    let mut taken: BTreeMap<(usize, String), (f64, f64)> = BTreeMap::new();
+/// Cloud, place and code to what is taken and what there is.
+fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(Cloud, String, String), (f64, f64)> {
+    let mut taken: BTreeMap<(Cloud, String, String), (f64, f64)> = BTreeMap::new();
     for p in pools {
-        let region = search.table.sites[p.site].region;
+        let cloud = search.job.world.catalog.regions[search.table.sites[p.site].region].cloud;
         for q in &search.terms[p.site].quotas {
             let amount =
                 q.base * f64::from(p.count.machines - p.count.spot) + q.spot * f64::from(p.count.spot);
-            taken.entry((region, q.code.clone())).or_insert((0.0, q.limit)).0 += amount;
+            taken.entry((cloud, q.place.clone(), q.code.clone())).or_insert((0.0, q.limit)).0 += amount;
         }
     }
     taken

@@ -1,6 +1,6 @@
 //! One workload, service or batch, with everything that the search asks of it.
 
-use crate::catalog::{Accelerator, InstanceType, ModelArch, Offered, Region};
+use crate::catalog::{Accelerator, InstanceType, ModelArch, Offered, Quota, Region};
 use crate::diagnostic::Pointer;
 use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
@@ -252,6 +252,11 @@ fn region_allowed(rule: &AllowDeny<String>, region: &Region) -> bool {
 pub(super) fn resides(rule: &[String], region: &Region) -> bool {
     let country = region.country.to_lowercase();
     rule.is_empty() || rule.iter().any(|tag| *tag == country || region.jurisdictions.contains(tag))
+}
+
+/// Where a quota is declared: its region, or `global` for one of the whole account.
+pub(super) fn quota_place<'q>(quota: &Quota, region: &'q str) -> &'q str {
+    if quota.scope == "global" { "global" } else { region }
 }
 
 /// Latency limits of a service, TTFT first.

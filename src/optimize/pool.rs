@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use rhumb_api::Money;
 
-use super::job::Job;
+use super::job::{self, Job};
 use super::load::{Demand, MOST_REPLICAS, PoolLoad};
 use super::table::{Site, Speed, Table, Way};
 use crate::catalog::TransferTo;
@@ -35,6 +35,8 @@ pub(super) struct Count {
 /// What limits the machines of a site by declared quotas: `on * base + spot * spots <= limit`.
 #[derive(Clone, Debug)]
 pub(super) struct QuotaLimit {
+    /// Region id, or `global`.
+    pub place: String,
     pub code: String,
     pub base: f64,
     pub spot: f64,
@@ -65,13 +67,15 @@ impl Terms {
         let index = table.machines[site.machine].index;
         let price = |i: Option<usize>| i.and_then(|i| catalog.offerings.get(i));
         let (base, spot) = (price(site.base), price(site.spot));
-        let mut quotas: BTreeMap<String, QuotaLimit> = BTreeMap::new();
-        if job.spec.providers.get(&region.cloud).is_some_and(|p| p.quotas.contains_key(&region.id)) {
+        let mut quotas: BTreeMap<(String, String), QuotaLimit> = BTreeMap::new();
+        if job.spec.providers.get(&region.cloud).is_some_and(|p| !p.quotas.is_empty()) {
             for (is_spot, offering) in [(false, base), (true, spot)] {
                 let Some(offering) = offering else { continue };
                 for (quota, each) in catalog.quotas_for(index, offering.purchase) {
-                    let Some(limit) = job.declared(region.cloud, &region.id, &quota.code) else { continue };
-                    let entry = quotas.entry(quota.code.clone()).or_insert(QuotaLimit {
+                    let place = job::quota_place(quota, &region.id);
+                    let Some(limit) = job.declared(region.cloud, place, &quota.code) else { continue };
+                    let entry = quotas.entry((place.to_owned(), quota.code.clone())).or_insert(QuotaLimit {
+                        place: place.to_owned(),
                         code: quota.code.clone(),
                         base: 0.0,
                         spot: 0.0,
