@@ -411,6 +411,9 @@ pub fn allow_deny<T>(value: &Value, item: impl Fn(&Value) -> Vec<T>) -> Read<All
                 "write `{ not: [t4] }`, `[h100, l4]` or `any`",
             )),
         },
+        Value::String(one) => {
+            Err(wrong_type("`any`, a list or `{ not: [...] }`", value, &format!("[{one}]")))
+        }
         other => Err(wrong_type("`any`, a list or `{ not: [...] }`", other, "[aws, gcp]")),
     }
 }

@@ -223,6 +223,7 @@ pub fn quantity(unit: Unit, range: Range, value: &Value) -> Result<f64, Problem>
                 let fixed = match unit {
                     Unit::Percent if plain > 0.0 && plain <= 1.0 => unit.format(plain),
                     Unit::Rate | Unit::Monthly => format!("{n} {suggestion}"),
+                    Unit::Duration => format!("{n}ms` or `{n}s"),
                     _ => format!("{n}{suggestion}"),
                 };
                 return Err(Problem::new(
@@ -321,6 +322,7 @@ fn parse_text(unit: Unit, text: &str) -> Result<f64, Problem> {
     .filter(|n| unit.spellings().iter().any(|s| s.0 == *n));
     let units = unit.list();
     let help = match (nearest, units.is_empty()) {
+        (None, _) if unit == Unit::Count => format!("write `{digits}`, or with a factor: {units}"),
         (Some(n), _) => format!("write `{digits}{space}{n}`; units of {}: {units}", unit.noun()),
         (None, false) => format!("units of {}: {units}; for example `{}`", unit.noun(), unit.example()),
         (None, true) => format!("write a plain number, for example `{}`", unit.example()),
@@ -387,7 +389,7 @@ mod tests {
         assert!(problem.help.starts_with("write `5s`"), "{}", problem.help);
         let problem = quantity(Unit::Duration, Range::POSITIVE, &json!(500)).unwrap_err();
         assert_eq!(problem.code, "missing-unit");
-        assert!(problem.help.starts_with("write `500ms`"), "{}", problem.help);
+        assert!(problem.help.starts_with("write `500ms` or `500s`"), "{}", problem.help);
         let problem = quantity(Unit::Percent, Range::SHARE, &json!(0.6)).unwrap_err();
         assert!(problem.help.starts_with("write `60%`"), "{}", problem.help);
         assert_eq!(read(Unit::Rate, "-1 req/s").unwrap_err().code, "out-of-range");
