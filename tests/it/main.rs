@@ -15,3 +15,4 @@ mod check_plan;
 mod fuzz;
 mod line;
 mod maker;
+mod oracle;

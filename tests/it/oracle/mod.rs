@@ -1,11 +1,14 @@
 //! The optimizer against brute force, on several hundred small random worlds.
 
 mod brute;
-mod worlds;
+pub mod worlds;
 
 use rhumb::catalog::Catalog;
+use rhumb::check;
 use rhumb::placement::{Placement, World};
 use rhumb::spec::Spec;
+
+use crate::line;
 
 /// Worlds that are tried.
 const WORLDS: u64 = 300;
@@ -18,7 +21,7 @@ struct Answer {
 }
 
 fn ask(spec: &Spec, world: &World) -> (Answer, Option<Placement>) {
-    let Ok(placement) = place(spec, world) else {
+    let Ok(placement) = line::place(spec, world) else {
         return (Answer { cost: None, beyond: false }, None);
     };
     let placed = placement.workloads.values().next().unwrap();
@@ -47,5 +50,86 @@ fn agree(answer: Option<i64>, truth: Option<i64>) -> bool {
         (None, None) => true,
         (Some(a), Some(b)) => (a - b).abs() <= 8,
         _ => false,
+    }
+}
+
+#[test]
+fn the_optimizer_is_never_beaten_and_never_wrong() {
+    let base = Catalog::embedded();
+    let (mut faults, mut feasible, mut refused, mut beyond) = (String::new(), 0, 0, 0);
+    for seed in 0..WORLDS {
+        let (spec, world) = worlds::case(seed, &base);
+        let (answer, placement) = ask(&spec, &world);
+        if answer.beyond {
+            beyond += 1;
+            continue;
+        }
+        let truth = brute(&spec, &world);
+        match truth {
+            Some(_) => feasible += 1,
+            None => refused += 1,
+        }
+        if !agree(answer.cost, truth) {
+            faults += &format!("world {seed}: the optimizer says {:?}, brute force {truth:?}\n", answer.cost);
+            continue;
+        }
+        let Some(placement) = placement else { continue };
+        for f in check::placement(&spec, &world, &placement) {
+            faults += &format!("world {seed}: {} {}: {} ({} / {})\n", f.address, f.code, f.message, f.expected, f.found);
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+    // Worlds that are all alike would prove nothing.
+    assert!(feasible > WORLDS / 4, "only {feasible} worlds were feasible");
+    assert!(refused > WORLDS / 20, "only {refused} worlds were infeasible");
+    assert!(beyond < WORLDS / 10, "{beyond} worlds were too large for brute force");
+}
+
+#[test]
+fn a_planted_wrong_answer_is_seen() {
+    let base = Catalog::embedded();
+    let cost = (0..50).find_map(|seed| {
+        let (spec, world) = worlds::case(seed, &base);
+        brute(&spec, &world)
+    });
+    let cost = cost.expect("a feasible world");
+    assert!(agree(Some(cost), Some(cost)));
+    assert!(!agree(Some(cost + cost / 100), Some(cost)), "an answer 1 % too dear");
+    assert!(!agree(Some(cost - cost / 100), Some(cost)), "an answer 1 % too cheap");
+    assert!(!agree(None, Some(cost)), "a refusal of what is feasible");
+    assert!(!agree(Some(cost), None), "a placement of what is not");
+}
+
+#[test]
+fn a_rule_left_out_changes_the_truth() {
+    // Brute force itself reads every rule: without it, some world has another answer.
+    let base = Catalog::embedded();
+    let forget: [(&str, fn(&mut Spec, &mut World)); 9] = [
+        ("objectives", |s, _| s.services.values_mut().for_each(|s| s.slo.tpot.clear())),
+        ("survive", |s, _| s.services.values_mut().for_each(|s| s.survive = Default::default())),
+        ("residency", |s, _| s.services.values_mut().for_each(|s| s.placement.residency.clear())),
+        ("regions", |s, _| s.services.values_mut().for_each(|s| s.placement.regions = Default::default())),
+        ("quality", |s, _| s.models.values_mut().for_each(|m| m.quality = None)),
+        ("spot", |s, _| s.services.values_mut().for_each(|s| s.purchase.spot_max_share = 0.0)),
+        ("quotas", |s, _| s.providers.clear()),
+        ("budget", |s, _| s.budget = Default::default()),
+        ("replicas", |s, _| s.services.values_mut().for_each(|s| s.scaling.min_replicas = 1)),
+    ];
+    for (rule, plant) in forget {
+        let differs = (0..WORLDS).any(|seed| {
+            let (mut spec, mut world) = worlds::case(seed, &base);
+            let truth = brute(&spec, &world);
+            plant(&mut spec, &mut world);
+            truth != brute(&spec, &world)
+        });
+        assert!(differs, "no world feels the rule on {rule}");
+    }
+}
+
+#[test]
+fn all_partitions_are_tried() {
+    let bell = [1, 1, 2, 5, 15];
+    for (n, count) in bell.into_iter().enumerate() {
+        assert_eq!(brute::partitions(n).len(), count);
     }
 }
