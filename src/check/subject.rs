@@ -213,6 +213,10 @@ fn check_pool<'a>(
         accelerator.id.as_str(),
         pool.accelerator.as_deref().unwrap_or("none"),
     );
+    let status = instance_type.status.as_str();
+    log.hold(status == "current" || status.starts_with("previous"), "instance-type", address, || {
+        ("the type is no longer sold to everyone".into(), "current or previous".into(), status.to_owned())
+    });
     let count = instance_type.accelerator_count;
     log.near(
         "instance-type",

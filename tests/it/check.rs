@@ -111,6 +111,7 @@ const FAULTS: &[Fault] = &[
     ("a type of another cloud", "instance-type", |_, _, p| pool(p).instance_type = "no-such-type".into()),
     ("an invented region", "region", |_, _, p| pool(p).region = "moon-north-1".into()),
     ("another accelerator", "instance-type", |_, _, p| pool(p).accelerator = Some("h100-sxm-80gb-x".into())),
+    ("a retired type", "instance-type", |_, w, _| for t in &mut w.catalog.instance_types { t.status = "retired".into(); }),
     ("not offered there", "purchase", |_, w, p| {
         let (cloud, name) = (pool(p).cloud, pool(p).instance_type.clone());
         let index = w.catalog.instance_type(cloud, &name).unwrap();

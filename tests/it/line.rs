@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb::catalog::Catalog;
 use rhumb::diagnostic::SourceFile;
-use rhumb::placement::World;
+use rhumb::placement::{Infeasible, Placement, World};
 use rhumb::spec::{self, ModelSource, Sources, Spec};
 
 /// A spec from YAML text that names no files.
@@ -34,4 +34,9 @@ pub fn world(spec: &Spec, catalog: &Catalog) -> World {
     };
     let archs: BTreeMap<_, _> = spec.models.iter().map(|(name, m)| (name.clone(), arch(m))).collect();
     World { archs, catalog, today: "2026-11-25".into() }
+}
+
+/// The placement of a spec.
+pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
+    rhumb::optimize::place(spec, world)
 }

@@ -145,7 +145,8 @@ fn ways(
     for type_index in types {
         let kind = &catalog.instance_types[type_index];
         let Some(accelerator) = kind.accelerator.map(|i| &catalog.accelerators[i]) else { continue };
-        if !rules.instance_types.allows(&kind.name) || !rules.accelerators.allows(&accelerator.id) {
+        let on_sale = kind.status == "current" || kind.status.starts_with("previous");
+        if !on_sale || !rules.instance_types.allows(&kind.name) || !rules.accelerators.allows(&accelerator.id) {
             continue;
         }
         let whole = (kind.accelerator_count as u32).max(1);

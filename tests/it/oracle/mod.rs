@@ -11,7 +11,7 @@ use rhumb::spec::Spec;
 use crate::line;
 
 /// Worlds that are tried.
-const WORLDS: u64 = 300;
+const WORLDS: u64 = 400;
 
 /// What an optimizer answered for a world with one workload: the cost that it claims to be the least
 /// (a service: micro-dollars an hour; a batch: a run), and whether a pool is larger than what brute force tries.

@@ -252,11 +252,14 @@ fn providers(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) 
     let cloud = world.catalog.instance_types[kind].cloud;
     let mut quotas: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
     for purchase in [Purchase::OnDemand, Purchase::Spot] {
+        // A quota of the whole account has no region under which a spec could declare it.
         for (quota, each) in world.catalog.quotas_for(kind, purchase) {
+            if quota.scope == "global" {
+                continue;
+            }
             for region in regions.iter().map(|i| &world.catalog.regions[*i]).filter(|region| region.cloud == cloud) {
                 let limit = (each * r.range(0.0, 6.0)).floor();
-                let place = if quota.scope == "global" { "global".to_owned() } else { region.id.clone() };
-                quotas.entry(place).or_default().insert(quota.code.clone(), limit);
+                quotas.entry(region.id.clone()).or_default().insert(quota.code.clone(), limit);
             }
         }
     }
