@@ -29,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
-    let found = load(&args.spec, settings)?;
+    let found = load(&args.spec, &[], settings)?;
     diagnostics::print_warnings(&found.loaded.warnings, settings);
     let world = world(&found, settings)?;
     let placement = optimize::place(&found.loaded.spec, &world).map_err(|why| refused(&why))?;
