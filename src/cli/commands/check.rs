@@ -42,18 +42,17 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
 fn world(found: &Found, settings: &Settings) -> Result<World, Failure> {
     let mut archs = BTreeMap::new();
     for (name, model) in &found.loaded.spec.models {
-        let arch = match &model.source {
-            ModelSource::Known { id, .. } => found
-                .catalog
-                .model(id)
-                .cloned()
-                .ok_or_else(|| Failure::error(format!("models.{name}: `{id}` is not in the catalogue")))?,
-            ModelSource::Config(file) => {
-                let problem = |e: String| Failure::error(format!("models.{name}: {}: {e}", file.path));
-                let bytes = read_named(&found.folder, &file.path).map_err(problem)?;
-                ModelArch::from_hf_config(&file.path, &bytes).map_err(problem)?
-            }
-        };
+        let arch =
+            match &model.source {
+                ModelSource::Known { id, .. } => found.catalog.model(id).cloned().ok_or_else(|| {
+                    Failure::error(format!("models.{name}: `{id}` is not in the catalogue"))
+                })?,
+                ModelSource::Config(file) => {
+                    let problem = |e: String| Failure::error(format!("models.{name}: {}: {e}", file.path));
+                    let bytes = read_named(&found.folder, &file.path).map_err(problem)?;
+                    ModelArch::from_hf_config(&file.path, &bytes).map_err(problem)?
+                }
+            };
         archs.insert(name.clone(), arch);
     }
     let today = settings.now.to_string().chars().take(10).collect();
@@ -67,7 +66,8 @@ fn refused(why: &Infeasible) -> Failure {
 }
 
 fn show(report: &Report, settings: &Settings) {
-    let text = if settings.json { format!("{:#}\n", to_json(report)) } else { to_text(report, settings.quiet) };
+    let text =
+        if settings.json { format!("{:#}\n", to_json(report)) } else { to_text(report, settings.quiet) };
     // A reader that stopped reading (`| head`) is no error of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
@@ -138,7 +138,10 @@ mod tests {
             found: "1".into(),
         });
         let text = to_text(&report, true);
-        assert!(text.starts_with("services.a/x: the price is wrong [price]\n  expected 2\n  found    1\n"), "{text}");
+        assert!(
+            text.starts_with("services.a/x: the price is wrong [price]\n  expected 2\n  found    1\n"),
+            "{text}"
+        );
         assert_eq!(to_json(&report)["findings"][0]["code"], "price");
         assert_eq!(to_json(&report)["passed"], false);
     }

@@ -50,7 +50,8 @@ pub fn service(spec: &Spec, world: &World, name: &str) -> Option<i64> {
     if regions.len() < s.placement.spread_regions as usize {
         return None;
     }
-    let search = Search { spec, world, s, address: format!("services.{name}"), ways: &ways, regions: &regions };
+    let search =
+        Search { spec, world, s, address: format!("services.{name}"), ways: &ways, regions: &regions };
     let mut best: Option<i64> = None;
     for partition in partitions(s.traffic.origins.len()) {
         search.blocks(&partition, &mut Vec::new(), &mut BTreeMap::new(), &mut best);
@@ -72,13 +73,16 @@ pub fn batch(spec: &Spec, world: &World, name: &str) -> Option<i64> {
             }
             for m in 1..=4 * MOST_MACHINES {
                 for s in 0..=most_spot(&b.purchase, m) {
-                    let Some((hourly, on_demand)) = prices(world, &b.purchase, way.type_index, region, m, s) else {
+                    let Some((hourly, on_demand)) = prices(world, &b.purchase, way.type_index, region, m, s)
+                    else {
                         continue;
                     };
                     let rate = way.curve.batch_rate() / way.f * f64::from(m * way.replicas_per_machine);
                     let seconds =
                         if s > 0 { 2.0 * start + 1.1 * b.items / rate } else { start + b.items / rate };
-                    if seconds > b.deadline_s || over_quota(spec, world, way.type_index, region, &b.purchase, m, s) {
+                    if seconds > b.deadline_s
+                        || over_quota(spec, world, way.type_index, region, &b.purchase, m, s)
+                    {
                         continue;
                     }
                     let run = (hourly as f64 * seconds / 3600.0).round() as i64;
@@ -112,7 +116,9 @@ fn regions(world: &World, rules: &PlacementRules) -> Vec<usize> {
     used.dedup();
     used.retain(|i| {
         let r = &world.catalog.regions[*i];
-        let names = |list: &[String]| list.iter().any(|n| *n == r.id || *n == format!("{}/{}", r.cloud.as_str(), r.id));
+        let names = |list: &[String]| {
+            list.iter().any(|n| *n == r.id || *n == format!("{}/{}", r.cloud.as_str(), r.id))
+        };
         let allowed = match &rules.regions {
             AllowDeny::Any => true,
             AllowDeny::Only(list) => names(list),
@@ -146,7 +152,8 @@ fn ways(
         let kind = &catalog.instance_types[type_index];
         let Some(accelerator) = kind.accelerator.map(|i| &catalog.accelerators[i]) else { continue };
         let on_sale = kind.status == "current" || kind.status.starts_with("previous");
-        if !on_sale || !rules.instance_types.allows(&kind.name) || !rules.accelerators.allows(&accelerator.id) {
+        if !on_sale || !rules.instance_types.allows(&kind.name) || !rules.accelerators.allows(&accelerator.id)
+        {
             continue;
         }
         let whole = (kind.accelerator_count as u32).max(1);
@@ -243,7 +250,14 @@ fn cheapest(world: &World, rules: &PurchaseRules, kind: usize, region: usize) ->
 }
 
 /// Hourly price of `m` machines of which `s` are spot, and the same with spot bought on demand.
-fn prices(world: &World, rules: &PurchaseRules, kind: usize, region: usize, m: u32, s: u32) -> Option<(i64, i64)> {
+fn prices(
+    world: &World,
+    rules: &PurchaseRules,
+    kind: usize,
+    region: usize,
+    m: u32,
+    s: u32,
+) -> Option<(i64, i64)> {
     let (m, s) = (i64::from(m), i64::from(s));
     let others = if m > s { cheapest(world, rules, kind, region)?.0 } else { 0 };
     if s == 0 {
@@ -282,8 +296,18 @@ fn allowed(spec: &Spec, world: &World, (region, code): &(usize, String)) -> Opti
     spec.providers.get(&r.cloud)?.quotas.get(&r.id)?.get(code).copied()
 }
 
-fn over_quota(spec: &Spec, world: &World, kind: usize, region: usize, rules: &PurchaseRules, m: u32, s: u32) -> bool {
-    quotas(world, rules, kind, region, m, s).iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l))
+fn over_quota(
+    spec: &Spec,
+    world: &World,
+    kind: usize,
+    region: usize,
+    rules: &PurchaseRules,
+    m: u32,
+    s: u32,
+) -> bool {
+    quotas(world, rules, kind, region, m, s)
+        .iter()
+        .any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l))
 }
 
 /// All partitions of `0..n` into blocks.
@@ -336,8 +360,10 @@ impl Search<'_> {
         for subset in 1_u32..1 << self.regions.len() {
             let r = subset.count_ones() as usize;
             if r >= least {
-                let picked: Vec<usize> =
-                    (0..self.regions.len()).filter(|i| subset >> i & 1 == 1).map(|i| self.regions[i]).collect();
+                let picked: Vec<usize> = (0..self.regions.len())
+                    .filter(|i| subset >> i & 1 == 1)
+                    .map(|i| self.regions[i])
+                    .collect();
                 self.pools(block, r, &picked, rest, chosen, memo, best);
             }
         }
@@ -365,7 +391,8 @@ impl Search<'_> {
         }
         let options = |region: usize| &memo[&(block.to_vec(), r, region)];
         // What the other regions of this block cost at least; none if one of them cannot serve it.
-        let Some(least) = others.iter().map(|o| options(*o).first().map(|c| c.cost)).sum::<Option<i64>>() else {
+        let Some(least) = others.iter().map(|o| options(*o).first().map(|c| c.cost)).sum::<Option<i64>>()
+        else {
             return;
         };
         let so_far: i64 = chosen.iter().map(|(_, c)| c.cost).sum();
@@ -501,10 +528,10 @@ impl Search<'_> {
             return false;
         }
         let reduced = rate * during.capacity;
-        let left = |lost: u32| {
-            n > lost && self.carries(way, n - lost, reduced, during.slo_factor, network)
-        };
-        if survive.replica > 0 && !left(survive.replica) || survive.machine > 0 && !left(survive.machine * per) {
+        let left = |lost: u32| n > lost && self.carries(way, n - lost, reduced, during.slo_factor, network);
+        if survive.replica > 0 && !left(survive.replica)
+            || survive.machine > 0 && !left(survive.machine * per)
+        {
             return false;
         }
         if survive.zone > 0 {
@@ -534,7 +561,9 @@ impl Search<'_> {
 
     fn carries(&self, way: &Way, n: u32, total: f64, factor: f64, network: &[f64]) -> bool {
         let slo = &self.s.slo;
-        let Some(l) = way.slowed.latency(total / f64::from(n), n, self.s.traffic.arrivals) else { return false };
+        let Some(l) = way.slowed.latency(total / f64::from(n), n, self.s.traffic.arrivals) else {
+            return false;
+        };
         network.iter().all(|net| {
             slo.ttft.iter().all(|o| l.ttft.at(o.quantile) * way.g + net <= o.limit_ms * factor)
                 && slo.tpot.iter().all(|o| l.tpot.at(o.quantile) <= o.limit_ms * factor)

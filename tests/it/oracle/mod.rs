@@ -75,7 +75,10 @@ fn the_optimizer_is_never_beaten_and_never_wrong() {
         }
         let Some(placement) = placement else { continue };
         for f in check::placement(&spec, &world, &placement) {
-            faults += &format!("world {seed}: {} {}: {} ({} / {})\n", f.address, f.code, f.message, f.expected, f.found);
+            faults += &format!(
+                "world {seed}: {} {}: {} ({} / {})\n",
+                f.address, f.code, f.message, f.expected, f.found
+            );
         }
     }
     assert!(faults.is_empty(), "\n{faults}");

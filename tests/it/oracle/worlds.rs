@@ -160,7 +160,11 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
     let quality = r.chance(40).then(|| QualityFloor {
         keep: r.range(0.95, 1.0),
         benchmark: "mmlu".into(),
-        measured: if r.chance(60) { BTreeMap::from([("fp8".into(), r.range(0.95, 1.0))]) } else { BTreeMap::new() },
+        measured: if r.chance(60) {
+            BTreeMap::from([("fp8".into(), r.range(0.95, 1.0))])
+        } else {
+            BTreeMap::new()
+        },
         at: at(),
     });
     let model = Model {
@@ -174,7 +178,11 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
     };
     let rules = rules(r, world, types, regions);
     let purchase = PurchaseRules {
-        options: if r.chance(30) { vec![Purchase::OnDemand, Purchase::Reserved1y] } else { vec![Purchase::OnDemand] },
+        options: if r.chance(30) {
+            vec![Purchase::OnDemand, Purchase::Reserved1y]
+        } else {
+            vec![Purchase::OnDemand]
+        },
         spot_max_share: r.pick(&[0.0, 0.0, 0.5, 0.29, 0.7, 1.0]),
         on_demand_base: r.pick(&[0, 0, 1, 2]),
         at: at(),
@@ -199,7 +207,8 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         batches.insert("b".to_owned(), batch(r, rules, purchase, engine));
     }
     let address = if services.is_empty() { "batches.b" } else { "services.s" };
-    let mut budget = Budget { binds: r.pick(&[BudgetBinds::Expected, BudgetBinds::Ceiling]), ..Budget::default() };
+    let mut budget =
+        Budget { binds: r.pick(&[BudgetBinds::Expected, BudgetBinds::Ceiling]), ..Budget::default() };
     if r.chance(25) {
         let limit = BudgetLimit { limit: Money::from_micros(r.range(1e9, 12e9) as i64), at: at() };
         if r.chance(50) {
@@ -243,7 +252,12 @@ fn rules(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> P
     rules
 }
 
-fn providers(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> BTreeMap<Cloud, ProviderSettings> {
+fn providers(
+    r: &mut Random,
+    world: &World,
+    types: &[usize],
+    regions: &[usize],
+) -> BTreeMap<Cloud, ProviderSettings> {
     let mut providers = BTreeMap::new();
     if !r.chance(25) {
         return providers;
@@ -257,7 +271,9 @@ fn providers(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) 
             if quota.scope == "global" {
                 continue;
             }
-            for region in regions.iter().map(|i| &world.catalog.regions[*i]).filter(|region| region.cloud == cloud) {
+            for region in
+                regions.iter().map(|i| &world.catalog.regions[*i]).filter(|region| region.cloud == cloud)
+            {
                 let limit = (each * r.range(0.0, 6.0)).floor();
                 quotas.entry(region.id.clone()).or_default().insert(quota.code.clone(), limit);
             }
@@ -327,7 +343,12 @@ fn service(
             input: lengths(r, 100.0, 900.0),
             output: lengths(r, 40.0, 400.0),
             prefix_cached: r.pick(&[0.0, 0.3]),
-            arrivals: r.pick(&[Arrivals::Poisson, Arrivals::Poisson, Arrivals::Constant, Arrivals::Bursty { cv2: 3.0 }]),
+            arrivals: r.pick(&[
+                Arrivals::Poisson,
+                Arrivals::Poisson,
+                Arrivals::Constant,
+                Arrivals::Bursty { cv2: 3.0 },
+            ]),
             origins: origins(r, regions, world),
             at: at(),
         },
