@@ -1,14 +1,256 @@
 //! The files that machines get: the engine's start script and its environment, hashed.
+//!
+//! Two files per launch template, from its attributes alone: [`START_SCRIPT`] and [`ENVIRONMENT`]. They hold
+//! references to secrets, never secrets, and no name of an image, since none is chosen here.
+//!
+//! What the script relies on is put on the machine by whatever makes it: the engine, the environment file
+//! beside the script, the file that `RHUMB_API_KEY_FILE` names, and, where a replica spans machines,
+//! `RHUMB_NODE_RANK` and `RHUMB_LEADER_ADDRESS`. The script says so and stops when one is missing.
+
+use std::collections::BTreeMap;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind};
+use sha2::{Digest, Sha256};
+
+use crate::graph::Graph;
+
+/// File name of the start script.
+pub const START_SCRIPT: &str = "start.sh";
+
+/// File name of the environment.
+pub const ENVIRONMENT: &str = "engine.env";
 
 /// A rendered file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     /// Address of the launch template that carries it.
-    pub addr: rhumb_api::ResourceAddr,
+    pub addr: ResourceAddr,
     /// File name on the machine.
     pub name: String,
     /// Its text.
     pub content: String,
     /// SHA-256 of the text, lower-case hexadecimal.
     pub sha256: String,
+}
+
+/// Why a file cannot be rendered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// The attributes do not fill the template.
+    #[error("{addr}: {name} cannot be rendered: {reason}")]
+    Template {
+        /// The launch template.
+        addr: String,
+        /// The file.
+        name: &'static str,
+        /// The reason.
+        reason: String,
+    },
+    /// The engine cannot be started this way.
+    #[error("{addr}: {reason}")]
+    Unsupported {
+        /// The launch template.
+        addr: String,
+        /// The reason, in words.
+        reason: String,
+    },
+}
+
+/// The files of every launch template, ordered by address and name.
+///
+/// # Errors
+/// An engine that cannot be started as it was planned, or attributes that are not those of
+/// [`crate::graph::attributes`].
+pub fn artifacts(desired: &Graph<Resource>) -> Result<Vec<Artifact>, RenderError> {
+    let templates = templates()?;
+    let mut artifacts = Vec::new();
+    for key in desired.keys() {
+        let Some(resource) = desired.get(key) else { continue };
+        if resource.kind != ResourceKind::LaunchTemplate {
+            continue;
+        }
+        let addr = ResourceAddr::parse(key).map_err(|e| RenderError::Template {
+            addr: key.to_owned(),
+            name: START_SCRIPT,
+            reason: e.to_string(),
+        })?;
+        refuse_unsupported(&addr, resource)?;
+        for name in [ENVIRONMENT, START_SCRIPT] {
+            let content = fill(&templates, &addr, name, resource)?;
+            let sha256 = hex(&Sha256::digest(content.as_bytes()));
+            artifacts.push(Artifact { addr: addr.clone(), name: name.to_owned(), content, sha256 });
+        }
+    }
+    Ok(artifacts)
+}
+
+/// The graph with the hash of each file on its launch template (`start_script_sha256`,
+/// `environment_sha256`), so that a changed file is a changed launch template.
+#[must_use]
+pub fn with_hashes(mut desired: Graph<Resource>, artifacts: &[Artifact]) -> Graph<Resource> {
+    for artifact in artifacts {
+        let Some(resource) = desired.get_mut(artifact.addr.as_str()) else { continue };
+        let attribute = match artifact.name.as_str() {
+            START_SCRIPT => "start_script_sha256",
+            ENVIRONMENT => "environment_sha256",
+            _ => continue,
+        };
+        resource.attributes.insert(attribute.to_owned(), Attr::from(artifact.sha256.as_str()));
+    }
+    desired
+}
+
+/// Puts a text in POSIX single quotes, so that a shell takes it as one word whatever it holds.
+pub fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn templates() -> Result<Environment<'static>, RenderError> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let failed = |e: minijinja::Error| RenderError::Template {
+        addr: "templates".to_owned(),
+        name: START_SCRIPT,
+        reason: e.to_string(),
+    };
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build()
+        .map_err(failed)?;
+    environment.set_syntax(syntax);
+    environment.add_filter("shell", |value: &minijinja::Value| shell_filter(value));
+    environment.add_filter("comment", |text: String| text.replace(char::is_control, " "));
+    environment.add_filter("fraction", |permille: i64| format!("{}.{:03}", permille / 1000, permille % 1000));
+    environment.add_filter("gpu", visible_devices);
+    environment.add_filter("sixteen_bit", sixteen_bit);
+    let sources = [
+        (START_SCRIPT, include_str!("../../templates/deploy/start.sh.j2")),
+        (ENVIRONMENT, include_str!("../../templates/deploy/engine.env.j2")),
+        ("vllm.j2", include_str!("../../templates/deploy/vllm.j2")),
+        ("sglang.j2", include_str!("../../templates/deploy/sglang.j2")),
+        ("trtllm.j2", include_str!("../../templates/deploy/trtllm.j2")),
+    ];
+    for (name, source) in sources {
+        environment.add_template(name, source).map_err(failed)?;
+    }
+    Ok(environment)
+}
+
+fn shell_filter(value: &minijinja::Value) -> Result<String, minijinja::Error> {
+    if value.is_undefined() || value.is_none() {
+        return Err(minijinja::Error::new(ErrorKind::UndefinedError, "nothing to quote"));
+    }
+    let text = value.to_string();
+    if text.contains('\0') {
+        let reason = "a NUL character cannot be part of a shell word";
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason));
+    }
+    Ok(shell_quoted(&text))
+}
+
+/// The variable that limits an engine process to some accelerators, by the maker of the accelerator.
+fn visible_devices(accelerator: String) -> String {
+    let amd = accelerator.starts_with("mi") || accelerator.starts_with("radeon");
+    if amd { "HIP_VISIBLE_DEVICES" } else { "CUDA_VISIBLE_DEVICES" }.to_owned()
+}
+
+/// The 16-bit type of an accelerator: NVIDIA's before Ampere have no bf16.
+fn sixteen_bit(accelerator: String) -> &'static str {
+    let before = ["v100-", "t4-", "t4g-", "p100-", "p4-", "m60-", "k80-"];
+    if before.iter().any(|p| accelerator.starts_with(p)) { "float16" } else { "bfloat16" }
+}
+
+fn fill(
+    templates: &Environment<'_>,
+    addr: &ResourceAddr,
+    name: &'static str,
+    resource: &Resource,
+) -> Result<String, RenderError> {
+    let failed =
+        |e: minijinja::Error| RenderError::Template { addr: addr.to_string(), name, reason: e.to_string() };
+    let mut context: BTreeMap<&str, minijinja::Value> =
+        resource.attributes.iter().map(|(key, attr)| (key.as_str(), value(attr))).collect();
+    context.insert("address", addr.as_str().into());
+    context.insert("cloud", resource.cloud.as_str().into());
+    context.insert("region", resource.region.as_str().into());
+    templates.get_template(name).map_err(failed)?.render(context).map_err(failed)
+}
+
+fn value(attr: &Attr) -> minijinja::Value {
+    match attr {
+        Attr::Bool(b) => (*b).into(),
+        Attr::Int(n) => (*n).into(),
+        Attr::Text(text) => text.as_str().into(),
+        Attr::List(items) => items.iter().map(value).collect(),
+        Attr::Map(entries) => {
+            minijinja::Value::from_pairs(entries.iter().map(|(k, v)| (k.as_str(), value(v))))
+        }
+    }
+}
+
+fn at<'a>(resource: &'a Resource, map: &str, key: &str) -> Option<&'a Attr> {
+    match resource.attributes.get(map) {
+        Some(Attr::Map(entries)) => entries.get(key),
+        _ => None,
+    }
+}
+
+/// What the engines' own servers cannot do is an error here, so that it is not found out on the machine.
+fn refuse_unsupported(addr: &ResourceAddr, resource: &Resource) -> Result<(), RenderError> {
+    let engine = match at(resource, "engine", "name") {
+        Some(Attr::Text(name)) => name.as_str(),
+        _ => "",
+    };
+    let number = |map: &str, key: &str| match at(resource, map, key) {
+        Some(Attr::Int(n)) => *n,
+        _ => 1,
+    };
+    let spans = matches!(resource.attributes.get("machines_per_replica"), Some(Attr::Int(n)) if *n > 1);
+    let reason = match engine {
+        "vllm" | "sglang" => return Ok(()),
+        "trtllm" if spans => {
+            "TensorRT-LLM spans machines only under an MPI launcher, which is not rendered; choose `vllm` or \
+             `sglang`, or an instance type that holds a whole replica"
+        }
+        "trtllm" if resource.attributes.contains_key("api_keys") => {
+            "trtllm-serve does not check API keys; make the endpoint private or choose `vllm` or `sglang`"
+        }
+        "trtllm"
+            if number("engine", "data_parallel_size") > 1 && number("engine", "tensor_parallel_size") > 1 =>
+        {
+            "TensorRT-LLM has attention either tensor parallel or data parallel, not both"
+        }
+        "trtllm" => return Ok(()),
+        _ => "the engine is not known",
+    };
+    Err(RenderError::Unsupported { addr: addr.to_string(), reason: reason.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_keeps_a_word_a_word() {
+        assert_eq!(shell_quoted("a b"), "'a b'");
+        assert_eq!(shell_quoted("it's"), r"'it'\''s'");
+        assert_eq!(shell_quoted(""), "''");
+        assert!(shell_filter(&"a\0b".into()).is_err());
+        assert!(shell_filter(&minijinja::Value::UNDEFINED).is_err());
+    }
+
+    #[test]
+    fn hashes_are_those_of_the_standard() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(hex(&Sha256::digest(b"")), empty);
+    }
 }

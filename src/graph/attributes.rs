@@ -1,0 +1,141 @@
+//! The attributes of each kind of resource, and the constants behind them.
+//!
+//! Values are texts, whole numbers, lists and maps; a quantity has its unit in its name. An attribute
+//! that is marked `?` is left out when there is nothing to say. Where an attribute names another resource,
+//! its value is that resource's address.
+//!
+//! All kinds:
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `deployment` | `name` of the spec |
+//! | `workload` | `services.NAME` or `batches.NAME` |
+//! | `labels` | map; `labels` of the spec with the workload's own |
+//! | `account`? | `profile`, `subscription` or `project` of `providers.CLOUD` |
+//!
+//! `network`:
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `address_range` | CIDR; the same everywhere, since networks of a deployment are not joined |
+//! | `zones` | zones that need a subnet |
+//!
+//! `firewall`:
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `network` | address |
+//! | `inbound` | list of maps: `from` (`internet`, `network`, `load_balancer`, `members`), `to` (`load_balancer`, `machines`), `protocol` (`tcp`), `first_port`, `last_port` |
+//! | `outbound` | `any`: weights and engine are fetched from outside |
+//!
+//! `load_balancer` (services only, one per region):
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `network`, `firewall` | addresses |
+//! | `exposure` | `private` or `public` |
+//! | `protocol`, `port` | what clients speak: `https` 443 with a certificate, else `http` 80 |
+//! | `tls_certificate`? | reference to the certificate |
+//! | `health_check_path`, `health_check_port` | what is asked of a machine |
+//! | `origins_ppm` | map: origin to the share of its traffic that is sent to this region, in millionths |
+//!
+//! `launch_template` (one per pool):
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `network`, `firewall` | addresses |
+//! | `instance_type` | the cloud's name |
+//! | `accelerator`? | id in the catalogue |
+//! | `accelerators_per_machine_permille` | thousandths: 8000 for 8, 125 for an eighth |
+//! | `replicas_per_machine` | engine processes of a machine; 1 if a replica spans machines |
+//! | `machines_per_replica` | 1 unless a replica spans machines |
+//! | `port` | port of the first engine process; the next ones follow |
+//! | `model` | map, see below |
+//! | `engine` | map, see below |
+//! | `artifacts_at`? | `cloud/region` that the weights are copied from; the public hub without it |
+//! | `api_keys`? | reference to the secret that holds the keys |
+//! | `start_script_sha256`, `environment_sha256` | SHA-256 of the rendered files |
+//!
+//! `model`: `name` (in the spec), `repository`? (what the engine loads; left out if no repository is known
+//! to hold these weights), `config`? (the local `config.json` that stands for the model), `revision`?,
+//! `variant`, `quantization`, `kv_cache_dtype`, `made_at_start` (whether the engine itself compresses the
+//! published weights).
+//!
+//! `engine`: `name`, `version` (`major.minor`), `tensor_parallel_size`, `pipeline_parallel_size`,
+//! `data_parallel_size`, `expert_parallel_size`, `accelerators_per_replica`, `max_model_len`,
+//! `max_num_seqs`, `max_num_batched_tokens`, `gpu_memory_utilization_permille`.
+//!
+//! `fleet` (one per pool and purchase option):
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `network`, `launch_template`, `load_balancer` | addresses |
+//! | `instance_type` | the cloud's name |
+//! | `accelerator`? | id in the catalogue |
+//! | `purchase` | `on_demand`, `spot`, `reserved_1y`, `reserved_3y` |
+//! | `count` | machines |
+//! | `zones` | zones that the pool is spread over evenly |
+//! | `replicas_per_machine`, `machines_per_replica` | as in its launch template |
+//! | `health_check_path`, `health_check_port` | as in its load balancer |
+//! | `target_ports` | list; ports that get traffic |
+//!
+//! `job_run` (in the place of a fleet, for a batch): `network`, `launch_template`, `instance_type`,
+//! `accelerator`?, `purchase`, `count`, `zones`, `replicas_per_machine`, `machines_per_replica`, and
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `items` | items of one run |
+//! | `deadline_s` | seconds from start to end of one run |
+//! | `schedule`? | five cron fields, UTC; run once without it |
+//! | `after`? | list: `batches.NAME` whose run must be complete first |
+
+use std::collections::BTreeMap;
+
+use rhumb_api::Attr;
+
+/// Port of the first engine process of a machine.
+pub const ENGINE_PORT: i64 = 8000;
+
+/// What a machine answers with 200 once its engine can serve; the same path in all three engines.
+pub const HEALTH_PATH: &str = "/health";
+
+/// Address range of every network.
+pub const ADDRESS_RANGE: &str = "10.64.0.0/16";
+
+/// Attributes by name.
+pub(super) type Attributes = BTreeMap<String, Attr>;
+
+/// Builds attributes without repeating conversions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Builder(Attributes);
+
+impl Builder {
+    pub fn with(mut self, name: &str, value: impl Into<Attr>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub fn maybe(self, name: &str, value: Option<impl Into<Attr>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    pub fn number(self, name: &str, value: impl Into<i64>) -> Self {
+        self.with(name, value.into())
+    }
+
+    pub fn finish(self) -> Attributes {
+        self.0
+    }
+
+    pub fn map(self) -> Attr {
+        Attr::Map(self.0)
+    }
+}
+
+/// A fraction in parts of `whole`, rounded; what is not a number becomes 0 and what is too large the largest.
+pub(super) fn parts(fraction: f64, whole: f64) -> i64 {
+    (fraction * whole).round() as i64
+}

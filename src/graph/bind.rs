@@ -1,0 +1,310 @@
+//! A placement as a graph of resources.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
+
+use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, parts};
+use super::{Graph, Unplaced, engine};
+use crate::placement::{Placement, Pool, WorkloadPlacement};
+use crate::spec::{Batch, Exposure, Model, Service, Spec};
+
+/// A workload of the spec.
+#[derive(Clone, Copy)]
+enum Workload<'a> {
+    Service(&'a Service),
+    Batch(&'a Batch),
+}
+
+/// A workload in one region, and the addresses of what its pools there share.
+struct Region<'a> {
+    spec: &'a Spec,
+    address: &'a str,
+    workload: Workload<'a>,
+    cloud: Cloud,
+    region: &'a str,
+    pools: Vec<(usize, &'a Pool)>,
+    network: ResourceAddr,
+    firewall: ResourceAddr,
+    load_balancer: ResourceAddr,
+}
+
+impl Graph<Unplaced> {
+    /// Adds a placement: everything that is to exist, by address.
+    ///
+    /// Per workload and region there are a network, a firewall and, for a service, a load balancer; per
+    /// pool a launch template and, per purchase option, a fleet or, for a batch, a run. A workload that
+    /// the graph, the spec or the placement does not have gives nothing.
+    ///
+    /// The launch templates are complete once [`crate::render::with_hashes`] has added the hashes of their
+    /// files.
+    #[must_use]
+    pub fn bind(&self, spec: &Spec, placement: &Placement) -> Graph<Resource> {
+        let mut graph = Graph::default();
+        for (address, chosen) in &placement.workloads {
+            let workload = match self.get(address) {
+                Some(Unplaced::Service(name)) => spec.services.get(name).map(Workload::Service),
+                Some(Unplaced::Batch(name)) => spec.batches.get(name).map(Workload::Batch),
+                _ => None,
+            };
+            let Some(workload) = workload else { continue };
+            for region in regions(spec, address, workload, chosen) {
+                region.add_to(&mut graph, chosen);
+            }
+        }
+        self.order_runs(placement, &mut graph);
+        graph
+    }
+
+    /// A run needs every run of the batches that it comes after.
+    fn order_runs(&self, placement: &Placement, graph: &mut Graph<Resource>) {
+        let runs = |address: &str| -> Vec<String> {
+            let pools = placement.workloads.get(address).map_or(&[][..], |w| &w.pools);
+            pools.iter().flat_map(|p| purchases(p).map(|m| p.addr.child(m.0.as_str()).to_string())).collect()
+        };
+        for edge in self.edges().into_iter().filter(|e| e.label == "after") {
+            for from in runs(edge.from) {
+                for to in runs(edge.to) {
+                    graph.connect(&from, &to, "after");
+                }
+            }
+        }
+    }
+}
+
+/// Purchase options of a pool that have machines.
+fn purchases(pool: &Pool) -> impl Iterator<Item = (Purchase, u32)> {
+    pool.machines.iter().filter(|m| m.count > 0).map(|m| (m.purchase, m.count))
+}
+
+fn regions<'a>(
+    spec: &'a Spec,
+    address: &'a str,
+    workload: Workload<'a>,
+    chosen: &'a WorkloadPlacement,
+) -> Vec<Region<'a>> {
+    let mut grouped: BTreeMap<(Cloud, &str), Vec<(usize, &Pool)>> = BTreeMap::new();
+    for (index, pool) in chosen.pools.iter().enumerate() {
+        grouped.entry((pool.cloud, &pool.region)).or_default().push((index, pool));
+    }
+    let Ok(root) = ResourceAddr::parse(address) else { return Vec::new() };
+    grouped
+        .into_iter()
+        .map(|((cloud, region), pools)| {
+            let here = root.child(cloud.as_str()).child(region);
+            Region {
+                spec,
+                address,
+                workload,
+                cloud,
+                region,
+                pools,
+                network: here.child(ResourceKind::Network.as_str()),
+                firewall: here.child(ResourceKind::Firewall.as_str()),
+                load_balancer: here.child(ResourceKind::LoadBalancer.as_str()),
+            }
+        })
+        .collect()
+}
+
+impl<'a> Region<'a> {
+    fn add_to(&self, graph: &mut Graph<Resource>, chosen: &WorkloadPlacement) {
+        self.put(graph, &self.network, ResourceKind::Network, self.network_attributes());
+        self.put(graph, &self.firewall, ResourceKind::Firewall, self.firewall_attributes());
+        graph.connect(self.firewall.as_str(), self.network.as_str(), "in");
+        if let Workload::Service(service) = self.workload {
+            let attributes = self.load_balancer_attributes(service, chosen);
+            self.put(graph, &self.load_balancer, ResourceKind::LoadBalancer, attributes);
+            graph.connect(self.load_balancer.as_str(), self.network.as_str(), "in");
+            graph.connect(self.load_balancer.as_str(), self.firewall.as_str(), "guarded_by");
+        }
+        for (_, pool) in &self.pools {
+            let Some(model) = self.spec.models.get(self.model()) else { continue };
+            let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
+            let attributes = self.template_attributes(pool, model);
+            self.put(graph, &template, ResourceKind::LaunchTemplate, attributes);
+            graph.connect(template.as_str(), self.network.as_str(), "in");
+            graph.connect(template.as_str(), self.firewall.as_str(), "guarded_by");
+            for (purchase, count) in purchases(pool) {
+                let addr = pool.addr.child(purchase.as_str());
+                let common = self.machine_attributes(pool, &template, purchase, count);
+                let (kind, attributes) = match self.workload {
+                    Workload::Service(_) => (ResourceKind::Fleet, self.fleet_attributes(common, pool)),
+                    Workload::Batch(batch) => (ResourceKind::JobRun, run_attributes(common, batch)),
+                };
+                self.put(graph, &addr, kind, attributes);
+                graph.connect(addr.as_str(), template.as_str(), "starts_from");
+                if kind == ResourceKind::Fleet {
+                    graph.connect(addr.as_str(), self.load_balancer.as_str(), "behind");
+                }
+            }
+        }
+    }
+
+    fn put(
+        &self,
+        graph: &mut Graph<Resource>,
+        addr: &ResourceAddr,
+        kind: ResourceKind,
+        attributes: Attributes,
+    ) {
+        let resource = Resource { kind, cloud: self.cloud, region: self.region.to_owned(), attributes };
+        graph.add(addr.as_str(), resource);
+    }
+
+    fn model(&self) -> &'a str {
+        match self.workload {
+            Workload::Service(service) => &service.model,
+            Workload::Batch(batch) => &batch.model,
+        }
+    }
+
+    fn common(&self) -> Builder {
+        let labels = match self.workload {
+            Workload::Service(service) => &service.labels,
+            Workload::Batch(batch) => &batch.labels,
+        };
+        let labels = labels.iter().map(|(k, v)| (k.clone(), Attr::from(v.as_str()))).collect();
+        let account = self.spec.providers.get(&self.cloud).and_then(|p| p.account.as_deref());
+        Builder::default()
+            .with("deployment", self.spec.name.as_str())
+            .with("workload", self.address)
+            .with("labels", Attr::Map(labels))
+            .maybe("account", account)
+    }
+
+    fn network_attributes(&self) -> Attributes {
+        let zones = self.pools.iter().map(|(_, p)| p.zones).max().unwrap_or(1);
+        self.common().with("address_range", ADDRESS_RANGE).number("zones", zones).finish()
+    }
+
+    fn firewall_attributes(&self) -> Attributes {
+        let last = self.pools.iter().map(|(_, p)| replicas_per_machine(p)).max().unwrap_or(1);
+        let rule = |from: &str, to: &str, first: i64, last: i64| {
+            Builder::default()
+                .with("from", from)
+                .with("to", to)
+                .with("protocol", "tcp")
+                .number("first_port", first)
+                .number("last_port", last)
+                .map()
+        };
+        let mut inbound = Vec::new();
+        if let Workload::Service(service) = self.workload {
+            let from = match service.endpoint.exposure {
+                Exposure::Public => "internet",
+                Exposure::Private => "network",
+            };
+            let (_, port) = listener(service);
+            inbound.push(rule(from, "load_balancer", port, port));
+            inbound.push(rule("load_balancer", "machines", ENGINE_PORT, ENGINE_PORT + i64::from(last) - 1));
+        }
+        if self.pools.iter().any(|(_, p)| p.machines_per_replica > 1) {
+            inbound.push(rule("members", "machines", 1, 65_535));
+        }
+        self.common()
+            .with("network", self.network.as_str())
+            .with("inbound", Attr::List(inbound))
+            .with("outbound", "any")
+            .finish()
+    }
+
+    fn load_balancer_attributes(&self, service: &Service, chosen: &WorkloadPlacement) -> Attributes {
+        let here: BTreeSet<usize> = self.pools.iter().map(|(index, _)| *index).collect();
+        let mut origins = BTreeMap::new();
+        for route in &chosen.routes {
+            // Rounded one by one: whole numbers add up the same in any order.
+            let to_here = route.to.iter().filter(|(pool, _)| here.contains(pool));
+            let share: i64 = to_here.map(|(_, share)| parts(*share, 1e6)).sum();
+            if share > 0 {
+                origins.insert(route.origin.clone(), Attr::Int(share));
+            }
+        }
+        let (protocol, port) = listener(service);
+        let exposure = match service.endpoint.exposure {
+            Exposure::Public => "public",
+            Exposure::Private => "private",
+        };
+        self.common()
+            .with("network", self.network.as_str())
+            .with("firewall", self.firewall.as_str())
+            .with("exposure", exposure)
+            .with("protocol", protocol)
+            .with("port", port)
+            .maybe("tls_certificate", service.endpoint.tls_certificate.as_deref())
+            .with("health_check_path", HEALTH_PATH)
+            .with("health_check_port", ENGINE_PORT)
+            .with("origins_ppm", Attr::Map(origins))
+            .finish()
+    }
+
+    fn template_attributes(&self, pool: &Pool, model: &Model) -> Attributes {
+        let keys = match self.workload {
+            Workload::Service(service) => service.endpoint.api_keys.as_deref(),
+            Workload::Batch(_) => None,
+        };
+        let artifacts = model.artifacts_at.as_ref().map(|r| format!("{}/{}", r.cloud, r.region));
+        self.common()
+            .with("network", self.network.as_str())
+            .with("firewall", self.firewall.as_str())
+            .with("instance_type", pool.instance_type.as_str())
+            .maybe("accelerator", pool.accelerator.as_deref())
+            .with("accelerators_per_machine_permille", parts(pool.accelerators_per_machine, 1000.0))
+            .number("replicas_per_machine", replicas_per_machine(pool))
+            .number("machines_per_replica", pool.machines_per_replica)
+            .with("port", ENGINE_PORT)
+            .with("model", engine::model(model, pool))
+            .with("engine", engine::engine(pool))
+            .maybe("artifacts_at", artifacts)
+            .maybe("api_keys", keys)
+            .finish()
+    }
+
+    fn machine_attributes(
+        &self,
+        pool: &Pool,
+        template: &ResourceAddr,
+        purchase: Purchase,
+        count: u32,
+    ) -> Builder {
+        self.common()
+            .with("network", self.network.as_str())
+            .with("launch_template", template.as_str())
+            .with("instance_type", pool.instance_type.as_str())
+            .maybe("accelerator", pool.accelerator.as_deref())
+            .with("purchase", purchase.as_str())
+            .number("count", count)
+            .number("zones", pool.zones)
+            .number("replicas_per_machine", replicas_per_machine(pool))
+            .number("machines_per_replica", pool.machines_per_replica)
+    }
+
+    fn fleet_attributes(&self, common: Builder, pool: &Pool) -> Attributes {
+        let ports = (0..i64::from(replicas_per_machine(pool))).map(|i| Attr::Int(ENGINE_PORT + i)).collect();
+        common
+            .with("load_balancer", self.load_balancer.as_str())
+            .with("health_check_path", HEALTH_PATH)
+            .with("health_check_port", ENGINE_PORT)
+            .with("target_ports", Attr::List(ports))
+            .finish()
+    }
+}
+
+fn run_attributes(common: Builder, batch: &Batch) -> Attributes {
+    let after: Vec<Attr> = batch.after.iter().map(|(name, _)| Attr::from(name.as_str())).collect();
+    common
+        .with("items", parts(batch.items, 1.0))
+        .with("deadline_s", parts(batch.deadline_s, 1.0))
+        .maybe("schedule", batch.schedule.as_ref().map(|s| s.cron.as_str()))
+        .maybe("after", (!after.is_empty()).then_some(Attr::List(after)))
+        .finish()
+}
+
+/// Engine processes of a machine: at least one, also when a replica spans several machines.
+fn replicas_per_machine(pool: &Pool) -> u32 {
+    pool.replicas_per_machine.max(1)
+}
+
+fn listener(service: &Service) -> (&'static str, i64) {
+    if service.endpoint.tls_certificate.is_some() { ("https", 443) } else { ("http", 80) }
+}

@@ -1,0 +1,144 @@
+//! A spec as a graph.
+
+use super::{Graph, Unplaced};
+use crate::diagnostic::{Diagnostic, Pointer, SourceMap, did_you_mean};
+use crate::spec::Spec;
+
+/// Why a spec has no graph.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// Batches wait for each other.
+    #[error("batches wait for each other: {}", path.join(" -> "))]
+    Cycle {
+        /// From the smallest key back to it.
+        path: Vec<String>,
+        /// The `after` that leads from the first to the second.
+        at: Pointer,
+    },
+    /// Something is named that the spec does not have.
+    #[error("`{from}` names `{name}`, which is not in the spec")]
+    UnknownName {
+        /// What names it.
+        from: String,
+        /// The name.
+        name: String,
+        /// Where it was written.
+        at: Pointer,
+        /// The nearest name that there is.
+        nearest: Option<String>,
+    },
+}
+
+impl GraphError {
+    /// Where it was written.
+    pub fn at(&self) -> &Pointer {
+        match self {
+            GraphError::Cycle { at, .. } | GraphError::UnknownName { at, .. } => at,
+        }
+    }
+
+    /// With its place in the text.
+    pub fn diagnostic(&self, map: &SourceMap) -> Diagnostic {
+        let (code, label, help) = match self {
+            GraphError::Cycle { .. } => {
+                ("cycle", "this closes the circle", "take one `after` of the circle away".to_owned())
+            }
+            GraphError::UnknownName { nearest, .. } => (
+                "unknown-reference",
+                "not in the spec",
+                nearest.as_ref().map_or_else(
+                    || "write it as `services.NAME` or `batches.NAME`, or remove it".to_owned(),
+                    |name| format!("did you mean `{name}`?"),
+                ),
+            ),
+        };
+        Diagnostic::error(code, self.to_string()).at(map, self.at()).label(label).help(help)
+    }
+}
+
+/// The graph of a spec: models, services with their origins, batches and the budget.
+///
+/// Edges: a service needs its model and its origins, a batch its model and what it runs `after`, the
+/// budget what it limits.
+///
+/// # Errors
+/// Batches wait for each other, or something is named that is not there.
+pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
+    let mut graph = Graph::default();
+    for name in spec.models.keys() {
+        graph.add(format!("models.{name}"), Unplaced::Model(name.clone()));
+    }
+    for (name, service) in &spec.services {
+        let key = format!("services.{name}");
+        graph.add(key.clone(), Unplaced::Service(name.clone()));
+        for origin in &service.traffic.origins {
+            let node = Unplaced::Origin { service: name.clone(), origin: origin.name.clone() };
+            let origin_key = format!("{key}.traffic.origins.{}", origin.name);
+            graph.add(origin_key.clone(), node);
+            connect(&mut graph, &key, &origin_key, "origin", &origin.at)?;
+        }
+    }
+    for name in spec.batches.keys() {
+        graph.add(format!("batches.{name}"), Unplaced::Batch(name.clone()));
+    }
+    for (name, service) in &spec.services {
+        let model = format!("models.{}", service.model);
+        connect(&mut graph, &format!("services.{name}"), &model, "model", &service.at.join("model"))?;
+    }
+    for (name, batch) in &spec.batches {
+        let key = format!("batches.{name}");
+        connect(&mut graph, &key, &format!("models.{}", batch.model), "model", &batch.at.join("model"))?;
+        for (other, at) in &batch.after {
+            connect(&mut graph, &key, other, "after", at)?;
+        }
+    }
+    budget(spec, &mut graph)?;
+    if let Some(path) = graph.cycle() {
+        let path: Vec<String> = path.into_iter().map(str::to_owned).collect();
+        let at = edge_place(spec, &path);
+        return Err(GraphError::Cycle { path, at });
+    }
+    Ok(graph)
+}
+
+/// A monthly limit for everything needs every workload; a limit of its own needs the one that it names.
+fn budget(spec: &Spec, graph: &mut Graph<Unplaced>) -> Result<(), GraphError> {
+    if spec.budget.monthly.is_none() && spec.budget.per.is_empty() {
+        return Ok(());
+    }
+    graph.add("budget", Unplaced::Budget);
+    if let Some(limit) = &spec.budget.monthly {
+        let services = spec.services.keys().map(|name| format!("services.{name}"));
+        let batches = spec.batches.keys().map(|name| format!("batches.{name}"));
+        for key in services.chain(batches) {
+            connect(graph, "budget", &key, "limits", &limit.at)?;
+        }
+    }
+    for (key, limit) in &spec.budget.per {
+        connect(graph, "budget", key, "limits", &limit.at)?;
+    }
+    Ok(())
+}
+
+fn connect(
+    graph: &mut Graph<Unplaced>,
+    from: &str,
+    to: &str,
+    label: &'static str,
+    at: &Pointer,
+) -> Result<(), GraphError> {
+    if graph.connect(from, to, label) {
+        return Ok(());
+    }
+    let nearest = did_you_mean(to, graph.keys()).map(str::to_owned);
+    Err(GraphError::UnknownName { from: from.to_owned(), name: to.to_owned(), at: at.clone(), nearest })
+}
+
+/// Where the first edge of a cycle was written.
+fn edge_place(spec: &Spec, path: &[String]) -> Pointer {
+    let [from, to, ..] = path else { return Pointer::root() };
+    from.strip_prefix("batches.")
+        .and_then(|name| spec.batches.get(name))
+        .and_then(|batch| batch.after.iter().find(|(other, _)| other == to))
+        .map_or_else(Pointer::root, |(_, at)| at.clone())
+}
