@@ -17,7 +17,9 @@ mod build;
 mod couple;
 mod job;
 mod load;
+mod losers;
 mod pool;
+mod relax;
 mod service;
 mod table;
 
@@ -26,8 +28,8 @@ use std::collections::BTreeMap;
 use rhumb_api::{Cloud, Money};
 
 use crate::placement::{
-    Certificate, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, WorkloadPlacement,
-    World,
+    Certificate, Infeasible, InfeasibleWorkload, JointViolation, Loser, Placement, Rejection, Relaxation,
+    WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, Spec};
 use job::{Job, Kind};
@@ -45,7 +47,7 @@ pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
     use rayon::prelude::*;
     let addresses = job::addresses(spec);
     let placed: Vec<Result<WorkloadPlacement, InfeasibleWorkload>> =
-        addresses.par_iter().map(|address| workload(spec, world, address)).collect();
+        addresses.par_iter().map(|address| explained(spec, world, address)).collect();
     let mut workloads = BTreeMap::new();
     let mut infeasible = Vec::new();
     for result in placed {
@@ -79,7 +81,36 @@ fn unknown_model(address: &str) -> InfeasibleWorkload {
     }
 }
 
-fn workload(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement, InfeasibleWorkload> {
+/// What one loosened constraint of a placed workload would save, dearest first: one solution for each
+/// loosened constraint, so it is not part of [`place`]. Empty if the workload is not there or not
+/// feasible.
+pub fn relaxations(spec: &Spec, world: &World, address: &str) -> Vec<Relaxation> {
+    let Some(job) = Job::of(spec, world, address) else { return Vec::new() };
+    let Ok(placed) = solve(spec, world, address) else { return Vec::new() };
+    relax::savings(&job, placed.cost.expected_per_month)
+}
+
+/// A workload with its losers, or a refusal with its conflict.
+fn explained(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement, InfeasibleWorkload> {
+    workload(spec, world, address, true).map_err(|mut why| {
+        if let Some(job) = Job::of(spec, world, address) {
+            relax::refusal(&job, &mut why);
+        }
+        why
+    })
+}
+
+/// A workload without explanations.
+fn solve(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement, InfeasibleWorkload> {
+    workload(spec, world, address, false)
+}
+
+fn workload(
+    spec: &Spec,
+    world: &World,
+    address: &str,
+    explain: bool,
+) -> Result<WorkloadPlacement, InfeasibleWorkload> {
     let Some(job) = Job::of(spec, world, address) else { return Err(unknown_model(address)) };
     let table = Table::new(&job);
     match job.kind {
@@ -99,13 +130,18 @@ fn workload(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlaceme
                         optimum,
                         lower_bound: optimum,
                     };
-                    Ok(build::service(&search, &blocks, certificate))
+                    let mut placed = build::service(&search, &blocks, certificate);
+                    if explain {
+                        placed.losers = losers::of_service(&search, optimum, &relax::choices(&placed));
+                    }
+                    Ok(placed)
                 }
                 Err(why) => {
                     if bounded + evaluated > 0 {
                         *rejected.entry(why.constraint.to_owned()).or_insert(0) += bounded + evaluated;
                     }
-                    Err(refusal(&table, address, why, rejected))
+                    let nearest = if explain { losers::nearest(&search) } else { None };
+                    Err(refusal(&table, address, why, rejected, nearest))
                 }
             }
         }
@@ -122,10 +158,19 @@ fn workload(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlaceme
             };
             let placed =
                 found.best.as_ref().and_then(|run| build::batch(&job, &table, batch, run, certificate(run)));
-            placed.ok_or_else(|| {
+            if let Some(mut placed) = placed {
+                if explain {
+                    let chosen = relax::choices(&placed);
+                    placed.losers =
+                        losers::of_batch(&job, &table, &found, placed.certificate.optimum, &chosen);
+                }
+                return Ok(placed);
+            }
+            {
                 let why = found.rejection.take().unwrap_or_else(|| no_candidate(&job));
-                refusal(&table, address, why, found.rejected.clone())
-            })
+                let nearest = if explain { losers::nearest_of_batch(&job, &table) } else { None };
+                Err(refusal(&table, address, why, found.rejected.clone(), nearest))
+            }
         }
     }
 }
@@ -144,12 +189,13 @@ fn refusal(
     address: &str,
     why: Rejection,
     rejected: BTreeMap<String, u64>,
+    nearest: Option<Loser>,
 ) -> InfeasibleWorkload {
     InfeasibleWorkload {
         address: address.to_owned(),
         conflict: vec![why],
         relaxations: Vec::new(),
-        nearest: None,
+        nearest,
         rejected,
         candidates: table.candidates,
     }

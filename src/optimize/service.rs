@@ -94,6 +94,13 @@ pub(super) struct Base<'a> {
     limits: Vec<job::Limit<'a>>,
 }
 
+impl Base<'_> {
+    /// The least network time from any region that may serve the block; infinite if none may.
+    pub fn nearest(&self) -> f64 {
+        self.nearest
+    }
+}
+
 impl<'a> Search<'a> {
     pub fn new(job: &'a Job<'a>, table: &'a Table, service: &'a Service) -> Self {
         let catalog = &job.world.catalog;

@@ -1,0 +1,322 @@
+//! The options that lost, and what rejected each: first those that look cheaper than the optimum.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::Money;
+
+use super::batch::Found;
+use super::job::Job;
+use super::pool::{Ask, Needs, Terms};
+use super::service::{Base, Search};
+use super::table::{Machine, Site, Table, Way};
+use crate::placement::{CandidateId, Loser, Rejection};
+
+/// Losers that are told.
+const MOST: usize = 10;
+/// Of one accelerator on one cloud.
+const MOST_ALIKE: usize = 2;
+/// That look cheaper than the optimum and do not run or are too slow.
+const MOST_TEMPTING: usize = 4;
+/// That look cheaper and are forbidden.
+const MOST_FORBIDDEN: usize = 3;
+
+/// A candidate of a site.
+pub(super) fn candidate(
+    job: &Job<'_>,
+    table: &Table,
+    site: &Site,
+    way: &Way,
+    spot: bool,
+) -> Option<CandidateId> {
+    let catalog = &job.world.catalog;
+    let kind = catalog.instance_types.get(table.machines.get(site.machine)?.index)?;
+    let region = catalog.regions.get(site.region)?;
+    let offering = if spot { site.spot.or(site.base) } else { site.base.or(site.spot) };
+    Some(CandidateId {
+        cloud: region.cloud,
+        region: region.id.clone(),
+        instance_type: kind.name.clone(),
+        purchase: catalog.offerings.get(offering?)?.purchase,
+        variant: table.variants.get(way.variant)?.clone(),
+        layout: way.layout,
+    })
+}
+
+/// What is left of a list when no accelerator of a cloud may fill it.
+struct Diverse<'a> {
+    job: &'a Job<'a>,
+    seen: BTreeMap<(rhumb_api::Cloud, String), usize>,
+    kept: Vec<Loser>,
+}
+
+impl<'a> Diverse<'a> {
+    fn new(job: &'a Job<'a>) -> Self {
+        Diverse { job, seen: BTreeMap::new(), kept: Vec::new() }
+    }
+
+    fn add(&mut self, losers: Vec<Loser>, most: usize) {
+        let mut added = 0;
+        for loser in losers {
+            if added == most || self.kept.len() == MOST {
+                return;
+            }
+            let catalog = &self.job.world.catalog;
+            let accelerator = catalog
+                .instance_type(loser.candidate.cloud, &loser.candidate.instance_type)
+                .and_then(|i| catalog.instance_types[i].accelerator)
+                .and_then(|a| catalog.accelerators.get(a))
+                .map_or_else(String::new, |a| a.id.clone());
+            let alike = self.seen.entry((loser.candidate.cloud, accelerator)).or_insert(0);
+            if *alike < MOST_ALIKE {
+                *alike += 1;
+                added += 1;
+                self.kept.push(loser);
+            }
+        }
+    }
+}
+
+fn dearer(per_hour: Money, optimum: Money) -> Rejection {
+    let over = per_hour - optimum;
+    let reason = if over == Money::ZERO {
+        "costs the same; equal costs are decided by machines, cloud, region, type".into()
+    } else {
+        format!(
+            "{over} USD an hour dearer ({:+.0} %)",
+            (per_hour.usd() / optimum.usd().max(1e-9) - 1.0) * 100.0
+        )
+    };
+    Rejection {
+        constraint: "dearer",
+        reason,
+        at: None,
+        distance: Some(per_hour.usd() / optimum.usd().max(1e-9) - 1.0),
+    }
+}
+
+/// The cheapest site of each machine type, by the price of one machine.
+fn cheapest_sites(table: &Table, terms: &[Terms]) -> BTreeMap<usize, (Money, usize)> {
+    let mut best: BTreeMap<usize, (Money, usize)> = BTreeMap::new();
+    for (i, site) in table.sites.iter().enumerate() {
+        let Some(price) = terms[i].base.into_iter().chain(terms[i].spot).min() else { continue };
+        let entry = best.entry(site.machine).or_insert((price, i));
+        if (price, i) < *entry {
+            *entry = (price, i);
+        }
+    }
+    best
+}
+
+/// The way of a machine type that came nearest, and what rejected it.
+fn nearest_way(machine: &Machine, slow: &dyn Fn(usize) -> Option<Rejection>) -> Option<(usize, Rejection)> {
+    let mut best: Option<((u8, f64), usize, Rejection)> = None;
+    for (w, way) in machine.ways.iter().enumerate() {
+        let (rank, why) = match &way.speed {
+            Ok(speed) => (0, slow(*speed)?),
+            Err(why) => (
+                match why.constraint {
+                    "memory" => 1,
+                    "context" | "quality" => 2,
+                    "engine-setting" => 9,
+                    _ => 3,
+                },
+                why.clone(),
+            ),
+        };
+        let key = (rank, why.distance.unwrap_or(f64::INFINITY));
+        if best.as_ref().is_none_or(|(k, _, _)| key < *k) {
+            best = Some((key, w, why));
+        }
+    }
+    best.map(|(_, w, why)| (w, why))
+}
+
+/// Machine types whose every way fails before any load is looked at, cheapest machine first.
+fn failing(
+    job: &Job<'_>,
+    table: &Table,
+    terms: &[Terms],
+    slow: &dyn Fn(usize) -> Option<Rejection>,
+) -> Vec<Loser> {
+    let mut list: Vec<(Money, usize, Loser)> = Vec::new();
+    for (m, (price, i)) in cheapest_sites(table, terms) {
+        let machine = &table.machines[m];
+        let Some((w, rejection)) = nearest_way(machine, slow) else { continue };
+        let spot = terms[i].base.is_none_or(|b| terms[i].spot.is_some_and(|s| s < b));
+        let Some(candidate) = candidate(job, table, &table.sites[i], &machine.ways[w], spot) else {
+            continue;
+        };
+        list.push((price, m, Loser { candidate, machines: None, per_hour: price, rejection }));
+    }
+    list.sort_by_key(|(price, m, _)| (*price, *m));
+    list.into_iter().map(|(_, _, loser)| loser).collect()
+}
+
+/// Offerings that a rule forbids, cheapest first, each type and rule once.
+fn forbidden(job: &Job<'_>, table: &Table, below: Money) -> Vec<Loser> {
+    let catalog = &job.world.catalog;
+    let mut list: Vec<(Money, usize, &Rejection)> = table
+        .forbidden
+        .iter()
+        .filter_map(|(i, why)| Some((catalog.offerings.get(*i)?.price, *i, why)))
+        .filter(|(price, _, why)| *price < below && why.constraint != "retired" && why.constraint != "engine")
+        .collect();
+    list.sort_by_key(|(price, i, _)| (*price, *i));
+    let mut seen: Vec<(usize, &'static str)> = Vec::new();
+    let mut losers = Vec::new();
+    for (price, i, why) in list {
+        let Some(offering) = catalog.offerings.get(i) else { continue };
+        if seen.contains(&(offering.instance_type, why.constraint)) {
+            continue;
+        }
+        seen.push((offering.instance_type, why.constraint));
+        let machine = &table.machines[offering.instance_type];
+        // Only what would run; of a type that is itself forbidden nothing is known.
+        let Some(way) = machine.ways.iter().find(|w| w.speed.is_ok()) else { continue };
+        let kind = &catalog.instance_types[offering.instance_type];
+        let region = &catalog.regions[offering.region];
+        let Some(variant) = table.variants.get(way.variant) else { continue };
+        losers.push(Loser {
+            candidate: CandidateId {
+                cloud: region.cloud,
+                region: region.id.clone(),
+                instance_type: kind.name.clone(),
+                purchase: offering.purchase,
+                variant: variant.clone(),
+                layout: way.layout,
+            },
+            machines: None,
+            per_hour: price,
+            rejection: why.clone(),
+        });
+    }
+    losers
+}
+
+/// Those of a service.
+pub(super) fn of_service(search: &Search<'_>, optimum: Money, chosen: &[CandidateId]) -> Vec<Loser> {
+    let (job, table) = (search.job, search.table);
+    let all: Vec<usize> = (0..search.service.traffic.origins.len()).collect();
+    let singles: Vec<Base<'_>> = all.iter().map(|o| search.base(&[*o])).collect();
+    let slow = |speed: usize| missed(search, &singles, speed);
+    let mut kept = Diverse::new(job);
+    let tempting: Vec<Loser> =
+        failing(job, table, &search.terms, &slow).into_iter().filter(|l| l.per_hour < optimum).collect();
+    kept.add(tempting, MOST_TEMPTING);
+    kept.add(forbidden(job, table, optimum), MOST_FORBIDDEN);
+    kept.add(alone(search, optimum, chosen, &search.base(&all)), MOST);
+    kept.kept
+}
+
+/// Why a speed is too slow for every origin; `None` if it can serve one.
+fn missed(search: &Search<'_>, singles: &[Base<'_>], speed: usize) -> Option<Rejection> {
+    let mut first = None;
+    for base in singles.iter().filter(|b| b.nearest().is_finite()) {
+        let demand = search.demand(base, 1, base.nearest());
+        let why = demand.missed(search.table.speeds.get(speed)?)?;
+        first.get_or_insert(why);
+    }
+    first
+}
+
+/// Machine types that could serve all origins from one pool, cheapest first.
+fn alone(search: &Search<'_>, optimum: Money, chosen: &[CandidateId], base: &Base<'_>) -> Vec<Loser> {
+    let (job, table) = (search.job, search.table);
+    let mut list: Vec<(Money, usize, Loser)> = Vec::new();
+    for (m, (_, i)) in cheapest_sites(table, &search.terms) {
+        let site = &table.sites[i];
+        let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
+        let demand = search.demand(base, 1, ms);
+        let mut best: Option<(Money, u32, usize, bool)> = None;
+        for (w, way) in table.machines[m].ways.iter().enumerate() {
+            let Ok(index) = way.speed else { continue };
+            let speed = &table.speeds[index];
+            let extra = |n: u32| search.responses(base, site.region, demand.rate(speed, n));
+            let ask = Ask {
+                terms: &search.terms[i],
+                way,
+                speed,
+                survive: search.service.survive,
+                least_replicas: search.service.scaling.min_replicas,
+                most_replicas: search.service.scaling.max_replicas,
+                extra: &extra,
+            };
+            let limit = best.map_or(Money::MAX, |b| b.0);
+            if let Ok(Some(count)) = ask.cheapest(&Needs::new(&demand, speed), limit)
+                && best.is_none_or(|b| count.cost < b.0)
+            {
+                best = Some((count.cost, count.machines, w, count.spot == count.machines));
+            }
+        }
+        let Some((cost, machines, w, spot)) = best else { continue };
+        let Some(candidate) = candidate(job, table, site, &table.machines[m].ways[w], spot) else { continue };
+        let same = |c: &CandidateId| c.cloud == candidate.cloud && c.instance_type == candidate.instance_type;
+        if cost < optimum || chosen.iter().any(same) {
+            continue;
+        }
+        let loser =
+            Loser { candidate, machines: Some(machines), per_hour: cost, rejection: dearer(cost, optimum) };
+        list.push((cost, m, loser));
+    }
+    list.sort_by_key(|(cost, m, _)| (*cost, *m));
+    list.into_iter().map(|(_, _, l)| l).collect()
+}
+
+/// Those of a batch; costs are of a run.
+pub(super) fn of_batch(
+    job: &Job<'_>,
+    table: &Table,
+    found: &Found,
+    optimum: Money,
+    chosen: &[CandidateId],
+) -> Vec<Loser> {
+    let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
+    let mut kept = Diverse::new(job);
+    let mut per_type: BTreeMap<usize, Loser> = BTreeMap::new();
+    let mut runs: Vec<_> = found.evaluated.values().collect();
+    runs.sort_by_key(|r| (r.objective, r.chosen.count.machines, r.chosen.site, r.chosen.way));
+    for run in runs {
+        let site = &table.sites[run.chosen.site];
+        let count = run.chosen.count;
+        let way = &table.machines[site.machine].ways[run.chosen.way];
+        let Some(candidate) = candidate(job, table, site, way, count.spot == count.machines) else {
+            continue;
+        };
+        let same = |c: &CandidateId| c.cloud == candidate.cloud && c.instance_type == candidate.instance_type;
+        if !chosen.iter().any(same) && run.objective >= optimum {
+            per_type.entry(site.machine).or_insert_with(|| Loser {
+                candidate,
+                machines: Some(count.machines),
+                per_hour: run.objective,
+                rejection: dearer(run.objective, optimum),
+            });
+        }
+    }
+    let tempting = failing(job, table, &terms, &|_| None);
+    kept.add(tempting, MOST_TEMPTING);
+    let mut rest: Vec<Loser> = per_type.into_values().collect();
+    rest.sort_by_key(|l| l.per_hour);
+    kept.add(rest, MOST);
+    kept.kept
+}
+
+/// The candidate that comes nearest to serving, if none does.
+pub(super) fn nearest(search: &Search<'_>) -> Option<Loser> {
+    let all = search.service.traffic.origins.len();
+    let singles: Vec<Base<'_>> = (0..all).map(|o| search.base(&[o])).collect();
+    let slow = |speed: usize| missed(search, &singles, speed);
+    nearest_of(failing(search.job, search.table, &search.terms, &slow))
+}
+
+/// The same for a batch.
+pub(super) fn nearest_of_batch(job: &Job<'_>, table: &Table) -> Option<Loser> {
+    let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
+    nearest_of(failing(job, table, &terms, &|_| None))
+}
+
+fn nearest_of(losers: Vec<Loser>) -> Option<Loser> {
+    losers.into_iter().min_by(|a, b| {
+        let far = |l: &Loser| l.rejection.distance.unwrap_or(f64::INFINITY);
+        far(a).total_cmp(&far(b)).then(a.per_hour.cmp(&b.per_hour))
+    })
+}
