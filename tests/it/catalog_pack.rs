@@ -1,7 +1,7 @@
 //! The build script that checks and packs the tables, on planted faults.
 
 #[allow(dead_code)]
-#[path = "../../tools/catalog/pack.rs"]
+#[path = "../../src/tools/catalog/pack.rs"]
 mod pack;
 
 use std::collections::BTreeMap;

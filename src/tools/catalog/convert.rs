@@ -8,7 +8,7 @@
 #[path = "convert/mod.rs"]
 mod convert;
 #[allow(dead_code)]
-#[path = "../../src/catalog/schema.rs"]
+#[path = "../../catalog/schema.rs"]
 mod schema;
 
 fn main() {

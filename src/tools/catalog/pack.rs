@@ -6,7 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 #[allow(dead_code)]
-#[path = "../../src/catalog/schema.rs"]
+#[path = "../../catalog/schema.rs"]
 /// The tables' columns.
 pub mod schema;
 
