@@ -363,7 +363,7 @@ fn examples_and_first_specs_pass_the_json_schema() {
 
 #[test]
 fn the_reference_page_is_as_generated() {
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/spec-keys.md");
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/spec/reference.md");
     if std::env::var_os("RHUMB_BLESS").is_some() {
         std::fs::create_dir_all(page.parent().unwrap()).unwrap();
         std::fs::write(&page, schema::reference()).unwrap();
