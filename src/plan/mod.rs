@@ -1,5 +1,20 @@
 //! The plan: the difference between what exists and what is wanted, in order, with everything that it
 //! rests on.
+//!
+//! [`between`] makes one, [`file`] writes and reads one, [`Plan::stale_against`] tells whether one still
+//! holds. Which attributes force a replacement is the table in `replace`.
+
+mod between;
+mod diff;
+pub mod file;
+mod order;
+mod reasons;
+mod replace;
+mod stale;
+
+pub use between::{Desired, Header, between};
+pub use replace::forces_replacement;
+pub use stale::spec_digest;
 
 use rhumb_api::{Attr, Resource, ResourceAddr};
 

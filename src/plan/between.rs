@@ -1,0 +1,163 @@
+//! The difference between what exists and what is wanted.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::{Resource, ResourceAddr};
+
+use super::reasons::Reasons;
+use super::{Action, BudgetLine, Change, Plan, Prior, Step, diff, order, replace};
+use crate::placement::Placement;
+use crate::render::Artifact;
+use crate::state::State;
+
+/// What is wanted: each resource with the addresses that it needs.
+pub type Desired = BTreeMap<ResourceAddr, (Resource, Vec<ResourceAddr>)>;
+
+/// What a plan says about itself; see the fields of the same names in [`Plan`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    /// `name` of the spec.
+    pub name: String,
+    /// The planning time.
+    pub created: String,
+    /// Version of rhumb.
+    pub tool_version: String,
+    /// Digest of the spec.
+    pub spec_digest: String,
+    /// Digest of the catalogue.
+    pub catalog_digest: String,
+    /// The confidence planned for.
+    pub confidence: f64,
+    /// The user's own catalogue files.
+    pub user_files: Vec<String>,
+    /// The total budget.
+    pub budget: Option<BudgetLine>,
+    /// Warnings, in order.
+    pub warnings: Vec<String>,
+}
+
+/// The plan that leads from `prior` to `desired`.
+///
+/// A resource of the same address is kept if it is equal, changed in place if no attribute that differs
+/// forces a replacement, and replaced otherwise; what stands in a replaced network is replaced with it.
+/// Steps make, change and replace in dependency order, then remove in the reverse of the order that the
+/// state recorded. Ties go to the smaller address.
+pub fn between(
+    header: Header,
+    prior: Option<&State>,
+    desired: &Desired,
+    placement: Placement,
+    artifacts: Vec<Artifact>,
+) -> Plan {
+    let none = BTreeMap::new();
+    let existing = prior.map_or(&none, |s| &s.resources);
+    let reasons = Reasons::new(prior, desired);
+    let mut changes: BTreeMap<&ResourceAddr, Change> = BTreeMap::new();
+    for (addr, (after, needs)) in desired {
+        let before = existing.get(addr).map(|s| &s.resource);
+        changes.insert(addr, wanted(&reasons, addr, before, after, needs));
+    }
+    let order = order::dependencies_first(&desired.iter().map(|(a, (_, n))| (a, n.as_slice())).collect());
+    for addr in &order {
+        replace_with_network(&mut changes, addr);
+    }
+    for (addr, recorded) in existing.iter().filter(|(a, _)| !desired.contains_key(*a)) {
+        changes.insert(
+            addr,
+            Change {
+                addr: addr.clone(),
+                action: Action::Remove,
+                reasons: vec![reasons.removal(addr, &recorded.resource)],
+                before: Some(recorded.resource.clone()),
+                after: None,
+                fields: Vec::new(),
+                depends_on: sorted(recorded.depends_on.iter().filter(|n| existing.contains_key(*n))),
+            },
+        );
+    }
+    let recorded = existing.iter().map(|(a, s)| (a, s.depends_on.as_slice())).collect();
+    let removals = order::dependencies_first(&recorded).into_iter().rev();
+    let steps = order
+        .into_iter()
+        .chain(removals.filter(|a| !desired.contains_key(*a)))
+        .filter_map(|addr| changes.get(addr))
+        .filter(|c| c.action != Action::Keep)
+        .map(|c| Step { addr: c.addr.clone(), action: c.action })
+        .collect();
+    Plan {
+        name: header.name,
+        created: header.created,
+        tool_version: header.tool_version,
+        spec_digest: header.spec_digest,
+        catalog_digest: header.catalog_digest,
+        prior: prior.map(Prior::of),
+        confidence: header.confidence,
+        user_files: header.user_files,
+        changes: changes.into_values().collect(),
+        steps,
+        placement,
+        artifacts,
+        budget: header.budget,
+        warnings: header.warnings,
+    }
+}
+
+fn sorted<'a>(addrs: impl Iterator<Item = &'a ResourceAddr>) -> Vec<ResourceAddr> {
+    let set: std::collections::BTreeSet<&ResourceAddr> = addrs.collect();
+    set.into_iter().cloned().collect()
+}
+
+/// The change of something that is wanted, looked at alone.
+fn wanted(
+    reasons: &Reasons<'_>,
+    addr: &ResourceAddr,
+    before: Option<&Resource>,
+    after: &Resource,
+    needs: &[ResourceAddr],
+) -> Change {
+    let fields = before.map_or_else(Vec::new, |b| diff::fields(b, after));
+    let forced = fields.iter().any(|f| f.forces_replacement);
+    let (action, why) = match before {
+        None => (Action::Create, vec![reasons.creation(addr, after)]),
+        Some(_) if fields.is_empty() => (Action::Keep, Vec::new()),
+        Some(_) if forced => {
+            let mut why: Vec<String> = Vec::new();
+            for field in &fields {
+                let words = diff::in_words(field);
+                why.push(if field.forces_replacement { cannot_change(&words) } else { words });
+            }
+            (Action::Replace, why)
+        }
+        Some(_) => (Action::Update, fields.iter().map(diff::in_words).collect()),
+    };
+    Change {
+        addr: addr.clone(),
+        action,
+        reasons: why,
+        before: before.cloned(),
+        after: Some(after.clone()),
+        fields,
+        depends_on: sorted(needs.iter()),
+    }
+}
+
+fn cannot_change(words: &str) -> String {
+    format!("{words} cannot be changed in place: the new one is made before the old one is removed")
+}
+
+/// Replaces what stands in a network that is replaced.
+fn replace_with_network(changes: &mut BTreeMap<&ResourceAddr, Change>, addr: &ResourceAddr) {
+    let Some(change) = changes.get(addr) else { return };
+    let (Some(after), Some(_)) = (&change.after, &change.before) else { return };
+    let held = change.depends_on.iter().find(|need| {
+        let replaced = changes.get(need).filter(|c| c.action == Action::Replace);
+        let kind = replaced.and_then(|c| c.after.as_ref()).map(|r| r.kind);
+        kind.is_some_and(|kind| replace::follows(kind, after.kind))
+    });
+    let Some(held) = held.cloned() else { return };
+    let Some(change) = changes.get_mut(addr) else { return };
+    change.action = Action::Replace;
+    change.reasons.push(format!(
+        "{held} is replaced and it cannot be moved out of it: the new one is made before the old one is removed"
+    ));
+}

@@ -1,0 +1,58 @@
+//! The plan itself, its changes and its files, in a plan file.
+
+use rhumb_api::{Attr, Money, Resource, ResourceAddr};
+
+use super::mirror::{mirror, words};
+use crate::placement::Placement;
+use crate::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
+use crate::render::Artifact;
+
+words!(ActionWord for Action {
+    Create = "create",
+    Update = "update",
+    Replace = "replace",
+    Remove = "remove",
+    Keep = "keep",
+});
+
+mirror!(PlanBody for Plan {
+    name: String,
+    created: String,
+    tool_version: String,
+    spec_digest: String,
+    catalog_digest: String,
+    prior: Option<Prior>,
+    confidence: f64,
+    user_files: Vec<String>,
+    changes: Vec<Change>,
+    steps: Vec<Step>,
+    placement: Placement,
+    artifacts: Vec<Artifact>,
+    budget: Option<BudgetLine>,
+    warnings: Vec<String>,
+});
+
+mirror!(PriorFile for Prior { lineage: String, serial: u64, digest: String });
+
+mirror!(BudgetFile for BudgetLine { limit: Money, binds: String, figure: Money });
+
+mirror!(ChangeFile for Change {
+    addr: ResourceAddr,
+    action: Action,
+    reasons: Vec<String>,
+    before: Option<Resource>,
+    after: Option<Resource>,
+    fields: Vec<FieldChange>,
+    depends_on: Vec<ResourceAddr>,
+});
+
+mirror!(FieldFile for FieldChange {
+    name: String,
+    before: Option<Attr>,
+    after: Option<Attr>,
+    forces_replacement: bool,
+});
+
+mirror!(StepFile for Step { addr: ResourceAddr, action: Action });
+
+mirror!(ArtifactFile for Artifact { addr: ResourceAddr, name: String, content: String, sha256: String });

@@ -1,0 +1,52 @@
+//! What prediction says, in a plan file.
+
+use super::mirror::{mirror, words};
+use crate::perf;
+use crate::spec::{EngineName, KvCacheDtype, Quantization};
+
+words!(QuantizationWord for Quantization {
+    Native = "native",
+    Bf16 = "bf16",
+    Fp8 = "fp8",
+    Fp8Block = "fp8_block",
+    Int8 = "int8",
+    Int4 = "int4",
+    Mxfp4 = "mxfp4",
+    Nvfp4 = "nvfp4",
+});
+
+words!(KvCacheWord for KvCacheDtype { Auto = "auto", Bf16 = "bf16", Fp8 = "fp8" });
+
+words!(EngineWord for EngineName { Vllm = "vllm", Sglang = "sglang", Trtllm = "trtllm" });
+
+mirror!(LayoutFile for perf::Layout { tp: u32, pp: u32, dp: u32, ep: u32 });
+
+mirror!(EngineFile for perf::EngineSettings {
+    name: EngineName,
+    version: (u32, u32),
+    max_num_seqs: u32,
+    max_num_batched_tokens: u32,
+    max_model_len: u32,
+    gpu_memory_utilization: f64,
+});
+
+mirror!(MemoryFile for perf::MemoryFit {
+    device: f64,
+    usable: f64,
+    weights: f64,
+    overhead: f64,
+    kv_cache: f64,
+    kv_per_token: f64,
+    kv_tokens: f64,
+    max_sequences: u32,
+});
+
+mirror!(LatencyFile for perf::Latency {
+    ttft: perf::Percentiles,
+    tpot: perf::Percentiles,
+    e2e: perf::Percentiles,
+    utilization: f64,
+    batch: f64,
+});
+
+mirror!(PercentilesFile for perf::Percentiles { mean: f64, shift: f64, mu: f64, sigma: f64 });

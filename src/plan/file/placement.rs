@@ -1,0 +1,191 @@
+//! What was chosen, in a plan file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
+
+use super::mirror::{mirror, words};
+use crate::catalog::{Evidence, Provenance};
+use crate::diagnostic::Pointer;
+use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
+use crate::placement::{
+    self, BatchRun, CandidateId, Certificate, Cost, CostLine, FailureCheck, JointViolation,
+};
+use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
+use crate::placement::{Relaxation, Route, WorkloadPlacement};
+use crate::spec::{KvCacheDtype, Quantization};
+
+words!(EvidenceWord for Evidence {
+    Measured = "measured",
+    Calibrated = "calibrated",
+    Listed = "listed",
+    Modelled = "modelled",
+    Assumed = "assumed",
+});
+
+words!(MetricWord for placement::Metric { Ttft = "ttft", Tpot = "tpot", E2e = "e2e" });
+
+mirror!(ProvenanceFile for Provenance { source: Arc<str>, as_of: Arc<str> });
+
+mirror!(PlacementFile for Placement {
+    workloads: BTreeMap<String, WorkloadPlacement>,
+    joint_violations: Vec<JointViolation>,
+});
+
+mirror!(WorkloadFile for WorkloadPlacement {
+    address: String,
+    pools: Vec<Pool>,
+    routes: Vec<Route>,
+    objectives: Vec<ObjectiveCheck>,
+    failures: Vec<FailureCheck>,
+    cost: Cost,
+    run: Option<BatchRun>,
+    certificate: Certificate,
+    losers: Vec<Loser>,
+    relaxations: Vec<Relaxation>,
+    quotas: Vec<QuotaNeed>,
+    caveats: Vec<String>,
+});
+
+mirror!(QuotaFile for QuotaNeed {
+    cloud: Cloud,
+    region: String,
+    code: String,
+    name: String,
+    unit: &'static str,
+    amount: f64,
+    declared: Option<f64>,
+    default_new_account: Option<f64>,
+});
+
+mirror!(PoolFile for Pool {
+    addr: ResourceAddr,
+    cloud: Cloud,
+    region: String,
+    instance_type: String,
+    accelerator: Option<String>,
+    accelerators_per_machine: f64,
+    variant: String,
+    quantization: Quantization,
+    kv_cache: KvCacheDtype,
+    layout: Layout,
+    engine: EngineSettings,
+    replicas_per_machine: u32,
+    machines_per_replica: u32,
+    replicas: u32,
+    zones: u32,
+    machines: Vec<PoolMachines>,
+    peak_rate: f64,
+    capacity: f64,
+    latency: Option<Latency>,
+    ttft_factor: f64,
+    tpot_factor: f64,
+    memory: MemoryFit,
+    evidence: Evidence,
+    notes: Vec<String>,
+});
+
+mirror!(MachinesFile for PoolMachines {
+    purchase: Purchase,
+    count: u32,
+    price: Money,
+    list_price: Money,
+    provenance: Provenance,
+    interruption: Option<f64>,
+});
+
+mirror!(RouteFile for Route {
+    origin: String,
+    to: Vec<(usize, f64)>,
+    network_ms: Vec<f64>,
+    evidence: Evidence,
+});
+
+mirror!(ObjectiveFile for ObjectiveCheck {
+    origin: String,
+    metric: Metric,
+    quantile: Option<f64>,
+    limit_ms: f64,
+    network_ms: f64,
+    predicted_ms: f64,
+    at_confidence_ms: f64,
+    evidence: Evidence,
+});
+
+mirror!(FailureFile for FailureCheck {
+    scope: &'static str,
+    count: u32,
+    at: String,
+    replicas_left: u32,
+    required_rate: f64,
+    capacity: f64,
+});
+
+mirror!(CostLineFile for CostLine {
+    addr: String,
+    what: String,
+    per_hour: Option<Money>,
+    evidence: Evidence,
+    provenance: Option<Provenance>,
+});
+
+mirror!(CostFile for Cost {
+    lines: Vec<CostLine>,
+    expected_per_hour: Money,
+    expected_per_month: Money,
+    ceiling_per_month: Money,
+    incomplete: bool,
+});
+
+mirror!(RunFile for BatchRun {
+    hours: f64,
+    deadline_hours: f64,
+    items_per_s: f64,
+    runs_per_month: f64,
+    cost_per_run: Money,
+});
+
+mirror!(CertificateFile for Certificate {
+    family: String,
+    candidates: u64,
+    rejected: BTreeMap<String, u64>,
+    bounded: u64,
+    evaluated: u64,
+    optimum: Money,
+    lower_bound: Money,
+});
+
+mirror!(CandidateFile for CandidateId {
+    cloud: Cloud,
+    region: String,
+    instance_type: String,
+    purchase: Purchase,
+    variant: String,
+    layout: Layout,
+});
+
+mirror!(LoserFile for Loser {
+    candidate: CandidateId,
+    machines: Option<u32>,
+    per_hour: Money,
+    rejection: Rejection,
+});
+
+mirror!(RejectionFile for Rejection {
+    constraint: &'static str,
+    reason: String,
+    at: Option<Pointer>,
+    distance: Option<f64>,
+});
+
+mirror!(RelaxationFile for Relaxation {
+    constraint: &'static str,
+    at: Option<Pointer>,
+    change: String,
+    cost_per_month: Money,
+    saves_per_month: Option<Money>,
+    choice: CandidateId,
+});
+
+mirror!(JointFile for JointViolation { constraint: &'static str, reason: String, at: Option<Pointer> });

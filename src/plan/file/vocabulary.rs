@@ -1,0 +1,62 @@
+//! Words of a placement that the program knows by name.
+
+/// Names of constraints, of failures and of quota units. The optimizer uses no other; a plan file that does
+/// was made by another version.
+pub const WORDS: &[&str] = &[
+    // Constraints.
+    "accelerator",
+    "accelerators",
+    "budget",
+    "capacity",
+    "clouds",
+    "context",
+    "deadline",
+    "dearer",
+    "e2e",
+    "engine",
+    "engine-setting",
+    "infeasible",
+    "instance-types",
+    "layout",
+    "max_replicas",
+    "memory",
+    "min_replicas",
+    "offered",
+    "origins",
+    "precision",
+    "price",
+    "purchase",
+    "quality",
+    "quota",
+    "region",
+    "regions",
+    "residency",
+    "retired",
+    "saturated",
+    "spot",
+    "spread",
+    "survive",
+    "tpot",
+    "ttft",
+    "unknown",
+    "zones",
+    // Failures.
+    "machine",
+    "replica",
+    "zone",
+    // Units.
+    "chips",
+    "gpus",
+    "vcpus",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::WORDS;
+
+    #[test]
+    fn each_word_stands_once() {
+        let set: std::collections::BTreeSet<&&str> = WORDS.iter().collect();
+        assert_eq!(set.len(), WORDS.len());
+    }
+}

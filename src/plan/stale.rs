@@ -1,0 +1,92 @@
+//! Whether a plan still holds.
+
+use super::{Plan, Prior};
+use crate::state::State;
+
+impl Prior {
+    /// What a plan remembers of the state that it was made against.
+    pub fn of(state: &State) -> Self {
+        Prior { lineage: state.lineage.clone(), serial: state.serial, digest: digest(state) }
+    }
+}
+
+/// SHA-256 of a state's canonical form: JSON without white space, keys sorted.
+fn digest(state: &State) -> String {
+    let resources: std::collections::BTreeMap<&str, serde_json::Value> = state
+        .resources
+        .iter()
+        .map(|(addr, s)| {
+            let value = serde_json::json!({
+                "depends_on": s.depends_on,
+                "id": s.id,
+                "resource": s.resource,
+            });
+            (addr.as_str(), value)
+        })
+        .collect();
+    let value = serde_json::json!({
+        "lineage": state.lineage,
+        "resources": resources,
+        "serial": state.serial,
+    });
+    super::file::sha256(super::file::canonical(&value).as_bytes())
+}
+
+/// SHA-256 of a spec's evaluated tree (`Loaded::tree`): JSON without white space, keys sorted.
+pub fn spec_digest(tree: &serde_json::Value) -> String {
+    super::file::sha256(super::file::canonical(tree).as_bytes())
+}
+
+impl Plan {
+    /// Why the plan must not be applied any more, in words; empty if it still holds.
+    ///
+    /// `prior` is the state as it is now, the digests are those of the spec and the catalogue as they are
+    /// now.
+    pub fn stale_against(
+        &self,
+        prior: Option<&State>,
+        spec_digest: &str,
+        catalog_digest: &str,
+    ) -> Vec<String> {
+        let mut reasons = Vec::new();
+        match (&self.prior, prior) {
+            (None, None) => {}
+            (None, Some(now)) => reasons.push(format!(
+                "the plan was made when nothing existed; now there is a state with serial {}",
+                now.serial
+            )),
+            (Some(then), None) => reasons.push(format!(
+                "the plan was made against a state with serial {}; now there is none",
+                then.serial
+            )),
+            (Some(then), Some(now)) => reasons.extend(moved(then, now)),
+        }
+        if self.spec_digest != spec_digest {
+            reasons.push("the spec has changed since the plan was made".to_owned());
+        }
+        if self.catalog_digest != catalog_digest {
+            reasons.push(
+                "the catalogue or a file of your own rows has changed since the plan was made".to_owned(),
+            );
+        }
+        reasons
+    }
+}
+
+fn moved(then: &Prior, now: &State) -> Option<String> {
+    if then.lineage != now.lineage {
+        return Some(format!(
+            "the plan was made for another deployment: its state has the lineage {}, this one {}",
+            then.lineage, now.lineage
+        ));
+    }
+    if then.serial != now.serial {
+        return Some(format!(
+            "the state has changed since the plan was made: serial {} then, {} now",
+            then.serial, now.serial
+        ));
+    }
+    (then.digest != digest(now)).then(|| {
+        format!("the state has changed since the plan was made, although its serial is still {}", now.serial)
+    })
+}
