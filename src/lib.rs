@@ -44,3 +44,68 @@ pub mod render;
 pub mod report;
 pub mod spec;
 pub mod state;
+
+use placement::{Infeasible, World};
+
+/// Everything that may influence a plan.
+#[derive(Clone, Debug)]
+pub struct PlanningInput {
+    /// The spec.
+    pub spec: spec::Spec,
+    /// Digest of the spec, see [`plan::spec_digest`].
+    pub spec_digest: String,
+    /// The catalogue and what else lies outside the spec.
+    pub world: World,
+    /// What exists; `None` = nothing.
+    pub prior: Option<state::State>,
+    /// The planning time, RFC 3339, UTC, seconds.
+    pub now: String,
+    /// Warnings about the spec, for the plan's own list.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// The spec contradicts itself.
+    #[error(transparent)]
+    Graph(#[from] graph::GraphError),
+    /// No placement keeps the promises.
+    #[error("cannot be placed: {}", addresses(.0))]
+    Infeasible(Box<Infeasible>),
+    /// A file for the machines cannot be made.
+    #[error(transparent)]
+    Render(#[from] render::RenderError),
+}
+
+fn addresses(infeasible: &Infeasible) -> String {
+    let addresses: Vec<&str> = infeasible.workloads.iter().map(|w| w.address.as_str()).collect();
+    addresses.join(", ")
+}
+
+/// The whole line: spec to plan.
+///
+/// # Errors
+/// The spec contradicts itself, no placement keeps its promises, or a file cannot be made.
+pub fn plan(input: &PlanningInput) -> Result<plan::Plan, PlanError> {
+    let unplaced = graph::compile(&input.spec)?;
+    let placement =
+        optimize::place(&input.spec, &input.world).map_err(|e| PlanError::Infeasible(Box::new(e)))?;
+    let bound = unplaced.bind(&input.spec, &placement);
+    let artifacts = render::artifacts(&bound)?;
+    let desired = plan::desired(&render::with_hashes(bound, &artifacts));
+    let mut warnings = input.warnings.clone();
+    warnings.extend(plan::warnings(&placement));
+    let header = plan::Header {
+        name: input.spec.name.clone(),
+        created: input.now.clone(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        spec_digest: input.spec_digest.clone(),
+        catalog_digest: input.world.catalog.digest(),
+        confidence: input.spec.confidence,
+        user_files: input.world.catalog.user_files.clone(),
+        budget: plan::budget(&input.spec, &placement),
+        warnings,
+    };
+    Ok(plan::between(header, input.prior.as_ref(), &desired, placement, artifacts))
+}

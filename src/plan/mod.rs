@@ -4,6 +4,7 @@
 //! [`between`] makes one, [`file`] writes and reads one, [`Plan::stale_against`] tells whether one still
 //! holds. Which attributes force a replacement is the table in `replace`.
 
+mod basis;
 mod between;
 mod diff;
 pub mod file;
@@ -12,6 +13,7 @@ mod reasons;
 mod replace;
 mod stale;
 
+pub use basis::{budget, desired, warnings};
 pub use between::{Desired, Header, between};
 pub use replace::forces_replacement;
 pub use stale::spec_digest;

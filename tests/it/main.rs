@@ -11,6 +11,7 @@ mod spec_files;
 
 mod check;
 mod check_plan;
+mod diff;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod line;
