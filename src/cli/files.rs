@@ -34,3 +34,23 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Result<(), Fa
     file.persist(path).map_err(|e| failed("replace", &e.error))?;
     Ok(())
 }
+
+/// Largest text file that is read, bytes.
+const MAX_TEXT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Reads a whole text file.
+///
+/// # Errors
+/// It is not there, is no file, is too large, or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String, Failure> {
+    let failed = |why: &dyn std::fmt::Display| Failure::error(format!("{}: {why}", path.display()));
+    let metadata = std::fs::metadata(path).map_err(|e| failed(&e))?;
+    if !metadata.is_file() {
+        return Err(failed(&"it is not a file"));
+    }
+    if metadata.len() > MAX_TEXT_BYTES {
+        return Err(failed(&"it is too large"));
+    }
+    let bytes = std::fs::read(path).map_err(|e| failed(&e))?;
+    String::from_utf8(bytes).map_err(|_| failed(&"it is not UTF-8 text"))
+}

@@ -10,7 +10,10 @@ mod exit;
 mod failure;
 mod files;
 pub mod load;
+pub mod planning;
+pub mod progress;
 mod settings;
+pub mod state;
 pub mod stdout;
 pub mod view;
 

@@ -11,6 +11,7 @@
 pub mod attributes;
 mod bind;
 mod compile;
+pub mod draw;
 mod engine;
 
 use std::cmp::Reverse;
@@ -104,6 +105,11 @@ impl<N> Graph<N> {
     /// All keys, sorted.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.index.keys().map(String::as_str)
+    }
+
+    /// All keys with their nodes, sorted.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, &N)> {
+        self.index.values().filter_map(|i| self.inner.node_weight(*i)).map(|(key, node)| (key.as_str(), node))
     }
 
     /// Number of nodes.

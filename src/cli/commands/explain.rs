@@ -1,15 +1,74 @@
 //! `rhumb explain`.
 
-use crate::cli::{Exit, Failure, Settings};
+use crate::cli::planning::{self, NoPlan, PlanArgs};
+use crate::cli::view::terminal;
+use crate::cli::{Exit, Failure, Settings, progress};
+use crate::diagnostic::did_you_mean;
+use crate::{optimize, report};
 
-/// Explain a choice: what binds, what lost and why, what one relaxation would save
+/// Explain a choice: what binds, what lost and why, what one loosened constraint would save
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// A workload (`services.chat`) or one of its resources
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    /// What to plan.
+    #[command(flatten)]
+    pub planning: PlanArgs,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn run(_args: &Args, _settings: &Settings) -> Result<Exit, Failure> {
-    todo!()
+/// The spec is wrong, nothing can be placed, or the address is unknown.
+pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+    let gathered = planning::gather(&args.planning, settings)?;
+    let spec = &gathered.input.spec;
+    let known: Vec<String> = spec
+        .services
+        .keys()
+        .map(|s| format!("services.{s}"))
+        .chain(spec.batches.keys().map(|b| format!("batches.{b}")))
+        .collect();
+    let workload = args.address.split('/').next().unwrap_or_default();
+    if !known.iter().any(|k| k == workload) {
+        let hint = did_you_mean(workload, known.iter().map(String::as_str))
+            .map_or_else(|| format!("there are {}", known.join(", ")), |k| format!("did you mean `{k}`?"));
+        return Err(Failure::error(format!("`{}` is no workload of {}; {hint}", args.address, spec.name)));
+    }
+    let progress = progress::start("searching placements and loosened constraints", settings);
+    let outcome = planning::think(&gathered);
+    let loosened = optimize::relaxations(spec, &gathered.input.world, workload);
+    progress.finish();
+    match outcome {
+        Ok(plan) => {
+            let Some(placed) = plan.placement.workloads.get(workload) else {
+                return Err(Failure::error(format!("`{workload}` is not placed")));
+            };
+            let known = plan.changes.iter().any(|c| c.addr.as_str() == args.address)
+                || placed.pools.iter().any(|p| p.addr.as_str() == args.address);
+            if args.address != workload && !known {
+                let all: Vec<&str> = plan.changes.iter().map(|c| c.addr.as_str()).collect();
+                let hint = did_you_mean(&args.address, all.iter().copied())
+                    .map_or_else(|| "see `rhumb plan`".to_owned(), |k| format!("did you mean `{k}`?"));
+                return Err(Failure::error(format!("`{}` is not in the plan; {hint}", args.address)));
+            }
+            if settings.json {
+                terminal::print(&format!("{}\n", report::json::explain(placed, &loosened)));
+            } else {
+                terminal::print(&terminal::text(&report::explain(placed, &loosened), settings, None));
+            }
+            Ok(Exit::Done)
+        }
+        Err(NoPlan::Failure(failure)) => Err(failure),
+        Err(NoPlan::Infeasible(why)) => {
+            if settings.json {
+                terminal::print(&format!("{}\n", report::json::infeasible(&spec.name, &why, &gathered.map)));
+            } else {
+                let report = report::infeasible(&spec.name, &why, &gathered.map);
+                terminal::print(&terminal::text(&report, settings, None));
+            }
+            Ok(Exit::Infeasible)
+        }
+    }
 }

@@ -1,15 +1,93 @@
 //! `rhumb show`.
 
-use crate::cli::{Exit, Failure, Settings};
+use std::path::PathBuf;
+
+use crate::cli::state::LocalState;
+use crate::cli::view::terminal;
+use crate::cli::{Exit, Failure, Settings, files, planning};
+use crate::{plan, report};
 
 /// Show a saved plan
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The file that `plan --out` wrote
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// What to show of it
+    #[arg(long, value_enum, default_value_t = View::All)]
+    pub view: View,
+    /// Refuse (exit 4) unless the plan was made against this state file as it is now
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+}
+
+/// A part of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum View {
+    /// Everything that `plan` prints.
+    All,
+    /// The last line.
+    Summary,
+    /// What goes where.
+    Placements,
+    /// What it costs.
+    Cost,
+    /// Objectives against predictions, and failures.
+    Objectives,
+    /// What lost.
+    Losers,
+    /// What will be created, changed, removed.
+    Changes,
+    /// What it rests on.
+    Basis,
+    /// Quotas that it needs.
+    Quotas,
+    /// The files that machines get.
+    Artifacts,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn run(_args: &Args, _settings: &Settings) -> Result<Exit, Failure> {
-    todo!()
+/// The plan cannot be read, or the state has moved on.
+pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+    let name = args.plan.display().to_string();
+    let text = files::read_text(&settings.dir.join(&args.plan))?;
+    let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
+    if let Some(path) = &args.state {
+        let store = LocalState { path: settings.dir.join(path), name: path.display().to_string() };
+        let now = planning::read_state(&store)?;
+        let reasons = plan.stale_against(now.as_ref(), &plan.spec_digest, &plan.catalog_digest);
+        if !reasons.is_empty() {
+            return Err(Failure::Message {
+                exit: Exit::Stale,
+                text: format!("{name}: the plan is stale: {}; plan again", reasons.join("; ")),
+            });
+        }
+    }
+    if settings.json {
+        terminal::print(&format!("{}\n", report::json::plan(&plan)));
+        return Ok(Exit::Done);
+    }
+    if args.view == View::Artifacts {
+        let mut out = String::new();
+        for a in &plan.artifacts {
+            out.push_str(&format!("# {} {} sha256 {}\n{}\n", a.addr, a.name, a.sha256, a.content));
+        }
+        terminal::print(&out);
+        return Ok(Exit::Done);
+    }
+    let only: Option<&[&str]> = match args.view {
+        View::All => None,
+        View::Summary | View::Artifacts => Some(&[]),
+        View::Placements => Some(&["joint", "placements"]),
+        View::Cost => Some(&["cost"]),
+        View::Objectives => Some(&["objectives", "failures"]),
+        View::Losers => Some(&["losers"]),
+        View::Changes => Some(&["changes"]),
+        View::Basis => Some(&["basis", "caveats"]),
+        View::Quotas => Some(&["quotas"]),
+    };
+    terminal::print(&terminal::text(&report::report(&plan), settings, only));
+    Ok(Exit::Done)
 }

@@ -1,0 +1,145 @@
+//! From what was typed to a plan: gathers everything that may influence it, then thinks.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::load::{self, Found, SpecArgs, read_named};
+use super::state::LocalState;
+use super::{Exit, Failure, Settings};
+use crate::catalog::ModelArch;
+use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap};
+use crate::placement::{Infeasible, World};
+use crate::plan::Plan;
+use crate::spec::{ModelSource, Spec};
+use crate::state::{State, StateStore as _};
+use crate::{PlanError, PlanningInput};
+
+/// Which spec, on which catalogue, against which state.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PlanArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Add or override catalogue rows by your own file, after those that the spec names
+    #[arg(long = "catalog", value_name = "FILE")]
+    pub catalog: Vec<PathBuf>,
+    /// Plan against this state file instead of the one that the spec names
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+}
+
+/// Everything that a plan is made from.
+pub struct Gathered {
+    /// What the planner gets.
+    pub input: PlanningInput,
+    /// Positions in the spec, for refusals.
+    pub map: SourceMap,
+}
+
+/// Why there is no plan.
+pub enum NoPlan {
+    /// Something was wrong before planning.
+    Failure(Failure),
+    /// Nothing keeps the promises.
+    Infeasible(Box<Infeasible>),
+}
+
+/// Reads spec, catalogue, models and state.
+///
+/// # Errors
+/// Every problem of the files, with its place.
+pub fn gather(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
+    let Found { loaded, catalog, folder } = load::load(&args.spec, &args.catalog, settings)?;
+    let archs = architectures(&loaded.spec, &loaded.map, &catalog, &folder)?;
+    let store = LocalState::of(args.state.as_deref(), &loaded.spec, &folder, settings);
+    let prior = read_state(&store)?;
+    if prior.is_none() && args.state.is_some() {
+        return Err(Failure::error(format!("--state {}: no such file", store.name)));
+    }
+    let now = settings.now.to_string();
+    let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";
+    let today = created.get(..10).unwrap_or_default().to_owned();
+    let warnings = loaded.warnings.list.iter().map(|w| w.message.clone()).collect();
+    let input = PlanningInput {
+        spec: loaded.spec,
+        spec_digest: crate::plan::spec_digest(&loaded.tree),
+        world: World { catalog, archs, today },
+        prior,
+        now: created,
+        warnings,
+    };
+    Ok(Gathered { input, map: loaded.map })
+}
+
+fn architectures(
+    spec: &Spec,
+    map: &SourceMap,
+    catalog: &crate::catalog::Catalog,
+    folder: &std::path::Path,
+) -> Result<BTreeMap<String, ModelArch>, Failure> {
+    let mut archs = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (name, model) in &spec.models {
+        let at = model.at.join("source");
+        match &model.source {
+            ModelSource::Known { written, id } => match catalog.model(id) {
+                Some(arch) => {
+                    archs.insert(name.clone(), arch.clone());
+                }
+                None => problems.push(
+                    Diagnostic::error(
+                        "unknown-model",
+                        format!("the architecture of `{written}` is not known"),
+                    )
+                    .at(map, &at)
+                    .help("name a local config.json of it instead"),
+                ),
+            },
+            ModelSource::Config(file) => {
+                let arch = read_named(folder, &file.path)
+                    .and_then(|bytes| ModelArch::from_hf_config(&file.path, &bytes));
+                match arch {
+                    Ok(arch) => {
+                        archs.insert(name.clone(), arch);
+                    }
+                    Err(error) => problems.push(
+                        Diagnostic::error("bad-config", format!("`{}`: {error}", file.path))
+                            .at(map, &file.at)
+                            .help("it must be the config.json of a supported model"),
+                    ),
+                }
+            }
+        }
+    }
+    if problems.is_empty() { Ok(archs) } else { Err(Diagnostics::new(map.clone(), problems).into()) }
+}
+
+/// Reads a state file; `None` if there is none.
+///
+/// # Errors
+/// It cannot be read or is no state.
+pub fn read_state(store: &LocalState) -> Result<Option<State>, Failure> {
+    store.read().map_err(|e| Failure::error(e.to_string()))
+}
+
+/// Thinks.
+///
+/// # Errors
+/// The reasons why there is no plan.
+pub fn think(gathered: &Gathered) -> Result<Plan, NoPlan> {
+    crate::plan(&gathered.input).map_err(|error| match error {
+        PlanError::Infeasible(why) => NoPlan::Infeasible(why),
+        PlanError::Graph(error) => {
+            let problem = Diagnostic::error("graph", error.to_string())
+                .at(&gathered.map, error.at())
+                .help("a batch can only come after one that does not wait for it");
+            NoPlan::Failure(Diagnostics::new(gathered.map.clone(), vec![problem]).into())
+        }
+        PlanError::Render(error) => NoPlan::Failure(Failure::error(error.to_string())),
+    })
+}
+
+/// How a finished plan ends a command: a shared limit that is broken is infeasible.
+pub fn exit_of(plan: &Plan) -> Exit {
+    if plan.placement.joint_violations.is_empty() { Exit::Done } else { Exit::Infeasible }
+}
