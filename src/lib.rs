@@ -29,6 +29,9 @@
 //! Which module may use which is a table in `tests/it/architecture.rs`; why things are as they are
 //! is told in [`decisions`].
 
+// `print!` panics on a closed pipe; `cli::stdout` writes.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod catalog;
 pub mod check;
 pub mod cli;

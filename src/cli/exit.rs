@@ -17,7 +17,7 @@ pub enum Exit {
     Inconclusive,
     /// No placement keeps the promises.
     Infeasible,
-    /// Interrupted, nothing changed.
+    /// Interrupted; no file is half-written.
     Interrupted,
 }
 
@@ -31,7 +31,7 @@ impl Exit {
         (Exit::Stale, 4, "stale", "the saved plan is stale, or the lock is held"),
         (Exit::Inconclusive, 5, "inconclusive", "a fact that the placement needs is missing or too old"),
         (Exit::Infeasible, 6, "infeasible", "no placement keeps the promises"),
-        (Exit::Interrupted, 130, "interrupted", "interrupted, nothing changed"),
+        (Exit::Interrupted, 130, "interrupted", "interrupted; no file is half-written"),
     ];
 
     /// Which of several wins.

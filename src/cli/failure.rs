@@ -1,5 +1,6 @@
 //! A command that could not do its work, and how that is told.
 
+use super::stdout::{print, print_error};
 use super::{Exit, Settings};
 use crate::diagnostic::Diagnostics;
 
@@ -35,31 +36,34 @@ impl Failure {
                 super::view::diagnostics::print(diagnostics, settings);
                 Exit::Error.code()
             }
-            Failure::Message { exit, text } => {
-                if settings.json {
-                    let value = serde_json::json!({ "schema": "rhumb.error/1", "error": text });
-                    let _ = super::stdout::print(&format!("{value}\n"));
-                } else {
-                    super::stdout::print_error(&format!("error: {text}\n"));
-                }
-                exit.code()
-            }
+            Failure::Message { exit, text } => message(*exit, text, settings.json),
         }
     }
 
     /// As [`Failure::report`], before the settings are known.
-    pub fn report_without_settings(&self) -> i32 {
+    pub fn report_before_settings(&self, json: bool) -> i32 {
         match self {
-            Failure::Diagnostics(diagnostics) => {
-                super::stdout::print_error(&super::view::diagnostics::text(diagnostics, false, 100));
+            Failure::Diagnostics(diagnostics) if json => {
+                let _ = print(&format!("{:#}\n", super::view::diagnostics::json(diagnostics)));
                 Exit::Error.code()
             }
-            Failure::Message { exit, text } => {
-                super::stdout::print_error(&format!("error: {text}\n"));
-                exit.code()
+            Failure::Diagnostics(diagnostics) => {
+                print_error(&super::view::diagnostics::text(diagnostics, false, 100));
+                Exit::Error.code()
             }
+            Failure::Message { exit, text } => message(*exit, text, json),
         }
     }
+}
+
+fn message(exit: Exit, text: &str, json: bool) -> i32 {
+    if json {
+        let value = serde_json::json!({ "schema": "rhumb.error/1", "error": text, "exit": exit.code() });
+        let _ = print(&format!("{value:#}\n"));
+    } else {
+        print_error(&format!("error: {text}\n"));
+    }
+    exit.code()
 }
 
 impl From<Diagnostics> for Failure {

@@ -1,9 +1,32 @@
-//! Files: read whole, written atomically.
+//! Files: written atomically, also when the command is interrupted.
 
+use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Failure;
+use super::{Exit, Failure};
+
+/// Temporary files of writes under way.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on Ctrl-C removes the temporary files of writes under way and ends the process with
+/// [`Exit::Interrupted`].
+pub(super) fn stop_cleanly_when_interrupted() {
+    // Without a handler the process still ends, only without the cleaning.
+    let _ = ctrlc::set_handler(|| {
+        // Held to the end, so that no further temporary file appears.
+        let paths = unfinished();
+        for path in paths.iter() {
+            let _ = std::fs::remove_file(path);
+        }
+        std::process::exit(Exit::Interrupted.code());
+    });
+}
 
 /// Writes a file so that a reader (or a crash) sees the old content or the new, never a part.
 ///
@@ -28,11 +51,40 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Result<(), Fa
     }
     #[cfg(not(unix))]
     let _ = mode;
-    let mut file = builder.tempfile_in(folder).map_err(|e| failed("write here", &e))?;
-    file.write_all(content).map_err(|e| failed("write", &e))?;
-    file.as_file().sync_all().map_err(|e| failed("write", &e))?;
-    file.persist(path).map_err(|e| failed("replace", &e.error))?;
-    Ok(())
+    // Made and noted under one lock: an interruption between the two would leave the file behind.
+    let mut file = {
+        let mut paths = unfinished();
+        let file = builder.tempfile_in(folder).map_err(|e| failed("write here", &e))?;
+        paths.insert(file.path().to_owned());
+        file
+    };
+    let temporary = file.path().to_owned();
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(|e| failed("write", &e))
+        .and_then(|()| file.persist(path).map_err(|e| failed("replace", &e.error)));
+    unfinished().remove(&temporary);
+    written.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_leaves_the_file_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("plan.json");
+        for text in ["old", "new"] {
+            write_atomically(&path, text.as_bytes(), 0o600).expect("written");
+            assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
+        }
+        // A folder cannot be replaced by a file.
+        assert!(write_atomically(folder.path(), b"text", 0o600).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1);
+        assert!(unfinished().iter().all(|p| !p.starts_with(folder.path())));
+    }
 }
 
 /// Largest text file that is read, bytes.

@@ -53,34 +53,30 @@ enum Command {
     Man(commands::man::Args),
 }
 
-/// The command line of rhumb, for completions and the man page.
+/// The command line of rhumb, for parsing, completions and the man page.
 pub fn command() -> clap::Command {
-    Cli::command()
+    let mut exits = String::from("Exit status:\n");
+    for (_, code, _, meaning) in Exit::TABLE {
+        exits.push_str(&format!("  {code:>3}  {meaning}\n"));
+    }
+    Cli::command().after_long_help(exits)
 }
 
 /// Parses and runs; returns the process's exit code.
 ///
 /// Usage errors are exit 1, not clap's own 2, which means "changes" here.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
-    let matches = match command().try_get_matches_from(args) {
-        Ok(matches) => matches,
-        Err(error) => {
-            let code = if error.use_stderr() { Exit::Error } else { Exit::Done };
-            let _ = error.print();
-            return code.code();
-        }
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let parsed = command().try_get_matches_from(&args).and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return Exit::Error.code();
-        }
+        Err(error) => return usage(&error, &args),
     };
     let settings = match Settings::resolve(&cli.global) {
         Ok(settings) => settings,
-        Err(failure) => return failure.report_without_settings(),
+        Err(failure) => return failure.report_before_settings(cli.global.json),
     };
+    files::stop_cleanly_when_interrupted();
     let outcome: Result<Exit, Failure> = match &cli.command {
         Command::Plan(args) => commands::plan::run(args, &settings),
         Command::Show(args) => commands::show::run(args, &settings),
@@ -100,4 +96,21 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Ok(exit) => exit.code(),
         Err(failure) => failure.report(&settings),
     }
+}
+
+/// Tells what clap has to say: help and version on standard output, errors as any other.
+fn usage(error: &clap::Error, args: &[OsString]) -> i32 {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Exit::Done.code();
+    }
+    // Nothing was parsed, so whether JSON is wanted must be looked for.
+    let json = args.iter().take_while(|a| *a != "--").any(|a| a == "--json");
+    if json {
+        let text = error.render().to_string();
+        let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
+        return Failure::usage(text).report_before_settings(true);
+    }
+    let _ = error.print();
+    Exit::Error.code()
 }

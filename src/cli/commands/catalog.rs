@@ -4,12 +4,12 @@ mod info;
 mod subjects;
 mod view;
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use crate::catalog::Catalog;
+use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 
 /// Look into the catalogue
@@ -151,15 +151,4 @@ pub fn open(files: &[PathBuf], settings: &Settings) -> Result<Catalog, Failure> 
         catalog.apply_user_file(&file.display().to_string(), &text)?;
     }
     Ok(catalog)
-}
-
-/// Prints; a reader that went away (`| head`) is no error.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::error(format!("cannot write to standard output: {e}")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -2,10 +2,10 @@
 
 mod view;
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use crate::catalog::{Accelerator, Catalog, ModelArch, ModelKind, Resolved};
+use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::diagnostic::did_you_mean;
 use crate::perf::{
@@ -319,12 +319,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     } else {
         view::table(&question, &rows, settings)
     };
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            return Err(Failure::error(format!("standard output: {e}")));
-        }
-        _ => {}
-    }
+    print(&text)?;
     let runs = rows.iter().any(|r| r.outcome.is_ok());
     Ok(if runs { Exit::Done } else { Exit::Infeasible })
 }

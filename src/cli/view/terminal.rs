@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table as Grid, presets};
 
-use crate::cli::Settings;
+use crate::cli::{Failure, Settings};
 use crate::report::{Block, Report, Section, Table, Tone};
 
 /// Below this width a table becomes a list of names and values.
@@ -154,10 +154,11 @@ fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
 }
 
 /// Writes to standard output; a reader that has gone away is no error.
-pub fn print(text: &str) {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn print(text: &str) -> Result<(), Failure> {
+    crate::cli::stdout::print(text)
 }
 
 #[cfg(test)]
