@@ -46,6 +46,9 @@ pub struct Settings {
     pub terminal: bool,
     /// Columns of the terminal; 100 when there is none.
     pub width: usize,
+    /// The width is that of a terminal or of `COLUMNS`; otherwise lists for `grep` and `awk` keep one line
+    /// for each row, however long.
+    pub width_known: bool,
 }
 
 impl Settings {
@@ -70,14 +73,10 @@ impl Settings {
             }
             (None, Err(_)) => jiff::Timestamp::now(),
         };
-        let width = std::env::var("COLUMNS")
-            .ok()
-            .and_then(|c| c.parse().ok())
-            .or_else(|| {
-                terminal.then(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).flatten()
-            })
-            .unwrap_or(100)
-            .clamp(40, 400);
+        let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).or_else(|| {
+            terminal.then(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).flatten()
+        });
+        let width = columns.unwrap_or(100).clamp(40, 400);
         Ok(Settings {
             dir,
             json: args.json,
@@ -87,7 +86,18 @@ impl Settings {
             color,
             terminal,
             width,
+            width_known: columns.is_some(),
         })
+    }
+
+    /// The settings by which a list is drawn: without a known width, as wide as it is.
+    #[must_use]
+    pub fn for_lists(&self) -> Self {
+        if self.width_known {
+            self.clone()
+        } else {
+            Settings { width: usize::from(u16::MAX), ..self.clone() }
+        }
     }
 }
 

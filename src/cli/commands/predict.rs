@@ -315,7 +315,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let text = if settings.json {
         format!("{}\n", view::json(&question, &rows))
     } else if question.single {
-        view::single(&question, &rows)
+        view::single(&question, &rows, settings)
     } else {
         view::table(&question, &rows, settings)
     };

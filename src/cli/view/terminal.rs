@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table as Grid, presets};
+use comfy_table::{
+    Attribute, Cell as TableCell, CellAlignment, Color, ContentArrangement, LineStyle, Table as Grid, presets,
+};
 
 use crate::cli::{Failure, Settings};
-use crate::report::{Block, Report, Section, Table, Tone};
+use crate::report::{Block, Cell, Report, Section, Tone};
 
 /// Below this width a table becomes a list of names and values.
 const NARROW: usize = 72;
@@ -49,42 +51,70 @@ fn section_text(out: &mut String, section: &Section, settings: &Settings) {
                     }
                 }
             }
-            Block::Table(table) if settings.width < NARROW => narrow(out, table, settings),
-            Block::Table(table) => grid(out, table, settings),
+            Block::Table(t) => out.push_str(&table(&t.columns, &t.rows, settings)),
         }
     }
 }
 
-fn grid(out: &mut String, table: &Table, settings: &Settings) {
+/// Draws rows under headings (`true` = flush right): a grid, or in a narrow window a block per row.
+pub fn table<S: AsRef<str>>(columns: &[(S, bool)], rows: &[Vec<Cell>], settings: &Settings) -> String {
+    let mut out = String::new();
+    if settings.width < NARROW {
+        narrow(&mut out, columns, rows, settings);
+    } else {
+        out = grid(columns, rows, settings);
+    }
+    out
+}
+
+/// Draws rows under headings as a grid, whatever the width; cells that do not fit are wrapped.
+pub fn grid<S: AsRef<str>>(columns: &[(S, bool)], rows: &[Vec<Cell>], settings: &Settings) -> String {
     let mut grid = Grid::new();
-    let preset = if settings.terminal { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING };
-    grid.load_style(preset)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(settings.width.saturating_sub(2)).unwrap_or(u16::MAX));
-    grid.set_header(table.columns.iter().map(|(name, right)| aligned(TableCell::new(name), *right)));
-    for row in &table.rows {
-        grid.add_row(
-            row.iter()
-                .zip(&table.columns)
-                .map(|(cell, (_, right))| aligned(TableCell::new(&cell.text), *right)),
-        );
+    let rule = LineStyle::none().fill('─').junction('─');
+    grid.load_style(if settings.terminal {
+        presets::NOTHING.header_separator(rule)
+    } else {
+        presets::NOTHING
+    })
+    .set_content_arrangement(ContentArrangement::Dynamic)
+    .set_width(u16::try_from(settings.width.saturating_sub(2)).unwrap_or(u16::MAX));
+    // The padding of a cell is not coloured, so that the end of a line can be trimmed.
+    grid.style_text_only();
+    if settings.color {
+        grid.enforce_styling();
+    } else {
+        grid.force_no_tty();
     }
-    for line in grid.lines() {
-        let _ = writeln!(out, " {}", line.trim_end());
+    let cell = |text: &str, right: bool, tone: Tone| {
+        let cell = TableCell::new(text);
+        let cell = if right { cell.set_alignment(CellAlignment::Right) } else { cell };
+        match tone {
+            Tone::Plain => cell,
+            Tone::Good => cell.fg(Color::Green),
+            Tone::Warn => cell.fg(Color::Yellow),
+            Tone::Bad => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+            Tone::Dim => cell.add_attribute(Attribute::Dim),
+        }
+    };
+    grid.set_header(
+        columns
+            .iter()
+            .map(|(name, right)| cell(name.as_ref(), *right, Tone::Plain).add_attribute(Attribute::Bold)),
+    );
+    for row in rows {
+        grid.add_row(row.iter().zip(columns).map(|(c, (_, right))| cell(&c.text, *right, c.tone)));
     }
+    grid.lines().map(|line| format!(" {}\n", line.trim_end())).collect()
 }
 
-fn aligned(cell: TableCell, right: bool) -> TableCell {
-    if right { cell.set_alignment(CellAlignment::Right) } else { cell }
-}
-
-fn narrow(out: &mut String, table: &Table, settings: &Settings) {
-    let names = table.columns.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    for (i, row) in table.rows.iter().enumerate() {
+fn narrow<S: AsRef<str>>(out: &mut String, columns: &[(S, bool)], rows: &[Vec<Cell>], settings: &Settings) {
+    let names = columns.iter().map(|(name, _)| name.as_ref().chars().count()).max().unwrap_or(0);
+    for (i, row) in rows.iter().enumerate() {
         if i > 0 {
             out.push('\n');
         }
-        for (cell, (name, _)) in row.iter().zip(&table.columns) {
+        for (cell, (name, _)) in row.iter().zip(columns) {
+            let name = name.as_ref();
             let room = settings.width.saturating_sub(names + 5).max(10);
             for (n, part) in wrap(&cell.text, room, 0).into_iter().enumerate() {
                 let label = if n == 0 { format!("{name}:") } else { String::new() };
@@ -93,6 +123,22 @@ fn narrow(out: &mut String, table: &Table, settings: &Settings) {
             }
         }
     }
+}
+
+/// Cuts lines that are too wide at spaces; lines that fit stay as they are.
+pub fn fold(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        if line.chars().count() <= width {
+            out.push_str(line);
+            out.push('\n');
+        } else {
+            wrap(line, width, 2).iter().for_each(|part| {
+                let _ = writeln!(out, "{part}");
+            });
+        }
+    }
+    out
 }
 
 fn style(tone: Tone) -> Style {

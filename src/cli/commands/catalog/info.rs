@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::catalog::{Catalog, KNOWN_HOLES, Offered, Provenance};
 use crate::cli::Settings;
+use crate::cli::view::terminal;
 
 /// A table's size and the dates of its rows.
 struct Held {
@@ -171,20 +172,7 @@ pub fn render(catalog: &Catalog, settings: &Settings) -> String {
     }
     let _ = writeln!(text, "\nKnown holes");
     for hole in KNOWN_HOLES {
-        wrap(&mut text, hole, settings.width.min(110));
+        let _ = writeln!(text, "  - {hole}");
     }
-    text
-}
-
-fn wrap(text: &mut String, sentence: &str, width: usize) {
-    let mut line = String::from("  -");
-    for word in sentence.split(' ') {
-        if line.chars().count() + 1 + word.chars().count() > width {
-            let _ = writeln!(text, "{line}");
-            line = String::from("   ");
-        }
-        line.push(' ');
-        line.push_str(word);
-    }
-    let _ = writeln!(text, "{line}");
+    terminal::fold(&text, settings.width.min(110))
 }

@@ -1,11 +1,12 @@
 //! A list of rows with named columns: filtered, sorted, printed as a table or as JSON.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 use rhumb_api::Money;
 use serde_json::{Map, Value, json};
 
+use crate::cli::view::terminal;
 use crate::cli::{Failure, Settings};
 use crate::diagnostic::did_you_mean;
+use crate::report;
 
 /// A cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,8 +209,8 @@ impl View {
             }
         }
         let mut hidden = Vec::new();
-        let limited = settings.terminal || settings.width != 100;
-        while limited && used.len() > 2 && used.iter().map(|(_, w)| w).sum::<usize>() > settings.width + 2 {
+        let limit = settings.for_lists().width.saturating_sub(2);
+        while used.len() > 2 && used.iter().map(|(_, w)| w).sum::<usize>() > limit {
             if let Some((i, _)) = used.pop() {
                 hidden.insert(0, self.columns[i].key);
             }
@@ -219,34 +220,25 @@ impl View {
 
     fn table(&self, settings: &Settings) -> String {
         let (used, hidden) = self.fitting(settings);
-        let mut table = Table::new();
-        table.load_style(comfy_table::presets::NOTHING);
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(used.iter().map(|i| self.columns[*i].key.replace('_', " ")));
-        for row in &self.rows {
-            table.add_row(used.iter().map(|i| row.get(*i).map(Cell::shown).unwrap_or_default()));
-        }
-        for (place, i) in used.iter().enumerate() {
-            if let Some(column) = table.column_mut(place) {
-                column.set_padding((0, 2));
-                if self.columns[*i].right {
-                    column.set_cell_alignment(CellAlignment::Right);
-                }
-            }
-        }
-        let mut text = String::new();
-        for (number, line) in table.lines().enumerate() {
-            let line = line.trim_end();
-            if number == 0 && settings.color {
-                text.push_str(&format!("\u{1b}[1m{line}\u{1b}[0m\n"));
-            } else {
-                text.push_str(line);
-                text.push('\n');
-            }
-        }
+        let columns: Vec<(String, bool)> = used
+            .iter()
+            .filter_map(|i| self.columns.get(*i))
+            .map(|column| (column.key.replace('_', " "), column.right))
+            .collect();
+        let rows: Vec<Vec<report::Cell>> = self
+            .rows
+            .iter()
+            .map(|row| {
+                used.iter()
+                    .map(|i| report::Cell::plain(row.get(*i).map(Cell::shown).unwrap_or_default()))
+                    .collect()
+            })
+            .collect();
+        let mut text = terminal::grid(&columns, &rows, &settings.for_lists());
         if !hidden.is_empty() && !settings.quiet {
             let hidden: Vec<String> = hidden.iter().map(|key| key.replace('_', " ")).collect();
-            text.push_str(&format!("not shown for want of room: {}\n", hidden.join(", ")));
+            let line = format!("not shown for want of room: {}", hidden.join(", "));
+            text.push_str(&terminal::fold(&line, settings.width));
         }
         text
     }

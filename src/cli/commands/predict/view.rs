@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::{Predicted, Question, Row, precision_name};
 use crate::cli::Settings;
+use crate::cli::view::terminal;
 use crate::math::round_to;
 use crate::perf::{Band, Latency, MemoryFit, Percentiles, Term, resolved};
+use crate::report::Cell;
 
 const GIB: f64 = 1_073_741_824.0;
 const CONFIDENCE: f64 = 0.8;
@@ -77,22 +79,28 @@ fn memory(out: &mut String, m: &MemoryFit) {
     let _ = writeln!(out, "  at most {} sequences at once", m.max_sequences);
 }
 
-fn percentile_lines(out: &mut String, q: &Question<'_>, latency: &Latency) {
-    let _ = writeln!(out, "  {:6} {:>10} {:>10} {:>10} {:>10}", "", "mean", "p50", "p95", "p99");
-    let mut line = |name: &str, p: &Percentiles| {
-        let cells = [None, Some(0.5), Some(0.95), Some(0.99)].map(|x| milliseconds(p.at(x)));
-        let _ =
-            writeln!(out, "  {name:6} {:>10} {:>10} {:>10} {:>10}", cells[0], cells[1], cells[2], cells[3]);
+fn percentile_table(q: &Question<'_>, latency: &Latency, settings: &Settings) -> String {
+    let columns = [("", false), ("mean", true), ("p50", true), ("p95", true), ("p99", true)];
+    let row = |name: &str, p: &Percentiles| {
+        let mut cells = vec![Cell::plain(name)];
+        cells.extend([None, Some(0.5), Some(0.95), Some(0.99)].map(|x| Cell::plain(milliseconds(p.at(x)))));
+        cells
     };
-    line("TTFT", &latency.ttft);
+    let mut rows = vec![row("TTFT", &latency.ttft)];
     if q.shape.output.mean > 0.0 {
-        line("TPOT", &latency.tpot);
-        line("E2E", &latency.e2e);
+        rows.push(row("TPOT", &latency.tpot));
+        rows.push(row("E2E", &latency.e2e));
     }
+    // Five short columns fit any window.
+    terminal::grid(&columns, &rows, settings)
 }
 
 /// One configuration in full.
-pub fn single(q: &Question<'_>, rows: &[Row<'_>]) -> String {
+pub fn single(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
+    terminal::fold(&full(q, rows, settings), settings.width)
+}
+
+fn full(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
     let mut out = String::new();
     let Some(row) = rows.first() else { return out };
     let c = &row.configuration;
@@ -165,7 +173,7 @@ pub fn single(q: &Question<'_>, rows: &[Row<'_>]) -> String {
                 l.utilization * 100.0,
                 l.batch
             );
-            percentile_lines(&mut out, q, l);
+            out.push_str(&percentile_table(q, l, settings));
         }
         None => {
             let _ = writeln!(
@@ -179,6 +187,9 @@ pub fn single(q: &Question<'_>, rows: &[Row<'_>]) -> String {
     out
 }
 
+/// By accelerator and rule: how many configurations, and one of them.
+type Refused<'a> = BTreeMap<(&'a str, &'a str), (u32, String)>;
+
 /// A table of what runs, best throughput for each accelerator first, and a summary of what does not.
 pub fn table(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
     let mut out = String::new();
@@ -188,26 +199,25 @@ pub fn table(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String 
         q.arch.id, q.shape.input.mean, q.shape.output.mean
     );
     let loaded = q.rate.is_some();
-    let mut cells: Vec<[String; 9]> = vec![
-        [
-            "accelerator",
-            "precision",
-            "layout",
-            "GPUs",
-            "weights GiB",
-            "sequences",
-            match (q.shape.output.mean > 0.0, loaded) {
-                (true, true) => "TTFT / TPOT p95",
-                (true, false) => "TTFT / TPOT alone",
-                (false, true) => "answer p95",
-                (false, false) => "answer alone",
-            },
-            "requests/s",
-            "class",
-        ]
-        .map(str::to_owned),
+    let latency = match (q.shape.output.mean > 0.0, loaded) {
+        (true, true) => "TTFT / TPOT p95",
+        (true, false) => "TTFT / TPOT alone",
+        (false, true) => "answer p95",
+        (false, false) => "answer alone",
+    };
+    let columns = [
+        ("accelerator", false),
+        ("precision", false),
+        ("layout", false),
+        ("GPUs", true),
+        ("weights GiB", true),
+        ("sequences", true),
+        (latency, true),
+        ("requests/s", true),
+        ("class", false),
     ];
-    let mut refused: BTreeMap<(&str, &str), (u32, String)> = BTreeMap::new();
+    let mut cells: Vec<Vec<Cell>> = Vec::new();
+    let mut refused = Refused::new();
     for row in rows {
         let c = &row.configuration;
         match &row.outcome {
@@ -224,7 +234,7 @@ pub fn table(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String 
                         )
                     },
                 );
-                cells.push([
+                let row = [
                     c.accelerator.id.clone(),
                     precision_name(c.quantization).to_owned(),
                     c.layout.to_string(),
@@ -234,7 +244,8 @@ pub fn table(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String 
                     times,
                     per_second(p.curve.saturation_rate()),
                     format!("{} x{:.2}", p.curve.evidence.as_str(), p.curve.tpot_band.factor(CONFIDENCE)),
-                ]);
+                ];
+                cells.push(row.map(Cell::plain).to_vec());
             }
             Err(reason) => {
                 let entry = refused.entry((&c.accelerator.id, reason.rule())).or_default();
@@ -245,36 +256,28 @@ pub fn table(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String 
             }
         }
     }
-    if cells.len() > 1 {
-        let mut widths = [0usize; 9];
-        for row in &cells {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        for row in &cells {
-            let mut line = String::new();
-            for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
-                let gap = " ".repeat(width - cell.chars().count());
-                let right = matches!(i, 3..=7);
-                let padded = if right { format!("{gap}{cell}") } else { format!("{cell}{gap}") };
-                line.push_str(&padded);
-                line.push_str("  ");
-            }
-            let _ = writeln!(out, "{}", line.trim_end());
-        }
+    let mut out = terminal::fold(&out, settings.width);
+    if !cells.is_empty() {
+        out.push_str(&terminal::table(&columns, &cells, &settings.for_lists()));
     }
+    out.push_str(&terminal::fold(&refusals(&refused, settings), settings.width));
+    out
+}
+
+/// What does not run, and why.
+fn refusals(refused: &Refused<'_>, settings: &Settings) -> String {
+    let mut out = String::new();
     if !refused.is_empty() {
         let count: u32 = refused.values().map(|r| r.0).sum();
         let _ = writeln!(out, "\n{count} configurations do not run:");
-        for ((accelerator, rule), (count, example)) in &refused {
+        for ((accelerator, rule), (count, example)) in refused {
             if settings.verbose > 0 || refused.len() <= 12 {
                 let _ = writeln!(out, "  {accelerator}: {count} by {rule}; {example}");
             }
         }
         if settings.verbose == 0 && refused.len() > 12 {
             let mut rules: BTreeMap<&str, u32> = BTreeMap::new();
-            for ((_, rule), (count, _)) in &refused {
+            for ((_, rule), (count, _)) in refused {
                 *rules.entry(rule).or_default() += count;
             }
             let list: Vec<String> = rules.iter().map(|(rule, n)| format!("{n} by {rule}")).collect();
