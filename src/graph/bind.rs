@@ -134,6 +134,7 @@ impl<'a> Region<'a> {
                 };
                 self.put(graph, &addr, kind, attributes);
                 graph.connect(addr.as_str(), template.as_str(), "starts_from");
+                graph.connect(addr.as_str(), self.network.as_str(), "in");
                 if kind == ResourceKind::Fleet {
                     graph.connect(addr.as_str(), self.load_balancer.as_str(), "behind");
                 }

@@ -5,9 +5,11 @@ mod architecture;
 mod catalog;
 mod catalog_pack;
 mod diagnostics;
+mod graph;
 mod perf;
 mod spec;
 mod spec_files;
+mod state;
 
 mod check;
 mod check_plan;
