@@ -7,6 +7,7 @@ mod catalog_pack;
 mod diagnostics;
 mod graph;
 mod perf;
+mod planfile;
 mod spec;
 mod spec_files;
 mod state;

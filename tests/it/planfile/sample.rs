@@ -1,0 +1,299 @@
+//! A plan by hand in which every field of every part has a value, and no two are easily confused.
+
+use std::collections::BTreeMap;
+
+use rhumb::catalog::{Evidence, Provenance};
+use rhumb::diagnostic::Pointer;
+use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles};
+use rhumb::placement::*;
+use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
+use rhumb::render::Artifact;
+use rhumb::spec::{EngineName, KvCacheDtype, Quantization};
+use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
+
+fn addr(text: &str) -> ResourceAddr {
+    ResourceAddr::parse(text).unwrap()
+}
+
+fn usd(micros: i64) -> Money {
+    Money::from_micros(micros)
+}
+
+fn source(text: &str) -> Provenance {
+    Provenance { source: text.into(), as_of: "2026-10-01".into() }
+}
+
+fn at(text: &str) -> Option<Pointer> {
+    Some(Pointer(text.into()))
+}
+
+fn percentiles(from: f64) -> Percentiles {
+    Percentiles { mean: from, shift: from / 3.0, mu: -from / 7.0, sigma: 0.1 + from / 1e9 }
+}
+
+fn layout(tp: u32) -> Layout {
+    Layout { tp, pp: 2, dp: 3, ep: 4 }
+}
+
+fn candidate(cloud: Cloud, quantization: &str) -> CandidateId {
+    CandidateId {
+        cloud,
+        region: "europe-west4".into(),
+        instance_type: "a3-highgpu-8g".into(),
+        purchase: Purchase::Reserved1y,
+        variant: quantization.into(),
+        layout: layout(8),
+    }
+}
+
+fn pool() -> Pool {
+    Pool {
+        addr: addr("services.chat/aws/eu-west-1/p5.48xlarge"),
+        cloud: Cloud::Aws,
+        region: "eu-west-1".into(),
+        instance_type: "p5.48xlarge".into(),
+        accelerator: Some("h100-sxm-80gb".into()),
+        accelerators_per_machine: 8.0,
+        variant: "fp8".into(),
+        quantization: Quantization::Fp8Block,
+        kv_cache: KvCacheDtype::Fp8,
+        layout: layout(4),
+        engine: EngineSettings {
+            name: EngineName::Sglang,
+            version: (0, 19),
+            max_num_seqs: 256,
+            max_num_batched_tokens: 8192,
+            max_model_len: 32_768,
+            gpu_memory_utilization: 0.92,
+        },
+        replicas_per_machine: 2,
+        machines_per_replica: 1,
+        replicas: 6,
+        zones: 3,
+        machines: vec![
+            PoolMachines {
+                purchase: Purchase::OnDemand,
+                count: 2,
+                price: usd(55_040_000),
+                list_price: usd(60_000_001),
+                provenance: source("aws-prices"),
+                interruption: None,
+            },
+            PoolMachines {
+                purchase: Purchase::Spot,
+                count: 1,
+                price: usd(20_000_003),
+                list_price: usd(20_000_004),
+                provenance: source("user:own.yaml"),
+                interruption: Some(0.15),
+            },
+        ],
+        peak_rate: 1.0 / 3.0,
+        capacity: 12.345_678_901_234_567,
+        latency: Some(Latency {
+            ttft: percentiles(210.5),
+            tpot: percentiles(17.25),
+            e2e: percentiles(9_000.125),
+            utilization: 0.7,
+            batch: 31.0,
+        }),
+        ttft_factor: 1.21,
+        tpot_factor: 1.09,
+        memory: MemoryFit {
+            device: 85_520_809_984.0,
+            usable: 7.8e10,
+            weights: 1.6e10,
+            overhead: 2.5e9,
+            kv_cache: 5.95e10,
+            kv_per_token: 81_920.0,
+            kv_tokens: 726_318.359_375,
+            max_sequences: 128,
+        },
+        evidence: Evidence::Calibrated,
+        notes: vec!["a note".into()],
+    }
+}
+
+fn workload() -> WorkloadPlacement {
+    WorkloadPlacement {
+        address: "services.chat".into(),
+        pools: vec![pool()],
+        routes: vec![Route {
+            origin: "eu".into(),
+            to: vec![(0, 1.0)],
+            network_ms: vec![33.7],
+            evidence: Evidence::Measured,
+        }],
+        objectives: vec![
+            objective(Metric::Ttft, Some(0.95)),
+            objective(Metric::Tpot, None),
+            objective(Metric::E2e, Some(0.5)),
+        ],
+        failures: vec![FailureCheck {
+            scope: "zone",
+            count: 1,
+            at: "services.chat/aws/eu-west-1/p5.48xlarge".into(),
+            replicas_left: 4,
+            required_rate: 5.5,
+            capacity: 6.6,
+        }],
+        cost: Cost {
+            lines: vec![
+                CostLine {
+                    addr: "services.chat/aws/eu-west-1/p5.48xlarge/on_demand".into(),
+                    what: "2 x p5.48xlarge on_demand".into(),
+                    per_hour: Some(usd(110_080_000)),
+                    evidence: Evidence::Listed,
+                    provenance: Some(source("aws-prices")),
+                },
+                CostLine {
+                    addr: "services.chat/aws/eu-west-1/load_balancer".into(),
+                    what: "load balancer".into(),
+                    per_hour: None,
+                    evidence: Evidence::Assumed,
+                    provenance: None,
+                },
+            ],
+            expected_per_hour: usd(130_080_003),
+            expected_per_month: usd(94_958_402_190),
+            ceiling_per_month: usd(120_537_602_000),
+            incomplete: true,
+        },
+        run: Some(BatchRun {
+            hours: 3.25,
+            deadline_hours: 6.0,
+            items_per_s: 812.5,
+            runs_per_month: 30.4,
+            cost_per_run: usd(77_000_001),
+        }),
+        certificate: Certificate {
+            family: "one pool".into(),
+            candidates: 1000,
+            rejected: [("memory".to_owned(), 400), ("ttft".to_owned(), 100)].into(),
+            bounded: 300,
+            evaluated: 200,
+            optimum: usd(130_080_003),
+            lower_bound: usd(130_080_002),
+        },
+        losers: vec![Loser {
+            candidate: candidate(Cloud::Gcp, "bf16"),
+            machines: Some(4),
+            per_hour: usd(140_000_000),
+            rejection: Rejection {
+                constraint: "residency",
+                reason: "not in the EU".into(),
+                at: at("/services/chat/residency"),
+                distance: Some(0.25),
+            },
+        }],
+        relaxations: vec![Relaxation {
+            constraint: "ttft",
+            at: at("/services/chat/slo/ttft"),
+            change: "ttft p95 700ms instead of 500ms".into(),
+            cost_per_month: usd(80_000_000_000),
+            saves_per_month: Some(usd(14_958_402_190)),
+            choice: candidate(Cloud::Azure, "int4"),
+        }],
+        quotas: vec![QuotaNeed {
+            cloud: Cloud::Aws,
+            region: "eu-west-1".into(),
+            code: "L-417A185B".into(),
+            name: "Running On-Demand P instances".into(),
+            unit: "vcpus",
+            amount: 384.0,
+            declared: Some(400.0),
+            default_new_account: Some(0.0),
+        }],
+        caveats: vec!["offered: unknown".into()],
+    }
+}
+
+fn objective(metric: Metric, quantile: Option<f64>) -> ObjectiveCheck {
+    ObjectiveCheck {
+        origin: "eu".into(),
+        metric,
+        quantile,
+        limit_ms: 500.0,
+        network_ms: 33.7,
+        predicted_ms: 300.3,
+        at_confidence_ms: 399.9,
+        evidence: Evidence::Modelled,
+    }
+}
+
+fn fleet(count: i64) -> Resource {
+    let labels = Attr::Map([("team".to_owned(), "ml \"é\"\n".into())].into());
+    let ports = Attr::List(vec![8000.into(), 8001.into()]);
+    let attributes: BTreeMap<String, Attr> =
+        [("count", count.into()), ("drain", true.into()), ("labels", labels), ("target_ports", ports)]
+            .map(|(k, v)| (k.to_owned(), v))
+            .into();
+    Resource { kind: ResourceKind::Fleet, cloud: Cloud::Aws, region: "eu-west-1".into(), attributes }
+}
+
+/// The plan.
+pub fn plan() -> Plan {
+    let network = addr("services.chat/aws/eu-west-1/network");
+    let machines = addr("services.chat/aws/eu-west-1/p5.48xlarge/on_demand");
+    let gone = addr("services.old/aws/eu-west-1/network");
+    let net = Resource { kind: ResourceKind::Network, attributes: BTreeMap::new(), ..fleet(0) };
+    let other = Resource { region: "eu-west-2".into(), ..net.clone() };
+    let change = |addr: &ResourceAddr, action, before: Option<&Resource>, after: Option<&Resource>| Change {
+        addr: addr.clone(),
+        action,
+        reasons: vec!["count 1 -> 2".into()],
+        before: before.cloned(),
+        after: after.cloned(),
+        fields: Vec::new(),
+        depends_on: vec![network.clone()],
+    };
+    let mut grown = change(&machines, Action::Update, Some(&fleet(1)), Some(&fleet(2)));
+    grown.fields = vec![FieldChange {
+        name: "count".into(),
+        before: Some(1.into()),
+        after: Some(2.into()),
+        forces_replacement: false,
+    }];
+    let kept = addr("services.zz/aws/eu-west-1/network");
+    Plan {
+        name: "demo".into(),
+        created: "2026-11-25T08:00:00Z".into(),
+        tool_version: "0.1.0".into(),
+        spec_digest: "a".repeat(64),
+        catalog_digest: "b".repeat(64),
+        prior: Some(Prior { lineage: "3f1c".into(), serial: 7, digest: "c".repeat(64) }),
+        confidence: 0.8,
+        user_files: vec!["own.yaml".into()],
+        steps: vec![
+            Step { addr: network.clone(), action: Action::Replace },
+            Step { addr: machines.clone(), action: Action::Update },
+            Step { addr: gone.clone(), action: Action::Remove },
+        ],
+        changes: vec![
+            change(&network, Action::Replace, Some(&other), Some(&net)),
+            grown,
+            change(&gone, Action::Remove, Some(&net), None),
+            change(&kept, Action::Keep, Some(&net), Some(&net)),
+        ],
+        placement: Placement {
+            workloads: [("services.chat".to_owned(), workload())].into(),
+            joint_violations: vec![JointViolation {
+                constraint: "budget",
+                reason: "too much".into(),
+                at: at("/budget"),
+            }],
+        },
+        artifacts: vec![Artifact {
+            addr: addr("services.chat/aws/eu-west-1/p5.48xlarge/launch_template"),
+            name: "start.sh".into(),
+            content: "#!/bin/sh\nexec vllm serve \"$MODEL\"\n".into(),
+            sha256: "d".repeat(64),
+        }],
+        budget: Some(BudgetLine {
+            limit: usd(90_000_000_000),
+            binds: "ceiling".into(),
+            figure: usd(120_537_602_000),
+        }),
+        warnings: vec!["a warning".into()],
+    }
+}
