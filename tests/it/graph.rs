@@ -386,6 +386,23 @@ fn the_command_prints_three_languages() {
 }
 
 #[test]
+fn with_resources_it_prints_what_is_to_exist() {
+    let only_web = SPEC.split("batches:").next().unwrap();
+    let (json, errors, code) = command(only_web, &["--resources", "--format", "json"]);
+    assert_eq!(code, Some(0), "{errors}");
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let nodes = value["nodes"].as_array().unwrap();
+    let kinds: Vec<&str> = nodes.iter().map(|n| n["kind"].as_str().unwrap()).collect();
+    for kind in ["network", "firewall", "load_balancer", "launch_template", "fleet"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+    let template = nodes.iter().find(|n| n["kind"] == "launch_template").unwrap();
+    assert_eq!(template["attributes"]["start_script_sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(template["attributes"]["model"]["repository"], "Qwen/Qwen3-8B");
+    assert_eq!(value["order"].as_array().unwrap().len(), nodes.len());
+}
+
+#[test]
 fn the_same_spec_in_another_order_is_the_same_text() {
     let lines: Vec<&str> = SPEC.lines().collect();
     let (head, services, batches) = (&lines[..3], &lines[3..8], &lines[8..]);
