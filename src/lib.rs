@@ -92,11 +92,12 @@ fn addresses(infeasible: &Infeasible) -> String {
 /// The spec contradicts itself, no placement keeps its promises, or a file cannot be made.
 pub fn plan(input: &PlanningInput) -> Result<plan::Plan, PlanError> {
     let unplaced = graph::compile(&input.spec)?;
-    let placement =
+    let mut placement =
         optimize::place(&input.spec, &input.world).map_err(|e| PlanError::Infeasible(Box::new(e)))?;
     let bound = unplaced.bind(&input.spec, &placement);
     let artifacts = render::artifacts(&bound)?;
     let desired = plan::desired(&render::with_hashes(bound, &artifacts));
+    plan::complete_bill(&mut placement, &desired);
     let mut warnings = input.warnings.clone();
     warnings.extend(plan::warnings(&placement));
     let header = plan::Header {

@@ -6,6 +6,7 @@
 
 mod basis;
 mod between;
+mod bill;
 mod diff;
 pub mod file;
 mod order;
@@ -15,6 +16,7 @@ mod stale;
 
 pub use basis::{budget, desired, warnings};
 pub use between::{Desired, Header, between};
+pub use bill::complete as complete_bill;
 pub use replace::forces_replacement;
 pub use stale::spec_digest;
 

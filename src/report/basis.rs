@@ -46,7 +46,8 @@ pub(super) fn basis(plan: &Plan) -> Section {
             )));
         }
     }
-    lines.dedup();
+    let mut seen = std::collections::BTreeSet::new();
+    lines.retain(|line| seen.insert(line.text.clone()));
     for file in &plan.user_files {
         lines.push(Cell::tone(format!("your own catalogue file {file} was applied"), Tone::Warn));
     }
@@ -101,9 +102,16 @@ pub(super) fn quotas(plan: &Plan) -> Option<Section> {
 }
 
 pub(super) fn caveats(plan: &Plan) -> Option<Section> {
-    let mut lines: Vec<Cell> = plan.warnings.iter().map(|w| Cell::tone(w.clone(), Tone::Warn)).collect();
+    // Quotas have a table of their own.
+    let mut lines: Vec<Cell> = plan
+        .warnings
+        .iter()
+        .filter(|w| !w.starts_with("quota "))
+        .map(|w| Cell::tone(w.clone(), Tone::Warn))
+        .collect();
     for (address, placed) in &plan.placement.workloads {
-        lines.extend(placed.caveats.iter().map(|c| Cell::tone(format!("{address}: {c}"), Tone::Warn)));
+        let caveats = placed.caveats.iter().filter(|c| !c.starts_with("quota "));
+        lines.extend(caveats.map(|c| Cell::tone(format!("{address}: {c}"), Tone::Warn)));
     }
     (!lines.is_empty()).then(|| Section {
         name: "caveats",

@@ -54,12 +54,25 @@ fn proof(c: &Certificate) -> String {
     )
 }
 
+/// Rules of the hardware itself: an option that they reject is no near miss.
+const HARD: [&str; 6] = ["memory", "engine", "precision", "accelerator", "unknown", "retired"];
+
+/// The options that came nearest: first those that a promise or a rule of the spec rejected or that are
+/// only dearer, then the cheapest of the impossible.
+fn interesting(losers: &[Loser]) -> Vec<&Loser> {
+    let hard = |l: &&Loser| HARD.contains(&l.rejection.constraint);
+    let mut shown: Vec<&Loser> = losers.iter().filter(|l| !hard(l)).take(SHOWN).collect();
+    let room = SHOWN.saturating_sub(shown.len()).min(2);
+    shown.extend(losers.iter().filter(hard).take(room));
+    shown
+}
+
 pub(super) fn losers(plan: &Plan) -> Section {
     let mut blocks = Vec::new();
     for (address, placed) in &plan.placement.workloads {
         blocks.push(Block::Lines(vec![Cell::plain(format!("{address}: {}", proof(&placed.certificate)))]));
         if !placed.losers.is_empty() {
-            blocks.push(Block::Table(losers_table(placed.losers.iter().take(SHOWN).map(loser))));
+            blocks.push(Block::Table(losers_table(interesting(&placed.losers).into_iter().map(loser))));
         }
     }
     Section { name: "losers", heading: "Best options that lost".to_owned(), blocks }

@@ -1,8 +1,11 @@
 //! What it costs, line by line.
 
+use std::collections::BTreeMap;
+
 use rhumb_api::Money;
 
 use super::{Block, Cell, Section, Table, Tone};
+use crate::placement::CostLine;
 use crate::plan::Plan;
 
 /// The totals of a plan.
@@ -31,6 +34,28 @@ pub(crate) fn totals(plan: &Plan) -> Totals {
     }
 }
 
+/// The lines without a price, a row per place: `aws/eu-west-1: firewall, load balancer, network`.
+fn unpriced(address: &str, lines: &[CostLine]) -> Vec<Vec<Cell>> {
+    let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for line in lines.iter().filter(|l| l.per_hour.is_none()) {
+        let rest = line.addr.strip_prefix(address).unwrap_or(&line.addr);
+        let place: Vec<&str> = rest.split('/').filter(|s| !s.is_empty()).take(2).collect();
+        places.entry(format!("{address}/{}", place.join("/"))).or_default().push(&line.what);
+    }
+    places
+        .into_iter()
+        .map(|(place, what)| {
+            vec![
+                Cell::plain(place),
+                Cell::plain(what.join(", ")),
+                Cell::tone("not priced", Tone::Warn),
+                Cell::tone("not priced", Tone::Warn),
+                Cell::plain("unknown"),
+            ]
+        })
+        .collect()
+}
+
 pub(super) fn cost(plan: &Plan) -> Section {
     let mut table = Table {
         columns: vec![
@@ -42,25 +67,22 @@ pub(super) fn cost(plan: &Plan) -> Section {
         ],
         rows: Vec::new(),
     };
-    for placed in plan.placement.workloads.values() {
-        for line in &placed.cost.lines {
+    for (address, placed) in &plan.placement.workloads {
+        for line in placed.cost.lines.iter() {
+            let Some(money) = line.per_hour else { continue };
             let class = match &line.provenance {
                 Some(p) if !p.as_of.is_empty() => format!("{} {}", line.evidence.as_str(), p.as_of),
-                _ if line.per_hour.is_none() => "unknown".to_owned(),
                 _ => line.evidence.as_str().to_owned(),
-            };
-            let (hour, month) = match line.per_hour {
-                Some(money) => (Cell::plain(money.to_string()), Cell::plain(money.per_month().to_string())),
-                None => (Cell::tone("not priced", Tone::Warn), Cell::tone("not priced", Tone::Warn)),
             };
             table.rows.push(vec![
                 Cell::plain(&line.addr),
                 Cell::plain(&line.what),
-                hour,
-                month,
+                Cell::plain(money.to_string()),
+                Cell::plain(money.per_month().to_string()),
                 Cell::plain(class),
             ]);
         }
+        table.rows.extend(unpriced(address, &placed.cost.lines));
     }
     let t = totals(plan);
     let mut lines = vec![

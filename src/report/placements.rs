@@ -40,10 +40,10 @@ pub(crate) fn layout(l: Layout) -> String {
     parts.join(" ")
 }
 
-/// `2 x p5.48xlarge on_demand + 1 spot`.
+/// `2 on_demand + 1 spot p5.48xlarge`.
 pub(crate) fn machines(pool: &Pool) -> String {
     let parts: Vec<String> = pool.machines.iter().map(|m| format!("{} {}", m.count, m.purchase)).collect();
-    format!("{} ({})", pool.instance_type, parts.join(" + "))
+    format!("{} {}", parts.join(" + "), pool.instance_type)
 }
 
 fn accelerator(pool: &Pool) -> String {
@@ -58,35 +58,34 @@ pub(super) fn placements(plan: &Plan) -> Section {
             ("workload", false),
             ("region", false),
             ("machines", false),
-            ("each", false),
-            ("precision", false),
-            ("layout", false),
-            ("replicas", true),
+            ("accelerators", false),
+            ("runs as", false),
             ("load", true),
-            ("USD/h", true),
         ],
         rows: Vec::new(),
     };
     let mut lines = Vec::new();
     for (address, placed) in &plan.placement.workloads {
         for pool in &placed.pools {
-            let hourly =
-                pool.machines.iter().map(|m| m.price.times(i64::from(m.count))).sum::<rhumb_api::Money>();
-            let load = if pool.capacity > 0.0 && placed.run.is_none() {
+            let load = if placed.run.is_none() {
                 format!("{} of {}/s", number(pool.peak_rate), number(pool.capacity))
             } else {
-                "all".to_owned()
+                "batch".to_owned()
             };
+            let runs = format!(
+                "{} replica{}, {} {}",
+                pool.replicas,
+                if pool.replicas == 1 { "" } else { "s" },
+                quantization(pool.quantization),
+                layout(pool.layout)
+            );
             table.rows.push(vec![
                 Cell::plain(address),
                 Cell::plain(format!("{}/{}", pool.cloud, pool.region)),
                 Cell::plain(machines(pool)),
                 Cell::plain(accelerator(pool)),
-                Cell::plain(format!("{} ({})", quantization(pool.quantization), pool.variant)),
-                Cell::plain(layout(pool.layout)),
-                Cell::plain(pool.replicas.to_string()),
+                Cell::plain(runs),
                 Cell::plain(load),
-                Cell::plain(hourly.to_string()),
             ]);
         }
         if let Some(run) = &placed.run {

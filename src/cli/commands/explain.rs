@@ -54,19 +54,19 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
                 return Err(Failure::error(format!("`{}` is not in the plan; {hint}", args.address)));
             }
             if settings.json {
-                terminal::print(&format!("{}\n", report::json::explain(placed, &loosened)));
+                terminal::print(&format!("{}\n", report::json::explain(placed, &loosened)))?;
             } else {
-                terminal::print(&terminal::text(&report::explain(placed, &loosened), settings, None));
+                terminal::print(&terminal::text(&report::explain(placed, &loosened), settings, None))?;
             }
             Ok(Exit::Done)
         }
         Err(NoPlan::Failure(failure)) => Err(failure),
         Err(NoPlan::Infeasible(why)) => {
             if settings.json {
-                terminal::print(&format!("{}\n", report::json::infeasible(&spec.name, &why, &gathered.map)));
+                terminal::print(&format!("{}\n", report::json::infeasible(&spec.name, &why, &gathered.map)))?;
             } else {
                 let report = report::infeasible(&spec.name, &why, &gathered.map);
-                terminal::print(&terminal::text(&report, settings, None));
+                terminal::print(&terminal::text(&report, settings, None))?;
             }
             Ok(Exit::Infeasible)
         }

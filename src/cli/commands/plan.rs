@@ -36,10 +36,10 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         Err(NoPlan::Infeasible(why)) => {
             let name = &gathered.input.spec.name;
             if settings.json {
-                terminal::print(&format!("{}\n", report::json::infeasible(name, &why, &gathered.map)));
+                terminal::print(&format!("{}\n", report::json::infeasible(name, &why, &gathered.map)))?;
             } else {
                 let report = report::infeasible(name, &why, &gathered.map);
-                terminal::print(&terminal::text(&report, settings, None));
+                terminal::print(&terminal::text(&report, settings, None))?;
             }
             return Ok(Exit::Infeasible);
         }
@@ -48,9 +48,9 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         files::write_atomically(&settings.dir.join(path), plan::file::encode(&plan).as_bytes(), 0o600)?;
     }
     if settings.json {
-        terminal::print(&format!("{}\n", report::json::plan(&plan)));
+        terminal::print(&format!("{}\n", report::json::plan(&plan)))?;
     } else {
-        terminal::print(&terminal::text(&report::report(&plan), settings, None));
+        terminal::print(&terminal::text(&report::report(&plan), settings, None))?;
     }
     let changes = if args.detailed_exitcode && !plan.steps.is_empty() { Exit::Changes } else { Exit::Done };
     Ok(changes.and(planning::exit_of(&plan)))

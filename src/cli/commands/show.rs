@@ -66,7 +66,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         }
     }
     if settings.json {
-        terminal::print(&format!("{}\n", report::json::plan(&plan)));
+        terminal::print(&format!("{}\n", report::json::plan(&plan)))?;
         return Ok(Exit::Done);
     }
     if args.view == View::Artifacts {
@@ -74,7 +74,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         for a in &plan.artifacts {
             out.push_str(&format!("# {} {} sha256 {}\n{}\n", a.addr, a.name, a.sha256, a.content));
         }
-        terminal::print(&out);
+        terminal::print(&out)?;
         return Ok(Exit::Done);
     }
     let only: Option<&[&str]> = match args.view {
@@ -88,6 +88,6 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         View::Basis => Some(&["basis", "caveats"]),
         View::Quotas => Some(&["quotas"]),
     };
-    terminal::print(&terminal::text(&report::report(&plan), settings, only));
+    terminal::print(&terminal::text(&report::report(&plan), settings, only))?;
     Ok(Exit::Done)
 }

@@ -1,0 +1,36 @@
+//! The bill of a placement, completed by what the plan makes besides machines.
+
+use rhumb_api::{Attr, Resource, ResourceKind};
+
+use super::Desired;
+use crate::catalog::Evidence;
+use crate::placement::{CostLine, Placement};
+
+/// Adds a line that is not priced for every resource without one, and one for the disks of every fleet:
+/// the catalogue holds no price of these, and what is unknown is never zero.
+pub fn complete(placement: &mut Placement, desired: &Desired) {
+    for (addr, (resource, _)) in desired {
+        let Some(placed) = placement.workloads.get_mut(addr.workload()) else { continue };
+        let lines = &mut placed.cost.lines;
+        let known = lines.iter().any(|l| l.addr == addr.as_str());
+        if !known {
+            lines.push(unpriced(addr.to_string(), words(resource)));
+        }
+        if matches!(resource.kind, ResourceKind::Fleet | ResourceKind::JobRun) {
+            let machines = match resource.attributes.get("count") {
+                Some(Attr::Int(n)) => format!("system disks of {n} machines"),
+                _ => "system disks".to_owned(),
+            };
+            lines.push(unpriced(addr.child("disks").to_string(), machines));
+        }
+        placed.cost.incomplete = placed.cost.lines.iter().any(|l| l.per_hour.is_none());
+    }
+}
+
+fn unpriced(addr: String, what: String) -> CostLine {
+    CostLine { addr, what, per_hour: None, evidence: Evidence::Assumed, provenance: None }
+}
+
+fn words(resource: &Resource) -> String {
+    resource.kind.as_str().replace('_', " ")
+}
