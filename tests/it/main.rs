@@ -20,3 +20,4 @@ mod fuzz;
 mod line;
 mod maker;
 mod oracle;
+mod plans;

@@ -1,0 +1,156 @@
+//! The goldens under `plans/`: what a change of code does to real deployments.
+//!
+//! `RHUMB_BLESS=1 cargo test --test it plans` rewrites them. The facts beside each name were derived
+//! by hand, from catalogue rows and the spec, and blessing cannot change them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A build without some sources has other prices: it must plan every example, not the same plan.
+const REDUCED: bool = option_env!("RHUMB_CATALOG_EXCLUDE").is_some();
+
+struct Golden {
+    name: &'static str,
+    exit: i32,
+    /// Texts that the plan must hold, each derived by hand.
+    facts: &'static [&'static str],
+}
+
+const GOLDENS: &[Golden] = &[
+    Golden {
+        name: "code-completion",
+        exit: 0,
+        // Two machines of 3.36312 USD/h for 730 hours.
+        facts: &["2 x g7e.2xlarge", "4,910.16", "40.0 of "],
+    },
+    Golden {
+        name: "document-rag",
+        exit: 0,
+        // A bound of the spec; both services must be in Switzerland or the EU.
+        facts: &["services.answer", "services.search", "90,000.00 USD a month on the ceiling cost"],
+    },
+    Golden {
+        name: "impossible-latency",
+        exit: 6,
+        facts: &["ttft p95 at most 120 ms", "placement.residency", "deploy.yaml:20:20", "Infeasible: no placement"],
+    },
+    Golden {
+        name: "moe-reasoning",
+        exit: 0,
+        // 671 GB of weights need eight accelerators; 63.296 USD/h for 730 hours.
+        facts: &["1 x p5en.48xlarge", "46,206.08"],
+    },
+    Golden {
+        name: "nightly-embedding",
+        exit: 0,
+        // 365.25 / 12 nights a month; the cheapest zone's spot price is 2.5084 USD/h.
+        facts: &["1 x p4d.24xlarge spot", "30.4 runs a", "of 6.00 h allowed"],
+    },
+    Golden {
+        name: "support-chat",
+        exit: 0,
+        // 4 machines of 3.54384 USD/h and 3 of 3.36312 USD/h for 730 hours; 60 % and 40 % of 12 requests/s.
+        facts: &["10,348.01", "7,365.23", "7.20 of ", "4.80 of ", "origin eu sends 100 % to aws/eu-south-2"],
+    },
+    Golden {
+        name: "two-models",
+        exit: 0,
+        // 33.14432 USD/h, and 3 of 1.861 USD/h, for 730 hours; a quarter of 8 requests/s.
+        facts: &["24,195.35", "4,075.59", "2.00 of ", "8.00 of "],
+    },
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rhumb(args: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_rhumb"))
+        .current_dir(root())
+        .args(args)
+        .args(["--at", "2026-11-25"])
+        .env("COLUMNS", "100")
+        .env("NO_COLOR", "1")
+        .env_remove("CI")
+        .output()
+        .expect("the binary starts");
+    let text = String::from_utf8(output.stdout).expect("the plan is UTF-8");
+    (output.status.code().unwrap_or(-1), text)
+}
+
+fn compare(path: PathBuf, found: &str) {
+    if std::env::var_os("RHUMB_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}; bless with RHUMB_BLESS=1", path.display()));
+    if expected != found {
+        let line = expected.lines().zip(found.lines()).position(|(a, b)| a != b);
+        let line = line.unwrap_or_else(|| expected.lines().count().min(found.lines().count()));
+        panic!(
+            "{} differs from line {}:\n- {}\n+ {}\nif this is intended, bless with RHUMB_BLESS=1 and explain the difference",
+            path.display(),
+            line + 1,
+            expected.lines().nth(line).unwrap_or("(end)"),
+            found.lines().nth(line).unwrap_or("(end)"),
+        );
+    }
+}
+
+#[test]
+fn every_example_has_its_golden_plan() {
+    let mut examples: Vec<String> = std::fs::read_dir(root().join("examples"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    examples.sort();
+    let mut named: Vec<&str> = GOLDENS.iter().map(|g| g.name).collect();
+    named.sort_unstable();
+    assert_eq!(examples, named, "every example needs a row of facts here");
+
+    for golden in GOLDENS {
+        let example = format!("examples/{}", golden.name);
+        let (exit, text) = rhumb(&["plan", &example]);
+        assert_eq!(exit, golden.exit, "{example}:\n{text}");
+        let (json_exit, json) = rhumb(&["plan", &example, "--json"]);
+        assert_eq!(json_exit, golden.exit, "{example} --json");
+        let value: serde_json::Value = serde_json::from_str(&json).expect("one JSON document");
+        if REDUCED {
+            continue;
+        }
+        assert!(text.lines().count() < 200, "{example}: too long for a person to approve");
+        for fact in golden.facts {
+            assert!(text.contains(fact), "{example}: the plan lacks `{fact}`:\n{text}");
+        }
+        let folder = root().join("plans").join(golden.name);
+        compare(folder.join("plan.txt"), &text);
+        compare(folder.join("plan.json"), &format!("{value:#}\n"));
+    }
+}
+
+#[test]
+fn every_plan_passes_the_independent_checker() {
+    for golden in GOLDENS.iter().filter(|g| g.exit == 0) {
+        let example = format!("examples/{}", golden.name);
+        let (exit, text) = rhumb(&["check", &example]);
+        assert_eq!(exit, 0, "{example}:\n{text}");
+    }
+}
+
+#[test]
+fn the_readme_shows_the_plan_and_the_exit_codes_as_they_are() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for (_, code, name, meaning) in rhumb::cli::Exit::TABLE {
+        let row = format!("| {code} | {name} | {meaning} |");
+        assert!(readme.contains(&row), "README.md lacks `{row}`");
+    }
+    if REDUCED {
+        return;
+    }
+    let plan = std::fs::read_to_string(root().join("plans/support-chat/plan.txt")).unwrap();
+    let shown = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    for line in shown.lines().filter(|l| !l.trim().is_empty() && l.trim() != "...") {
+        assert!(plan.lines().any(|p| p == line), "README.md shows a line that is not in the plan: `{line}`");
+    }
+}
