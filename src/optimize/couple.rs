@@ -88,10 +88,14 @@ pub(super) fn search<'a>(
     let most = budget.map_or(Money::MAX, |b| Money::from_micros(b.micros() / rhumb_api::HOURS_PER_MONTH));
     for factor in LIMITS {
         let limit = relaxed.scale(factor).min(most);
-        let mut deep = Deep { search, bases, floors, limit, best: None, memo: BTreeMap::new() };
+        let mut deep =
+            Deep { search, bases, floors, limit, best: None, effort: EFFORT, memo: BTreeMap::new() };
         deep.partition((1 << n) - 1, &mut Vec::new());
-        if let Some(best) = deep.best {
-            return Some(best);
+        if deep.effort == 0 {
+            search.unproven.set(true);
+        }
+        if deep.best.is_some() || deep.effort == 0 {
+            return deep.best;
         }
         if limit == most {
             return None;
@@ -100,12 +104,17 @@ pub(super) fn search<'a>(
     None
 }
 
+/// Picks of a pool under one cost limit. Beyond, the bound that is proven is the optimum without the rules.
+const EFFORT: u64 = 3_000_000;
+
 struct Deep<'s, 'a> {
     search: &'s Search<'a>,
     bases: &'s [Base<'a>],
     floors: &'s [Option<Money>],
     limit: Money,
     best: Option<Vec<Block>>,
+    /// Pools that may still be picked before the search gives up.
+    effort: u64,
     /// Block, regions, region to the pools worth having, cheapest first.
     memo: BTreeMap<(usize, u32, usize), Vec<Chosen>>,
 }
@@ -204,6 +213,16 @@ impl Deep<'_, '_> {
                 if total > self.bar() {
                     break;
                 }
+                if self.effort == 0 {
+                    return;
+                }
+                self.effort -= 1;
+                let placed = |c: &Chosen| u64::from(c.count.replicas);
+                let replicas: u64 = chosen.iter().flat_map(|b| &b.pools).chain(mine.iter()).map(placed).sum();
+                let more = replicas + placed(choice) + (wanted - 1) as u64;
+                if self.search.service.scaling.max_replicas.is_some_and(|m| more > u64::from(m)) {
+                    continue;
+                }
                 mine.push(*choice);
                 self.pick(lists, i + 1, wanted - 1, block, rest, mine, chosen);
                 mine.pop();
@@ -238,32 +257,49 @@ impl Deep<'_, '_> {
                     continue;
                 }
                 let needs = Needs::new(&demand, speed);
-                let Some(least) = needs.replicas else { continue };
+                let Ok((first, last)) = ask.range(&needs) else { continue };
                 let gib = weights_gib(speed, way);
                 let more = s.scaling.min_replicas.div_ceil(way.replicas.max(1));
                 // With on-demand machines alone some number does; more only matter for their replicas or
                 // where a share of them may be spot, until all of them at their cheapest cost as much.
+                // A quota of one purchase option may be spared by more machines of the other, until as many
+                // as may be are spot.
                 let mut done: Option<Money> = None;
-                for units in least.div_ceil(way.replicas.max(1)).max(1)..=u32::MAX {
+                let mut full = terms.quotas.is_empty() || terms.spot.is_none();
+                for units in first..=u32::MAX {
                     let Some(machines) = units.checked_mul(way.span.max(1)) else { break };
                     let Some(floor) = terms.least(machines) else { break };
                     let floor = floor + terms.copying(gib, machines);
-                    let enough = done.is_some_and(|d| floor >= d) && (!counted || units > more);
-                    if floor > self.limit || enough {
+                    let spared = full || units > last.saturating_mul(4).saturating_add(16);
+                    let enough = done.is_some_and(|d| floor >= d) && spared && (!counted || units > more);
+                    // What no number up to `last` does, none does.
+                    let hopeless = done.is_none() && units > last;
+                    if floor > self.limit || enough || hopeless {
                         break;
                     }
                     if s.scaling.max_replicas.is_some_and(|m| units.saturating_mul(way.replicas) > m) {
                         break;
                     }
                     let low = if terms.base.is_none() { machines } else { 0 };
-                    for spot in low..=terms.most_spot(machines) {
+                    // Which of them are spot only matters beside the cost where a ceiling or a quota binds.
+                    let any = !terms.quotas.is_empty()
+                        || (search.job.spec.budget.binds == BudgetBinds::Ceiling
+                            && !search.job.budgets().is_empty());
+                    let only = if any { None } else { ask.spot_of(&needs, units, machines, &mut false) };
+                    let spots: Vec<u32> = match only {
+                        Some(spot) => vec![spot],
+                        None if any => (low..=terms.most_spot(machines)).collect(),
+                        None => Vec::new(),
+                    };
+                    for spot in spots {
                         if !terms.within_quotas(machines, spot) || !ask.does(&needs, units, spot) {
                             continue;
                         }
                         let Some(count) = ask.count(units, machines, spot, gib) else { continue };
-                        if spot == low {
-                            done = Some(done.map_or(count.cost, |d| d.max(count.cost)));
+                        if spot == low || !any {
+                            done.get_or_insert(count.cost);
                         }
+                        full |= spot == terms.most_spot(machines);
                         if count.cost > self.limit {
                             continue;
                         }

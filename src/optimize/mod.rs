@@ -128,7 +128,7 @@ fn workload(
                         bounded,
                         evaluated,
                         optimum,
-                        lower_bound: optimum,
+                        lower_bound: if search.unproven.get() { search.relaxed.get() } else { optimum },
                     };
                     let mut placed = build::service(&search, &blocks, certificate);
                     if explain {

@@ -228,7 +228,7 @@ impl Ask<'_> {
     }
 
     /// Fewest groups that could do, and a number that does if any does.
-    fn range(&self, needs: &Needs<'_, '_>) -> Result<(u32, u32), Rejection> {
+    pub fn range(&self, needs: &Needs<'_, '_>) -> Result<(u32, u32), Rejection> {
         let per = f64::from(self.way.replicas);
         let no = |constraint, reason: String| Rejection { constraint, reason, at: None, distance: None };
         let Some(least) = needs.replicas else {
@@ -319,7 +319,7 @@ impl Ask<'_> {
     }
 
     /// The cheapest number of spot machines among `machines` that does.
-    fn spot_of(&self, needs: &Needs<'_, '_>, units: u32, machines: u32, quota: &mut bool) -> Option<u32> {
+    pub fn spot_of(&self, needs: &Needs<'_, '_>, units: u32, machines: u32, quota: &mut bool) -> Option<u32> {
         let most = self.terms.most_spot(machines);
         let least = if self.terms.base.is_none() { machines } else { 0 };
         if least > most {

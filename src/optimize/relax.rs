@@ -386,6 +386,29 @@ pub(super) fn savings(job: &Job<'_>, now: Money) -> Vec<Relaxation> {
     found
 }
 
+/// The nearest step of a change that works, by bisection: a looser step never fails where one before works.
+fn nearest_step(job: &Job<'_>, change: &Change) -> Option<(String, CandidateId, WorkloadPlacement)> {
+    let tried = |i: usize| {
+        let (words, spec) = change.steps.get(i)?;
+        let placed = solve(spec, job.world, &job.address)?;
+        Some((words.clone(), choice(&placed)?, placed))
+    };
+    let mut high = change.steps.len().checked_sub(1)?;
+    let mut found = tried(high)?;
+    let mut low = 0;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match tried(middle) {
+            Some(works) => {
+                found = works;
+                high = middle;
+            }
+            None => low = middle + 1,
+        }
+    }
+    Some(found)
+}
+
 /// Completes a refusal: a smallest set of constraints in conflict, and the nearest change of each single
 /// one that works.
 pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload) {
@@ -426,10 +449,7 @@ pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload) {
         why.conflict = conflict;
     }
     for (change, _) in all.iter().zip(&keep).filter(|(_, keep)| **keep) {
-        let works = change.steps.iter().find_map(|(words, spec)| {
-            let placed = solve(spec, job.world, &job.address)?;
-            Some((words.clone(), choice(&placed)?, placed))
-        });
+        let works = nearest_step(job, change);
         let Some((words, choice, placed)) = works else { continue };
         let words = match change.constraint {
             "budget" => {

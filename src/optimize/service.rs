@@ -1,7 +1,7 @@
 //! The cheapest placement of a service: over all partitions of its origins into blocks, all numbers of
 //! regions that share a block, all candidates and all counts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use rhumb_api::Money;
@@ -78,6 +78,10 @@ pub(super) struct Search<'a> {
     offsets: Vec<usize>,
     fate: RefCell<Vec<u8>>,
     reasons: RefCell<Vec<String>>,
+    /// The search under rules over all pools gave up; only [`Search::relaxed`] is proven.
+    pub unproven: Cell<bool>,
+    /// The optimum without rules over all pools.
+    pub relaxed: Cell<Money>,
 }
 
 /// A block before the number of its regions is known.
@@ -141,6 +145,8 @@ impl<'a> Search<'a> {
             offsets,
             fate: RefCell::new(vec![UNTOUCHED; total]),
             reasons: RefCell::default(),
+            unproven: Cell::new(false),
+            relaxed: Cell::new(Money::ZERO),
         }
     }
 
@@ -483,9 +489,14 @@ impl<'a> Search<'a> {
         let Some(found) = best[full].take() else {
             return Err(self.hopeless());
         };
+        self.relaxed.set(weight(&found).0);
         let broken = couple::broken(self, &found);
-        let Some(first) = broken else { return Ok(found) };
-        couple::search(self, &bases, &floors, weight(&found).0).ok_or(first)
+        let Some(mut first) = broken else { return Ok(found) };
+        let coupled = couple::search(self, &bases, &floors, weight(&found).0);
+        if coupled.is_none() && self.unproven.get() {
+            first.reason += "; the search gave up before it had proven that nothing will do";
+        }
+        coupled.ok_or(first)
     }
 
     /// Why not even one origin alone can be served, from the fates of all candidates.

@@ -101,6 +101,7 @@ impl Table {
         let catalog = &job.world.catalog;
         let variants: Vec<String> = job.model.variants.keys().cloned().collect();
         let qualities: Vec<Option<Rejection>> = job.model.variants.values().map(|v| job.quality(v)).collect();
+        let on_sale = on_sale(job);
         let mut keys: BTreeMap<Key, usize> = BTreeMap::new();
         let mut wanted: Vec<Wanted<'_>> = Vec::new();
         let mut drafts: Vec<Vec<Draft>> = Vec::new();
@@ -123,6 +124,8 @@ impl Table {
             let mut draft = Vec::new();
             let rejection = match job.machine(kind) {
                 Err(why) => Some(why),
+                // Nobody asks how fast a type is that cannot be bought.
+                Ok(_) if !on_sale[index] => None,
                 Ok(accelerator) => {
                     for (v, variant) in job.model.variants.values().enumerate() {
                         for layout in &list {
@@ -176,7 +179,7 @@ impl Table {
             for d in draft {
                 d.into_ways(&slots, settings_count(job), &mut machine.ways);
             }
-            if machine.ways.is_empty() && machine.rejection.is_none() {
+            if machine.ways.is_empty() && machine.rejection.is_none() && on_sale[machine.index] {
                 machine.rejection = Some(Rejection {
                     constraint: "layout",
                     reason: format!("no layout divides {}", job.arch.id),
@@ -277,6 +280,22 @@ impl Site {
             }
         }
     }
+}
+
+/// Which instance types have an offering that the rules of place and purchase allow.
+fn on_sale(job: &Job<'_>) -> Vec<bool> {
+    let catalog = &job.world.catalog;
+    let regions: Vec<bool> = catalog.regions.iter().map(|r| job.region(r).is_none()).collect();
+    let mut sold = vec![false; catalog.instance_types.len()];
+    for o in &catalog.offerings {
+        if regions.get(o.region) == Some(&true)
+            && job.buys(o.purchase)
+            && let Some(slot) = sold.get_mut(o.instance_type)
+        {
+            *slot = true;
+        }
+    }
+    sold
 }
 
 fn settings_count(job: &Job<'_>) -> usize {

@@ -19,5 +19,6 @@ mod diff;
 mod fuzz;
 mod line;
 mod maker;
+mod optimize;
 mod oracle;
 mod plans;

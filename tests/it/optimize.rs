@@ -1,0 +1,215 @@
+//! The optimizer on the embedded catalogue: what it must not do, and what no change of the spec may do.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use rhumb::catalog::{Catalog, Provenance};
+use rhumb::optimize;
+use rhumb::placement::{Placement, World};
+use rhumb::spec::Spec;
+use rhumb_api::Money;
+
+use crate::line;
+use crate::oracle::worlds;
+
+const CHAT: &str = r#"
+rhumb: 1
+name: support
+models:
+  m: { source: Qwen/Qwen3-32B, variants: { native: {}, fp8: { quantization: fp8 } }, quality: { keep: 98%, benchmark: mmlu, measured: { fp8: 99% } } }
+services:
+  chat:
+    model: m
+    traffic:
+      peak: 6 req/s
+      input_tokens: { p50: 600, p95: 2500 }
+      output_tokens: { p50: 200, p95: 700 }
+    slo: { ttft: { p95: 900ms }, tpot: { p95: 60ms } }
+"#;
+
+fn solved(text: &str, catalog: &Catalog) -> (Spec, World, Placement) {
+    let spec = line::spec(text, catalog);
+    let world = line::world(&spec, catalog);
+    let placement = optimize::place(&spec, &world).unwrap_or_else(|why| panic!("{why:#?}"));
+    (spec, world, placement)
+}
+
+fn cost(placement: &Placement) -> Vec<Money> {
+    placement.workloads.values().map(|w| w.certificate.optimum).collect()
+}
+
+/// Every candidate is accounted for, and the proof is complete.
+#[test]
+fn a_certificate_accounts_for_every_candidate() {
+    let (_, _, placement) = solved(CHAT, &Catalog::embedded());
+    let c = &placement.workloads["services.chat"].certificate;
+    assert!(c.candidates > 50_000, "{}", c.candidates);
+    assert_eq!(c.rejected.values().sum::<u64>() + c.bounded + c.evaluated, c.candidates);
+    assert_eq!(c.optimum, c.lower_bound);
+}
+
+/// A minimum over many candidates picks the most optimistic error: an accelerator without calibration
+/// that is predicted three times too fast must not win by that.
+#[test]
+fn an_inflated_accelerator_without_calibration_does_not_win() {
+    let catalog = Catalog::embedded();
+    let (_, _, before) = solved(CHAT, &catalog);
+    let won = &before.workloads["services.chat"].pools[0];
+    let mut moved = Vec::new();
+    for id in ["rtx-pro-6000-96gb", "mi300x-192gb", "a10-24gb"] {
+        let Some(index) = catalog.accelerator(id) else { continue };
+        let mut inflated = catalog.clone();
+        let a = &mut inflated.accelerators[index];
+        // Nothing measured stands behind it, and every rate is three times the truth.
+        a.perf_id = None;
+        for rate in [&mut a.memory_bandwidth, &mut a.bf16, &mut a.fp16, &mut a.fp8, &mut a.int8] {
+            *rate = rate.map(|r| r * 3.0);
+        }
+        let (_, _, after) = solved(CHAT, &inflated);
+        let now = &after.workloads["services.chat"].pools[0];
+        if now.accelerator.as_deref() == Some(id) && won.accelerator.as_deref() != Some(id) {
+            moved.push(id);
+        }
+    }
+    assert!(moved.is_empty(), "the choice moved to {moved:?} from {:?}", won.accelerator);
+}
+
+#[test]
+fn losers_are_dearer_or_rejected_and_relaxations_save() {
+    let (spec, world, placement) = solved(CHAT, &Catalog::embedded());
+    let chat = &placement.workloads["services.chat"];
+    assert!(chat.losers.len() >= 5, "{:#?}", chat.losers);
+    for loser in &chat.losers {
+        assert!(!loser.rejection.reason.is_empty());
+        if loser.rejection.constraint == "dearer" {
+            assert!(loser.per_hour >= chat.certificate.optimum);
+        }
+    }
+    let saved = optimize::relaxations(&spec, &world, "services.chat");
+    assert!(saved.iter().any(|r| r.constraint == "purchase"), "{saved:#?}");
+    for r in saved {
+        assert_eq!(r.saves_per_month, Some(chat.cost.expected_per_month - r.cost_per_month));
+    }
+}
+
+#[test]
+fn a_refusal_names_the_conflict_and_changes_that_work() {
+    let catalog = Catalog::embedded();
+    let spec = line::spec(&CHAT.replace("ttft: { p95: 900ms }", "ttft: { p95: 9ms }"), &catalog);
+    let world = line::world(&spec, &catalog);
+    let why = optimize::place(&spec, &world).unwrap_err();
+    let chat = &why.workloads[0];
+    assert_eq!(chat.conflict.iter().map(|r| r.constraint).collect::<Vec<_>>(), ["ttft"], "{chat:#?}");
+    assert!(chat.relaxations.iter().any(|r| r.constraint == "ttft"), "{chat:#?}");
+    assert!(
+        chat.nearest.as_ref().is_some_and(|n| n.rejection.distance.is_some_and(|d| d > 0.0)),
+        "{chat:#?}"
+    );
+    assert!(chat.rejected.get("ttft").is_some_and(|n| *n > 0));
+}
+
+#[test]
+fn equal_input_gives_the_equal_placement_on_any_number_of_threads() {
+    let catalog = Catalog::embedded();
+    let spec = line::spec(CHAT, &catalog);
+    let world = line::world(&spec, &catalog);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| format!("{:?}", optimize::place(&spec, &world)))
+    };
+    assert_eq!(on(1), on(3));
+}
+
+/// Cheaper is at most a rounding of a batch's run.
+fn no_dearer(after: &[Money], before: &[Money]) -> bool {
+    after.iter().zip(before).all(|(a, b)| *a <= *b + Money::from_micros(2))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn renaming_changes_nothing_but_names(seed in 1000_u64..9000) {
+        let (spec, world) = worlds::case(seed, &embedded());
+        let mut renamed = spec.clone();
+        renamed.services = std::mem::take(&mut renamed.services)
+            .into_iter()
+            .map(|(n, mut s)| {
+                s.name = format!("z-{n}");
+                (s.name.clone(), s)
+            })
+            .collect();
+        renamed.batches = std::mem::take(&mut renamed.batches)
+            .into_iter()
+            .map(|(n, mut b)| {
+                b.name = format!("z-{n}");
+                (b.name.clone(), b)
+            })
+            .collect();
+        renamed.budget.per = std::mem::take(&mut renamed.budget.per)
+            .into_iter()
+            .map(|(a, b)| (a.replace('.', ".z-"), b))
+            .collect::<BTreeMap<_, _>>();
+        let before = optimize::place(&spec, &world);
+        let after = optimize::place(&renamed, &world);
+        prop_assert_eq!(before.is_ok(), after.is_ok());
+        if let (Ok(a), Ok(b)) = (before, after) {
+            prop_assert_eq!(cost(&a), cost(&b));
+            let pools = |p: &Placement| -> Vec<_> {
+                p.workloads.values().flat_map(|w| &w.pools).map(|p| (p.region.clone(), p.instance_type.clone(), p.machines.clone())).collect()
+            };
+            prop_assert_eq!(pools(&a), pools(&b));
+        }
+    }
+
+    #[test]
+    fn a_looser_limit_never_costs_more(seed in 1000_u64..9000, factor in 1.01_f64..4.0) {
+        let (spec, world) = worlds::case(seed, &embedded());
+        let mut looser = spec.clone();
+        for s in looser.services.values_mut() {
+            for o in s.slo.ttft.iter_mut().chain(&mut s.slo.tpot).chain(&mut s.slo.e2e) {
+                o.limit_ms *= factor;
+            }
+            s.survive.zone = 0;
+        }
+        for b in looser.batches.values_mut() {
+            b.deadline_s *= factor;
+        }
+        if let Ok(before) = optimize::place(&spec, &world) {
+            let after = optimize::place(&looser, &world);
+            prop_assert!(after.is_ok());
+            prop_assert!(no_dearer(&cost(&after.unwrap()), &cost(&before)));
+        }
+    }
+
+    #[test]
+    fn a_dominated_offering_changes_nothing_and_a_cheaper_one_never_costs_more(seed in 1000_u64..9000) {
+        let (spec, world) = worlds::case(seed, &embedded());
+        let Ok(before) = optimize::place(&spec, &world) else { return Ok(()) };
+        // Offerings of types that are not chosen, ten times as dear: dominated by what was chosen.
+        let chosen: Vec<&str> =
+            before.workloads.values().flat_map(|w| &w.pools).map(|p| p.instance_type.as_str()).collect();
+        let mut dearer = world.clone();
+        let mut cheaper = world.clone();
+        let types = world.catalog.instance_types.clone();
+        for o in &mut dearer.catalog.offerings {
+            if !chosen.contains(&types[o.instance_type].name.as_str()) {
+                o.price = o.price.times(10);
+                o.provenance = Provenance { source: "test".into(), as_of: "2026-11-25".into() };
+            }
+        }
+        for o in &mut cheaper.catalog.offerings {
+            o.price = o.price.scale(0.9);
+        }
+        let same = optimize::place(&spec, &dearer).unwrap();
+        prop_assert_eq!(cost(&same), cost(&before));
+        let less = optimize::place(&spec, &cheaper).unwrap();
+        prop_assert!(no_dearer(&cost(&less), &cost(&before)));
+    }
+}
+
+fn embedded() -> Catalog {
+    use std::sync::OnceLock;
+    static CATALOG: OnceLock<Catalog> = OnceLock::new();
+    CATALOG.get_or_init(Catalog::embedded).clone()
+}
