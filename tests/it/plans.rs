@@ -32,7 +32,12 @@ const GOLDENS: &[Golden] = &[
     Golden {
         name: "impossible-latency",
         exit: 6,
-        facts: &["ttft p95 at most 120 ms", "placement.residency", "deploy.yaml:20:20", "Infeasible: no placement"],
+        facts: &[
+            "ttft p95 at most 120 ms",
+            "placement.residency",
+            "deploy.yaml:20:20",
+            "Infeasible: no placement",
+        ],
     },
     Golden {
         name: "moe-reasoning",
