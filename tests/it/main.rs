@@ -3,11 +3,13 @@
 
 mod architecture;
 mod catalog;
+mod cli;
 mod catalog_pack;
 mod diagnostics;
 mod graph;
 mod perf;
 mod planfile;
+mod report;
 mod spec;
 mod spec_files;
 mod state;

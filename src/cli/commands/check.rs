@@ -68,7 +68,7 @@ fn refused(why: &Infeasible) -> Failure {
 fn show(report: &Report, settings: &Settings) {
     let text =
         if settings.json { format!("{:#}\n", to_json(report)) } else { to_text(report, settings.quiet) };
-    // A reader that stopped reading (`| head`) is no error of ours.
+
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 

@@ -1,0 +1,310 @@
+//! The command line as a person or a script meets it: the real binary, its exits, streams and widths.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rhumb::cli::Exit;
+use serde_json::Value;
+
+const COMMANDS: [&str; 13] = [
+    "plan",
+    "show",
+    "check",
+    "explain",
+    "graph",
+    "validate",
+    "fmt",
+    "schema",
+    "init",
+    "catalog",
+    "predict",
+    "completions",
+    "man",
+];
+
+/// The binary with an environment that does not depend on who runs the tests.
+pub fn rhumb() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
+    for name in ["NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "SOURCE_DATE_EPOCH"] {
+        command.env_remove(name);
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// Standard output, standard error, exit code.
+pub fn run(command: &mut Command) -> (String, String, i32) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code().unwrap_or(-1))
+}
+
+fn plain(args: &[&str]) -> (String, String, i32) {
+    run(rhumb().args(args))
+}
+
+const CHAT: &str = "examples/support-chat/deploy.yaml";
+const HOPELESS: &str = "examples/impossible-latency/deploy.yaml";
+
+/// A plan that was saved, and a state that has come since.
+fn stale_plan(folder: &Path) -> (PathBuf, PathBuf) {
+    let (plan, state) = (folder.join("chat.plan"), folder.join("state.json"));
+    let (_, err, code) = run(rhumb().args(["plan", CHAT, "--out"]).arg(&plan));
+    assert_eq!(code, 0, "{err}");
+    let made = rhumb::state::State { lineage: "a-test".into(), serial: 7, resources: [].into() };
+    std::fs::write(&state, rhumb::state::file::encode(&made)).unwrap();
+    (plan, state)
+}
+
+#[test]
+fn every_exit_of_the_table_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, state) = stale_plan(folder.path());
+    let loose = folder.path().join("loose.yaml");
+    std::fs::write(&loose, "rhumb:   1\nname:    loose\n").unwrap();
+    let [plan, state, loose] = [&plan, &state, &loose].map(|p| p.to_str().unwrap());
+    let cases: &[(Exit, &[&str])] = &[
+        (Exit::Done, &["--version"]),
+        (Exit::Done, &["--help"]),
+        (Exit::Done, &["plan", CHAT]),
+        (Exit::Done, &["check", CHAT]),
+        (Exit::Done, &["validate", CHAT]),
+        (Exit::Done, &["show", plan]),
+        (Exit::Error, &[]),
+        (Exit::Error, &["plann"]),
+        (Exit::Error, &["plan", "--nope"]),
+        (Exit::Error, &["catalog"]),
+        (Exit::Error, &["show"]),
+        (Exit::Error, &["plan", "no-such-file.yaml"]),
+        (Exit::Error, &["show", "no-such-file"]),
+        (Exit::Error, &["explain", "services.nobody", CHAT]),
+        (Exit::Error, &["-C", "no-such-folder", "validate"]),
+        (Exit::Changes, &["plan", CHAT, "--detailed-exitcode"]),
+        (Exit::CheckFailed, &["fmt", "--check", loose]),
+        (Exit::Stale, &["show", plan, "--state", state]),
+        (Exit::Infeasible, &["plan", HOPELESS]),
+        (Exit::Infeasible, &["plan", HOPELESS, "--detailed-exitcode"]),
+        (Exit::Infeasible, &["check", HOPELESS]),
+    ];
+    for (exit, args) in cases {
+        let (out, err, code) = plain(args);
+        assert_eq!(code, exit.code(), "{args:?}\n{out}\n{err}");
+        assert!(!err.contains("panicked"), "{args:?}: {err}");
+        assert!(!out.is_empty() || !err.is_empty() || *exit == Exit::Done, "{args:?} says nothing");
+    }
+    for (exit, code, ..) in Exit::TABLE {
+        // No command ends inconclusively yet; an interruption has a test of its own.
+        let elsewhere = matches!(exit, Exit::Inconclusive | Exit::Interrupted);
+        assert_ne!(cases.iter().any(|(e, _)| *e == exit), elsewhere, "exit {code} has no case");
+    }
+}
+
+#[test]
+fn every_command_has_help_and_a_manual_page() {
+    let (root, _, _) = plain(&["--help"]);
+    for command in COMMANDS {
+        assert!(root.contains(&format!("\n  {command} ")), "{command} is not listed");
+        let (short, _, code) = plain(&[command, "-h"]);
+        assert_eq!(code, 0);
+        assert!(short.contains("Usage:"), "{command}: {short}");
+        assert!(short.lines().next().is_some_and(|l| l.len() > 10), "{command} is not described");
+        let (page, err, code) = plain(&["man", command]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(page.contains(".SH DESCRIPTION"), "{command}");
+    }
+    let (page, _, _) = plain(&["man"]);
+    assert!(page.contains("EXIT STATUS"));
+    for (_, code, _, meaning) in Exit::TABLE {
+        assert!(root.contains(&format!("{code:>3}  {meaning}")), "{code} is not in the help");
+        assert!(page.contains(&format!("\\fB{code}\\fR\n{meaning}")), "{code} is not in the manual");
+    }
+}
+
+/// One document with a schema, for every command that takes `--json`.
+fn document(args: &[&str]) -> (Value, i32) {
+    let (out, err, code) = run(rhumb().arg("--json").args(args));
+    let value: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{args:?}: {e}\n{out}\n{err}"));
+    let schema = value.get("schema").or_else(|| value.get("$schema")).and_then(Value::as_str);
+    assert!(schema.is_some(), "{args:?}: {out}");
+    (value, code)
+}
+
+#[test]
+fn json_is_one_document_with_a_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, state) = stale_plan(folder.path());
+    let broken = folder.path().join("broken.yaml");
+    std::fs::write(&broken, "rhumb: 1\nnam: x\n").unwrap();
+    let new = folder.path().join("new.yaml");
+    let [plan, state, broken, new] = [&plan, &state, &broken, &new].map(|p| p.to_str().unwrap());
+    let cases: &[(&str, i32, &[&str])] = &[
+        ("rhumb.plan/1", 0, &["plan", CHAT]),
+        ("rhumb.plan/1", 0, &["show", plan]),
+        ("rhumb.infeasible/1", 6, &["plan", HOPELESS]),
+        ("rhumb.explain/1", 0, &["explain", "services.chat", CHAT]),
+        ("rhumb.check/1", 0, &["check", CHAT]),
+        ("rhumb.diagnostics/1", 0, &["validate", CHAT]),
+        ("rhumb.diagnostics/1", 1, &["validate", broken]),
+        ("rhumb.diagnostics/1", 1, &["plan", broken]),
+        ("rhumb.fmt/1", 0, &["fmt", "--check", CHAT]),
+        ("rhumb.init/1", 0, &["init", "--use-case", "chat", "--model", "Qwen/Qwen3-32B", "--out", new]),
+        ("rhumb.catalog/1", 0, &["catalog", "info"]),
+        ("rhumb.catalog/1", 0, &["catalog", "prices", "--limit", "2"]),
+        ("rhumb.predict/1", 0, &["predict", "--model", "llama-3.1-8b", "--gpu", "h100"]),
+        ("rhumb.error/1", 4, &["show", plan, "--state", state]),
+        ("rhumb.error/1", 1, &["show", "no-such-plan"]),
+        ("rhumb.error/1", 1, &["plan", "--nope"]),
+        ("rhumb.error/1", 1, &["--at", "soon", "validate", CHAT]),
+        ("rhumb.error/1", 1, &["-C", "no-such-folder", "validate"]),
+    ];
+    for (schema, exit, args) in cases {
+        let (value, code) = document(args);
+        assert_eq!((value["schema"].as_str(), code), (Some(*schema), *exit), "{args:?}");
+    }
+    document(&["schema"]);
+}
+
+#[test]
+fn colour_only_where_it_is_wanted() {
+    let colourful = |command: &mut Command| {
+        let (out, err, _) = run(command);
+        (out + &err).contains('\u{1b}')
+    };
+    for args in [&["plan", CHAT][..], &["plan", HOPELESS], &["plan", "no-such-file.yaml"]] {
+        assert!(!colourful(rhumb().args(args)), "{args:?} in a pipe");
+        assert!(colourful(rhumb().args(args).env("CLICOLOR_FORCE", "1")), "{args:?} forced");
+        let both = colourful(rhumb().args(args).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1"));
+        assert!(!both, "{args:?}: NO_COLOR wins");
+    }
+    // Colour changes no letter and no width.
+    let (dull, _, _) = plain(&["plan", CHAT, "--at", "2026-11-25"]);
+    let (bright, _, _) =
+        run(rhumb().args(["plan", CHAT, "--at", "2026-11-25"]).env("CLICOLOR_FORCE", "1"));
+    assert_eq!(stripped(&bright), dull);
+}
+
+fn stripped(text: &str) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            chars.by_ref().find(|c| *c == 'm');
+        } else {
+            out.push(c);
+        }
+    }
+    out.lines().map(|l| format!("{}\n", l.trim_end())).collect()
+}
+
+#[test]
+fn no_line_is_wider_than_a_narrow_window() {
+    for args in [
+        &["plan", CHAT][..],
+        &["plan", HOPELESS],
+        &["plan", "examples/two-models"],
+        &["explain", "services.chat", CHAT],
+        &["catalog", "prices", "--limit", "9"],
+        &["catalog", "sources"],
+        &["catalog", "info"],
+        &["predict", "--model", "llama-3.1-8b"],
+        &["predict", "--model", "llama-3.1-8b", "--gpu", "l4", "--tp", "1"],
+    ] {
+        for width in [40, 60, 72, 100] {
+            let (out, _, _) = run(rhumb().args(args).env("COLUMNS", width.to_string()));
+            assert!(!out.is_empty(), "{args:?}");
+            let wide: Vec<&str> = out.lines().filter(|l| l.chars().count() > width).collect();
+            assert!(wide.is_empty(), "{args:?} at {width}: {wide:#?}");
+        }
+    }
+}
+
+#[test]
+fn lists_in_a_pipe_keep_one_line_for_each_row() {
+    let (out, _, _) = plain(&["catalog", "prices", "--limit", "50", "-v"]);
+    assert_eq!(out.lines().count(), 52, "{out}");
+}
+
+#[test]
+fn quiet_prints_only_the_result() {
+    let (out, err, code) = plain(&["-q", "plan", CHAT]);
+    assert_eq!((out.lines().count(), err.as_str(), code), (1, "", 0), "{out}");
+    assert_eq!(plain(&["-q", "validate", CHAT]), (String::new(), String::new(), 0));
+    let (out, err, code) = plain(&["-q", "plan", "no-such-file.yaml"]);
+    assert!(out.is_empty() && err.contains("no-such-file.yaml") && code == 1);
+}
+
+#[test]
+fn another_folder_and_another_time() {
+    let here = plain(&["plan", CHAT, "--at", "2026-11-25"]);
+    let there = plain(&["-C", "examples/support-chat", "plan", "deploy.yaml", "--at", "2026-11-25"]);
+    assert_eq!(here, there);
+    let epoch = run(rhumb().args(["plan", CHAT]).env("SOURCE_DATE_EPOCH", "1795564800"));
+    assert_eq!(here, epoch);
+    // What is typed wins over the environment.
+    let typed = rhumb().args(["plan", CHAT, "--at", "2026-11-25T00:00:00Z"]).env("SOURCE_DATE_EPOCH", "0").output();
+    assert_eq!(String::from_utf8(typed.unwrap().stdout).unwrap(), here.0);
+    for time in ["", "soon", "2026-13-01", "2026-02-30", "25.11.2026", "2026-11-25T25:00:00Z", "1795564800"] {
+        let (out, err, code) = plain(&["validate", CHAT, "--at", time]);
+        assert_eq!((out.as_str(), code), ("", 1), "{time:?}");
+        assert!(err.contains("--at"), "{time:?}: {err}");
+    }
+    for seconds in ["", "soon", "-1e9", "99999999999999999999"] {
+        let (_, err, code) = run(rhumb().args(["validate", CHAT]).env("SOURCE_DATE_EPOCH", seconds));
+        assert_eq!(code, 1, "{seconds:?}");
+        assert!(err.contains("SOURCE_DATE_EPOCH"), "{seconds:?}: {err}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    for args in [
+        &["catalog", "prices"][..],
+        &["catalog", "prices", "--json"],
+        &["schema"],
+        &["completions", "bash"],
+        &["man"],
+        &["plan", CHAT],
+        &["plan", "no-such-file.yaml"],
+    ] {
+        let mut child =
+            rhumb().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Nobody reads: every write meets a closed pipe.
+        drop(child.stdout.take());
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        let code = child.wait().unwrap().code();
+        let expected = i32::from(args.contains(&"no-such-file.yaml"));
+        assert_eq!(code, Some(expected), "{args:?}: {err}");
+        assert!(!err.contains("panicked"), "{args:?}: {err}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error() {
+    for args in [&["schema"][..], &["plan", CHAT], &["catalog", "regions"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = rhumb().args(args).stdout(full).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(err.contains("standard output"), "{args:?}: {err}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interruption_ends_with_130() {
+    // The list is larger than a pipe holds, so the command waits for its reader.
+    let mut child = rhumb()
+        .args(["catalog", "prices", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0]).unwrap();
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(Exit::Interrupted.code()));
+}
