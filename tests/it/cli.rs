@@ -179,8 +179,7 @@ fn colour_only_where_it_is_wanted() {
     }
     // Colour changes no letter and no width.
     let (dull, _, _) = plain(&["plan", CHAT, "--at", "2026-11-25"]);
-    let (bright, _, _) =
-        run(rhumb().args(["plan", CHAT, "--at", "2026-11-25"]).env("CLICOLOR_FORCE", "1"));
+    let (bright, _, _) = run(rhumb().args(["plan", CHAT, "--at", "2026-11-25"]).env("CLICOLOR_FORCE", "1"));
     assert_eq!(stripped(&bright), dull);
 }
 
@@ -242,7 +241,8 @@ fn another_folder_and_another_time() {
     let epoch = run(rhumb().args(["plan", CHAT]).env("SOURCE_DATE_EPOCH", "1795564800"));
     assert_eq!(here, epoch);
     // What is typed wins over the environment.
-    let typed = rhumb().args(["plan", CHAT, "--at", "2026-11-25T00:00:00Z"]).env("SOURCE_DATE_EPOCH", "0").output();
+    let typed =
+        rhumb().args(["plan", CHAT, "--at", "2026-11-25T00:00:00Z"]).env("SOURCE_DATE_EPOCH", "0").output();
     assert_eq!(String::from_utf8(typed.unwrap().stdout).unwrap(), here.0);
     for time in ["", "soon", "2026-13-01", "2026-02-30", "25.11.2026", "2026-11-25T25:00:00Z", "1795564800"] {
         let (out, err, code) = plain(&["validate", CHAT, "--at", time]);
@@ -267,8 +267,7 @@ fn a_reader_that_goes_away_is_no_error() {
         &["plan", CHAT],
         &["plan", "no-such-file.yaml"],
     ] {
-        let mut child =
-            rhumb().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = rhumb().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // Nobody reads: every write meets a closed pipe.
         drop(child.stdout.take());
         let mut err = String::new();

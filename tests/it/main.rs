@@ -3,8 +3,8 @@
 
 mod architecture;
 mod catalog;
-mod cli;
 mod catalog_pack;
+mod cli;
 mod diagnostics;
 mod graph;
 mod perf;

@@ -5,12 +5,8 @@ use serde_json::{Value, json};
 
 use super::cli::{rhumb, run};
 
-const EXAMPLES: [&str; 4] = [
-    "examples/support-chat",
-    "examples/nightly-embedding",
-    "examples/moe-reasoning",
-    "examples/two-models",
-];
+const EXAMPLES: [&str; 4] =
+    ["examples/support-chat", "examples/nightly-embedding", "examples/moe-reasoning", "examples/two-models"];
 
 fn plan(example: &str) -> Value {
     let (out, err, code) = run(rhumb().args(["plan", example, "--json", "--at", "2026-11-25"]));
@@ -81,9 +77,9 @@ fn what_is_not_priced_is_null_and_said() {
         }
         let free = amounts(&value).filter(|usd| *usd < 0.005).count();
         let missing = value["totals"]["unpriced_lines"].as_u64().unwrap();
-        let (text, _, _) =
-            run(rhumb().args(["plan", example, "--at", "2026-11-25"]).env("COLUMNS", "40"));
-        let hourly: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("  USD/h:")).map(str::trim).collect();
+        let (text, _, _) = run(rhumb().args(["plan", example, "--at", "2026-11-25"]).env("COLUMNS", "40"));
+        let hourly: Vec<&str> =
+            text.lines().filter_map(|l| l.strip_prefix("  USD/h:")).map(str::trim).collect();
         assert!(!hourly.is_empty(), "{example}: {text}");
         assert_eq!(hourly.iter().filter(|h| h.parse() == Ok(0.0)).count(), free, "{example}: {hourly:?}");
         assert_eq!(hourly.contains(&"not priced"), missing > 0, "{example}");
