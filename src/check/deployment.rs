@@ -27,7 +27,7 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     }
     against(&mut log, prior, plan);
     for change in &plan.changes {
-        one_change(&mut log, change);
+        one_change(&mut log, change, stands_in_a_replaced_network(plan, change));
     }
     let sorted = plan.changes.windows(2).all(|w| w[0].addr < w[1].addr);
     log.hold(sorted, "plan", "plan", || {
@@ -71,11 +71,24 @@ fn against(log: &mut Ledger, prior: Option<&State>, plan: &Plan) {
     }
 }
 
-fn one_change(log: &mut Ledger, change: &Change) {
+/// What stands in a network goes with it, although nothing of its own differs.
+fn stands_in_a_replaced_network(plan: &Plan, change: &Change) -> bool {
+    let Some(after) = &change.after else { return false };
+    let named = after.attributes.get("network");
+    let network = plan.changes.iter().filter(|c| c.action == Action::Replace).find(|c| {
+        let is_network = c.after.as_ref().is_some_and(|r| r.kind == ResourceKind::Network);
+        let named = named == Some(&Attr::Text(c.addr.to_string()));
+        is_network && c.addr != change.addr && (named || change.depends_on.contains(&c.addr))
+    });
+    network.is_some() && !matches!(after.kind, ResourceKind::Network | ResourceKind::LaunchTemplate)
+}
+
+fn one_change(log: &mut Ledger, change: &Change, held: bool) {
     let address = change.addr.as_str();
     let derived = match (&change.before, &change.after) {
         (None, Some(_)) => Some(vec![Action::Create]),
         (Some(_), None) => Some(vec![Action::Remove]),
+        (Some(_), Some(_)) if held => Some(vec![Action::Replace]),
         (Some(b), Some(a)) if a == b => Some(vec![Action::Keep]),
         (Some(b), Some(a)) if (b.kind, b.cloud, &b.region) != (a.kind, a.cloud, &a.region) => {
             Some(vec![Action::Replace])

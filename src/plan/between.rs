@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Resource, ResourceAddr};
+use rhumb_api::{Attr, Resource, ResourceAddr};
 
 use super::reasons::Reasons;
 use super::{Action, BudgetLine, Change, Plan, Prior, Step, diff, order, replace};
@@ -149,7 +149,11 @@ fn cannot_change(words: &str) -> String {
 fn replace_with_network(changes: &mut BTreeMap<&ResourceAddr, Change>, addr: &ResourceAddr) {
     let Some(change) = changes.get(addr) else { return };
     let (Some(after), Some(_)) = (&change.after, &change.before) else { return };
-    let held = change.depends_on.iter().find(|need| {
+    let named = match after.attributes.get("network") {
+        Some(Attr::Text(name)) => ResourceAddr::parse(name.as_str()).ok(),
+        _ => None,
+    };
+    let held = change.depends_on.iter().chain(&named).find(|need| {
         let replaced = changes.get(need).filter(|c| c.action == Action::Replace);
         let kind = replaced.and_then(|c| c.after.as_ref()).map(|r| r.kind);
         kind.is_some_and(|kind| replace::follows(kind, after.kind))

@@ -6,30 +6,8 @@ use crate::state::State;
 impl Prior {
     /// What a plan remembers of the state that it was made against.
     pub fn of(state: &State) -> Self {
-        Prior { lineage: state.lineage.clone(), serial: state.serial, digest: digest(state) }
+        Prior { lineage: state.lineage.clone(), serial: state.serial, digest: state.digest() }
     }
-}
-
-/// SHA-256 of a state's canonical form: JSON without white space, keys sorted.
-fn digest(state: &State) -> String {
-    let resources: std::collections::BTreeMap<&str, serde_json::Value> = state
-        .resources
-        .iter()
-        .map(|(addr, s)| {
-            let value = serde_json::json!({
-                "depends_on": s.depends_on,
-                "id": s.id,
-                "resource": s.resource,
-            });
-            (addr.as_str(), value)
-        })
-        .collect();
-    let value = serde_json::json!({
-        "lineage": state.lineage,
-        "resources": resources,
-        "serial": state.serial,
-    });
-    super::file::sha256(super::file::canonical(&value).as_bytes())
 }
 
 /// SHA-256 of a spec's evaluated tree (`Loaded::tree`): JSON without white space, keys sorted.
@@ -86,7 +64,7 @@ fn moved(then: &Prior, now: &State) -> Option<String> {
             then.serial, now.serial
         ));
     }
-    (then.digest != digest(now)).then(|| {
+    (then.digest != now.digest()).then(|| {
         format!("the state has changed since the plan was made, although its serial is still {}", now.serial)
     })
 }

@@ -194,3 +194,133 @@ proptest! {
         prop_assert_eq!(between(Some(&prior), &new), between(Some(&prior), &new));
     }
 }
+
+fn fixture(name: &str) -> State {
+    let path = format!("{}/tests/it/fixtures/diff/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    rhumb::state::file::decode(name, &text).unwrap_or_else(|e| panic!("{e:?}"))
+}
+
+fn wanted() -> Desired {
+    let made = fixture("wanted").resources;
+    made.into_iter().map(|(addr, s)| (addr, (s.resource, s.depends_on))).collect()
+}
+
+/// Steps as `action address`, and what each change says.
+fn told(plan: &Plan) -> (Vec<String>, BTreeMap<String, Vec<String>>) {
+    let steps = plan.steps.iter().map(|s| format!("{:?} {}", s.action, s.addr)).collect();
+    let changes = plan.changes.iter().filter(|c| c.action != Action::Keep);
+    (steps, changes.map(|c| (c.addr.to_string(), c.reasons.clone())).collect())
+}
+
+#[test]
+fn from_nothing_everything_is_created() {
+    let steps = [
+        "Create services.chat/aws/eu-west-1/network",
+        "Create services.chat/aws/eu-west-1/firewall",
+        "Create services.chat/aws/eu-west-1/g6e.xlarge/launch_template",
+        "Create services.chat/aws/eu-west-1/load_balancer",
+        "Create services.chat/aws/eu-west-1/g6e.xlarge/on_demand",
+    ];
+    let empty = fixture("create");
+    for prior in [None, Some(&empty)] {
+        let (done, why) = told(&between(prior, &wanted()));
+        assert_eq!(done, steps);
+        assert!(why.values().all(|w| *w == ["nothing exists yet"]), "{why:?}");
+    }
+}
+
+#[test]
+fn counts_and_settings_change_in_place() {
+    let plan = between(Some(&fixture("update")), &wanted());
+    let (steps, why) = told(&plan);
+    let (template, fleet) = (
+        "services.chat/aws/eu-west-1/g6e.xlarge/launch_template",
+        "services.chat/aws/eu-west-1/g6e.xlarge/on_demand",
+    );
+    assert_eq!(steps, [format!("Update {template}"), format!("Update {fleet}")]);
+    assert_eq!(why[template], ["api_keys secret:keys is gone", "engine.max_num_seqs 256 -> 64"]);
+    assert_eq!(why[fleet], ["count 3 -> 4"]);
+    assert_eq!(plan.changes.len(), 5, "what stays is listed too");
+}
+
+#[test]
+fn another_address_range_replaces_the_network_and_what_stands_in_it() {
+    let (steps, why) = told(&between(Some(&fixture("replace")), &wanted()));
+    // The launch template is in no network until a machine starts from it, so it stays.
+    let replaced = [
+        "services.chat/aws/eu-west-1/network",
+        "services.chat/aws/eu-west-1/firewall",
+        "services.chat/aws/eu-west-1/load_balancer",
+        "services.chat/aws/eu-west-1/g6e.xlarge/on_demand",
+    ];
+    let expected: Vec<String> = replaced.iter().map(|a| format!("Replace {a}")).collect();
+    assert_eq!(steps, expected);
+    assert_eq!(
+        why[replaced[0]],
+        ["address_range 10.0.0.0/16 -> 10.64.0.0/16 cannot be changed in place: the new one is made before \
+          the old one is removed"]
+    );
+    assert!(why[replaced[3]][0].starts_with("services.chat/aws/eu-west-1/network is replaced"));
+}
+
+#[test]
+fn what_is_not_wanted_is_removed_last_and_in_reverse() {
+    let (steps, why) = told(&between(Some(&fixture("remove")), &wanted()));
+    let expected = [
+        "services.chat/aws/eu-west-2/g6e.xlarge/on_demand",
+        "services.chat/aws/eu-west-2/load_balancer",
+        "services.chat/aws/eu-west-2/g6e.xlarge/launch_template",
+        "services.chat/aws/eu-west-2/firewall",
+        "services.chat/aws/eu-west-2/network",
+        "batches.nightly/aws/eu-west-1/network",
+    ];
+    assert_eq!(steps, expected.map(|a| format!("Remove {a}")));
+    assert_eq!(
+        why[expected[0]],
+        ["not wanted any more: services.chat leaves aws/eu-west-2 and stays in aws/eu-west-1"]
+    );
+    assert_eq!(why[expected[5]], ["not wanted any more: batches.nightly is not in the spec"]);
+}
+
+#[test]
+fn what_moves_says_where_to() {
+    let mut prior = fixture("remove");
+    prior.resources.retain(|a, _| a.as_str().contains("eu-west-2"));
+    let (_, why) = told(&between(Some(&prior), &wanted()));
+    assert_eq!(
+        why["services.chat/aws/eu-west-2/network"],
+        ["not wanted any more: services.chat moved to aws/eu-west-1"]
+    );
+    assert_eq!(
+        why["services.chat/aws/eu-west-1/network"],
+        ["services.chat has nothing in aws/eu-west-1 yet"]
+    );
+}
+
+#[test]
+fn nothing_to_do_is_no_step() {
+    let plan = between(Some(&fixture("nothing")), &wanted());
+    assert!(plan.steps.is_empty() && plan.changes.iter().all(|c| c.action == Action::Keep));
+}
+
+#[test]
+fn a_plan_goes_stale_when_what_it_rests_on_moves() {
+    let prior = fixture("update");
+    let (spec, catalog) = ("a".repeat(64), "b".repeat(64));
+    let plan = between(Some(&prior), &wanted());
+    assert!(plan.stale_against(Some(&prior), &spec, &catalog).is_empty());
+    let stale = |now: Option<&State>| plan.stale_against(now, &spec, &catalog).join("; ");
+    assert!(stale(None).contains("now there is none"));
+    assert!(stale(Some(&fixture("replace"))).contains("serial 5 then, 6 now"));
+    let other = State { lineage: "other".into(), ..prior.clone() };
+    assert!(stale(Some(&other)).contains("another deployment"));
+    let mut edited = prior.clone();
+    edited.resources.pop_first();
+    assert!(stale(Some(&edited)).contains("although its serial is still 5"));
+    let fresh = between(None, &wanted());
+    assert!(fresh.stale_against(None, &spec, &catalog).is_empty());
+    assert!(fresh.stale_against(Some(&prior), &spec, &catalog)[0].contains("nothing existed"));
+    let both = plan.stale_against(Some(&prior), "x", "y");
+    assert!(both.len() == 2 && both[0].contains("spec") && both[1].contains("catalogue"), "{both:?}");
+}

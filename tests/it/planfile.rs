@@ -184,3 +184,55 @@ fn the_vocabulary_has_every_word_of_the_optimizer() {
     let unknown: Vec<&String> = words.iter().filter(|w| !WORDS.contains(&w.as_str())).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
+
+/// A real plan of the embedded catalogue: it reads back, it is sound, and once it has been applied there is
+/// nothing left to do.
+#[test]
+fn a_real_plan_reads_back_and_leads_to_rest() {
+    let catalog = rhumb::catalog::Catalog::embedded();
+    let text = "
+rhumb: 1
+name: demo
+models:
+  chat: { source: Qwen/Qwen3-32B, variants: { bf16: { quantization: bf16 } } }
+services:
+  chat:
+    model: chat
+    traffic:
+      peak: 2 req/s
+      input_tokens: { p50: 600, p95: 2800 }
+      output_tokens: { p50: 180, p95: 700 }
+      origins:
+        eu: { at: DE, share: 100%, residency: [eu] }
+    slo:
+      ttft: { p95: 2s }
+      tpot: { p95: 80ms }
+    endpoint: { exposure: private }
+budget: { monthly: 90000 USD }
+";
+    let spec = crate::line::spec(text, &catalog);
+    let world = crate::line::world(&spec, &catalog);
+    let tree = serde_json::json!({ "name": "demo" });
+    let mut input = rhumb::PlanningInput {
+        spec,
+        spec_digest: rhumb::plan::spec_digest(&tree),
+        world,
+        prior: None,
+        now: "2026-11-25T08:00:00Z".into(),
+        warnings: vec!["said before".into()],
+    };
+    let plan = rhumb::plan(&input).unwrap_or_else(|e| panic!("{e}"));
+    round_trip(&plan);
+    assert!(!plan.steps.is_empty() && !plan.artifacts.is_empty());
+    assert_eq!(plan.warnings[0], "said before");
+    let desired = plan
+        .changes
+        .iter()
+        .map(|c| (c.addr.clone(), (c.after.clone().expect("everything is created"), c.depends_on.clone())));
+    input.prior = Some(crate::diff::state_of(&desired.collect()));
+    let second = rhumb::plan(&input).unwrap_or_else(|e| panic!("{e}"));
+    assert!(second.steps.is_empty(), "{:?}", second.steps);
+    round_trip(&second);
+    let report = rhumb::check::plan(&input.spec, &input.world, input.prior.as_ref(), &second);
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
+}

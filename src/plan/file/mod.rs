@@ -131,7 +131,7 @@ pub fn decode(name: &str, text: &str) -> Result<Plan, PlanFileError> {
     let said = parts.get("digest").and_then(Value::as_str).ok_or_else(|| no_plan("it has no `digest`"))?;
     let found = digest(&value);
     if said != found {
-        return Err(PlanFileError::Digest { name: name(), said: said.to_owned(), found });
+        return Err(PlanFileError::Digest { name: name(), said: printable(said), found });
     }
     let file: Envelope = serde_json::from_str(text).map_err(|e| PlanFileError::Content {
         name: name(),
@@ -140,8 +140,8 @@ pub fn decode(name: &str, text: &str) -> Result<Plan, PlanFileError> {
         message: without_place(&e),
     })?;
     let inconsistent = |message| PlanFileError::Inconsistent { name: name(), message };
-    let plan = Plan::from_file(file.plan).map_err(inconsistent)?;
-    sound::check(&plan).map_err(inconsistent)?;
+    let plan = Plan::from_file(file.plan).map_err(|e| inconsistent(printable(&e)))?;
+    sound::check(&plan).map_err(|e| inconsistent(printable(&e)))?;
     Ok(plan)
 }
 
@@ -149,7 +149,12 @@ pub fn decode(name: &str, text: &str) -> Result<Plan, PlanFileError> {
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&place).map_or(text.clone(), ToOwned::to_owned)
+    printable(text.strip_suffix(&place).unwrap_or(&text))
+}
+
+/// What a file holds may not reach a terminal as a command to it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// SHA-256 of the canonical form of a plan file without its digest.
