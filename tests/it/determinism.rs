@@ -1,11 +1,21 @@
 //! Equal inputs give equal bytes: over many runs, and over any number of threads.
 
-use std::process::Command;
-
 use rhumb::catalog::Catalog;
 
 use crate::line;
 use crate::oracle::worlds;
+
+/// Several workloads, so that there is something to do at once.
+const TWO: &str = r#"
+rhumb: 1
+name: two
+models: { m: { source: Qwen/Qwen3-8B }, n: { source: Qwen/Qwen3-14B } }
+services:
+  a: { model: m, traffic: { peak: 3 req/s, input_tokens: { mean: 500 }, output_tokens: { mean: 100 } } }
+  b: { model: n, traffic: { peak: 5 req/s, input_tokens: { mean: 500 }, output_tokens: { mean: 100 } } }
+batches:
+  c: { model: m, items: 100k, input_tokens: 300, output_tokens: 10, deadline: 6h }
+"#;
 
 /// Runs of the library.
 const RUNS: usize = 1_000;
@@ -39,22 +49,20 @@ fn refusals_are_equal_too() {
 }
 
 #[test]
-fn any_number_of_threads_plans_the_same_bytes() {
-    let plan = |threads: &str, example: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_rhumb"))
-            .args(["plan", example, "--json", "--at", "2026-11-25"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .env("RAYON_NUM_THREADS", threads)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
-        assert!(output.stdout.len() > 1_000, "{example}: a plan is more than this");
-        output.stdout
-    };
-    for example in ["examples/support-chat", "examples/two-models"] {
-        let one = plan("1", example);
-        for threads in ["2", "4"] {
-            assert!(plan(threads, example) == one, "{example}: {threads} threads plan otherwise");
+fn any_number_of_threads_places_the_same() {
+    let catalog = Catalog::embedded();
+    for text in [include_str!("../../examples/support-chat/deploy.yaml"), TWO] {
+        let spec = line::spec(text, &catalog);
+        let world = line::world(&spec, &catalog);
+        let placed = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let placement = pool.install(|| line::place(&spec, &world)).expect("a placement");
+            format!("{placement:?}")
+        };
+        let one = placed(1);
+        assert!(one.len() > 1_000, "a placement is more than this");
+        for threads in [2, 4] {
+            assert!(placed(threads) == one, "{threads} threads place otherwise");
         }
     }
 }

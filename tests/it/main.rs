@@ -16,6 +16,7 @@ mod state;
 
 mod check;
 mod check_plan;
+mod determinism;
 mod diff;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
