@@ -11,8 +11,8 @@ rhumb: 1
 name: two
 models: { m: { source: Qwen/Qwen3-8B }, n: { source: Qwen/Qwen3-14B } }
 services:
-  a: { model: m, traffic: { peak: 3 req/s, input_tokens: { mean: 500 }, output_tokens: { mean: 100 } } }
-  b: { model: n, traffic: { peak: 5 req/s, input_tokens: { mean: 500 }, output_tokens: { mean: 100 } } }
+  a: { model: m, traffic: { peak: 3 req/s, input_tokens: { mean: 500 }, output_tokens: { mean: 100 } }, slo: { ttft: { p95: 2s } } }
+  b: { model: n, traffic: { peak: 5 req/s, input_tokens: { mean: 500 }, output_tokens: { mean: 100 } }, slo: { ttft: { p95: 2s } } }
 batches:
   c: { model: m, items: 100k, input_tokens: 300, output_tokens: 10, deadline: 6h }
 "#;
