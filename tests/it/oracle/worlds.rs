@@ -266,9 +266,9 @@ fn providers(
     let cloud = world.catalog.instance_types[kind].cloud;
     let mut quotas: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
     for purchase in [Purchase::OnDemand, Purchase::Spot] {
-        // A quota of the whole account has no region under which a spec could declare it.
         for (quota, each) in world.catalog.quotas_for(kind, purchase) {
             if quota.scope == "global" {
+                quotas.entry("global".into()).or_default().insert(quota.code.clone(), 3.0 * each);
                 continue;
             }
             for region in
