@@ -129,7 +129,8 @@ pub(super) fn search(job: &Job<'_>, table: &Table, batch: &Batch) -> Found {
             let start = asked.hours(u32::MAX / 2, 0);
             let left = deadline * (1.0 + 1e-12) - start;
             let work = asked.hours(1, 0) - start;
-            if !(left > 0.0) || !(work / left < 1e6) {
+            let possible = left > 0.0 && work / left < 1e6;
+            if !possible {
                 reject(&mut found, "deadline", site.rows);
                 continue;
             }

@@ -116,7 +116,7 @@ impl Draft {
             self.lines.push(CostLine {
                 addr: format!("{}/{}", pool.addr, m.purchase),
                 what: what(pool, m),
-                per_hour: Some(if month < 1.0 || month > 1.0 { hourly.scale(month) } else { hourly }),
+                per_hour: Some(if month == 1.0 { hourly } else { hourly.scale(month) }),
                 evidence: Evidence::Listed,
                 provenance: Some(m.provenance.clone()),
             });
@@ -179,7 +179,7 @@ impl Draft {
     }
 }
 
-fn order(pools: &mut Vec<Pool>) -> Vec<usize> {
+fn order(pools: &mut [Pool]) -> Vec<usize> {
     let mut by: Vec<usize> = (0..pools.len()).collect();
     by.sort_by(|a, b| pools[*a].addr.cmp(&pools[*b].addr));
     let mut place = vec![0; by.len()];

@@ -46,7 +46,7 @@ use table::Table;
 pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
     use rayon::prelude::*;
     let addresses = job::addresses(spec);
-    let placed: Vec<Result<WorkloadPlacement, InfeasibleWorkload>> =
+    let placed: Vec<Result<WorkloadPlacement, Box<InfeasibleWorkload>>> =
         addresses.par_iter().map(|address| explained(spec, world, address)).collect();
     let mut workloads = BTreeMap::new();
     let mut infeasible = Vec::new();
@@ -55,7 +55,7 @@ pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
             Ok(placement) => {
                 workloads.insert(placement.address.clone(), placement);
             }
-            Err(why) => infeasible.push(why),
+            Err(why) => infeasible.push(*why),
         }
     }
     if !infeasible.is_empty() {
@@ -91,7 +91,11 @@ pub fn relaxations(spec: &Spec, world: &World, address: &str) -> Vec<Relaxation>
 }
 
 /// A workload with its losers, or a refusal with its conflict.
-fn explained(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement, InfeasibleWorkload> {
+fn explained(
+    spec: &Spec,
+    world: &World,
+    address: &str,
+) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     workload(spec, world, address, true).map_err(|mut why| {
         if let Some(job) = Job::of(spec, world, address) {
             relax::refusal(&job, &mut why);
@@ -101,7 +105,7 @@ fn explained(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacem
 }
 
 /// A workload without explanations.
-fn solve(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement, InfeasibleWorkload> {
+fn solve(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     workload(spec, world, address, false)
 }
 
@@ -110,8 +114,8 @@ fn workload(
     world: &World,
     address: &str,
     explain: bool,
-) -> Result<WorkloadPlacement, InfeasibleWorkload> {
-    let Some(job) = Job::of(spec, world, address) else { return Err(unknown_model(address)) };
+) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
+    let Some(job) = Job::of(spec, world, address) else { return Err(Box::new(unknown_model(address))) };
     let table = Table::new(&job);
     match job.kind {
         Kind::Service(service) => {
@@ -141,7 +145,7 @@ fn workload(
                         *rejected.entry(why.constraint.to_owned()).or_insert(0) += bounded + evaluated;
                     }
                     let nearest = if explain { losers::nearest(&search) } else { None };
-                    Err(refusal(&table, address, why, rejected, nearest))
+                    Err(Box::new(refusal(&table, address, why, rejected, nearest)))
                 }
             }
         }
@@ -169,7 +173,7 @@ fn workload(
             {
                 let why = found.rejection.take().unwrap_or_else(|| no_candidate(&job));
                 let nearest = if explain { losers::nearest_of_batch(&job, &table) } else { None };
-                Err(refusal(&table, address, why, found.rejected.clone(), nearest))
+                Err(Box::new(refusal(&table, address, why, found.rejected.clone(), nearest)))
             }
         }
     }
@@ -249,7 +253,8 @@ fn joint(spec: &Spec, workloads: &BTreeMap<String, WorkloadPlacement>) -> Vec<Jo
             at: Some(budget.at.clone()),
         });
     }
-    let mut taken: BTreeMap<(Cloud, &str, &str), (f64, f64, Vec<&str>)> = BTreeMap::new();
+    type Taken<'a> = (f64, f64, Vec<&'a str>);
+    let mut taken: BTreeMap<(Cloud, &str, &str), Taken<'_>> = BTreeMap::new();
     for (address, w) in workloads {
         for q in &w.quotas {
             let Some(limit) = q.declared else { continue };

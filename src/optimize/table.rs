@@ -241,7 +241,7 @@ impl Table {
                 }
             }
             let same = |s: &&mut Site| s.machine == offering.instance_type && s.region == offering.region;
-            if let Some(site) = sites.last_mut().filter(|s| same(&s)) {
+            if let Some(site) = sites.last_mut().filter(|s| same(s)) {
                 site.add(i, offering, &catalog.offerings);
             } else {
                 let mut site = Site {
