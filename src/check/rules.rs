@@ -178,7 +178,7 @@ fn layout(log: &mut Ledger, c: &Checked<'_>) {
         ("the replicas do not fit the machine".into(), format!("{of_machine} accelerators"), found)
     });
     let replicas = if span > 1 {
-        (c.machines % span == 0).then_some(c.machines / span)
+        c.machines.is_multiple_of(span).then_some(c.machines / span)
     } else {
         c.machines.checked_mul(pool.replicas_per_machine)
     };

@@ -353,7 +353,7 @@ pub(super) fn kv_cache_agrees(asked: KvCacheDtype, said: KvCacheDtype) -> bool {
 /// `holds` must be monotone: true below some point and false above it.
 pub(super) fn largest(high: f64, holds: impl Fn(f64) -> bool) -> f64 {
     let (mut low, mut high) = (0.0, high);
-    if !(high > 0.0) || !high.is_finite() {
+    if high.is_nan() || high <= 0.0 || high.is_infinite() {
         return 0.0;
     }
     if holds(high) {

@@ -68,25 +68,6 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Result<(), Fa
     written.map(|_| ())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_write_leaves_the_file_and_nothing_else() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("plan.json");
-        for text in ["old", "new"] {
-            write_atomically(&path, text.as_bytes(), 0o600).expect("written");
-            assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
-        }
-        // A folder cannot be replaced by a file.
-        assert!(write_atomically(folder.path(), b"text", 0o600).is_err());
-        assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1);
-        assert!(unfinished().iter().all(|p| !p.starts_with(folder.path())));
-    }
-}
-
 /// Largest text file that is read, bytes.
 const MAX_TEXT_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -105,4 +86,23 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
     }
     let bytes = std::fs::read(path).map_err(|e| failed(&e))?;
     String::from_utf8(bytes).map_err(|_| failed(&"it is not UTF-8 text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_leaves_the_file_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("plan.json");
+        for text in ["old", "new"] {
+            write_atomically(&path, text.as_bytes(), 0o600).expect("written");
+            assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
+        }
+        // A folder cannot be replaced by a file.
+        assert!(write_atomically(folder.path(), b"text", 0o600).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1);
+        assert!(unfinished().iter().all(|p| !p.starts_with(folder.path())));
+    }
 }

@@ -64,14 +64,14 @@ pub(super) fn basis(plan: &Plan) -> Section {
 }
 
 pub(super) fn quotas(plan: &Plan) -> Option<Section> {
-    let mut needs: BTreeMap<(String, String, String), (String, &str, f64, Option<f64>, Option<f64>)> =
-        BTreeMap::new();
+    /// Unit, amount, declared, a new account's.
+    type Need<'a> = (&'a str, f64, Option<f64>, Option<f64>);
+    let mut needs: BTreeMap<(String, String, String), Need<'_>> = BTreeMap::new();
     for placed in plan.placement.workloads.values() {
         for q in &placed.quotas {
             let key = (q.cloud.to_string(), q.region.clone(), q.code.clone());
-            let entry =
-                needs.entry(key).or_insert((q.name.clone(), q.unit, 0.0, q.declared, q.default_new_account));
-            entry.2 += q.amount;
+            let entry = needs.entry(key).or_insert((q.unit, 0.0, q.declared, q.default_new_account));
+            entry.1 += q.amount;
         }
     }
     if needs.is_empty() {
@@ -81,7 +81,7 @@ pub(super) fn quotas(plan: &Plan) -> Option<Section> {
         columns: vec![("where", false), ("code", false), ("needs", true), ("account has", false)],
         rows: Vec::new(),
     };
-    for ((cloud, region, code), (_, unit, amount, declared, default)) in &needs {
+    for ((cloud, region, code), (unit, amount, declared, default)) in &needs {
         let status = match (declared, default) {
             (Some(d), _) if d >= amount => Cell::tone(format!("{} declared", number(*d)), Tone::Good),
             (Some(d), _) => Cell::tone(format!("{} declared: too little", number(*d)), Tone::Bad),

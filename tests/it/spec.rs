@@ -191,8 +191,7 @@ fn every_key_arrives_in_the_typed_spec() {
 
 #[test]
 fn variables_come_from_outside_and_keep_their_type() {
-    let text = FULL.replace("deploy", "deploy");
-    let loaded = load_all(&[("a.yaml", &text)], &[("peak", "20"), ("where", "[\"us\", \"de\"]")]).unwrap();
+    let loaded = load_all(&[("a.yaml", FULL)], &[("peak", "20"), ("where", "[\"us\", \"de\"]")]).unwrap();
     let chat = &loaded.spec.services["chat"];
     assert_eq!(chat.traffic.load, Load::Rate(20.0));
     assert_eq!(chat.placement.residency, ["us", "de"]);
