@@ -21,9 +21,10 @@ pub(crate) fn candidate(c: &CandidateId) -> String {
     )
 }
 
-fn losers_table(rows: impl Iterator<Item = Vec<Cell>>) -> Table {
+fn losers_table(is_batch: bool, rows: impl Iterator<Item = Vec<Cell>>) -> Table {
+    let cost = if is_batch { "USD a run" } else { "USD/h" };
     Table {
-        columns: vec![("option", false), ("machines", true), ("USD/h", true), ("rejected by", false)],
+        columns: vec![("option", false), ("machines", true), (cost, true), ("rejected by", false)],
         rows: rows.collect(),
     }
 }
@@ -35,7 +36,7 @@ fn loser(l: &Loser) -> Vec<Cell> {
         Cell::plain(if l.machines.is_some() {
             l.per_hour.to_string()
         } else {
-            format!("{} each", l.per_hour)
+            format!("{}/h each", l.per_hour)
         }),
         Cell::plain(format!("{}: {}", l.rejection.constraint, l.rejection.reason)),
     ]
@@ -72,7 +73,10 @@ pub(super) fn losers(plan: &Plan) -> Section {
     for (address, placed) in &plan.placement.workloads {
         blocks.push(Block::Lines(vec![Cell::plain(format!("{address}: {}", proof(&placed.certificate)))]));
         if !placed.losers.is_empty() {
-            blocks.push(Block::Table(losers_table(interesting(&placed.losers).into_iter().map(loser))));
+            blocks.push(Block::Table(losers_table(
+                placed.run.is_some(),
+                interesting(&placed.losers).into_iter().map(loser),
+            )));
         }
     }
     Section { name: "losers", heading: "Best options that lost".to_owned(), blocks }
@@ -171,7 +175,7 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
     });
     let mut lost = Vec::new();
     if !placed.losers.is_empty() {
-        lost.push(Block::Table(losers_table(placed.losers.iter().map(loser))));
+        lost.push(Block::Table(losers_table(placed.run.is_some(), placed.losers.iter().map(loser))));
     }
     let counts: Vec<String> =
         placed.certificate.rejected.iter().map(|(why, n)| format!("{why} {n}")).collect();

@@ -213,3 +213,35 @@ fn arithmetic_never_panics() {
         }
     }
 }
+
+#[test]
+fn plan_file() {
+    let rich = include_str!("../../plans/support-chat/saved.json");
+    bolero::check!().with_iterations(INPUTS).with_type::<Vec<Edit>>().for_each(|edits| {
+        let bytes = edited(rich, edits);
+        let Ok(text) = std::str::from_utf8(&bytes) else { return };
+        match rhumb::plan::file::decode("fuzz.json", text) {
+            Ok(plan) => {
+                let again = rhumb::plan::file::decode("again", &rhumb::plan::file::encode(&plan));
+                assert_eq!(again.ok(), Some(plan), "what is read can be written and read again");
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    });
+}
+
+#[test]
+fn state_file() {
+    let rich = include_str!("../it/fixtures/state/one.json");
+    bolero::check!().with_iterations(INPUTS).with_type::<Vec<Edit>>().for_each(|edits| {
+        let bytes = edited(rich, edits);
+        let Ok(text) = std::str::from_utf8(&bytes) else { return };
+        match rhumb::state::file::decode("fuzz.json", text) {
+            Ok(state) => {
+                let again = rhumb::state::file::decode("again", &rhumb::state::file::encode(&state));
+                assert_eq!(again.ok(), Some(state), "what is read can be written and read again");
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    });
+}

@@ -1,27 +1,26 @@
 //! `rhumb check`.
 
-use std::collections::BTreeMap;
-use std::io::Write;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::catalog::ModelArch;
 use crate::check::{self, Report};
-use crate::cli::load::{Found, SpecArgs, load, read_named};
-use crate::cli::view::diagnostics;
-use crate::cli::{Exit, Failure, Settings};
-use crate::optimize;
-use crate::placement::{Infeasible, World};
-use crate::spec::ModelSource;
+use crate::cli::planning::{self, Gathered, NoPlan, PlanArgs};
+use crate::cli::{Exit, Failure, Settings, files, stdout};
+use crate::plan::{self, Plan};
 
-/// Plan a spec and check every promise with the independent checker
+/// Check every promise of a plan with the independent checker
 ///
 /// Every promise is derived again from the spec, the catalogue's raw rows and the prediction, without
-/// any of the planner's code. Exit 3 if one does not hold.
+/// any of the planner's code. Exit 3 if one does not hold, 4 if a saved plan was made from another spec,
+/// catalogue or state.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Check this saved plan against the spec, instead of planning afresh
+    #[arg(long = "plan", value_name = "FILE")]
+    saved: Option<PathBuf>,
     #[command(flatten)]
-    spec: SpecArgs,
+    planning: PlanArgs,
 }
 
 /// Runs the command.
@@ -29,47 +28,71 @@ pub struct Args {
 /// # Errors
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
-    let found = load(&args.spec, &[], settings)?;
-    diagnostics::print_warnings(&found.loaded.warnings, settings);
-    let world = world(&found, settings)?;
-    let placement = optimize::place(&found.loaded.spec, &world).map_err(|why| refused(&why))?;
-    let report = check::inspect(&found.loaded.spec, &world, &placement);
-    show(&report, settings);
+    let (saved, planning) = sort_out(args, settings)?;
+    let gathered = planning::gather(&planning, settings)?;
+    let input = &gathered.input;
+    let plan = match saved {
+        Some((name, plan)) => {
+            stale(&name, &plan, &gathered)?;
+            plan
+        }
+        None => planning::think(&gathered).map_err(|why| match why {
+            NoPlan::Failure(failure) => failure,
+            NoPlan::Infeasible(why) => {
+                let names: Vec<&str> = why.workloads.iter().map(|w| w.address.as_str()).collect();
+                let text =
+                    format!("no placement keeps the promises of {}; `rhumb plan` says why", names.join(", "));
+                Failure::Message { exit: Exit::Infeasible, text }
+            }
+        })?,
+    };
+    let report = check::plan(&input.spec, &input.world, input.prior.as_ref(), &plan);
+    show(&report, settings)?;
     Ok(if report.passed() { Exit::Done } else { Exit::CheckFailed })
 }
 
-/// The world of a spec: its catalogue, and the architecture of each of its models.
-fn world(found: &Found, settings: &Settings) -> Result<World, Failure> {
-    let mut archs = BTreeMap::new();
-    for (name, model) in &found.loaded.spec.models {
-        let arch =
-            match &model.source {
-                ModelSource::Known { id, .. } => found.catalog.model(id).cloned().ok_or_else(|| {
-                    Failure::error(format!("models.{name}: `{id}` is not in the catalogue"))
-                })?,
-                ModelSource::Config(file) => {
-                    let problem = |e: String| Failure::error(format!("models.{name}: {}: {e}", file.path));
-                    let bytes = read_named(&found.folder, &file.path).map_err(problem)?;
-                    ModelArch::from_hf_config(&file.path, &bytes).map_err(problem)?
-                }
-            };
-        archs.insert(name.clone(), arch);
+/// Which of the arguments is a saved plan: `--plan FILE`, or a PATH that holds one (its spec is then in
+/// the folder of work).
+fn sort_out(args: &Args, settings: &Settings) -> Result<(Option<(String, Plan)>, PlanArgs), Failure> {
+    let mut planning = args.planning.clone();
+    let path = match &args.saved {
+        Some(path) => path.clone(),
+        None => {
+            let path = planning.spec.path.clone();
+            let full = settings.dir.join(&path);
+            let is_plan = full.is_file()
+                && files::read_text(&full).is_ok_and(|t| {
+                    t.trim_start().starts_with('{') && t.get(..200).unwrap_or(&t).contains("\"rhumb_plan\"")
+                });
+            if !is_plan {
+                return Ok((None, planning));
+            }
+            planning.spec.path = PathBuf::from(".");
+            path
+        }
+    };
+    let name = path.display().to_string();
+    let text = files::read_text(&settings.dir.join(&path))?;
+    let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
+    Ok((Some((name, plan)), planning))
+}
+
+fn stale(name: &str, plan: &Plan, gathered: &Gathered) -> Result<(), Failure> {
+    let input = &gathered.input;
+    let reasons = plan.stale_against(input.prior.as_ref(), &input.spec_digest, &input.world.catalog.digest());
+    if reasons.is_empty() {
+        return Ok(());
     }
-    let today = settings.now.to_string().chars().take(10).collect();
-    Ok(World { catalog: found.catalog.clone(), archs, today })
+    Err(Failure::Message {
+        exit: Exit::Stale,
+        text: format!("{name}: the plan is stale: {}; plan again", reasons.join("; ")),
+    })
 }
 
-fn refused(why: &Infeasible) -> Failure {
-    let names: Vec<&str> = why.workloads.iter().map(|w| w.address.as_str()).collect();
-    let text = format!("no placement keeps the promises of {}; `rhumb plan` says why", names.join(", "));
-    Failure::Message { exit: Exit::Infeasible, text }
-}
-
-fn show(report: &Report, settings: &Settings) {
+fn show(report: &Report, settings: &Settings) -> Result<(), Failure> {
     let text =
         if settings.json { format!("{:#}\n", to_json(report)) } else { to_text(report, settings.quiet) };
-
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    stdout::print(&text)
 }
 
 /// Schema `rhumb.check/1`.
