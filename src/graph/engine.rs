@@ -4,29 +4,7 @@ use rhumb_api::Attr;
 
 use super::attributes::{Builder, parts};
 use crate::placement::Pool;
-use crate::spec::{EngineName, KvCacheDtype, Model, ModelSource, Quantization, Variant};
-
-/// The name that people and engines use.
-pub(super) const fn quantization(q: Quantization) -> &'static str {
-    match q {
-        Quantization::Native => "native",
-        Quantization::Bf16 => "bf16",
-        Quantization::Fp8 => "fp8",
-        Quantization::Fp8Block => "fp8_block",
-        Quantization::Int8 => "int8",
-        Quantization::Int4 => "int4",
-        Quantization::Mxfp4 => "mxfp4",
-        Quantization::Nvfp4 => "nvfp4",
-    }
-}
-
-const fn kv_cache(dtype: KvCacheDtype) -> &'static str {
-    match dtype {
-        KvCacheDtype::Auto => "auto",
-        KvCacheDtype::Bf16 => "bf16",
-        KvCacheDtype::Fp8 => "fp8",
-    }
-}
+use crate::spec::{EngineName, Model, ModelSource, Quantization, Variant};
 
 /// Whether the engine itself makes these weights from the published ones while it loads them. vLLM and
 /// SGLang round to fp8 (`--quantization fp8`) and change the 16-bit type; everything else needs a
@@ -73,8 +51,8 @@ pub(super) fn model(model: &Model, pool: &Pool) -> Attr {
         .maybe("config", config)
         .maybe("revision", revision)
         .with("variant", pool.variant.as_str())
-        .with("quantization", quantization(pool.quantization))
-        .with("kv_cache_dtype", kv_cache(pool.kv_cache))
+        .with("quantization", pool.quantization.as_str())
+        .with("kv_cache_dtype", pool.kv_cache.as_str())
         .with("made_at_start", !own && made_at_start(pool.engine.name, pool.quantization))
         .map()
 }

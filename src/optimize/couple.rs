@@ -73,6 +73,67 @@ fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(Cloud, String, St
     taken
 }
 
+/// The optimum under the rules, when the one without them breaks `first`.
+///
+/// The least ceiling that any placement has settles most budgets at once: above the budget, nothing will
+/// do; below it, that placement is one that will, should the search in depth give up.
+///
+/// # Errors
+/// `first`, when nothing keeps all rules.
+pub(super) fn mend<'a>(
+    search: &Search<'a>,
+    bases: &[Base<'a>],
+    floors: &[Option<Money>],
+    relaxed: Money,
+    mut first: Rejection,
+) -> Result<Vec<Block>, Rejection> {
+    let budget = search.job.budgets().iter().map(|(limit, _)| *limit).min();
+    let mut incumbent = None;
+    if let Some(budget) = budget.filter(|_| first.constraint == "budget") {
+        let least = match search.job.spec.budget.binds {
+            BudgetBinds::Ceiling => {
+                incumbent = at_ceiling(search).optimum(bases).0;
+                incumbent.as_deref().map(|blocks| weight(blocks).0)
+            }
+            BudgetBinds::Expected | BudgetBinds::PeakMonth => Some(relaxed),
+        };
+        if least.is_some_and(|least| least.per_month() > budget) {
+            return Err(first);
+        }
+        incumbent = incumbent.map(|blocks| at_own_prices(search, blocks));
+    }
+    let found = self::search(search, bases, floors, relaxed);
+    if found.is_none() && search.unproven.get() {
+        if let Some(blocks) = incumbent.filter(|blocks| broken(search, blocks).is_none()) {
+            return Ok(blocks);
+        }
+        first.reason += "; the search gave up before it had proven that nothing will do";
+    }
+    found.ok_or(first)
+}
+
+/// The same search with every price at its ceiling: spot bought on demand.
+fn at_ceiling<'a>(search: &Search<'a>) -> Search<'a> {
+    let mut dear = Search::new(search.job, search.table, search.service);
+    for terms in &mut dear.terms {
+        terms.spot = terms.spot.map(|spot| terms.on_demand.unwrap_or(spot));
+    }
+    dear
+}
+
+/// A choice made at ceiling prices, with the cost that it really has.
+fn at_own_prices(search: &Search<'_>, mut blocks: Vec<Block>) -> Vec<Block> {
+    for pool in blocks.iter_mut().flat_map(|b| &mut b.pools) {
+        let count = &mut pool.count;
+        let own = search.terms[pool.site].price(count.machines, count.spot);
+        if let Some((cost, ceiling)) = own {
+            let more = count.ceiling - ceiling;
+            count.cost = cost + more;
+        }
+    }
+    blocks
+}
+
 /// Cost limits that are tried, as multiples of the optimum without the rules.
 const LIMITS: [f64; 7] = [1.1, 1.5, 2.5, 6.0, 20.0, 100.0, 1000.0];
 
@@ -105,7 +166,7 @@ pub(super) fn search<'a>(
 }
 
 /// Picks of a pool under one cost limit. Beyond, the bound that is proven is the optimum without the rules.
-const EFFORT: u64 = 3_000_000;
+const EFFORT: u64 = 400_000;
 
 struct Deep<'s, 'a> {
     search: &'s Search<'a>,

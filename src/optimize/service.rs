@@ -458,6 +458,18 @@ impl<'a> Search<'a> {
             });
         }
         let bases: Vec<Base<'a>> = (0..1_usize << n).map(|mask| self.base(&members(mask, n))).collect();
+        let (found, floors) = self.optimum(&bases);
+        let Some(found) = found else {
+            return Err(self.hopeless());
+        };
+        self.relaxed.set(weight(&found).0);
+        let Some(first) = couple::broken(self, &found) else { return Ok(found) };
+        couple::mend(self, &bases, &floors, weight(&found).0, first)
+    }
+
+    /// The optimum without rules over all pools, and for each set of origins the least that serving it costs.
+    pub fn optimum(&self, bases: &[Base<'a>]) -> (Option<Vec<Block>>, Vec<Option<Money>>) {
+        let n = self.service.traffic.origins.len();
         let mut best: Vec<Option<Vec<Block>>> = vec![None; 1 << n];
         best[0] = Some(Vec::new());
         // Blocks that cost more than the best way to cut them smaller are in no optimum.
@@ -485,18 +497,7 @@ impl<'a> Search<'a> {
                 (own, cut) => own.or(cut),
             };
         }
-        let full = (1_usize << n) - 1;
-        let Some(found) = best[full].take() else {
-            return Err(self.hopeless());
-        };
-        self.relaxed.set(weight(&found).0);
-        let broken = couple::broken(self, &found);
-        let Some(mut first) = broken else { return Ok(found) };
-        let coupled = couple::search(self, &bases, &floors, weight(&found).0);
-        if coupled.is_none() && self.unproven.get() {
-            first.reason += "; the search gave up before it had proven that nothing will do";
-        }
-        coupled.ok_or(first)
+        (best.pop().flatten(), floors)
     }
 
     /// Why not even one origin alone can be served, from the fates of all candidates.

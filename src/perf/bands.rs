@@ -1,6 +1,6 @@
 //! How far the truth may lie from a prediction.
 
-use super::data::{quantization_name, tables};
+use super::data::tables;
 use super::kernel::family;
 use super::types::{Band, Configuration};
 use crate::catalog::{Evidence, ModelArch};
@@ -113,7 +113,7 @@ pub(crate) fn judge(
     };
     let unmeasured = match (judged.evidence, find("tpot")) {
         (Evidence::Calibrated, Some(row)) => {
-            let name = quantization_name(precision);
+            let name = precision.as_str();
             let known = row.precisions.split(' ').any(|p| p == name);
             (!known).then(|| {
                 format!(

@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use crate::spec::{EngineName, Quantization};
+use crate::spec::EngineName;
 
 /// One fitted kernel curve: `t0 + ((flops/(compute*peak))^p + (bytes/(bandwidth*peak))^p)^(1/p)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -385,20 +385,6 @@ impl Tables {
         self.bands
             .iter()
             .find(|b| b.engine == engine && b.class == class && b.family == family && b.metric == metric)
-    }
-}
-
-/// The name of a precision in the support table and on the command line.
-pub(crate) const fn quantization_name(q: Quantization) -> &'static str {
-    match q {
-        Quantization::Native => "native",
-        Quantization::Bf16 => "bf16",
-        Quantization::Fp8 => "fp8",
-        Quantization::Fp8Block => "fp8_block",
-        Quantization::Int8 => "int8",
-        Quantization::Int4 => "int4",
-        Quantization::Mxfp4 => "mxfp4",
-        Quantization::Nvfp4 => "nvfp4",
     }
 }
 

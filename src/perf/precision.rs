@@ -1,6 +1,6 @@
 //! Which precision an engine computes in on an accelerator, by the sourced table `data/support.tsv`.
 
-use super::data::{Format, Mode, quantization_name, tables, version};
+use super::data::{Format, Mode, tables, version};
 use super::types::{Configuration, DoesNotFit};
 use crate::catalog::{Accelerator, ModelArch};
 use crate::spec::{EngineName, KvCacheDtype, Quantization};
@@ -167,7 +167,7 @@ pub(crate) fn resolve(c: &Configuration<'_>) -> Result<Precision, DoesNotFit> {
         });
     }
     let q = resolve_native(c.arch, c.quantization);
-    let name = quantization_name(q);
+    let name = q.as_str();
     let Some((mode, _)) = rule(engine, c.engine.version, vendor, cc, name) else {
         return Err(DoesNotFit::Precision {
             reason: format!(
@@ -208,8 +208,7 @@ pub(crate) fn resolve(c: &Configuration<'_>) -> Result<Precision, DoesNotFit> {
     let attention_mode = if attention == q {
         mode
     } else {
-        rule(engine, c.engine.version, vendor, cc, quantization_name(attention))
-            .map_or(Mode::WeightOnly, |r| r.0)
+        rule(engine, c.engine.version, vendor, cc, attention.as_str()).map_or(Mode::WeightOnly, |r| r.0)
     };
     let eight_bit_kv = match c.kv_cache {
         KvCacheDtype::Bf16 => false,

@@ -6,7 +6,6 @@
 use rhumb_api::{Money, Support, capabilities};
 use serde_json::{Map, Value, json};
 
-use super::placements::{kv_cache, quantization};
 use super::{cost, quantile};
 use crate::diagnostic::{Pointer, SourceMap};
 use crate::perf::Layout;
@@ -64,8 +63,8 @@ fn pool(p: &Pool) -> Value {
         "accelerator": p.accelerator,
         "accelerators_per_machine": p.accelerators_per_machine,
         "variant": p.variant,
-        "quantization": quantization(p.quantization),
-        "kv_cache_dtype": kv_cache(p.kv_cache),
+        "quantization": p.quantization.as_str(),
+        "kv_cache_dtype": p.kv_cache.as_str(),
         "layout": layout(p.layout),
         "engine": {
             "name": p.engine.name.as_str(),

@@ -4,30 +4,6 @@ use super::{Block, Cell, Section, Table, Tone, ms, number, percent, quantile};
 use crate::perf::Layout;
 use crate::placement::{Pool, WorkloadPlacement};
 use crate::plan::Plan;
-use crate::spec::{KvCacheDtype, Quantization};
-
-/// The name of a precision, as specs write it.
-pub(crate) fn quantization(q: Quantization) -> &'static str {
-    match q {
-        Quantization::Native => "native",
-        Quantization::Bf16 => "bf16",
-        Quantization::Fp8 => "fp8",
-        Quantization::Fp8Block => "fp8_block",
-        Quantization::Int8 => "int8",
-        Quantization::Int4 => "int4",
-        Quantization::Mxfp4 => "mxfp4",
-        Quantization::Nvfp4 => "nvfp4",
-    }
-}
-
-/// The name of a KV cache precision, as specs write it.
-pub(crate) fn kv_cache(kv: KvCacheDtype) -> &'static str {
-    match kv {
-        KvCacheDtype::Auto => "auto",
-        KvCacheDtype::Bf16 => "bf16",
-        KvCacheDtype::Fp8 => "fp8",
-    }
-}
 
 /// `tp4`, `tp2 pp2`, `tp8 ep8`.
 pub(crate) fn layout(l: Layout) -> String {
@@ -76,7 +52,7 @@ pub(super) fn placements(plan: &Plan) -> Section {
                 "{} replica{}, {} {}",
                 pool.replicas,
                 if pool.replicas == 1 { "" } else { "s" },
-                quantization(pool.quantization),
+                pool.quantization.as_str(),
                 layout(pool.layout)
             );
             table.rows.push(vec![

@@ -113,6 +113,22 @@ pub enum Quantization {
     Nvfp4,
 }
 
+impl Quantization {
+    /// The name used in specs and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Quantization::Native => "native",
+            Quantization::Bf16 => "bf16",
+            Quantization::Fp8 => "fp8",
+            Quantization::Fp8Block => "fp8_block",
+            Quantization::Int8 => "int8",
+            Quantization::Int4 => "int4",
+            Quantization::Mxfp4 => "mxfp4",
+            Quantization::Nvfp4 => "nvfp4",
+        }
+    }
+}
+
 /// How the KV cache is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KvCacheDtype {
@@ -122,6 +138,17 @@ pub enum KvCacheDtype {
     Bf16,
     /// 8 bits.
     Fp8,
+}
+
+impl KvCacheDtype {
+    /// The name used in specs and engines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            KvCacheDtype::Auto => "auto",
+            KvCacheDtype::Bf16 => "bf16",
+            KvCacheDtype::Fp8 => "fp8",
+        }
+    }
 }
 
 /// `quality`: which compressions are good enough.

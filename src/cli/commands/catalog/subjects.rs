@@ -4,7 +4,7 @@ use super::view::{Cell, Column, View, detail, number, text};
 use super::{Args, Subject};
 use crate::catalog::{Catalog, Evidence, Offered, Provenance, QuotaUnit, Region, Resolved};
 use crate::cli::Failure;
-use crate::spec::{Place, Quantization, RegionRef};
+use crate::spec::{Place, RegionRef};
 
 /// The list of a subject, with the filters applied that are more than a comparison of cells.
 pub fn view(catalog: &Catalog, args: &Args) -> Result<View, Failure> {
@@ -454,23 +454,10 @@ fn models(catalog: &Catalog) -> Rows {
             whole(m.head_dim),
             if m.is_generative() { Cell::Number(kv, 0) } else { Cell::Unknown },
             whole(m.max_context),
-            Cell::text(quantization(m.native)),
+            Cell::text(m.native.as_str()),
             Cell::text(m.licence.clone().unwrap_or_default()),
         ];
         with_origin(row, &m.provenance)
     });
     (columns, rows.collect())
-}
-
-fn quantization(q: Quantization) -> &'static str {
-    match q {
-        Quantization::Native => "native",
-        Quantization::Bf16 => "bf16",
-        Quantization::Fp8 => "fp8",
-        Quantization::Fp8Block => "fp8_block",
-        Quantization::Int8 => "int8",
-        Quantization::Int4 => "int4",
-        Quantization::Mxfp4 => "mxfp4",
-        Quantization::Nvfp4 => "nvfp4",
-    }
 }
