@@ -12,7 +12,7 @@
 //!      -> plan::between -> Plan
 //! ```
 //!
-//! [`plan`] is that line. Everything on it is synchronous and pure: what is not in
+//! [`plan()`] is that line. Everything on it is synchronous and pure: what is not in
 //! [`PlanningInput`] cannot influence a plan, and equal inputs give byte-identical plans on any
 //! machine and any number of threads. Clock, environment and files live in `cli`.
 //!

@@ -1,6 +1,6 @@
 //! The resource graph: what the spec asks for, and, once placed, what is to exist.
 //!
-//! [`compile`] turns a spec into a [`Graph`] of [`Unplaced`] nodes; [`Graph::bind`] adds a placement and
+//! [`compile()`] turns a spec into a [`Graph`] of [`Unplaced`] nodes; [`Graph::bind`] adds a placement and
 //! gives a graph of [`rhumb_api::Resource`] in the neutral vocabulary. This module alone uses petgraph.
 //!
 //! An edge points from what needs to what is needed. Nothing that a graph tells depends on the order in

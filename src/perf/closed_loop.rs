@@ -64,7 +64,7 @@ impl ClosedLoop {
     }
 }
 
-/// As [`super::closed_loop`].
+/// As [`super::closed_loop()`].
 pub(crate) fn closed_loop(
     c: &Configuration<'_>,
     shape: &RequestShape,

@@ -101,7 +101,7 @@ fn terms(parts: &Parts, decode: bool) -> Vec<Term> {
         .collect()
 }
 
-/// As [`super::curve`].
+/// As [`super::curve()`].
 pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<ServiceCurve, DoesNotFit> {
     let (memory, rank, precision) = memory::fit(c, shape)?;
     let note = precision.note;

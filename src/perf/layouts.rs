@@ -3,7 +3,7 @@
 use super::types::Layout;
 use crate::catalog::ModelArch;
 
-/// As [`super::layouts`].
+/// As [`super::layouts()`].
 pub(crate) fn layouts(arch: &ModelArch, accelerators: u32, machines: u32) -> Vec<Layout> {
     let mut all = Vec::new();
     let divides = |tp: u32| {

@@ -1,6 +1,6 @@
 //! Does it fit, how fast is it: model architecture x accelerator -> service curve.
 //!
-//! [`fit`] answers the first, [`curve`] the second: forward passes from fitted kernel curves
+//! [`fit`] answers the first, [`curve()`] the second: forward passes from fitted kernel curves
 //! (`pass`, `kernel`), linearised over the batch (`curve`), then closed forms under traffic
 //! (`service`). What may run where is the sourced table of `precision`; how far off it may be is
 //! `bands`. All figures come from the tables in `data/`, with source and date on each row.

@@ -1,7 +1,7 @@
 //! The plan: the difference between what exists and what is wanted, in order, with everything that it
 //! rests on.
 //!
-//! [`between`] makes one, [`file`] writes and reads one, [`Plan::stale_against`] tells whether one still
+//! [`between()`] makes one, [`mod@file`] writes and reads one, [`Plan::stale_against`] tells whether one still
 //! holds. Which attributes force a replacement is the table in `replace`.
 
 mod basis;

@@ -1,4 +1,4 @@
-//! What exists, as last recorded. Format version 1 is defined in [`file`]; this is the working type.
+//! What exists, as last recorded. Format version 1 is defined in [`mod@file`]; this is the working type.
 
 pub mod file;
 
