@@ -13,6 +13,7 @@
 mod batch;
 mod bill;
 mod deployment;
+mod facts;
 mod ledger;
 mod proof;
 mod rules;
@@ -24,6 +25,7 @@ use crate::placement::{Placement, World};
 use crate::spec::Spec;
 
 pub use deployment::plan;
+pub use facts::{Fact, Lack, facts};
 pub use ledger::Ledger;
 
 /// A promise that does not hold.

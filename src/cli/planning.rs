@@ -139,6 +139,16 @@ pub fn think(gathered: &Gathered) -> Result<Plan, NoPlan> {
     })
 }
 
+/// A number of days, with or without the unit: `180`, `180d`.
+///
+/// # Errors
+/// It is none; for people.
+pub fn days(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('d').unwrap_or(text);
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    number.parse().ok().filter(|_| digits).ok_or_else(|| "write a number of days, for example 180".to_owned())
+}
+
 /// How a finished plan ends a command: a shared limit that is broken is infeasible.
 pub fn exit_of(plan: &Plan) -> Exit {
     if plan.placement.joint_violations.is_empty() { Exit::Done } else { Exit::Infeasible }

@@ -3,3 +3,4 @@
 #![doc = include_str!("0001-the-house.md")]
 #![doc = include_str!("0002-what-a-placement-promises.md")]
 #![doc = include_str!("0003-what-the-catalogue-claims.md")]
+#![doc = include_str!("0004-when-a-plan-is-inconclusive.md")]

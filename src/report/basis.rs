@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Block, Cell, Section, Table, Tone, number, percent};
+use crate::check::Fact;
 use crate::plan::Plan;
 
 pub(super) fn basis(plan: &Plan) -> Section {
@@ -118,4 +119,20 @@ pub(super) fn caveats(plan: &Plan) -> Option<Section> {
         heading: "Read before you approve".to_owned(),
         blocks: vec![Block::Lines(lines)],
     })
+}
+
+/// The facts that are missing or too old, each with what to do; nothing if there is none.
+pub fn facts(facts: &[Fact]) -> Option<Section> {
+    let mut lines = Vec::new();
+    for f in facts {
+        let from = match (&f.source, &f.as_of) {
+            (None, _) => String::new(),
+            (Some(source), None) => format!(" ({source}, undated)"),
+            (Some(source), Some(date)) => format!(" ({source}, {date})"),
+        };
+        lines.push(Cell::tone(format!("{}: {}{from}", f.address, f.message), Tone::Bad));
+        lines.push(Cell::plain(format!("  {}", f.fix)));
+    }
+    let heading = "Inconclusive: facts that are missing or too old".to_owned();
+    (!lines.is_empty()).then(|| Section { name: "facts", heading, blocks: vec![Block::Lines(lines)] })
 }

@@ -7,6 +7,7 @@ use rhumb_api::{Money, Support, capabilities};
 use serde_json::{Map, Value, json};
 
 use super::{cost, quantile};
+use crate::check::Fact;
 use crate::diagnostic::{Pointer, SourceMap};
 use crate::perf::Layout;
 use crate::placement::{CandidateId, Infeasible, Loser, Pool, Rejection, Relaxation, WorkloadPlacement};
@@ -355,6 +356,23 @@ pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Value {
         })
         .collect();
     json!({ "schema": "rhumb.infeasible/1", "name": name, "workloads": workloads })
+}
+
+/// Facts that are missing or too old.
+pub fn facts(facts: &[Fact]) -> Value {
+    let fact = |f: &Fact| {
+        json!({
+            "address": f.address,
+            "fact": f.fact,
+            "lack": f.lack.as_str(),
+            "message": f.message,
+            "source": f.source,
+            "as_of": f.as_of,
+            "age_days": f.age_days,
+            "fix": f.fix,
+        })
+    };
+    facts.iter().map(fact).collect()
 }
 
 #[cfg(test)]

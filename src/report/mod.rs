@@ -12,6 +12,7 @@ pub mod json;
 
 mod placements;
 
+pub use basis::facts;
 pub use choice::explain;
 pub use infeasible::infeasible;
 

@@ -57,13 +57,25 @@ fn stale_plan(folder: &Path) -> (PathBuf, PathBuf) {
     (plan, state)
 }
 
+/// The saved plan with a price that nobody lists, and a digest that fits.
+fn forged_plan(folder: &Path, plan: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(plan).unwrap();
+    let mut forged = rhumb::plan::file::decode("chat.plan", &text).unwrap();
+    let machines = &mut forged.placement.workloads.get_mut("services.chat").unwrap().pools[0].machines[0];
+    machines.price = rhumb::spec::Money::from_micros(machines.price.micros() / 2);
+    let path = folder.join("forged.plan");
+    std::fs::write(&path, rhumb::plan::file::encode(&forged)).unwrap();
+    path
+}
+
 #[test]
 fn every_exit_of_the_table_happens() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, state) = stale_plan(folder.path());
+    let forged = forged_plan(folder.path(), &plan);
     let loose = folder.path().join("loose.yaml");
     std::fs::write(&loose, "rhumb:   1\nname:    loose\n").unwrap();
-    let [plan, state, loose] = [&plan, &state, &loose].map(|p| p.to_str().unwrap());
+    let [plan, state, loose, forged] = [&plan, &state, &loose, &forged].map(|p| p.to_str().unwrap());
     let cases: &[(Exit, &[&str])] = &[
         (Exit::Done, &["--version"]),
         (Exit::Done, &["--help"]),
@@ -82,6 +94,13 @@ fn every_exit_of_the_table_happens() {
         (Exit::Error, &["-C", "no-such-folder", "validate"]),
         (Exit::Changes, &["plan", CHAT, "--detailed-exitcode"]),
         (Exit::CheckFailed, &["fmt", "--check", loose]),
+        (Exit::CheckFailed, &["check", "--plan", forged, CHAT]),
+        (Exit::CheckFailed, &["check", "--plan", forged, CHAT, "--max-age", "1"]),
+        (Exit::Inconclusive, &["check", CHAT, "--max-age", "1"]),
+        (Exit::Inconclusive, &["plan", CHAT, "--max-age", "1d"]),
+        (Exit::Inconclusive, &["plan", CHAT, "--max-age", "1", "--detailed-exitcode"]),
+        (Exit::Infeasible, &["plan", HOPELESS, "--max-age", "1"]),
+        (Exit::Stale, &["check", "--plan", forged, "examples/two-models"]),
         (Exit::Stale, &["show", plan, "--state", state]),
         (Exit::Infeasible, &["plan", HOPELESS]),
         (Exit::Infeasible, &["plan", HOPELESS, "--detailed-exitcode"]),
@@ -94,8 +113,8 @@ fn every_exit_of_the_table_happens() {
         assert!(!out.is_empty() || !err.is_empty() || *exit == Exit::Done, "{args:?} says nothing");
     }
     for (exit, code, ..) in Exit::TABLE {
-        // No command ends inconclusively yet; an interruption has a test of its own.
-        let elsewhere = matches!(exit, Exit::Inconclusive | Exit::Interrupted);
+        // An interruption has a test of its own.
+        let elsewhere = exit == Exit::Interrupted;
         assert_ne!(cases.iter().any(|(e, _)| *e == exit), elsewhere, "exit {code} has no case");
     }
 }
@@ -144,6 +163,8 @@ fn json_is_one_document_with_a_schema() {
         ("rhumb.infeasible/1", 6, &["plan", HOPELESS]),
         ("rhumb.explain/1", 0, &["explain", "services.chat", CHAT]),
         ("rhumb.check/1", 0, &["check", CHAT]),
+        ("rhumb.check/1", 5, &["check", CHAT, "--max-age", "1"]),
+        ("rhumb.plan/1", 5, &["plan", CHAT, "--max-age", "1"]),
         ("rhumb.diagnostics/1", 0, &["validate", CHAT]),
         ("rhumb.diagnostics/1", 1, &["validate", broken]),
         ("rhumb.diagnostics/1", 1, &["plan", broken]),

@@ -9,6 +9,7 @@ mod catalog_pack;
 mod cli;
 mod diagnostics;
 mod graph;
+mod inconclusive;
 mod perf;
 mod planfile;
 mod report;

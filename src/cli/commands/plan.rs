@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cli::planning::{self, NoPlan, PlanArgs};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, files, progress};
-use crate::{plan, report};
+use crate::{check, plan, report};
 
 /// Plan a spec: choose, price and check a placement
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,9 @@ pub struct Args {
     /// Exit with 2 when there are changes
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Exit with 5 when a fact that the placement needs is missing, or a machine's price is older than this
+    #[arg(long, value_name = "DAYS", value_parser = planning::days)]
+    pub max_age: Option<u32>,
 }
 
 /// Runs the command.
@@ -47,11 +50,19 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if let Some(path) = &args.out {
         files::write_atomically(&settings.dir.join(path), plan::file::encode(&plan).as_bytes(), 0o600)?;
     }
+    let facts = args.max_age.map(|limit| check::facts(&gathered.input.world, &plan.placement, Some(limit)));
     if settings.json {
-        terminal::print(&format!("{}\n", report::json::plan(&plan)))?;
+        let mut value = report::json::plan(&plan);
+        if let Some(facts) = &facts {
+            value["inconclusive"] = report::json::facts(facts);
+        }
+        terminal::print(&format!("{value}\n"))?;
     } else {
-        terminal::print(&terminal::text(&report::report(&plan), settings, None))?;
+        let mut report = report::report(&plan);
+        report.sections.extend(report::facts(facts.as_deref().unwrap_or_default()));
+        terminal::print(&terminal::text(&report, settings, None))?;
     }
     let changes = if args.detailed_exitcode && !plan.steps.is_empty() { Exit::Changes } else { Exit::Done };
-    Ok(changes.and(planning::exit_of(&plan)))
+    let known = if facts.is_some_and(|f| !f.is_empty()) { Exit::Inconclusive } else { Exit::Done };
+    Ok(changes.and(known).and(planning::exit_of(&plan)))
 }
