@@ -10,6 +10,7 @@ use crate::catalog::ModelArch;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap};
 use crate::placement::{Infeasible, World};
 use crate::plan::Plan;
+use crate::render::RenderError;
 use crate::spec::{ModelSource, Spec};
 use crate::state::{State, StateStore as _};
 use crate::{PlanError, PlanningInput};
@@ -130,9 +131,11 @@ pub fn think(gathered: &Gathered) -> Result<Plan, NoPlan> {
     crate::plan(&gathered.input).map_err(|error| match error {
         PlanError::Infeasible(why) => NoPlan::Infeasible(why),
         PlanError::Graph(error) => {
-            let problem = Diagnostic::error("graph", error.to_string())
-                .at(&gathered.map, error.at())
-                .help("a batch can only come after one that does not wait for it");
+            let problem = error.diagnostic(&gathered.map);
+            NoPlan::Failure(Diagnostics::new(gathered.map.clone(), vec![problem]).into())
+        }
+        PlanError::Render(RenderError::Unsupported { addr, reason, fix }) => {
+            let problem = engine_problem(&gathered.input.spec, &gathered.map, &addr, reason, fix);
             NoPlan::Failure(Diagnostics::new(gathered.map.clone(), vec![problem]).into())
         }
         PlanError::Render(error) => NoPlan::Failure(Failure::error(error.to_string())),
@@ -147,6 +150,22 @@ pub fn days(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix('d').unwrap_or(text);
     let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
     number.parse().ok().filter(|_| digits).ok_or_else(|| "write a number of days, for example 180".to_owned())
+}
+
+/// What was chosen for a launch template cannot be started by its workload's engine.
+fn engine_problem(spec: &Spec, map: &SourceMap, addr: &str, reason: String, fix: String) -> Diagnostic {
+    let workload = addr.split('/').next().unwrap_or_default();
+    let (kind, name) = workload.split_once('.').unwrap_or_default();
+    let engine = match kind {
+        "services" => spec.services.get(name).map(|s| &s.engine.at),
+        _ => spec.batches.get(name).map(|b| &b.engine.at),
+    };
+    let problem = Diagnostic::error("engine", format!("{addr}: {reason}"));
+    let problem = match engine {
+        Some(at) => problem.at(map, &at.join("name")).label("cannot do this"),
+        None => problem,
+    };
+    problem.help(fix)
 }
 
 /// How a finished plan ends a command: a shared limit that is broken is infeasible.

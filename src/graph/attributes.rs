@@ -70,6 +70,7 @@
 //! | attribute | value |
 //! |---|---|
 //! | `network`, `launch_template`, `load_balancer` | addresses |
+//! | `launch_template_sha256` | SHA-256 of its launch template without `labels`: another one makes its machines anew |
 //! | `instance_type` | the cloud's name |
 //! | `accelerator`? | id in the catalogue |
 //! | `purchase` | `on_demand`, `spot`, `reserved_1y`, `reserved_3y` |
@@ -79,8 +80,8 @@
 //! | `health_check_path`, `health_check_port` | as in its load balancer |
 //! | `target_ports` | list; ports that get traffic |
 //!
-//! `job_run` (in the place of a fleet, for a batch): `network`, `launch_template`, `instance_type`,
-//! `accelerator`?, `purchase`, `count`, `zones`, `replicas_per_machine`, `machines_per_replica`, and
+//! `job_run` (in the place of a fleet, for a batch): `network`, `launch_template`, `launch_template_sha256`,
+//! `instance_type`, `accelerator`?, `purchase`, `count`, `zones`, `replicas_per_machine`, `machines_per_replica`, and
 //!
 //! | attribute | value |
 //! |---|---|

@@ -60,6 +60,9 @@ fn maps(
 /// One difference in words: `count 3 -> 4`.
 pub fn in_words(field: &FieldChange) -> String {
     let name = &field.name;
+    if name == "launch_template_sha256" {
+        return "its launch template changed, so its machines are made anew".to_owned();
+    }
     match (&field.before, &field.after) {
         (None, Some(value)) => match quoted(value) {
             Some(text) => format!("{name} {text} is new"),

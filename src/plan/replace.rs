@@ -18,7 +18,10 @@ const FORCING: &[(ResourceKind, &[&str])] = &[
     (ResourceKind::LaunchTemplate, &["instance_type"]),
     (ResourceKind::LoadBalancer, &["network", "exposure"]),
     (ResourceKind::Fleet, &["network", "instance_type", "purchase"]),
-    (ResourceKind::JobRun, &["network", "instance_type", "purchase", "launch_template"]),
+    (
+        ResourceKind::JobRun,
+        &["network", "instance_type", "purchase", "launch_template", "launch_template_sha256"],
+    ),
     (ResourceKind::EdgeUnit, &["site", "instance_type"]),
 ];
 

@@ -55,6 +55,8 @@ pub enum RenderError {
         addr: String,
         /// The reason, in words.
         reason: String,
+        /// What to write instead.
+        fix: String,
     },
 }
 
@@ -87,7 +89,9 @@ pub fn artifacts(desired: &Graph<Resource>) -> Result<Vec<Artifact>, RenderError
 }
 
 /// The graph with the hash of each file on its launch template (`start_script_sha256`,
-/// `environment_sha256`), so that a changed file is a changed launch template.
+/// `environment_sha256`), so that a changed file is a changed launch template, and with the hash of its
+/// launch template on each fleet and run (`launch_template_sha256`), so that machines which were started
+/// from another one are seen to be out of date.
 #[must_use]
 pub fn with_hashes(mut desired: Graph<Resource>, artifacts: &[Artifact]) -> Graph<Resource> {
     for artifact in artifacts {
@@ -99,7 +103,67 @@ pub fn with_hashes(mut desired: Graph<Resource>, artifacts: &[Artifact]) -> Grap
         };
         resource.attributes.insert(attribute.to_owned(), Attr::from(artifact.sha256.as_str()));
     }
+    let starts: Vec<(String, String)> = desired
+        .keys()
+        .filter_map(|key| {
+            let resource = desired.get(key)?;
+            if !matches!(resource.kind, ResourceKind::Fleet | ResourceKind::JobRun) {
+                return None;
+            }
+            let Some(Attr::Text(template)) = resource.attributes.get("launch_template") else { return None };
+            Some((key.to_owned(), template_hash(desired.get(template)?)))
+        })
+        .collect();
+    for (key, hash) in starts {
+        if let Some(resource) = desired.get_mut(&key) {
+            resource.attributes.insert("launch_template_sha256".to_owned(), Attr::from(hash.as_str()));
+        }
+    }
     desired
+}
+
+/// SHA-256 of what a launch template makes of a machine: all but its labels, which change on a machine that
+/// runs.
+fn template_hash(template: &Resource) -> String {
+    let mut hash = Sha256::new();
+    for (name, attr) in template.attributes.iter().filter(|(name, _)| *name != "labels") {
+        feed_text(&mut hash, name);
+        feed(&mut hash, attr);
+    }
+    hex(&hash.finalize())
+}
+
+fn feed_text(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_le_bytes());
+    hash.update(text.as_bytes());
+}
+
+/// A tag and a length before each value keep different values apart.
+fn feed(hash: &mut Sha256, attr: &Attr) {
+    match attr {
+        Attr::Bool(b) => hash.update([0, u8::from(*b)]),
+        Attr::Int(n) => {
+            hash.update([1]);
+            hash.update(n.to_le_bytes());
+        }
+        Attr::Text(text) => {
+            hash.update([2]);
+            feed_text(hash, text);
+        }
+        Attr::List(items) => {
+            hash.update([3]);
+            hash.update((items.len() as u64).to_le_bytes());
+            items.iter().for_each(|item| feed(hash, item));
+        }
+        Attr::Map(entries) => {
+            hash.update([4]);
+            hash.update((entries.len() as u64).to_le_bytes());
+            for (key, value) in entries {
+                feed_text(hash, key);
+                feed(hash, value);
+            }
+        }
+    }
 }
 
 /// Puts a text in POSIX single quotes, so that a shell takes it as one word whatever it holds.
@@ -215,24 +279,27 @@ fn refuse_unsupported(addr: &ResourceAddr, resource: &Resource) -> Result<(), Re
         _ => 1,
     };
     let spans = matches!(resource.attributes.get("machines_per_replica"), Some(Attr::Int(n)) if *n > 1);
-    let reason = match engine {
+    let wide = number("engine", "data_parallel_size") > 1 && number("engine", "tensor_parallel_size") > 1;
+    let (reason, fix) = match engine {
         "vllm" | "sglang" => return Ok(()),
-        "trtllm" if spans => {
-            "TensorRT-LLM spans machines only under an MPI launcher, which is not rendered; choose `vllm` or \
-             `sglang`, or an instance type that holds a whole replica"
-        }
-        "trtllm" if resource.attributes.contains_key("api_keys") => {
-            "trtllm-serve does not check API keys; make the endpoint private or choose `vllm` or `sglang`"
-        }
-        "trtllm"
-            if number("engine", "data_parallel_size") > 1 && number("engine", "tensor_parallel_size") > 1 =>
-        {
-            "TensorRT-LLM has attention either tensor parallel or data parallel, not both"
-        }
+        "trtllm" if spans => (
+            "TensorRT-LLM spans machines only under an MPI launcher, which is not rendered",
+            "write `engine.name: vllm` or `sglang`, or limit `placement.instance_types` to those that hold a \
+             whole replica",
+        ),
+        "trtllm" if resource.attributes.contains_key("api_keys") => (
+            "trtllm-serve does not check API keys",
+            "make the endpoint private without `api_keys`, or write `engine.name: vllm` or `sglang`",
+        ),
+        "trtllm" if wide => (
+            "TensorRT-LLM has attention either tensor parallel or data parallel, not both",
+            "write `engine.args.data_parallel_size: 1` or `tensor_parallel_size: 1`, or `engine.name: vllm` or \
+             `sglang`",
+        ),
         "trtllm" => return Ok(()),
-        _ => "the engine is not known",
+        _ => ("the engine is not known", "write `engine.name: vllm`, `sglang` or `trtllm`"),
     };
-    Err(RenderError::Unsupported { addr: addr.to_string(), reason: reason.to_owned() })
+    Err(RenderError::Unsupported { addr: addr.to_string(), reason: reason.to_owned(), fix: fix.to_owned() })
 }
 
 #[cfg(test)]

@@ -140,6 +140,34 @@ fn every_command_has_help_and_a_manual_page() {
     }
 }
 
+/// An engine that cannot start what only the search could tell.
+const SPANNING: &str = "
+rhumb: 1
+name: wide
+models: { m: { source: Qwen/Qwen3-235B-A22B } }
+services:
+  s:
+    model: m
+    traffic: { peak: 1 req/s, input_tokens: 100, output_tokens: 10, origins: { all: { at: vpc, share: 100% } } }
+    slo: { ttft: { p95: 5s }, tpot: { p95: 200ms } }
+    placement: { accelerators: [h100] }
+    engine:
+      name: trtllm
+      args: { tensor_parallel_size: 8, pipeline_parallel_size: 2 }
+";
+
+#[test]
+fn an_engine_that_cannot_start_the_choice_is_told_by_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("deploy.yaml"), SPANNING).unwrap();
+    for command in ["plan", "check"] {
+        let (out, err, code) = run(rhumb().arg("-C").arg(folder.path()).args([command, "deploy.yaml"]));
+        assert_eq!((out.as_str(), code), ("", 1), "{err}");
+        assert!(err.contains("deploy.yaml:12:13") && err.contains("MPI launcher"), "{err}");
+        assert!(err.contains("help: write `engine.name: vllm`"), "{err}");
+    }
+}
+
 /// One document with a schema, for every command that takes `--json`.
 fn document(args: &[&str]) -> (Value, i32) {
     let (out, err, code) = run(rhumb().arg("--json").args(args));

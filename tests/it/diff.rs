@@ -245,6 +245,20 @@ fn counts_and_settings_change_in_place() {
 }
 
 #[test]
+fn a_changed_start_script_rolls_the_fleet() {
+    let wanted = fixture("script-wanted").resources;
+    let wanted: Desired = wanted.into_iter().map(|(a, s)| (a, (s.resource, s.depends_on))).collect();
+    let (steps, why) = told(&between(Some(&fixture("script")), &wanted));
+    let (template, fleet) = (
+        "services.chat/aws/eu-west-1/g6e.xlarge/launch_template",
+        "services.chat/aws/eu-west-1/g6e.xlarge/on_demand",
+    );
+    assert_eq!(steps, [format!("Update {template}"), format!("Update {fleet}")]);
+    assert_eq!(why[template], ["start_script_sha256 changed"]);
+    assert_eq!(why[fleet], ["its launch template changed, so its machines are made anew"]);
+}
+
+#[test]
 fn another_address_range_replaces_the_network_and_what_stands_in_it() {
     let (steps, why) = told(&between(Some(&fixture("replace")), &wanted()));
     // The launch template is in no network until a machine starts from it, so it stays.

@@ -252,6 +252,29 @@ fn rendered_scripts_are_valid_and_hashed() {
 }
 
 #[test]
+fn fleets_and_runs_carry_the_hash_of_what_starts_their_machines() {
+    let hashes = |change: fn(&mut Spec, &mut Placement)| -> Vec<Attr> {
+        let graph = base_after(change);
+        let artifacts = render::artifacts(&graph).unwrap();
+        let hashed = render::with_hashes(graph, &artifacts);
+        let machines = |kind| matches!(kind, ResourceKind::Fleet | ResourceKind::JobRun);
+        let all = hashed.keys().filter_map(|k| hashed.get(k)).filter(|r| machines(r.kind));
+        all.map(|r| r.attributes["launch_template_sha256"].clone()).collect()
+    };
+    let same = hashes(|_, _| ());
+    assert_eq!(same.len(), 3, "a fleet on demand, a fleet on spot, a run");
+    let more = hashes(|_, p| p.workloads.get_mut("services.chat").unwrap().pools[0].machines[0].count += 1);
+    assert_eq!(more, same, "more machines are not other machines");
+    let labelled = hashes(|s, _| {
+        s.services.get_mut("chat").unwrap().labels.insert("team".into(), "x".into());
+    });
+    assert_eq!(labelled, same, "a label changes on a machine that runs");
+    let other =
+        hashes(|_, p| p.workloads.get_mut("services.chat").unwrap().pools[0].engine.max_num_seqs += 1);
+    assert_eq!(other.iter().zip(&same).filter(|(a, b)| a != b).count(), 2, "both fleets, not the run");
+}
+
+#[test]
 fn every_replica_of_a_machine_has_its_own_accelerators_and_port() {
     let artifacts = render::artifacts(&bound(&base().0, &base().2)).unwrap();
     let (processes, _) = run(&artifacts, &[]);

@@ -41,6 +41,7 @@ impl Reader<'_> {
         let placement = self.placement(&at.key("placement"));
         let engine = self.engine(&at.key("engine"));
         self.context_fits(at, &engine, &traffic.input, &traffic.output);
+        self.engine_can(at, &engine);
         let survive = at.key("survive");
         let count = |key: &str| survive.key(key).whole().unwrap_or(0);
         let during = at.key("during_failure");
@@ -393,6 +394,7 @@ impl Reader<'_> {
         let output = at.key("output_tokens").get(|v| shape::lengths(true, v)).unwrap_or(NOTHING);
         let engine = self.engine(&at.key("engine"));
         self.context_fits(at, &engine, &input, &output);
+        self.engine_can(at, &engine);
         let address = format!("batches.{name}");
         let after = at.key("after").items();
         let after: Vec<(String, Pointer)> =

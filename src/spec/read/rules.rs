@@ -99,6 +99,39 @@ impl Reader<'_> {
         }
     }
 
+    /// What TensorRT-LLM's own server cannot do, as far as the spec alone tells.
+    pub(super) fn engine_can(&mut self, at: &At<'_>, engine: &Engine) {
+        if engine.name != EngineName::Trtllm {
+            return;
+        }
+        let keys = at.key("endpoint").key("api_keys");
+        if keys.is_there() {
+            self.report(
+                &keys.pointer,
+                true,
+                Problem::new(
+                    "conflicting-keys",
+                    "`api_keys` with the engine `trtllm`: trtllm-serve does not check API keys",
+                    "nobody would check them",
+                    "remove it and make the endpoint private, or write `engine.name: vllm` or `sglang`",
+                ),
+            );
+        }
+        let several = |size: Option<u32>| size.is_some_and(|n| n > 1);
+        if several(engine.tensor_parallel_size) && several(engine.data_parallel_size) {
+            self.report(
+                &at.key("engine").key("args").key("data_parallel_size").pointer,
+                true,
+                Problem::new(
+                    "conflicting-keys",
+                    "TensorRT-LLM has attention either tensor parallel or data parallel, not both",
+                    "with `tensor_parallel_size` above 1",
+                    "write 1 for one of them, or `engine.name: vllm` or `sglang`",
+                ),
+            );
+        }
+    }
+
     /// The deployment's labels and a workload's own.
     pub(super) fn merged_labels(
         &mut self,
