@@ -132,18 +132,30 @@ impl<'a> Checker<'a> {
         let singular = keys
             .iter()
             .find(|k| k.name.strip_suffix('s') == Some(name) || k.name.strip_suffix("es") == Some(name));
-        let elsewhere =
-            if at.0.is_empty() { None } else { super::keys::ROOT.iter().find(|k| k.name == name) };
-        let holder =
-            keys.iter().find(|k| section(&k.kind).is_some_and(|inner| inner.iter().any(|i| i.name == name)));
+        let dotted = at.dotted();
+        let segments: Vec<&str> = at.0.split('/').skip(1).collect();
+        let elsewhere = super::keys::elsewhere(name, &segments);
+        let below = |path: &str| {
+            let prefix = if dotted.is_empty() { String::new() } else { format!("{dotted}.") };
+            path.strip_prefix(&prefix).map(str::to_owned)
+        };
         let help = match (singular, near, elsewhere) {
             (Some(key), ..) => format!("did you mean `{}`?", key.name),
-            (_, Some(near), _) => format!("did you mean `{near}`?"),
-            _ if holder.is_some() => {
-                format!("`{name}` belongs to `{}`", holder.map_or("", |k| k.name))
+            (_, Some(near), None) => format!("did you mean `{near}`?"),
+            (_, Some(near), Some(other)) if below(&other.path).is_none() => {
+                format!("did you mean `{near}`?")
             }
-            (_, _, Some(key)) => format!("`{}` belongs to the top level", key.name),
-            _ => {
+            (_, _, Some(other)) => {
+                let path = below(&other.path).unwrap_or_else(|| other.path.clone());
+                if other.key.not_yet {
+                    format!("it belongs to `{path}`, which is not supported yet: leave it out")
+                } else if path.contains('.') {
+                    format!("did you mean `{path}`?")
+                } else {
+                    format!("`{path}` belongs to the top level")
+                }
+            }
+            (None, None, None) => {
                 let known: Vec<_> =
                     keys.iter().filter(|k| !k.not_yet).map(|k| format!("`{}`", k.name)).collect();
                 format!("keys here: {}", known.join(", "))

@@ -205,3 +205,48 @@ pub fn find(path: &str) -> Result<&'static Key, (String, Vec<&'static str>)> {
     }
     found.ok_or_else(|| (walked, ROOT.iter().map(|k| k.name).collect()))
 }
+
+/// A key of the table that is written elsewhere than here.
+#[derive(Debug)]
+pub struct Elsewhere {
+    /// Where it belongs: dotted, with the names of `at` where it is below the same entries.
+    pub path: String,
+    /// The key.
+    pub key: &'static Key,
+}
+
+/// Where a key called `name` belongs, nearest to the section at `at` (segments from the root).
+pub fn elsewhere(name: &str, at: &[&str]) -> Option<Elsewhere> {
+    let mut found = Vec::new();
+    walk(ROOT, &mut Vec::new(), at, name, &mut found);
+    let nearest = found.into_iter().min_by_key(|(path, _)| {
+        let shared = path.iter().zip(at).take_while(|(a, b)| *a == *b).count();
+        (path.first().is_some_and(|first| first == "defaults"), std::cmp::Reverse(shared), path.len())
+    });
+    nearest.map(|(path, key)| Elsewhere { path: path.join("."), key })
+}
+
+fn walk(
+    keys: &'static [Key],
+    path: &mut Vec<String>,
+    at: &[&str],
+    name: &str,
+    found: &mut Vec<(Vec<String>, &'static Key)>,
+) {
+    for key in keys {
+        let depth = path.len();
+        path.push(key.name.to_owned());
+        if key.name == name {
+            found.push((path.clone(), key));
+        }
+        let mut kind = &key.kind;
+        while let Kind::Map { of, entry, .. } = kind {
+            let same = path.iter().zip(at).all(|(a, b)| a == b);
+            let own = at.get(path.len()).filter(|_| same);
+            path.push((*own.unwrap_or(entry)).to_owned());
+            kind = of;
+        }
+        walk(section(kind).unwrap_or(&[]), path, at, name, found);
+        path.truncate(depth);
+    }
+}

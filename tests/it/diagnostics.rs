@@ -78,7 +78,7 @@ type Fact = (&'static str, &'static [(&'static str, usize, usize)]);
 const FACTS: &[Fact] = &[
     ("unknown-key.yaml", &[("unknown-key", 7, 5)]),
     ("unknown-section.yaml", &[("nothing-to-plan", 1, 1), ("unknown-key", 4, 1)]),
-    ("misplaced-key.yaml", &[("unknown-key", 9, 5), ("unknown-key", 10, 5)]),
+    ("misplaced-key.yaml", &[("unknown-key", 9, 5), ("unknown-key", 10, 5), ("unknown-key", 11, 5), ("unknown-key", 12, 5), ("unknown-key", 13, 5), ("unknown-key", 14, 5)]),
     ("engine-cannot.yaml", &[("conflicting-keys", 9, 62), ("conflicting-keys", 10, 36)]),
     ("duplicate-key.yaml", &[("duplicate-key", 9, 28), ("duplicate-key", 10, 5)]),
     ("missing-unit.yaml", &[("missing-unit", 7, 22), ("missing-unit", 8, 25), ("missing-unit", 8, 43)]),
