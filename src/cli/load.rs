@@ -52,15 +52,14 @@ pub fn load(args: &SpecArgs, more: &[PathBuf], settings: &Settings) -> Result<Fo
     // A file that cannot be read is reported by the spec's own place below.
     let mut unreadable: Vec<(String, String)> = Vec::new();
     for name in &own {
-        match read(name).and_then(|b| String::from_utf8(b).map_err(|_| "it is not UTF-8 text".to_owned())) {
+        match read_text_named(&folder, name) {
             Ok(text) => catalog.apply_user_file(name, &text)?,
             Err(error) => unreadable.push((name.clone(), error)),
         }
     }
     for path in more {
         let name = path.display().to_string();
-        let text = read_named(&settings.dir, &name)
-            .and_then(|b| String::from_utf8(b).map_err(|_| "it is not UTF-8 text".to_owned()))
+        let text = read_text_named(&settings.dir, &name)
             .map_err(|error| Failure::error(format!("--catalog {name}: {error}")))?;
         catalog.apply_user_file(&name, &text)?;
     }
@@ -118,6 +117,15 @@ fn is_one_of(file: &str, names: &[String]) -> bool {
 /// It is not there, is no file, or is too large; for people.
 pub fn read_named(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
     read_capped(&folder.join(name), MAX_NAMED_BYTES)
+}
+
+/// As [`read_named`], for text.
+///
+/// # Errors
+/// As of [`read_named`], or it is not UTF-8.
+pub fn read_text_named(folder: &Path, name: &str) -> Result<String, String> {
+    let bytes = read_named(folder, name)?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
 fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, String> {

@@ -369,16 +369,45 @@ fn what_cannot_be_listed_is_an_error_with_a_hint() {
 }
 
 #[test]
-fn a_narrow_terminal_drops_columns_and_says_so() {
-    let output = assert_cmd::Command::cargo_bin("rhumb")
-        .unwrap()
-        .args(["catalog", "prices", "--limit", "3"])
-        .env("COLUMNS", "60")
-        .output()
-        .unwrap();
-    let out = String::from_utf8(output.stdout).unwrap();
-    assert!(out.contains("not shown for want of room"), "{out}");
-    assert!(out.lines().take(4).all(|l| l.chars().count() <= 60), "{out}");
+fn a_pipe_keeps_every_column_however_narrow() {
+    let run = |columns: &str| {
+        let mut command = assert_cmd::Command::cargo_bin("rhumb").unwrap();
+        let output = command.args(["catalog", "prices", "--limit", "3"]).env("COLUMNS", columns).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let wide = run("400");
+    let header: Vec<&str> = wide.lines().next().unwrap().split("  ").map(str::trim).collect();
+    let names: Vec<&str> = header.into_iter().filter(|name| !name.is_empty()).collect();
+    assert!(names.len() > 5, "{wide}");
+    for width in [40, 60, 80] {
+        let out = run(&width.to_string());
+        assert!(!out.contains("not shown"), "{out}");
+        for name in &names {
+            let label = format!("{name}:");
+            let shown = out.lines().filter(|l| l.trim().starts_with(&label)).count();
+            assert!(shown == 3 || out.lines().next().unwrap().contains(name), "{name} at {width}:\n{out}");
+        }
+        assert!(out.lines().all(|l| l.chars().count() <= width), "{out}");
+    }
+}
+
+#[test]
+fn a_file_that_is_none_is_refused_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let (_, err, code) = command(&["prices", "--catalog", folder]);
+    assert_eq!(code, 1);
+    assert!(err.contains("it is a folder"), "{err}");
+    #[cfg(unix)]
+    {
+        let (_, err, code) = command(&["prices", "--catalog", "/dev/zero"]);
+        assert_eq!(code, 1);
+        assert!(err.contains("it is not a file"), "{err}");
+        let args = ["predict", "--gpu", "h100", "--model-config", "/dev/zero"];
+        let (_, err, code) = super::cli::run(super::cli::rhumb().args(args));
+        assert_eq!(code, 1);
+        assert!(err.contains("it is not a file"), "{err}");
+    }
 }
 
 #[test]

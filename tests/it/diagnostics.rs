@@ -257,3 +257,24 @@ fn json_has_ranges_and_the_line() {
     assert_eq!(first["at"]["range"]["end"]["column"], 24);
     assert_eq!(first["at"]["snippet"], "    traffic: { peak: 12, input_tokens: 100, output_tokens: 10 }");
 }
+
+/// The lines that are a message or a help, not the source that they are about.
+fn prose(text: &str) -> Vec<&str> {
+    let starts = ["  x ", "  | ", "  help: ", "        "];
+    text.lines().filter(|line| starts.iter().any(|start| line.starts_with(start))).collect()
+}
+
+#[test]
+fn prose_is_folded_in_a_narrow_window() {
+    for (file, _) in FACTS {
+        let (_, found) = problems(file);
+        for width in [40, 50, 60, 80] {
+            let text = view::text(&found, false, width);
+            for line in prose(&text) {
+                // A word longer than a line stays whole, so that it can be copied.
+                let unbroken = line.trim_start_matches("  help: ").trim().split_whitespace().count() < 2;
+                assert!(line.chars().count() <= width || unbroken, "{file} at {width}: {line:?}");
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use crate::catalog::Catalog;
+use crate::cli::load::read_text_named;
 use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 
@@ -144,11 +145,10 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
 pub fn open(files: &[PathBuf], settings: &Settings) -> Result<Catalog, Failure> {
     let mut catalog = Catalog::embedded();
     for file in files {
-        let path = settings.dir.join(file);
-        let failed = |e: &dyn std::fmt::Display| Failure::error(format!("{}: {e}", path.display()));
-        let bytes = std::fs::read(&path).map_err(|e| failed(&e))?;
-        let text = String::from_utf8(bytes).map_err(|e| failed(&e.utf8_error()))?;
-        catalog.apply_user_file(&file.display().to_string(), &text)?;
+        let name = file.display().to_string();
+        let text = read_text_named(&settings.dir, &name)
+            .map_err(|error| Failure::error(format!("--catalog {name}: {error}")))?;
+        catalog.apply_user_file(&name, &text)?;
     }
     Ok(catalog)
 }

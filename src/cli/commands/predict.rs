@@ -5,6 +5,7 @@ mod view;
 use std::path::PathBuf;
 
 use crate::catalog::{Accelerator, Catalog, ModelArch, ModelKind, Resolved};
+use crate::cli::load::read_named;
 use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::diagnostic::did_you_mean;
@@ -161,11 +162,10 @@ fn positive(name: &str, value: f64, zero: bool) -> Result<f64, Failure> {
 /// The model, and how the named checkpoint is compressed.
 fn model(args: &Args, settings: &Settings, catalog: &Catalog) -> Result<(ModelArch, Quantization), Failure> {
     if let Some(path) = &args.model_config {
-        let full = settings.dir.join(path);
-        let text = std::fs::read(&full)
-            .map_err(|e| Failure::error(format!("--model-config {}: {e}", path.display())))?;
-        let arch = ModelArch::from_hf_config(&path.display().to_string(), &text)
-            .map_err(|e| Failure::error(format!("--model-config {}: {e}", path.display())))?;
+        let name = path.display().to_string();
+        let arch = read_named(&settings.dir, &name)
+            .and_then(|text| ModelArch::from_hf_config(&name, &text))
+            .map_err(|e| Failure::error(format!("--model-config {name}: {e}")))?;
         return Ok((arch, Quantization::Native));
     }
     let name = args.model.as_deref().unwrap_or_default();

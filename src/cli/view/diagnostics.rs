@@ -17,6 +17,9 @@ pub const SCHEMA: &str = "rhumb.diagnostics/1";
 /// Lines between two places of one problem above which they are drawn apart.
 const NEAR_LINES: usize = 3;
 
+/// Width below which texts are no longer folded further.
+const NARROWEST: usize = 40;
+
 /// One diagnostic in the shape that miette draws.
 #[derive(Debug)]
 struct Drawn<'a> {
@@ -165,7 +168,7 @@ fn draw<'a>(map: &SourceMap, diagnostic: &'a Diagnostic) -> (Drawn<'a>, Vec<Else
 pub fn text(diagnostics: &Diagnostics, color: bool, width: usize) -> String {
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
     let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(width.max(60))
+        .with_width(width.max(NARROWEST))
         .with_context_lines(1)
         .with_links(false);
     let mut out = String::new();

@@ -107,6 +107,13 @@ pub fn grid<S: AsRef<str>>(columns: &[(S, bool)], rows: &[Vec<Cell>], settings: 
     grid.lines().map(|line| format!(" {}\n", line.trim_end())).collect()
 }
 
+/// Draws a block of names and values for each row.
+pub fn blocks<S: AsRef<str>>(columns: &[(S, bool)], rows: &[Vec<Cell>], settings: &Settings) -> String {
+    let mut out = String::new();
+    narrow(&mut out, columns, rows, settings);
+    out
+}
+
 fn narrow<S: AsRef<str>>(out: &mut String, columns: &[(S, bool)], rows: &[Vec<Cell>], settings: &Settings) {
     let names = columns.iter().map(|(name, _)| name.as_ref().chars().count()).max().unwrap_or(0);
     for (i, row) in rows.iter().enumerate() {

@@ -219,7 +219,13 @@ impl View {
     }
 
     fn table(&self, settings: &Settings) -> String {
-        let (used, hidden) = self.fitting(settings);
+        let (mut used, mut hidden) = self.fitting(settings);
+        // What reads from a pipe must find every column, however narrow the stated width is.
+        let blocks = !settings.terminal && !hidden.is_empty();
+        if blocks {
+            used = self.fitting(&Settings { width_known: false, ..settings.clone() }).0;
+            hidden.clear();
+        }
         let columns: Vec<(String, bool)> = used
             .iter()
             .filter_map(|i| self.columns.get(*i))
@@ -234,12 +240,46 @@ impl View {
                     .collect()
             })
             .collect();
-        let mut text = terminal::grid(&columns, &rows, &settings.for_lists());
+        let mut text = if blocks {
+            terminal::blocks(&columns, &rows, settings)
+        } else {
+            terminal::grid(&columns, &rows, &settings.for_lists())
+        };
         if !hidden.is_empty() && !settings.quiet {
             let hidden: Vec<String> = hidden.iter().map(|key| key.replace('_', " ")).collect();
             let line = format!("not shown for want of room: {}", hidden.join(", "));
             text.push_str(&terminal::fold(&line, settings.width));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_terminal_drops_columns_and_says_so() {
+        let settings = |terminal| Settings {
+            dir: ".".into(),
+            json: false,
+            quiet: false,
+            verbose: 0,
+            now: jiff::Timestamp::UNIX_EPOCH,
+            color: false,
+            terminal,
+            width: 40,
+            width_known: true,
+        };
+        let words = ["first", "second", "third", "fourth"];
+        let view = || View {
+            columns: words.map(text).to_vec(),
+            rows: vec![words.map(|w| Cell::text(format!("{w}-{w}"))).to_vec()],
+        };
+        let shown = view().render("words", None, &settings(true));
+        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("not shown for want of room: third, fourth"), "{shown}");
+        let piped = view().render("words", None, &settings(false));
+        assert!(piped.contains("fourth: fourth-fourth"), "{piped}");
     }
 }
