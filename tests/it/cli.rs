@@ -120,6 +120,24 @@ fn every_exit_of_the_table_happens() {
 }
 
 #[test]
+fn every_first_spec_can_be_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = ["chat", "code", "rag", "embedding"];
+    for use_case in short.iter().chain(rhumb::spec::use_case::NAMES) {
+        for lang in ["yaml", "hcl"] {
+            let model = if *use_case == "embedding" { "Qwen/Qwen3-Embedding-0.6B" } else { "Qwen/Qwen3-32B" };
+            let name = format!("{use_case}.{lang}");
+            let at = |args: &[&str]| run(rhumb().arg("-C").arg(folder.path()).args(args));
+            let (_, err, code) =
+                at(&["init", "--use-case", use_case, "--model", model, "--lang", lang, "--out", &name]);
+            assert_eq!(code, 0, "{name}: {err}");
+            let (out, err, code) = at(&["plan", &name, "--at", "2026-11-25"]);
+            assert_eq!(code, 0, "{name}: {out}{err}");
+        }
+    }
+}
+
+#[test]
 fn every_command_has_help_and_a_manual_page() {
     let (root, _, _) = plain(&["--help"]);
     for command in COMMANDS {
