@@ -1,5 +1,6 @@
 //! Benches, each beside a baseline that does the least that could be called the same work, so that a
-//! ratio means something on any machine. `cargo bench --bench bench`.
+//! ratio means something on any machine. `cargo bench --bench bench`; `tests/bench/run` makes the table of
+//! `tests/bench/RESULTS.md` from them.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::hint::black_box;
@@ -37,9 +38,19 @@ mod command {
         run(&["validate", "examples/support-chat"]);
     }
 
-    #[divan::bench(sample_count = 20)]
-    fn plan() {
+    #[divan::bench(sample_count = 30)]
+    fn plan_two_origins() {
         run(&["plan", "examples/support-chat", "--at", "2026-11-25"]);
+    }
+
+    #[divan::bench(sample_count = 30)]
+    fn plan_one_origin() {
+        run(&["plan", "examples/code-completion", "--at", "2026-11-25"]);
+    }
+
+    #[divan::bench(sample_count = 30)]
+    fn check() {
+        run(&["check", "examples/support-chat", "--at", "2026-11-25"]);
     }
 
     /// What starting any process costs here.
@@ -47,6 +58,75 @@ mod command {
     fn baseline_true() {
         let status = Command::new("true").stdout(Stdio::null()).status();
         assert!(status.is_ok_and(|s| s.success()));
+    }
+}
+
+/// The tables that the binary carries, as text.
+fn tables() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog/data");
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "tsv"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect()
+}
+
+/// Choosing where one service of an example goes, over the whole catalogue.
+mod choice {
+    use std::collections::BTreeMap;
+
+    use rhumb::diagnostic::SourceFile;
+    use rhumb::placement::{Placement, World};
+    use rhumb::spec::{ModelSource, Sources, Spec};
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    fn problem(example: &str) -> (Spec, World) {
+        let catalog = Catalog::embedded();
+        let name = format!("examples/{example}/deploy.yaml");
+        let text = std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let sources = Sources {
+            files: vec![SourceFile { name, text }],
+            variables: Vec::new(),
+            vocabulary: &catalog.vocabulary(),
+            read: &|path| Err(format!("{path}: benches read no files")),
+        };
+        let spec = rhumb::spec::load(&sources).unwrap().spec;
+        let known = |source: &ModelSource| match source {
+            ModelSource::Known { id, .. } => catalog.model(id).unwrap().clone(),
+            ModelSource::Config(file) => panic!("{}: benches read no files", file.path),
+        };
+        let archs: BTreeMap<_, _> = spec.models.iter().map(|(n, m)| (n.clone(), known(&m.source))).collect();
+        (spec, World { archs, catalog, today: "2026-11-25".into() })
+    }
+
+    fn place(bencher: Bencher, example: &str) {
+        let (spec, world) = problem(example);
+        assert_eq!((spec.services.len(), spec.batches.len()), (1, 0));
+        bencher.bench(|| -> Placement { rhumb::optimize::place(black_box(&spec), &world).unwrap() });
+    }
+
+    #[divan::bench(sample_count = 40)]
+    fn place_two_origins(bencher: Bencher) {
+        place(bencher, "support-chat");
+    }
+
+    #[divan::bench(sample_count = 40)]
+    fn place_one_origin(bencher: Bencher) {
+        place(bencher, "code-completion");
+    }
+
+    /// SHA-256 of the same tables: touching every byte of them once.
+    #[divan::bench(sample_count = 40)]
+    fn baseline_hash_tsv(bencher: Bencher) {
+        let tables = tables();
+        bencher.bench(|| {
+            let mut hash = Sha256::new();
+            tables.iter().for_each(|table| hash.update(black_box(table)));
+            hash.finalize()
+        });
     }
 }
 
@@ -62,13 +142,7 @@ mod catalogue {
     /// Splitting the same tables into lines and cells, without making rows of them.
     #[divan::bench]
     fn baseline_split_tsv(bencher: Bencher) {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog/data");
-        let tables: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|e| e == "tsv"))
-            .map(|path| std::fs::read_to_string(path).unwrap())
-            .collect();
+        let tables = tables();
         bencher.bench(|| {
             let cells =
                 |table: &String| -> usize { table.lines().map(|l| black_box(l).split('\t').count()).sum() };
