@@ -272,7 +272,7 @@ fn prose_is_folded_in_a_narrow_window() {
             let text = view::text(&found, false, width);
             for line in prose(&text) {
                 // A word longer than a line stays whole, so that it can be copied.
-                let unbroken = line.trim_start_matches("  help: ").trim().split_whitespace().count() < 2;
+                let unbroken = line.trim_start_matches("  help: ").split_whitespace().count() < 2;
                 assert!(line.chars().count() <= width || unbroken, "{file} at {width}: {line:?}");
             }
         }
