@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Cloud, Money};
+use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
-use super::pool::{Ask, Needs, weights_gib};
+use super::pool::{Ask, weights_gib};
 use super::service::{Base, Block, Chosen, Search, weight};
 use crate::placement::Rejection;
 use crate::spec::BudgetBinds;
@@ -86,39 +86,43 @@ pub(super) fn mend<'a>(
     floors: &[Option<Money>],
     relaxed: Money,
     mut first: Rejection,
+    wanted: Wanted,
 ) -> Result<Vec<Block>, Rejection> {
     let budget = search.job.budgets().iter().map(|(limit, _)| *limit).min();
     let mut incumbent = None;
-    if let Some(budget) = budget.filter(|_| first.constraint == "budget") {
-        let least = match search.job.spec.budget.binds {
+    let mut rules = Rules { bases, floors, ceiling: None, most: Money::MAX, wanted };
+    if let Some(budget) = budget {
+        let most = Money::from_micros(budget.micros().div_euclid(HOURS_PER_MONTH));
+        match search.job.spec.budget.binds {
             BudgetBinds::Ceiling => {
-                incumbent = at_ceiling(search).optimum(bases).0;
-                incumbent.as_deref().map(|blocks| weight(blocks).0)
+                let (dearest, floors) = search.at_ceiling().optimum(bases);
+                if dearest.as_deref().is_some_and(|blocks| weight(blocks).0 > most) {
+                    return Err(first);
+                }
+                rules.ceiling = Some((most, floors));
+                incumbent = dearest
+                    .map(|blocks| at_own_prices(search, blocks))
+                    .filter(|blocks| broken(search, blocks).is_none());
             }
-            BudgetBinds::Expected | BudgetBinds::PeakMonth => Some(relaxed),
-        };
-        if least.is_some_and(|least| least.per_month() > budget) {
-            return Err(first);
+            BudgetBinds::Expected | BudgetBinds::PeakMonth if relaxed > most => return Err(first),
+            BudgetBinds::Expected | BudgetBinds::PeakMonth => {}
         }
-        incumbent = incumbent.map(|blocks| at_own_prices(search, blocks));
+        rules.most = most;
     }
-    let found = self::search(search, bases, floors, relaxed);
+    if let Some(blocks) = &incumbent {
+        if wanted == Wanted::Any {
+            return Ok(blocks.clone());
+        }
+        rules.most = rules.most.min(weight(blocks).0);
+    }
+    let found = self::search(search, &rules, relaxed);
     if found.is_none() && search.unproven.get() {
-        if let Some(blocks) = incumbent.filter(|blocks| broken(search, blocks).is_none()) {
+        if let Some(blocks) = incumbent {
             return Ok(blocks);
         }
         first.reason += "; the search gave up before it had proven that nothing will do";
     }
     found.ok_or(first)
-}
-
-/// The same search with every price at its ceiling: spot bought on demand.
-fn at_ceiling<'a>(search: &Search<'a>) -> Search<'a> {
-    let mut dear = Search::new(search.job, search.table, search.service);
-    for terms in &mut dear.terms {
-        terms.spot = terms.spot.map(|spot| terms.on_demand.unwrap_or(spot));
-    }
-    dear
 }
 
 /// A choice made at ceiling prices, with the cost that it really has.
@@ -134,23 +138,36 @@ fn at_own_prices(search: &Search<'_>, mut blocks: Vec<Block>) -> Vec<Block> {
     blocks
 }
 
-/// Cost limits that are tried, as multiples of the optimum without the rules.
-const LIMITS: [f64; 7] = [1.1, 1.5, 2.5, 6.0, 20.0, 100.0, 1000.0];
+/// Whether the cheapest placement is wanted, or just one that keeps all rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Cheapest,
+    Any,
+}
 
-/// The optimum under the rules, if there is one within a thousand times the cost without them.
-pub(super) fn search<'a>(
-    search: &Search<'a>,
-    bases: &[Base<'a>],
-    floors: &[Option<Money>],
-    relaxed: Money,
-) -> Option<Vec<Block>> {
+/// What bounds a search in depth.
+struct Rules<'s, 'a> {
+    bases: &'s [Base<'a>],
+    /// Set of origins to what serving it costs at least.
+    floors: &'s [Option<Money>],
+    /// An hour's limit on the ceiling, and set of origins to its least ceiling.
+    ceiling: Option<(Money, Vec<Option<Money>>)>,
+    /// No placement that is wanted costs more.
+    most: Money,
+    wanted: Wanted,
+}
+
+/// Cost limits that are tried, as multiples of the optimum without the rules; at last, none.
+const LIMITS: [f64; 8] = [1.1, 1.5, 2.5, 6.0, 20.0, 100.0, 1000.0, f64::INFINITY];
+
+/// The optimum under the rules.
+fn search<'a>(search: &Search<'a>, rules: &Rules<'_, 'a>, relaxed: Money) -> Option<Vec<Block>> {
     let n = search.service.traffic.origins.len();
-    let budget = search.job.budgets().iter().map(|(l, _)| *l).min();
-    let most = budget.map_or(Money::MAX, |b| Money::from_micros(b.micros() / rhumb_api::HOURS_PER_MONTH));
+    let most = rules.most;
     for factor in LIMITS {
-        let limit = relaxed.scale(factor).min(most);
-        let mut deep =
-            Deep { search, bases, floors, limit, best: None, effort: EFFORT, memo: BTreeMap::new() };
+        let limit = if factor.is_finite() { relaxed.scale(factor).min(most) } else { most };
+        let toll = if factor.is_finite() { 0 } else { TOLL };
+        let mut deep = Deep { search, rules, limit, best: None, effort: EFFORT, toll, memo: BTreeMap::new() };
         deep.partition((1 << n) - 1, &mut Vec::new());
         if deep.effort == 0 {
             search.unproven.set(true);
@@ -168,14 +185,17 @@ pub(super) fn search<'a>(
 /// Picks of a pool under one cost limit. Beyond, the bound that is proven is the optimum without the rules.
 const EFFORT: u64 = 400_000;
 
+/// What a way that is looked at takes from the effort where no cost limit keeps their number small.
+const TOLL: u64 = 4;
+
 struct Deep<'s, 'a> {
     search: &'s Search<'a>,
-    bases: &'s [Base<'a>],
-    floors: &'s [Option<Money>],
+    rules: &'s Rules<'s, 'a>,
     limit: Money,
     best: Option<Vec<Block>>,
     /// Pools that may still be picked before the search gives up.
     effort: u64,
+    toll: u64,
     /// Block, regions, region to the pools worth having, cheapest first.
     memo: BTreeMap<(usize, u32, usize), Vec<Chosen>>,
 }
@@ -187,7 +207,24 @@ impl Deep<'_, '_> {
 
     /// What the origins of `mask` cost at least.
     fn floor(&self, mask: usize) -> Money {
-        self.floors.get(mask).copied().flatten().filter(|_| mask > 0).unwrap_or(Money::ZERO)
+        self.rules.floors.get(mask).copied().flatten().filter(|_| mask > 0).unwrap_or(Money::ZERO)
+    }
+
+    /// Whether a choice would leave too little of the limit on the ceiling for what is left to choose:
+    /// `more` pools from `others` for this block, and all of `rest`.
+    fn too_high(&self, chosen: &[Block], mine: &[Chosen], others: &[Vec<Chosen>], more: usize, rest: usize) -> bool {
+        let Some((most, floors)) = &self.rules.ceiling else { return false };
+        let so_far: Money = chosen.iter().map(Block::ceiling).chain(mine.iter().map(|c| c.count.ceiling)).sum();
+        let left = floors.get(rest).copied().flatten().filter(|_| rest > 0).unwrap_or(Money::ZERO);
+        let mut least: Vec<Money> =
+            others.iter().filter_map(|l| l.iter().map(|c| c.count.ceiling).min()).collect();
+        least.sort_unstable();
+        so_far + least.into_iter().take(more).sum() + left > *most
+    }
+
+    /// Whether the search need not go on.
+    fn over(&self) -> bool {
+        self.effort == 0 || (self.rules.wanted == Wanted::Any && self.best.is_some())
     }
 
     fn partition(&mut self, left: usize, chosen: &mut Vec<Block>) {
@@ -211,7 +248,7 @@ impl Deep<'_, '_> {
     }
 
     fn regions(&mut self, block: usize, rest: usize, chosen: &mut Vec<Block>) {
-        let base = &self.bases[block];
+        let base = &self.rules.bases[block];
         let places: Vec<usize> = {
             let mut used: BTreeSet<usize> = BTreeSet::new();
             for s in &self.search.table.sites {
@@ -224,6 +261,9 @@ impl Deep<'_, '_> {
         let Some(one) = self.search.one_machine(base) else { return };
         let so_far = weight(chosen).0 + if rest > 0 { self.floor(rest).min(self.limit) } else { Money::ZERO };
         let replicas = self.search.service.scaling.max_replicas.unwrap_or(u32::MAX);
+        if self.over() {
+            return;
+        }
         for regions in self.search.least_regions()..=(places.len() as u32).min(replicas) {
             if so_far + one.times(i64::from(regions)) > self.bar() {
                 break;
@@ -256,7 +296,7 @@ impl Deep<'_, '_> {
         chosen: &mut Vec<Block>,
     ) {
         if wanted == 0 {
-            chosen.push(Block { origins: self.bases[block].origins.clone(), pools: mine.clone() });
+            chosen.push(Block { origins: self.rules.bases[block].origins.clone(), pools: mine.clone() });
             self.partition(rest, chosen);
             chosen.pop();
             return;
@@ -274,7 +314,7 @@ impl Deep<'_, '_> {
                 if total > self.bar() {
                     break;
                 }
-                if self.effort == 0 {
+                if self.over() {
                     return;
                 }
                 self.effort -= 1;
@@ -285,6 +325,10 @@ impl Deep<'_, '_> {
                     continue;
                 }
                 mine.push(*choice);
+                if self.too_high(chosen, mine, &lists[i + 1..], wanted - 1, rest) {
+                    mine.pop();
+                    continue;
+                }
                 self.pick(lists, i + 1, wanted - 1, block, rest, mine, chosen);
                 mine.pop();
             }
@@ -292,19 +336,23 @@ impl Deep<'_, '_> {
     }
 
     /// Every pool of a region for the block that no other one beats, cheapest first.
-    fn pools(&self, block: usize, regions: u32, region: usize) -> Vec<Chosen> {
-        let (search, base) = (self.search, &self.bases[block]);
+    fn pools(&mut self, block: usize, regions: u32, region: usize) -> Vec<Chosen> {
+        let (search, base) = (self.search, &self.rules.bases[block]);
         let s = search.service;
         let mut found: Vec<Chosen> = Vec::new();
         let Some(ms) = base.network.get(region).copied().flatten() else { return found };
-        let demand = search.demand(base, regions, ms);
         let counted = s.scaling.min_replicas > 1;
         for (i, site) in search.table.sites.iter().enumerate().filter(|(_, s)| s.region == region) {
             let terms = &search.terms[i];
             for (w, way) in search.table.machines[site.machine].ways.iter().enumerate() {
                 let Ok(index) = way.speed else { continue };
+                self.effort = self.effort.saturating_sub(self.toll);
+                if self.effort == 0 {
+                    return found;
+                }
                 let speed = &search.table.speeds[index];
-                let extra = |n: u32| search.responses(base, region, demand.rate(speed, n));
+                let needs = search.needs(base, regions, ms, index);
+                let extra = |n: u32| search.responses(base, region, needs.rate(n));
                 let ask = Ask {
                     terms,
                     way,
@@ -317,7 +365,6 @@ impl Deep<'_, '_> {
                 if terms.least(way.span.max(1)).is_none_or(|m| m > self.limit) {
                     continue;
                 }
-                let needs = Needs::new(&demand, speed);
                 let Ok((first, last)) = ask.range(&needs) else { continue };
                 let gib = weights_gib(speed, way);
                 let more = s.scaling.min_replicas.div_ceil(way.replicas.max(1));
@@ -343,9 +390,7 @@ impl Deep<'_, '_> {
                     }
                     let low = if terms.base.is_none() { machines } else { 0 };
                     // Which of them are spot only matters beside the cost where a ceiling or a quota binds.
-                    let any = !terms.quotas.is_empty()
-                        || (search.job.spec.budget.binds == BudgetBinds::Ceiling
-                            && !search.job.budgets().is_empty());
+                    let any = !terms.quotas.is_empty() || (self.rules.ceiling.is_some() && terms.trades_off());
                     let only = if any { None } else { ask.spot_of(&needs, units, machines, &mut false) };
                     let spots: Vec<u32> = match only {
                         Some(spot) => vec![spot],
@@ -361,7 +406,8 @@ impl Deep<'_, '_> {
                             done.get_or_insert(count.cost);
                         }
                         full |= spot == terms.most_spot(machines);
-                        if count.cost > self.limit {
+                        let high = self.rules.ceiling.as_ref().is_some_and(|(most, _)| count.ceiling > *most);
+                        if count.cost > self.limit || high {
                             continue;
                         }
                         let new = Chosen { site: i, way: w, count };

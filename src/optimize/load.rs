@@ -80,32 +80,31 @@ impl Demand<'_> {
                 largest(speed.curve.saturation_rate() * n, |rate| {
                     speed
                         .curve
-                        .latency(rate / n, replicas, self.arrivals)
-                        .is_some_and(|l| rate * l.e2e.mean / 1e3 <= clients)
+                        .mean_e2e(rate / n, replicas, self.arrivals)
+                        .is_some_and(|ms| rate * ms / 1e3 <= clients)
                 })
             }
         }
     }
 
-    /// Whether `replicas` do with nothing failed, and with a region failed.
-    pub fn holds(&self, speed: &Speed, replicas: u32) -> bool {
-        let rate = self.rate(speed, replicas);
+    /// Whether `replicas` do with nothing failed, and with a region failed, at [`Demand::rate`].
+    fn holds(&self, speed: &Speed, replicas: u32, rate: f64) -> bool {
         self.carries(speed, rate, replicas, 1.0)
             && self.region_loss.is_none_or(|x| self.carries(speed, rate * x, replicas, self.slo_factor))
     }
 
-    /// The fewest replicas that do; `None` if no number does.
-    pub fn replicas(&self, speed: &Speed) -> Option<u32> {
+    /// The fewest replicas that do, given the rate that reaches each number; `None` if no number does.
+    pub fn replicas(&self, speed: &Speed, rate: impl Fn(u32) -> f64) -> Option<u32> {
         let hint = match self.load {
             PoolLoad::Rate(rate) => rate / speed.slowed.saturation_rate().max(f64::MIN_POSITIVE),
             PoolLoad::Clients(_) => 0.0,
         };
-        fewest(hint, |n| self.holds(speed, n))
+        fewest(hint, |n| self.holds(speed, n, rate(n)))
     }
 
-    /// The fewest replicas that must be left of `replicas` when some fail.
-    pub fn left(&self, speed: &Speed, replicas: u32) -> Option<u32> {
-        let rate = self.rate(speed, replicas) * self.capacity;
+    /// The fewest replicas that must be left when some fail of those that `rate` reaches.
+    pub fn left(&self, speed: &Speed, rate: f64) -> Option<u32> {
+        let rate = rate * self.capacity;
         fewest(rate / speed.slowed.saturation_rate().max(f64::MIN_POSITIVE), |n| {
             self.carries(speed, rate, n, self.slo_factor)
         })

@@ -6,7 +6,7 @@ use rhumb_api::Money;
 
 use super::batch::Found;
 use super::job::Job;
-use super::pool::{Ask, Needs, Terms};
+use super::pool::{Ask, Terms};
 use super::service::{Base, Search};
 use super::table::{Machine, Site, Table, Way};
 use crate::placement::{CandidateId, Loser, Rejection};
@@ -209,7 +209,7 @@ pub(super) fn of_service(search: &Search<'_>, optimum: Money, chosen: &[Candidat
 }
 
 /// Why a speed is too slow for every origin; `None` if it can serve one.
-fn missed(search: &Search<'_>, singles: &[Base<'_>], speed: usize) -> Option<Rejection> {
+fn missed<'a>(search: &Search<'a>, singles: &[Base<'a>], speed: usize) -> Option<Rejection> {
     let mut first = None;
     for base in singles.iter().filter(|b| b.nearest().is_finite()) {
         let demand = search.demand(base, 1, base.nearest());
@@ -220,18 +220,23 @@ fn missed(search: &Search<'_>, singles: &[Base<'_>], speed: usize) -> Option<Rej
 }
 
 /// Machine types that could serve all origins from one pool, cheapest first.
-fn alone(search: &Search<'_>, optimum: Money, chosen: &[CandidateId], base: &Base<'_>) -> Vec<Loser> {
+fn alone<'a>(
+    search: &Search<'a>,
+    optimum: Money,
+    chosen: &[CandidateId],
+    base: &Base<'a>,
+) -> Vec<Loser> {
     let (job, table) = (search.job, search.table);
     let mut list: Vec<(Money, usize, Loser)> = Vec::new();
     for (m, (_, i)) in cheapest_sites(table, &search.terms) {
         let site = &table.sites[i];
         let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
-        let demand = search.demand(base, 1, ms);
         let mut best: Option<(Money, u32, usize, bool)> = None;
         for (w, way) in table.machines[m].ways.iter().enumerate() {
             let Ok(index) = way.speed else { continue };
             let speed = &table.speeds[index];
-            let extra = |n: u32| search.responses(base, site.region, demand.rate(speed, n));
+            let needs = search.needs(base, 1, ms, index);
+            let extra = |n: u32| search.responses(base, site.region, needs.rate(n));
             let ask = Ask {
                 terms: &search.terms[i],
                 way,
@@ -242,7 +247,7 @@ fn alone(search: &Search<'_>, optimum: Money, chosen: &[CandidateId], base: &Bas
                 extra: &extra,
             };
             let limit = best.map_or(Money::MAX, |b| b.0);
-            if let Ok(Some(count)) = ask.cheapest(&Needs::new(&demand, speed), limit)
+            if let Ok(Some(count)) = ask.cheapest(&needs, limit)
                 && best.is_none_or(|b| count.cost < b.0)
             {
                 best = Some((count.cost, count.machines, w, count.spot == count.machines));

@@ -33,6 +33,7 @@ use crate::placement::{
 };
 use crate::spec::{BudgetBinds, Spec};
 use job::{Job, Kind};
+use couple::Wanted;
 use service::Search;
 use table::Table;
 
@@ -109,6 +110,17 @@ fn solve(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement,
     workload(spec, world, address, false)
 }
 
+/// Whether a workload can be placed at all, without the search for the cheapest of its placements where
+/// rules over several pools make that one dear to find.
+fn feasible(spec: &Spec, world: &World, address: &str) -> bool {
+    let Some(job) = Job::of(spec, world, address) else { return false };
+    let table = Table::new(&job);
+    match job.kind {
+        Kind::Service(service) => Search::new(&job, &table, service).run(Wanted::Any).is_ok(),
+        Kind::Batch(batch) => batch::search(&job, &table, batch).best.is_some(),
+    }
+}
+
 fn workload(
     spec: &Spec,
     world: &World,
@@ -120,7 +132,7 @@ fn workload(
     match job.kind {
         Kind::Service(service) => {
             let search = Search::new(&job, &table, service);
-            let found = search.run();
+            let found = search.run(Wanted::Cheapest);
             let (mut rejected, bounded, evaluated) = tally(&table, search.fates());
             match found {
                 Ok(blocks) => {

@@ -141,6 +141,17 @@ impl Terms {
         Some((base + cheap.times(i64::from(spot)), base + dear.times(i64::from(spot))))
     }
 
+    /// Whether fewer spot machines among as many may mean a lower ceiling at a higher cost.
+    pub fn trades_off(&self) -> bool {
+        match (self.base, self.spot) {
+            (Some(base), Some(spot)) => {
+                let dear = self.on_demand.unwrap_or(spot);
+                if spot < base { dear > base } else { dear < base }
+            }
+            _ => false,
+        }
+    }
+
     /// Weights copied to machines, as dollars an hour.
     pub fn copying(&self, gib_per_machine: f64, machines: u32) -> Money {
         self.weights.map_or(Money::ZERO, |p| {
@@ -159,24 +170,50 @@ pub(super) fn weights_gib(speed: &Speed, way: &Way) -> f64 {
 }
 
 /// Replicas that a load needs, remembered for one speed and one network time.
-pub(super) struct Needs<'d, 'l> {
-    demand: &'d Demand<'l>,
-    speed: &'d Speed,
+pub(super) struct Needs<'a> {
+    demand: Demand<'a>,
+    speed: &'a Speed,
     /// The fewest with nothing failed.
     pub replicas: Option<u32>,
+    rates: RefCell<BTreeMap<u32, f64>>,
     left: RefCell<BTreeMap<u32, Option<u32>>>,
 }
 
-impl<'d, 'l> Needs<'d, 'l> {
-    pub fn new(demand: &'d Demand<'l>, speed: &'d Speed) -> Self {
-        Needs { demand, speed, replicas: demand.replicas(speed), left: RefCell::default() }
+impl<'a> Needs<'a> {
+    pub fn new(demand: Demand<'a>, speed: &'a Speed) -> Self {
+        let rates = RefCell::default();
+        let replicas = demand.replicas(speed, |n| remembered(&rates, &demand, speed, n));
+        Needs { demand, speed, replicas, rates, left: RefCell::default() }
+    }
+
+    /// Requests/s that reach a pool of `replicas`.
+    pub fn rate(&self, replicas: u32) -> f64 {
+        remembered(&self.rates, &self.demand, self.speed, replicas)
     }
 
     /// The fewest that must be left of `replicas`.
     fn left(&self, replicas: u32) -> Option<u32> {
         // A rate does not depend on who serves it.
         let key = if matches!(self.demand.load, PoolLoad::Rate(_)) { 0 } else { replicas };
-        *self.left.borrow_mut().entry(key).or_insert_with(|| self.demand.left(self.speed, replicas))
+        *self
+            .left
+            .borrow_mut()
+            .entry(key)
+            .or_insert_with(|| self.demand.left(self.speed, self.rate(replicas)))
+    }
+}
+
+fn remembered(
+    rates: &RefCell<BTreeMap<u32, f64>>,
+    demand: &Demand<'_>,
+    speed: &Speed,
+    replicas: u32,
+) -> f64 {
+    match demand.load {
+        PoolLoad::Rate(rate) => rate,
+        PoolLoad::Clients(_) => {
+            *rates.borrow_mut().entry(replicas).or_insert_with(|| demand.rate(speed, replicas))
+        }
     }
 }
 
@@ -214,7 +251,7 @@ impl Ask<'_> {
     }
 
     /// Whether `units` groups of machines of which `spot` machines are spot do the job.
-    pub fn does(&self, needs: &Needs<'_, '_>, units: u32, spot: u32) -> bool {
+    pub fn does(&self, needs: &Needs<'_>, units: u32, spot: u32) -> bool {
         let Some(least) = needs.replicas else { return false };
         let Some(n) = units.checked_mul(self.way.replicas) else { return false };
         if n < least {
@@ -228,7 +265,7 @@ impl Ask<'_> {
     }
 
     /// Fewest groups that could do, and a number that does if any does.
-    pub fn range(&self, needs: &Needs<'_, '_>) -> Result<(u32, u32), Rejection> {
+    pub fn range(&self, needs: &Needs<'_>) -> Result<(u32, u32), Rejection> {
         let per = f64::from(self.way.replicas);
         let no = |constraint, reason: String| Rejection { constraint, reason, at: None, distance: None };
         let Some(least) = needs.replicas else {
@@ -264,7 +301,7 @@ impl Ask<'_> {
     ///
     /// # Errors
     /// What rejects the pool, if no number does whatever the cost; `Ok(None)` if all cost more.
-    pub fn cheapest(&self, needs: &Needs<'_, '_>, limit: Money) -> Result<Option<Count>, Rejection> {
+    pub fn cheapest(&self, needs: &Needs<'_>, limit: Money) -> Result<Option<Count>, Rejection> {
         let (first, last) = self.range(needs)?;
         let gib = weights_gib(self.speed, self.way);
         let mut best: Option<Count> = None;
@@ -319,7 +356,7 @@ impl Ask<'_> {
     }
 
     /// The cheapest number of spot machines among `machines` that does.
-    pub fn spot_of(&self, needs: &Needs<'_, '_>, units: u32, machines: u32, quota: &mut bool) -> Option<u32> {
+    pub fn spot_of(&self, needs: &Needs<'_>, units: u32, machines: u32, quota: &mut bool) -> Option<u32> {
         let most = self.terms.most_spot(machines);
         let least = if self.terms.base.is_none() { machines } else { 0 };
         if least > most {

@@ -418,7 +418,7 @@ pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload) {
         for (change, _) in all.iter().zip(keep).filter(|(_, keep)| !**keep) {
             (change.without)(&mut spec, &job.address, change.index);
         }
-        solve(&spec, job.world, &job.address).is_some()
+        super::feasible(&spec, job.world, &job.address)
     };
     let mut keep = vec![true; all.len()];
     if !dropped(&vec![false; all.len()]) {

@@ -3,10 +3,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use rhumb_api::Money;
 
-use super::couple;
+use super::couple::{self, Wanted};
 use super::job::{self, Job, resides};
 use super::load::{self, Demand, PoolLoad};
 use super::pool::{Ask, Count, GIB, Needs, Terms};
@@ -64,6 +65,9 @@ const UNTOUCHED: u8 = 0;
 const EVALUATED: u8 = 1;
 const REJECTED: u8 = 2;
 
+/// Share, regions, network time and speed to what a pool needs.
+type Remembered<'a> = Rc<RefCell<BTreeMap<(u64, u32, u64, usize), Rc<Needs<'a>>>>>;
+
 /// The search for one service.
 pub(super) struct Search<'a> {
     pub job: &'a Job<'a>,
@@ -78,6 +82,7 @@ pub(super) struct Search<'a> {
     offsets: Vec<usize>,
     fate: RefCell<Vec<u8>>,
     reasons: RefCell<Vec<String>>,
+    needs: Remembered<'a>,
     /// The search under rules over all pools gave up; only [`Search::relaxed`] is proven.
     pub unproven: Cell<bool>,
     /// The optimum without rules over all pools.
@@ -145,6 +150,7 @@ impl<'a> Search<'a> {
             offsets,
             fate: RefCell::new(vec![UNTOUCHED; total]),
             reasons: RefCell::default(),
+            needs: Rc::default(),
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),
         }
@@ -203,6 +209,24 @@ impl<'a> Search<'a> {
             region_loss: (s.survive.region > 0 && others > 0)
                 .then(|| s.during_failure.capacity * f64::from(regions) / f64::from(others)),
         }
+    }
+
+    /// What a pool of the block needs at a speed.
+    pub fn needs(&self, base: &Base<'a>, regions: u32, network_ms: f64, speed: usize) -> Rc<Needs<'a>> {
+        let key = (base.share.to_bits(), regions, network_ms.to_bits(), speed);
+        let mut all = self.needs.borrow_mut();
+        let new = || Rc::new(Needs::new(self.demand(base, regions, network_ms), &self.table.speeds[speed]));
+        Rc::clone(all.entry(key).or_insert_with(new))
+    }
+
+    /// The same search with every price at its ceiling: spot bought on demand.
+    pub fn at_ceiling(&self) -> Self {
+        let mut dear = Search::new(self.job, self.table, self.service);
+        dear.needs = Rc::clone(&self.needs);
+        for terms in &mut dear.terms {
+            terms.spot = terms.spot.map(|spot| terms.on_demand.unwrap_or(spot));
+        }
+        dear
     }
 
     /// Response bytes to the internet, dollars an hour, for a pool that gets `rate` requests/s.
@@ -331,7 +355,6 @@ impl<'a> Search<'a> {
             return None;
         }
         let mut best: BTreeMap<usize, Chosen> = BTreeMap::new();
-        let mut needs: BTreeMap<(usize, u64), Needs<'_, '_>> = BTreeMap::new();
         let demands: BTreeMap<u64, Demand<'a>> =
             base.network.iter().flatten().map(|ms| (ms.to_bits(), self.demand(base, regions, *ms))).collect();
         for (least, i) in sites {
@@ -352,9 +375,8 @@ impl<'a> Search<'a> {
                 let way = &self.table.machines[site.machine].ways[*w];
                 let Ok(speed_index) = way.speed else { continue };
                 let speed = &self.table.speeds[speed_index];
-                let needs =
-                    needs.entry((speed_index, ms.to_bits())).or_insert_with(|| Needs::new(demand, speed));
-                let extra = |n: u32| self.responses(base, site.region, demand.rate(speed, n));
+                let needs = self.needs(base, regions, ms, speed_index);
+                let extra = |n: u32| self.responses(base, site.region, needs.rate(n));
                 let constant = extra_floor;
                 let same = |_: u32| constant;
                 let ask = Ask {
@@ -366,7 +388,7 @@ impl<'a> Search<'a> {
                     most_replicas: self.service.scaling.max_replicas,
                     extra: if matches!(demand.load, PoolLoad::Rate(_)) { &same } else { &extra },
                 };
-                match ask.cheapest(needs, bar) {
+                match ask.cheapest(&needs, bar) {
                     Ok(found) => {
                         self.mark(i, *w, &Ok(()));
                         if let Some(count) = found {
@@ -443,11 +465,11 @@ impl<'a> Search<'a> {
         prices.min()
     }
 
-    /// The optimum.
+    /// The optimum, or, if just any placement is wanted, one that may cost more.
     ///
     /// # Errors
     /// What stands in the way, if nothing will do.
-    pub fn run(&self) -> Result<Vec<Block>, Rejection> {
+    pub fn run(&self, wanted: Wanted) -> Result<Vec<Block>, Rejection> {
         let n = self.service.traffic.origins.len();
         if n > MOST_ORIGINS {
             return Err(Rejection {
@@ -464,7 +486,7 @@ impl<'a> Search<'a> {
         };
         self.relaxed.set(weight(&found).0);
         let Some(first) = couple::broken(self, &found) else { return Ok(found) };
-        couple::mend(self, &bases, &floors, weight(&found).0, first)
+        couple::mend(self, &bases, &floors, weight(&found).0, first, wanted)
     }
 
     /// The optimum without rules over all pools, and for each set of origins the least that serving it costs.

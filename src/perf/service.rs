@@ -29,6 +29,21 @@ fn shifted(mean: f64, variance: f64, shift: f64, tail: f64) -> Percentiles {
     }
 }
 
+/// The mean of [`shifted`].
+fn mean_of(mean: f64, variance: f64, shift: f64, tail: f64) -> f64 {
+    let moved = variance + tail > 0.0 && mean - shift > 0.0;
+    ms(if moved { mean + tail } else { mean })
+}
+
+/// Mean, variance and shift of each latency, seconds.
+struct Moments {
+    ttft: (f64, f64, f64),
+    tpot: (f64, f64, f64),
+    e2e: (f64, f64, f64),
+    tail: f64,
+    batch: f64,
+}
+
 /// The most variance that load may add to a shifted lognormal whose mean lies `above` its shift, `grown`
 /// of it due to load, without its median falling as load rises (exactly 2 is the limit).
 fn most_variance(above: f64, grown: f64) -> f64 {
@@ -77,6 +92,27 @@ impl ServiceCurve {
         replicas: u32,
         arrivals: Arrivals,
     ) -> Option<Latency> {
+        let m = self.moments(rate, replicas, arrivals)?;
+        Some(Latency {
+            ttft: shifted(m.ttft.0, m.ttft.1, m.ttft.2, m.tail),
+            tpot: shifted(m.tpot.0, m.tpot.1, m.tpot.2, 0.0),
+            e2e: shifted(m.e2e.0, m.e2e.1, m.e2e.2, m.tail),
+            utilization: (rate / capacity).clamp(0.0, 1.0 - f64::EPSILON),
+            batch: m.batch,
+        })
+    }
+
+    /// The mean of [`Latency::e2e`] alone, to the bit, without the cost of the percentiles.
+    pub fn mean_e2e(&self, rate: f64, replicas: u32, arrivals: Arrivals) -> Option<f64> {
+        let capacity = self.saturation_rate();
+        if self.encodes() || !(rate >= 0.0 && rate < capacity) {
+            return self.latency(rate, replicas, arrivals).map(|l| l.e2e.mean);
+        }
+        let m = self.moments(rate, replicas, arrivals)?;
+        Some(mean_of(m.e2e.0, m.e2e.1, m.e2e.2, m.tail))
+    }
+
+    fn moments(&self, rate: f64, replicas: u32, arrivals: Arrivals) -> Option<Moments> {
         let (gaps, peaked) = variability(arrivals);
         let out = self.shape.output.mean;
         let rho = rate * self.w_s;
@@ -120,11 +156,11 @@ impl ServiceCurve {
         let e2e = ttft + out * itl;
         let e2e_variance = ttft_variance + out * out * tpot_variance + cv2 * out * out * itl * itl;
         let e2e_shift = ttft_shift + out * tpot_shift / (1.0 + 2.0 * math::sqrt(cv2));
-        Some(Latency {
-            ttft: shifted(ttft, ttft_variance, ttft_shift, tail),
-            tpot: shifted(itl, tpot_variance, tpot_shift, 0.0),
-            e2e: shifted(e2e, e2e_variance, e2e_shift, tail),
-            utilization: (rate / capacity).clamp(0.0, 1.0 - f64::EPSILON),
+        Some(Moments {
+            ttft: (ttft, ttft_variance, ttft_shift),
+            tpot: (itl, tpot_variance, tpot_shift),
+            e2e: (e2e, e2e_variance, e2e_shift),
+            tail,
             batch,
         })
     }
