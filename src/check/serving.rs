@@ -28,8 +28,6 @@ struct Loaded<'a> {
     seen: Vec<Seen<'a>>,
     /// Regions that share the traffic of the pool's block.
     regions: u32,
-    /// Indices of the pools of its block.
-    block: Vec<usize>,
     peak: f64,
 }
 
@@ -50,15 +48,14 @@ pub(super) fn check(
             ("no traffic comes here".into(), "an origin".into(), "none".into())
         });
         let served = placed.routes.iter().find(|r| r.to.iter().any(|(i, _)| *i == c.index));
-        let block: Vec<usize> = served.map_or(Vec::new(), |r| r.to.iter().map(|(i, _)| *i).collect());
+        let regions = served.map_or(1, |r| r.to.len().max(1) as u32);
         let share: f64 = seen.iter().map(|s| s.share).sum();
         let peak = c.engine.as_ref().map_or(0.0, |e| peak(e, service, share, c.pool.replicas));
-        loaded.push(Loaded { c, seen, regions: block.len().max(1) as u32, block, peak });
+        loaded.push(Loaded { c, seen, regions, peak });
     }
     for pool in &loaded {
         load(log, service, pool);
-        let block: f64 = loaded.iter().filter(|l| pool.block.contains(&l.c.index)).map(|l| l.peak).sum();
-        failures(log, service, placed, pool, block);
+        failures(log, service, placed, pool);
     }
     objectives(log, work, service, placed, &loaded);
     let survive = service.survive.region;
@@ -318,7 +315,7 @@ fn load(log: &mut Ledger, service: &Service, pool: &Loaded<'_>) {
     }
 }
 
-fn failures(log: &mut Ledger, service: &Service, placed: &WorkloadPlacement, pool: &Loaded<'_>, block: f64) {
+fn failures(log: &mut Ledger, service: &Service, placed: &WorkloadPlacement, pool: &Loaded<'_>) {
     let (c, n) = (pool.c, pool.c.pool.replicas);
     let address = c.pool.addr.as_str();
     let span = c.pool.machines_per_replica > 1;
@@ -361,7 +358,8 @@ fn failures(log: &mut Ledger, service: &Service, placed: &WorkloadPlacement, poo
     }
     if survive.region > 0 {
         let others = pool.regions.saturating_sub(survive.region);
-        let required = if others == 0 { f64::INFINITY } else { share * block / f64::from(others) };
+        let more = if others == 0 { f64::INFINITY } else { f64::from(pool.regions) / f64::from(others) };
+        let required = peak * more;
         scope("region", survive.region, Some(n), required);
     }
     if c.spot > 0 {

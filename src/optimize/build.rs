@@ -203,7 +203,6 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
         let base = search.base(&block.origins);
         let regions = block.pools.len() as u32;
         let mut region_failures: Vec<(f64, f64, u32)> = Vec::new();
-        let mut total = 0.0;
         for chosen in &block.pools {
             let Some(speed) = search.speed(chosen) else { continue };
             let site = &table.sites[chosen.site];
@@ -216,7 +215,6 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
             pool.capacity = demand.most(speed, n, 1.0);
             let rate = pool.peak_rate / f64::from(n.max(1));
             pool.latency = speed.curve.latency(rate, n, service.traffic.arrivals);
-            total += pool.peak_rate;
             let mut fail = |scope: &'static str, count: u32, lost: u32| {
                 let left = n.saturating_sub(lost);
                 failures.push(FailureCheck {
@@ -294,8 +292,14 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
         let s = service.survive;
         if s.region > 0 && regions > s.region {
             let others = f64::from(regions - s.region);
-            let required = service.during_failure.capacity * total;
-            let each = region_failures.iter().map(|(c, _, _)| *c).fold(f64::INFINITY, f64::min);
+            // Told for the pool that is the nearest to its limit, as if all were like it.
+            let all = service.during_failure.capacity * f64::from(regions);
+            let (each, peak) = region_failures
+                .iter()
+                .map(|(c, peak, _)| (*c, *peak))
+                .min_by(|a, b| (a.0 * b.1).total_cmp(&(b.0 * a.1)))
+                .unwrap_or((0.0, 0.0));
+            let required = all * peak;
             let left = region_failures.iter().map(|(_, _, n)| *n).sum::<u32>()
                 - worst(region_failures.iter().map(|(_, _, n)| *n), s.region);
             failures.push(FailureCheck {

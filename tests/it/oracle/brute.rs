@@ -458,24 +458,24 @@ impl Search<'_> {
             let counts = s.slo.measured_at == MeasuredAt::Client;
             network.push(if counts { (trip.ms_p90 + s.slo.last_mile_ms) * trips } else { 0.0 });
         }
-        let Load::Rate(peak) = s.traffic.load else { panic!("the worlds have a rate") };
         let share: f64 = block.iter().map(|o| s.traffic.origins[*o].share).sum();
-        let block_rate = peak * share;
-        let rate = block_rate / r as f64;
-        let bytes: f64 = block
+        let outside: f64 = block
             .iter()
             .map(|o| &s.traffic.origins[*o])
             .filter(|o| o.place != Place::Vpc)
-            .map(|o| peak * o.share / r as f64 * 3600.0 * s.traffic.output.mean * 250.0)
+            .map(|o| o.share)
             .sum();
-        let transfer = catalog
-            .transfer_price(region, TransferTo::Internet)
-            .map_or(0, |p| (p.usd_per_gib.micros() as f64 * bytes / 1_073_741_824.0).round() as i64);
-        let region_load = (s.survive.region > 0)
-            .then(|| s.during_failure.capacity * block_rate / (r as f64 - f64::from(s.survive.region)));
+        let others = r as f64 - f64::from(s.survive.region);
         let mut found: Vec<Choice> = Vec::new();
         for way in self.ways.iter().filter(|w| catalog.instance_types[w.type_index].cloud == here.cloud) {
             for m in 1..=MOST_MACHINES {
+                let rate = self.peak(way, m * way.replicas_per_machine, share / r as f64);
+                let region_load =
+                    (s.survive.region > 0).then(|| s.during_failure.capacity * rate * r as f64 / others);
+                let bytes = rate * outside / share * 3600.0 * s.traffic.output.mean * 250.0;
+                let transfer = catalog
+                    .transfer_price(region, TransferTo::Internet)
+                    .map_or(0, |p| (p.usd_per_gib.micros() as f64 * bytes / 1_073_741_824.0).round() as i64);
                 for spot in 0..=most_spot(&s.purchase, m) {
                     let kind = way.type_index;
                     let Some((cost, ceiling)) = prices(self.world, &s.purchase, kind, region, m, spot) else {
@@ -500,6 +500,26 @@ impl Search<'_> {
         }
         found.sort_by_key(|c| c.cost);
         found
+    }
+
+    /// Requests/s of a pool of `n` replicas with `share` of the load: of a rate that share; of requests in
+    /// flight the rate at which so many are in flight, by the displayed prediction.
+    fn peak(&self, way: &Way, n: u32, share: f64) -> f64 {
+        let clients = match self.s.traffic.load {
+            Load::Rate(rate) => return rate * share,
+            Load::Concurrency(clients) => clients * share,
+        };
+        let in_flight = |rate: f64| {
+            way.curve
+                .latency(rate / f64::from(n), n, self.s.traffic.arrivals)
+                .map_or(f64::INFINITY, |l| rate * l.e2e.mean / 1e3)
+        };
+        let (mut low, mut high) = (0.0, way.curve.saturation_rate() * f64::from(n));
+        for _ in 0..36 {
+            let middle = (low + high) / 2.0;
+            if in_flight(middle) <= clients { low = middle } else { high = middle }
+        }
+        low
     }
 
     fn beats(&self, a: &Choice, b: &Choice) -> bool {

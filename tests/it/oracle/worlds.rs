@@ -323,7 +323,16 @@ fn service(
     if r.chance(30) {
         slo.e2e = objective(Some(0.95), r.range(6e3, 40e3).round());
     }
+    let load = if r.chance(30) {
+        Load::Concurrency(r.range(2.0, 60.0).round())
+    } else {
+        Load::Rate(r.range(0.2, 12.0))
+    };
     let mut survive = Survive::default();
+    if matches!(load, Load::Concurrency(_)) && r.chance(30) {
+        // Regions whose pools are unlike are the hard case of a load in flight.
+        survive.region = 1;
+    }
     match r.below(10) {
         0 | 1 => survive.replica = 1,
         2 => survive.machine = 1,
@@ -338,7 +347,7 @@ fn service(
         labels: BTreeMap::new(),
         use_case: None,
         traffic: Traffic {
-            load: Load::Rate(r.range(0.2, 12.0)),
+            load,
             trace: None,
             input: lengths(r, 100.0, 900.0),
             output: lengths(r, 40.0, 400.0),
