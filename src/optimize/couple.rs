@@ -212,9 +212,17 @@ impl Deep<'_, '_> {
 
     /// Whether a choice would leave too little of the limit on the ceiling for what is left to choose:
     /// `more` pools from `others` for this block, and all of `rest`.
-    fn too_high(&self, chosen: &[Block], mine: &[Chosen], others: &[Vec<Chosen>], more: usize, rest: usize) -> bool {
+    fn too_high(
+        &self,
+        chosen: &[Block],
+        mine: &[Chosen],
+        others: &[Vec<Chosen>],
+        more: usize,
+        rest: usize,
+    ) -> bool {
         let Some((most, floors)) = &self.rules.ceiling else { return false };
-        let so_far: Money = chosen.iter().map(Block::ceiling).chain(mine.iter().map(|c| c.count.ceiling)).sum();
+        let so_far: Money =
+            chosen.iter().map(Block::ceiling).chain(mine.iter().map(|c| c.count.ceiling)).sum();
         let left = floors.get(rest).copied().flatten().filter(|_| rest > 0).unwrap_or(Money::ZERO);
         let mut least: Vec<Money> =
             others.iter().filter_map(|l| l.iter().map(|c| c.count.ceiling).min()).collect();
@@ -390,7 +398,8 @@ impl Deep<'_, '_> {
                     }
                     let low = if terms.base.is_none() { machines } else { 0 };
                     // Which of them are spot only matters beside the cost where a ceiling or a quota binds.
-                    let any = !terms.quotas.is_empty() || (self.rules.ceiling.is_some() && terms.trades_off());
+                    let any =
+                        !terms.quotas.is_empty() || (self.rules.ceiling.is_some() && terms.trades_off());
                     let only = if any { None } else { ask.spot_of(&needs, units, machines, &mut false) };
                     let spots: Vec<u32> = match only {
                         Some(spot) => vec![spot],

@@ -220,12 +220,7 @@ fn missed<'a>(search: &Search<'a>, singles: &[Base<'a>], speed: usize) -> Option
 }
 
 /// Machine types that could serve all origins from one pool, cheapest first.
-fn alone<'a>(
-    search: &Search<'a>,
-    optimum: Money,
-    chosen: &[CandidateId],
-    base: &Base<'a>,
-) -> Vec<Loser> {
+fn alone<'a>(search: &Search<'a>, optimum: Money, chosen: &[CandidateId], base: &Base<'a>) -> Vec<Loser> {
     let (job, table) = (search.job, search.table);
     let mut list: Vec<(Money, usize, Loser)> = Vec::new();
     for (m, (_, i)) in cheapest_sites(table, &search.terms) {

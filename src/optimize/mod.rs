@@ -14,7 +14,10 @@
 
 mod batch;
 mod build;
+mod changes;
 mod couple;
+mod fates;
+mod impossible;
 mod job;
 mod load;
 mod losers;
@@ -31,9 +34,9 @@ use crate::placement::{
     Certificate, Infeasible, InfeasibleWorkload, JointViolation, Loser, Placement, Rejection, Relaxation,
     WorkloadPlacement, World,
 };
-use crate::spec::{BudgetBinds, Spec};
-use job::{Job, Kind};
+use crate::spec::{BudgetBinds, BudgetLimit, Spec};
 use couple::Wanted;
+use job::{Job, Kind};
 use service::Search;
 use table::Table;
 
@@ -121,6 +124,36 @@ fn feasible(spec: &Spec, world: &World, address: &str) -> bool {
     }
 }
 
+/// The least that a budget would have to allow a workload, a month; `None` if it cannot be placed.
+fn least_limited(spec: &Spec, world: &World, address: &str) -> Option<Money> {
+    let job = Job::of(spec, world, address)?;
+    let table = Table::new(&job);
+    match job.kind {
+        Kind::Service(service) => {
+            let search = Search::new(&job, &table, service);
+            let search = match spec.budget.binds {
+                BudgetBinds::Ceiling => search.at_ceiling(),
+                BudgetBinds::Expected | BudgetBinds::PeakMonth => search,
+            };
+            let blocks = search.run(Wanted::Cheapest).ok()?;
+            Some(service::weight(&blocks).0.per_month())
+        }
+        Kind::Batch(_) => {
+            let mut high = limited(spec, &solve(spec, world, address).ok()?).usd().ceil();
+            let mut low = 0.0;
+            while high - low > 1.0 {
+                let middle = (low + (high - low) / 2.0).floor();
+                let mut under = spec.clone();
+                let limit = Money::from_usd(middle).ok()?;
+                let own = under.budget.per.get(address).map_or(limit, |own| own.limit.min(limit));
+                under.budget.per.insert(address.to_owned(), BudgetLimit { limit: own, at: job.at.clone() });
+                if feasible(&under, world, address) { high = middle } else { low = middle }
+            }
+            Money::from_usd(high).ok()
+        }
+    }
+}
+
 fn workload(
     spec: &Spec,
     world: &World,
@@ -133,7 +166,7 @@ fn workload(
         Kind::Service(service) => {
             let search = Search::new(&job, &table, service);
             let found = search.run(Wanted::Cheapest);
-            let (mut rejected, bounded, evaluated) = tally(&table, search.fates());
+            let (mut rejected, bounded, evaluated) = tally(&table, fates::tally(&search));
             match found {
                 Ok(blocks) => {
                     let optimum = service::weight(&blocks).0;

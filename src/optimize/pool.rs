@@ -203,12 +203,7 @@ impl<'a> Needs<'a> {
     }
 }
 
-fn remembered(
-    rates: &RefCell<BTreeMap<u32, f64>>,
-    demand: &Demand<'_>,
-    speed: &Speed,
-    replicas: u32,
-) -> f64 {
+fn remembered(rates: &RefCell<BTreeMap<u32, f64>>, demand: &Demand<'_>, speed: &Speed, replicas: u32) -> f64 {
     match demand.load {
         PoolLoad::Rate(rate) => rate,
         PoolLoad::Clients(_) => {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use rhumb_api::Money;
 
 use super::couple::{self, Wanted};
+use super::fates::{self, Fates};
 use super::job::{self, Job, resides};
 use super::load::{self, Demand, PoolLoad};
 use super::pool::{Ask, Count, GIB, Needs, Terms};
@@ -60,11 +61,6 @@ impl Block {
     }
 }
 
-/// What became of a candidate of a site: nothing yet, evaluated, or rejected for the reason of this number.
-const UNTOUCHED: u8 = 0;
-const EVALUATED: u8 = 1;
-const REJECTED: u8 = 2;
-
 /// Share, regions, network time and speed to what a pool needs.
 type Remembered<'a> = Rc<RefCell<BTreeMap<(u64, u32, u64, usize), Rc<Needs<'a>>>>>;
 
@@ -78,10 +74,7 @@ pub(super) struct Search<'a> {
     pub terms: Vec<Terms>,
     /// Region to the price of a GiB to the internet.
     internet: Vec<Option<Money>>,
-    /// First entry of each site in `fate`.
-    offsets: Vec<usize>,
-    fate: RefCell<Vec<u8>>,
-    reasons: RefCell<Vec<String>>,
+    pub fates: Fates,
     needs: Remembered<'a>,
     /// The search under rules over all pools gave up; only [`Search::relaxed`] is proven.
     pub unproven: Cell<bool>,
@@ -99,7 +92,7 @@ pub(super) struct Base<'a> {
     pub network: Vec<Option<f64>>,
     nearest: f64,
     /// Speed to the most requests/s per replica.
-    bounds: Vec<f64>,
+    pub bounds: Vec<f64>,
     limits: Vec<job::Limit<'a>>,
 }
 
@@ -134,12 +127,6 @@ impl<'a> Search<'a> {
                 }
             })
             .collect();
-        let mut offsets = Vec::with_capacity(table.sites.len());
-        let mut total = 0;
-        for site in &table.sites {
-            offsets.push(total);
-            total += table.machines[site.machine].ways.len();
-        }
         Search {
             job,
             table,
@@ -147,9 +134,7 @@ impl<'a> Search<'a> {
             hops,
             terms: table.sites.iter().map(|s| Terms::of(job, table, s)).collect(),
             internet,
-            offsets,
-            fate: RefCell::new(vec![UNTOUCHED; total]),
-            reasons: RefCell::default(),
+            fates: Fates::new(table),
             needs: Rc::default(),
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),
@@ -249,25 +234,6 @@ impl<'a> Search<'a> {
     /// Fewest regions of a block.
     pub fn least_regions(&self) -> u32 {
         self.service.survive.region + 1
-    }
-
-    fn mark(&self, site: usize, way: usize, fate: &Result<(), &str>) {
-        let mut all = self.fate.borrow_mut();
-        let Some(slot) = all.get_mut(self.offsets[site] + way) else { return };
-        match fate {
-            Ok(()) => *slot = EVALUATED,
-            Err(_) if *slot == EVALUATED => {}
-            Err(why) => *slot = self.reason(why),
-        }
-    }
-
-    fn reason(&self, why: &str) -> u8 {
-        let mut reasons = self.reasons.borrow_mut();
-        let at = reasons.iter().position(|r| r == why).unwrap_or_else(|| {
-            reasons.push(why.to_owned());
-            reasons.len() - 1
-        });
-        REJECTED.saturating_add(at as u8)
     }
 
     /// Machines that a way needs at least, for each way of each machine type, fewest first.
@@ -390,7 +356,7 @@ impl<'a> Search<'a> {
                 };
                 match ask.cheapest(&needs, bar) {
                     Ok(found) => {
-                        self.mark(i, *w, &Ok(()));
+                        self.fates.mark(i, *w, &Ok(()));
                         if let Some(count) = found {
                             let better =
                                 here.is_none_or(|h| (count.cost, count.machines) < (h.cost, h.machines));
@@ -405,7 +371,7 @@ impl<'a> Search<'a> {
                         } else {
                             why.constraint
                         };
-                        self.mark(i, *w, &Err(name));
+                        self.fates.mark(i, *w, &Err(name));
                     }
                 }
             }
@@ -482,7 +448,7 @@ impl<'a> Search<'a> {
         let bases: Vec<Base<'a>> = (0..1_usize << n).map(|mask| self.base(&members(mask, n))).collect();
         let (found, floors) = self.optimum(&bases);
         let Some(found) = found else {
-            return Err(self.hopeless());
+            return Err(fates::hopeless(self));
         };
         self.relaxed.set(weight(&found).0);
         let Some(first) = couple::broken(self, &found) else { return Ok(found) };
@@ -520,72 +486,6 @@ impl<'a> Search<'a> {
             };
         }
         (best.pop().flatten(), floors)
-    }
-
-    /// Why not even one origin alone can be served, from the fates of all candidates.
-    fn hopeless(&self) -> Rejection {
-        let counts = self.fates();
-        let most = counts
-            .iter()
-            .filter(|(k, _)| !k.is_empty())
-            .max_by_key(|(k, n)| (**n, std::cmp::Reverse(k.as_str())));
-        Rejection {
-            constraint: "infeasible",
-            reason: match most {
-                Some((why, n)) => format!("no candidate does; most ({n}) fall to {why}"),
-                None => "no candidate is left".into(),
-            },
-            at: Some(self.job.at.clone()),
-            distance: None,
-        }
-    }
-
-    /// How many candidates of the sites ended how: `` for left out by a bound, `evaluated`, or a reason.
-    pub fn fates(&self) -> BTreeMap<String, u64> {
-        let singles: Vec<Base<'a>> =
-            (0..self.service.traffic.origins.len()).map(|o| self.base(&[o])).collect();
-        let reasons = self.reasons.borrow().clone();
-        let fate = self.fate.borrow();
-        let mut why_of: BTreeMap<(usize, u64), Option<&'static str>> = BTreeMap::new();
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        let mut add = |key: &str, n: u64| match counts.get_mut(key) {
-            Some(count) => *count += n,
-            None => {
-                counts.insert(key.to_owned(), n);
-            }
-        };
-        for (i, site) in self.table.sites.iter().enumerate() {
-            let served: Vec<&Base<'a>> =
-                singles.iter().filter(|b| b.network.get(site.region).copied().flatten().is_some()).collect();
-            for (w, way) in self.table.machines[site.machine].ways.iter().enumerate() {
-                let Ok(speed) = way.speed else { continue };
-                add("", site.dearer);
-                let of = fate.get(self.offsets[i] + w).copied().unwrap_or(UNTOUCHED);
-                if of == EVALUATED {
-                    add("evaluated", site.rows);
-                } else if of >= REJECTED {
-                    add(reasons.get(usize::from(of - REJECTED)).map_or("other", String::as_str), site.rows);
-                } else if served.is_empty() {
-                    let resides = self
-                        .service
-                        .traffic
-                        .origins
-                        .iter()
-                        .any(|o| resides(&o.residency, &self.job.world.catalog.regions[site.region]));
-                    add(if resides { "unknown" } else { "residency" }, site.rows);
-                } else if served.iter().all(|b| b.bounds.get(speed).is_none_or(|x| *x <= 0.0)) {
-                    let base = served[0];
-                    let why = *why_of.entry((speed, base.nearest.to_bits())).or_insert_with(|| {
-                        let demand = self.demand(base, 1, base.nearest);
-                        demand.missed(&self.table.speeds[speed]).map(|r| r.constraint)
-                    });
-                    add(why.unwrap_or("saturated"), site.rows);
-                } else {
-                    add("", site.rows);
-                }
-            }
-        }
-        counts
     }
 
     /// The speed behind a choice.

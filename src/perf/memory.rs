@@ -61,6 +61,11 @@ pub(crate) fn fit(
     check_layout(c)?;
     let rank = Rank::of(c.arch, c.layout);
     let needed = shape.input.max + shape.output.max;
+    let context = f64::from(c.arch.max_context);
+    if longest(c) > context {
+        // Engines refuse to start with it.
+        return Err(DoesNotFit::Context { needed: longest(c), available: context });
+    }
     let limit = f64::from(c.arch.max_context).min(longest(c));
     if needed > limit {
         return Err(DoesNotFit::Context { needed, available: limit });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use rhumb::catalog::{Catalog, Provenance};
 use rhumb::optimize;
-use rhumb::placement::{Placement, World};
+use rhumb::placement::{Placement, Relaxation, World};
 use rhumb::spec::Spec;
 use rhumb_api::Money;
 
@@ -106,6 +106,106 @@ fn a_refusal_names_the_conflict_and_changes_that_work() {
         "{chat:#?}"
     );
     assert!(chat.rejected.get("ttft").is_some_and(|n| *n > 0));
+}
+
+/// The first number of a text after `before`.
+fn number(text: &str, before: &str) -> f64 {
+    let rest = &text[text.find(before).unwrap() + before.len()..];
+    rest.split(' ').find_map(|word| word.replace(',', "").parse().ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+/// A spec with the limit that a relaxation names, or one a little tighter.
+fn with_number(spec: &Spec, relaxation: &Relaxation, change: impl Fn(f64) -> f64) -> Option<(Spec, f64)> {
+    let (mut looser, text) = (spec.clone(), relaxation.change.as_str());
+    let number = match relaxation.constraint {
+        "ttft" | "tpot" | "e2e" => {
+            let (new, old) = (change(number(text, " ")), number(text, "instead of "));
+            let s = looser.services.values_mut().next()?;
+            let list = match relaxation.constraint {
+                "ttft" => &mut s.slo.ttft,
+                "tpot" => &mut s.slo.tpot,
+                _ => &mut s.slo.e2e,
+            };
+            list.iter_mut().find(|o| o.limit_ms == old)?.limit_ms = new;
+            new / old
+        }
+        "budget" => {
+            let (new, old) = (change(number(text, "a budget of ")), number(text, "at most "));
+            let limits = looser.budget.per.values_mut().chain(looser.budget.monthly.as_mut());
+            let limit = limits.map(|l| &mut l.limit).find(|l| (l.usd() - old).abs() < 0.01)?;
+            *limit = Money::from_usd(new).unwrap();
+            new / old
+        }
+        _ => return None,
+    };
+    Some((looser, number))
+}
+
+fn places(spec: &Spec, world: &World) -> bool {
+    optimize::place(spec, world).is_ok_and(|p| p.joint_violations.is_empty())
+}
+
+/// What a refusal prints works as it is printed, and nothing beyond its resolution (2.5 % of a limit, two
+/// dollars of a budget) would have done.
+#[test]
+fn a_printed_relaxation_works_and_is_the_nearest() {
+    let catalog = embedded();
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut refused: Vec<(Spec, World)> = (0..40).map(|seed| worlds::case(seed, &catalog)).collect();
+    for (old, new) in [
+        ("ttft: { p95: 900ms }", "ttft: { p95: 9ms }"),
+        ("tpot: { p95: 60ms }", "tpot: { p95: 3ms }"),
+        ("name: support", "name: support\nbudget: { monthly: 1000 USD }"),
+        ("peak: 6 req/s", "concurrency: 40\n      origins: { uk: { at: GB, share: 100% } }"),
+    ] {
+        let tight = if old.starts_with("peak") { "tpot: { p95: 5ms }" } else { "tpot: { p95: 60ms }" };
+        let spec = line::spec(&CHAT.replace("tpot: { p95: 60ms }", tight).replace(old, new), &catalog);
+        let world = line::world(&spec, &catalog);
+        refused.push((spec, world));
+    }
+    for (spec, world) in refused {
+        let Err(why) = optimize::place(&spec, &world) else { continue };
+        for r in &why.workloads[0].relaxations {
+            let Some((looser, _)) = with_number(&spec, r, |x| x) else { continue };
+            assert!(places(&looser, &world), "{} does not work", r.change);
+            *seen.entry(r.constraint).or_insert(0) += 1;
+            let less = |x: f64| if r.constraint == "budget" { x - 2.0 } else { x / 1.026 };
+            let Some((tighter, factor)) = with_number(&spec, r, less) else { continue };
+            assert!(factor <= 1.0 || !places(&tighter, &world), "less than `{}` works", r.change);
+        }
+        let nearest = why.workloads[0].nearest.as_ref();
+        if let Some(distance) = nearest.and_then(|n| n.rejection.distance)
+            && !why.workloads[0].relaxations.is_empty()
+        {
+            let in_conflict = |n: &str| why.workloads[0].conflict.iter().any(|c| c.constraint == n);
+            assert!(distance > 0.0 && in_conflict(nearest.unwrap().rejection.constraint), "{nearest:?}");
+        }
+    }
+    for constraint in ["budget", "ttft", "tpot"] {
+        assert!(seen.contains_key(constraint), "{constraint}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_refusal_without_candidates_names_what_rejected_them() {
+    let catalog = embedded();
+    let refused = |text: &str| {
+        let spec = line::spec(text, &catalog);
+        let world = line::world(&spec, &catalog);
+        optimize::place(&spec, &world).unwrap_err().workloads.remove(0)
+    };
+    let stated = "    engine: { name: vllm, args: { max_model_len: 200000 } }\n";
+    let why = refused(&(CHAT.to_owned() + stated));
+    let first = &why.conflict[0];
+    assert_eq!(first.constraint, "context", "{why:#?}");
+    assert!(first.reason.contains("200000"), "{why:#?}");
+    assert_eq!(first.at.as_ref().map(|p| p.dotted()).unwrap(), "services.chat.engine.args.max_model_len");
+    let why = refused(&CHAT.replace("p50: 600, p95: 2500", "p50: 60000, p95: 150000"));
+    assert_eq!(why.conflict[0].constraint, "context", "{why:#?}");
+    assert_eq!(
+        why.conflict[0].at.as_ref().map(|p| p.dotted()).unwrap(),
+        "services.chat.traffic.input_tokens"
+    );
 }
 
 #[test]

@@ -1,0 +1,471 @@
+//! The constraints of a workload that can be loosened, and by how much.
+
+use rhumb_api::{Money, Purchase};
+
+use super::job::{Job, Kind};
+use crate::diagnostic::Pointer;
+use crate::spec::{AllowDeny, BudgetLimit, Model, Objective, PlacementRules, PurchaseRules, Service, Spec};
+
+/// A constraint of one workload that can be loosened.
+pub(super) struct Change {
+    pub constraint: &'static str,
+    pub at: Pointer,
+    /// What the constraint says, for a conflict.
+    pub says: String,
+    /// A few looser values, nearest first: what would be worth a thought.
+    pub coarse: Vec<Step>,
+    /// Many looser values, nearest first: what would just do.
+    pub fine: Vec<Step>,
+    /// The value now, if it is a limit that a candidate may come near to.
+    now: Option<f64>,
+    set: fn(&mut Spec, &str, usize, f64),
+    without: fn(&mut Spec, &str, usize),
+    /// Which of several alike.
+    index: usize,
+}
+
+/// A looser value of a constraint.
+#[derive(Clone)]
+pub(super) struct Step {
+    pub words: String,
+    /// `None` takes the constraint away.
+    to: Option<f64>,
+}
+
+impl Step {
+    fn new(words: String, to: f64) -> Self {
+        Step { words, to: Some(to) }
+    }
+
+    fn without(words: String) -> Self {
+        Step { words, to: None }
+    }
+}
+
+impl Change {
+    /// The spec with a looser value.
+    pub fn applied(&self, spec: &Spec, address: &str, step: &Step) -> Spec {
+        let mut looser = spec.clone();
+        match step.to {
+            Some(to) => (self.set)(&mut looser, address, self.index, to),
+            None => (self.without)(&mut looser, address, self.index),
+        }
+        looser
+    }
+
+    /// Takes the constraint away.
+    pub fn take(&self, spec: &mut Spec, address: &str) {
+        (self.without)(spec, address, self.index);
+    }
+
+    /// How far a looser value is from the present one.
+    pub fn distance(&self, step: &Step) -> Option<f64> {
+        let (now, to) = (self.now?, step.to?);
+        (now > 0.0).then(|| (to / now - 1.0).abs())
+    }
+
+    /// The budget of so many dollars a month.
+    pub fn budget_of(&self, usd: f64) -> Step {
+        let words = Money::from_usd(usd)
+            .map_or_else(|_| usd.to_string(), |m| format!("a budget of {m} USD a month ({})", self.says));
+        Step::new(words, usd)
+    }
+}
+
+/// Factors on a limit that are tried where a saving is looked for: beyond, it is another service.
+const FACTORS: [f64; 5] = [1.1, 1.25, 1.5, 2.0, 3.0];
+
+/// How far a limit is loosened.
+const MOST: f64 = 100.0;
+
+/// Short decimal numbers above `low` up to [`MOST`] times of it, at most 2.5 % apart.
+fn grid(low: f64) -> Vec<f64> {
+    let mantissas =
+        (100..200).step_by(2).chain((200..500).step_by(5)).chain((500..1000).step_by(10)).collect::<Vec<_>>();
+    let mut values = Vec::new();
+    for exponent in -6..13_i32 {
+        let power = (0..exponent.abs()).fold(1.0, |p, _| p * 10.0);
+        for m in &mantissas {
+            let value = if exponent < 0 { f64::from(*m) / power } else { f64::from(*m) * power };
+            if value > low && value <= low * MOST {
+                values.push(value);
+            }
+        }
+    }
+    values
+}
+
+fn rules<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PlacementRules> {
+    match address.split_once('.')? {
+        ("services", name) => spec.services.get_mut(name).map(|s| &mut s.placement),
+        ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.placement),
+        _ => None,
+    }
+}
+
+fn purchase<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PurchaseRules> {
+    match address.split_once('.')? {
+        ("services", name) => spec.services.get_mut(name).map(|s| &mut s.purchase),
+        ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.purchase),
+        _ => None,
+    }
+}
+
+fn service<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut Service> {
+    spec.services.get_mut(address.strip_prefix("services.")?)
+}
+
+fn objectives(service: &mut Service, metric: usize) -> &mut Vec<Objective> {
+    match metric {
+        0 => &mut service.slo.ttft,
+        1 => &mut service.slo.tpot,
+        _ => &mut service.slo.e2e,
+    }
+}
+
+/// A limit of two or three digits.
+fn rounded(x: f64) -> f64 {
+    let mut unit = 1.0;
+    while x / unit >= 100.0 {
+        unit *= 10.0;
+    }
+    while x / unit < 10.0 && unit > 1e-3 {
+        unit /= 10.0;
+    }
+    crate::math::round_to((x / unit).ceil() * unit, 3)
+}
+
+/// What can be loosened about a workload.
+pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
+    let mut all: Vec<Change> = Vec::new();
+    if let Kind::Service(s) = job.kind {
+        for (m, (metric, list)) in
+            [("ttft", &s.slo.ttft), ("tpot", &s.slo.tpot), ("e2e", &s.slo.e2e)].into_iter().enumerate()
+        {
+            for (i, o) in list.iter().enumerate() {
+                let q = super::load::quantile(o.quantile);
+                let step = |limit: f64| {
+                    Step::new(format!("{metric} {q} {limit} ms instead of {} ms", o.limit_ms), limit)
+                };
+                all.push(Change {
+                    constraint: metric,
+                    at: o.at.clone(),
+                    says: format!("{metric} {q} at most {} ms", o.limit_ms),
+                    coarse: FACTORS.iter().map(|f| step(rounded(o.limit_ms * f))).collect(),
+                    fine: grid(o.limit_ms).into_iter().map(step).collect(),
+                    now: Some(o.limit_ms),
+                    set: set_objective,
+                    without: |spec, address, index| set_objective(spec, address, index, 1e12),
+                    index: m * 1000 + i,
+                });
+            }
+        }
+        for (i, origin) in s.traffic.origins.iter().enumerate().filter(|(_, o)| !o.residency.is_empty()) {
+            all.push(Change {
+                constraint: "residency",
+                at: origin.at.join("residency"),
+                says: format!("data of `{}` stays in {}", origin.name, origin.residency.join(" or ")),
+                coarse: vec![Step::without(format!("no residency for `{}`", origin.name))],
+                fine: vec![Step::without(format!("no residency for `{}`", origin.name))],
+                now: None,
+                set: nothing,
+                without: drop_origin_residency,
+                index: i,
+            });
+        }
+        for (scope, count) in [
+            ("replica", s.survive.replica),
+            ("machine", s.survive.machine),
+            ("zone", s.survive.zone),
+            ("region", s.survive.region),
+        ]
+        .into_iter()
+        .filter(|(_, n)| *n > 0)
+        {
+            let index =
+                ["replica", "machine", "zone", "region"].iter().position(|x| *x == scope).unwrap_or(0);
+            all.push(Change {
+                constraint: "survive",
+                at: s.at.join("survive").join(scope),
+                says: format!("survives the loss of {count} ({scope})"),
+                coarse: vec![Step::without(format!("survive {scope} 0 instead of {count}"))],
+                fine: (0..count)
+                    .rev()
+                    .map(|k| Step::new(format!("survive {scope} {k} instead of {count}"), f64::from(k)))
+                    .collect(),
+                now: None,
+                set: set_survive,
+                without: |spec, address, index| set_survive(spec, address, index, 0.0),
+                index,
+            });
+        }
+        if let Some(most) = s.scaling.max_replicas {
+            let none = || Step::without("no largest number of replicas".into());
+            let more = most.saturating_add(1)..=most.saturating_mul(4).max(most.saturating_add(256));
+            let words = |n: u32| format!("max_replicas {n} instead of {most}");
+            all.push(Change {
+                constraint: "max_replicas",
+                at: s.at.join("scaling"),
+                says: format!("at most {most} replicas"),
+                coarse: vec![none()],
+                fine: more.map(|n| Step::new(words(n), f64::from(n))).chain([none()]).collect(),
+                now: Some(f64::from(most)),
+                set: |spec, address, _, n| {
+                    if let Some(s) = service(spec, address) {
+                        s.scaling.max_replicas = Some(n as u32);
+                    }
+                },
+                without: |spec, address, _| {
+                    if let Some(s) = service(spec, address) {
+                        s.scaling.max_replicas = None;
+                    }
+                },
+                index: 0,
+            });
+        }
+    } else if let Kind::Batch(b) = job.kind {
+        let now = b.deadline_s / 3600.0;
+        let step = |hours: f64| Step::new(format!("a deadline of {hours} h instead of {now} h"), hours);
+        all.push(Change {
+            constraint: "deadline",
+            at: b.at.join("deadline"),
+            says: format!("ends within {now} h"),
+            coarse: FACTORS.iter().map(|f| step(rounded(now * f))).collect(),
+            fine: grid(now).into_iter().map(step).collect(),
+            now: Some(now),
+            set: set_deadline,
+            without: |spec, address, index| set_deadline(spec, address, index, 1e9 / 3600.0),
+            index: 0,
+        });
+    }
+    place_rules(job, &mut all);
+    money_rules(job, &mut all);
+    all
+}
+
+fn drop_origin_residency(spec: &mut Spec, address: &str, index: usize) {
+    if let Some(o) = service(spec, address).and_then(|s| s.traffic.origins.get_mut(index)) {
+        o.residency.clear();
+    }
+}
+
+fn nothing(_: &mut Spec, _: &str, _: usize, _: f64) {}
+
+fn set_objective(spec: &mut Spec, address: &str, index: usize, limit_ms: f64) {
+    if let Some(o) = service(spec, address).and_then(|s| objectives(s, index / 1000).get_mut(index % 1000)) {
+        o.limit_ms = limit_ms;
+    }
+}
+
+fn set_deadline(spec: &mut Spec, address: &str, _: usize, hours: f64) {
+    if let Some(b) = spec.batches.get_mut(address.trim_start_matches("batches.")) {
+        b.deadline_s = hours * 3600.0;
+    }
+}
+
+fn set_survive(spec: &mut Spec, address: &str, index: usize, n: f64) {
+    if let Some(s) = service(spec, address) {
+        let scopes =
+            [&mut s.survive.replica, &mut s.survive.machine, &mut s.survive.zone, &mut s.survive.region];
+        if let Some(scope) = scopes.into_iter().nth(index) {
+            *scope = n as u32;
+        }
+    }
+}
+
+fn drop_place(spec: &mut Spec, address: &str, index: usize) {
+    if let Some(r) = rules(spec, address) {
+        match index {
+            0 => r.residency.clear(),
+            1 => r.clouds = AllowDeny::Any,
+            2 => r.regions = AllowDeny::Any,
+            3 => r.accelerators = AllowDeny::Any,
+            4 => r.instance_types = AllowDeny::Any,
+            _ => r.spread_regions = 1,
+        }
+    }
+}
+
+fn place_rules(job: &Job<'_>, all: &mut Vec<Change>) {
+    let r = job.rules;
+    let list = [
+        ("residency", "residency", !r.residency.is_empty()),
+        ("clouds", "clouds", r.clouds != AllowDeny::Any),
+        ("regions", "regions", r.regions != AllowDeny::Any),
+        ("accelerators", "accelerators", r.accelerators != AllowDeny::Any),
+        ("instance-types", "instance_types", r.instance_types != AllowDeny::Any),
+        ("spread", "spread", r.spread_regions > 1),
+    ];
+    for (index, (constraint, key, _)) in list.into_iter().enumerate().filter(|(_, l)| l.2) {
+        let without = || Step::without(format!("without placement.{key}"));
+        let spread = r.spread_regions;
+        let fine = match constraint {
+            "spread" => (1..spread)
+                .rev()
+                .map(|k| Step::new(format!("spread over {k} instead of {spread} regions"), f64::from(k)))
+                .collect(),
+            _ => vec![without()],
+        };
+        all.push(Change {
+            constraint,
+            at: r.at.join(key),
+            says: format!("placement.{key}"),
+            coarse: vec![without()],
+            fine,
+            now: None,
+            set: |spec, address, _, n| {
+                if let Some(r) = rules(spec, address) {
+                    r.spread_regions = n as u32;
+                }
+            },
+            without: drop_place,
+            index,
+        });
+    }
+}
+
+fn model<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut Model> {
+    let name = match address.split_once('.')? {
+        ("services", n) => spec.services.get(n).map(|s| s.model.clone()),
+        ("batches", n) => spec.batches.get(n).map(|b| b.model.clone()),
+        _ => None,
+    };
+    spec.models.get_mut(&name?)
+}
+
+fn set_money(spec: &mut Spec, address: &str, index: usize, to: f64) {
+    let limit = Money::from_usd(to).unwrap_or(Money::MAX);
+    match index {
+        1 => {
+            if let Some(p) = purchase(spec, address) {
+                p.spot_max_share = to;
+            }
+        }
+        2 => {
+            if let Some(q) = model(spec, address).and_then(|m| m.quality.as_mut()) {
+                q.keep = to;
+            }
+        }
+        3 => {
+            if let Some(b) = spec.budget.per.get_mut(address) {
+                b.limit = limit;
+            }
+        }
+        4 => {
+            if let Some(b) = &mut spec.budget.monthly {
+                b.limit = limit;
+            }
+        }
+        6 => spec.confidence = to,
+        _ => {}
+    }
+}
+
+/// Whole steps of `1 / parts` between two shares, both left out at the ends that are no step.
+fn parts(low: f64, high: f64, parts: u32) -> Vec<f64> {
+    let n = f64::from(parts);
+    (0..=parts)
+        .map(|i| f64::from(i) / n)
+        .filter(|share| *share > low + 1e-9 && *share < high + 1e-9)
+        .collect()
+}
+
+fn percent(share: f64) -> f64 {
+    crate::math::round_to(share * 100.0, 2)
+}
+
+fn drop_money(spec: &mut Spec, address: &str, index: usize) {
+    match index {
+        0 => {
+            if let Some(p) = purchase(spec, address) {
+                p.options = Purchase::ALL.into_iter().filter(|p| *p != Purchase::Spot).collect();
+            }
+        }
+        1 => {
+            if let Some(p) = purchase(spec, address) {
+                p.spot_max_share = 1.0;
+                p.on_demand_base = 0;
+            }
+        }
+        2 => {
+            if let Some(m) = model(spec, address) {
+                m.quality = None;
+            }
+        }
+        3 => {
+            spec.budget.per.remove(address);
+        }
+        4 => spec.budget.monthly = None,
+        5 => spec.providers.values_mut().for_each(|p| p.quotas.clear()),
+        _ => spec.confidence = 0.5,
+    }
+}
+
+fn money_rules(job: &Job<'_>, all: &mut Vec<Change>) {
+    let (spec, p) = (job.spec, job.purchase);
+    let mut add =
+        |constraint, at: Pointer, says: String, change: String, index: usize, now, fine: Vec<Step>| {
+            let coarse = vec![Step::without(change.clone())];
+            let fine = fine.into_iter().chain([Step::without(change)]).collect();
+            all.push(Change {
+                constraint,
+                at,
+                says,
+                coarse,
+                fine,
+                now,
+                set: set_money,
+                without: drop_money,
+                index,
+            });
+        };
+    if p.options.len() < Purchase::ALL.len() - 1 {
+        let change = "purchase options on_demand, reserved_1y and reserved_3y".into();
+        add("purchase", p.at.join("options"), "purchase.options".into(), change, 0, None, Vec::new());
+    }
+    if p.spot_max_share < 1.0 || p.on_demand_base > 0 {
+        let now = p.spot_max_share;
+        let says = format!("spot_max_share {now}");
+        let change = if p.on_demand_base > 0 {
+            format!("spot_max_share 1 instead of {now}, no on_demand_base")
+        } else {
+            format!("spot_max_share 1 instead of {now}")
+        };
+        let words = |share: f64| format!("spot_max_share {} % instead of {} %", percent(share), percent(now));
+        let fine = parts(now, 1.0, 20).into_iter().map(|x| Step::new(words(x), x)).collect();
+        add("spot", p.at.join("spot_max_share"), says, change, 1, None, fine);
+    }
+    if let Some(q) = &job.model.quality {
+        let says = format!("quality keeps {} of {}", q.keep, q.benchmark);
+        let words = |keep: f64| format!("quality keeps {} % instead of {} %", percent(keep), percent(q.keep));
+        let lower = parts(0.5, q.keep - 2e-9, 1000).into_iter().rev();
+        let fine = lower.map(|x| Step::new(words(x), x)).collect();
+        let change = format!("without a quality floor (now {})", q.keep);
+        add("quality", q.at.clone(), says, change, 2, Some(q.keep), fine);
+    }
+    let budgets = [
+        (spec.budget.per.get(&job.address), "without its budget", 3),
+        (spec.budget.monthly.as_ref(), "without the monthly budget", 4),
+    ];
+    for (limit, change, index) in budgets {
+        let Some(b) = limit else { continue };
+        add("budget", b.at.clone(), budget(b), change.into(), index, Some(b.limit.usd()), Vec::new());
+    }
+    if let Some(p) = spec.providers.values().find(|p| !p.quotas.is_empty()) {
+        let change = "without the declared quotas".into();
+        add("quota", p.at.join("quotas"), "declared quotas".into(), change, 5, None, Vec::new());
+    }
+    let now = spec.confidence;
+    if now > 0.5 {
+        let says = format!("confidence {now}");
+        let change = format!("confidence 50 % instead of {} %", now * 100.0);
+        let words = |c: f64| format!("confidence {} % instead of {} %", percent(c), percent(now));
+        let lower = parts(0.5, now - 2e-9, 100).into_iter().rev();
+        let fine = lower.map(|c| Step::new(words(c), c)).collect();
+        add("confidence", Pointer::root().join("confidence"), says, change, 6, None, fine);
+    }
+}
+
+fn budget(b: &BudgetLimit) -> String {
+    format!("at most {} USD a month", b.limit)
+}
