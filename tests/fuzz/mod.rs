@@ -5,6 +5,8 @@
 //! cargo test --test it fuzz`, or `cargo bolero test --test it fuzz::yaml` under a coverage-guided engine.
 //! A failure names its `BOLERO_RANDOM_SEED`.
 
+mod structure;
+
 use std::sync::OnceLock;
 
 use rhumb::catalog::Catalog;

@@ -1,6 +1,6 @@
 //! Saved plans: nothing is lost, nothing is ignored, nothing damaged is accepted.
 
-mod sample;
+pub mod sample;
 
 use rhumb::plan::Plan;
 use rhumb::plan::file::{PlanFileError, WORDS, decode, encode};
@@ -25,7 +25,7 @@ fn canonical(value: &Value) -> String {
 }
 
 /// The text with a digest that fits.
-fn signed(mut value: Value) -> String {
+pub fn signed(mut value: Value) -> String {
     let parts = value.as_object_mut().unwrap();
     parts.shift_remove("digest");
     let digest: String = Sha256::digest(canonical(&value)).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -136,6 +136,13 @@ fn parts_that_do_not_fit_together_are_refused() {
         }),
         ("a pool that is not there", |p| {
             p.placement.workloads.get_mut("services.chat").unwrap().routes[0].to[0].0 = 9;
+        }),
+        ("a layout that no machine has", |p| {
+            let pool = &mut p.placement.workloads.get_mut("services.chat").unwrap().pools[0];
+            (pool.layout.tp, pool.layout.pp) = (65_536, 65_536);
+        }),
+        ("more than 1000000 machines", |p| {
+            p.placement.workloads.get_mut("services.chat").unwrap().pools[0].machines[0].count = u32::MAX;
         }),
         ("lacks a round trip", |p| {
             p.placement.workloads.get_mut("services.chat").unwrap().routes[0].network_ms.clear();

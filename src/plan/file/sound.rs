@@ -2,7 +2,12 @@
 
 use rhumb_api::ResourceAddr;
 
+use crate::placement::Pool;
 use crate::plan::{Action, Change, Plan};
+
+/// Largest number of machines, replicas or accelerators of a replica: far above any plan, and products of
+/// two of them with a price stay in range.
+const MOST: u32 = 1_000_000;
 
 /// # Errors
 /// The first part that does not fit, in words.
@@ -31,6 +36,9 @@ pub fn check(plan: &Plan) -> Result<(), String> {
         if *address != workload.address {
             return Err(format!("{address}: its choice is of {}", workload.address));
         }
+        for pool in &workload.pools {
+            pool_sizes(pool).map_err(|what| format!("{}: {what}", pool.addr))?;
+        }
         for route in &workload.routes {
             if route.to.iter().any(|(pool, _)| *pool >= workload.pools.len()) {
                 return Err(format!("{address}: origin {} goes to a pool that is not there", route.origin));
@@ -39,6 +47,21 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                 return Err(format!("{address}: origin {} lacks a round trip for a pool", route.origin));
             }
         }
+    }
+    Ok(())
+}
+
+fn pool_sizes(pool: &Pool) -> Result<(), String> {
+    let l = pool.layout;
+    let parts = [l.tp, l.pp, l.dp, l.ep];
+    let product: u64 = parts.iter().fold(1, |product, n| product.saturating_mul(u64::from(*n)));
+    if product == 0 || product > u64::from(MOST) {
+        return Err("a layout that no machine has".into());
+    }
+    let machines: u64 = pool.machines.iter().map(|m| u64::from(m.count)).sum();
+    let sizes = [pool.replicas, pool.replicas_per_machine, pool.machines_per_replica, pool.zones];
+    if machines > u64::from(MOST) || sizes.iter().any(|n| *n > MOST) {
+        return Err(format!("more than {MOST} machines or replicas"));
     }
     Ok(())
 }
