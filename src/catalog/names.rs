@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Accelerator, Catalog, ModelArch};
+use super::{Accelerator, Catalog, ModelArch, ModelKind};
 use crate::spec::{Quantization, RegionRef, Vocabulary};
 
 /// What a spelling stands for.
@@ -183,6 +183,12 @@ impl Catalog {
         jurisdictions.remove("");
         Vocabulary {
             models: known(&self.names.models),
+            generators: self
+                .models
+                .iter()
+                .filter(|m| matches!(m.kind, ModelKind::Dense | ModelKind::Moe))
+                .map(|m| m.id.clone())
+                .collect(),
             accelerators: known(&self.names.accelerators),
             accelerator_families: families.collect(),
             regions: self

@@ -41,6 +41,8 @@ pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 pub struct Vocabulary {
     /// Any known spelling of a model, lower case, to its canonical id.
     pub models: std::collections::BTreeMap<String, String>,
+    /// Canonical ids of the models that write text: no encoders, no embedding models.
+    pub generators: std::collections::BTreeSet<String>,
     /// Any known spelling of an accelerator, lower case, to its canonical id.
     pub accelerators: std::collections::BTreeMap<String, String>,
     /// Names that mean several accelerators (`a100`), lower case, to their canonical ids.

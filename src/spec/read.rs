@@ -140,6 +140,7 @@ impl Reader<'_> {
                 ),
             );
         }
+        self.answers_have_lengths(&root, &models, &services);
         self.unused_models(&root);
         let state = root.key("state");
         Spec {
@@ -160,6 +161,39 @@ impl Reader<'_> {
             state: StateSettings {
                 path: state.key("path").get(leaf::path).unwrap_or_else(|| "rhumb.state.json".to_owned()),
             },
+        }
+    }
+
+    /// A model that writes text is not planned as if it wrote none because nobody said how much.
+    fn answers_have_lengths(
+        &mut self,
+        root: &At<'_>,
+        models: &BTreeMap<String, Model>,
+        services: &BTreeMap<String, Service>,
+    ) {
+        for (name, service) in services {
+            let Some(ModelSource::Known { id, .. }) = models.get(&service.model).map(|m| &m.source) else {
+                continue;
+            };
+            let at = root.key("services").key(name);
+            let traffic = at.key("traffic");
+            let stated = traffic.key("output_tokens").is_there()
+                || traffic.key("trace").is_there()
+                || at.key("use_case").is_there();
+            if stated || !traffic.is_there() || !self.vocabulary.generators.contains(id) {
+                continue;
+            }
+            self.report(
+                &traffic.pointer,
+                true,
+                Problem::new(
+                    "missing-key",
+                    format!("`{}` needs the key `output_tokens`: {id} writes text", traffic.pointer.dotted()),
+                    "how long are answers?",
+                    "add `output_tokens: { p50: 200, p95: 700 }`, name a `use_case`, or write `output_tokens: 0` if \
+                     prompts are only read",
+                ),
+            );
         }
     }
 

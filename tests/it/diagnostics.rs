@@ -23,7 +23,9 @@ pub fn vocabulary() -> Vocabulary {
             ("one-7b", "acme/one-7b"),
             ("acme/one-7b-instruct", "acme/one-7b"),
             ("acme/embed", "acme/embed"),
+            ("acme/chat-8b", "acme/chat-8b"),
         ]),
+        generators: set(&["acme/chat-8b"]),
         accelerators: pairs(&[
             ("h100", "nvidia-h100-sxm"),
             ("nvidia-h100-sxm", "nvidia-h100-sxm"),
@@ -113,6 +115,7 @@ const FACTS: &[Fact] = &[
     ("percentiles.yaml", &[("percentiles-out-of-order", 7, 45), ("incomplete-lengths", 7, 83), ("unknown-key", 8, 20), ("percentiles-out-of-order", 8, 42)]),
     ("objective-without-percentile.yaml", &[("wrong-type", 8, 18)]),
     ("no-objective.yaml", &[("missing-key", 5, 3)]),
+    ("no-output.yaml", &[("missing-key", 7, 5)]),
     ("no-load.yaml", &[("missing-key", 7, 5), ("missing-key", 7, 5)]),
     ("two-loads.yaml", &[("conflicting-keys", 7, 31)]),
     ("variables.yaml", &[("missing-variable", 10, 3), ("wrong-type", 11, 31), ("expression-not-allowed", 12, 17), ("unknown-value", 13, 14)]),

@@ -82,7 +82,7 @@ fn a_symbolic_link_that_leads_to_itself_is_refused() {
 fn a_folder_is_merged_and_variables_have_an_order() {
     let dir = folder(&[
         ("a.yaml", b"rhumb: 1\nname: x\nvariables: { peak: { default: 1 } }\nmodels: { m: { source: Qwen/Qwen3-32B } }\n"),
-        ("b.hcl", b"service \"s\" {\n  model = \"m\"\n  traffic {\n    peak         = \"${var.peak} req/s\"\n    input_tokens = 9\n  }\n  slo { e2e = { p95 = \"1s\" } }\n}\n"),
+        ("b.hcl", b"service \"s\" {\n  model = \"m\"\n  traffic {\n    peak         = \"${var.peak} req/s\"\n    input_tokens = 9\n    output_tokens = 9\n  }\n  slo { e2e = { p95 = \"1s\" } }\n}\n"),
         ("test.vars.yaml", b"peak: file\n"),
         (".hidden.yaml", b"not a spec"),
     ]);

@@ -192,7 +192,7 @@ static TRAFFIC: &[Key] = &[
     Key::new(
         "output_tokens",
         Kind::Lengths,
-        "Tokens generated for a request; leave it out for an embedding model.",
+        "Tokens generated for a request. Required without `use_case` or `trace` for a model that writes text; leave it out for an embedding model.",
     )
     .default("0"),
     Key::new(
