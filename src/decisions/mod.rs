@@ -4,3 +4,4 @@
 #![doc = include_str!("0002-what-a-placement-promises.md")]
 #![doc = include_str!("0003-what-the-catalogue-claims.md")]
 #![doc = include_str!("0004-when-a-plan-is-inconclusive.md")]
+#![doc = include_str!("0005-prediction-is-physics-and-a-ledger.md")]

@@ -1,6 +1,7 @@
 //! From forward passes to a service curve.
 
 use super::bands::judge;
+use super::ledger::{self, Conditions, Residual};
 use super::memory;
 use super::pass::{Parts, Pass};
 use super::types::{Configuration, DoesNotFit, MemoryFit, RequestShape, ServiceCurve, Term};
@@ -107,11 +108,12 @@ pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<Servi
     let note = precision.note;
     let quantization = precision.quantization;
     let pass = Pass::new(c, rank, precision)?;
-    let judged = judge(c, quantization, pass.own_curves, &shape.output);
+    let measured = ledger::measured(c, &Conditions::default());
+    let judged = judge(c, &measured, quantization, pass.own_curves, &shape.output);
     let mut notes = judged.notes;
     notes.extend(note.map(str::to_owned));
     let figures = if shape.output.mean > 0.0 && !rank.encoder {
-        decoder(c, &pass, shape, &memory, &mut notes)
+        decoder(c, &pass, shape, &memory, &measured.residual, &mut notes)
     } else {
         encoder(c, &pass, shape, &memory)
     };
@@ -156,6 +158,7 @@ fn decoder(
     pass: &Pass,
     shape: &RequestShape,
     memory: &MemoryFit,
+    residual: &Residual,
     notes: &mut Vec<String>,
 ) -> Figures {
     let rank = &pass.rank;
@@ -163,11 +166,18 @@ fn decoder(
     let context = shape.input.mean + shape.output.mean / 2.0;
     let max = f64::from(memory.max_sequences.max(1));
     let step = |b: f64| pass.decode((b / lanes).max(1.0), context);
+    // What was measured beyond the physics stretches every engine time alike; of the time to first token
+    // the ledger knows only a benchmark's.
+    let gpus = f64::from(c.layout.accelerators());
+    let factor = |b: f64| {
+        let at = ledger::variables(b / lanes, shape.input.mean, shape.output.mean, gpus);
+        math::exp(residual.at(&at).1)
+    };
     let mut points = [(1.0, 0.0); 5];
     let log = math::ln(max);
     for (i, point) in points.iter_mut().enumerate() {
         let b = if i == 4 { max } else { math::exp(log * i as f64 / 4.0) };
-        *point = (b, step(b).total());
+        *point = (b, step(b).total() * factor(b));
     }
     let (mut alpha, beta) = linearise(&points);
     // Steps of mixtures rise steeply until every expert is in use. The line may be slow at small
@@ -189,8 +199,9 @@ fn decoder(
     }
     let budget = f64::from(c.engine.max_num_batched_tokens.max(1));
     let together = (budget / uncached(shape, shape.input.mean)).clamp(1.0, (max / (4.0 * lanes)).max(1.0));
+    let stretch = factor(math::sqrt(max));
     let (w, w2) = over_lengths(shape.input.mean.max(1.0), shape.input.cv2, shape.input.max, |tokens| {
-        pass.prefill(together, tokens, uncached(shape, tokens)).total() / together / lanes
+        pass.prefill(together, tokens, uncached(shape, tokens)).total() * stretch / together / lanes
     });
     let alone = pass.prefill(1.0, shape.input.mean.max(1.0), uncached(shape, shape.input.mean.max(1.0)));
     let mut prefill_terms = terms(&alone, false);

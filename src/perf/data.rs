@@ -4,6 +4,7 @@
 
 use std::sync::OnceLock;
 
+use super::types::Band;
 use crate::spec::EngineName;
 
 /// One fitted kernel curve: `t0 + ((flops/(compute*peak))^p + (bytes/(bandwidth*peak))^p)^(1/p)`.
@@ -119,25 +120,20 @@ pub(crate) struct SupportRule {
     pub source: String,
 }
 
-/// A band fitted for a class of configurations.
+/// A band fitted for a class of configurations; `*` stands for all.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BandRow {
+    /// What was left out when the error was measured: `seen` (groups of configurations), `new-model`,
+    /// `new-accelerator`.
+    pub kind: String,
     /// `dense`, `moe`, `mla`.
     pub class: String,
-    pub engine: EngineName,
+    pub engine: Option<EngineName>,
     /// `hopper`, `blackwell`, ...
     pub family: String,
     /// `ttft` or `tpot`.
     pub metric: String,
-    pub mu: f64,
-    pub sigma: f64,
-    pub groups: u32,
-    /// Accelerators that were measured, space separated.
-    pub systems: String,
-    /// Precisions that were measured, space separated.
-    pub precisions: String,
-    /// Parallelism that was measured: `tp`, `ep`, `dp`, space separated.
-    pub parallel: String,
+    pub band: Band,
 }
 
 /// All-reduce over 2, 4 and 8 accelerators.
@@ -303,22 +299,16 @@ impl Tables {
             });
         }
         for c in rows(bands) {
-            let (Some(engine), Some(mu), Some(sigma), Some(groups)) =
-                (c.get(1).and_then(|e| engine(e)), number(&c, 4), number(&c, 5), number(&c, 7))
-            else {
+            let (Some(mu), Some(sigma), Some(groups)) = (number(&c, 5), number(&c, 6), number(&c, 8)) else {
                 continue;
             };
             tables.bands.push(BandRow {
-                class: c[0].to_owned(),
-                engine,
-                family: c[2].to_owned(),
-                metric: c[3].to_owned(),
-                mu,
-                sigma,
-                groups: groups as u32,
-                systems: c.get(8).map_or_else(String::new, |s| (*s).to_owned()),
-                precisions: c.get(9).map_or_else(String::new, |s| (*s).to_owned()),
-                parallel: c.get(10).map_or_else(String::new, |s| (*s).to_owned()),
+                kind: c[0].to_owned(),
+                class: c[1].to_owned(),
+                engine: engine(c[2]),
+                family: c[3].to_owned(),
+                metric: c[4].to_owned(),
+                band: Band { mu, sigma, groups: groups as u32 },
             });
         }
         tables
@@ -380,11 +370,28 @@ impl Tables {
         &self.support
     }
 
-    /// The band of a class, if it was measured.
-    pub fn band(&self, class: &str, engine: EngineName, family: &str, metric: &str) -> Option<&BandRow> {
-        self.bands
-            .iter()
-            .find(|b| b.engine == engine && b.class == class && b.family == family && b.metric == metric)
+    /// The band of the narrowest class that was measured.
+    pub fn band(
+        &self,
+        kind: &str,
+        class: &str,
+        engine: EngineName,
+        family: &str,
+        metric: &str,
+    ) -> Option<&BandRow> {
+        let of = |class: &str, engine: Option<EngineName>, family: &str| {
+            self.bands.iter().find(|b| {
+                b.kind == kind
+                    && b.metric == metric
+                    && b.class == class
+                    && b.engine == engine
+                    && b.family == family
+            })
+        };
+        of(class, Some(engine), family)
+            .or_else(|| of(class, Some(engine), "*"))
+            .or_else(|| of(class, None, "*"))
+            .or_else(|| of("*", None, "*"))
     }
 }
 

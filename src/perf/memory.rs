@@ -30,8 +30,10 @@ pub(crate) fn device_bytes(c: &Configuration<'_>) -> f64 {
 /// 2.57 times as large. CUDA graphs lie outside of the share that vLLM divides, so they are no part
 /// of it. Other engines: 4 GB, as the method was calibrated with.
 pub(crate) fn overhead_bytes(c: &Configuration<'_>, rank: &Rank, precision: &Precision) -> f64 {
-    if c.engine.name != EngineName::Vllm {
-        return 4e9;
+    match c.engine.name {
+        EngineName::Trtllm => return 8.5e9,
+        EngineName::Sglang => return 4e9,
+        EngineName::Vllm => {}
     }
     let tokens = f64::from(c.engine.max_num_batched_tokens);
     let vocab = if rank.encoder { 0.0 } else { f64::from(c.arch.vocab) };
@@ -47,6 +49,17 @@ pub(crate) fn overhead_bytes(c: &Configuration<'_>, rank: &Rank, precision: &Pre
     vintage * (sampler + experts).max(forward) + outside * GIB
 }
 
+/// Bytes left for the KV cache. vLLM and SGLang divide their share of the whole device; TensorRT-LLM
+/// takes its share of what is free once the model is loaded (`free_gpu_memory_fraction`), which two
+/// saturated rows of Llama-3.1-70B on one B200 fix to 8.5 GB besides the weights.
+fn cache_bytes(c: &Configuration<'_>, device: f64, weights: f64, overhead: f64) -> f64 {
+    let share = c.engine.gpu_memory_utilization.clamp(0.0, 1.0);
+    match c.engine.name {
+        EngineName::Trtllm => share * (device - weights - overhead),
+        EngineName::Vllm | EngineName::Sglang => device * share - weights - overhead,
+    }
+}
+
 /// The longest sequence the engine must hold.
 fn longest(c: &Configuration<'_>) -> f64 {
     f64::from(c.engine.max_model_len)
@@ -59,7 +72,6 @@ pub(crate) fn fit(
 ) -> Result<(MemoryFit, Rank, Precision), DoesNotFit> {
     let precision = precision::resolve(c)?;
     check_layout(c)?;
-    let rank = Rank::of(c.arch, c.layout);
     let needed = shape.input.max + shape.output.max;
     let context = f64::from(c.arch.max_context);
     if longest(c) > context {
@@ -70,14 +82,26 @@ pub(crate) fn fit(
     if needed > limit {
         return Err(DoesNotFit::Context { needed, available: limit });
     }
+    let (fit, rank, precision, refused) = divide(c, shape, precision);
+    refused.map_or(Ok((fit, rank, precision)), Err)
+}
+
+/// Where the memory goes, and the refusal if it is too little; as many sequences as there are slots then.
+pub(crate) fn divide(
+    c: &Configuration<'_>,
+    shape: &RequestShape,
+    precision: Precision,
+) -> (MemoryFit, Rank, Precision, Option<DoesNotFit>) {
+    let rank = Rank::of(c.arch, c.layout);
     let device = device_bytes(c);
     let usable = device * c.engine.gpu_memory_utilization.clamp(0.0, 1.0);
     let weights = rank.weight_bytes(&precision);
     let overhead = overhead_bytes(c, &rank, &precision);
-    let kv_cache = usable - weights - overhead;
+    let kv_cache = cache_bytes(c, device, weights, overhead);
     let one = rank.kv_bytes(&precision, longest(c));
-    if !(kv_cache > 0.0 && kv_cache >= one) {
-        return Err(DoesNotFit::Memory {
+    let fits = kv_cache > 0.0 && kv_cache >= one;
+    let refused = (!fits).then(|| {
+        DoesNotFit::Memory {
             needed: weights + overhead + one,
             available: usable,
             reason: format!(
@@ -90,12 +114,12 @@ pub(crate) fn fit(
                 usable / GIB,
                 c.engine.gpu_memory_utilization * 100.0
             ),
-        });
-    }
+        }
+    });
     // On average a running sequence has its prompt and half of its output in the cache.
     let held = (shape.input.mean + shape.output.mean / 2.0).max(1.0);
     let sequence = rank.kv_bytes(&precision, held);
-    let by_memory = if sequence > 0.0 { rank.dp * kv_cache / sequence } else { f64::INFINITY };
+    let by_memory = if fits && sequence > 0.0 { rank.dp * kv_cache / sequence } else { f64::INFINITY };
     let slots = f64::from(c.engine.max_num_seqs) * rank.dp;
     let max_sequences = by_memory.min(slots).clamp(1.0, 1e6) as u32;
     let kv_per_token = sequence / held;
@@ -109,5 +133,5 @@ pub(crate) fn fit(
         kv_tokens: if kv_per_token > 0.0 { rank.dp * kv_cache / kv_per_token } else { 0.0 },
         max_sequences,
     };
-    Ok((fit, rank, precision))
+    (fit, rank, precision, refused)
 }

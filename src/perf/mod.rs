@@ -7,12 +7,15 @@
 
 mod bands;
 mod closed_loop;
+mod constants;
 mod curve;
 mod data;
 mod kernel;
 mod layouts;
+mod ledger;
 mod memory;
 mod pass;
+pub mod points;
 mod precision;
 #[cfg(test)]
 mod props;
@@ -24,7 +27,10 @@ mod testing;
 mod tests;
 mod types;
 
-pub use closed_loop::Harness;
+pub use closed_loop::Benchmark;
+pub use constants::{ENGINES, EngineConstants, Harness};
+pub use ledger::{Conditions, Key, Residual, VARIABLES, keys, variables};
+pub use pass::Parts;
 pub use types::*;
 
 use crate::catalog::ModelArch;
@@ -66,7 +72,7 @@ pub fn error_class(configuration: &Configuration<'_>) -> (&'static str, &'static
     (bands::class(configuration.arch), kernel::family(configuration.accelerator))
 }
 
-/// The steady state with `concurrency` requests in flight on one replica.
+/// The steady state with `concurrency` requests in flight on one replica, by the kernel curves.
 ///
 /// # Errors
 /// The first rule that the configuration breaks.
@@ -75,7 +81,20 @@ pub fn closed_loop(
     shape: &RequestShape,
     concurrency: f64,
 ) -> Result<ClosedLoop, DoesNotFit> {
-    closed_loop::closed_loop(configuration, shape, concurrency)
+    closed_loop::closed_loop(configuration, shape, concurrency).map(|found| found.0)
+}
+
+/// What a benchmark with `concurrency` clients would measure on one replica, with its band.
+///
+/// # Errors
+/// The first rule that the configuration breaks.
+pub fn benchmark(
+    configuration: &Configuration<'_>,
+    shape: &RequestShape,
+    concurrency: f64,
+    conditions: &Conditions<'_>,
+) -> Result<Benchmark, DoesNotFit> {
+    closed_loop::benchmark(configuration, shape, concurrency, conditions)
 }
 
 /// The layouts of a replica worth trying on machines with `accelerators` equal accelerators, at

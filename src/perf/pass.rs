@@ -1,24 +1,33 @@
 //! One forward pass: kernels, communication and host time of a decode or a prefill step.
 
+use super::constants::EngineConstants;
 use super::data::{Library, Op};
 use super::kernel::{Chain, Curve, Rates};
 use super::precision::Precision;
 use super::rank::Rank;
 use super::types::{Configuration, DoesNotFit};
 use crate::math;
-use crate::spec::EngineName;
 
 /// Seconds by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Parts {
+pub struct Parts {
+    /// Attention projections.
     pub projections: f64,
+    /// Attention over prompt or cache.
     pub attention: f64,
+    /// Dense feed-forward.
     pub feed_forward: f64,
+    /// Routed and shared experts.
     pub experts: f64,
+    /// Norms, rotary embeddings, residuals.
     pub elementwise: f64,
+    /// Launches that no curve holds.
     pub launches: f64,
+    /// All-reduce, dispatch, hand-over between stages.
     pub communication: f64,
+    /// Output head.
     pub head: f64,
+    /// Scheduler and sampler on the host.
     pub host: f64,
 }
 
@@ -36,47 +45,58 @@ impl Parts {
             + self.host
     }
 
-    fn scaled(mut self, k: f64) -> Self {
-        for part in [
-            &mut self.projections,
-            &mut self.attention,
-            &mut self.feed_forward,
-            &mut self.experts,
-            &mut self.elementwise,
-            &mut self.launches,
-            &mut self.communication,
-            &mut self.head,
-            &mut self.host,
-        ] {
-            *part *= k;
+    /// Names of all parts but the host's, in the order of [`Parts::kernels`].
+    pub const NAMES: [&'static str; 8] = [
+        "projections",
+        "attention",
+        "feed_forward",
+        "experts",
+        "elementwise",
+        "launches",
+        "communication",
+        "head",
+    ];
+
+    /// All parts but the host's.
+    pub const fn kernels(&self) -> [f64; 8] {
+        [
+            self.projections,
+            self.attention,
+            self.feed_forward,
+            self.experts,
+            self.elementwise,
+            self.launches,
+            self.communication,
+            self.head,
+        ]
+    }
+
+    /// Seconds of all parts but the host's, each times its weight.
+    pub fn weighted(&self, weights: &[f64; 8]) -> f64 {
+        self.kernels().iter().zip(weights).map(|(x, w)| x * w).sum()
+    }
+
+    fn times(&self, weights: &[f64; 8], host: f64) -> Self {
+        let mut k = self.kernels();
+        for (x, w) in k.iter_mut().zip(weights) {
+            *x *= w;
         }
-        self
+        Parts {
+            projections: k[0],
+            attention: k[1],
+            feed_forward: k[2],
+            experts: k[3],
+            elementwise: k[4],
+            launches: k[5],
+            communication: k[6],
+            head: k[7],
+            host,
+        }
     }
 }
 
 /// How much of a kernel's launch time is left under CUDA graphs (fitted): GEMM, attention, MoE.
 const GRAPH: (f64, f64, f64) = (0.42, 0.63, 0.79);
-
-/// Fitted constants of an engine.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct EngineConstants {
-    /// On all kernel time.
-    kernels: f64,
-    /// Seconds of an iteration on the host.
-    host: f64,
-    /// Seconds of an iteration on the host for each sequence.
-    sequence: f64,
-    /// On expert kernels.
-    moe: f64,
-}
-
-const fn constants(engine: EngineName) -> EngineConstants {
-    match engine {
-        EngineName::Trtllm => EngineConstants { kernels: 0.86, host: 0.13e-3, sequence: 0.9e-6, moe: 0.77 },
-        EngineName::Vllm => EngineConstants { kernels: 0.90, host: 0.14e-3, sequence: 14e-6, moe: 0.93 },
-        EngineName::Sglang => EngineConstants { kernels: 0.88, host: 0.82e-3, sequence: 8.5e-6, moe: 1.2 },
-    }
-}
 
 /// Everything a forward pass of a configuration needs.
 #[derive(Clone, Debug)]
@@ -88,8 +108,8 @@ pub(crate) struct Pass {
     projection: Curve,
     feed_forward: Curve,
     head: Curve,
-    prefill: Curve,
-    decode: Curve,
+    prefill_curve: Curve,
+    decode_curve: Curve,
     moe: Option<Curve>,
     experts: Option<(f64, f64, f64)>,
     /// All-reduce over the tensor-parallel group: seconds, bytes/s.
@@ -127,12 +147,12 @@ impl Pass {
         let network = c.inter_node_bandwidth.unwrap_or(rates.link).min(rates.link);
         let group_spans = c.layout.tp * c.layout.dp > c.accelerators_per_node.max(1);
         Ok(Pass {
-            engine: constants(c.engine.name),
+            engine: EngineConstants::of(c.engine.name),
             projection: curve(Op::Gemm, precision.attention_gemm)?,
             feed_forward: curve(Op::Gemm, precision.gemm)?,
             head: curve(Op::Gemm, sixteen)?,
-            prefill: curve(prefill, precision.prefill)?,
-            decode: curve(decode, precision.decode)?,
+            prefill_curve: curve(prefill, precision.prefill)?,
+            decode_curve: curve(decode, precision.decode)?,
             moe: match c.arch.moe {
                 Some(_) => Some(curve(Op::Moe, precision.moe)?),
                 None => None,
@@ -152,6 +172,16 @@ impl Pass {
             precision,
             rates,
         })
+    }
+
+    /// How it computes.
+    pub const fn precision(&self) -> &Precision {
+        &self.precision
+    }
+
+    /// The precision, resolved.
+    pub const fn quantization(&self) -> crate::spec::Quantization {
+        self.precision.quantization
     }
 
     /// Everything but attention itself, for `m` tokens of `n` sequences; `graph` as in [`GRAPH`].
@@ -183,7 +213,7 @@ impl Pass {
             let per_expert = r.experts / local;
             let flops = 2.0 * all * k * r.experts / experts * imbalance;
             let bytes = active * per_expert * p.weight_bytes + all * k / r.ep * 3.0 * h;
-            let routed = self.engine.moe * curve.time(flops, bytes, graph.2);
+            let routed = curve.time(flops, bytes, graph.2);
             let shared = if r.shared > 0.0 {
                 gemm(&self.feed_forward, 2.0 * m * r.shared, r.shared * p.weight_bytes + 4.0 * m * h, 1.0)
             } else {
@@ -225,8 +255,21 @@ impl Pass {
         time
     }
 
-    /// A decode step of one rank: `n` sequences with `context` tokens each.
+    /// A decode step of one rank as its engine runs it: `n` sequences with `context` tokens each.
     pub fn decode(&self, n: f64, context: f64) -> Parts {
+        let e = &self.engine;
+        self.decode_kernels(n, context).times(&e.decode, e.host_s + e.sequence_s * n)
+    }
+
+    /// The prefill of `n` prompts of `tokens` tokens of which the last `new` are computed, as its
+    /// engine runs it.
+    pub fn prefill(&self, n: f64, tokens: f64, new: f64) -> Parts {
+        let e = &self.engine;
+        self.prefill_kernels(n, tokens, new).times(&e.prefill, e.host_prefill_s)
+    }
+
+    /// A decode step by the kernel curves alone.
+    pub fn decode_kernels(&self, n: f64, context: f64) -> Parts {
         let r = &self.rank;
         let p = &self.precision;
         let mut parts = self.body(n, n, GRAPH);
@@ -237,41 +280,35 @@ impl Pass {
                 }
                 None => (4.0 * n * context * r.heads * r.dq, n * context * r.kv_elements * p.kv_bytes),
             };
-            self.decode.time(flops, bytes, GRAPH.1)
+            self.decode_curve.time(flops, bytes, GRAPH.1)
         };
         let seen = r.sparse_topk.map_or(context, |k| context.min(k));
         parts.attention = r.full_layers * attend(seen)
             + if r.window_layers > 0.0 { r.window_layers * attend(seen.min(r.window)) } else { 0.0 }
             + r.linear_layers * 2.0 * n * r.state_bytes() / (0.8 * self.rates.bandwidth);
-        self.finish(parts, n)
+        parts
     }
 
-    /// The prefill of `n` prompts of `tokens` tokens of which the last `new` are computed, in one
-    /// step or, beyond the token budget, in as many as it takes.
-    pub fn prefill(&self, n: f64, tokens: f64, new: f64) -> Parts {
+    /// A prefill by the kernel curves alone: in one step or, beyond the token budget, in as many as it
+    /// takes.
+    pub fn prefill_kernels(&self, n: f64, tokens: f64, new: f64) -> Parts {
         let r = &self.rank;
         let p = &self.precision;
         let m = n * new;
         let steps = (m / self.chunk).max(1.0);
-        let mut parts = self.body(m / steps, n / steps, (1.0, 1.0, 1.0)).scaled(steps);
+        let mut parts = self.body(m / steps, n / steps, (1.0, 1.0, 1.0)).times(&[steps; 8], 0.0);
         let cached = tokens - new;
         let attend = |seen: f64| {
             // Causal: a new token sees on average the cached tokens and half of the new ones.
             let span = if r.encoder { 2.0 * tokens } else { (2.0 * cached + new).min(2.0 * seen) };
             let flops = m * r.heads * span * (r.dq + r.dv);
             let bytes = m * r.heads * (r.dq + r.dv) * 2.0 + n * tokens * r.kv_elements * p.kv_bytes;
-            self.prefill.time(flops, bytes, steps)
+            self.prefill_curve.time(flops, bytes, steps)
         };
         let seen = r.sparse_topk.map_or(tokens, |k| tokens.min(k));
         parts.attention = r.full_layers * attend(seen)
             + if r.window_layers > 0.0 { r.window_layers * attend(seen.min(r.window)) } else { 0.0 }
             + r.linear_layers * m * r.heads * 4.0 * r.dq * r.dv / (0.3 * self.rates.sixteen);
-        self.finish(parts, n)
-    }
-
-    fn finish(&self, parts: Parts, n: f64) -> Parts {
-        let mut parts = parts.scaled(self.engine.kernels);
-        parts.host = self.engine.host + self.engine.sequence * n;
         parts
     }
 }

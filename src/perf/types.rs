@@ -22,7 +22,7 @@ pub struct Layout {
 impl Layout {
     /// Accelerators of one replica.
     pub const fn accelerators(&self) -> u32 {
-        self.tp * self.pp * self.dp
+        self.tp.saturating_mul(self.pp).saturating_mul(self.dp)
     }
 }
 
@@ -270,19 +270,22 @@ pub struct ServiceCurve {
     pub prefill_terms: Vec<Term>,
 }
 
-/// The steady state of a replica with a fixed number of requests in flight, per attention rank.
+/// The steady state of a replica with a fixed number of requests in flight, per attention rank, by the
+/// kernel curves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClosedLoop {
     /// Sequences decoded together.
     pub batch: f64,
     /// Requests in flight over those that memory and `max_num_seqs` let run, less 1.
     pub excess: f64,
-    /// Seconds of a decode step.
-    pub step_s: f64,
-    /// Marginal seconds of a prompt.
-    pub prefill_s: f64,
-    /// Seconds of a prompt that is alone.
-    pub prefill_alone_s: f64,
+    /// A decode step.
+    pub step: super::Parts,
+    /// A step that prefills as many prompts as share one.
+    pub prefill: super::Parts,
+    /// A prompt that is alone.
+    pub alone: super::Parts,
+    /// Prompts that share a step.
+    pub together: f64,
     /// Mean output, tokens.
     pub output: f64,
 }

@@ -28,3 +28,4 @@ mod maker;
 mod optimize;
 mod oracle;
 mod plans;
+mod points;

@@ -20,8 +20,8 @@ const GOLDENS: &[Golden] = &[
     Golden {
         name: "code-completion",
         exit: 0,
-        // Two machines of 3.36312 USD/h for 730 hours.
-        facts: &["2 x g7e.2xlarge", "4,910.16", "40.0 of "],
+        // Three machines of 3.36312 USD/h for 730 hours.
+        facts: &["3 x g7e.2xlarge", "7,365.23", "40.0 of "],
     },
     Golden {
         name: "document-rag",
@@ -49,19 +49,19 @@ const GOLDENS: &[Golden] = &[
         name: "nightly-embedding",
         exit: 0,
         // 365.25 / 12 nights a month; the cheapest zone's spot price is 2.5084 USD/h.
-        facts: &["1 x p4d.24xlarge spot", "30.4 runs a", "of 6.00 h allowed"],
+        facts: &["2 x p4d.24xlarge spot", "30.4 runs a", "of 6.00 h allowed"],
     },
     Golden {
         name: "support-chat",
         exit: 0,
-        // 4 machines of 3.54384 USD/h and 3 of 3.36312 USD/h for 730 hours; 60 % and 40 % of 12 requests/s.
-        facts: &["10,348.01", "7,365.23", "7.20 of ", "4.80 of ", "origin eu sends 100 % to aws/eu-south-2"],
+        // 5 machines of 3.54384 USD/h and 3 of 3.36312 USD/h for 730 hours; 60 % and 40 % of 12 requests/s.
+        facts: &["12,935.02", "7,365.23", "7.20 of ", "4.80 of ", "origin eu sends 100 % to aws/eu-south-2"],
     },
     Golden {
         name: "two-models",
         exit: 0,
-        // 33.14432 USD/h, and 3 of 1.861 USD/h, for 730 hours; a quarter of 8 requests/s.
-        facts: &["24,195.35", "4,075.59", "2.00 of ", "8.00 of "],
+        // 5 of 8.28608 USD/h, and 2 of 3.36312 USD/h, for 730 hours; a quarter of 8 requests/s.
+        facts: &["30,244.19", "4,910.16", "2.00 of ", "8.00 of "],
     },
 ];
 

@@ -456,7 +456,18 @@ fn with_expressions() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn our_yaml_reader_agrees_with_serde_yaml(value in tree()) {
+    fn our_yaml_reader_agrees_with_serde_yaml(mut value in tree()) {
+        // YAML 1.1, which the other reader speaks, breaks lines there and folds them; YAML 1.2 does not.
+        const BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+        fn without_breaks(value: &mut Value) {
+            match value {
+                Value::String(s) => *s = s.replace(BREAKS, ""),
+                Value::Array(items) => items.iter_mut().for_each(without_breaks),
+                Value::Object(map) => map.values_mut().for_each(without_breaks),
+                _ => {}
+            }
+        }
+        without_breaks(&mut value);
         let text = serde_yaml::to_string(&value).unwrap();
         let reference: Value = serde_yaml::from_str(&text).unwrap();
         let ours = spec::tree_of(&SourceFile { name: "a.yaml".to_owned(), text: text.clone() });

@@ -1,5 +1,6 @@
 //! `rhumb predict`.
 
+mod points;
 mod view;
 
 use std::path::PathBuf;
@@ -10,8 +11,8 @@ use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::diagnostic::did_you_mean;
 use crate::perf::{
-    ClosedLoop, Configuration, DoesNotFit, EngineSettings, Harness, Latency, Layout, RequestShape,
-    ServiceCurve, closed_loop, curve, default_version, layouts,
+    ClosedLoop, Conditions, Configuration, DoesNotFit, EngineSettings, Latency, Layout, RequestShape,
+    ServiceCurve, benchmark, closed_loop, curve, default_version, layouts,
 };
 use crate::spec::{Arrivals, EngineName, KvCacheDtype, Lengths, Quantization};
 
@@ -23,9 +24,12 @@ use crate::spec::{Arrivals, EngineName, KvCacheDtype, Lengths, Quantization};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Model: an id or alias of the catalogue
-    #[arg(long, value_name = "MODEL", required_unless_present = "model_config")]
+    #[arg(long, value_name = "MODEL", required_unless_present_any = ["model_config", "points"])]
     model: Option<String>,
-    /// Model: a local Hugging Face config.json
+    /// Table of benchmark points (CSV, columns of the calibration file); each row is answered in order
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "gpu"])]
+    points: Option<String>,
+    /// Model: a local Hugging Face config.json; with --points a folder of them is taken as well
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     model_config: Option<PathBuf>,
     /// Accelerator: an id or alias of the catalogue
@@ -208,9 +212,10 @@ fn predict(c: &Configuration<'_>, q: &Question<'_>) -> Result<Predicted, DoesNot
     let replicas = f64::from(q.replicas.max(1));
     let closed = match q.concurrency {
         Some(all) => {
+            let conditions = Conditions { fixed_lengths: Some(true), build: None };
             let found = closed_loop(c, &q.shape, all / replicas)?;
-            let latency = found.latency(&Harness::of(c.engine.name, true));
-            Some((found, latency))
+            let measured = benchmark(c, &q.shape, all / replicas, &conditions)?;
+            Some((found, (measured.ttft_s, measured.tpot_s)))
         }
         None => None,
     };
@@ -224,6 +229,9 @@ fn predict(c: &Configuration<'_>, q: &Question<'_>) -> Result<Predicted, DoesNot
 /// # Errors
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+    if let Some(table) = &args.points {
+        return points::run(settings, table, args.model_config.as_deref());
+    }
     let catalog = Catalog::embedded();
     let (arch, checkpoint) = model(args, settings, &catalog)?;
     let gpus = accelerators(args, &catalog)?;

@@ -1,47 +1,34 @@
-//! Fits `bands.tsv`: for every class of configurations how far measurements lie from predictions.
+//! Fits `bands.tsv`: how far measurements lie from predictions that did not know them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use rhumb::perf::Harness;
-use rhumb::spec::{EngineName, Quantization};
+use super::model::{Kind, LeftOut};
 
-use super::points::{self, Point};
-use super::{Outcome, table};
-
-/// Classes with fewer groups than this keep an assumed width.
+/// Classes with fewer left-out groups, models or systems than this share a wider class's band.
 const FEWEST: usize = 3;
+/// Normal quantile of 0.9.
+const Z90: f64 = 1.281_551_565_544_600_4;
 
-/// A class: model class, engine, accelerator family.
-pub type Key = (&'static str, EngineName, &'static str);
-
-/// `ln(measured / predicted)` of a point: TTFT, TPOT.
-pub fn residual(p: &Point) -> (f64, f64) {
-    let (ttft, tpot) = p.physics.latency(&Harness::of(p.engine, p.fixed));
-    ((p.ttft_s / ttft).ln(), (p.tpot_s / tpot).ln())
+/// A band: class, engine and family (`*` for all), median and width of `ln(measured / predicted)`.
+pub struct Fitted {
+    pub kind: Kind,
+    pub class: (String, String, String),
+    pub ttft: bool,
+    pub mu: f64,
+    pub sigma: f64,
+    pub rows: usize,
+    pub groups: usize,
 }
 
-/// The points of each class.
-pub fn classes(points: &[Point]) -> BTreeMap<Key, Vec<&Point>> {
-    let mut by: BTreeMap<Key, Vec<&Point>> = BTreeMap::new();
-    for p in points {
-        by.entry((p.class, p.engine, p.family)).or_default().push(p);
-    }
-    by
-}
-
-/// Residuals with weights between equal points and equal groups.
-fn weighted(points: &[&Point], ttft: bool) -> Vec<(f64, f64)> {
+/// Residuals with weights between equal points and equal groups, sorted.
+fn weighted(points: &[&LeftOut<'_>], ttft: bool) -> Vec<(f64, f64)> {
     let mut sizes: BTreeMap<&str, f64> = BTreeMap::new();
     for p in points {
-        *sizes.entry(&p.group).or_default() += 1.0;
+        *sizes.entry(&p.point.group).or_default() += 1.0;
     }
     let mut all: Vec<(f64, f64)> = points
         .iter()
-        .map(|p| {
-            let r = residual(p);
-            (if ttft { r.0 } else { r.1 }, 1.0 / sizes[p.group.as_str()].sqrt())
-        })
+        .map(|p| (if ttft { p.ttft } else { p.tpot }, 1.0 / sizes[p.point.group.as_str()].sqrt()))
         .collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     all
@@ -59,106 +46,109 @@ fn quantile(sorted: &[(f64, f64)], q: f64) -> f64 {
     sorted.last().map_or(0.0, |x| x.0)
 }
 
-/// Median and a width that covers the upper 80th and 90th percentiles and, below, the 20th; wider
-/// when there are few groups.
-pub fn band(points: &[&Point], ttft: bool) -> (f64, f64, usize) {
+/// Groups among the points.
+pub fn groups(points: &[&LeftOut<'_>]) -> usize {
+    points.iter().map(|p| p.point.group.as_str()).collect::<BTreeSet<_>>().len()
+}
+
+/// What was left out at a time, among the points: groups, models or systems.
+fn units(kind: Kind, points: &[&LeftOut<'_>]) -> usize {
+    let name = |p: &LeftOut<'_>| match kind {
+        Kind::Seen => p.point.group.clone(),
+        Kind::NewModel => p.point.model.clone(),
+        Kind::NewAccelerator => p.point.system.clone(),
+    };
+    points.iter().map(|p| name(p)).collect::<BTreeSet<_>>().len()
+}
+
+/// Centre and width of the interval from the 10th to the 90th percentile, wider for few `units`.
+fn band(points: &[&LeftOut<'_>], ttft: bool, units: usize) -> (f64, f64) {
     let sorted = weighted(points, ttft);
-    let groups = points.iter().map(|p| p.group.as_str()).collect::<BTreeSet<_>>().len();
-    let mu = quantile(&sorted, 0.5);
-    let widths = [
-        (quantile(&sorted, 0.8) - mu) / 0.8416,
-        (quantile(&sorted, 0.9) - mu) / 1.2816,
-        (mu - quantile(&sorted, 0.2)) / 0.8416,
-    ];
-    let sigma = widths.into_iter().fold(0.10, f64::max) * (1.0 + 1.0 / groups as f64);
-    (mu, sigma, groups)
+    let (low, high) = (quantile(&sorted, 0.1), quantile(&sorted, 0.9));
+    let few = 1.0 + 1.0 / units.max(1) as f64;
+    ((low + high) / 2.0, ((high - low) / 2.0 / Z90).max(0.03) * few)
 }
 
-/// Share of points at most at the 80 % edge of a band fitted without their group.
-pub fn coverage(points: &[&Point], ttft: bool) -> f64 {
-    let groups: BTreeSet<&str> = points.iter().map(|p| p.group.as_str()).collect();
-    let mut inside = 0.0;
-    for group in groups {
-        let (own, others): (Vec<&Point>, Vec<&Point>) = points.iter().partition(|p| p.group == group);
-        let (mu, sigma, _) = band(&others, ttft);
-        inside += own
-            .iter()
-            .filter(|p| {
-                let r = residual(p);
-                (if ttft { r.0 } else { r.1 }) <= mu + 0.8416 * sigma
-            })
-            .count() as f64;
-    }
-    inside / points.len() as f64
+type Class = (String, String, String);
+
+/// The classes that a left-out point counts for, narrowest first.
+fn classes(p: &LeftOut<'_>) -> [Class; 4] {
+    let (class, engine, family) = (p.point.class, p.point.engine.as_str(), p.point.family);
+    let of = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+    [of(class, engine, family), of(class, engine, "*"), of(class, "*", "*"), of("*", "*", "*")]
 }
 
-fn name(q: Quantization) -> &'static str {
-    match q {
-        Quantization::Native | Quantization::Bf16 => "bf16",
-        Quantization::Fp8 => "fp8",
-        Quantization::Fp8Block => "fp8_block",
-        Quantization::Int8 => "int8",
-        Quantization::Int4 => "int4",
-        Quantization::Mxfp4 => "mxfp4",
-        Quantization::Nvfp4 => "nvfp4",
-    }
-}
-
-/// Writes the table.
-pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
-    let catalog = rhumb::catalog::Catalog::embedded();
-    let (points, _) = points::load(dir, &catalog)?;
-    let mut lines = Vec::new();
-    for ((class, engine, family), points) in classes(&points) {
-        let systems: BTreeSet<&str> = points.iter().map(|p| p.system.as_str()).collect();
-        let precisions: BTreeSet<&str> = points.iter().map(|p| name(p.precision)).collect();
-        let parallel: BTreeSet<&str> = points
-            .iter()
-            .flat_map(|p| [("tp", p.layout.tp), ("ep", p.layout.ep), ("dp", p.layout.dp)])
-            .filter(|(_, n)| *n > 1)
-            .map(|(name, _)| name)
-            .collect();
-        for (metric, ttft) in [("ttft", true), ("tpot", false)] {
-            let (mu, sigma, groups) = band(&points, ttft);
-            if groups < FEWEST {
+/// Fits all bands: `seen` from left-out groups, the others from left-out models and left-out systems.
+pub fn fit(by_group: &[LeftOut<'_>], by_model: &[LeftOut<'_>], by_system: &[LeftOut<'_>]) -> Vec<Fitted> {
+    let mut found = Vec::new();
+    for (kind, _) in Kind::ALL {
+        let pool: Vec<&LeftOut<'_>> = match kind {
+            Kind::Seen => by_group.iter().filter(|p| p.kind == kind).collect(),
+            Kind::NewModel => by_model.iter().filter(|p| p.kind == kind).collect(),
+            Kind::NewAccelerator => by_system.iter().chain(by_model).filter(|p| p.kind == kind).collect(),
+        };
+        let mut by: BTreeMap<Class, Vec<&LeftOut<'_>>> = BTreeMap::new();
+        for p in pool {
+            for class in classes(p) {
+                by.entry(class).or_default().push(p);
+            }
+        }
+        for (class, points) in by {
+            let (n, units) = (groups(&points), units(kind, &points));
+            if units < FEWEST && class.0 != "*" {
                 continue;
             }
-            lines.push(vec![
-                class.to_owned(),
-                engine.as_str().to_owned(),
-                family.to_owned(),
-                metric.to_owned(),
-                format!("{mu:.4}"),
-                format!("{sigma:.4}"),
-                points.len().to_string(),
-                groups.to_string(),
-                systems.iter().copied().collect::<Vec<_>>().join(" "),
-                precisions.iter().copied().collect::<Vec<_>>().join(" "),
-                parallel.iter().copied().collect::<Vec<_>>().join(" "),
-                "aiconfigurator-silicon-sample".to_owned(),
-                date.to_owned(),
-                revision.to_owned(),
-            ]);
+            for ttft in [false, true] {
+                let (mu, sigma) = band(&points, ttft, units);
+                found.push(Fitted {
+                    kind,
+                    class: class.clone(),
+                    ttft,
+                    mu,
+                    sigma,
+                    rows: points.len(),
+                    groups: n,
+                });
+            }
         }
     }
-    table(
-        "bands.tsv",
-        &[
-            "class",
-            "engine",
-            "family",
-            "metric",
-            "mu",
-            "sigma",
-            "n_rows",
-            "n_groups",
-            "systems",
-            "precisions",
-            "parallel",
-            "source",
-            "as_of",
-            "revision",
-        ],
-        lines,
-    )
+    found
+}
+
+/// The band that stands for a left-out point, of the narrowest class there is.
+pub fn of<'b>(bands: &'b [Fitted], p: &LeftOut<'_>, ttft: bool) -> Option<&'b Fitted> {
+    classes(p)
+        .into_iter()
+        .find_map(|class| bands.iter().find(|b| b.kind == p.kind && b.class == class && b.ttft == ttft))
+}
+
+/// Whether a left-out point lies between the 10th and the 90th percentile of its band, and that
+/// interval's width as the ratio of its ends.
+pub fn inside(bands: &[Fitted], p: &LeftOut<'_>, ttft: bool) -> Option<(bool, f64)> {
+    let b = of(bands, p, ttft)?;
+    let r = if ttft { p.ttft } else { p.tpot };
+    Some(((r - b.mu).abs() <= Z90 * b.sigma, (2.0 * Z90 * b.sigma).exp()))
+}
+
+/// Lines of `bands.tsv`.
+pub fn lines(bands: &[Fitted]) -> Vec<Vec<String>> {
+    bands
+        .iter()
+        .map(|b| {
+            let kind = Kind::ALL.iter().find(|k| k.0 == b.kind).map_or("", |k| k.1);
+            let (class, engine, family) = b.class.clone();
+            let metric = if b.ttft { "ttft" } else { "tpot" };
+            vec![
+                kind.to_owned(),
+                class,
+                engine,
+                family,
+                metric.to_owned(),
+                format!("{:.4}", b.mu),
+                format!("{:.4}", b.sigma),
+                b.rows.to_string(),
+                b.groups.to_string(),
+            ]
+        })
+        .collect()
 }

@@ -1,19 +1,25 @@
 //! Turns the collected performance data into the tables that the build carries, fits the bands and
 //! writes the accuracy report. A tool for maintainers; needs the feature `convert`.
 //!
-//! `perf_convert tables DIR`, `fit DIR`, `groups DIR`, `bands DIR DATE REVISION`, `report DIR DATE REVISION`,
-//! `bench`; DIR holds the collected files.
+//! `perf_convert tables DIR`, `fit DIR DATE REVISION`, `report DIR DATE REVISION`, `bench`; DIR holds the
+//! collected files.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bands;
 mod bench;
+mod decisions;
 mod fit;
+mod linear;
+mod model;
+mod open_loop;
 mod points;
 mod report;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+
+use rhumb::perf::VARIABLES;
 
 type Row = BTreeMap<String, String>;
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -159,6 +165,56 @@ fn tables(dir: &Path) -> Outcome<()> {
     )
 }
 
+/// Fits constants, ledger and bands, and writes their tables.
+fn fitted(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
+    let catalog = rhumb::catalog::Catalog::embedded();
+    let points = points::load(dir, &catalog)?;
+    let all: Vec<&points::Point> = points.iter().collect();
+    let model = model::Model::fit(&all);
+    let from = ["aiconfigurator-silicon-sample".to_owned(), date.to_owned(), revision.to_owned()];
+    let with = |lines: Vec<Vec<String>>| lines.into_iter().map(|l| [l, from.to_vec()].concat()).collect();
+    let columns = |own: &[&'static str]| [own, &["source", "as_of", "revision"]].concat();
+    table(
+        "constants.tsv",
+        &columns(&["engine", "group", "name", "value", "n_rows"]),
+        with(model.physics.lines(&all)),
+    )?;
+    let mut terms = Vec::new();
+    for (key, (residual, n)) in &model.ledger {
+        for (metric, side) in [("tpot", residual.tpot), ("ttft", residual.ttft)] {
+            let slots = if key.slopes { 1..7 } else { 0..1 };
+            for (variable, x) in VARIABLES.iter().zip(side).take(slots.end).skip(slots.start) {
+                terms.push(vec![
+                    key.name.to_owned(),
+                    key.values.clone(),
+                    metric.to_owned(),
+                    (*variable).to_owned(),
+                    format!("{x:.5}"),
+                    n.to_string(),
+                ]);
+            }
+        }
+    }
+    table(
+        "ledger.tsv",
+        &columns(&["term", "values", "metric", "variable", "coefficient", "n_rows"]),
+        with(terms),
+    )?;
+    let by_group = model::leave_out(&points, model::tenth);
+    let by_model = model::leave_out(&points, |p| p.model.clone());
+    let by_system = model::leave_out(&points, |p| p.system.clone());
+    let bands = bands::fit(&by_group, &by_model, &by_system);
+    for (name, left) in [("group", &by_group), ("model", &by_model), ("system", &by_system)] {
+        let of = |pick: fn(&model::LeftOut<'_>) -> f64| report::error(left.iter().map(pick).collect());
+        println!("left-out {name}: TPOT {} TTFT {}", of(|l| l.tpot), of(|l| l.ttft));
+    }
+    table(
+        "bands.tsv",
+        &columns(&["kind", "class", "engine", "family", "metric", "mu", "sigma", "n_rows", "n_groups"]),
+        with(bands::lines(&bands)),
+    )
+}
+
 fn quantile(mut xs: Vec<f64>, q: f64) -> f64 {
     xs.sort_by(f64::total_cmp);
     xs.get(((xs.len() as f64 - 1.0) * q).round() as usize).copied().unwrap_or(f64::NAN)
@@ -168,30 +224,12 @@ fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "tables", dir] => tables(Path::new(dir)),
-        [_, "fit", dir] => {
-            let catalog = rhumb::catalog::Catalog::embedded();
-            fit::fit(&points::load(Path::new(dir), &catalog)?.0);
-            Ok(())
-        }
-        [_, "bands", dir, date, revision] => bands::write(Path::new(dir), date, revision),
-        [_, "groups", dir] => {
-            let catalog = rhumb::catalog::Catalog::embedded();
-            let (points, _) = points::load(Path::new(dir), &catalog)?;
-            let mut by: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
-            for p in &points {
-                by.entry(&p.group).or_default().push(bands::residual(p));
-            }
-            for (group, r) in by {
-                let m = |pick: fn(&(f64, f64)) -> f64| quantile(r.iter().map(pick).collect(), 0.5);
-                println!("{group}: {} rows, ttft {:+.2}, tpot {:+.2}", r.len(), m(|x| x.0), m(|x| x.1));
-            }
-            Ok(())
-        }
+        [_, "fit", dir, date, revision] => fitted(Path::new(dir), date, revision),
         [_, "bench"] => {
             bench::run();
             Ok(())
         }
         [_, "report", dir, date, revision] => report::write(Path::new(dir), date, revision),
-        _ => Err("usage: perf_convert tables|fit|groups DIR, bands|report DIR DATE REVISION, bench".into()),
+        _ => Err("usage: perf_convert tables DIR, fit|report DIR DATE REVISION, bench".into()),
     }
 }

@@ -1,16 +1,17 @@
 //! Measured points as configurations.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use rhumb::catalog::{Accelerator, Catalog, ModelArch};
-use rhumb::perf::{
-    ClosedLoop, Configuration, EngineSettings, Layout, RequestShape, closed_loop, error_class,
-};
-use rhumb::spec::{EngineName, KvCacheDtype, Lengths, Quantization};
+use rhumb::catalog::Catalog;
+use rhumb::perf::points::{Case, Row};
+use rhumb::perf::{ClosedLoop, Key, error_class, keys, variables};
+use rhumb::spec::EngineName;
 
-use super::{Outcome, Row, rows};
+use super::{Outcome, rows};
 
 /// A measured point and the physics of it.
+#[derive(Debug)]
 pub struct Point {
     pub id: String,
     pub group: String,
@@ -19,147 +20,94 @@ pub struct Point {
     pub engine: EngineName,
     pub class: &'static str,
     pub family: &'static str,
+    pub precision: &'static str,
     pub fixed: bool,
-    pub precision: Quantization,
-    pub layout: Layout,
+    pub gpus: f64,
+    pub isl: f64,
+    pub osl: f64,
+    pub concurrency: f64,
     pub ttft_s: f64,
     pub tpot_s: f64,
     pub physics: ClosedLoop,
+    /// Terms of the ledger with their penalties.
+    pub keys: Vec<(Key, f64)>,
+    pub variables: [f64; 7],
+    /// What the rules say against it, though it ran.
+    pub refused: Option<String>,
+    /// TTFT and TPOT of AIConfigurator and of the naive roofline, seconds.
+    pub aic: (Option<f64>, Option<f64>),
+    pub roofline: (Option<f64>, Option<f64>),
 }
 
-pub fn number(r: &Row, key: &str) -> f64 {
-    r[key].parse().unwrap_or(f64::NAN)
+/// A number of a row of one of the collected files.
+pub fn number(r: &super::Row, key: &str) -> f64 {
+    r.get(key).and_then(|x| x.parse().ok()).unwrap_or(f64::NAN)
 }
 
-fn count(r: &Row, key: &str) -> u32 {
-    r[key].parse::<f64>().map_or(1, |x| x as u32).max(1)
-}
-
-fn version(text: &str, engine: EngineName) -> (u32, u32) {
-    let mut parts = text.split('.').filter_map(|p| p.parse().ok());
-    match (parts.next(), parts.next()) {
-        (Some(a), Some(b)) => (a, b),
-        // Rows without a version are from early 2026.
-        _ => match engine {
-            EngineName::Vllm => (0, 17),
-            EngineName::Sglang => (0, 5),
-            EngineName::Trtllm => (1, 2),
-        },
-    }
-}
-
-/// The precision that a row's label stands for.
-fn quantization(r: &Row, arch: &ModelArch) -> Quantization {
-    match (r["dtype"].as_str(), r["moe_quant_mode"].as_str()) {
-        // gpt-oss is published in mxfp4 whatever the label says.
-        _ if arch.native == Quantization::Mxfp4 => Quantization::Mxfp4,
-        ("fp4", _) => Quantization::Nvfp4,
-        ("int4", _) => Quantization::Int4,
-        // Checkpoints published in fp8 (DeepSeek, MiniMax, GLM) are scaled in blocks.
-        ("fp8", _) if matches!(arch.native, Quantization::Fp8 | Quantization::Fp8Block) => {
-            Quantization::Fp8Block
+/// The rows of the calibration file in a mode.
+pub fn cases(dir: &Path, mode: &str) -> Outcome<Vec<(super::Row, Row)>> {
+    let mut found = Vec::new();
+    for row in rows(dir, "calibration.csv")? {
+        if row["mode"] == mode && row["quality"] == "ok" {
+            let cells = Row::new(row.keys().map(String::as_str), row.values().map(String::as_str));
+            found.push((row, cells));
         }
-        ("fp8", "fp8_block") => Quantization::Fp8Block,
-        ("fp8", _) => Quantization::Fp8,
-        _ => Quantization::Bf16,
     }
+    Ok(found)
 }
 
-pub fn lengths(mean: f64, max: f64) -> Lengths {
-    Lengths { mean, cv2: 0.0, p95: max, max }
-}
-
-/// What a row is run as.
-pub struct Case<'a> {
-    pub arch: &'a ModelArch,
-    pub accelerator: &'a Accelerator,
-    pub row: &'a Row,
-}
-
-impl Case<'_> {
-    /// The configuration and the shape of the row.
-    pub fn configuration(&self) -> Option<(Configuration<'_>, RequestShape)> {
-        let r = self.row;
-        let name = match r["backend"].as_str() {
-            "vllm" => EngineName::Vllm,
-            "sglang" => EngineName::Sglang,
-            "trtllm" => EngineName::Trtllm,
-            _ => return None,
-        };
-        let (isl, osl, ratio) = (number(r, "isl"), number(r, "osl"), number(r, "random_range_ratio"));
-        let mean = if ratio < 1.0 { (1.0 + ratio) / 2.0 } else { 1.0 };
-        let (tp, dp) = (count(r, "attn_tp"), count(r, "attn_dp"));
-        Some((
-            Configuration {
-                arch: self.arch,
-                quantization: quantization(r, self.arch),
-                kv_cache: KvCacheDtype::Auto,
-                accelerator: self.accelerator,
-                fraction: 1.0,
-                layout: Layout { tp, pp: count(r, "pp"), dp, ep: count(r, "moe_ep") },
-                accelerators_per_node: 8,
-                inter_node_bandwidth: None,
-                engine: EngineSettings {
-                    name,
-                    version: version(&r["backend_version"], name),
-                    max_num_seqs: 1024,
-                    max_num_batched_tokens: 8192,
-                    max_model_len: (isl + osl) as u32,
-                    gpu_memory_utilization: 0.90,
-                },
-            },
-            RequestShape {
-                input: lengths(isl * mean, isl),
-                output: lengths(osl * mean, osl),
-                prefix_cached: 0.0,
-            },
-        ))
+/// The aggregated rows of the calibration file.
+pub fn load(dir: &Path, catalog: &Catalog) -> Outcome<Vec<Point>> {
+    let mut others: BTreeMap<String, super::Row> = BTreeMap::new();
+    for row in rows(dir, "calibration_baselines.csv")? {
+        others.insert(row["id"].clone(), row);
     }
-}
-
-/// The aggregated rows of the calibration file; those that are refused are returned with the reason.
-pub fn load(dir: &Path, catalog: &Catalog) -> Outcome<(Vec<Point>, Vec<String>)> {
-    let vocabulary = catalog.vocabulary();
     let mut points = Vec::new();
-    let mut refused = Vec::new();
-    for row in &rows(dir, "calibration.csv")? {
-        if row["mode"] != "agg" || row["quality"] != "ok" {
-            continue;
-        }
-        let known = |name: &str| vocabulary.models.get(&name.to_lowercase()).and_then(|id| catalog.model(id));
-        let Some(arch) = known(&row["model"]).or_else(|| known(&row["arch"])) else {
-            refused.push(format!("{}: no such model", row["model"]));
-            continue;
+    for (row, cells) in cases(dir, "agg")? {
+        let case = Case::read(&cells, catalog, None)?;
+        let (physics, refused) = case.physics().map_err(|e| format!("{}: {e}", row["id"]))?;
+        let c = &case.configuration;
+        let (class, family) = error_class(c);
+        let other = |key: &str| {
+            let x = number(others.get(&row["id"])?, key);
+            (x > 0.0).then_some(x / 1e3)
         };
-        let system = &row["system"];
-        let Some(accelerator) = catalog.accelerators.iter().find(|a| a.perf_id.as_deref() == Some(system))
-        else {
-            refused.push(format!("{system}: no such accelerator"));
-            continue;
-        };
-        let case = Case { arch, accelerator, row };
-        let Some((configuration, shape)) = case.configuration() else { continue };
-        match closed_loop(&configuration, &shape, number(row, "concurrency")) {
-            Ok(physics) => {
-                let (class, family) = error_class(&configuration);
-                points.push(Point {
-                    id: row["id"].clone(),
-                    group: row["group"].clone(),
-                    model: arch.id.clone(),
-                    system: system.clone(),
-                    engine: configuration.engine.name,
-                    class,
-                    family,
-                    precision: configuration.quantization,
-                    layout: configuration.layout,
-                    fixed: number(row, "random_range_ratio") >= 1.0,
-                    ttft_s: number(row, "ttft_ms") / 1e3,
-                    tpot_s: number(row, "tpot_ms") / 1e3,
-                    physics,
-                });
-            }
-            Err(e) => refused.push(format!("{} {} {e:?}", row["id"], row["group"])),
-        }
+        let clients = case.concurrency / case.replicas / f64::from(c.layout.dp);
+        let gpus = f64::from(c.layout.accelerators());
+        points.push(Point {
+            id: row["id"].clone(),
+            group: row["group"].clone(),
+            model: case.arch.id.clone(),
+            system: row["system"].clone(),
+            engine: c.engine.name,
+            class,
+            family,
+            precision: rhumb::perf::resolved(case.arch, c.quantization).as_str(),
+            fixed: case.fixed_lengths,
+            gpus: gpus * case.replicas,
+            isl: number(&row, "isl"),
+            osl: number(&row, "osl"),
+            concurrency: case.concurrency,
+            ttft_s: number(&row, "ttft_ms") / 1e3,
+            tpot_s: number(&row, "tpot_ms") / 1e3,
+            physics,
+            keys: keys(c, &case.conditions()),
+            variables: variables(clients, case.shape.input.mean, case.shape.output.mean, gpus),
+            refused: refused.map(|why| why.rule().to_owned()),
+            aic: (other("aic_ttft_ms"), other("aic_tpot_ms")),
+            roofline: (other("naive_roofline_ttft_ms"), other("naive_roofline_tpot_ms")),
+        });
     }
-    Ok((points, refused))
+    Ok(points)
+}
+
+/// Weight of each point: 1 / root of the size of its group, between equal points and equal groups.
+pub fn weights(points: &[&Point]) -> Vec<f64> {
+    let mut sizes: BTreeMap<&str, f64> = BTreeMap::new();
+    for p in points {
+        *sizes.entry(&p.group).or_default() += 1.0;
+    }
+    let raw: Vec<f64> = points.iter().map(|p| 1.0 / sizes[p.group.as_str()].sqrt()).collect();
+    let mean = raw.iter().sum::<f64>() / raw.len().max(1) as f64;
+    raw.into_iter().map(|w| w / mean).collect()
 }

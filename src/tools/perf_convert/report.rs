@@ -1,239 +1,290 @@
 //! Writes `src/perf/ACCURACY.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use rhumb::catalog::Catalog;
-use rhumb::perf::{Configuration, EngineSettings, Layout, RequestShape, curve};
-use rhumb::spec::{Arrivals, EngineName, KvCacheDtype};
+use rhumb::perf::points::Case;
 
-use super::bands::{classes, coverage, residual};
-use super::points::{self, Point, lengths, number};
-use super::{Outcome, quantile, rows};
+use super::bands::{self, Fitted, groups, inside};
+use super::model::{LeftOut, leave_out, tenth};
+use super::points::{self, Point, number};
+use super::{Outcome, decisions, open_loop, quantile};
 
 /// Median and 90th percentile of `|predicted / measured - 1|`, percent.
-fn error(residuals: Vec<f64>) -> String {
+pub fn error(residuals: Vec<f64>) -> String {
     let absolute: Vec<f64> = residuals.into_iter().map(|r| ((-r).exp() - 1.0).abs() * 100.0).collect();
+    if absolute.is_empty() {
+        return "-".into();
+    }
     format!("{:.1} / {:.0}", quantile(absolute.clone(), 0.5), quantile(absolute, 0.9))
 }
 
-fn line(out: &mut String, name: &str, points: &[&Point], covered: bool) -> std::fmt::Result {
-    let groups: BTreeSet<&str> = points.iter().map(|p| p.group.as_str()).collect();
-    let of =
-        |ttft: bool| error(points.iter().map(|p| if ttft { residual(p).0 } else { residual(p).1 }).collect());
-    write!(out, "| {name} | {} | {} | {} | {} |", points.len(), groups.len(), of(false), of(true))?;
-    if covered {
-        let percent = |ttft| format!("{:.0} %", coverage(points, ttft) * 100.0);
-        let few = groups.len() < 3;
-        let cell = |ttft| if few { "-".to_owned() } else { percent(ttft) };
-        write!(out, " {} | {} |", cell(false), cell(true))?;
-    }
-    writeln!(out)
+fn of(left: &[&LeftOut<'_>], ttft: bool) -> String {
+    error(left.iter().map(|l| if ttft { l.ttft } else { l.tpot }).collect())
 }
 
-/// Errors of the baselines on the same points.
-fn baselines(out: &mut String, dir: &Path, points: &[Point]) -> Outcome<()> {
-    let by_id: BTreeMap<&str, &Point> = points.iter().map(|p| (p.id.as_str(), p)).collect();
-    let mut found: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    let mut ours: (Vec<f64>, Vec<f64>) = Default::default();
-    for row in rows(dir, "calibration_baselines.csv")? {
-        let Some(point) = by_id.get(row["id"].as_str()) else { continue };
-        let read = |key: &str| row[key].parse::<f64>().ok().filter(|x| *x > 0.0);
-        for (key, measured) in [
-            ("aic_tpot_ms", point.tpot_s),
-            ("aic_ttft_ms", point.ttft_s),
-            ("naive_roofline_tpot_ms", point.tpot_s),
-            ("naive_roofline_ttft_ms", point.ttft_s),
-        ] {
-            if let Some(x) = read(key) {
-                found.entry(key).or_default().push((measured * 1e3 / x).ln());
-            }
-        }
-        if read("aic_tpot_ms").is_some() {
-            ours.0.push(residual(point).1);
-            ours.1.push(residual(point).0);
-        }
-    }
-    let mut take = |key: &str| error(found.remove(key).unwrap_or_default());
-    writeln!(out, "\n## The same points, other methods\n")?;
-    writeln!(out, "| method | TPOT % | TTFT % |\n|---|---|---|")?;
-    writeln!(
-        out,
-        "| naive roofline | {} | {} |",
-        take("naive_roofline_tpot_ms"),
-        take("naive_roofline_ttft_ms")
-    )?;
-    writeln!(
-        out,
-        "| AIConfigurator 0.12, labels as they are | {} | {} |",
-        take("aic_tpot_ms"),
-        take("aic_ttft_ms")
-    )?;
-    writeln!(out, "| this method, where AIConfigurator answers | {} | {} |", error(ours.0), error(ours.1))?;
-    Ok(())
+/// Error of another method on the same points, and how many of them it answers.
+fn others(left: &[&LeftOut<'_>], pick: fn(&Point) -> (Option<f64>, Option<f64>), ttft: bool) -> String {
+    let found: Vec<f64> = left
+        .iter()
+        .filter_map(|l| {
+            let (a, b) = pick(l.point);
+            let (said, measured) = if ttft { (a?, l.point.ttft_s) } else { (b?, l.point.tpot_s) };
+            Some((measured / said).ln())
+        })
+        .collect();
+    let n = found.len();
+    if n == left.len() { error(found) } else { format!("{} (n {n})", error(found)) }
 }
 
-/// vLLM under a constant rate: TPOT and end to end of a service curve; nothing was fitted on these.
-fn open_loop(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
-    let mut by_gpu: BTreeMap<String, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
-    let mut refused = 0;
-    let mut overload = (0, 0);
-    for row in &rows(dir, "llmd_measured_calibration.csv")? {
-        let gpu = match row["gpu"].split('-').next() {
-            Some("H100") => "h100-sxm-80gb",
-            Some("A100") => "a100-sxm-80gb",
-            Some("L40S") => "l40s-48gb",
-            _ => continue,
-        };
-        let Some((arch, quantization)) = catalog.resolve_checkpoint(&row["model"]) else { continue };
-        let Some(index) = catalog.accelerator(gpu) else { continue };
-        let quantization =
-            if row["precision"].contains("fp8") { rhumb::spec::Quantization::Fp8 } else { quantization };
-        let (input, output, rate) =
-            (number(row, "input_tokens_mean"), number(row, "output_tokens"), number(row, "rate_rps"));
-        if !(input > 0.0 && output > 0.0 && rate > 0.0) {
-            continue;
-        }
-        let configuration = Configuration {
-            arch,
-            quantization,
-            kv_cache: KvCacheDtype::Auto,
-            accelerator: &catalog.accelerators[index],
-            fraction: 1.0,
-            layout: Layout { tp: number(row, "tp") as u32, pp: 1, dp: 1, ep: 1 },
-            accelerators_per_node: 8,
-            inter_node_bandwidth: None,
-            engine: EngineSettings {
-                name: EngineName::Vllm,
-                version: (0, 15),
-                max_num_seqs: 128,
-                max_num_batched_tokens: number(row, "max_num_batched_tokens") as u32,
-                max_model_len: 4096.min(arch.max_context),
-                gpu_memory_utilization: number(row, "gpu_memory_utilization"),
-            },
-        };
-        // The prompts are few and repeated: all but the last block comes from the prefix cache.
-        let shape = RequestShape {
-            input: lengths(input, input),
-            output: lengths(output, output),
-            prefix_cached: 0.95,
-        };
-        let Ok(service) = curve(&configuration, &shape) else {
-            refused += 1;
-            continue;
-        };
-        let latency = service.latency(rate, 1, Arrivals::Constant);
-        if row["saturated"] == "yes" {
-            overload.0 += 1;
-            overload.1 += usize::from(latency.is_none());
-            continue;
-        }
-        let Some(latency) = latency else {
-            refused += 1;
-            continue;
-        };
-        let entry = by_gpu.entry(gpu.to_owned()).or_default();
-        entry.0.push((number(row, "tpot_mean_ms") / latency.tpot.mean).ln());
-        entry.1.push((number(row, "e2e_mean_ms") / latency.e2e.mean).ln());
+fn aic(p: &Point) -> (Option<f64>, Option<f64>) {
+    p.aic
+}
+
+fn roofline(p: &Point) -> (Option<f64>, Option<f64>) {
+    p.roofline
+}
+
+/// One table by a property of the points.
+fn table(
+    out: &mut String,
+    title: &str,
+    left: &[LeftOut<'_>],
+    key: impl Fn(&Point) -> String,
+) -> std::fmt::Result {
+    let mut by: BTreeMap<String, Vec<&LeftOut<'_>>> = BTreeMap::new();
+    for l in left {
+        by.entry(key(l.point)).or_default().push(l);
     }
-    writeln!(out, "\n## Open loop, not fitted: vLLM 0.15 under a constant rate\n")?;
-    writeln!(
-        out,
-        "Published load tests of the llm-d simulator's authors (`llmd_measured_calibration`). Prompts are served from the"
-    )?;
-    writeln!(
-        out,
-        "prefix cache there, so TTFT says nothing; median / p90 error of the means in percent, then the median bias.\n"
-    )?;
-    writeln!(out, "| accelerator | rows | TPOT % | E2E % | TPOT bias |\n|---|---|---|---|---|")?;
-    for (gpu, (tpot, e2e)) in by_gpu {
-        let bias = (quantile(tpot.clone(), 0.5).exp() - 1.0) * 100.0;
+    writeln!(out, "\n| {title} | rows | groups | TPOT % | AIConfigurator | TTFT % | AIConfigurator |")?;
+    writeln!(out, "|---|---|---|---|---|---|---|")?;
+    for (name, l) in by {
         writeln!(
             out,
-            "| {gpu} | {} | {} | {} | measured is {bias:+.0} % |",
-            tpot.len(),
-            error(tpot),
-            error(e2e)
+            "| {name} | {} | {} | {} | {} | {} | {} |",
+            l.len(),
+            groups(&l),
+            of(&l, false),
+            others(&l, aic, false),
+            of(&l, true),
+            others(&l, aic, true)
         )?;
     }
-    writeln!(
-        out,
-        "\n{refused} rows were refused. Of {} overloaded rows {} are over the predicted capacity.",
-        overload.0, overload.1
-    )?;
     Ok(())
 }
+
+/// Ends of the 95 % interval of a share `k / n` (Wilson).
+fn wilson(k: f64, n: f64) -> (f64, f64) {
+    let z = 1.96;
+    let p = k / n;
+    let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt() / (1.0 + z * z / n);
+    ((centre - half).max(0.0), (centre + half).min(1.0))
+}
+
+/// Coverage of the 80 % interval in every class: the share of each group's points inside, averaged over groups.
+fn coverage(out: &mut String, left: &[LeftOut<'_>], bands: &[Fitted]) -> std::fmt::Result {
+    let mut by: BTreeMap<String, Vec<&LeftOut<'_>>> = BTreeMap::new();
+    for l in left {
+        let p = l.point;
+        by.entry(format!("{}, {}, {}", p.class, p.engine.as_str(), p.family)).or_default().push(l);
+        by.entry(" all".into()).or_default().push(l);
+    }
+    writeln!(out, "\n| class | groups | TPOT inside | width | TTFT inside | width |")?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
+    for (name, l) in by {
+        let n = groups(&l) as f64;
+        write!(out, "| {} | {n} |", name.trim())?;
+        for ttft in [false, true] {
+            let mut shares: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+            let mut widths = Vec::new();
+            for l in &l {
+                let Some((inside, width)) = inside(bands, l, ttft) else { continue };
+                let share = shares.entry(&l.point.group).or_default();
+                share.0 += f64::from(u8::from(inside));
+                share.1 += 1.0;
+                widths.push(width);
+            }
+            let mean = shares.values().map(|s| s.0 / s.1).sum::<f64>() / n;
+            let (low, high) = wilson(mean * n, n);
+            write!(
+                out,
+                " {:.0} % ({:.0} to {:.0}) | x{:.2} |",
+                mean * 100.0,
+                low * 100.0,
+                high * 100.0,
+                quantile(widths, 0.5)
+            )?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Disaggregated rows, of which nothing was fitted.
+fn disaggregated(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
+    let (mut complete, mut partial) = ((vec![], vec![]), (vec![], vec![]));
+    let mut unanswered = 0;
+    for (row, cells) in points::cases(dir, "disagg")? {
+        let answer = Case::read(&cells, catalog, None).ok().and_then(|c| c.predict().ok());
+        let Some(b) = answer else {
+            unanswered += 1;
+            continue;
+        };
+        let into = if cells.number("prefill_num_workers").is_some() { &mut complete } else { &mut partial };
+        into.0.push((number(&row, "tpot_ms") / 1e3 / b.tpot_s).ln());
+        into.1.push((number(&row, "ttft_ms") / 1e3 / b.ttft_s).ln());
+    }
+    writeln!(out, "\n## Disaggregated serving, not fitted\n")?;
+    writeln!(
+        out,
+        "Most rows lack the number of workers (one of each is assumed) and the prefill batch, and do not say which ran with"
+    )?;
+    writeln!(
+        out,
+        "speculative tokens: their figures are of the class modelled and widely banded. {unanswered} rows were not answered.\n"
+    )?;
+    writeln!(out, "| rows | n | TPOT % | TTFT % |\n|---|---|---|---|")?;
+    for (name, (tpot, ttft)) in [("with the number of workers", complete), ("without", partial)] {
+        writeln!(out, "| {name} | {} | {} | {} |", tpot.len(), error(tpot), error(ttft))?;
+    }
+    Ok(())
+}
+
+fn decided(out: &mut String, left: &[LeftOut<'_>], bands: &[Fitted], catalog: &Catalog) -> std::fmt::Result {
+    let prices = decisions::prices(catalog);
+    writeln!(out, "\n## Decisions\n")?;
+    writeln!(
+        out,
+        "For every model and lengths with five measured points or more, and eight pairs of objectives on mean TTFT and TPOT: the"
+    )?;
+    writeln!(
+        out,
+        "method picks, among the measured configurations, the cheapest for a generated token by its own figures (left-out"
+    )?;
+    writeln!(
+        out,
+        "groups; cheapest on-demand price of each accelerator in the catalogue) of those that it thinks will do. A question"
+    )?;
+    writeln!(
+        out,
+        "counts if a measured configuration does it. `dearer` is the measured cost of choices that held over the cheapest that does.\n"
+    )?;
+    writeln!(out, "| method | questions | answered | held | dearer, median | dearer, p90 |")?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
+    for confidence in [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99] {
+        let s = decisions::score(left, &prices, |l| decisions::ours(l, bands, confidence));
+        writeln!(out, "| this, confidence {:.0} % | {}", confidence * 100.0, s.cells())?;
+    }
+    for margin in [1.0, 1.2, 1.5] {
+        let s = decisions::score(left, &prices, |l| decisions::other(l.point.aic, margin));
+        writeln!(out, "| AIConfigurator 0.12 x {margin} | {}", s.cells())?;
+    }
+    for margin in [1.0, 3.0] {
+        let s = decisions::score(left, &prices, |l| decisions::other(l.point.roofline, margin));
+        writeln!(out, "| naive roofline x {margin} | {}", s.cells())?;
+    }
+    Ok(())
+}
+
+const HEAD: &str = "\
+Measured points: the aggregated rows of `calibration.csv` (InferenceX and NVIDIA runs of 2025-10 to 2026-04, as
+collected in AIConfigurator's silicon sample) without those marked suspect. Each is a closed loop of a fixed number of
+clients, predicted by `rhumb predict --points`. Figures are the median / 90th percentile of the absolute error in
+percent, each on points that the fit did not see: nothing here is in-sample. AIConfigurator 0.12 and a naive
+roofline are compared on the same rows (`calibration_baselines.csv`, labels as they are).
+
+The TTFT of a closed loop is largely the behaviour of the benchmark's client: it judges the method, and is not what
+users see. The TTFT of users is another formula (`ServiceCurve::latency`).
+";
 
 /// Writes the page.
 pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     let catalog = Catalog::embedded();
-    let (points, refused) = points::load(dir, &catalog)?;
+    let points = points::load(dir, &catalog)?;
+    let by_group = leave_out(&points, tenth);
+    let by_model = leave_out(&points, |p| p.model.clone());
+    let by_system = leave_out(&points, |p| p.system.clone());
+    let bands = bands::fit(&by_group, &by_model, &by_system);
     let mut out = String::new();
     writeln!(out, "# How accurate the predictions are\n")?;
     writeln!(
         out,
-        "Written by `perf_convert report` on {date} at revision {revision}. Do not edit by hand.\n"
+        "Written by `perf_convert report` on {date} at revision {revision}. Do not edit by hand.\n\n{HEAD}"
+    )?;
+    writeln!(out, "| left out | rows | groups | TPOT % | TTFT % |\n|---|---|---|---|---|")?;
+    let mut row = |name: &str, left: &[&LeftOut<'_>]| {
+        writeln!(
+            out,
+            "| {name} | {} | {} | {} | {} |",
+            left.len(),
+            groups(left),
+            of(left, false),
+            of(left, true)
+        )
+    };
+    let everything: Vec<&LeftOut<'_>> = by_group.iter().collect();
+    row("groups of configurations (ten folds)", &everything)?;
+    row("one model at a time", &by_model.iter().collect::<Vec<_>>())?;
+    row("one system at a time", &by_system.iter().collect::<Vec<_>>())?;
+    let physics: Vec<LeftOut<'_>> =
+        by_group.iter().map(|l| LeftOut { ttft: l.physics.0, tpot: l.physics.1, ..*l }).collect();
+    row("groups, physics without the ledger", &physics.iter().collect::<Vec<_>>())?;
+    writeln!(
+        out,
+        "| AIConfigurator 0.12, same rows | | | {} | {} |",
+        others(&everything, aic, false),
+        others(&everything, aic, true)
     )?;
     writeln!(
         out,
-        "Measured points: the aggregated rows of `calibration.csv` (InferenceX and NVIDIA runs of 2025-10 to 2026-04, as"
+        "| naive roofline, same rows | | | {} | {} |",
+        others(&everything, roofline, false),
+        others(&everything, roofline, true)
+    )?;
+    writeln!(out, "\n## By left-out groups")?;
+    table(&mut out, "class, engine, family", &by_group, |p| {
+        format!("{}, {}, {}", p.class, p.engine.as_str(), p.family)
+    })?;
+    table(&mut out, "system", &by_group, |p| p.system.clone())?;
+    table(&mut out, "engine", &by_group, |p| p.engine.as_str().to_owned())?;
+    table(&mut out, "model class", &by_group, |p| p.class.to_owned())?;
+    table(&mut out, "precision", &by_group, |p| p.precision.to_owned())?;
+    table(&mut out, "model", &by_group, |p| p.model.clone())?;
+    writeln!(out, "\n## By left-out models")?;
+    table(&mut out, "model, engine", &by_model, |p| format!("{}, {}", p.model, p.engine.as_str()))?;
+    writeln!(out, "\n## By left-out systems")?;
+    table(&mut out, "system, engine", &by_system, |p| format!("{}, {}", p.system, p.engine.as_str()))?;
+    writeln!(out, "\n## Bands\n")?;
+    writeln!(
+        out,
+        "Share of left-out points between the 10th and the 90th percentile of their band, averaged over groups, with its 95 %"
     )?;
     writeln!(
         out,
-        "collected in AIConfigurator's silicon sample) without the rows marked suspect. Each is a closed loop of a fixed"
+        "interval; width is the ratio of the band's ends (median). The bands are fitted on these very left-out residuals."
     )?;
+    coverage(&mut out, &by_group, &bands)?;
+    decided(&mut out, &by_group, &bands, &catalog)?;
+    let refused: BTreeMap<String, usize> = points
+        .iter()
+        .filter_map(|p| p.refused.as_ref().map(|why| format!("{}: {why}", p.group)))
+        .fold(BTreeMap::new(), |mut all, name| {
+            *all.entry(name).or_default() += 1;
+            all
+        });
+    writeln!(out, "\n## Rules that measured rows break\n")?;
     writeln!(
         out,
-        "number of clients, compared with `perf::closed_loop`. Figures are the median / 90th percentile of the absolute error"
+        "Rows that ran though the rules of a plan would refuse them; they are predicted all the same.\n"
     )?;
-    writeln!(
-        out,
-        "in percent. The constants of the forward pass and of the harness were fitted on this very file, so these are not"
-    )?;
-    writeln!(
-        out,
-        "errors on unseen points; the right-hand columns are nearer to that: the share of points below the 80 % edge of a"
-    )?;
-    writeln!(out, "band that was fitted without their group of configurations (80 % would be perfect).\n")?;
-    writeln!(
-        out,
-        "The TTFT of a closed loop is largely the behaviour of the benchmark's client. The TTFT of users is another formula"
-    )?;
-    writeln!(
-        out,
-        "(`ServiceCurve::latency`), which no open-loop measurement with honest prompts was at hand to check.\n"
-    )?;
-    writeln!(out, "| class | rows | groups | TPOT % | TTFT % | TPOT below edge | TTFT below edge |")?;
-    writeln!(out, "|---|---|---|---|---|---|---|")?;
-    let all: Vec<&Point> = points.iter().collect();
-    line(&mut out, "all", &all, true)?;
-    for ((class, engine, family), points) in classes(&points) {
-        line(&mut out, &format!("{class}, {}, {family}", engine.as_str()), &points, true)?;
+    for (name, n) in refused {
+        writeln!(out, "- {n} x {name}")?;
     }
-    writeln!(out, "\n| model, system | rows | groups | TPOT % | TTFT % |\n|---|---|---|---|---|")?;
-    let mut by: BTreeMap<String, Vec<&Point>> = BTreeMap::new();
-    for p in &points {
-        by.entry(format!("{}, {}", p.model, p.system)).or_default().push(p);
-    }
-    for (name, points) in &by {
-        line(&mut out, name, points, false)?;
-    }
-    writeln!(out, "\n{} rows are refused though they ran:\n", refused.len())?;
-    let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
-    for reason in &refused {
-        let rule = ["Memory", "Precision", "Layout", "Engine", "Unknown", "Context", "no such"]
-            .into_iter()
-            .find(|r| reason.contains(r))
-            .unwrap_or("other");
-        let group = reason.split(' ').nth(1).unwrap_or("");
-        *reasons.entry(format!("{group}: {rule}")).or_default() += 1;
-    }
-    for (reason, n) in reasons {
-        writeln!(out, "- {n} x {reason}")?;
-    }
-    baselines(&mut out, dir, &points)?;
-    open_loop(&mut out, dir, &catalog)?;
+    disaggregated(&mut out, dir, &catalog)?;
+    open_loop::write(&mut out, dir, &catalog)?;
     writeln!(out, "\n## Memory\n")?;
     writeln!(out, "33 start-up reports of vLLM 0.11 and 0.19 on H100 (`data/vllm_memory.tsv`); the test")?;
     writeln!(

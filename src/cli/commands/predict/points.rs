@@ -1,0 +1,197 @@
+//! `rhumb predict --points`: a table of benchmark points, answered row by row.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::catalog::{Catalog, ModelArch};
+use crate::cli::load::{read_named, read_table};
+use crate::cli::stdout::print;
+use crate::cli::{Exit, Failure, Settings};
+use crate::math::round_to;
+use crate::perf::points::{Case, Row};
+use crate::perf::{Band, Benchmark};
+
+/// Normal quantile of 0.9: the ends of an interval that holds four of five.
+const Z90: f64 = 1.281_551_565_544_600_4;
+
+/// The columns of the answer.
+const COLUMNS: [&str; 9] =
+    ["id", "ttft_ms", "tpot_ms", "ttft_lo", "ttft_hi", "tpot_lo", "tpot_hi", "evidence", "note"];
+
+/// An answer: a benchmark's figures, or why there are none.
+type Answer = Result<Benchmark, String>;
+
+/// `config.json` files that stand in for models the catalogue does not know, by the name in the table.
+struct Own {
+    models: BTreeMap<String, ModelArch>,
+}
+
+impl Own {
+    /// Looks for each unknown name in `at`: the file itself, or in a folder `NAME/config.json` or
+    /// `NAME.json` for the whole name or its last part, or one `config.json` for all.
+    fn read(folder: &Path, at: Option<&Path>, unknown: &[&str]) -> Result<Self, Failure> {
+        let mut models = BTreeMap::new();
+        let Some(at) = at else { return Ok(Own { models }) };
+        let root = folder.join(at);
+        for name in unknown {
+            let last = name.rsplit('/').next().unwrap_or(name);
+            let safe =
+                |n: &str| !n.is_empty() && !n.split('/').any(|part| part == "..") && !n.starts_with('/');
+            let mut places = Vec::new();
+            if root.is_dir() {
+                for n in [*name, last].into_iter().filter(|n| safe(n)) {
+                    places.extend([at.join(n).join("config.json"), at.join(format!("{n}.json"))]);
+                }
+                places.push(at.join("config.json"));
+            } else {
+                places.push(at.to_owned());
+            }
+            let Some(place) = places.into_iter().find(|p| folder.join(p).is_file()) else { continue };
+            let shown = place.display().to_string();
+            let arch = read_named(folder, &shown)
+                .and_then(|text| ModelArch::from_hf_config(&shown, &text))
+                .map_err(|e| Failure::error(format!("--model-config {shown}: {e}")))?;
+            models.insert((*name).to_owned(), arch);
+        }
+        Ok(Own { models })
+    }
+}
+
+/// The rows of the table.
+///
+/// # Errors
+/// It is not a table, or a row has another number of cells; with line and reason.
+fn rows(name: &str, text: &str) -> Result<Vec<Row>, Failure> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let failed = |line: u64, reason: String| Failure::error(format!("{name}:{line}:1: {reason}"));
+    let columns = reader.headers().map_err(|e| failed(1, format!("no table: {e}")))?.clone();
+    if !columns.iter().any(|c| c.trim() == "id") {
+        return Err(failed(
+            1,
+            "no column `id`; the first line names the columns, separated by commas".into(),
+        ));
+    }
+    for column in ["model", "system"] {
+        if !columns.iter().any(|c| c.trim() == column) {
+            return Err(failed(1, format!("no column `{column}`: nothing could be predicted")));
+        }
+    }
+    let mut found = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|e| {
+            let line = e.position().map_or(0, csv::Position::line);
+            failed(line, format!("not a row of the table: {e}"))
+        })?;
+        if record.len() != columns.len() {
+            let line = record.position().map_or(0, csv::Position::line);
+            return Err(failed(
+                line,
+                format!(
+                    "{} cells, but the table has {} columns; quote cells with commas in them",
+                    record.len(),
+                    columns.len()
+                ),
+            ));
+        }
+        found.push(Row::new(columns.iter().map(str::trim), record.iter()));
+    }
+    Ok(found)
+}
+
+fn edges(value: f64, band: &Band) -> (f64, f64) {
+    let at = |z: f64| value * crate::math::exp(band.mu + z * band.sigma);
+    // The figure itself is never outside of its own interval.
+    (at(-Z90).min(value), at(Z90).max(value))
+}
+
+fn ms(seconds: f64) -> f64 {
+    round_to(seconds * 1e3, 4)
+}
+
+fn cells(id: &str, answer: &Answer) -> [String; 9] {
+    match answer {
+        Ok(b) => {
+            let (ttft, tpot) = (edges(b.ttft_s, &b.ttft_band), edges(b.tpot_s, &b.tpot_band));
+            let text = |s: f64| format!("{}", ms(s));
+            [
+                id.to_owned(),
+                text(b.ttft_s),
+                text(b.tpot_s),
+                text(ttft.0),
+                text(ttft.1),
+                text(tpot.0),
+                text(tpot.1),
+                b.evidence.as_str().to_owned(),
+                b.notes.join("; "),
+            ]
+        }
+        Err(why) => {
+            let mut row = [const { String::new() }; 9];
+            row[0] = id.to_owned();
+            row[8] = format!("no prediction: {why}");
+            row
+        }
+    }
+}
+
+/// The answers as text.
+///
+/// # Errors
+/// As of [`rows`], or a `config.json` cannot be read.
+fn answers(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Vec<(String, Answer)>, Failure> {
+    let text = read_table(&settings.dir, name).map_err(|e| Failure::error(format!("{name}: {e}")))?;
+    let rows = rows(name, &text)?;
+    let catalog = Catalog::embedded();
+    let mut unknown: Vec<&str> = rows
+        .iter()
+        .filter(|r| [r.text("model"), r.text("arch")].iter().all(|n| catalog.resolve_checkpoint(n).is_none()))
+        .map(|r| r.text("model"))
+        .collect();
+    unknown.sort_unstable();
+    unknown.dedup();
+    let own = Own::read(&settings.dir, config, &unknown)?;
+    let answer = |row: &Row| -> Answer {
+        let case = Case::read(row, &catalog, own.models.get(row.text("model")))?;
+        case.predict().map_err(|e| e.to_string())
+    };
+    Ok(rows.iter().map(|row| (row.text("id").to_owned(), answer(row))).collect())
+}
+
+/// Answers a table of points.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Exit, Failure> {
+    let answers = answers(settings, name, config)?;
+    let text = if settings.json {
+        let points: Vec<_> = answers
+            .iter()
+            .map(|(id, answer)| {
+                let row = cells(id, answer);
+                let number = |i: usize| row[i].parse::<f64>().ok();
+                json!({
+                    "id": id,
+                    "ttft_ms": number(1), "tpot_ms": number(2),
+                    "ttft_lo": number(3), "ttft_hi": number(4),
+                    "tpot_lo": number(5), "tpot_hi": number(6),
+                    "evidence": answer.as_ref().ok().map(|b| b.evidence.as_str()),
+                    "note": row[8],
+                })
+            })
+            .collect();
+        format!("{:#}\n", json!({ "schema": "rhumb.predict-points/1", "points": points }))
+    } else {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let wrote = |e: csv::Error| Failure::error(format!("cannot write the answer: {e}"));
+        writer.write_record(COLUMNS).map_err(wrote)?;
+        for (id, answer) in &answers {
+            writer.write_record(cells(id, answer)).map_err(wrote)?;
+        }
+        let bytes = writer.into_inner().map_err(|e| Failure::error(e.to_string()))?;
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    print(&text)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,149 @@
+//! The fitted constants of each engine: how much of the kernel curves' time its forward pass really takes,
+//! what its host adds, and what a benchmark's client adds to that.
+//!
+//! `perf_convert fit` writes `data/constants.tsv` from the calibration rows; every constant is drawn
+//! towards a prior, so that one without evidence stays what physics says.
+
+use std::sync::OnceLock;
+
+use super::pass::Parts;
+use crate::spec::EngineName;
+
+/// Engines in the order of the tables.
+pub const ENGINES: [EngineName; 3] = [EngineName::Vllm, EngineName::Sglang, EngineName::Trtllm];
+
+/// What multiplies the kernels' time, and the host's part of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EngineConstants {
+    /// On each part of a decode step, in the order of [`Parts::NAMES`].
+    pub decode: [f64; 8],
+    /// On each part of a prefill step.
+    pub prefill: [f64; 8],
+    /// Seconds of a decode step on the host.
+    pub host_s: f64,
+    /// Seconds of a decode step on the host for each sequence.
+    pub sequence_s: f64,
+    /// Seconds of a prefill step on the host.
+    pub host_prefill_s: f64,
+}
+
+/// What a benchmark's client, and the engine's scheduler under it, add to the physics of a closed loop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Harness {
+    /// Seconds before the first token that no kernel explains: HTTP, tokenizer, scheduler, client.
+    pub start_s: f64,
+    /// Seconds of that for each request in flight.
+    pub start_per_request_s: f64,
+    /// Steps that a request waits for its first.
+    pub steps: f64,
+    /// Share of the prefill work ahead of a request that it waits for.
+    pub prefill: f64,
+    /// Share of the prefill work of others that a decoding request pays for.
+    pub mix: f64,
+    /// Wave synchrony of the benchmark: 1 = all requests of a wave arrive and end together (from the
+    /// method's prototype; not fitted here).
+    pub synchrony: f64,
+}
+
+impl EngineConstants {
+    /// The constants of an engine.
+    pub fn of(engine: EngineName) -> Self {
+        table().0[index(engine)]
+    }
+
+    /// Seconds of a decode step of `n` sequences.
+    pub fn step(&self, parts: &Parts, n: f64) -> f64 {
+        parts.weighted(&self.decode) + self.host_s + self.sequence_s * n
+    }
+
+    /// Seconds of a prefill step.
+    pub fn prompt(&self, parts: &Parts) -> f64 {
+        parts.weighted(&self.prefill) + self.host_prefill_s
+    }
+}
+
+impl Harness {
+    /// The constants of an engine under a benchmark with fixed output lengths, or spread ones.
+    pub fn of(engine: EngineName, fixed: bool) -> Self {
+        table().1[index(engine)][usize::from(fixed)]
+    }
+
+    /// [`Harness::synchrony`] of an engine, fixed lengths or spread ones.
+    pub const fn synchrony(engine: EngineName, fixed: bool) -> f64 {
+        match (engine, fixed) {
+            (EngineName::Vllm, true) => 0.08,
+            (EngineName::Vllm, false) => 0.13,
+            (EngineName::Sglang, true) => 1.0,
+            (EngineName::Sglang, false) => 0.35,
+            (EngineName::Trtllm, true) => 0.10,
+            (EngineName::Trtllm, false) => 0.06,
+        }
+    }
+}
+
+/// Position of an engine in [`ENGINES`].
+pub(crate) const fn index(engine: EngineName) -> usize {
+    match engine {
+        EngineName::Vllm => 0,
+        EngineName::Sglang => 1,
+        EngineName::Trtllm => 2,
+    }
+}
+
+type Table = ([EngineConstants; 3], [[Harness; 2]; 3]);
+
+fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    TABLE.get_or_init(|| parse(include_str!("data/constants.tsv")))
+}
+
+fn parse(text: &str) -> Table {
+    let read = |engine: EngineName, group: &str, name: &str| -> f64 {
+        text.lines()
+            .skip(1)
+            .map(|l| l.split('\t').collect::<Vec<_>>())
+            .find(|c| c.len() > 3 && c[0] == engine.as_str() && c[1] == group && c[2] == name)
+            .and_then(|c| c[3].parse::<f64>().ok())
+            .unwrap_or(f64::NAN)
+    };
+    let of = |engine: EngineName| EngineConstants {
+        decode: Parts::NAMES.map(|n| read(engine, "decode", n)),
+        prefill: Parts::NAMES.map(|n| read(engine, "prefill", n)),
+        host_s: read(engine, "host", "step_ms") * 1e-3,
+        sequence_s: read(engine, "host", "sequence_us") * 1e-6,
+        host_prefill_s: read(engine, "host", "prefill_ms") * 1e-3,
+    };
+    let harness = |engine: EngineName| {
+        [("harness-spread", false), ("harness-fixed", true)].map(|(group, fixed)| Harness {
+            start_s: read(engine, group, "start_ms") * 1e-3,
+            start_per_request_s: read(engine, group, "start_per_request_ms") * 1e-3,
+            steps: read(engine, group, "steps"),
+            prefill: read(engine, group, "prefill"),
+            mix: read(engine, group, "mix"),
+            synchrony: Harness::synchrony(engine, fixed),
+        })
+    };
+    (ENGINES.map(of), ENGINES.map(harness))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_constant_is_there_and_plausible() {
+        for engine in ENGINES {
+            let c = EngineConstants::of(engine);
+            for x in c.decode.iter().chain(&c.prefill) {
+                assert!((0.2..5.0).contains(x), "{engine:?}: {c:?}");
+            }
+            assert!((1e-6..0.02).contains(&c.host_s) && (0.0..1e-3).contains(&c.sequence_s));
+            for fixed in [true, false] {
+                let h = Harness::of(engine, fixed);
+                assert!((0.0..1.0).contains(&h.start_s) && (0.0..0.05).contains(&h.start_per_request_s));
+                assert!((0.0..60.0).contains(&h.steps) && (0.2..3.0).contains(&h.prefill));
+                assert!((0.2..3.0).contains(&h.mix), "{engine:?} {fixed}: {h:?}");
+            }
+        }
+    }
+}

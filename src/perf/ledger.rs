@@ -1,0 +1,294 @@
+//! The residual ledger: what measurements say beyond the physics, as a few named corrections.
+//!
+//! `ln(measured / physics)` is a sum of terms, one for each thing that a configuration has in common with
+//! measured ones (its engine, its model, both together, ...), some of them with slopes in the load and in
+//! the lengths. `perf_convert fit` finds the coefficients by ridge regression; the more special a term,
+//! the stronger it is drawn to nothing. The ledger speaks only of what was measured: a model that never
+//! ran on that engine, or an engine that never ran on that accelerator, is left to physics, because
+//! corrections learned elsewhere made such predictions worse (`ACCURACY.md`).
+
+use std::sync::OnceLock;
+
+use super::types::Configuration;
+use super::{bands, kernel, precision};
+use crate::math;
+
+/// How a figure is measured, as far as it matters to the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Conditions<'a> {
+    /// Whether a benchmark sends fixed lengths (`Some(true)`) or spread ones; `None` is user traffic.
+    pub fixed_lengths: Option<bool>,
+    /// Full version text of the engine of a benchmark, empty if the source does not say it.
+    pub build: Option<&'a str>,
+}
+
+/// What a coefficient multiplies: 1, or one of the slopes' variables in the order of [`variables`].
+pub const VARIABLES: [&str; 7] =
+    ["1", "ln_clients", "ln_input", "ln_output", "ln_gpus", "ln_clients_squared", "ln_clients_input"];
+
+/// A term: name, whether it has slopes, and how strongly it is drawn to zero.
+pub(crate) const TERMS: [(&str, bool, f64); 19] = [
+    ("engine", false, 1.0),
+    ("engine+lengths", false, 1.5),
+    ("engine+class", false, 1.5),
+    ("engine+family", false, 1.5),
+    ("engine+class+precision", false, 2.0),
+    ("engine+class+family", false, 2.0),
+    ("engine+parallelism", false, 1.5),
+    ("engine slopes", true, 1.0),
+    ("engine+class slopes", true, 2.0),
+    ("engine+lengths slopes", true, 2.0),
+    ("engine+version", false, 2.0),
+    ("engine+class+build", false, 2.0),
+    ("engine+accelerator", false, 2.5),
+    ("model", false, 2.0),
+    ("model+engine", false, 2.5),
+    ("model+engine+accelerator+precision", false, 3.0),
+    ("model+engine+parallelism", false, 3.0),
+    ("model+engine slopes", true, 3.0),
+    ("engine+parallelism slopes", true, 3.0),
+];
+
+/// What a term goes by.
+struct Facts<'a> {
+    engine: &'a str,
+    lengths: Option<&'static str>,
+    class: &'static str,
+    family: &'static str,
+    precision: &'static str,
+    parallelism: &'static str,
+    version: String,
+    build: Option<&'a str>,
+    accelerator: &'a str,
+    model: &'a str,
+}
+
+impl<'a> Facts<'a> {
+    fn of(c: &Configuration<'a>, conditions: &Conditions<'a>) -> Self {
+        Facts {
+            engine: c.engine.name.as_str(),
+            lengths: conditions.fixed_lengths.map(|fixed| if fixed { "fixed" } else { "spread" }),
+            class: bands::class(c.arch),
+            family: kernel::family(c.accelerator),
+            precision: precision::resolve_native(c.arch, c.quantization).as_str(),
+            parallelism: match (c.layout.ep > 1, c.layout.dp > 1) {
+                (false, false) => "tp",
+                (true, false) => "ep",
+                (false, true) => "dp",
+                (true, true) => "ep-dp",
+            },
+            version: match conditions.build {
+                Some("") => "unknown".into(),
+                _ => format!("{}.{}", c.engine.version.0, c.engine.version.1),
+            },
+            build: conditions.build,
+            accelerator: c.accelerator.perf_id.as_deref().unwrap_or(&c.accelerator.id),
+            model: &c.arch.id,
+        }
+    }
+
+    /// The values of a term, `None` if one of them is not known here.
+    fn values(&self, term: usize) -> Option<[&str; 4]> {
+        let e = self.engine;
+        Some(match term {
+            0 | 7 => [e, "", "", ""],
+            1 | 9 => [e, self.lengths?, "", ""],
+            2 | 8 => [e, self.class, "", ""],
+            3 => [e, self.family, "", ""],
+            4 => [e, self.class, self.precision, ""],
+            5 => [e, self.class, self.family, ""],
+            6 | 18 => [e, self.parallelism, "", ""],
+            10 => [e, &self.version, "", ""],
+            11 => [e, self.class, self.build?, ""],
+            12 => [e, self.accelerator, "", ""],
+            13 => [self.model, "", "", ""],
+            14 | 17 => [self.model, e, "", ""],
+            15 => [self.model, e, self.accelerator, self.precision],
+            16 => [self.model, e, self.parallelism, ""],
+            _ => return None,
+        })
+    }
+}
+
+/// FNV-1a over a term and its values.
+fn hash(term: usize, values: &[&str; 4]) -> u64 {
+    let mut h: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut eat = |byte: u8| h = (h ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    eat(term as u8);
+    for value in values {
+        value.bytes().for_each(&mut eat);
+        eat(0xff);
+    }
+    h
+}
+
+/// A key of the ledger in words: term and values. `perf_convert fit` works with these.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Index of the term.
+    pub term: usize,
+    /// Its name.
+    pub name: &'static str,
+    /// Its values, joined with `+`.
+    pub values: String,
+    /// Whether it has slopes.
+    pub slopes: bool,
+}
+
+/// The keys that a configuration has under these conditions, with the penalty of each.
+pub fn keys(c: &Configuration<'_>, conditions: &Conditions<'_>) -> Vec<(Key, f64)> {
+    let facts = Facts::of(c, conditions);
+    TERMS
+        .iter()
+        .enumerate()
+        .filter_map(|(term, (name, slopes, penalty))| {
+            let values = facts.values(term)?.into_iter().filter(|v| !v.is_empty()).collect::<Vec<_>>();
+            Some((Key { term, name, values: values.join("+"), slopes: *slopes }, *penalty))
+        })
+        .collect()
+}
+
+/// The variables of a load: `clients` in flight on each attention rank, mean lengths in tokens, and
+/// accelerators of a replica. Outside of what was measured (1 to 1,024 clients, 100 to 8,192 tokens, 1 to
+/// 8 accelerators) the edge stands, so that no slope runs away.
+pub fn variables(clients: f64, input: f64, output: f64, gpus: f64) -> [f64; 7] {
+    let c = math::ln(clients.clamp(1.0, 1024.0) / 16.0);
+    let i = math::ln(input.clamp(100.0, 8192.0) / 2000.0);
+    let o = math::ln(output.clamp(100.0, 8192.0) / 1000.0);
+    let g = math::ln(gpus.clamp(1.0, 8.0) / 4.0);
+    [1.0, c, i, o, g, c * c / 3.0, c * i / 2.0]
+}
+
+/// The corrections of one configuration: coefficients of [`variables`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Residual {
+    /// On `ln` of the time per output token.
+    pub tpot: [f64; 7],
+    /// On `ln` of the time to first token.
+    pub ttft: [f64; 7],
+}
+
+impl Residual {
+    /// `ln` of the factors on TTFT and TPOT at a load.
+    pub fn at(&self, v: &[f64; 7]) -> (f64, f64) {
+        let dot = |c: &[f64; 7]| c.iter().zip(v).map(|(c, x)| c * x).sum();
+        (dot(&self.ttft), dot(&self.tpot))
+    }
+}
+
+/// The coefficients by hash of term and values.
+type Ledger = Vec<(u64, Residual)>;
+
+fn ledger() -> &'static Ledger {
+    static LEDGER: OnceLock<Ledger> = OnceLock::new();
+    LEDGER.get_or_init(|| parse(include_str!("data/ledger.tsv")))
+}
+
+fn parse(text: &str) -> Ledger {
+    let mut all: std::collections::BTreeMap<u64, Residual> = std::collections::BTreeMap::new();
+    for line in text.lines().skip(1) {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let [name, values, metric, variable, coefficient, ..] = cells[..] else { continue };
+        let term = TERMS.iter().position(|t| t.0 == name);
+        let slot = VARIABLES.iter().position(|v| *v == variable);
+        let (Some(term), Some(slot), Ok(x)) = (term, slot, coefficient.parse::<f64>()) else { continue };
+        let mut parts = [""; 4];
+        for (part, value) in parts.iter_mut().zip(values.split('+')) {
+            *part = value;
+        }
+        let entry = all.entry(hash(term, &parts)).or_default();
+        let side = if metric == "tpot" { &mut entry.tpot } else { &mut entry.ttft };
+        side[slot] = x;
+    }
+    all.into_iter().collect()
+}
+
+/// What the ledger knows of a configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Measured {
+    /// The corrections; none unless model and accelerator were measured with its engine.
+    pub residual: Residual,
+    /// The model ran on this engine.
+    pub model: bool,
+    /// The engine ran on this accelerator.
+    pub accelerator: bool,
+    /// A model of its class ran on this engine and this family of accelerators.
+    pub class: bool,
+    /// Some model ran on this engine and this family of accelerators.
+    pub family: bool,
+    /// The model ran on this engine and accelerator in this precision.
+    pub precision: bool,
+    /// The model ran on this engine with this kind of parallelism.
+    pub parallelism: bool,
+}
+
+/// What the ledger knows of a configuration under these conditions.
+pub(crate) fn measured(c: &Configuration<'_>, conditions: &Conditions<'_>) -> Measured {
+    let facts = Facts::of(c, conditions);
+    let ledger = ledger();
+    let find = |term: usize| {
+        let values = facts.values(term)?;
+        let key = hash(term, &values);
+        ledger.binary_search_by_key(&key, |e| e.0).ok().map(|i| &ledger[i].1)
+    };
+    let ran = |term: usize| find(term).is_some();
+    let mut found = Measured {
+        residual: Residual::default(),
+        model: ran(14),
+        accelerator: ran(12),
+        class: ran(5),
+        family: ran(3),
+        precision: ran(15),
+        parallelism: ran(16),
+    };
+    if found.model && found.accelerator {
+        let sum = &mut found.residual;
+        for r in (0..TERMS.len()).filter_map(find) {
+            for i in 0..7 {
+                sum.tpot[i] += r.tpot[i];
+                sum.ttft[i] += r.ttft[i];
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_ledger_is_understood() {
+        let text = include_str!("data/ledger.tsv");
+        let mut lines = 0;
+        for line in text.lines().skip(1) {
+            let cells: Vec<&str> = line.split('\t').collect();
+            assert!(TERMS.iter().any(|t| t.0 == cells[0]), "{line}");
+            assert!(VARIABLES.contains(&cells[3]), "{line}");
+            let x: f64 = cells[4].parse().unwrap();
+            assert!(x.abs() < 3.0, "{line}");
+            lines += 1;
+        }
+        assert!(lines > 50 || lines == 0);
+    }
+
+    #[test]
+    fn no_two_keys_share_a_hash() {
+        let text = include_str!("data/ledger.tsv");
+        let named: std::collections::BTreeSet<(&str, &str)> = text
+            .lines()
+            .skip(1)
+            .filter_map(|l| {
+                let mut cells = l.split('\t');
+                Some((cells.next()?, cells.next()?))
+            })
+            .collect();
+        assert_eq!(named.len(), ledger().len());
+    }
+
+    #[test]
+    fn variables_stop_at_the_edge_of_what_was_measured() {
+        assert_eq!(variables(1e6, 1e6, 1e6, 64.0), variables(1024.0, 8192.0, 8192.0, 8.0));
+        assert_eq!(variables(16.0, 2000.0, 1000.0, 4.0), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+}

@@ -1,0 +1,260 @@
+//! Benchmark points in a table: the columns of the calibration file, read into configurations, and
+//! predicted as the benchmark would measure them.
+//!
+//! Conditions that the columns do not carry are those of the file's sources: Blackwell runs with an fp8 KV
+//! cache, and vLLM and SGLang under InferenceX (`random_range_ratio` below 1) with 0.95 of the memory.
+//! Saturated rows of MiniMax-M2.5, Llama-3.1-70B, DeepSeek and Kimi-K2.5 queue at the concurrency that
+//! this capacity gives, and at no other. The rest run with the engines' defaults.
+
+use super::closed_loop::{self, Benchmark};
+use super::ledger::Conditions;
+use super::types::{ClosedLoop, Configuration, DoesNotFit, EngineSettings, Layout, RequestShape};
+use super::{default_version, kernel};
+use crate::catalog::{Accelerator, Catalog, ModelArch};
+use crate::spec::{EngineName, KvCacheDtype, Lengths, Quantization};
+
+/// A row of a table of points: cells by column name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    cells: Vec<(String, String)>,
+}
+
+impl Row {
+    /// From column names and cells.
+    pub fn new<'a>(columns: impl Iterator<Item = &'a str>, cells: impl Iterator<Item = &'a str>) -> Self {
+        Row { cells: columns.zip(cells).map(|(c, v)| (c.to_owned(), v.trim().to_owned())).collect() }
+    }
+
+    /// The cell of a column, empty if there is none.
+    pub fn text(&self, column: &str) -> &str {
+        self.cells.iter().find(|(c, _)| c == column).map_or("", |(_, v)| v.as_str())
+    }
+
+    /// The number of a column, if it is one above zero.
+    pub fn number(&self, column: &str) -> Option<f64> {
+        self.text(column).parse::<f64>().ok().filter(|x| x.is_finite() && *x > 0.0)
+    }
+
+    fn count(&self, column: &str) -> Option<u32> {
+        self.number(column).filter(|x| *x >= 1.0 && *x <= 1e6).map(|x| x as u32)
+    }
+}
+
+/// A row as a configuration.
+#[derive(Clone, Debug)]
+pub struct Case<'a> {
+    /// The model.
+    pub arch: &'a ModelArch,
+    /// The accelerator.
+    pub accelerator: &'a Accelerator,
+    /// Everything that decides the speed of a replica that decodes (and prefills, unless `prefill` is there).
+    pub configuration: Configuration<'a>,
+    /// Replicas of it.
+    pub replicas: f64,
+    /// Of a disaggregated row: the replica that prefills, how many of them, and prompts in a step.
+    pub prefill: Option<(Configuration<'a>, f64, f64)>,
+    /// Lengths.
+    pub shape: RequestShape,
+    /// Requests in flight on the whole deployment.
+    pub concurrency: f64,
+    /// How it is measured.
+    pub fixed_lengths: bool,
+    /// Full version text of the engine.
+    pub build: String,
+    /// What had to be assumed.
+    pub notes: Vec<String>,
+}
+
+/// The precision that a row's label stands for.
+fn quantization(dtype: &str, moe: &str, arch: &ModelArch) -> Option<Quantization> {
+    Some(match dtype {
+        // gpt-oss is published in mxfp4 whatever the label says.
+        _ if arch.native == Quantization::Mxfp4 => Quantization::Mxfp4,
+        "fp4" | "nvfp4" => Quantization::Nvfp4,
+        "mxfp4" => Quantization::Mxfp4,
+        "int4" | "int4_wo" | "w4a16" | "awq" | "gptq" => Quantization::Int4,
+        "int8" | "w8a8" => Quantization::Int8,
+        // Checkpoints published in fp8 (DeepSeek, MiniMax, GLM) are scaled in blocks.
+        "fp8" if matches!(arch.native, Quantization::Fp8 | Quantization::Fp8Block) || moe == "fp8_block" => {
+            Quantization::Fp8Block
+        }
+        "fp8" => Quantization::Fp8,
+        "fp8_block" => Quantization::Fp8Block,
+        "bf16" | "fp16" | "bfloat16" | "float16" => Quantization::Bf16,
+        _ => return None,
+    })
+}
+
+/// The version of a build: `0.17.0` is (0, 17). Builds without a version in InferenceX are of late 2025;
+/// nightly builds are the newest.
+fn version(build: &str, engine: EngineName) -> (u32, u32) {
+    let mut parts = build.split('.').filter_map(|p| p.parse().ok());
+    match (build, parts.next(), parts.next()) {
+        (_, Some(a), Some(b)) => (a, b),
+        ("", ..) => match engine {
+            EngineName::Vllm => (0, 11),
+            EngineName::Sglang => (0, 5),
+            EngineName::Trtllm => (1, 1),
+        },
+        _ => default_version(engine),
+    }
+}
+
+fn lengths(mean: f64, max: f64) -> Lengths {
+    Lengths { mean, cv2: 0.0, p95: max, max }
+}
+
+impl<'a> Case<'a> {
+    /// Reads a row; `own` stands in for models that the catalogue does not know.
+    ///
+    /// # Errors
+    /// What names nothing that is known: the model, the accelerator or the engine.
+    pub fn read(row: &Row, catalog: &'a Catalog, own: Option<&'a ModelArch>) -> Result<Self, String> {
+        let mut notes: Vec<String> = Vec::new();
+        let (model, arch_name) = (row.text("model"), row.text("arch"));
+        let known = |name: &str| catalog.resolve_checkpoint(name).map(|found| found.0);
+        let arch = known(model).or_else(|| known(arch_name)).or(own).ok_or_else(|| {
+            format!("no model `{model}` in the catalogue; give its config.json with --model-config")
+        })?;
+        let system = row.text("system");
+        let accelerator = catalog
+            .accelerators
+            .iter()
+            .find(|a| a.perf_id.as_deref() == Some(system))
+            .or_else(|| {
+                let id = catalog.resolve_accelerator(system)?;
+                catalog.accelerator(id).map(|i| &catalog.accelerators[i])
+            })
+            .ok_or_else(|| format!("no accelerator `{system}` in the catalogue"))?;
+        let name = match row.text("backend") {
+            "vllm" => EngineName::Vllm,
+            "sglang" => EngineName::Sglang,
+            "trtllm" | "tensorrt-llm" | "tensorrt_llm" => EngineName::Trtllm,
+            "" => {
+                notes.push("no engine: vllm".into());
+                EngineName::Vllm
+            }
+            other => return Err(format!("no engine `{other}`: vllm, sglang or trtllm")),
+        };
+        let build = row.text("backend_version").to_owned();
+        let mut or = |column: &str, default: f64, why: &str| {
+            row.number(column).unwrap_or_else(|| {
+                notes.push(format!("no {column}: {default}{why}"));
+                default
+            })
+        };
+        let isl = or("isl", 1024.0, "");
+        let osl = or("osl", 1024.0, "");
+        let ratio = row.number("random_range_ratio").unwrap_or(1.0).min(1.0);
+        let concurrency = or("concurrency", 1.0, "");
+        let dtype = row.text("dtype");
+        let quantization = quantization(dtype, row.text("moe_quant_mode"), arch).unwrap_or_else(|| {
+            notes.push(format!("no precision `{dtype}`: the checkpoint's own"));
+            arch.native
+        });
+        let disaggregated = row.text("mode") == "disagg";
+        let gpus = row.count("num_gpus");
+        let layout = |prefix: &str, notes: &mut Vec<String>| {
+            let column = |agg: &str, disagg: &str| {
+                if prefix.is_empty() { agg.to_owned() } else { format!("{prefix}_{disagg}") }
+            };
+            let dp = row.count(&column("attn_dp", "attention_dp_size"));
+            let pp = row.count(&column("pp", "pp_size")).unwrap_or(1);
+            let ep = row.count(&column("moe_ep", "moe_ep_size")).unwrap_or(1);
+            let tp = row.count(&column("attn_tp", "tp_size")).unwrap_or_else(|| {
+                let tp = if prefix.is_empty() {
+                    (gpus.unwrap_or(1) / dp.unwrap_or(1) / pp).clamp(1, 8)
+                } else {
+                    1
+                };
+                notes.push(format!("no {}: {tp}", column("attn_tp", "tp_size")));
+                tp
+            });
+            Layout { tp, pp, dp: dp.unwrap_or(1), ep }
+        };
+        let inference_x = ratio < 1.0;
+        let blackwell = kernel::family(accelerator) == "blackwell";
+        let configuration = |layout: Layout| Configuration {
+            arch,
+            quantization,
+            kv_cache: if blackwell { KvCacheDtype::Fp8 } else { KvCacheDtype::Auto },
+            accelerator,
+            fraction: 1.0,
+            layout,
+            accelerators_per_node: if matches!(system, "gb200" | "gb300") { 72 } else { 8 },
+            inter_node_bandwidth: Some(50e9),
+            engine: EngineSettings {
+                name,
+                version: version(&build, name),
+                max_num_seqs: 1024,
+                max_num_batched_tokens: 8192,
+                max_model_len: (isl + osl) as u32,
+                gpu_memory_utilization: if inference_x && name != EngineName::Trtllm { 0.95 } else { 0.90 },
+            },
+        };
+        let (decode, replicas, prefill) = if disaggregated {
+            let decode = layout("decode", &mut notes);
+            let workers = row.number("decode_num_workers").unwrap_or(1.0);
+            let prompt = layout("prefill", &mut notes);
+            let prompts = row.number("prefill_batch_size").unwrap_or(1.0);
+            let prefillers = row.number("prefill_num_workers").unwrap_or(1.0);
+            (decode, workers, Some((configuration(prompt), prefillers, prompts)))
+        } else {
+            let layout = layout("", &mut notes);
+            let replicas = gpus.map_or(1, |g| (g / layout.accelerators().max(1)).max(1));
+            (layout, f64::from(replicas), None)
+        };
+        let mean = (1.0 + ratio) / 2.0;
+        Ok(Case {
+            arch,
+            accelerator,
+            configuration: configuration(decode),
+            replicas,
+            prefill,
+            shape: RequestShape {
+                input: lengths(isl * mean, isl),
+                output: lengths(osl * mean, osl),
+                prefix_cached: 0.0,
+            },
+            concurrency,
+            fixed_lengths: !inference_x,
+            build,
+            notes,
+        })
+    }
+
+    /// The conditions of the measurement.
+    pub fn conditions(&self) -> Conditions<'_> {
+        Conditions { fixed_lengths: Some(self.fixed_lengths), build: Some(&self.build) }
+    }
+
+    /// The physics of an aggregated row; what does not fit is answered as if it did, with the reason.
+    ///
+    /// # Errors
+    /// A figure that every prediction needs is unknown.
+    pub fn physics(&self) -> Result<(ClosedLoop, Option<DoesNotFit>), DoesNotFit> {
+        let held = self.concurrency / self.replicas;
+        closed_loop::leniently(&self.configuration, &self.shape, held).map(|f| (f.0, f.2))
+    }
+
+    /// What the benchmark would measure.
+    ///
+    /// # Errors
+    /// A figure that every prediction needs is unknown.
+    pub fn predict(&self) -> Result<Benchmark, DoesNotFit> {
+        let held = self.concurrency / self.replicas;
+        let mut found = match &self.prefill {
+            None => {
+                closed_loop::benchmark_leniently(&self.configuration, &self.shape, held, &self.conditions())?
+            }
+            Some((prompts, workers, together)) => closed_loop::disaggregated(
+                (&self.configuration, held),
+                (prompts, self.concurrency / workers, *together),
+                &self.shape,
+                &self.conditions(),
+            )?,
+        };
+        found.notes.splice(0..0, self.notes.iter().cloned());
+        Ok(found)
+    }
+}

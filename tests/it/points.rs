@@ -1,0 +1,227 @@
+//! `predict --points`: every row is answered, in order, whatever the order of the columns, and near what was
+//! measured. The fixture is a stratified sample of AIConfigurator's silicon sample (Apache-2.0, commit 095f58a):
+//! three rows of each model, engine and system, and some disaggregated ones; `source` names the run's origin.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::cli::{rhumb, run};
+
+const FIXTURE: &str = "tests/it/fixtures/points.csv";
+
+type Table = Vec<BTreeMap<String, String>>;
+
+fn parse(text: &str) -> Table {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let columns = reader.headers().unwrap().clone();
+    reader
+        .records()
+        .map(|r| columns.iter().map(str::to_owned).zip(r.unwrap().iter().map(str::to_owned)).collect())
+        .collect()
+}
+
+fn measured() -> Table {
+    parse(&std::fs::read_to_string(FIXTURE).unwrap())
+}
+
+/// Writes rows with these columns and asks for them.
+fn ask(rows: &Table, columns: &[&str], more: &[&str]) -> (String, String, i32) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("points.csv");
+    let mut text = columns.join(",") + "\n";
+    for row in rows {
+        let cells: Vec<&str> = columns.iter().map(|c| row.get(*c).map_or("", String::as_str)).collect();
+        writeln!(text, "{}", cells.join(",")).unwrap();
+    }
+    std::fs::write(&path, text).unwrap();
+    run(rhumb().args(["predict", "--points", path.to_str().unwrap()]).args(more))
+}
+
+/// The columns before the measured ones.
+fn asked() -> Vec<String> {
+    let text = std::fs::read_to_string(FIXTURE).unwrap();
+    let header = text.lines().next().unwrap();
+    header.split(',').take_while(|c| *c != "ttft_ms").map(str::to_owned).collect()
+}
+
+fn number(row: &BTreeMap<String, String>, column: &str) -> f64 {
+    row[column].parse().unwrap_or_else(|_| panic!("{column} of {row:?}"))
+}
+
+fn quantile(mut xs: Vec<f64>, q: f64) -> f64 {
+    xs.sort_by(f64::total_cmp);
+    xs[((xs.len() - 1) as f64 * q).round() as usize]
+}
+
+#[test]
+fn every_row_is_answered_in_order_and_near_what_was_measured() {
+    let measured = measured();
+    let columns = asked();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let (text, errors, exit) = ask(&measured, &columns, &[]);
+    assert_eq!((errors.as_str(), exit), ("", 0));
+    assert!(text.starts_with("id,ttft_ms,tpot_ms,ttft_lo,ttft_hi,tpot_lo,tpot_hi,evidence,note\n"));
+    let answers = parse(&text);
+    assert_eq!(answers.len(), measured.len());
+    let (mut tpot, mut ttft, mut inside) = (Vec::new(), Vec::new(), 0);
+    for (m, a) in measured.iter().zip(&answers) {
+        assert_eq!(m["id"], a["id"]);
+        for metric in ["ttft", "tpot"] {
+            let x = number(a, &format!("{metric}_ms"));
+            assert!(x > 0.0 && number(a, &format!("{metric}_lo")) <= x, "{a:?}");
+            assert!(x <= number(a, &format!("{metric}_hi")), "{a:?}");
+        }
+        assert!(matches!(a["evidence"].as_str(), "calibrated" | "modelled"), "{a:?}");
+        if m["mode"] == "disagg" {
+            assert_eq!(a["evidence"], "modelled");
+            assert!(a["note"].contains("disaggregated"), "{a:?}");
+            continue;
+        }
+        tpot.push((number(a, "tpot_ms") / number(m, "tpot_ms") - 1.0).abs());
+        ttft.push((number(a, "ttft_ms") / number(m, "ttft_ms") - 1.0).abs());
+        let (low, high) = (number(a, "tpot_lo"), number(a, "tpot_hi"));
+        inside += usize::from((low..=high).contains(&number(m, "tpot_ms")));
+    }
+    // The report's figures on all rows, with room for a sample of this size.
+    assert!(tpot.len() >= 60);
+    assert!(quantile(tpot.clone(), 0.5) <= 0.10 && quantile(tpot.clone(), 0.9) <= 0.35, "TPOT {tpot:?}");
+    assert!(quantile(ttft.clone(), 0.5) <= 0.20 && quantile(ttft.clone(), 0.9) <= 0.60, "TTFT {ttft:?}");
+    let share = inside as f64 / tpot.len() as f64;
+    assert!(share >= 0.75, "{share} of the intervals hold the measurement");
+}
+
+#[test]
+fn the_order_of_columns_and_further_columns_change_nothing() {
+    let measured = measured();
+    let columns = asked();
+    let mut columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let (text, ..) = ask(&measured, &columns, &[]);
+    columns.reverse();
+    columns.push("remark");
+    let (turned, _, exit) = ask(&measured, &columns, &[]);
+    assert_eq!(exit, 0);
+    assert_eq!(text, turned);
+    // What the rows do not say must not matter: the measured figures are not read.
+    let mut told = measured.clone();
+    for row in &mut told {
+        row.insert("ttft_ms".into(), "1".into());
+        row.insert("tpot_ms".into(), "1".into());
+    }
+    columns.extend(["ttft_ms", "tpot_ms"]);
+    assert_eq!(ask(&told, &columns, &[]).0, text);
+}
+
+fn row(cells: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let mut row: BTreeMap<String, String> = [
+        ("id", "a"),
+        ("model", "meta-llama/Llama-3.1-70B"),
+        ("system", "h100_sxm"),
+        ("backend", "vllm"),
+        ("backend_version", "0.19.0"),
+        ("dtype", "fp8"),
+        ("mode", "agg"),
+        ("isl", "1024"),
+        ("osl", "1024"),
+        ("random_range_ratio", "0.8"),
+        ("concurrency", "16"),
+        ("num_gpus", "4"),
+        ("attn_tp", "4"),
+    ]
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .into();
+    for (k, v) in cells {
+        row.insert((*k).to_owned(), (*v).to_owned());
+    }
+    row
+}
+
+const COLUMNS: [&str; 13] = [
+    "id",
+    "model",
+    "system",
+    "backend",
+    "backend_version",
+    "dtype",
+    "mode",
+    "isl",
+    "osl",
+    "random_range_ratio",
+    "concurrency",
+    "num_gpus",
+    "attn_tp",
+];
+
+#[test]
+fn what_a_row_lacks_or_breaks_is_said_in_its_note() {
+    let rows = vec![
+        row(&[]),
+        row(&[("id", "b"), ("isl", ""), ("concurrency", "")]),
+        row(&[("id", "c"), ("dtype", "bf16"), ("num_gpus", "1"), ("attn_tp", "1")]),
+        row(&[("id", "d"), ("model", "nobody/knows-this")]),
+        row(&[("id", "e"), ("system", "abacus")]),
+        row(&[("id", "f"), ("attn_tp", ""), ("num_gpus", "8")]),
+        row(&[("id", "g"), ("backend", "abacus")]),
+    ];
+    let (text, _, exit) = ask(&rows, &COLUMNS, &[]);
+    assert_eq!(exit, 0);
+    let answers = parse(&text);
+    let note = |i: usize| answers[i]["note"].as_str();
+    let figure = |i: usize| answers[i]["tpot_ms"].parse::<f64>().ok();
+    assert_eq!(note(0), "");
+    assert!(note(1).contains("no isl: 1024") && note(1).contains("no concurrency: 1"), "{}", note(1));
+    // 141 GB of weights do not fit an H100 of 80 GB.
+    assert!(note(2).contains("should not run") && note(2).contains("GiB"), "{}", note(2));
+    assert!(figure(1).is_some() && figure(2).is_some());
+    for i in [3, 4, 6] {
+        assert_eq!(figure(i), None, "an unknown name has no figure");
+        assert!(note(i).starts_with("no prediction: no "), "{}", note(i));
+    }
+    assert!(note(5).contains("no attn_tp: 8"), "{}", note(5));
+    let (json, ..) = ask(&rows, &COLUMNS, &["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["schema"], "rhumb.predict-points/1");
+    assert_eq!(json["points"].as_array().unwrap().len(), rows.len());
+    assert!(json["points"][3]["tpot_ms"].is_null());
+}
+
+#[test]
+fn a_model_of_ones_own_comes_from_its_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("nobody/knows-this");
+    std::fs::create_dir_all(&own).unwrap();
+    let config = r#"{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 8192,
+        "num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 128,
+        "intermediate_size": 28672, "vocab_size": 128256, "max_position_embeddings": 131072,
+        "torch_dtype": "bfloat16", "tie_word_embeddings": false}"#;
+    std::fs::write(own.join("config.json"), config).unwrap();
+    let rows = vec![row(&[]), row(&[("id", "d"), ("model", "nobody/knows-this")])];
+    let (text, errors, exit) = ask(&rows, &COLUMNS, &["--model-config", folder.path().to_str().unwrap()]);
+    assert_eq!((errors.as_str(), exit), ("", 0));
+    let answers = parse(&text);
+    let ratio = number(&answers[1], "tpot_ms") / number(&answers[0], "tpot_ms");
+    // The same architecture; only the ledger's corrections of the known model are missing.
+    assert!((0.7..1.4).contains(&ratio), "{ratio}");
+    assert!(answers[1]["note"].contains("left-out models"), "{:?}", answers[1]);
+    let width = |a: &BTreeMap<String, String>| number(a, "tpot_hi") / number(a, "tpot_lo");
+    assert!(width(&answers[1]) > width(&answers[0]) * 0.8);
+}
+
+#[test]
+fn what_is_no_table_is_refused_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, says) in [
+        ("", "no column `id`"),
+        ("model,system\nx,y\n", "no column `id`"),
+        ("id,model\na,b\n", "no column `system`"),
+        ("id,model,system\na,b\n", "points.csv:2:1: 2 cells, but the table has 3 columns"),
+    ] {
+        let path = folder.path().join("points.csv");
+        std::fs::write(&path, text).unwrap();
+        let (out, errors, exit) = run(rhumb().args(["predict", "--points", path.to_str().unwrap()]));
+        assert_eq!((out.as_str(), exit), ("", 1), "{text:?}");
+        assert!(errors.contains(says), "{text:?}: {errors}");
+    }
+    let (_, errors, exit) = run(rhumb().args(["predict", "--points", "nowhere.csv"]));
+    assert_eq!(exit, 1);
+    assert!(errors.contains("nowhere.csv"), "{errors}");
+}
