@@ -13,21 +13,43 @@ use super::{default_version, kernel};
 use crate::catalog::{Accelerator, Catalog, ModelArch};
 use crate::spec::{EngineName, KvCacheDtype, Lengths, Quantization};
 
-/// A row of a table of points: cells by column name.
+/// The columns of a table of points.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Row {
-    cells: Vec<(String, String)>,
+pub struct Columns {
+    /// Names with their positions, sorted.
+    sorted: Vec<(String, usize)>,
 }
 
-impl Row {
-    /// From column names and cells.
-    pub fn new<'a>(columns: impl Iterator<Item = &'a str>, cells: impl Iterator<Item = &'a str>) -> Self {
-        Row { cells: columns.zip(cells).map(|(c, v)| (c.to_owned(), v.trim().to_owned())).collect() }
+impl Columns {
+    /// From the names in their order.
+    pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut sorted: Vec<(String, usize)> =
+            names.enumerate().map(|(i, name)| (name.trim().to_owned(), i)).collect();
+        sorted.sort();
+        Columns { sorted }
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.sorted.binary_search_by(|c| c.0.as_str().cmp(name)).ok().map(|i| self.sorted[i].1)
+    }
+}
+
+/// A row of a table of points: cells by column name.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'t> {
+    columns: &'t Columns,
+    cells: &'t csv::StringRecord,
+}
+
+impl<'t> Row<'t> {
+    /// A record under these columns.
+    pub const fn new(columns: &'t Columns, cells: &'t csv::StringRecord) -> Self {
+        Row { columns, cells }
     }
 
     /// The cell of a column, empty if there is none.
-    pub fn text(&self, column: &str) -> &str {
-        self.cells.iter().find(|(c, _)| c == column).map_or("", |(_, v)| v.as_str())
+    pub fn text(&self, column: &str) -> &'t str {
+        self.columns.position(column).and_then(|i| self.cells.get(i)).map_or("", str::trim)
     }
 
     /// The number of a column, if it is one above zero.
@@ -109,7 +131,7 @@ impl<'a> Case<'a> {
     ///
     /// # Errors
     /// What names nothing that is known: the model, the accelerator or the engine.
-    pub fn read(row: &Row, catalog: &'a Catalog, own: Option<&'a ModelArch>) -> Result<Self, String> {
+    pub fn read(row: &Row<'_>, catalog: &'a Catalog, own: Option<&'a ModelArch>) -> Result<Self, String> {
         let mut notes: Vec<String> = Vec::new();
         let (model, arch_name) = (row.text("model"), row.text("arch"));
         let known = |name: &str| catalog.resolve_checkpoint(name).map(|found| found.0);

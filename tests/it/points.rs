@@ -185,6 +185,20 @@ fn what_a_row_lacks_or_breaks_is_said_in_its_note() {
 }
 
 #[test]
+fn an_accelerator_without_measurements_has_a_wide_interval_around_its_figure() {
+    let rows = vec![row(&[]), row(&[("id", "amd"), ("system", "mi300x"), ("dtype", "bf16")])];
+    let (text, ..) = ask(&rows, &COLUMNS, &[]);
+    let answers = parse(&text);
+    assert_eq!(answers[1]["evidence"], "modelled");
+    assert!(answers[1]["note"].contains("no kernel measurements"), "{:?}", answers[1]);
+    let [low, x, high] = ["tpot_lo", "tpot_ms", "tpot_hi"].map(|c| number(&answers[1], c));
+    assert!((high / x / (x / low) - 1.0).abs() < 0.01, "{low} {x} {high}");
+    assert!(high / low > 4.0 * number(&answers[0], "tpot_hi") / number(&answers[0], "tpot_lo"));
+    // Weights alone: 141 GB over 4 x 5.3 TB/s are 6.7 ms a step, and NVIDIA's curves were off by more.
+    assert!(x > 6.7, "{x}");
+}
+
+#[test]
 fn a_model_of_ones_own_comes_from_its_config() {
     let folder = tempfile::tempdir().unwrap();
     let own = folder.path().join("nobody/knows-this");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rhumb::catalog::Catalog;
-use rhumb::perf::points::{Case, Row};
+use rhumb::perf::points::{Case, Columns, Row};
 use rhumb::perf::{ClosedLoop, Key, error_class, keys, variables};
 use rhumb::spec::EngineName;
 
@@ -44,16 +44,29 @@ pub fn number(r: &super::Row, key: &str) -> f64 {
     r.get(key).and_then(|x| x.parse().ok()).unwrap_or(f64::NAN)
 }
 
-/// The rows of the calibration file in a mode.
-pub fn cases(dir: &Path, mode: &str) -> Outcome<Vec<(super::Row, Row)>> {
-    let mut found = Vec::new();
-    for row in rows(dir, "calibration.csv")? {
-        if row["mode"] == mode && row["quality"] == "ok" {
-            let cells = Row::new(row.keys().map(String::as_str), row.values().map(String::as_str));
-            found.push((row, cells));
-        }
+/// The rows of the calibration file in a mode, as the product reads them.
+pub struct Cases {
+    columns: Columns,
+    rows: Vec<(super::Row, csv::StringRecord)>,
+}
+
+impl Cases {
+    /// Reads them.
+    pub fn read(dir: &Path, mode: &str) -> Outcome<Self> {
+        let rows: Vec<super::Row> = rows(dir, "calibration.csv")?
+            .into_iter()
+            .filter(|row| row["mode"] == mode && row["quality"] == "ok")
+            .collect();
+        let columns = Columns::new(rows.iter().take(1).flat_map(|r| r.keys().map(String::as_str)));
+        let record = |r: &super::Row| r.values().map(String::as_str).collect::<csv::StringRecord>();
+        let rows = rows.into_iter().map(|r| (r.clone(), record(&r))).collect();
+        Ok(Cases { columns, rows })
     }
-    Ok(found)
+
+    /// Each with its measured figures.
+    pub fn iter(&self) -> impl Iterator<Item = (&super::Row, Row<'_>)> {
+        self.rows.iter().map(|(row, cells)| (row, Row::new(&self.columns, cells)))
+    }
 }
 
 /// The aggregated rows of the calibration file.
@@ -63,7 +76,7 @@ pub fn load(dir: &Path, catalog: &Catalog) -> Outcome<Vec<Point>> {
         others.insert(row["id"].clone(), row);
     }
     let mut points = Vec::new();
-    for (row, cells) in cases(dir, "agg")? {
+    for (row, cells) in Cases::read(dir, "agg")?.iter() {
         let case = Case::read(&cells, catalog, None)?;
         let (physics, refused) = case.physics().map_err(|e| format!("{}: {e}", row["id"]))?;
         let c = &case.configuration;
@@ -85,11 +98,11 @@ pub fn load(dir: &Path, catalog: &Catalog) -> Outcome<Vec<Point>> {
             precision: rhumb::perf::resolved(case.arch, c.quantization).as_str(),
             fixed: case.fixed_lengths,
             gpus: gpus * case.replicas,
-            isl: number(&row, "isl"),
-            osl: number(&row, "osl"),
+            isl: number(row, "isl"),
+            osl: number(row, "osl"),
             concurrency: case.concurrency,
-            ttft_s: number(&row, "ttft_ms") / 1e3,
-            tpot_s: number(&row, "tpot_ms") / 1e3,
+            ttft_s: number(row, "ttft_ms") / 1e3,
+            tpot_s: number(row, "tpot_ms") / 1e3,
             physics,
             keys: keys(c, &case.conditions()),
             variables: variables(clients, case.shape.input.mean, case.shape.output.mean, gpus),

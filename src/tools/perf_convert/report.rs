@@ -127,15 +127,15 @@ fn coverage(out: &mut String, left: &[LeftOut<'_>], bands: &[Fitted]) -> std::fm
 fn disaggregated(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
     let (mut complete, mut partial) = ((vec![], vec![]), (vec![], vec![]));
     let mut unanswered = 0;
-    for (row, cells) in points::cases(dir, "disagg")? {
+    for (row, cells) in points::Cases::read(dir, "disagg")?.iter() {
         let answer = Case::read(&cells, catalog, None).ok().and_then(|c| c.predict().ok());
         let Some(b) = answer else {
             unanswered += 1;
             continue;
         };
         let into = if cells.number("prefill_num_workers").is_some() { &mut complete } else { &mut partial };
-        into.0.push((number(&row, "tpot_ms") / 1e3 / b.tpot_s).ln());
-        into.1.push((number(&row, "ttft_ms") / 1e3 / b.ttft_s).ln());
+        into.0.push((number(row, "tpot_ms") / 1e3 / b.tpot_s).ln());
+        into.1.push((number(row, "ttft_ms") / 1e3 / b.ttft_s).ln());
     }
     writeln!(out, "\n## Disaggregated serving, not fitted\n")?;
     writeln!(

@@ -10,7 +10,7 @@ use crate::cli::load::{read_named, read_table};
 use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::math::round_to;
-use crate::perf::points::{Case, Row};
+use crate::perf::points::{Case, Columns, Row};
 use crate::perf::{Band, Benchmark};
 
 /// Normal quantile of 0.9: the ends of an interval that holds four of five.
@@ -63,7 +63,7 @@ impl Own {
 ///
 /// # Errors
 /// It is not a table, or a row has another number of cells; with line and reason.
-fn rows(name: &str, text: &str) -> Result<Vec<Row>, Failure> {
+fn records(name: &str, text: &str) -> Result<(Columns, Vec<csv::StringRecord>), Failure> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let failed = |line: u64, reason: String| Failure::error(format!("{name}:{line}:1: {reason}"));
     let columns = reader.headers().map_err(|e| failed(1, format!("no table: {e}")))?.clone();
@@ -95,9 +95,9 @@ fn rows(name: &str, text: &str) -> Result<Vec<Row>, Failure> {
                 ),
             ));
         }
-        found.push(Row::new(columns.iter().map(str::trim), record.iter()));
+        found.push(record);
     }
-    Ok(found)
+    Ok((Columns::new(columns.iter()), found))
 }
 
 fn edges(value: f64, band: &Band) -> (f64, f64) {
@@ -139,10 +139,11 @@ fn cells(id: &str, answer: &Answer) -> [String; 9] {
 /// The answers as text.
 ///
 /// # Errors
-/// As of [`rows`], or a `config.json` cannot be read.
+/// As of [`records`], or a `config.json` cannot be read.
 fn answers(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Vec<(String, Answer)>, Failure> {
     let text = read_table(&settings.dir, name).map_err(|e| Failure::error(format!("{name}: {e}")))?;
-    let rows = rows(name, &text)?;
+    let (columns, records) = records(name, &text)?;
+    let rows: Vec<Row<'_>> = records.iter().map(|r| Row::new(&columns, r)).collect();
     let catalog = Catalog::embedded();
     let mut unknown: Vec<&str> = rows
         .iter()
@@ -152,7 +153,7 @@ fn answers(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Vec
     unknown.sort_unstable();
     unknown.dedup();
     let own = Own::read(&settings.dir, config, &unknown)?;
-    let answer = |row: &Row| -> Answer {
+    let answer = |row: &Row<'_>| -> Answer {
         let case = Case::read(row, &catalog, own.models.get(row.text("model")))?;
         case.predict().map_err(|e| e.to_string())
     };
