@@ -37,6 +37,11 @@ impl Step {
         Step { words, to: Some(to) }
     }
 
+    /// The same step in other words.
+    pub fn worded(&self, words: String) -> Self {
+        Step { words, to: self.to }
+    }
+
     fn without(words: String) -> Self {
         Step { words, to: None }
     }

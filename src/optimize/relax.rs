@@ -102,7 +102,32 @@ fn nearest_step<'c>(job: &Job<'_>, change: &'c Change) -> Option<(Cow<'c, Step>,
         if does(steps.get(middle)?) { high = middle } else { low = middle + 1 }
     }
     let step = steps.get(high)?;
-    Some((Cow::Borrowed(step), works(job, &change.applied(job.spec, &job.address, step))?))
+    let spec = change.applied(job.spec, &job.address, step);
+    let works = works(job, &spec)?;
+    if change.constraint == "quota"
+        && let Some(words) = raised(job, &spec)
+    {
+        return Some((Cow::Owned(step.worded(words)), works));
+    }
+    Some((Cow::Borrowed(step), works))
+}
+
+/// The declared quotas that the cheapest placement without any takes more of, with what it takes: declared
+/// so, that placement is allowed.
+fn raised(job: &Job<'_>, free: &Spec) -> Option<String> {
+    let placed = super::solve(free, job.world, &job.address).ok()?;
+    let over: Vec<String> = placed
+        .quotas
+        .iter()
+        .filter_map(|q| {
+            let declared = job.declared(q.cloud, &q.region, &q.code).filter(|d| q.amount > d + 1e-9)?;
+            Some(format!(
+                "{} {} of {} in {}/{} instead of {declared}",
+                q.amount, q.unit, q.code, q.cloud, q.region
+            ))
+        })
+        .collect();
+    (!over.is_empty()).then(|| format!("a quota of {}", over.join(" and ")))
 }
 
 /// The least budget that works, in whole dollars, given all other rules.

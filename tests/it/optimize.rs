@@ -313,3 +313,33 @@ fn embedded() -> Catalog {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
     CATALOG.get_or_init(Catalog::embedded).clone()
 }
+
+/// A quota that is too small is told with the amount that would do: declared so, the spec plans.
+#[test]
+fn a_quota_relaxation_names_the_amount_that_works() {
+    let catalog = Catalog::embedded();
+    let with = |vcpus: u32| {
+        format!(
+            "{CHAT}    placement: {{ regions: [aws/us-east-1], accelerators: [rtx-pro-6000-96gb] }}\n\
+             providers:\n  aws:\n    quotas: {{ us-east-1: {{ L-DB2E81BA: {vcpus} }} }}\n"
+        )
+    };
+    let spec = line::spec(&with(4), &catalog);
+    let refused = optimize::place(&spec, &line::world(&spec, &catalog)).expect_err("4 vCPUs are too few");
+    let found: Vec<&str> = refused.workloads[0]
+        .relaxations
+        .iter()
+        .filter(|r| r.constraint == "quota")
+        .map(|r| r.change.as_str())
+        .collect();
+    let [change] = found[..] else { panic!("{:#?}", refused.workloads) };
+    let needed: u32 = change
+        .strip_prefix("a quota of ")
+        .and_then(|rest| rest.split(' ').next())
+        .and_then(|amount| amount.parse().ok())
+        .unwrap_or_else(|| panic!("{change}"));
+    assert!(change.ends_with("vcpus of L-DB2E81BA in aws/us-east-1 instead of 4"), "{change}");
+    solved(&with(needed), &catalog);
+    // A g7e.2xlarge, the smallest of its family, has 8 vCPUs.
+    assert!(needed >= 8 && needed.is_multiple_of(8), "{change}");
+}
