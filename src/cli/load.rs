@@ -119,18 +119,6 @@ pub fn read_named(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
     read_capped(&folder.join(name), MAX_NAMED_BYTES)
 }
 
-/// Largest table of points, bytes.
-const MAX_TABLE_BYTES: u64 = 256 << 20;
-
-/// Reads a table that a user names: larger than what a spec names.
-///
-/// # Errors
-/// As of [`read_text_named`].
-pub fn read_table(folder: &Path, name: &str) -> Result<String, String> {
-    let bytes = read_capped(&folder.join(name), MAX_TABLE_BYTES)?;
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
-}
-
 /// As [`read_named`], for text.
 ///
 /// # Errors

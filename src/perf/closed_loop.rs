@@ -166,7 +166,8 @@ fn corrected(
     Benchmark { ttft_s, tpot_s, ttft_band, tpot_band, evidence: judged.evidence, notes: judged.notes }
 }
 
-/// Seconds to hand the KV cache of a prompt to the replica that decodes, beside its bytes over the network.
+/// Seconds to hand the KV cache of a prompt to the replica that decodes, beside its bytes over the network
+/// (assumed).
 const HAND_OVER_S: f64 = 0.02;
 
 /// Prefill and decode on replicas of their own: `(replica, requests in flight on it)` that decode, and

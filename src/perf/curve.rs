@@ -16,8 +16,8 @@ const NODES: [(f64, f64); 5] = [
     (2.856_970_013_872_806, 0.011_257_411_327_720_7),
 ];
 
-/// Seconds before a prompt reaches the engine, fitted on vLLM's benchmarks
-/// ([`super::Harness::start_s`]) and taken for the other engines.
+/// Seconds before a prompt reaches the engine: of the first fit of [`super::Harness::start_s`] on vLLM's
+/// benchmarks, taken for all engines and kept apart from later fits, which describe a benchmark's client.
 const BEFORE_ENGINE_S: f64 = 0.0134;
 
 /// Mean and second moment of `f` over a lognormal length of this mean and squared coefficient of

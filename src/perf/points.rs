@@ -203,6 +203,8 @@ impl<'a> Case<'a> {
             accelerator,
             fraction: 1.0,
             layout,
+            // An NVL72 rack is one domain; elsewhere 400 Gbit/s of RDMA between machines (assumed: the table
+            // does not say, and only rows that span machines depend on it).
             accelerators_per_node: if matches!(system, "gb200" | "gb300") { 72 } else { 8 },
             inter_node_bandwidth: Some(50e9),
             engine: EngineSettings {

@@ -9,8 +9,8 @@ use super::points::{Point, weights};
 
 /// Scale of a TPOT and of a TTFT error, as logarithms: what is far beyond counts by its size alone.
 const SCALES: (f64, f64) = (0.12, 0.30);
-/// How strongly constants are drawn to their priors; chosen by leave-model-out and leave-system-out
-/// (1 gave 13.2 / 37 % and 15.1 / 93 % on TPOT, 3 gave 11.9 / 31 % and 11.2 / 31 %, 6 gave 11.3 / 30 %).
+/// How strongly constants are drawn to their priors: the errors on left-out models and systems, which
+/// `perf_convert fit` prints, fall steeply up to 3 and little beyond.
 const PRIOR: f64 = 4.0;
 
 /// The fitted constants.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::catalog::{Catalog, ModelArch};
-use crate::cli::load::{read_named, read_table};
+use crate::cli::load::{read_named, read_text_named};
 use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::math::round_to;
@@ -141,7 +141,7 @@ fn cells(id: &str, answer: &Answer) -> [String; 9] {
 /// # Errors
 /// As of [`records`], or a `config.json` cannot be read.
 fn answers(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Vec<(String, Answer)>, Failure> {
-    let text = read_table(&settings.dir, name).map_err(|e| Failure::error(format!("{name}: {e}")))?;
+    let text = read_text_named(&settings.dir, name).map_err(|e| Failure::error(format!("{name}: {e}")))?;
     let (columns, records) = records(name, &text)?;
     let rows: Vec<Row<'_>> = records.iter().map(|r| Row::new(&columns, r)).collect();
     let catalog = Catalog::embedded();
