@@ -1,4 +1,5 @@
 //! What people and machines see.
 
 pub mod diagnostics;
+pub mod plot;
 pub mod terminal;
