@@ -1,11 +1,11 @@
 //! How far the truth may lie from a prediction.
 
-use super::data::tables;
+use super::data::{LeftOut, tables};
 use super::kernel::family;
 use super::ledger::Measured;
-use super::types::{Band, Configuration};
+use super::types::{Band, Configuration, RequestShape};
 use crate::catalog::{Evidence, ModelArch};
-use crate::spec::{Lengths, Quantization};
+use crate::spec::Quantization;
 
 /// The classes that errors were measured in.
 pub(crate) fn class(arch: &ModelArch) -> &'static str {
@@ -31,6 +31,30 @@ const AMD_SHIFT: f64 = 0.7;
 /// Added in quadrature where no measured row has such a layout or precision.
 const EXTRAPOLATED: f64 = 0.3;
 
+/// The lengths and loads that the aggregated calibration rows cover; beyond them nothing measured stands behind
+/// a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeasuredRange;
+
+impl MeasuredRange {
+    /// Longest mean prompt, tokens.
+    pub const INPUT: f64 = 15_000.0;
+    /// Longest mean answer, tokens.
+    pub const OUTPUT: f64 = 8_192.0;
+    /// Most requests in flight on an attention rank, but for a handful of rows: where the corrections' slopes
+    /// end, see [`super::variables`].
+    pub const CLIENTS: f64 = 1_024.0;
+
+    /// What of the mean lengths lies beyond.
+    pub fn beyond(shape: &RequestShape) -> Option<String> {
+        let longer = |what: &str, tokens: f64, most: f64| {
+            (tokens > most).then(|| format!("{what} of {tokens:.0} tokens, {most:.0} were measured"))
+        };
+        longer("prompts", shape.input.mean, Self::INPUT)
+            .or_else(|| longer("answers", shape.output.mean, Self::OUTPUT))
+    }
+}
+
 /// Bands, class and remarks of a configuration.
 pub(crate) struct Judged {
     pub ttft: Band,
@@ -46,25 +70,25 @@ pub(crate) fn judge(
     measured: &Measured,
     precision: Quantization,
     own_curves: bool,
-    output: &Lengths,
+    shape: &RequestShape,
 ) -> Judged {
     let t = tables();
     let class = class(c.arch);
     let family = family(c.accelerator);
     let engine = c.engine.name.as_str();
-    let encoder = output.mean <= 0.0;
+    let encoder = shape.output.mean <= 0.0;
     let mut notes = Vec::new();
-    let kind = match (measured.model, measured.accelerator) {
-        (true, true) => "seen",
-        (false, true) => "new-model",
-        (_, false) => "new-accelerator",
+    let left = match (measured.model, measured.accelerator) {
+        (true, true) => LeftOut::Groups,
+        (false, true) => LeftOut::Models,
+        (_, false) => LeftOut::Accelerators,
     };
     // What left-out accelerators say holds for their own families: a card with another memory and another
     // link may be off by more than any of them.
     let comparable = own_curves && !encoder && (measured.accelerator || measured.family);
-    let found = |metric| t.band(kind, class, c.engine.name, family, metric).filter(|_| comparable);
-    let (ttft, tpot) = match (found("ttft"), found("tpot")) {
-        (Some(ttft), Some(tpot)) => (ttft.band, tpot.band),
+    let found = |ttft| t.band(left, class, c.engine.name, family, ttft).filter(|_| comparable);
+    let (ttft, tpot) = match (found(true), found(false)) {
+        (Some(ttft), Some(tpot)) => (ttft, tpot),
         _ => {
             let (mu, (tpot, ttft)) = if c.accelerator.vendor == "amd" {
                 (AMD_SHIFT, ASSUMED_AMD)
@@ -106,6 +130,9 @@ pub(crate) fn judge(
         if !measured.parallelism {
             judged.widen(format!("this kind of parallelism was not measured for this model with {engine}"));
         }
+    }
+    if let Some(what) = MeasuredRange::beyond(shape) {
+        judged.widen(format!("extrapolated: {what}"));
     }
     if c.layout.pp > 1 {
         judged.widen("pipeline parallelism was never measured".into());

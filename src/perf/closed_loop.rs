@@ -54,6 +54,12 @@ pub(crate) fn leniently(
     shape: &RequestShape,
     concurrency: f64,
 ) -> Result<(ClosedLoop, Pass, Option<DoesNotFit>), DoesNotFit> {
+    // No machine can have measured more ranks than there are experts to put on them.
+    let experts = c.arch.moe.as_ref().map_or(1, |m| m.experts);
+    if c.layout.ep > experts {
+        let reason = format!("ep {} is more than the {experts} experts of {}", c.layout.ep, c.arch.id);
+        return Err(DoesNotFit::Layout { reason });
+    }
     let layout = check_layout(c).err();
     let (precision, strange) = match precision::resolve(c) {
         Ok(found) => (found, None),
@@ -81,12 +87,13 @@ fn steady(
     let input = shape.input.mean.max(1.0);
     let new = ((1.0 - shape.prefix_cached.clamp(0.0, 1.0)) * input).max(1.0);
     let together = (f64::from(c.engine.max_num_batched_tokens) / new).clamp(1.0, (batch / 4.0).max(1.0));
+    let alone = pass.prefill_kernels(1.0, input, new);
     ClosedLoop {
         batch,
         excess: (concurrency / held - 1.0).max(0.0),
         step: pass.decode_kernels(batch, input + shape.output.mean / 2.0),
-        prefill: pass.prefill_kernels(together, input, new),
-        alone: pass.prefill_kernels(1.0, input, new),
+        prefill: if together > 1.0 { pass.prefill_kernels(together, input, new) } else { alone },
+        alone,
         together,
         output: shape.output.mean,
     }
@@ -155,7 +162,7 @@ fn corrected(
     let gpus = f64::from(c.layout.accelerators());
     let at = ledger::variables(clients, shape.input.mean, shape.output.mean, gpus);
     let (more_ttft, more_tpot) = measured.residual.at(&at);
-    let judged = judge(c, &measured, pass.quantization(), pass.own_curves, &shape.output);
+    let judged = judge(c, &measured, pass.quantization(), pass.own_curves, shape);
     // A band that is assumed and does not lie around the physics (AMD) says where the truth is expected.
     let centred = |seconds: f64, band: Band| match band.groups {
         0 => (seconds * math::exp(band.mu), Band { mu: 0.0, ..band }),
@@ -204,7 +211,7 @@ pub(crate) fn disaggregated(
     let queue = (waiting * each - decoding).max(alone);
     let ttft = harness.start_s + transfer + harness.steps.min(3.0) * tpot + queue;
     let measured = ledger::measured(c, conditions);
-    let mut judged = judge(c, &measured, pass.quantization(), pass.own_curves, &shape.output);
+    let mut judged = judge(c, &measured, pass.quantization(), pass.own_curves, shape);
     judged.notes.push("disaggregated: the queue of the prefillers is a bound, not a fit".into());
     if let Some(why) = refused {
         judged.notes.push(format!("predicted although it should not run: {why}"));

@@ -109,7 +109,7 @@ pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<Servi
     let quantization = precision.quantization;
     let pass = Pass::new(c, rank, precision)?;
     let measured = ledger::measured(c, &Conditions::default());
-    let judged = judge(c, &measured, quantization, pass.own_curves, &shape.output);
+    let judged = judge(c, &measured, quantization, pass.own_curves, shape);
     let mut notes = judged.notes;
     notes.extend(note.map(str::to_owned));
     let figures = if shape.output.mean > 0.0 && !rank.encoder {

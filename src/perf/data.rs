@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use super::types::Band;
-use crate::spec::EngineName;
+use crate::spec::{EngineName, Quantization};
 
 /// One fitted kernel curve: `t0 + ((flops/(compute*peak))^p + (bytes/(bandwidth*peak))^p)^(1/p)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +18,9 @@ pub(crate) struct KernelFit {
     pub t0: f64,
     /// Sharpness of the roof's edge.
     pub p: f64,
+    /// Share of the larger side below which the smaller one changes nothing: the power of `p` is under 2^-53,
+    /// or the correction under a millionth.
+    pub negligible: f64,
     /// Median relative error of the fit.
     pub error: f64,
 }
@@ -106,34 +109,47 @@ pub(crate) enum Mode {
     Fp16,
 }
 
+/// What a rule of the support table speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// The engine runs at all.
+    Run,
+    /// A KV cache of 8 bits.
+    KvFp8,
+    /// Weights in this precision.
+    Weights(Quantization),
+}
+
+/// The accelerators that a rule is for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Capabilities {
+    /// NVIDIA compute capabilities from the first to the last, both included; `None` is no limit.
+    Numbers(Option<(u32, u32)>, Option<(u32, u32)>),
+    /// One AMD architecture, for example `gfx942`.
+    Name(String),
+}
+
 /// A rule of the support table.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SupportRule {
     pub engine: EngineName,
-    pub vendor: String,
-    pub what: String,
-    pub min_cc: String,
-    pub max_cc: String,
+    pub what: What,
+    pub capabilities: Capabilities,
     pub min_version: Option<(u32, u32)>,
     pub max_version: Option<(u32, u32)>,
     pub mode: Mode,
     pub source: String,
 }
 
-/// A band fitted for a class of configurations; `*` stands for all.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct BandRow {
-    /// What was left out when the error was measured: `seen` (groups of configurations), `new-model`,
-    /// `new-accelerator`.
-    pub kind: String,
-    /// `dense`, `moe`, `mla`.
-    pub class: String,
-    pub engine: Option<EngineName>,
-    /// `hopper`, `blackwell`, ...
-    pub family: String,
-    /// `ttft` or `tpot`.
-    pub metric: String,
-    pub band: Band,
+/// What was left out when a band's error was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOut {
+    /// Groups of configurations; the model and the accelerator were seen.
+    Groups,
+    /// Whole models.
+    Models,
+    /// Whole accelerators.
+    Accelerators,
 }
 
 /// All-reduce over 2, 4 and 8 accelerators.
@@ -142,14 +158,26 @@ type Sizes = [Option<AllReduce>; 3];
 /// Accelerator, operation, format, library.
 type KernelKey = (u8, Op, Format, Library);
 
+/// Operations x formats x libraries.
+const KERNELS: usize = 6 * 11 * 4;
+
+/// Values that were left out x classes x engines x families x metrics; the last of each but the first and last
+/// stands for all.
+const BANDS: usize = 3 * 4 * 4 * 9 * 2;
+
 /// The parsed tables.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     gpus: Vec<GpuSpec>,
+    /// Sorted.
     kernels: Vec<(KernelKey, KernelFit)>,
+    /// For each accelerator, [`KERNELS`] positions in `kernels`: of the library, else of the best fitting other
+    /// one; past the end if there is none.
+    nearest: Vec<u16>,
     collectives: Vec<((u8, Library), Sizes)>,
     support: Vec<SupportRule>,
-    bands: Vec<BandRow>,
+    /// [`BANDS`] of them.
+    bands: Vec<Option<Band>>,
 }
 
 /// The tables, parsed at first use.
@@ -219,9 +247,51 @@ fn format(text: &str) -> Option<Format> {
     })
 }
 
+fn quantization(text: &str) -> Option<Quantization> {
+    use Quantization::{Bf16, Fp8, Fp8Block, Int4, Int8, Mxfp4, Nvfp4};
+    [Bf16, Fp8, Fp8Block, Int8, Int4, Mxfp4, Nvfp4].into_iter().find(|q| q.as_str() == text)
+}
+
+fn slot(name: &str, of: &[&str]) -> Option<usize> {
+    of.iter().position(|n| *n == name)
+}
+
+fn class_slot(class: &str) -> Option<usize> {
+    slot(class, &["dense", "moe", "mla", "*"])
+}
+
+fn family_slot(family: &str) -> Option<usize> {
+    let all =
+        ["hopper", "blackwell", "ampere", "ada", "blackwell-workstation", "cdna", "turing", "volta", "*"];
+    slot(family, &all)
+}
+
+fn engine_slot(engine: Option<EngineName>) -> usize {
+    engine.map_or(3, super::constants::index)
+}
+
+fn left_out(text: &str) -> Option<LeftOut> {
+    Some(match text {
+        "seen" => LeftOut::Groups,
+        "new-model" => LeftOut::Models,
+        "new-accelerator" => LeftOut::Accelerators,
+        _ => return None,
+    })
+}
+
+/// Position of a band in [`Tables::bands`].
+fn band_slot(left: LeftOut, class: usize, engine: Option<EngineName>, family: usize, ttft: bool) -> usize {
+    (((left as usize * 4 + class) * 4 + engine_slot(engine)) * 9 + family) * 2 + usize::from(ttft)
+}
+
+/// Position of a kernel among the [`KERNELS`] of an accelerator.
+const fn kernel_slot(op: Op, format: Format, library: Library) -> usize {
+    (op as usize * 11 + format as usize) * 4 + library as usize
+}
+
 impl Tables {
     fn parse(gpus: &str, kernels: &str, collectives: &str, support: &str, bands: &str) -> Self {
-        let mut tables = Tables::default();
+        let mut tables = Tables { bands: vec![None; BANDS], ..Tables::default() };
         for c in rows(gpus) {
             let (Some(memory), Some(bandwidth)) = (number(&c, 2), number(&c, 3)) else { continue };
             let tera = |i| number(&c, i).map(|x| x * 1e12);
@@ -252,11 +322,19 @@ impl Tables {
                 continue;
             };
             if compute > 0.0 && bandwidth > 0.0 && p >= 1.0 && t0 >= 0.0 {
-                let fit = KernelFit { compute, bandwidth, t0: t0 * 1e-6, p, error };
+                let fit = KernelFit {
+                    compute,
+                    bandwidth,
+                    t0: t0 * 1e-6,
+                    p,
+                    negligible: crate::math::pow(f64::EPSILON / 2.0, 1.0 / p).max(1e-6),
+                    error,
+                };
                 tables.kernels.push(((gpu, op, format, library), fit));
             }
         }
         tables.kernels.sort_by_key(|k| k.0);
+        tables.find_nearest();
         for c in rows(collectives) {
             let (Some(gpu), Some(n), Some(latency), Some(bandwidth)) =
                 (tables.gpu(c[0]), number(&c, 3), number(&c, 4), number(&c, 5))
@@ -280,14 +358,24 @@ impl Tables {
                 }
             }
         }
+        tables.collectives.sort_by_key(|c| c.0);
         for c in rows(support) {
             let (Some(engine), true) = (engine(c[0]), c.len() >= 9) else { continue };
+            let what = match c[2] {
+                "run" => What::Run,
+                "kv_fp8" => What::KvFp8,
+                name => match quantization(name) {
+                    Some(q) => What::Weights(q),
+                    None => continue,
+                },
+            };
             tables.support.push(SupportRule {
                 engine,
-                vendor: c[1].to_owned(),
-                what: c[2].to_owned(),
-                min_cc: c[3].to_owned(),
-                max_cc: c[4].to_owned(),
+                what,
+                capabilities: match c[1] {
+                    "nvidia" => Capabilities::Numbers(version(c[3]), version(c[4])),
+                    _ => Capabilities::Name(c[3].to_owned()),
+                },
                 min_version: version(c[5]),
                 max_version: version(c[6]),
                 mode: match c[7] {
@@ -302,14 +390,13 @@ impl Tables {
             let (Some(mu), Some(sigma), Some(groups)) = (number(&c, 5), number(&c, 6), number(&c, 8)) else {
                 continue;
             };
-            tables.bands.push(BandRow {
-                kind: c[0].to_owned(),
-                class: c[1].to_owned(),
-                engine: engine(c[2]),
-                family: c[3].to_owned(),
-                metric: c[4].to_owned(),
-                band: Band { mu, sigma, groups: groups as u32 },
-            });
+            let (Some(left), Some(class), Some(family)) =
+                (left_out(c[0]), class_slot(c[1]), family_slot(c[3]))
+            else {
+                continue;
+            };
+            let at = band_slot(left, class, engine(c[2]), family, c[4] == "ttft");
+            tables.bands[at] = Some(Band { mu, sigma, groups: groups as u32 });
         }
         tables
     }
@@ -324,33 +411,34 @@ impl Tables {
         self.gpus.get(usize::from(gpu))
     }
 
-    /// One curve.
-    pub fn kernel(&self, gpu: u8, op: Op, format: Format, library: Library) -> Option<&KernelFit> {
-        let key = (gpu, op, format, library);
-        self.kernels.binary_search_by_key(&key, |k| k.0).ok().map(|i| &self.kernels[i].1)
+    /// Fills [`Tables::nearest`].
+    fn find_nearest(&mut self) {
+        let none = self.kernels.len();
+        let mut best = vec![none; self.gpus.len() * KERNELS];
+        const LIBRARIES: [Library; 4] = [Library::Vllm, Library::Sglang, Library::Trtllm, Library::Other];
+        let error = |i: usize| self.kernels.get(i).map_or(f64::INFINITY, |k| k.1.error);
+        for (i, ((gpu, op, format, own), fit)) in self.kernels.iter().enumerate() {
+            for library in LIBRARIES {
+                let at = usize::from(*gpu) * KERNELS + kernel_slot(*op, *format, library);
+                let taken = self.kernels.get(best[at]).is_some_and(|k| k.0.3 == library);
+                if *own == library || (!taken && fit.error < error(best[at])) {
+                    best[at] = i;
+                }
+            }
+        }
+        self.nearest = best.into_iter().map(|i| u16::try_from(i).unwrap_or(u16::MAX)).collect();
     }
 
     /// The curve of `library`, else the best fitting one of another library.
-    pub fn kernel_of_any(
-        &self,
-        gpu: u8,
-        op: Op,
-        format: Format,
-        library: Library,
-    ) -> Option<(&KernelFit, bool)> {
-        if let Some(own) = self.kernel(gpu, op, format, library) {
-            return Some((own, true));
-        }
-        [Library::Vllm, Library::Sglang, Library::Trtllm, Library::Other]
-            .into_iter()
-            .filter_map(|l| self.kernel(gpu, op, format, l))
-            .min_by(|a, b| a.error.total_cmp(&b.error))
-            .map(|k| (k, false))
+    pub fn kernel_of_any(&self, gpu: u8, op: Op, format: Format, library: Library) -> Option<&KernelFit> {
+        let at = usize::from(gpu) * KERNELS + kernel_slot(op, format, library);
+        self.kernels.get(usize::from(*self.nearest.get(at)?)).map(|k| &k.1)
     }
 
     /// Whether there is any curve for this accelerator.
     pub fn has_curves(&self, gpu: u8) -> bool {
-        self.kernels.iter().any(|k| k.0.0 == gpu && k.0.3 != Library::Other)
+        let from = self.kernels.partition_point(|k| k.0.0 < gpu);
+        self.kernels[from..].iter().take_while(|k| k.0.0 == gpu).any(|k| k.0.3 != Library::Other)
     }
 
     /// All-reduce over `n` accelerators (2, 4 or 8; others take the next larger).
@@ -360,9 +448,10 @@ impl Tables {
             3..=4 => 1,
             _ => 2,
         };
-        [library, Library::Other, Library::Vllm, Library::Sglang, Library::Trtllm]
-            .into_iter()
-            .find_map(|l| self.collectives.iter().find(|r| r.0 == (gpu, l)).and_then(|r| r.1[slot]))
+        [library, Library::Other, Library::Vllm, Library::Sglang, Library::Trtllm].into_iter().find_map(|l| {
+            let at = self.collectives.binary_search_by_key(&(gpu, l), |r| r.0).ok()?;
+            self.collectives[at].1[slot]
+        })
     }
 
     /// The support rules.
@@ -373,25 +462,23 @@ impl Tables {
     /// The band of the narrowest class that was measured.
     pub fn band(
         &self,
-        kind: &str,
+        left: LeftOut,
         class: &str,
         engine: EngineName,
         family: &str,
-        metric: &str,
-    ) -> Option<&BandRow> {
-        let of = |class: &str, engine: Option<EngineName>, family: &str| {
-            self.bands.iter().find(|b| {
-                b.kind == kind
-                    && b.metric == metric
-                    && b.class == class
-                    && b.engine == engine
-                    && b.family == family
-            })
+        ttft: bool,
+    ) -> Option<Band> {
+        let (all_classes, all_families) = (3, 8);
+        let of = |class: usize, engine: Option<EngineName>, family: usize| {
+            *self.bands.get(band_slot(left, class, engine, family, ttft))?
         };
-        of(class, Some(engine), family)
-            .or_else(|| of(class, Some(engine), "*"))
-            .or_else(|| of(class, None, "*"))
-            .or_else(|| of("*", None, "*"))
+        let narrow = class_slot(class).and_then(|class| {
+            family_slot(family)
+                .and_then(|family| of(class, Some(engine), family))
+                .or_else(|| of(class, Some(engine), all_families))
+                .or_else(|| of(class, None, all_families))
+        });
+        narrow.or_else(|| of(all_classes, None, all_families))
     }
 }
 
@@ -406,11 +493,51 @@ mod tests {
         assert_eq!(t.gpus.len(), lines(include_str!("data/gpus.tsv")));
         assert_eq!(t.kernels.len(), lines(include_str!("data/kernels.tsv")));
         assert_eq!(t.support.len(), lines(include_str!("data/support.tsv")));
-        assert_eq!(t.bands.len(), lines(include_str!("data/bands.tsv")));
+        assert_eq!(t.bands.iter().flatten().count(), lines(include_str!("data/bands.tsv")));
         assert_eq!(
             t.collectives.iter().map(|c| c.1.iter().flatten().count()).sum::<usize>(),
             lines(include_str!("data/collectives.tsv"))
         );
         assert!(t.support.iter().all(|r| !r.source.is_empty()));
+    }
+
+    /// The index of curves says what a search would: the library's own, else the best fit.
+    #[test]
+    fn the_nearest_curve_is_the_librarys_own_or_the_best_fitting() {
+        use {Format as F, Library as L};
+        let t = tables();
+        let one = |gpu, op, format, library| {
+            t.kernels.iter().find(|k| k.0 == (gpu, op, format, library)).map(|k| k.1)
+        };
+        let mut borrowed = 0;
+        for gpu in 0..t.gpus.len() as u8 {
+            for op in [Op::Gemm, Op::Prefill, Op::Decode, Op::MlaPrefill, Op::MlaDecode, Op::Moe] {
+                for format in
+                    [F::Bf16, F::Fp8, F::Fp8Block, F::Nvfp4, F::Int4Weights, F::Mxfp4A16, F::Kv16, F::Kv8]
+                {
+                    for library in [L::Vllm, L::Sglang, L::Trtllm] {
+                        let own = one(gpu, op, format, library);
+                        let best = [L::Vllm, L::Sglang, L::Trtllm, L::Other]
+                            .into_iter()
+                            .filter_map(|l| one(gpu, op, format, l))
+                            .min_by(|a, b| a.error.total_cmp(&b.error));
+                        borrowed += usize::from(own.is_none() && best.is_some());
+                        assert_eq!(t.kernel_of_any(gpu, op, format, library).copied(), own.or(best));
+                    }
+                }
+            }
+        }
+        assert!(borrowed > 20, "{borrowed}");
+    }
+
+    #[test]
+    fn a_band_is_that_of_the_narrowest_class_with_one() {
+        let t = tables();
+        let band = |class, engine, family| t.band(LeftOut::Groups, class, engine, family, false);
+        let all = band("nothing", EngineName::Vllm, "nowhere").unwrap();
+        let narrow = band("moe", EngineName::Vllm, "blackwell").unwrap();
+        assert!(narrow != all && narrow.groups < all.groups, "{narrow:?} {all:?}");
+        let engine = band("moe", EngineName::Vllm, "nowhere").unwrap();
+        assert!(engine.groups >= narrow.groups && engine.groups <= all.groups, "{engine:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Kernel curves: the whole roofline in one formula (design: `t0 + ((F/eP)^p + (B/eb)^p)^(1/p)`).
 
-use super::data::{Library, Op, Tables, tables};
+use super::data::{KernelFit, Library, Op, Tables, tables};
 use super::precision::Peak;
 use super::types::Configuration;
 use crate::catalog::Accelerator;
@@ -17,9 +17,24 @@ pub(crate) struct Curve {
     pub t0: f64,
     /// Sharpness of the edge.
     p: f64,
+    /// Its inverse.
+    inverse_p: f64,
+    /// Below this share of the larger side, the smaller one to the power of `p` is lost in rounding.
+    negligible: f64,
 }
 
 impl Curve {
+    fn new(fit: &KernelFit, peak: f64, bandwidth: f64) -> Self {
+        Curve {
+            per_flop: 1.0 / (fit.compute * peak),
+            per_byte: 1.0 / (fit.bandwidth * bandwidth),
+            t0: fit.t0,
+            p: fit.p,
+            inverse_p: 1.0 / fit.p,
+            negligible: fit.negligible,
+        }
+    }
+
     /// Seconds for one launch of `flops` and `bytes`; a launch costs `launch` times its usual time.
     pub fn time(&self, flops: f64, bytes: f64, launch: f64) -> f64 {
         let a = flops * self.per_flop;
@@ -31,8 +46,11 @@ impl Curve {
             hi + lo
         } else {
             let ratio = lo / hi;
-            // Below this the correction is under a millionth.
-            if ratio < 1e-6 { hi } else { hi * math::pow(1.0 + math::pow(ratio, self.p), 1.0 / self.p) }
+            if ratio < self.negligible {
+                hi
+            } else {
+                hi * math::pow(1.0 + math::pow(ratio, self.p), self.inverse_p)
+            }
         };
         self.t0 * launch + body
     }
@@ -170,13 +188,8 @@ impl Chain {
         let t = tables();
         for (format, peak) in formats {
             for gpu in self.ids.iter().flatten() {
-                if let Some((fit, _)) = t.kernel_of_any(*gpu, op, *format, library) {
-                    return Some(Curve {
-                        per_flop: 1.0 / (fit.compute * rates.peak(*peak)),
-                        per_byte: 1.0 / (fit.bandwidth * rates.bandwidth),
-                        t0: fit.t0,
-                        p: fit.p,
-                    });
+                if let Some(fit) = t.kernel_of_any(*gpu, op, *format, library) {
+                    return Some(Curve::new(fit, rates.peak(*peak), rates.bandwidth));
                 }
             }
         }

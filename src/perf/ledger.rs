@@ -26,100 +26,130 @@ pub struct Conditions<'a> {
 pub const VARIABLES: [&str; 7] =
     ["1", "ln_clients", "ln_input", "ln_output", "ln_gpus", "ln_clients_squared", "ln_clients_input"];
 
-/// A term: name, whether it has slopes, and how strongly it is drawn to zero.
-pub(crate) const TERMS: [(&str, bool, f64); 19] = [
-    ("engine", false, 1.0),
-    ("engine+lengths", false, 1.5),
-    ("engine+class", false, 1.5),
-    ("engine+family", false, 1.5),
-    ("engine+class+precision", false, 2.0),
-    ("engine+class+family", false, 2.0),
-    ("engine+parallelism", false, 1.5),
-    ("engine slopes", true, 1.0),
-    ("engine+class slopes", true, 2.0),
-    ("engine+lengths slopes", true, 2.0),
-    ("engine+version", false, 2.0),
-    ("engine+class+build", false, 2.0),
-    ("engine+accelerator", false, 2.5),
-    ("model", false, 2.0),
-    ("model+engine", false, 2.5),
-    ("model+engine+accelerator+precision", false, 3.0),
-    ("model+engine+parallelism", false, 3.0),
-    ("model+engine slopes", true, 3.0),
-    ("engine+parallelism slopes", true, 3.0),
-];
-
 /// What a term goes by.
-struct Facts<'a> {
-    engine: &'a str,
-    lengths: Option<&'static str>,
-    class: &'static str,
-    family: &'static str,
-    precision: &'static str,
-    parallelism: &'static str,
-    version: String,
-    build: Option<&'a str>,
-    accelerator: &'a str,
-    model: &'a str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    Engine,
+    Lengths,
+    Class,
+    Family,
+    Precision,
+    Parallelism,
+    Version,
+    Build,
+    Accelerator,
+    Model,
 }
 
+/// How many facts there are.
+const FACTS: usize = 10;
+
+/// A term: name, whether it has slopes, how strongly it is drawn to zero, and what it goes by.
+pub(crate) const TERMS: [(&str, bool, f64, &[Fact]); 19] = {
+    use Fact::{Accelerator, Build, Class, Engine, Family, Lengths, Model, Parallelism, Precision, Version};
+    [
+        ("engine", false, 1.0, &[Engine]),
+        ("engine+lengths", false, 1.5, &[Engine, Lengths]),
+        ("engine+class", false, 1.5, &[Engine, Class]),
+        ("engine+family", false, 1.5, &[Engine, Family]),
+        ("engine+class+precision", false, 2.0, &[Engine, Class, Precision]),
+        ("engine+class+family", false, 2.0, &[Engine, Class, Family]),
+        ("engine+parallelism", false, 1.5, &[Engine, Parallelism]),
+        ("engine slopes", true, 1.0, &[Engine]),
+        ("engine+class slopes", true, 2.0, &[Engine, Class]),
+        ("engine+lengths slopes", true, 2.0, &[Engine, Lengths]),
+        ("engine+version", false, 2.0, &[Engine, Version]),
+        ("engine+class+build", false, 2.0, &[Engine, Class, Build]),
+        ("engine+accelerator", false, 2.5, &[Engine, Accelerator]),
+        ("model", false, 2.0, &[Model]),
+        ("model+engine", false, 2.5, &[Model, Engine]),
+        ("model+engine+accelerator+precision", false, 3.0, &[Model, Engine, Accelerator, Precision]),
+        ("model+engine+parallelism", false, 3.0, &[Model, Engine, Parallelism]),
+        ("model+engine slopes", true, 3.0, &[Model, Engine]),
+        ("engine+parallelism slopes", true, 3.0, &[Engine, Parallelism]),
+    ]
+};
+
+/// `major.minor`, without a place on the heap.
+struct Version {
+    digits: [u8; 21],
+    from: usize,
+}
+
+impl Version {
+    fn new((major, minor): (u32, u32)) -> Self {
+        let mut v = Version { digits: [b'.'; 21], from: 21 };
+        v.number(minor);
+        v.from -= 1;
+        v.number(major);
+        v
+    }
+
+    fn number(&mut self, mut n: u32) {
+        loop {
+            self.from -= 1;
+            self.digits[self.from] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                break;
+            }
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.digits[self.from..]).unwrap_or("")
+    }
+}
+
+/// The facts of a configuration, `None` where one is not known.
+struct Facts<'a>([Option<&'a str>; FACTS]);
+
 impl<'a> Facts<'a> {
-    fn of(c: &Configuration<'a>, conditions: &Conditions<'a>) -> Self {
-        Facts {
-            engine: c.engine.name.as_str(),
-            lengths: conditions.fixed_lengths.map(|fixed| if fixed { "fixed" } else { "spread" }),
-            class: bands::class(c.arch),
-            family: kernel::family(c.accelerator),
-            precision: precision::resolve_native(c.arch, c.quantization).as_str(),
-            parallelism: match (c.layout.ep > 1, c.layout.dp > 1) {
+    /// `version` is the engine's, see [`Version`].
+    fn of(c: &Configuration<'a>, conditions: &Conditions<'a>, version: &'a str) -> Self {
+        Facts([
+            Some(c.engine.name.as_str()),
+            conditions.fixed_lengths.map(|fixed| if fixed { "fixed" } else { "spread" }),
+            Some(bands::class(c.arch)),
+            Some(kernel::family(c.accelerator)),
+            Some(precision::resolve_native(c.arch, c.quantization).as_str()),
+            Some(match (c.layout.ep > 1, c.layout.dp > 1) {
                 (false, false) => "tp",
                 (true, false) => "ep",
                 (false, true) => "dp",
                 (true, true) => "ep-dp",
-            },
-            version: match conditions.build {
-                Some("") => "unknown".into(),
-                _ => format!("{}.{}", c.engine.version.0, c.engine.version.1),
-            },
-            build: conditions.build,
-            accelerator: c.accelerator.perf_id.as_deref().unwrap_or(&c.accelerator.id),
-            model: &c.arch.id,
-        }
+            }),
+            Some(if conditions.build == Some("") { "unknown" } else { version }),
+            conditions.build,
+            Some(c.accelerator.perf_id.as_deref().unwrap_or(&c.accelerator.id)),
+            Some(&c.arch.id),
+        ])
     }
 
-    /// The values of a term, `None` if one of them is not known here.
-    fn values(&self, term: usize) -> Option<[&str; 4]> {
-        let e = self.engine;
-        Some(match term {
-            0 | 7 => [e, "", "", ""],
-            1 | 9 => [e, self.lengths?, "", ""],
-            2 | 8 => [e, self.class, "", ""],
-            3 => [e, self.family, "", ""],
-            4 => [e, self.class, self.precision, ""],
-            5 => [e, self.class, self.family, ""],
-            6 | 18 => [e, self.parallelism, "", ""],
-            10 => [e, &self.version, "", ""],
-            11 => [e, self.class, self.build?, ""],
-            12 => [e, self.accelerator, "", ""],
-            13 => [self.model, "", "", ""],
-            14 | 17 => [self.model, e, "", ""],
-            15 => [self.model, e, self.accelerator, self.precision],
-            16 => [self.model, e, self.parallelism, ""],
-            _ => return None,
-        })
+    /// The values of a term in words, `None` if one of them is not known here.
+    fn values(&self, term: usize) -> Option<Vec<&'a str>> {
+        TERMS[term].3.iter().map(|fact| self.0[*fact as usize]).collect()
     }
 }
 
-/// FNV-1a over a term and its values.
-fn hash(term: usize, values: &[&str; 4]) -> u64 {
-    let mut h: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut eat = |byte: u8| h = (h ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    eat(term as u8);
-    for value in values {
-        value.bytes().for_each(&mut eat);
-        eat(0xff);
-    }
-    h
+/// One round of a multiplicative hash (Fibonacci hashing, Knuth 6.4), folded so that all bits count.
+const fn stir(h: u64, word: u64) -> u64 {
+    let mixed = (h ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 32)
+}
+
+/// Hash of a value, eight bytes at a time.
+fn text_hash(text: &str) -> u64 {
+    text.as_bytes().chunks(8).fold(text.len() as u64, |h, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        stir(h, u64::from_le_bytes(word))
+    })
+}
+
+/// Hash of a term from the hashes of its values.
+fn hash(term: usize, values: impl Iterator<Item = u64>) -> u64 {
+    values.fold(term as u64 + 1, stir)
 }
 
 /// A key of the ledger in words: term and values. `perf_convert fit` works with these.
@@ -137,11 +167,12 @@ pub struct Key {
 
 /// The keys that a configuration has under these conditions, with the penalty of each.
 pub fn keys(c: &Configuration<'_>, conditions: &Conditions<'_>) -> Vec<(Key, f64)> {
-    let facts = Facts::of(c, conditions);
+    let version = Version::new(c.engine.version);
+    let facts = Facts::of(c, conditions, version.as_str());
     TERMS
         .iter()
         .enumerate()
-        .filter_map(|(term, (name, slopes, penalty))| {
+        .filter_map(|(term, (name, slopes, penalty, _))| {
             let values = facts.values(term)?.into_iter().filter(|v| !v.is_empty()).collect::<Vec<_>>();
             Some((Key { term, name, values: values.join("+"), slopes: *slopes }, *penalty))
         })
@@ -177,7 +208,29 @@ impl Residual {
 }
 
 /// The coefficients by hash of term and values.
-type Ledger = Vec<(u64, Residual)>;
+#[derive(Debug, Default)]
+struct Ledger {
+    /// Sorted by hash.
+    entries: Vec<(u64, Residual)>,
+    /// Where the entries begin whose hashes begin with each value of [`BUCKET_BITS`] bits; one more at the end.
+    buckets: Vec<usize>,
+}
+
+const BUCKET_BITS: u32 = 9;
+
+impl Ledger {
+    fn new(entries: Vec<(u64, Residual)>) -> Self {
+        let start = |bucket: u64| entries.partition_point(|e| e.0 >> (64 - BUCKET_BITS) < bucket);
+        let buckets = (0..=1 << BUCKET_BITS).map(start).collect();
+        Ledger { entries, buckets }
+    }
+
+    fn get(&self, key: u64) -> Option<&Residual> {
+        let bucket = (key >> (64 - BUCKET_BITS)) as usize;
+        let (from, to) = (*self.buckets.get(bucket)?, *self.buckets.get(bucket + 1)?);
+        self.entries.get(from..to)?.iter().find(|e| e.0 == key).map(|e| &e.1)
+    }
+}
 
 fn ledger() -> &'static Ledger {
     static LEDGER: OnceLock<Ledger> = OnceLock::new();
@@ -192,15 +245,14 @@ fn parse(text: &str) -> Ledger {
         let term = TERMS.iter().position(|t| t.0 == name);
         let slot = VARIABLES.iter().position(|v| *v == variable);
         let (Some(term), Some(slot), Ok(x)) = (term, slot, coefficient.parse::<f64>()) else { continue };
-        let mut parts = [""; 4];
-        for (part, value) in parts.iter_mut().zip(values.split('+')) {
-            *part = value;
-        }
-        let entry = all.entry(hash(term, &parts)).or_default();
+        // A value may be empty (no build): what the words leave out at the end counts as that.
+        let values = values.split('+').filter(|v| !v.is_empty()).chain(std::iter::repeat(""));
+        let key = hash(term, values.take(TERMS[term].3.len()).map(text_hash));
+        let entry = all.entry(key).or_default();
         let side = if metric == "tpot" { &mut entry.tpot } else { &mut entry.ttft };
         side[slot] = x;
     }
-    all.into_iter().collect()
+    Ledger::new(all.into_iter().collect())
 }
 
 /// What the ledger knows of a configuration.
@@ -224,14 +276,18 @@ pub(crate) struct Measured {
 
 /// What the ledger knows of a configuration under these conditions.
 pub(crate) fn measured(c: &Configuration<'_>, conditions: &Conditions<'_>) -> Measured {
-    let facts = Facts::of(c, conditions);
+    let version = Version::new(c.engine.version);
+    let hashes = Facts::of(c, conditions, version.as_str()).0.map(|fact| fact.map(text_hash));
     let ledger = ledger();
-    let find = |term: usize| {
-        let values = facts.values(term)?;
-        let key = hash(term, &values);
-        ledger.binary_search_by_key(&key, |e| e.0).ok().map(|i| &ledger[i].1)
-    };
-    let ran = |term: usize| find(term).is_some();
+    // Each value is hashed once, whatever the number of terms that go by it.
+    let mut rows: [Option<&Residual>; TERMS.len()] = [None; TERMS.len()];
+    for (term, row) in rows.iter_mut().enumerate() {
+        let facts = TERMS[term].3;
+        if facts.iter().all(|f| hashes[*f as usize].is_some()) {
+            *row = ledger.get(hash(term, facts.iter().filter_map(|f| hashes[*f as usize])));
+        }
+    }
+    let ran = |term: usize| rows[term].is_some();
     let mut found = Measured {
         residual: Residual::default(),
         model: ran(14),
@@ -243,7 +299,7 @@ pub(crate) fn measured(c: &Configuration<'_>, conditions: &Conditions<'_>) -> Me
     };
     if found.model && found.accelerator {
         let sum = &mut found.residual;
-        for r in (0..TERMS.len()).filter_map(find) {
+        for r in rows.iter().flatten() {
             for i in 0..7 {
                 sum.tpot[i] += r.tpot[i];
                 sum.ttft[i] += r.ttft[i];
@@ -283,7 +339,7 @@ mod tests {
                 Some((cells.next()?, cells.next()?))
             })
             .collect();
-        assert_eq!(named.len(), ledger().len());
+        assert_eq!(named.len(), ledger().entries.len());
     }
 
     /// What the fit writes in words is what prediction adds up by hash.
@@ -316,6 +372,23 @@ mod tests {
         stranger.id = "nobody/knows-this".into();
         let unknown = measured(&configuration(&stranger, &g, 8), &conditions);
         assert_eq!((unknown.residual, unknown.model), (Residual::default(), false));
+    }
+
+    #[test]
+    fn versions_are_written_like_numbers() {
+        for (version, text) in [((0, 19), "0.19"), ((1, 0), "1.0"), ((u32::MAX, 10), "4294967295.10")] {
+            assert_eq!(Version::new(version).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn every_entry_is_found_in_its_bucket_and_nothing_else_is() {
+        let ledger = ledger();
+        for (key, residual) in &ledger.entries {
+            assert_eq!(ledger.get(*key), Some(residual));
+            assert_eq!(ledger.get(key.wrapping_add(1)), None);
+        }
+        assert!(ledger.get(0).is_none() && ledger.get(u64::MAX).is_none());
     }
 
     #[test]

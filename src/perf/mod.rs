@@ -27,6 +27,7 @@ mod testing;
 mod tests;
 mod types;
 
+pub use bands::MeasuredRange;
 pub use closed_loop::Benchmark;
 pub use constants::{ENGINES, EngineConstants, Harness};
 pub use ledger::{Conditions, Key, Residual, VARIABLES, keys, variables};

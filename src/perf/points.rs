@@ -16,7 +16,7 @@ use crate::spec::{EngineName, KvCacheDtype, Lengths, Quantization};
 /// The columns of a table of points.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
-    /// Names with their positions, sorted.
+    /// Names with their positions, sorted by length and then by name: most comparisons are of two numbers.
     sorted: Vec<(String, usize)>,
 }
 
@@ -25,12 +25,13 @@ impl Columns {
     pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let mut sorted: Vec<(String, usize)> =
             names.enumerate().map(|(i, name)| (name.trim().to_owned(), i)).collect();
-        sorted.sort();
+        sorted.sort_by(|a, b| (a.0.len(), a).cmp(&(b.0.len(), b)));
         Columns { sorted }
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        self.sorted.binary_search_by(|c| c.0.as_str().cmp(name)).ok().map(|i| self.sorted[i].1)
+        let found = self.sorted.binary_search_by(|c| (c.0.len(), c.0.as_str()).cmp(&(name.len(), name)));
+        found.ok().map(|i| self.sorted[i].1)
     }
 }
 
@@ -159,16 +160,22 @@ impl<'a> Case<'a> {
             other => return Err(format!("no engine `{other}`: vllm, sglang or trtllm")),
         };
         let build = row.text("backend_version").to_owned();
-        let mut or = |column: &str, default: f64, why: &str| {
-            row.number(column).unwrap_or_else(|| {
-                notes.push(format!("no {column}: {default}{why}"));
-                default
-            })
+        let mut or = |column: &str, default: f64| match (row.text(column), row.number(column)) {
+            (_, Some(x)) if x >= 1.0 => Ok(x),
+            ("", _) => {
+                notes.push(format!("no {column}: {default}"));
+                Ok(default)
+            }
+            (text, _) => Err(format!("{column} `{text}`: a number of at least 1")),
         };
-        let isl = or("isl", 1024.0, "");
-        let osl = or("osl", 1024.0, "");
-        let ratio = row.number("random_range_ratio").unwrap_or(1.0).min(1.0);
-        let concurrency = or("concurrency", 1.0, "");
+        let isl = or("isl", 1024.0)?;
+        let osl = or("osl", 1024.0)?;
+        let concurrency = or("concurrency", 1.0)?;
+        let ratio = match (row.text("random_range_ratio"), row.number("random_range_ratio")) {
+            (_, Some(x)) if x <= 1.0 => x,
+            ("", _) => 1.0,
+            (text, _) => return Err(format!("random_range_ratio `{text}`: a share above 0, at most 1")),
+        };
         let dtype = row.text("dtype");
         let quantization = quantization(dtype, row.text("moe_quant_mode"), arch).unwrap_or_else(|| {
             notes.push(format!("no precision `{dtype}`: the checkpoint's own"));

@@ -1,6 +1,6 @@
 //! Which precision an engine computes in on an accelerator, by the sourced table `data/support.tsv`.
 
-use super::data::{Format, Mode, tables, version};
+use super::data::{Capabilities, Format, Mode, What, tables, version};
 use super::types::{Configuration, DoesNotFit};
 use crate::catalog::{Accelerator, ModelArch};
 use crate::spec::{EngineName, KvCacheDtype, Quantization};
@@ -93,14 +93,22 @@ pub(crate) const fn resolve_native(arch: &ModelArch, q: Quantization) -> Quantiz
     }
 }
 
-/// Compares the accelerator's capability with a rule's range.
-fn in_range(vendor: &str, cc: &str, min: &str, max: &str) -> bool {
-    if vendor == "nvidia" {
-        let parse = |t: &str| version(t);
-        let Some(cc) = parse(cc) else { return false };
-        parse(min).is_none_or(|m| cc >= m) && parse(max).is_none_or(|m| cc <= m)
-    } else {
-        cc == min
+/// The capability of an accelerator, read once.
+struct Capability<'a> {
+    nvidia: bool,
+    name: &'a str,
+    number: Option<(u32, u32)>,
+}
+
+impl Capability<'_> {
+    fn within(&self, range: &Capabilities) -> bool {
+        match range {
+            Capabilities::Numbers(min, max) => {
+                let inside = |cc| min.is_none_or(|m| cc >= m) && max.is_none_or(|m| cc <= m);
+                self.nvidia && self.number.is_some_and(inside)
+            }
+            Capabilities::Name(name) => !self.nvidia && self.name == name,
+        }
     }
 }
 
@@ -108,18 +116,16 @@ fn in_range(vendor: &str, cc: &str, min: &str, max: &str) -> bool {
 fn rule(
     engine: EngineName,
     engine_version: (u32, u32),
-    vendor: &str,
-    cc: &str,
-    what: &str,
+    capability: &Capability<'_>,
+    what: What,
 ) -> Option<(Mode, &'static str)> {
     tables()
         .support()
         .iter()
         .find(|r| {
             r.engine == engine
-                && r.vendor == vendor
                 && r.what == what
-                && in_range(vendor, cc, &r.min_cc, &r.max_cc)
+                && capability.within(&r.capabilities)
                 && r.min_version.is_none_or(|m| engine_version >= m)
                 && r.max_version.is_none_or(|m| engine_version <= m)
         })
@@ -127,7 +133,7 @@ fn rule(
 }
 
 /// A source that speaks of `what` for this engine, for refusals.
-fn source_of(engine: EngineName, what: &str) -> &'static str {
+fn source_of(engine: EngineName, what: What) -> &'static str {
     tables()
         .support()
         .iter()
@@ -135,9 +141,11 @@ fn source_of(engine: EngineName, what: &str) -> &'static str {
         .map_or("none", |r| r.source.as_str())
 }
 
-fn capability(accelerator: &Accelerator) -> Result<&str, DoesNotFit> {
+fn capability(accelerator: &Accelerator) -> Result<Capability<'_>, DoesNotFit> {
     match (accelerator.vendor.as_str(), accelerator.compute_capability.as_deref()) {
-        ("nvidia" | "amd", Some(cc)) if !cc.is_empty() => Ok(cc),
+        (vendor @ ("nvidia" | "amd"), Some(cc)) if !cc.is_empty() => {
+            Ok(Capability { nvidia: vendor == "nvidia", name: cc, number: version(cc) })
+        }
         ("nvidia" | "amd", _) => Err(DoesNotFit::Unknown {
             reason: format!("the compute capability of {} is unknown", accelerator.id),
         }),
@@ -152,33 +160,34 @@ fn capability(accelerator: &Accelerator) -> Result<&str, DoesNotFit> {
 /// # Errors
 /// The engine does not run on the accelerator, or not in that precision.
 pub(crate) fn resolve(c: &Configuration<'_>) -> Result<Precision, DoesNotFit> {
-    let cc = capability(c.accelerator)?;
-    let vendor = c.accelerator.vendor.as_str();
+    let capability = capability(c.accelerator)?;
+    let cc = capability.name;
     let engine = c.engine.name;
+    let rule = |what| rule(engine, c.engine.version, &capability, what);
     let label = || format!("{} {}.{}", engine.as_str(), c.engine.version.0, c.engine.version.1);
-    if rule(engine, c.engine.version, vendor, cc, "run").is_none() {
+    if rule(What::Run).is_none() {
         return Err(DoesNotFit::Engine {
             reason: format!(
                 "{} does not run on {} (compute capability {cc}); source: {}",
                 label(),
                 c.accelerator.id,
-                source_of(engine, "run")
+                source_of(engine, What::Run)
             ),
         });
     }
     let q = resolve_native(c.arch, c.quantization);
     let name = q.as_str();
-    let Some((mode, _)) = rule(engine, c.engine.version, vendor, cc, name) else {
+    let Some((mode, _)) = rule(What::Weights(q)) else {
         return Err(DoesNotFit::Precision {
             reason: format!(
                 "{} has no {name} kernels for {} (compute capability {cc}); source: {}",
                 label(),
                 c.accelerator.id,
-                source_of(engine, name)
+                source_of(engine, What::Weights(q))
             ),
         });
     };
-    let sixteen = rule(engine, c.engine.version, vendor, cc, "bf16").map(|r| r.0);
+    let sixteen = rule(What::Weights(Quantization::Bf16)).map(|r| r.0);
     let fp16 = sixteen == Some(Mode::Fp16);
     let weight_bytes = bytes_per_parameter(q);
     let four_bit = matches!(q, Quantization::Int4 | Quantization::Mxfp4 | Quantization::Nvfp4);
@@ -205,11 +214,8 @@ pub(crate) fn resolve(c: &Configuration<'_>) -> Result<Precision, DoesNotFit> {
             (Quantization::Nvfp4 | Quantization::Mxfp4, _) => MXFP4_WEIGHTS,
         }
     };
-    let attention_mode = if attention == q {
-        mode
-    } else {
-        rule(engine, c.engine.version, vendor, cc, attention.as_str()).map_or(Mode::WeightOnly, |r| r.0)
-    };
+    let attention_mode =
+        if attention == q { mode } else { rule(What::Weights(attention)).map_or(Mode::WeightOnly, |r| r.0) };
     let eight_bit_kv = match c.kv_cache {
         KvCacheDtype::Bf16 => false,
         KvCacheDtype::Fp8 => true,
@@ -218,13 +224,13 @@ pub(crate) fn resolve(c: &Configuration<'_>) -> Result<Precision, DoesNotFit> {
                 && matches!(q, Quantization::Fp8 | Quantization::Fp8Block | Quantization::Nvfp4)
         }
     };
-    if eight_bit_kv && rule(engine, c.engine.version, vendor, cc, "kv_fp8").is_none() {
+    if eight_bit_kv && rule(What::KvFp8).is_none() {
         return Err(DoesNotFit::Precision {
             reason: format!(
                 "{} has no fp8 KV cache on {} (compute capability {cc}); source: {}",
                 label(),
                 c.accelerator.id,
-                source_of(engine, "kv_fp8")
+                source_of(engine, What::KvFp8)
             ),
         });
     }

@@ -239,3 +239,85 @@ mod prediction {
         });
     }
 }
+
+/// Benchmark points, as `predict --points` answers them: the rows of a table over many models, accelerators and
+/// layouts; times are for each row.
+mod points {
+    use divan::counter::ItemsCount;
+    use rhumb::perf::points::{Case, Columns, Row};
+
+    use super::*;
+
+    struct Table {
+        columns: Columns,
+        rows: Vec<csv::StringRecord>,
+        catalog: Catalog,
+    }
+
+    impl Table {
+        fn read() -> Self {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/points.csv");
+            let mut reader = csv::Reader::from_path(path).unwrap();
+            let columns = Columns::new(reader.headers().unwrap().iter());
+            Table {
+                columns,
+                rows: reader.records().map(Result::unwrap).collect(),
+                catalog: Catalog::embedded(),
+            }
+        }
+
+        fn cases(&self) -> Vec<Case<'_>> {
+            self.rows.iter().map(|r| self.case(r)).collect()
+        }
+
+        fn case(&self, record: &csv::StringRecord) -> Case<'_> {
+            Case::read(&Row::new(&self.columns, record), &self.catalog, None).unwrap()
+        }
+    }
+
+    /// From the cells of a row to figures, bands and notes.
+    #[divan::bench]
+    fn row(bencher: Bencher) {
+        let table = Table::read();
+        bencher.counter(ItemsCount::new(table.rows.len())).bench(|| {
+            let answer = |r| table.case(black_box(r)).predict().unwrap().tpot_s;
+            table.rows.iter().map(answer).sum::<f64>()
+        });
+    }
+
+    /// From configurations to figures, bands and notes.
+    #[divan::bench]
+    fn configuration(bencher: Bencher) {
+        let table = Table::read();
+        let cases = table.cases();
+        bencher
+            .counter(ItemsCount::new(cases.len()))
+            .bench(|| cases.iter().map(|c| black_box(c).predict().unwrap().tpot_s).sum::<f64>());
+    }
+
+    /// The kernel curves of the same configurations alone: no corrections, bands or notes.
+    #[divan::bench]
+    fn kernels(bencher: Bencher) {
+        let table = Table::read();
+        let cases = table.cases();
+        bencher
+            .counter(ItemsCount::new(cases.len()))
+            .bench(|| cases.iter().map(|c| black_box(c).physics().unwrap().0.batch).sum::<f64>());
+    }
+
+    /// A roofline of the same configurations: bytes of the weights over the bandwidth, or operations over the rate.
+    #[divan::bench]
+    fn baseline_roofline(bencher: Bencher) {
+        let table = Table::read();
+        let cases = table.cases();
+        bencher.counter(ItemsCount::new(cases.len())).bench(|| {
+            let step = |c: &Case<'_>| {
+                let gpus = f64::from(c.configuration.layout.accelerators());
+                let bandwidth = c.accelerator.memory_bandwidth.unwrap_or(1e12) * gpus;
+                let rate = c.accelerator.bf16.unwrap_or(1e14) * gpus;
+                (c.arch.params / bandwidth).max(2.0 * c.arch.params * c.concurrency / rate)
+            };
+            cases.iter().map(|c| step(black_box(c))).sum::<f64>()
+        });
+    }
+}
