@@ -10,6 +10,7 @@ mod bench;
 mod decisions;
 mod fit;
 mod linear;
+mod memory;
 mod model;
 mod open_loop;
 mod points;

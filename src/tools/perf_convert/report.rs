@@ -10,7 +10,7 @@ use rhumb::perf::points::Case;
 use super::bands::{self, Fitted, groups, inside};
 use super::model::{LeftOut, leave_out, tenth};
 use super::points::{self, Point, number};
-use super::{Outcome, decisions, open_loop, quantile};
+use super::{Outcome, decisions, memory, open_loop, quantile};
 
 /// Median and 90th percentile of `|predicted / measured - 1|`, percent.
 pub fn error(residuals: Vec<f64>) -> String {
@@ -286,21 +286,7 @@ pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     }
     disaggregated(&mut out, dir, &catalog)?;
     open_loop::write(&mut out, dir, &catalog)?;
-    writeln!(out, "\n## Memory\n")?;
-    writeln!(out, "33 start-up reports of vLLM 0.11 and 0.19 on H100 (`data/vllm_memory.tsv`); the test")?;
-    writeln!(
-        out,
-        "`memory_agrees_with_what_vllm_reported_at_start` asserts it for the models of the catalogue: median error of weights"
-    )?;
-    writeln!(
-        out,
-        "0.5 %, of the KV cache 0.2 % (overhead terms were fitted on these rows); all that started are accepted. The two runs"
-    )?;
-    writeln!(
-        out,
-        "that failed (gpt-oss-20b at 0.95, out of memory in the sampler's warm-up) are accepted too: what they lacked is"
-    )?;
-    writeln!(out, "outside of the share that vLLM divides, and rows with as little of it did start.")?;
+    memory::write(&mut out, &catalog)?;
     std::fs::write("src/perf/ACCURACY.md", &out)?;
     println!("{out}");
     Ok(())
