@@ -141,6 +141,18 @@ fn predict_shows_one_configuration_in_full() {
     {
         assert!(out.contains(expected), "no {expected} in\n{out}");
     }
+    // A row for each number of requests in flight, up to what fits, and a plot of them.
+    let rows: Vec<&str> = out.lines().skip_while(|l| !l.contains("in flight  ")).collect();
+    for (row, expected) in [(1, "1 "), (2, "2 "), (5, "16 ")] {
+        assert!(rows[row].trim_start().starts_with(expected), "{out}");
+    }
+    assert!(
+        out.contains("TPOT, ms") && out.contains("* TPOT, mean") && out.contains(". 80 % interval"),
+        "{out}"
+    );
+    assert!(!out.contains("extrapolated"), "{out}");
+    let (_, quiet, _) = run(&[&args[..], &["--quiet"]].concat());
+    assert!(quiet.contains("tokens/s GPU") && !quiet.contains("* TPOT, mean"), "{quiet}");
     let (code, over, _) = run(&[&args[..9], &["1000"]].concat());
     assert!(code == 0 && over.contains("over the capacity"), "{over}");
 }
@@ -158,6 +170,56 @@ fn predict_says_why_not() {
     assert!(code == 6 && out.contains("only NVIDIA and AMD"), "{out}");
 }
 
+/// What cannot run has its reason, and no figure.
+#[test]
+fn predict_refuses_impossible_configurations() {
+    let on_h100 = ["--gpu", "h100-sxm-80gb"];
+    for (model, more, rule, reason) in [
+        ("Qwen/Qwen3-32B", &["--tp", "3"][..], "layout", "engines take 1, 2, 4 or 8"),
+        ("Qwen/Qwen2.5-7B-Instruct", &["--tp", "8"], "layout", "does not divide 28 attention heads"),
+        ("Qwen/Qwen3-30B-A3B", &["--tp", "8", "--ep", "256"], "layout", "ep 256 does not divide"),
+        ("Qwen/Qwen3-8B", &["--tp", "2", "--ep", "2"], "layout", "needs a mixture-of-experts model"),
+        ("Qwen/Qwen3-8B", &["--tp", "1", "--pp", "100"], "layout", "more than 36 layers"),
+        ("Qwen/Qwen3-8B", &["--tp", "1", "--isl", "1e6"], "context", "are more than the context of"),
+        (
+            "Qwen/Qwen3-8B",
+            &["--tp", "1", "--max-model-len", "900000"],
+            "context",
+            "are more than the context of",
+        ),
+    ] {
+        let args = [&["--model", model][..], &on_h100, more].concat();
+        let (code, out, _) = run(&args);
+        assert!(code == 6 && out.contains(&format!("does not run ({rule})")), "{args:?}: {code} {out}");
+        assert!(out.contains(reason), "{args:?}: {out}");
+        assert!(!out.contains("TTFT") && !out.contains("requests/s"), "{args:?}: {out}");
+    }
+}
+
+#[test]
+fn contexts_beyond_the_measured_are_marked() {
+    let ask = |isl: &str| {
+        let fixed =
+            ["--model", "Qwen/Qwen3-32B", "--gpu", "h100-sxm-80gb", "--tp", "2", "--precision", "fp8"];
+        let args = [&fixed[..], &["--isl", isl]].concat();
+        let text = run(&args).1;
+        let value: serde_json::Value =
+            serde_json::from_str(&run(&[&args[..], &["--json"]].concat()).1).unwrap();
+        (text, value["rows"][0].clone())
+    };
+    let marked = |row: &serde_json::Value| {
+        row["loads"].as_array().unwrap().iter().filter(|l| l["extrapolated"].as_bool().unwrap()).count()
+    };
+    let ((near, row), (far, far_row)) = (ask("8000"), ask("30000"));
+    assert_eq!((row["class"].as_str(), marked(&row)), (Some("calibrated"), 0), "{near}");
+    assert_eq!(far_row["class"], "modelled");
+    assert_eq!(marked(&far_row), far_row["loads"].as_array().unwrap().len());
+    assert!(far.contains("* extrapolated: beyond what was measured") && far.contains("* 1 "), "{far}");
+    assert!(far.contains("note: extrapolated: prompts of 30000 tokens, 15000 were measured"), "{far}");
+    let sigma = |row: &serde_json::Value| row["band"]["tpot"]["sigma"].as_f64().unwrap();
+    assert!(sigma(&far_row) > sigma(&row) + 0.05);
+}
+
 #[test]
 fn predict_refuses_wrong_calls() {
     for (args, expected) in [
@@ -168,6 +230,19 @@ fn predict_refuses_wrong_calls() {
         (vec!["--model", "Qwen/Qwen3-8B", "--precision", "fp7"], "no precision named fp7"),
         (vec!["--model", "Qwen/Qwen3-8B", "--engine-version", "new"], "write it as"),
         (vec!["--model-config", "nowhere.json"], "nowhere.json"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--engine", "vlm"], "no engine named vlm; did you mean vllm"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--isl", "0"], "--isl 0"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--osl", "0"], "writes at least one token"),
+        (vec!["--model", "BAAI/bge-m3", "--osl", "10"], "writes no text"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--prefix-cached", "1"], "a share below 1"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--prefix-cached=-0.1"], "--prefix-cached"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--concurrency=-1"], "--concurrency"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--rate", "1", "--concurrency", "1"], "cannot be used with"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--replicas", "0"], "--replicas 0"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--max-num-seqs", "0"], "--max-num-seqs 0"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--per-machine", "0"], "--per-machine 0"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--gpu", "h100-sxm-80gb", "--tp", "0"], "--tp 0"),
+        (vec!["--model", "Qwen/Qwen3-8B", "--max-model-len", "100"], "less than the 1280 tokens"),
         (vec![], "--model"),
     ] {
         let (code, _, err) = run(&args);
@@ -194,9 +269,17 @@ fn predict_as_json_has_every_row_of_the_table() {
     }
     let schema = serde_json::from_str(include_str!("../../src/cli/commands/predict/schema.json")).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    for args in [&["--rate", "2"][..], &["--concurrency", "8"], &["--tp", "1"], &["--rate", "100000"]] {
-        let all = [&["--model", "Qwen/Qwen3-8B", "--gpu", "l40s-48gb", "--json"], args].concat();
-        let value = serde_json::from_str(&run(&all).1).unwrap();
+    for args in [
+        &["--model", "Qwen/Qwen3-8B", "--rate", "2"][..],
+        &["--model", "Qwen/Qwen3-8B", "--concurrency", "8"],
+        &["--model", "Qwen/Qwen3-8B", "--tp", "1"],
+        &["--model", "Qwen/Qwen3-8B", "--rate", "100000"],
+        &["--model", "BAAI/bge-m3", "--tp", "1"],
+    ] {
+        let all = [&["--gpu", "l40s-48gb", "--json"], args].concat();
+        let value: serde_json::Value = serde_json::from_str(&run(&all).1).unwrap();
+        let loads = value["rows"][0]["loads"].as_array().map_or(0, Vec::len);
+        assert_eq!(loads > 3, args.contains(&"--tp"), "{args:?}");
         let problems: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
         assert!(problems.is_empty(), "{args:?}: {problems:?}");
     }

@@ -239,3 +239,37 @@ fn what_is_no_table_is_refused_with_its_place() {
     assert_eq!(exit, 1);
     assert!(errors.contains("nowhere.csv"), "{errors}");
 }
+
+/// A cell that is there but makes no sense is refused with its reason, not replaced by a default.
+#[test]
+fn nonsense_in_a_row_gets_a_reason_and_no_figure() {
+    let good = measured().into_iter().find(|r| r["mode"] == "agg").unwrap();
+    let columns = asked();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let cases = [
+        ("isl", "0", "isl `0`: a number of at least 1"),
+        ("osl", "-5", "osl `-5`"),
+        ("concurrency", "many", "concurrency `many`"),
+        ("random_range_ratio", "1.5", "random_range_ratio `1.5`: a share above 0, at most 1"),
+        ("moe_ep", "100000", "experts"),
+        ("system", "h100_sxn", "no accelerator `h100_sxn`"),
+        ("backend", "vlm", "no engine `vlm`"),
+    ];
+    let rows: Table = cases
+        .iter()
+        .map(|(column, value, _)| {
+            let mut row = good.clone();
+            row.insert((*column).to_owned(), (*value).to_owned());
+            row
+        })
+        .collect();
+    let (text, _, exit) = ask(&rows, &columns, &[]);
+    assert_eq!(exit, 0);
+    for ((column, _, reason), answer) in cases.iter().zip(parse(&text)) {
+        assert!(
+            answer["note"].starts_with("no prediction: ") && answer["note"].contains(reason),
+            "{answer:?}"
+        );
+        assert_eq!((answer["ttft_ms"].as_str(), answer["tpot_hi"].as_str()), ("", ""), "{column}");
+    }
+}

@@ -1,5 +1,6 @@
 //! `rhumb predict`.
 
+mod loads;
 mod points;
 mod view;
 
@@ -11,7 +12,7 @@ use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::diagnostic::did_you_mean;
 use crate::perf::{
-    ClosedLoop, Conditions, Configuration, DoesNotFit, EngineSettings, Latency, Layout, RequestShape,
+    Band, ClosedLoop, Conditions, Configuration, DoesNotFit, EngineSettings, Latency, Layout, RequestShape,
     ServiceCurve, benchmark, closed_loop, curve, default_version, layouts,
 };
 use crate::spec::{Arrivals, EngineName, KvCacheDtype, Lengths, Quantization};
@@ -104,6 +105,8 @@ struct Predicted {
     load: (f64, Option<Latency>),
     /// The closed loop, if one was asked for.
     closed: Option<(ClosedLoop, (f64, f64))>,
+    /// By requests in flight, of a single configuration.
+    loads: Vec<loads::Load>,
 }
 
 /// The question, resolved.
@@ -132,6 +135,15 @@ fn precision_name(q: Quantization) -> &'static str {
     PRECISIONS.iter().find(|p| p.1 == q).map_or("native", |p| p.0)
 }
 
+/// Normal quantile of 0.9: the ends of an interval that holds four of five.
+const Z90: f64 = 1.281_551_565_544_600_4;
+
+/// The 10th and the 90th percentile of where the truth lies; the figure itself is never outside of them.
+fn edges(value: f64, band: &Band) -> (f64, f64) {
+    let at = |z: f64| value * crate::math::exp(band.mu + z * band.sigma);
+    (at(-Z90).min(value), at(Z90).max(value))
+}
+
 fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {
     let hint = did_you_mean(name, known).map(|k| format!("; did you mean {k}?")).unwrap_or_default();
     Failure::usage(format!("no {what} named {name}{hint}"))
@@ -150,6 +162,11 @@ fn version(text: &str) -> Result<(u32, u32), Failure> {
         (Some(major), Some(minor)) => Ok((major, minor)),
         _ => Err(Failure::usage(format!("--engine-version {text}: write it as 0.19"))),
     }
+}
+
+/// A count that must not be zero.
+fn at_least_one(name: &str, value: u32) -> Result<u32, Failure> {
+    if value > 0 { Ok(value) } else { Err(Failure::usage(format!("--{name} 0: a number of at least 1"))) }
 }
 
 fn positive(name: &str, value: f64, zero: bool) -> Result<f64, Failure> {
@@ -199,6 +216,15 @@ fn shape(args: &Args, arch: &ModelArch) -> Result<RequestShape, Failure> {
     let reads_only = matches!(arch.kind, ModelKind::Embedding | ModelKind::Encoder);
     let input = positive("isl", args.isl, false)?;
     let output = positive("osl", args.osl.unwrap_or(if reads_only { 0.0 } else { 256.0 }), true)?;
+    if reads_only && output > 0.0 {
+        return Err(Failure::usage(format!("--osl {output}: {} writes no text; leave it out", arch.id)));
+    }
+    if !reads_only && output < 1.0 {
+        return Err(Failure::usage(format!("--osl {output}: {} writes at least one token", arch.id)));
+    }
+    if input < 1.0 {
+        return Err(Failure::usage(format!("--isl {input}: a prompt has at least one token")));
+    }
     let cached = positive("prefix-cached", args.prefix_cached, true)?;
     if cached >= 1.0 {
         return Err(Failure::usage(format!("--prefix-cached {cached}: a share below 1")));
@@ -221,7 +247,8 @@ fn predict(c: &Configuration<'_>, q: &Question<'_>) -> Result<Predicted, DoesNot
     };
     let rate = q.rate.map_or(0.8 * curve.saturation_rate(), |r| r / replicas);
     let latency = curve.latency(rate, q.replicas, Arrivals::Poisson);
-    Ok(Predicted { load: (rate, latency), curve, closed })
+    let loads = if q.single { loads::of(c, q, &curve)? } else { Vec::new() };
+    Ok(Predicted { load: (rate, latency), curve, closed, loads })
 }
 
 /// Runs the command.
@@ -261,11 +288,29 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             positive(name, value, false)?;
         }
     }
+    for (name, value) in [
+        ("pp", args.pp),
+        ("dp", args.dp),
+        ("ep", args.ep),
+        ("tp", args.tp.unwrap_or(1)),
+        ("replicas", args.replicas),
+        ("max-num-seqs", args.max_num_seqs),
+        ("max-model-len", args.max_model_len.unwrap_or(1)),
+        ("per-machine", args.per_machine),
+    ] {
+        at_least_one(name, value)?;
+    }
     let longest = shape.input.max + shape.output.max;
+    if args.max_model_len.is_some_and(|most| f64::from(most) < longest) {
+        return Err(Failure::usage(format!(
+            "--max-model-len {}: less than the {longest:.0} tokens of --isl and --osl together",
+            args.max_model_len.unwrap_or_default()
+        )));
+    }
     let engine = EngineSettings {
         name,
         version: args.engine_version.as_deref().map_or(Ok(default_version(name)), version)?,
-        max_num_seqs: args.max_num_seqs.max(1),
+        max_num_seqs: args.max_num_seqs,
         max_num_batched_tokens: 8192,
         max_model_len: args.max_model_len.unwrap_or(longest.min(f64::from(u32::MAX)) as u32),
         gpu_memory_utilization: 0.90,
@@ -274,7 +319,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let question = Question {
         arch: &arch,
         shape,
-        replicas: args.replicas.max(1),
+        replicas: args.replicas,
         rate: args.rate,
         concurrency: args.concurrency,
         single,
@@ -286,7 +331,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         accelerator,
         fraction: 1.0,
         layout,
-        accelerators_per_node: args.per_machine.max(1),
+        accelerators_per_node: args.per_machine,
         inter_node_bandwidth: args.rdma_gbps.map(|g| g * 1e9 / 8.0),
         engine,
     };
@@ -298,7 +343,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     } else {
         let cuts = match args.tp {
             Some(_) => vec![asked],
-            None => layouts(&arch, args.per_machine.max(1), 1),
+            None => layouts(&arch, args.per_machine, 1),
         };
         let native = crate::perf::resolved(&arch, checkpoint);
         let precisions: Vec<Quantization> = match precision {

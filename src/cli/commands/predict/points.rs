@@ -1,20 +1,19 @@
 //! `rhumb predict --points`: a table of benchmark points, answered row by row.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
 
+use super::edges;
 use crate::catalog::{Catalog, ModelArch};
 use crate::cli::load::{read_named, read_text_named};
 use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::math::round_to;
+use crate::perf::Benchmark;
 use crate::perf::points::{Case, Columns, Row};
-use crate::perf::{Band, Benchmark};
-
-/// Normal quantile of 0.9: the ends of an interval that holds four of five.
-const Z90: f64 = 1.281_551_565_544_600_4;
 
 /// The columns of the answer.
 const COLUMNS: [&str; 9] =
@@ -22,6 +21,19 @@ const COLUMNS: [&str; 9] =
 
 /// An answer: a benchmark's figures, or why there are none.
 type Answer = Result<Benchmark, String>;
+
+/// TTFT and TPOT, then the ends of their intervals in the order of [`COLUMNS`], milliseconds.
+fn figures(b: &Benchmark) -> [f64; 6] {
+    let (ttft, tpot) = (edges(b.ttft_s, &b.ttft_band), edges(b.tpot_s, &b.tpot_band));
+    [b.ttft_s, b.tpot_s, ttft.0, ttft.1, tpot.0, tpot.1].map(|s| round_to(s * 1e3, 4))
+}
+
+fn note(answer: &Answer) -> String {
+    match answer {
+        Ok(b) => b.notes.join("; "),
+        Err(why) => format!("no prediction: {why}"),
+    }
+}
 
 /// `config.json` files that stand in for models the catalogue does not know, by the name in the table.
 struct Own {
@@ -100,42 +112,6 @@ fn records(name: &str, text: &str) -> Result<(Columns, Vec<csv::StringRecord>), 
     Ok((Columns::new(columns.iter()), found))
 }
 
-fn edges(value: f64, band: &Band) -> (f64, f64) {
-    let at = |z: f64| value * crate::math::exp(band.mu + z * band.sigma);
-    // The figure itself is never outside of its own interval.
-    (at(-Z90).min(value), at(Z90).max(value))
-}
-
-fn ms(seconds: f64) -> f64 {
-    round_to(seconds * 1e3, 4)
-}
-
-fn cells(id: &str, answer: &Answer) -> [String; 9] {
-    match answer {
-        Ok(b) => {
-            let (ttft, tpot) = (edges(b.ttft_s, &b.ttft_band), edges(b.tpot_s, &b.tpot_band));
-            let text = |s: f64| format!("{}", ms(s));
-            [
-                id.to_owned(),
-                text(b.ttft_s),
-                text(b.tpot_s),
-                text(ttft.0),
-                text(ttft.1),
-                text(tpot.0),
-                text(tpot.1),
-                b.evidence.as_str().to_owned(),
-                b.notes.join("; "),
-            ]
-        }
-        Err(why) => {
-            let mut row = [const { String::new() }; 9];
-            row[0] = id.to_owned();
-            row[8] = format!("no prediction: {why}");
-            row
-        }
-    }
-}
-
 /// The answers as text.
 ///
 /// # Errors
@@ -145,13 +121,14 @@ fn answers(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Vec
     let (columns, records) = records(name, &text)?;
     let rows: Vec<Row<'_>> = records.iter().map(|r| Row::new(&columns, r)).collect();
     let catalog = Catalog::embedded();
-    let mut unknown: Vec<&str> = rows
-        .iter()
-        .filter(|r| [r.text("model"), r.text("arch")].iter().all(|n| catalog.resolve_checkpoint(n).is_none()))
-        .map(|r| r.text("model"))
-        .collect();
-    unknown.sort_unstable();
-    unknown.dedup();
+    let mut unknown: Vec<&str> = Vec::new();
+    if config.is_some() {
+        let strange = |name: &str| catalog.resolve_checkpoint(name).is_none();
+        let rows = rows.iter().filter(|r| strange(r.text("model")) && strange(r.text("arch")));
+        unknown = rows.map(|r| r.text("model")).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+    }
     let own = Own::read(&settings.dir, config, &unknown)?;
     let answer = |row: &Row<'_>| -> Answer {
         let case = Case::read(row, &catalog, own.models.get(row.text("model")))?;
@@ -170,15 +147,14 @@ pub fn run(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Exi
         let points: Vec<_> = answers
             .iter()
             .map(|(id, answer)| {
-                let row = cells(id, answer);
-                let number = |i: usize| row[i].parse::<f64>().ok();
+                let of = |i: usize| answer.as_ref().ok().map(|b| figures(b)[i]);
                 json!({
                     "id": id,
-                    "ttft_ms": number(1), "tpot_ms": number(2),
-                    "ttft_lo": number(3), "ttft_hi": number(4),
-                    "tpot_lo": number(5), "tpot_hi": number(6),
+                    "ttft_ms": of(0), "tpot_ms": of(1),
+                    "ttft_lo": of(2), "ttft_hi": of(3),
+                    "tpot_lo": of(4), "tpot_hi": of(5),
                     "evidence": answer.as_ref().ok().map(|b| b.evidence.as_str()),
-                    "note": row[8],
+                    "note": note(answer),
                 })
             })
             .collect();
@@ -187,8 +163,20 @@ pub fn run(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Exi
         let mut writer = csv::Writer::from_writer(Vec::new());
         let wrote = |e: csv::Error| Failure::error(format!("cannot write the answer: {e}"));
         writer.write_record(COLUMNS).map_err(wrote)?;
+        let mut cell = String::new();
         for (id, answer) in &answers {
-            writer.write_record(cells(id, answer)).map_err(wrote)?;
+            writer.write_field(id).map_err(wrote)?;
+            let figures = answer.as_ref().ok().map(figures);
+            for i in 0..6 {
+                cell.clear();
+                if let Some(figures) = figures {
+                    let _ = write!(cell, "{}", figures[i]);
+                }
+                writer.write_field(&cell).map_err(wrote)?;
+            }
+            writer.write_field(answer.as_ref().map_or("", |b| b.evidence.as_str())).map_err(wrote)?;
+            writer.write_field(note(answer)).map_err(wrote)?;
+            writer.write_record(None::<&[u8]>).map_err(wrote)?;
         }
         let bytes = writer.into_inner().map_err(|e| Failure::error(e.to_string()))?;
         String::from_utf8_lossy(&bytes).into_owned()

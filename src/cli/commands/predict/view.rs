@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Predicted, Question, Row, precision_name};
+use super::{Predicted, Question, Row, loads, precision_name};
 use crate::cli::Settings;
 use crate::cli::view::terminal;
 use crate::math::round_to;
@@ -19,7 +19,7 @@ fn gib(bytes: f64) -> String {
     format!("{:.2}", bytes / GIB)
 }
 
-fn milliseconds(ms: f64) -> String {
+pub(super) fn milliseconds(ms: f64) -> String {
     match ms {
         x if x >= 1000.0 => format!("{:.2} s", x / 1000.0),
         x if x >= 100.0 => format!("{x:.0} ms"),
@@ -28,7 +28,7 @@ fn milliseconds(ms: f64) -> String {
     }
 }
 
-fn per_second(x: f64) -> String {
+pub(super) fn per_second(x: f64) -> String {
     match x {
         x if x >= 1000.0 => format!("{x:.0}"),
         x if x >= 10.0 => format!("{x:.1}"),
@@ -97,7 +97,11 @@ fn percentile_table(q: &Question<'_>, latency: &Latency, settings: &Settings) ->
 
 /// One configuration in full.
 pub fn single(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
-    terminal::fold(&full(q, rows, settings), settings.width)
+    let mut out = terminal::fold(&full(q, rows, settings), settings.width);
+    if let Some(Row { outcome: Ok(p), .. }) = rows.first() {
+        out.push_str(&loads::text(&p.loads, settings));
+    }
+    out
 }
 
 fn full(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
@@ -287,7 +291,7 @@ fn refusals(refused: &Refused<'_>, settings: &Settings) -> String {
     out
 }
 
-fn rounded(x: f64) -> Value {
+pub(super) fn rounded(x: f64) -> Value {
     json!(round_to(x, 6))
 }
 
@@ -357,6 +361,9 @@ fn row_json(q: &Question<'_>, row: &Row<'_>) -> Value {
             };
             if let Some(object) = more.as_object_mut() {
                 object.insert("load".into(), load);
+                if !p.loads.is_empty() {
+                    object.insert("loads".into(), loads::json(&p.loads));
+                }
             }
             more
         }
