@@ -49,6 +49,7 @@ enum Command {
     Init(commands::init::Args),
     Catalog(commands::catalog::Args),
     Predict(commands::predict::Args),
+    Calibrate(commands::calibrate::Args),
     Completions(commands::completions::Args),
     Man(commands::man::Args),
 }
@@ -89,6 +90,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Init(args) => commands::init::run(args, &settings),
         Command::Catalog(args) => commands::catalog::run(args, &settings),
         Command::Predict(args) => commands::predict::run(args, &settings),
+        Command::Calibrate(args) => commands::calibrate::run(args, &settings),
         Command::Completions(args) => commands::completions::run(args, &settings),
         Command::Man(args) => commands::man::run(args, &settings),
     };

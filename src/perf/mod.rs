@@ -3,9 +3,10 @@
 //! [`fit`] answers the first, [`curve()`] the second: forward passes from fitted kernel curves
 //! (`pass`, `kernel`), linearised over the batch (`curve`), then closed forms under traffic
 //! (`service`). What may run where is the sourced table of `precision`; how far off it may be is
-//! `bands`. All figures come from the tables in `data/`, with source and date on each row.
+//! `bands`, and what users' own runs say beyond all that is `calibration`. All figures come from the tables in `data/`, with source and date on each row.
 
 mod bands;
+mod calibration;
 mod closed_loop;
 mod constants;
 mod curve;
@@ -28,6 +29,9 @@ mod tests;
 mod types;
 
 pub use bands::MeasuredRange;
+pub use calibration::{
+    Against, Calibration, Calibrator, Compared, Deployment, Disagreement, Figure, Load, Run, batch_within,
+};
 pub use closed_loop::Benchmark;
 pub use constants::{ENGINES, EngineConstants, Harness};
 pub use ledger::{Conditions, Key, Residual, VARIABLES, keys, variables};

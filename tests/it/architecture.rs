@@ -19,7 +19,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("graph", &["spec", "catalog", "placement"]),
     ("optimize", &["spec", "catalog", "perf", "graph", "placement"]),
     ("replay", &["spec", "catalog", "perf", "placement"]),
-    ("calibrate", &["catalog", "perf"]),
+    ("calibrate", &["spec", "catalog", "perf"]),
     ("render", &["graph"]),
     ("state", &[]),
     ("plan", &["spec", "catalog", "perf", "placement", "graph", "render", "state"]),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "plan",
     "show",
     "check",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 13] = [
     "init",
     "catalog",
     "predict",
+    "calibrate",
     "completions",
     "man",
 ];

@@ -4,6 +4,7 @@
 #![allow(clippy::type_complexity)]
 
 mod architecture;
+mod calibrate;
 mod catalog;
 mod catalog_pack;
 mod cli;

@@ -1,7 +1,7 @@
 //! Turns the collected performance data into the tables that the build carries, fits the bands and
 //! writes the accuracy report. A tool for maintainers; needs the feature `convert`.
 //!
-//! `perf_convert tables DIR`, `fit DIR DATE REVISION`, `report DIR DATE REVISION`, `bench`; DIR holds the
+//! `perf_convert tables DIR`, `fit|nearness|report DIR DATE REVISION`, `bench`; DIR holds the
 //! collected files.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -12,6 +12,7 @@ mod fit;
 mod linear;
 mod memory;
 mod model;
+mod nearness;
 mod open_loop;
 mod points;
 mod report;
@@ -216,6 +217,23 @@ fn fitted(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     )
 }
 
+/// Fits what errors have in common, and writes its table.
+fn nearness(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
+    let catalog = rhumb::catalog::Catalog::embedded();
+    let points = points::load(dir, &catalog)?;
+    let from = ["aiconfigurator-silicon-sample".to_owned(), date.to_owned(), revision.to_owned()];
+    let mut lines = nearness::lines(model::Kind::Seen, &model::leave_out(&points, model::tenth));
+    let by_model = model::leave_out(&points, |p| p.model.clone());
+    lines.extend(nearness::lines(model::Kind::NewModel, &by_model));
+    let by_system = model::leave_out(&points, |p| p.system.clone());
+    lines.extend(nearness::lines(model::Kind::NewAccelerator, &by_system));
+    table(
+        "nearness.tsv",
+        &["metric", "kind", "shared", "share", "n_pairs", "source", "as_of", "revision"],
+        lines.into_iter().map(|l| [l, from.to_vec()].concat()).collect(),
+    )
+}
+
 fn quantile(mut xs: Vec<f64>, q: f64) -> f64 {
     xs.sort_by(f64::total_cmp);
     xs.get(((xs.len() as f64 - 1.0) * q).round() as usize).copied().unwrap_or(f64::NAN)
@@ -226,11 +244,12 @@ fn main() -> Outcome<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "tables", dir] => tables(Path::new(dir)),
         [_, "fit", dir, date, revision] => fitted(Path::new(dir), date, revision),
+        [_, "nearness", dir, date, revision] => nearness(Path::new(dir), date, revision),
         [_, "bench"] => {
             bench::run();
             Ok(())
         }
         [_, "report", dir, date, revision] => report::write(Path::new(dir), date, revision),
-        _ => Err("usage: perf_convert tables DIR, fit|report DIR DATE REVISION, bench".into()),
+        _ => Err("usage: perf_convert tables DIR, fit|nearness|report DIR DATE REVISION, bench".into()),
     }
 }
