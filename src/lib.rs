@@ -38,6 +38,7 @@ pub mod check;
 pub mod cli;
 pub mod decisions;
 pub mod diagnostic;
+pub mod experiment;
 pub mod graph;
 pub mod math;
 pub mod optimize;
@@ -106,9 +107,9 @@ pub fn plan(input: &PlanningInput) -> Result<plan::Plan, PlanError> {
         created: input.now.clone(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         spec_digest: input.spec_digest.clone(),
-        catalog_digest: input.world.catalog.digest(),
+        catalog_digest: input.world.digest(),
         confidence: input.spec.confidence,
-        user_files: input.world.catalog.user_files.clone(),
+        user_files: input.world.user_files(),
         budget: plan::budget(&input.spec, &placement),
         warnings,
     };

@@ -19,7 +19,7 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     let mut log = Ledger::default();
     log.same("plan", "plan", "the name", &spec.name, &plan.name);
     log.same("plan", "plan", "the confidence", &spec.confidence, &plan.confidence);
-    log.same_debug("plan", "plan", "the user's files", &world.catalog.user_files, &plan.user_files);
+    log.same_debug("plan", "plan", "the user's files", &world.user_files(), &plan.user_files);
     for (what, digest) in [("spec", &plan.spec_digest), ("catalogue", &plan.catalog_digest)] {
         log.hold(is_sha256(digest), "plan", "plan", || {
             (format!("the digest of the {what} is none"), "64 hexadecimal digits".into(), digest.clone())

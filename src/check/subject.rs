@@ -72,6 +72,19 @@ impl<'a> Work<'a> {
     }
 }
 
+impl Work<'_> {
+    /// The tightest objective on the time per token, ms.
+    fn step_limit_ms(&self) -> Option<f64> {
+        match self.kind {
+            Kind::Batch(_) => None,
+            Kind::Service(s) => {
+                let limits = s.slo.tpot.iter().map(|objective| objective.limit_ms);
+                limits.fold(None, |least: Option<f64>, limit| Some(least.map_or(limit, |l| l.min(limit))))
+            }
+        }
+    }
+}
+
 /// A pool with the rows that it stands on and the curve of its replicas.
 pub(super) struct Checked<'a> {
     /// Index into the placement's pools.
@@ -229,7 +242,10 @@ fn check_pool<'a>(
     let configuration = configuration(work, pool, instance_type, accelerator);
     check_memory(log, work, pool, &configuration);
     let engine = match perf::curve(&configuration, &work.shape) {
-        Ok(curve) => Some(Engined::new(curve, work.confidence)),
+        Ok(curve) => {
+            let curve = world.calibrator().apply(curve, &configuration, work.step_limit_ms());
+            Some(Engined::new(curve, work.confidence))
+        }
         Err(why) => {
             log.finding(
                 "does-not-fit",

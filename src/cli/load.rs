@@ -4,9 +4,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Settings};
+use crate::calibrate;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, SourceMap, Span};
-use crate::spec::{self, Loaded, Sources, Vocabulary};
+use crate::perf::Calibration;
+use crate::spec::{self, FileRef, Loaded, Sources, Vocabulary};
 
 /// Largest file that a spec may name, bytes.
 const MAX_NAMED_BYTES: u64 = 256 * 1024 * 1024;
@@ -31,6 +33,8 @@ pub struct Found {
     pub loaded: Loaded,
     /// The embedded catalogue with the user's own files and discounts applied.
     pub catalog: Catalog,
+    /// The user's own benchmark runs.
+    pub calibration: Calibration,
     /// The spec's folder, which the paths in it are relative to.
     pub folder: PathBuf,
 }
@@ -77,6 +81,19 @@ pub fn load(args: &SpecArgs, more: &[PathBuf], settings: &Settings) -> Result<Fo
             );
         }
     }
+    let calibration = match loaded.spec.calibration.as_ref().map(|file| calibration(&folder, file)) {
+        None => Calibration::default(),
+        Some(Ok(found)) => found,
+        Some(Err((file, message, help))) => {
+            problems.push(
+                Diagnostic::error("bad-calibration", message)
+                    .at(&loaded.map, &file.at)
+                    .label("cannot be used")
+                    .help(help),
+            );
+            Calibration::default()
+        }
+    };
     if !problems.is_empty() {
         return Err(Diagnostics::new(loaded.map, problems).into());
     }
@@ -85,7 +102,17 @@ pub fn load(args: &SpecArgs, more: &[PathBuf], settings: &Settings) -> Result<Fo
             catalog.apply_discount(*cloud, provider.discount);
         }
     }
-    Ok(Found { loaded, catalog, folder })
+    Ok(Found { loaded, catalog, calibration, folder })
+}
+
+/// Reads the runs that a spec names, or what is wrong and what to do.
+fn calibration<'f>(folder: &Path, file: &'f FileRef) -> Result<Calibration, (&'f FileRef, String, String)> {
+    let text = read_text_named(folder, &file.path).map_err(|error| {
+        let help = "the path is relative to the spec's folder; `rhumb calibrate` makes the file";
+        (file, format!("`{}` cannot be read: {error}", file.path), help.to_owned())
+    })?;
+    calibrate::file::decode(&file.path, &text)
+        .map_err(|refusal| (file, format!("`{}`: {}", file.path, refusal.reason), refusal.fix))
 }
 
 /// Reads a spec against known names.

@@ -50,6 +50,7 @@ enum Command {
     Catalog(commands::catalog::Args),
     Predict(commands::predict::Args),
     Calibrate(commands::calibrate::Args),
+    BenchPlan(commands::bench_plan::Args),
     Completions(commands::completions::Args),
     Man(commands::man::Args),
 }
@@ -91,6 +92,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Catalog(args) => commands::catalog::run(args, &settings),
         Command::Predict(args) => commands::predict::run(args, &settings),
         Command::Calibrate(args) => commands::calibrate::run(args, &settings),
+        Command::BenchPlan(args) => commands::bench_plan::run(args, &settings),
         Command::Completions(args) => commands::completions::run(args, &settings),
         Command::Man(args) => commands::man::run(args, &settings),
     };

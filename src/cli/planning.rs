@@ -50,7 +50,7 @@ pub enum NoPlan {
 /// # Errors
 /// Every problem of the files, with its place.
 pub fn gather(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
-    let Found { loaded, catalog, folder } = load::load(&args.spec, &args.catalog, settings)?;
+    let Found { loaded, catalog, calibration, folder } = load::load(&args.spec, &args.catalog, settings)?;
     let archs = architectures(&loaded.spec, &loaded.map, &catalog, &folder)?;
     let store = LocalState::of(args.state.as_deref(), &loaded.spec, &folder, settings);
     let prior = read_state(&store)?;
@@ -64,7 +64,7 @@ pub fn gather(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure>
     let input = PlanningInput {
         spec: loaded.spec,
         spec_digest: crate::plan::spec_digest(&loaded.tree),
-        world: World { catalog, archs, today },
+        world: World { catalog, archs, calibration, today },
         prior,
         now: created,
         warnings,

@@ -11,7 +11,7 @@ use super::pool::weights_gib;
 use super::service::{Block, Chosen, Search};
 use super::table::{Speed, Table};
 use crate::catalog::{Evidence, QuotaUnit, TransferTo};
-use crate::perf::Latency;
+use crate::perf::{CONTRADICTED, Latency};
 use crate::placement::{
     BatchRun, Certificate, Cost, CostLine, FailureCheck, Metric, ObjectiveCheck, Pool, PoolMachines,
     QuotaNeed, Route, WorkloadPlacement,
@@ -111,6 +111,8 @@ impl Draft {
         let site = &table.sites[chosen.site];
         let index = table.machines[site.machine].index;
         let (kind, region) = (&catalog.instance_types[index], &catalog.regions[site.region]);
+        let contradicted = pool.notes.iter().filter(|note| note.starts_with(CONTRADICTED));
+        self.caveats.extend(contradicted.map(|note| format!("{}: {note}", pool.instance_type)));
         for m in &pool.machines {
             let hourly = m.price.times(i64::from(m.count));
             self.lines.push(CostLine {

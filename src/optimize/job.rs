@@ -92,6 +92,12 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// The longest that a token may take by the tightest objective, ms; `None` if there is none.
+    pub fn step_limit_ms(&self) -> Option<f64> {
+        let Kind::Service(service) = self.kind else { return None };
+        service.slo.tpot.iter().map(|o| o.limit_ms).min_by(f64::total_cmp)
+    }
+
     /// Engine settings with `max_num_seqs` sequences.
     pub fn settings(&self, max_num_seqs: u32) -> EngineSettings {
         let e = self.engine;

@@ -108,6 +108,12 @@ fn explained(
     })
 }
 
+/// The cheapest placement of one workload, without losers and relaxations; `None` if nothing keeps its
+/// promises.
+pub fn cheapest(spec: &Spec, world: &World, address: &str) -> Option<WorkloadPlacement> {
+    solve(spec, world, address).ok()
+}
+
 /// A workload without explanations.
 fn solve(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     workload(spec, world, address, false)

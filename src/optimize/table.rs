@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::job::{Job, SEQUENCES};
 use crate::catalog::{Accelerator, Offering};
-use crate::perf::{self, Configuration, EngineSettings, Layout, ServiceCurve};
+use crate::perf::{self, Calibrator, Configuration, EngineSettings, Layout, ServiceCurve};
 use crate::placement::Rejection;
 use crate::spec::{KvCacheDtype, Purchase, Quantization};
 
@@ -99,6 +99,7 @@ impl Table {
     /// Reads the catalogue for a job. Curves are worked out in parallel and collected in order.
     pub fn new(job: &Job<'_>) -> Self {
         let catalog = &job.world.catalog;
+        let calibrator = job.world.calibrator();
         let variants: Vec<String> = job.model.variants.keys().cloned().collect();
         let qualities: Vec<Option<Rejection>> = job.model.variants.values().map(|v| job.quality(v)).collect();
         let on_sale = on_sale(job);
@@ -162,7 +163,7 @@ impl Table {
             machines.push(Machine { index, rejection, ways: Vec::new(), candidates });
         }
         let found: Vec<Vec<Result<Speed, Rejection>>> =
-            wanted.par_iter().map(|w| speeds_of(job, w)).collect();
+            wanted.par_iter().map(|w| speeds_of(job, &calibrator, w)).collect();
         let mut speeds = Vec::new();
         let mut slots: Vec<Vec<Result<usize, Rejection>>> = Vec::new();
         for list in found {
@@ -344,7 +345,7 @@ fn pinned(job: &Job<'_>, layout: Layout) -> Option<Rejection> {
 }
 
 /// The speeds of a configuration under each engine setting, in the order of the settings.
-fn speeds_of(job: &Job<'_>, w: &Wanted<'_>) -> Vec<Result<Speed, Rejection>> {
+fn speeds_of(job: &Job<'_>, calibrator: &Calibrator, w: &Wanted<'_>) -> Vec<Result<Speed, Rejection>> {
     let sequences: Vec<u32> = job.engine.max_num_seqs.map_or(SEQUENCES.to_vec(), |n| vec![n]);
     let mut filled = true;
     let mut found = Vec::new();
@@ -382,6 +383,7 @@ fn speeds_of(job: &Job<'_>, w: &Wanted<'_>) -> Vec<Result<Speed, Rejection>> {
                 },
             }),
             Ok(curve) => {
+                let curve = calibrator.apply(curve, &configuration, job.step_limit_ms());
                 filled = curve.memory.max_sequences >= n.saturating_mul(w.layout.dp);
                 let f = curve.tpot_band.factor(job.spec.confidence).max(1.0);
                 let g = (curve.ttft_band.factor(job.spec.confidence) / f).max(1.0);

@@ -30,7 +30,8 @@ mod types;
 
 pub use bands::MeasuredRange;
 pub use calibration::{
-    Against, Calibration, Calibrator, Compared, Deployment, Disagreement, Figure, Load, Run, batch_within,
+    Against, CONTRADICTED, Calibration, Calibrator, Compared, Deployment, Disagreement, Figure, Load, Run,
+    batch_within,
 };
 pub use closed_loop::Benchmark;
 pub use constants::{ENGINES, EngineConstants, Harness};

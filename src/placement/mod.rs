@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
+use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, Evidence, ModelArch, Provenance};
 use crate::diagnostic::Pointer;
-use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
+use crate::perf::{Calibration, Calibrator, EngineSettings, Latency, Layout, MemoryFit};
 use crate::spec::{KvCacheDtype, Quantization};
 
 /// Everything outside the spec that may influence a placement.
@@ -19,8 +20,38 @@ pub struct World {
     pub catalog: Catalog,
     /// Architecture of each model of the spec, by its name in the spec.
     pub archs: BTreeMap<String, ModelArch>,
+    /// The user's own benchmark runs; none if the spec names no file.
+    pub calibration: Calibration,
     /// The planning day, `YYYY-MM-DD`.
     pub today: String,
+}
+
+impl World {
+    /// The user's runs against their predictions.
+    pub fn calibrator(&self) -> Calibrator {
+        let catalog = &self.catalog;
+        Calibrator::new(
+            self.calibration.runs(),
+            |id| self.archs.values().find(|a| a.id == id).or_else(|| catalog.model(id)),
+            |id| catalog.accelerator(id).and_then(|i| catalog.accelerators.get(i)),
+        )
+    }
+
+    /// Digest of the catalogue and of the user's runs, lower-case hexadecimal.
+    pub fn digest(&self) -> String {
+        let catalog = self.catalog.digest();
+        if self.calibration.digest.is_empty() {
+            return catalog;
+        }
+        let both = format!("{catalog}\n{}\n", self.calibration.digest);
+        Sha256::digest(both.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The user's own files that were applied, by name.
+    pub fn user_files(&self) -> Vec<String> {
+        let own = Some(&self.calibration.name).filter(|name| !name.is_empty());
+        self.catalog.user_files.iter().chain(own).cloned().collect()
+    }
 }
 
 /// What was chosen for every workload.

@@ -44,7 +44,7 @@ impl Plan {
         }
         if self.catalog_digest != catalog_digest {
             reasons.push(
-                "the catalogue or a file of your own rows has changed since the plan was made".to_owned(),
+                "the catalogue, a file of your own rows or your calibration has changed since the plan was made".to_owned(),
             );
         }
         reasons

@@ -50,7 +50,7 @@ pub(super) fn basis(plan: &Plan) -> Section {
     let mut seen = std::collections::BTreeSet::new();
     lines.retain(|line| seen.insert(line.text.clone()));
     for file in &plan.user_files {
-        lines.push(Cell::tone(format!("your own catalogue file {file} was applied"), Tone::Warn));
+        lines.push(Cell::tone(format!("your own file {file} was applied"), Tone::Warn));
     }
     lines.push(Cell::tone(
         format!(

@@ -31,6 +31,8 @@ pub struct Spec {
     pub providers: BTreeMap<Cloud, ProviderSettings>,
     /// `catalog`: the user's own catalogue files, relative to the spec's folder, in order.
     pub catalog_files: Vec<FileRef>,
+    /// `calibration`: the user's own benchmark runs, relative to the spec's folder.
+    pub calibration: Option<FileRef>,
     /// `state`.
     pub state: StateSettings,
 }

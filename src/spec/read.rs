@@ -158,6 +158,8 @@ impl Reader<'_> {
                 .into_iter()
                 .filter_map(|at| Some(FileRef { path: at.get(leaf::path)?, at: at.pointer }))
                 .collect(),
+            calibration: Some(root.key("calibration"))
+                .and_then(|at| Some(FileRef { path: at.get(leaf::path)?, at: at.pointer })),
             state: StateSettings {
                 path: state.key("path").get(leaf::path).unwrap_or_else(|| "rhumb.state.json".to_owned()),
             },

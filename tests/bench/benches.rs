@@ -99,7 +99,7 @@ mod choice {
             ModelSource::Config(file) => panic!("{}: benches read no files", file.path),
         };
         let archs: BTreeMap<_, _> = spec.models.iter().map(|(n, m)| (n.clone(), known(&m.source))).collect();
-        (spec, World { archs, catalog, today: "2026-11-25".into() })
+        (spec, World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into() })
     }
 
     fn place(bencher: Bencher, example: &str) {

@@ -163,6 +163,45 @@ fn front_ends_on_noise() {
     });
 }
 
+const RESULTS: &[&str] = &[
+    include_str!("../it/fixtures/calibrate/vllm-0.25.1.json"),
+    include_str!("../it/fixtures/calibrate/vllm-2024-detailed.json"),
+    include_str!("../it/fixtures/calibrate/guidellm-0.5.json"),
+    include_str!("../it/fixtures/calibrate/aiperf-0.10.json"),
+    include_str!("../it/fixtures/calibrate/genai-perf.json"),
+];
+
+#[test]
+fn benchmark_results() {
+    bolero::check!().with_iterations(INPUTS).with_type::<(u8, Vec<Edit>)>().for_each(|(which, edits)| {
+        let bytes = edited(RESULTS[usize::from(*which) % RESULTS.len()], edits);
+        match rhumb::calibrate::read("fuzz.json", &bytes) {
+            Ok(results) => {
+                assert!(!results.measurements.is_empty());
+                for m in &results.measurements {
+                    let figures = [m.ttft.ms, m.tpot.ms, m.input, m.output, m.load.in_flight()];
+                    assert!(figures.iter().all(|x| x.is_finite() && *x > 0.0), "{m:?}");
+                    assert!(m.ttft.error >= 0.0 && m.tpot.error >= 0.0, "{m:?}");
+                }
+            }
+            Err(refusal) => assert!(!refusal.reason.is_empty() && !refusal.fix.is_empty(), "{refusal}"),
+        }
+    });
+}
+
+#[test]
+fn calibration_files() {
+    const FILE: &str = include_str!("../it/fixtures/calibrate/calibration.json");
+    bolero::check!().with_iterations(INPUTS).with_type::<Vec<Edit>>().for_each(|edits| {
+        let Ok(text) = String::from_utf8(edited(FILE, edits)) else { return };
+        if let Ok(found) = rhumb::calibrate::file::decode("fuzz.json", &text) {
+            let again = rhumb::calibrate::file::encode(found.runs());
+            let back = rhumb::calibrate::file::decode("fuzz.json", &again).expect("what is written is read");
+            assert_eq!(back.runs(), found.runs());
+        }
+    });
+}
+
 #[test]
 fn the_edits_reach_both_outcomes() {
     // Unedited text is a value and cut text is a refusal: the targets above do not always take one way.

@@ -21,6 +21,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("replay", &["spec", "catalog", "perf", "placement"]),
     ("calibrate", &["spec", "catalog", "perf"]),
     ("render", &["graph"]),
+    ("experiment", &["spec", "catalog", "perf", "placement", "graph", "optimize", "render"]),
     ("state", &[]),
     ("plan", &["spec", "catalog", "perf", "placement", "graph", "render", "state"]),
     ("check", &["spec", "catalog", "perf", "graph", "placement", "state", "plan"]),

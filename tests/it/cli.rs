@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "plan",
     "show",
     "check",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 14] = [
     "catalog",
     "predict",
     "calibrate",
+    "bench-plan",
     "completions",
     "man",
 ];

@@ -85,7 +85,7 @@ fn sort_out(args: &Args, settings: &Settings) -> Result<(Option<(String, Plan)>,
 
 fn stale(name: &str, plan: &Plan, gathered: &Gathered) -> Result<(), Failure> {
     let input = &gathered.input;
-    let reasons = plan.stale_against(input.prior.as_ref(), &input.spec_digest, &input.world.catalog.digest());
+    let reasons = plan.stale_against(input.prior.as_ref(), &input.spec_digest, &input.world.digest());
     if reasons.is_empty() {
         return Ok(());
     }

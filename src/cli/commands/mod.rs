@@ -1,5 +1,6 @@
 //! One module per command.
 
+pub mod bench_plan;
 pub mod calibrate;
 pub mod catalog;
 pub mod check;

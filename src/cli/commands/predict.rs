@@ -6,13 +6,14 @@ mod view;
 
 use std::path::PathBuf;
 
+use crate::calibrate::file;
 use crate::catalog::{Accelerator, Catalog, ModelArch, ModelKind, Resolved};
-use crate::cli::load::read_named;
+use crate::cli::load::{read_named, read_text_named};
 use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::diagnostic::did_you_mean;
 use crate::perf::{
-    Band, ClosedLoop, Conditions, Configuration, DoesNotFit, EngineSettings, Latency, Layout, RequestShape,
+    Band, Calibrator, ClosedLoop, Conditions, Configuration, DoesNotFit, EngineSettings, Latency, Layout, RequestShape,
     ServiceCurve, benchmark, closed_loop, curve, default_version, layouts,
 };
 use crate::spec::{Arrivals, EngineName, KvCacheDtype, Lengths, Quantization};
@@ -90,6 +91,9 @@ pub struct Args {
     /// RDMA between machines, Gbit/s for each accelerator
     #[arg(long, value_name = "GBPS")]
     rdma_gbps: Option<f64>,
+    /// Correct predictions by your own runs, as `rhumb calibrate` recorded them
+    #[arg(long, value_name = "FILE", conflicts_with = "points")]
+    calibration: Option<PathBuf>,
 }
 
 /// A configuration and what became of it.
@@ -117,6 +121,7 @@ struct Question<'a> {
     rate: Option<f64>,
     concurrency: Option<f64>,
     single: bool,
+    calibrator: Calibrator,
 }
 
 const PRECISIONS: [(&str, Quantization); 8] = [
@@ -233,14 +238,35 @@ fn shape(args: &Args, arch: &ModelArch) -> Result<RequestShape, Failure> {
     Ok(RequestShape { input: fixed(input), output: fixed(output), prefix_cached: cached })
 }
 
+/// The user's own runs, if they are named.
+fn calibrator(
+    args: &Args,
+    settings: &Settings,
+    catalog: &Catalog,
+    arch: &ModelArch,
+) -> Result<Calibrator, Failure> {
+    let Some(path) = &args.calibration else { return Ok(Calibrator::default()) };
+    let name = path.display().to_string();
+    let text = read_text_named(&settings.dir, &name)
+        .map_err(|error| Failure::error(format!("--calibration {name}: {error}")))?;
+    let runs =
+        file::decode(&name, &text).map_err(|refusal| Failure::error(format!("--calibration {refusal}")))?;
+    Ok(Calibrator::new(
+        runs.runs(),
+        |id| Some(arch).filter(|a| a.id == id).or_else(|| catalog.model(id)),
+        |id| catalog.accelerator(id).and_then(|i| catalog.accelerators.get(i)),
+    ))
+}
+
 fn predict(c: &Configuration<'_>, q: &Question<'_>) -> Result<Predicted, DoesNotFit> {
-    let curve = curve(c, &q.shape)?;
+    let curve = q.calibrator.apply(curve(c, &q.shape)?, c, None);
     let replicas = f64::from(q.replicas.max(1));
     let closed = match q.concurrency {
         Some(all) => {
             let conditions = Conditions { fixed_lengths: Some(true), build: None };
             let found = closed_loop(c, &q.shape, all / replicas)?;
             let measured = benchmark(c, &q.shape, all / replicas, &conditions)?;
+            let measured = q.calibrator.apply_to_benchmark(measured, c, &q.shape, all / replicas);
             Some((found, (measured.ttft_s, measured.tpot_s)))
         }
         None => None,
@@ -323,6 +349,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         rate: args.rate,
         concurrency: args.concurrency,
         single,
+        calibrator: calibrator(args, settings, &catalog, &arch)?,
     };
     let base = |accelerator, quantization, layout| Configuration {
         arch: question.arch,

@@ -5,32 +5,29 @@
 //! predictions on that (`near`). So the correction never goes stale against a newer prediction, narrows
 //! a band where and only where runs say something, and leaves the rest alone to the bit.
 
+mod compare;
 mod near;
+mod run;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{Against, Compared};
+pub use run::{Calibration, Deployment, Figure, Load, Run};
+
+use super::Benchmark;
 use super::closed_loop::benchmark_leniently;
-use super::ledger::{self, Conditions};
-use super::precision::resolve_native;
-use super::types::{Band, Configuration, EngineSettings, Layout, RequestShape, ServiceCurve};
-use super::{Benchmark, curve};
+use super::ledger::Conditions;
+use super::types::{Band, Configuration, RequestShape, ServiceCurve};
 use crate::catalog::{Accelerator, Evidence, ModelArch};
 use crate::math;
-use crate::spec::{Arrivals, EngineName, KvCacheDtype, Lengths, Quantization};
+use compare::{Z99, compare, configuration, kind, load, shape_of, split};
 use near::{Posterior, Said, Spot};
 
-/// Standard deviation of `ln` of a measurement repeated: the median difference of two repeats of the
-/// calibration data is 5 % (TPOT) and 9 % (TTFT), which for a normal error is 0.954 standard deviations.
-const NOISE: [f64; 2] = [0.05 / 0.954, 0.09 / 0.954];
-/// Added in quadrature to the noise of a time to first token under open-loop arrivals: what the closed
-/// forms were off by in their checked range.
-const OPEN_LOOP_NOISE: f64 = 0.17;
-/// Share of the capacity up to which a time to first token under open-loop arrivals is compared.
-const OPEN_LOOP_LOAD: f64 = 0.8;
-/// Normal quantile of 0.99: a measurement outside of the band's inner 98 % contradicts it.
-const Z99: f64 = 2.326_347_874_040_841;
 /// Least share of the variance that runs must explain before a prediction is touched.
 const LEAST_EXPLAINED: f64 = 0.01;
+
+/// How the note of a prediction begins that a recorded contradiction decides.
+pub const CONTRADICTED: &str = "stands on a run";
 
 /// Which latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,206 +42,6 @@ enum Kind {
     Seen = 0,
     NewModel = 1,
     NewAccelerator = 2,
-}
-
-/// What was deployed, as far as it decides the speed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Deployment {
-    /// Id of the architecture.
-    pub model: String,
-    /// Id of the accelerator.
-    pub accelerator: String,
-    /// The engine.
-    pub engine: EngineName,
-    /// Its version, major and minor.
-    pub version: (u32, u32),
-    /// How a replica is cut.
-    pub layout: Layout,
-    /// How weights are stored, never `native`.
-    pub precision: Quantization,
-    /// How the KV cache is stored, never `auto`.
-    pub kv_cache: KvCacheDtype,
-}
-
-impl Deployment {
-    /// That of a configuration.
-    pub fn of(c: &Configuration<'_>) -> Self {
-        Deployment {
-            model: c.arch.id.clone(),
-            accelerator: c.accelerator.id.clone(),
-            engine: c.engine.name,
-            version: c.engine.version,
-            layout: c.layout,
-            precision: resolve_native(c.arch, c.quantization),
-            kv_cache: stored(c.kv_cache),
-        }
-    }
-}
-
-impl std::fmt::Display for Deployment {
-    /// `qwen3-32b on h100-sxm-80gb, vllm 0.19, tp2, fp8`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (major, minor) = self.version;
-        write!(f, "{} on {}, {} {major}.{minor}", self.model, self.accelerator, self.engine.as_str())?;
-        write!(f, ", {}, {}", self.layout, self.precision.as_str())?;
-        if self.kv_cache == KvCacheDtype::Fp8 { f.write_str(", fp8 KV cache") } else { Ok(()) }
-    }
-}
-
-/// The KV cache's type with `auto` resolved: that of the model, 16 bits.
-const fn stored(kv: KvCacheDtype) -> KvCacheDtype {
-    match kv {
-        KvCacheDtype::Auto => KvCacheDtype::Bf16,
-        other => other,
-    }
-}
-
-/// How requests were sent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Load {
-    /// A fixed number of requests in flight on the replica.
-    Closed {
-        /// How many.
-        concurrency: f64,
-    },
-    /// Requests arrive whether or not earlier ones are answered.
-    Open {
-        /// Requests/s.
-        rate: f64,
-        /// Requests in flight that were observed, on average.
-        in_flight: f64,
-        /// Whether gaps are exponential.
-        poisson: bool,
-    },
-}
-
-impl Load {
-    /// Requests in flight.
-    pub const fn in_flight(&self) -> f64 {
-        match self {
-            Load::Closed { concurrency } => *concurrency,
-            Load::Open { in_flight, .. } => *in_flight,
-        }
-    }
-}
-
-/// A measured mean.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Figure {
-    /// Milliseconds.
-    pub ms: f64,
-    /// Standard error of the mean over the mean, from the spread of the requests; 0 = not stated.
-    pub error: f64,
-}
-
-/// One benchmark run against one deployment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Run {
-    /// Name of the result file, for people.
-    pub file: String,
-    /// SHA-256 of the result file, lower-case hexadecimal.
-    pub sha256: String,
-    /// Which run of that file, from 0.
-    pub part: u32,
-    /// What wrote it.
-    pub tool: String,
-    /// `YYYY-MM-DD`; empty if the file does not say it.
-    pub date: String,
-    /// What was deployed.
-    pub deployment: Deployment,
-    /// How it was loaded.
-    pub load: Load,
-    /// Mean prompt, tokens.
-    pub input: f64,
-    /// Mean answer, tokens.
-    pub output: f64,
-    /// Whether all requests had equal lengths, if that is known.
-    pub fixed_lengths: Option<bool>,
-    /// Requests that were answered.
-    pub requests: u64,
-    /// Mean time to first token.
-    pub ttft: Figure,
-    /// Mean time per output token after the first.
-    pub tpot: Figure,
-    /// It contradicts the prediction or another run, and its owner stands by it: it counts for its own
-    /// configuration alone.
-    pub accepted: bool,
-}
-
-impl Run {
-    /// What names it: file and part.
-    pub fn id(&self) -> (&str, u32) {
-        (&self.sha256, self.part)
-    }
-
-    fn order(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |r: &Self| (r.deployment.clone(), r.date.clone(), r.sha256.clone(), r.part);
-        let load = self.load.in_flight().total_cmp(&other.load.in_flight());
-        self.deployment.cmp(&other.deployment).then(load).then_with(|| key(self).cmp(&key(other)))
-    }
-}
-
-/// All runs that are known, in a fixed order.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Calibration {
-    /// The file that holds them, as the spec names it; empty if there is none.
-    pub name: String,
-    /// SHA-256 of their canonical form; empty if there is none.
-    pub digest: String,
-    runs: Vec<Run>,
-}
-
-impl Calibration {
-    /// Puts runs in order; of those with one [`Run::id`] the first stays.
-    pub fn new(name: impl Into<String>, digest: impl Into<String>, mut runs: Vec<Run>) -> Self {
-        runs.sort_by(Run::order);
-        let mut seen = std::collections::BTreeSet::new();
-        runs.retain(|r| seen.insert((r.sha256.clone(), r.part)));
-        Calibration { name: name.into(), digest: digest.into(), runs }
-    }
-
-    /// The runs, by configuration and load.
-    pub fn runs(&self) -> &[Run] {
-        &self.runs
-    }
-}
-
-/// A measured figure against what is predicted without any run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Against {
-    /// Measured mean, ms.
-    pub measured_ms: f64,
-    /// Predicted mean, ms.
-    pub predicted_ms: f64,
-    /// Between this and `high_ms` it lies with probability 0.98, ms.
-    pub low_ms: f64,
-    /// See `low_ms`.
-    pub high_ms: f64,
-    /// `ln(measured / predicted)` less the mean of the band.
-    deviation: f64,
-    spread: f64,
-    noise: f64,
-}
-
-impl Against {
-    /// Whether the measurement is so far from the prediction that one of them must be wrong.
-    pub fn contradicts(&self) -> bool {
-        !(self.low_ms <= self.measured_ms && self.measured_ms <= self.high_ms)
-    }
-}
-
-/// A run against its prediction.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Compared {
-    /// The run.
-    pub run: Run,
-    /// TPOT; `None` if it cannot be compared.
-    pub tpot: Option<Against>,
-    /// TTFT; `None` if it cannot be compared.
-    pub ttft: Option<Against>,
-    /// Why something cannot be compared, and what the prediction assumes.
-    pub notes: Vec<String>,
-    spot: Option<Spot>,
 }
 
 /// Two runs of one configuration under one load that differ by more than repeats do.
@@ -400,6 +197,13 @@ impl Calibrator {
             found.evidence = Evidence::Calibrated;
         }
         found.notes.insert(0, note);
+        for run in self.accepted(c) {
+            let when = if run.date.is_empty() { "undated" } else { &run.date };
+            found.notes.push(format!(
+                "{CONTRADICTED} ({}, {when}) that contradicts the prediction or another run; its owner stands by it",
+                run.file
+            ));
+        }
         found
     }
 
@@ -427,6 +231,22 @@ impl Calibrator {
             evidence: if own { Evidence::Calibrated } else { found.evidence },
             notes,
         }
+    }
+
+    /// What a run is expected to measure, whatever it says it did: mean of TTFT and TPOT, ms, each with its
+    /// band; `None` if it cannot be predicted.
+    pub fn expected(
+        &self,
+        run: &Run,
+        arch: &ModelArch,
+        accelerator: &Accelerator,
+    ) -> Option<((f64, Band), (f64, Band))> {
+        let c = configuration(run, arch, accelerator);
+        let conditions = Conditions { fixed_lengths: run.fixed_lengths, build: None };
+        let clients = run.load.in_flight();
+        let found = benchmark_leniently(&c, &shape_of(run), clients, &conditions).ok()?;
+        let found = self.apply_to_benchmark(found, &c, &shape_of(run), clients);
+        Some(((found.ttft_s * 1e3, found.ttft_band), (found.tpot_s * 1e3, found.tpot_band)))
     }
 
     /// The runs of a configuration itself.
@@ -493,14 +313,12 @@ impl Calibrator {
         let deployment = Deployment::of(c);
         let own: Vec<&Compared> = self.of_this(c).collect();
         let near: Vec<&Compared> = if own.is_empty() {
-            let d = &deployment;
-            let near = |r: &&Compared| {
-                let o = &r.run.deployment;
-                !r.run.accepted
-                    && o.engine == d.engine
-                    && (o.model == d.model || o.accelerator == d.accelerator)
+            let speaks = |r: &&Compared| {
+                let Some(there) = r.spot.as_ref().filter(|_| !r.run.accepted) else { return false };
+                let here = Spot { deployment: deployment.clone(), kind: kind(c), load: there.load };
+                [Metric::Tpot, Metric::Ttft].iter().any(|m| there.correlation(&here, *m) > 0.01)
             };
-            self.compared.iter().filter(near).collect()
+            self.compared.iter().filter(speaks).collect()
         } else {
             own.clone()
         };
@@ -517,9 +335,9 @@ impl Calibrator {
         let what = if own.is_empty() { " of near configurations" } else { "" };
         let width = |b: Band| (math::exp(1.281_551_565_544_600_4 * b.sigma) - 1.0) * 100.0;
         format!(
-            "calibrated from {n} {runs}{when}{what}: tokens take {:+.0} % of what is predicted without them, \
+            "calibrated from {n} {runs}{when}{what}: tokens take {:.0} % of what is predicted without them, \
              9 of 10 within {:.0} % above it instead of {:.0} %",
-            (math::exp(tpot.shift) - 1.0) * 100.0,
+            math::exp(tpot.shift) * 100.0,
             width(tpot.band),
             width(before),
         )
@@ -538,114 +356,4 @@ pub fn batch_within(curve: &ServiceCurve, step_limit_ms: Option<f64>) -> f64 {
 /// Within a twentieth of each other.
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 0.05 * a.max(b)
-}
-
-/// The coordinates of a load.
-fn load(clients: f64, input: f64, output: f64) -> [f64; 3] {
-    [math::ln(clients.max(1.0)), math::ln(input.max(1.0)), math::ln(output.max(1.0))]
-}
-
-/// A band's width as the error that a configuration keeps, and the noise of measuring it.
-fn split(sigma: f64, metric: Metric) -> (f64, f64) {
-    let noise = NOISE[metric as usize].min(sigma);
-    (math::sqrt((sigma * sigma - noise * noise).max(0.0)), noise)
-}
-
-fn kind(c: &Configuration<'_>) -> Kind {
-    let measured = ledger::measured(c, &Conditions::default());
-    match (measured.model, measured.accelerator) {
-        (true, true) => Kind::Seen,
-        (false, true) => Kind::NewModel,
-        (_, false) => Kind::NewAccelerator,
-    }
-}
-
-/// The configuration that a run is taken to have had: engine defaults where its file says nothing.
-fn configuration<'a>(run: &Run, arch: &'a ModelArch, accelerator: &'a Accelerator) -> Configuration<'a> {
-    let d = &run.deployment;
-    Configuration {
-        arch,
-        quantization: d.precision,
-        kv_cache: d.kv_cache,
-        accelerator,
-        fraction: 1.0,
-        layout: d.layout,
-        // An NVL72 rack is one domain; elsewhere 400 Gbit/s of RDMA between machines of eight (assumed).
-        accelerators_per_node: if matches!(accelerator.perf_id.as_deref(), Some("gb200" | "gb300")) {
-            72
-        } else {
-            8
-        },
-        inter_node_bandwidth: Some(50e9),
-        engine: EngineSettings {
-            name: d.engine,
-            version: d.version,
-            max_num_seqs: 1024,
-            max_num_batched_tokens: 8192,
-            max_model_len: (run.input + run.output).clamp(1.0, f64::from(u32::MAX)) as u32,
-            gpu_memory_utilization: 0.90,
-        },
-    }
-}
-
-fn compare(run: &Run, arch: &ModelArch, accelerator: &Accelerator) -> Compared {
-    let c = configuration(run, arch, accelerator);
-    let fixed = |mean: f64| Lengths { mean, cv2: 0.0, p95: mean, max: mean };
-    let shape = RequestShape { input: fixed(run.input), output: fixed(run.output), prefix_cached: 0.0 };
-    let clients = run.load.in_flight();
-    let conditions = Conditions { fixed_lengths: run.fixed_lengths, build: None };
-    let mut compared = Compared { run: run.clone(), tpot: None, ttft: None, notes: Vec::new(), spot: None };
-    let found = match benchmark_leniently(&c, &shape, clients, &conditions) {
-        Ok(found) => found,
-        Err(why) => {
-            compared.notes.push(format!("cannot be predicted, so it corrects nothing: {why}"));
-            return compared;
-        }
-    };
-    compared.notes.extend(found.notes.iter().cloned());
-    compared.spot = Some(Spot {
-        deployment: run.deployment.clone(),
-        kind: kind(&c),
-        load: load(clients / f64::from(c.layout.dp.max(1)), run.input, run.output),
-    });
-    compared.tpot = Some(against(run.tpot, found.tpot_s * 1e3, found.tpot_band, Metric::Tpot, 0.0));
-    match run.load {
-        Load::Closed { .. } => {
-            compared.ttft = Some(against(run.ttft, found.ttft_s * 1e3, found.ttft_band, Metric::Ttft, 0.0));
-        }
-        Load::Open { rate, poisson, .. } => {
-            let latency = curve(&c, &shape)
-                .ok()
-                .and_then(|curve| Some((curve.latency(rate, 1, Arrivals::Poisson)?, curve.ttft_band)))
-                .filter(|(l, _)| poisson && l.utilization <= OPEN_LOOP_LOAD);
-            match latency {
-                Some((l, band)) => {
-                    let extra = OPEN_LOOP_NOISE;
-                    compared.ttft = Some(against(run.ttft, l.ttft.mean, band, Metric::Ttft, extra));
-                }
-                None => compared.notes.push(
-                    "its time to first token is not compared: a queue near or over the predicted capacity, or \
-                     arrivals that are not Poisson"
-                        .into(),
-                ),
-            }
-        }
-    }
-    compared
-}
-
-fn against(figure: Figure, predicted_ms: f64, band: Band, metric: Metric, extra: f64) -> Against {
-    let (spread, noise) = split(band.sigma, metric);
-    let sampled = figure.error * figure.error + extra * extra;
-    let width = Z99 * math::sqrt(band.sigma * band.sigma + sampled);
-    Against {
-        measured_ms: figure.ms,
-        predicted_ms,
-        low_ms: predicted_ms * math::exp(band.mu - width),
-        high_ms: predicted_ms * math::exp(band.mu + width),
-        deviation: math::ln(figure.ms / predicted_ms) - band.mu,
-        spread,
-        // A band narrower than repeats differ still cannot make a run surer than a repeat.
-        noise: math::sqrt(noise.max(NOISE[metric as usize]).powi(2) + sampled),
-    }
 }

@@ -2,10 +2,12 @@
 
 use proptest::prelude::*;
 
+use super::compare::NOISE;
 use super::near::{Posterior, SHARED, Said, Spot, nearness};
 use super::*;
 use crate::perf::testing::{arch, configuration, gpu, shape};
-use crate::perf::{curve, layouts};
+use crate::perf::{Layout, curve, layouts};
+use crate::spec::{EngineName, KvCacheDtype, Quantization};
 
 fn deployment(model: &str, accelerator: &str, tp: u32) -> Deployment {
     Deployment {

@@ -60,6 +60,11 @@ pub static ROOT: &[Key] = &[
         Kind::List(&Kind::Path),
         "Your own catalogue files, in order: instance types, prices, quotas, regions that are added or override.",
     ),
+    Key::new(
+        "calibration",
+        Kind::Path,
+        "Your own benchmark runs, as `rhumb calibrate` recorded them: predictions near them are corrected.",
+    ),
     Key::new("state", Kind::Section(STATE), "Where what exists is remembered."),
     Key::not_yet("trainings", "Training and fine-tuning jobs."),
     Key::not_yet("pipelines", "Data pipelines."),

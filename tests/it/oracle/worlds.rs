@@ -140,7 +140,8 @@ fn world(r: &mut Random, base: &Catalog) -> (World, Vec<usize>, Vec<usize>) {
         .collect();
     let arch = r.pick(&models);
     let archs = BTreeMap::from([("m".to_owned(), arch)]);
-    (World { catalog, archs, today: "2026-11-25".into() }, types, regions)
+    let calibration = Default::default();
+    (World { catalog, archs, calibration, today: "2026-11-25".into() }, types, regions)
 }
 
 fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Spec {
@@ -227,6 +228,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         confidence: r.pick(&[0.5, 0.8, 0.9]),
         providers: providers(r, world, types, regions),
         catalog_files: Vec::new(),
+        calibration: None,
         state: StateSettings { path: "state.json".into() },
     }
 }
