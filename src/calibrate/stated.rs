@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Measurement, Refusal, Results};
-use crate::catalog::{Accelerator, Catalog, ModelArch};
+use crate::catalog::{Accelerator, Catalog, ModelArch, Resolved};
 use crate::perf::{Deployment, Layout, Run, resolved};
 use crate::spec::{EngineName, KvCacheDtype, Quantization};
 
@@ -166,9 +166,13 @@ impl Stated {
             )
         };
         let gpu = self
-            .one(1, metadata, |text| match accelerator(catalog, text) {
-                Some(found) => Ok(found.id.clone()),
-                None => why(
+            .one(1, metadata, |text| match (accelerator(catalog, text), catalog.names.accelerator(text)) {
+                (Some(found), _) => Ok(found.id.clone()),
+                (None, Some(Resolved::Family(ids))) => why(
+                    format!("`{text}` is several accelerators: {}", ids.join(", ")),
+                    "name the one that the runs were made on",
+                ),
+                (None, _) => why(
                     format!("no accelerator `{text}` in the catalogue"),
                     "`rhumb catalog accelerators` lists them",
                 ),

@@ -6,7 +6,7 @@ use super::{Candidate, ROUNDS};
 use crate::graph;
 use crate::placement::Placement;
 use crate::render::{self, START_SCRIPT};
-use crate::spec::{KvCacheDtype, Spec};
+use crate::spec::{KvCacheDtype, ModelSource, Spec};
 
 /// What to type, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +55,25 @@ pub(super) fn of(spec: &Spec, placement: &Placement, c: &Candidate) -> Result<Co
         c.input, c.output,
     );
     let results: Vec<String> = c.levels.iter().map(|level| format!("{name}-{level}.json")).collect();
-    let calibrate = format!("rhumb calibrate {} --model {}", results.join(" "), d.model);
+    let model = match config(spec, &c.workload) {
+        Some(path) => format!("--model-config {path}"),
+        None => format!("--model {}", d.model),
+    };
+    let calibrate = format!("rhumb calibrate {} {model}", results.join(" "));
     Ok(Commands { serve, bench, calibrate })
+}
+
+/// The config.json of the workload's model, if the catalogue does not know it.
+fn config<'s>(spec: &'s Spec, workload: &str) -> Option<&'s str> {
+    let (kind, name) = workload.split_once('.')?;
+    let model = match kind {
+        "services" => &spec.services.get(name)?.model,
+        _ => &spec.batches.get(name)?.model,
+    };
+    match &spec.models.get(model)?.source {
+        ModelSource::Config(file) => Some(&file.path),
+        ModelSource::Known { .. } => None,
+    }
 }
 
 fn line_value<'t>(text: &'t str, key: &str) -> Option<&'t str> {

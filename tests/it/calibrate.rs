@@ -121,8 +121,8 @@ fn every_fault_is_refused_with_reason_and_fix() {
             "2 of 10",
         ),
         ("zero completed", with(VLLM, &["completed"], json!(0)), "no request was answered"),
-        ("not a number", VLLM.replace("215.53594200008774", "NaN"), "(NaN) at line 14"),
-        ("infinite", VLLM.replace("215.53594200008774", "Infinity"), "(Infinity) at line 14"),
+        ("not a number", VLLM.replace("215.53594200008774", "NaN"), "(NaN) at line 15"),
+        ("infinite", VLLM.replace("215.53594200008774", "Infinity"), "(Infinity) at line 15"),
         ("a text for a number", with(VLLM, &["mean_tpot_ms"], json!("fast")), "`mean_tpot_ms`"),
         ("below zero", with(VLLM, &["mean_tpot_ms"], json!(-1.0)), "is -1"),
         ("one token each", with(VLLM, &["mean_tpot_ms"], json!(0.0)), "is 0"),
@@ -226,7 +226,8 @@ fn result(clients: u32, ttft: f64, tpot: f64, metadata: &[(&str, &str)]) -> Valu
     value
 }
 
-const STATED: [&str; 8] = ["--gpu", "h100", "--tp", "1", "--engine", "vllm", "--engine-version", "0.19"];
+const STATED: [&str; 8] =
+    ["--gpu", "h100-sxm-80gb", "--tp", "1", "--engine", "vllm", "--engine-version", "0.19"];
 
 fn calibrate(folder: &Path, files: &[&str], more: &[&str]) -> (String, String, i32) {
     run(rhumb().current_dir(folder).arg("calibrate").args(files).args(more))
@@ -261,7 +262,7 @@ fn runs_are_recorded_once_in_one_order_and_nothing_is_written_when_one_is_refuse
 
     let (out, err, code) = calibrate(folder.path(), &["a.json", "b.json"], &STATED);
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("llama-3.1-8b on h100-sxm-80gb, vllm 0.19, tp1, bf16"), "{out}");
+    assert!(out.contains("Meta-Llama-3.1-8B on h100-sxm-80gb, vllm 0.19, tp1, bf16"), "{out}");
     assert!(out.ends_with("calibration.json: 2 runs, 2 new, 0 known before\n"), "{out}");
     let written = std::fs::read_to_string(at("calibration.json")).unwrap();
     // The other order, and once more: the same bytes.
@@ -275,10 +276,11 @@ fn runs_are_recorded_once_in_one_order_and_nothing_is_written_when_one_is_refuse
     let (out, _, code) = calibrate(folder.path(), &["b.json"], &[&STATED[..], &["--quiet"]].concat());
     assert_eq!((out.as_str(), code), ("", 0));
     // The same file cannot be of another deployment.
-    let other = ["--gpu", "l4", "--tp", "1", "--engine", "vllm", "--engine-version", "0.19"];
+    let other = ["--gpu", "l4-24gb", "--tp", "1", "--engine", "vllm", "--engine-version", "0.19"];
     let (_, err, code) = calibrate(folder.path(), &["a.json"], &other);
     assert!(
-        code == 1 && err.contains("already recorded in calibration.json as llama-3.1-8b on h100"),
+        code == 1
+            && err.contains("already recorded in calibration.json as meta-llama/Meta-Llama-3.1-8B on h100"),
         "{err}"
     );
     // What is read back is what was written.
@@ -298,21 +300,22 @@ fn what_is_stated_and_what_the_file_says_must_agree() {
     };
     put(&[]);
     refused(&[], "it does not say which accelerator it ran on");
-    refused(&["--gpu", "h100"], "its tensor parallel size");
-    refused(&["--gpu", "h100", "--tp", "1"], "which engine served it");
-    refused(&["--gpu", "h100", "--tp", "1", "--engine", "vllm"], "the engine's version");
+    refused(&["--gpu", "h100"], "`h100` is several accelerators: ");
+    refused(&["--gpu", "h100-sxm-80gb"], "its tensor parallel size");
+    refused(&["--gpu", "h100-sxm-80gb", "--tp", "1"], "which engine served it");
+    refused(&["--gpu", "h100-sxm-80gb", "--tp", "1", "--engine", "vllm"], "the engine's version");
     refused(&["--gpu", "h101", "--tp", "1"], "no accelerator `h101`");
-    refused(&["--gpu", "h100", "--tp", "0"], "`0` is not a parallel size");
-    refused(&["--gpu", "h100", "--tp", "1", "--engine", "tgi"], "no engine `tgi`");
-    refused(&[&STATED[..], &["--model", "qwen3-32b"]].concat(), "qwen3-32b was stated");
+    refused(&["--gpu", "h100-sxm-80gb", "--tp", "0"], "`0` is not a parallel size");
+    refused(&["--gpu", "h100-sxm-80gb", "--tp", "1", "--engine", "tgi"], "no engine `tgi`");
+    refused(&[&STATED[..], &["--model", "Qwen/Qwen3-32B"]].concat(), "was stated");
     refused(&[&STATED[..], &["--precision", "fp7"]].concat(), "no precision `fp7`");
     refused(&[&STATED[..], &["--kv-cache", "fp4"]].concat(), "no precision of the KV cache");
-    put(&[("gpu", "h100"), ("tp", "2"), ("engine", "vllm"), ("engine_version", "0.19.1")]);
+    put(&[("gpu", "h100-sxm-80gb"), ("tp", "2"), ("engine", "vllm"), ("engine_version", "0.19.1")]);
     refused(&["--tp", "1"], "--tp says 1, its metadata 2");
     let (out, err, code) = calibrate(folder.path(), &["r.json"], &["--tp", "2", "--accept"]);
     assert!(code == 0 && out.contains("vllm 0.19, tp2, bf16"), "{out}{err}");
     put(&[("gpu", "h900"), ("tp", "2"), ("engine", "vllm"), ("engine_version", "0.19.1")]);
-    refused(&["--gpu", "h100"], "its metadata `gpu`: no accelerator `h900`");
+    refused(&["--gpu", "h100-sxm-80gb"], "its metadata `gpu`: no accelerator `h900`");
 }
 
 #[test]
@@ -389,7 +392,7 @@ services:
     traffic: { peak: 250 req/s, input_tokens: 1024, output_tokens: 256 }
     slo: { ttft: { p95: 3s }, tpot: { p95: 40ms } }
     placement: { clouds: [aws], regions: [us-east-1], accelerators: [h100-sxm-80gb] }
-    engine: { tensor_parallel_size: 1, max_num_seqs: 64 }
+    engine: { args: { tensor_parallel_size: 1, max_num_seqs: 64 } }
 ";
 
 /// A folder with the spec and runs that measured `factor` times what is predicted, at these levels.
@@ -500,8 +503,17 @@ fn a_calibration_that_cannot_be_used_is_shown_in_the_spec() {
 #[test]
 fn predict_takes_the_same_runs() {
     let folder = deployed(1.2, &[16, 32, 64], &[]);
-    let args =
-        ["predict", "--model", "llama-3.1-8b", "--gpu", "h100", "--tp", "1", "--engine-version", "0.19"];
+    let args = [
+        "predict",
+        "--model",
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "--gpu",
+        "h100-sxm-80gb",
+        "--tp",
+        "1",
+        "--engine-version",
+        "0.19",
+    ];
     let with =
         [&args[..], &["--max-num-seqs", "64", "--osl", "256", "--calibration", "calibration.json"]].concat();
     let (out, err, code) = in_folder(folder.path(), &with);
