@@ -1,7 +1,7 @@
 //! A run against what is predicted for it without any run.
 
 use super::near::Spot;
-use super::{Deployment, Figure, Kind, Load, Metric, Run};
+use super::{Figure, Kind, Load, Metric, Run};
 use crate::catalog::{Accelerator, ModelArch};
 use crate::math;
 use crate::perf::closed_loop::benchmark_leniently;
@@ -173,6 +173,9 @@ fn against(figure: Figure, predicted_ms: f64, band: Band, metric: Metric, extra:
         deviation: math::ln(figure.ms / predicted_ms) - band.mu,
         spread,
         // A band narrower than repeats differ still cannot make a run surer than a repeat.
-        noise: math::sqrt(noise.max(NOISE[metric as usize]).powi(2) + sampled),
+        noise: {
+            let repeat = noise.max(NOISE[metric as usize]);
+            math::sqrt(repeat * repeat + sampled)
+        },
     }
 }
