@@ -423,7 +423,7 @@ fn planned(folder: &Path) -> (f64, String) {
     assert_eq!(code, 0, "{err}");
     let value: Value = serde_json::from_str(&out).unwrap();
     let (text, _, _) = in_folder(folder, &["plan", "deploy.yaml"]);
-    (value["totals"]["expected_usd_per_month"].as_f64().unwrap(), text)
+    (value["totals"]["expected_usd_per_month"].as_str().unwrap().parse().unwrap(), text)
 }
 
 #[test]

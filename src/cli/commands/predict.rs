@@ -13,8 +13,8 @@ use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::diagnostic::did_you_mean;
 use crate::perf::{
-    Band, Calibrator, ClosedLoop, Conditions, Configuration, DoesNotFit, EngineSettings, Latency, Layout, RequestShape,
-    ServiceCurve, benchmark, closed_loop, curve, default_version, layouts,
+    Band, Calibrator, ClosedLoop, Conditions, Configuration, DoesNotFit, EngineSettings, Latency, Layout,
+    RequestShape, ServiceCurve, benchmark, closed_loop, curve, default_version, layouts,
 };
 use crate::spec::{Arrivals, EngineName, KvCacheDtype, Lengths, Quantization};
 

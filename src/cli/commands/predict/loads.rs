@@ -77,6 +77,7 @@ pub fn of(c: &Configuration<'_>, q: &Question<'_>, curve: &ServiceCurve) -> Resu
         let clients = f64::from(n);
         let (ttft, tpot, cycle) = if output > 0.0 {
             let b = benchmark(c, &q.shape, clients, &conditions)?;
+            let b = q.calibrator.apply_to_benchmark(b, c, &q.shape, clients);
             let cycle = b.ttft_s + output * b.tpot_s;
             (Span::new(b.ttft_s, &b.ttft_band), Some(Span::new(b.tpot_s, &b.tpot_band)), cycle)
         } else {
