@@ -46,6 +46,7 @@ pub mod perf;
 pub mod placement;
 pub mod plan;
 pub mod render;
+pub mod replay;
 pub mod report;
 pub mod spec;
 pub mod state;

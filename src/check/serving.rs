@@ -89,11 +89,13 @@ fn peak(engine: &Engined, service: &Service, share: f64, replicas: u32) -> f64 {
     match service.traffic.load {
         Load::Rate(rate) => rate * share,
         Load::Concurrency(clients) => {
+            // A conversation's user reads and thinks before the next turn.
+            let think_s = service.traffic.sessions.map_or(0.0, |s| s.think_s);
             let below = |rate: f64| {
                 engine
                     .curve
                     .latency(rate / n, replicas, service.traffic.arrivals)
-                    .is_some_and(|l| rate * l.e2e.mean / 1e3 <= clients * share)
+                    .is_some_and(|l| rate * (l.e2e.mean / 1e3 + think_s) <= clients * share)
             };
             subject::largest(engine.curve.saturation_rate() * n, below)
         }

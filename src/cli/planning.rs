@@ -1,19 +1,22 @@
 //! From what was typed to a plan: gathers everything that may influence it, then thinks.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::load::{self, Found, SpecArgs, read_named};
 use super::state::LocalState;
-use super::{Exit, Failure, Settings};
+use super::{Exit, Failure, Settings, files};
 use crate::catalog::ModelArch;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap};
 use crate::placement::{Infeasible, World};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::render::RenderError;
 use crate::spec::{ModelSource, Spec};
 use crate::state::{State, StateStore as _};
 use crate::{PlanError, PlanningInput};
+
+/// Requests of a replay in planning: the intervals of its percentiles are then a few percent wide.
+const REPLAY: u32 = 20_000;
 
 /// Which spec, on which catalogue, against which state.
 #[derive(Clone, Debug, clap::Args)]
@@ -64,7 +67,7 @@ pub fn gather(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure>
     let input = PlanningInput {
         spec: loaded.spec,
         spec_digest: crate::plan::spec_digest(&loaded.tree),
-        world: World { catalog, archs, calibration, today },
+        world: World { catalog, archs, calibration, today, replay: REPLAY },
         prior,
         now: created,
         warnings,
@@ -140,6 +143,58 @@ pub fn think(gathered: &Gathered) -> Result<Plan, NoPlan> {
         }
         PlanError::Render(error) => NoPlan::Failure(Failure::error(error.to_string())),
     })
+}
+
+/// The plan to look at: a saved one (`saved`, or a PATH that holds one, its spec then being in the folder of
+/// work) with what it must still fit, or a new one.
+///
+/// # Errors
+/// The plan is stale or no plan, the spec is wrong, or nothing can be placed.
+pub fn saved_or_new(
+    saved: Option<&Path>,
+    planning: &PlanArgs,
+    settings: &Settings,
+) -> Result<(Gathered, Plan), Failure> {
+    let mut planning = planning.clone();
+    let saved = match saved {
+        Some(path) => Some(path.to_owned()),
+        None => {
+            let path = planning.spec.path.clone();
+            let full = settings.dir.join(&path);
+            let is_plan = full.is_file()
+                && files::read_text(&full).is_ok_and(|t| {
+                    t.trim_start().starts_with('{') && t.get(..200).unwrap_or(&t).contains("\"rhumb_plan\"")
+                });
+            is_plan.then(|| {
+                planning.spec.path = PathBuf::from(".");
+                path
+            })
+        }
+    };
+    let Some(path) = saved else {
+        let gathered = gather(&planning, settings)?;
+        let plan = think(&gathered).map_err(|why| match why {
+            NoPlan::Failure(failure) => failure,
+            NoPlan::Infeasible(why) => {
+                let names: Vec<&str> = why.workloads.iter().map(|w| w.address.as_str()).collect();
+                let text =
+                    format!("no placement keeps the promises of {}; `rhumb plan` says why", names.join(", "));
+                Failure::Message { exit: Exit::Infeasible, text }
+            }
+        })?;
+        return Ok((gathered, plan));
+    };
+    let name = path.display().to_string();
+    let text = files::read_text(&settings.dir.join(&path))?;
+    let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
+    let gathered = gather(&planning, settings)?;
+    let input = &gathered.input;
+    let reasons = plan.stale_against(input.prior.as_ref(), &input.spec_digest, &input.world.digest());
+    if reasons.is_empty() {
+        return Ok((gathered, plan));
+    }
+    let text = format!("{name}: the plan is stale: {}; plan again", reasons.join("; "));
+    Err(Failure::Message { exit: Exit::Stale, text })
 }
 
 /// A number of days, with or without the unit: `180`, `180d`.

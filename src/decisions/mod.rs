@@ -5,4 +5,5 @@
 #![doc = include_str!("0003-what-the-catalogue-claims.md")]
 #![doc = include_str!("0004-when-a-plan-is-inconclusive.md")]
 #![doc = include_str!("0005-prediction-is-physics-and-a-ledger.md")]
+#![doc = include_str!("0006-capacity-is-a-closed-form-and-a-replay.md")]
 #![doc = include_str!("0007-users-runs-correct-predictions.md")]

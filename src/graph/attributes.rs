@@ -37,6 +37,7 @@
 //! | `protocol`, `port` | what clients speak: `https` 443 with a certificate, else `http` 80 |
 //! | `tls_certificate`? | reference to the certificate |
 //! | `health_check_path`, `health_check_port` | what is asked of a machine |
+//! | `stickiness`? | `session`: the turns of a conversation go to one replica, which may have them in its cache |
 //! | `origins_ppm` | map: origin to the share of its traffic that is sent to this region, in millionths |
 //!
 //! `launch_template` (one per pool):

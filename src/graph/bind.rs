@@ -235,6 +235,7 @@ impl<'a> Region<'a> {
             .maybe("tls_certificate", service.endpoint.tls_certificate.as_deref())
             .with("health_check_path", HEALTH_PATH)
             .with("health_check_port", ENGINE_PORT)
+            .maybe("stickiness", service.traffic.sessions.map(|_| "session"))
             .with("origins_ppm", Attr::Map(origins))
             .finish()
     }

@@ -1,12 +1,13 @@
 //! From the choice to the placement: every figure that a plan shows.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
 
 use super::batch::{self, Run};
 use super::job::{self, Job};
-use super::load::at_confidence;
+use super::load::{Demand, at_confidence};
 use super::pool::weights_gib;
 use super::service::{Block, Chosen, Search};
 use super::table::{Speed, Table};
@@ -217,6 +218,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
             pool.capacity = demand.most(speed, n, 1.0);
             let rate = pool.peak_rate / f64::from(n.max(1));
             pool.latency = speed.curve.latency(rate, n, service.traffic.arrivals);
+            draft.caveats.extend(replayed(job, &demand, speed, &pool));
             let mut fail = |scope: &'static str, count: u32, lost: u32| {
                 let left = n.saturating_sub(lost);
                 failures.push(FailureCheck {
@@ -447,4 +449,26 @@ pub(super) fn batch(
         quotas: draft.quotas,
         caveats: draft.caveats,
     })
+}
+
+/// What a reader must know of how a pool's number was found, if it was not the closed form alone.
+fn replayed(job: &Job<'_>, demand: &Demand<'_>, speed: &Speed, pool: &Pool) -> Option<String> {
+    if job.world.replay == 0 {
+        return None;
+    }
+    let addr = pool.addr.as_str().split_once('/').map_or("", |(_, below)| below);
+    if speed.doubted.load(Ordering::Relaxed) {
+        return Some(format!(
+            "{addr}: the closed form would have done with less, but a replay of {} requests breaks a limit there; \
+             the replay decided",
+            job.world.replay
+        ));
+    }
+    let rate = pool.peak_rate / f64::from(pool.replicas.max(1));
+    let recorded = demand.traffic.recorded.as_ref().map(|_| "recorded arrivals");
+    let outside = recorded.or(speed.slowed.unchecked(rate, pool.replicas, demand.arrivals))?;
+    Some(format!(
+        "{addr}: outside of what the closed form was checked for ({outside}); a replay of {} requests confirms it",
+        job.world.replay
+    ))
 }

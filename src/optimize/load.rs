@@ -4,7 +4,8 @@ use super::job::{Job, Limit};
 use super::table::Speed;
 use crate::perf::Latency;
 use crate::placement::{Metric, Rejection};
-use crate::spec::{Arrivals, Load, Service};
+use crate::replay::{Interval, Loaded, Stream};
+use crate::spec::{Arrivals, Load, Service, Traffic};
 
 /// More replicas than any pool has: what they cannot do, no number can.
 pub(super) const MOST_REPLICAS: u32 = 1 << 20;
@@ -24,6 +25,10 @@ pub(super) struct Demand<'a> {
     /// What the load is multiplied by when a region fails, if regions may fail: the declared share,
     /// taken over by the others.
     pub region_loss: Option<f64>,
+    /// Prompt and answer lengths, the prefix cache and what was recorded; its rate is not read.
+    pub traffic: &'a Traffic,
+    /// Requests of a replay; 0 = none.
+    pub replay: u32,
 }
 
 /// What arrives at a pool.
@@ -71,6 +76,68 @@ impl Demand<'_> {
             .all(|limit| at_confidence(speed, &l, limit, self.network_ms) <= limit.limit_ms * factor)
     }
 
+    /// Whether the replay of `times` the load on `replicas` contradicts none of the limits times `factor`,
+    /// beyond its own noise; `rate` is the load in requests/s.
+    fn replays(&self, speed: &Speed, (rate, times): (f64, f64), replicas: u32, factor: f64) -> bool {
+        if self.replay == 0 || self.limits.is_empty() || rate * times <= 0.0 {
+            return true;
+        }
+        if replicas == 0 {
+            return false;
+        }
+        let t = self.traffic;
+        let asked: Vec<(Metric, Option<f64>)> = self.limits.iter().map(|l| (l.metric, l.quantile)).collect();
+        let users = match self.load {
+            PoolLoad::Clients(clients) => (clients * times).ceil().clamp(1.0, 1e6) as u32,
+            PoolLoad::Rate(_) => 1,
+        };
+        let loaded = Loaded {
+            curve: &speed.slowed,
+            limits: speed.limits,
+            replicas,
+            stream: Stream {
+                rate: rate * times,
+                arrivals: self.arrivals,
+                input: t.input,
+                output: t.output,
+                prefix_cached: t.prefix_cached,
+                recorded: t.recorded.as_deref(),
+            },
+            sessions: t.sessions.map(|s| (s, users)),
+            requests: self.replay,
+        };
+        // A fifth of the requests settles what is far from its limits.
+        let quick = Loaded { requests: self.replay / 5, ..loaded };
+        let (least, most) = self.apart(speed, &quick.figures(&asked), factor);
+        if most <= 0.9 || least > 1.05 {
+            return most <= 0.9;
+        }
+        self.apart(speed, &loaded.figures(&asked), factor).1 <= 1.0
+    }
+
+    /// Replayed figures as shares of their limits times `factor`, of the one nearest to breaking or most broken: at
+    /// the lower and at the upper end of its interval.
+    fn apart(&self, speed: &Speed, found: &[Interval], factor: f64) -> (f64, f64) {
+        let share = |ms: f64, limit: &Limit<'_>| {
+            let whole = match limit.metric {
+                Metric::Tpot => ms,
+                Metric::Ttft | Metric::E2e => ms * speed.g + self.network_ms,
+            };
+            whole / (limit.limit_ms * factor)
+        };
+        found.iter().zip(&self.limits).fold((0.0_f64, 0.0_f64), |(least, most), (f, limit)| {
+            (least.max(share(f.mean - f.half, limit)), most.max(share(f.mean + f.half, limit)))
+        })
+    }
+
+    /// The same with nothing failed, with a region failed, and with `lost` replicas failed.
+    pub fn all_replays(&self, speed: &Speed, rate: f64, replicas: u32, lost: u32) -> bool {
+        let left = replicas.saturating_sub(lost);
+        self.replays(speed, (rate, 1.0), replicas, 1.0)
+            && self.region_loss.is_none_or(|x| self.replays(speed, (rate, x), replicas, self.slo_factor))
+            && (lost == 0 || self.replays(speed, (rate, self.capacity), left, self.slo_factor))
+    }
+
     /// Requests/s that reach a pool of `replicas`, by the displayed prediction.
     pub fn rate(&self, speed: &Speed, replicas: u32) -> f64 {
         match self.load {
@@ -81,10 +148,15 @@ impl Demand<'_> {
                     speed
                         .curve
                         .mean_e2e(rate / n, replicas, self.arrivals)
-                        .is_some_and(|ms| rate * ms / 1e3 <= clients)
+                        .is_some_and(|ms| rate * (ms / 1e3 + self.think_s()) <= clients)
                 })
             }
         }
+    }
+
+    /// Seconds that a client waits before it sends again.
+    fn think_s(&self) -> f64 {
+        self.traffic.sessions.map_or(0.0, |s| s.think_s)
     }
 
     /// Whether `replicas` do with nothing failed, and with a region failed, at [`Demand::rate`].
@@ -147,10 +219,9 @@ impl Demand<'_> {
             PoolLoad::Clients(clients) => {
                 // Requests in flight on a replica at the bound, alone: in a pool they are fewer.
                 let rate = bound.min(speed.curve.saturation_rate() * (1.0 - 1e-9));
-                speed
-                    .curve
-                    .latency(rate, 1, self.arrivals)
-                    .map_or(1.0, |l| clients / (rate * l.e2e.mean / 1e3).max(f64::MIN_POSITIVE))
+                speed.curve.latency(rate, 1, self.arrivals).map_or(1.0, |l| {
+                    clients / (rate * (l.e2e.mean / 1e3 + self.think_s())).max(f64::MIN_POSITIVE)
+                })
             }
         };
         (n * (1.0 - 1e-9)).ceil().clamp(1.0, f64::from(u32::MAX)) as u32

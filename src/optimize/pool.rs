@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use rhumb_api::Money;
 
@@ -191,6 +192,11 @@ impl<'a> Needs<'a> {
         remembered(&self.rates, &self.demand, self.speed, replicas)
     }
 
+    /// Whether the replay of `replicas`, and of those left when `lost` fail, contradicts nothing.
+    pub fn replays(&self, replicas: u32, lost: u32) -> bool {
+        self.demand.all_replays(self.speed, self.rate(replicas), replicas, lost)
+    }
+
     /// The fewest that must be left of `replicas`.
     fn left(&self, replicas: u32) -> Option<u32> {
         // A rate does not depend on who serves it.
@@ -252,11 +258,15 @@ impl Ask<'_> {
         if n < least {
             return false;
         }
-        match self.lost(units, spot) {
-            None => false,
-            Some(0) => true,
-            Some(lost) => n > lost && needs.left(n).is_some_and(|left| n - lost >= left),
-        }
+        let Some(lost) = self.lost(units, spot) else { return false };
+        let left = lost == 0 || (n > lost && needs.left(n).is_some_and(|left| n - lost >= left));
+        left && (!self.speed.doubted.load(Ordering::Relaxed) || needs.replays(n, lost))
+    }
+
+    /// Whether the replay contradicts a count that does by the closed form.
+    pub fn confirmed(&self, needs: &Needs<'_>, units: u32, spot: u32) -> bool {
+        let lost = self.lost(units, spot).unwrap_or(0);
+        needs.replays(units.saturating_mul(self.way.replicas), lost)
     }
 
     /// Fewest groups that could do, and a number that does if any does.
@@ -288,7 +298,9 @@ impl Ask<'_> {
         let margin = f64::from(s.replica) + f64::from(s.machine) * per + f64::from(s.zone + 2) * per;
         let enough = (f64::from(left.max(least)) + margin) / per;
         let enough = enough / (1.0 - zone_share) / (1.0 - spot_share) + f64::from(s.zone + 1) + 2.0;
-        let last = first.max(enough.ceil().clamp(1.0, f64::from(MOST_REPLICAS)) as u32);
+        // The closed form is off by less than that wherever it was checked.
+        let more = if self.speed.doubted.load(Ordering::Relaxed) { 8.0 } else { 1.0 };
+        let last = first.max((enough * more).ceil().clamp(1.0, f64::from(MOST_REPLICAS)) as u32);
         Ok((first, last))
     }
 
@@ -336,6 +348,8 @@ impl Ask<'_> {
             let codes: Vec<String> =
                 self.terms.quotas.iter().map(|q| format!("{} of {}", q.code, q.limit)).collect();
             ("quota", format!("the declared quota {} is too small", codes.join(", ")))
+        } else if self.speed.doubted.load(Ordering::Relaxed) {
+            ("replay", "a replay breaks a limit at every number of machines that could do".to_owned())
         } else {
             ("survive", "too little is left when machines fail or are interrupted".to_owned())
         };

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use rhumb_api::Money;
 
@@ -191,6 +192,8 @@ impl<'a> Search<'a> {
             load: load::pool_load(s, base.share / f64::from(regions)),
             capacity: s.during_failure.capacity,
             slo_factor: s.during_failure.slo_factor,
+            traffic: &s.traffic,
+            replay: self.job.world.replay,
             region_loss: (s.survive.region > 0 && others > 0)
                 .then(|| s.during_failure.capacity * f64::from(regions) / f64::from(others)),
         }
@@ -433,9 +436,56 @@ impl<'a> Search<'a> {
 
     /// The optimum, or, if just any placement is wanted, one that may cost more.
     ///
+    /// The closed form alone allows whatever it allows together with the replay, so that its optimum, if the
+    /// replay confirms it, is the optimum of both. If not, the speed in doubt is replayed at every count.
+    ///
     /// # Errors
     /// What stands in the way, if nothing will do.
     pub fn run(&self, wanted: Wanted) -> Result<Vec<Block>, Rejection> {
+        loop {
+            let found = self.by_closed_form(wanted)?;
+            if !self.contradicted(&found) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Whether the replay contradicts a pool; its speed is in doubt from now on.
+    fn contradicted(&self, blocks: &[Block]) -> bool {
+        let mut any = false;
+        for block in blocks {
+            let base = self.base(&block.origins);
+            for chosen in &block.pools {
+                let site = &self.table.sites[chosen.site];
+                let way = &self.table.machines[site.machine].ways[chosen.way];
+                let (Ok(index), Some(ms)) = (&way.speed, base.network.get(site.region).copied().flatten())
+                else {
+                    continue;
+                };
+                let index = *index;
+                let speed = &self.table.speeds[index];
+                let needs = self.needs(&base, block.pools.len() as u32, ms, index);
+                let ask = Ask {
+                    terms: &self.terms[chosen.site],
+                    way,
+                    speed,
+                    survive: self.service.survive,
+                    least_replicas: 1,
+                    most_replicas: None,
+                    extra: &|_| Money::ZERO,
+                };
+                let units = chosen.count.machines / way.span.max(1);
+                if !speed.doubted.load(Ordering::Relaxed) && !ask.confirmed(&needs, units, chosen.count.spot)
+                {
+                    speed.doubted.store(true, Ordering::Relaxed);
+                    any = true;
+                }
+            }
+        }
+        any
+    }
+
+    fn by_closed_form(&self, wanted: Wanted) -> Result<Vec<Block>, Rejection> {
         let n = self.service.traffic.origins.len();
         if n > MOST_ORIGINS {
             return Err(Rejection {

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::job::{Job, SEQUENCES};
+use std::sync::atomic::AtomicBool;
+
 use crate::catalog::{Accelerator, Offering};
 use crate::perf::{self, Calibrator, Configuration, EngineSettings, Layout, ServiceCurve};
 use crate::placement::Rejection;
+use crate::replay::{Limits, limits_of};
 use crate::spec::{KvCacheDtype, Purchase, Quantization};
 
 /// Most machines that one replica spans.
@@ -25,6 +28,9 @@ pub(super) struct Speed {
     /// By which the time to the first token is longer still.
     pub g: f64,
     pub engine: EngineSettings,
+    pub limits: Limits,
+    /// The replay contradicted the closed form on this speed once: it is asked for every count.
+    pub doubted: AtomicBool,
 }
 
 /// One way of running the model on a machine type.
@@ -387,7 +393,9 @@ fn speeds_of(job: &Job<'_>, calibrator: &Calibrator, w: &Wanted<'_>) -> Vec<Resu
                 filled = curve.memory.max_sequences >= n.saturating_mul(w.layout.dp);
                 let f = curve.tpot_band.factor(job.spec.confidence).max(1.0);
                 let g = (curve.ttft_band.factor(job.spec.confidence) / f).max(1.0);
-                Ok(Speed { slowed: curve.slowed(f), curve, f, g, engine })
+                let limits = limits_of(&curve, &engine, w.layout);
+                let doubted = AtomicBool::new(false);
+                Ok(Speed { slowed: curve.slowed(f), curve, f, g, engine, limits, doubted })
             }
         });
     }

@@ -4,7 +4,7 @@ use super::bands::judge;
 use super::ledger::{self, Conditions, Residual};
 use super::memory;
 use super::pass::{Parts, Pass};
-use super::types::{Configuration, DoesNotFit, MemoryFit, RequestShape, ServiceCurve, Term};
+use super::types::{Configuration, DoesNotFit, MemoryFit, PromptTime, RequestShape, ServiceCurve, Term};
 use crate::math;
 
 /// Nodes and weights of five-point Gauss-Hermite quadrature for a standard normal variable.
@@ -123,6 +123,7 @@ pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<Servi
         w_s: figures.w,
         w2_s2: figures.w2.max(figures.w * figures.w),
         ttft_floor_s: figures.floor,
+        prompt: figures.prompt,
         max_batch: figures.max_batch,
         shape: *shape,
         memory,
@@ -141,6 +142,7 @@ struct Figures {
     w: f64,
     w2: f64,
     floor: f64,
+    prompt: PromptTime,
     max_batch: u32,
     decode_terms: Vec<Term>,
     prefill_terms: Vec<Term>,
@@ -203,6 +205,19 @@ fn decoder(
     let (w, w2) = over_lengths(shape.input.mean.max(1.0), shape.input.cv2, shape.input.max, |tokens| {
         pass.prefill(together, tokens, uncached(shape, tokens)).total() * stretch / together / lanes
     });
+    let marginal = |tokens: f64| {
+        let new = uncached(shape, tokens);
+        (
+            new,
+            tokens * tokens - (tokens - new) * (tokens - new),
+            pass.prefill(together, tokens, new).total() * stretch / together / lanes,
+        )
+    };
+    let prompt = prompt_time(
+        w,
+        marginal(shape.input.mean.max(1.0)),
+        marginal((2.0 * shape.input.mean).min(shape.input.max.max(shape.input.mean * 1.25)).max(2.0)),
+    );
     let alone = pass.prefill(1.0, shape.input.mean.max(1.0), uncached(shape, shape.input.mean.max(1.0)));
     let mut prefill_terms = terms(&alone, false);
     prefill_terms
@@ -213,10 +228,22 @@ fn decoder(
         w,
         w2,
         floor: alone.total().max(w) + BEFORE_ENGINE_S,
+        prompt,
         max_batch: memory.max_sequences.max(1),
         decode_terms: terms(&step(max), true),
         prefill_terms,
     }
+}
+
+/// Tokens and pairs of a usual and a long prompt with their times, to the time of either; scaled so that
+/// the mean over all lengths is `mean`.
+fn prompt_time(mean: f64, usual: (f64, f64, f64), long: (f64, f64, f64)) -> PromptTime {
+    let ((n1, p1, t1), (n2, p2, t2)) = (usual, long);
+    let det = n1 * p2 - n2 * p1;
+    let pair = if det > 0.0 { ((n1 * t2 - n2 * t1) / det).clamp(0.0, t1 / p1) } else { 0.0 };
+    let token = (t1 - pair * p1) / n1;
+    let scale = mean / t1;
+    PromptTime { per_token_s: token * scale, per_pair_s: pair * scale, before_s: BEFORE_ENGINE_S }
 }
 
 /// Encoders: `alpha + beta * n` is the time of a step over `n` texts; as many texts share a step as
@@ -248,6 +275,7 @@ fn encoder(c: &Configuration<'_>, pass: &Pass, shape: &RequestShape, memory: &Me
         w,
         w2: w * w * spread,
         floor: (alpha + beta).max(alone.total() / lanes),
+        prompt: PromptTime { per_token_s: 0.0, per_pair_s: 0.0, before_s: 0.0 },
         max_batch: most as u32,
         decode_terms: Vec::new(),
         prefill_terms: terms(&alone, false),

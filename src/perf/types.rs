@@ -234,6 +234,18 @@ pub struct Term {
     pub ms: f64,
 }
 
+/// Engine time of a prompt: `per_token * n + per_pair * (t^2 - (t - n)^2)` seconds for the last `n` of its
+/// `t` tokens, in steps that others share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PromptTime {
+    /// Seconds for each token that is computed.
+    pub per_token_s: f64,
+    /// Seconds for each pair of tokens that attention looks at, counted twice.
+    pub per_pair_s: f64,
+    /// Seconds before a prompt reaches the engine.
+    pub before_s: f64,
+}
+
 /// How fast one replica of a configuration is, under any load.
 ///
 /// One step that decodes `b` sequences takes `alpha + beta * b` seconds; a request's prompt costs
@@ -250,6 +262,8 @@ pub struct ServiceCurve {
     pub w2_s2: f64,
     /// Time of one request's prefill alone, from arrival to first token, seconds.
     pub ttft_floor_s: f64,
+    /// What the prefill time is made of.
+    pub prompt: PromptTime,
     /// Most sequences at once.
     pub max_batch: u32,
     /// The shape that the curve was made for.

@@ -24,6 +24,8 @@ pub struct World {
     pub calibration: Calibration,
     /// The planning day, `YYYY-MM-DD`.
     pub today: String,
+    /// Requests of each replay that a placement must survive; 0 = the closed forms alone decide.
+    pub replay: u32,
 }
 
 impl World {

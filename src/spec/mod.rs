@@ -22,6 +22,7 @@ mod read;
 pub mod schema;
 mod shape;
 mod trace;
+mod traffic;
 mod tree;
 pub mod units;
 pub mod use_case;
@@ -30,6 +31,8 @@ mod yaml;
 pub use convert::{canonical, tree_of};
 pub use format::{convert_to, format};
 pub use model::*;
+pub use trace::{Recorded, RecordedRequest, read as read_trace};
+pub use traffic::{Arrivals, Load, Sessions};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};
 

@@ -202,31 +202,26 @@ pub struct Service {
 /// How much work arrives, in the busiest hour.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {
-    /// How much; a trace's busiest hour once it has been read.
-    pub load: Load,
-    /// `trace`: the CSV that load and lengths were taken from, if one was named.
+    /// How much.
+    pub load: super::Load,
+    /// `trace`: the CSV that load and lengths were taken from.
     pub trace: Option<FileRef>,
+    /// The requests of the trace's busiest hour.
+    pub recorded: Option<std::sync::Arc<[super::RecordedRequest]>>,
     /// Tokens in a prompt.
     pub input: Lengths,
     /// Tokens generated for a request; 0 for an embedding or classification model.
     pub output: Lengths,
+    /// `sessions`: `load` is then their number, `input` the whole prompt, `prefix_cached` what was said before.
+    pub sessions: Option<super::Sessions>,
     /// `prefix_cached`: share of prompt tokens found in the prefix cache, a fraction in [0, 1).
     pub prefix_cached: f64,
     /// `arrivals`.
-    pub arrivals: Arrivals,
+    pub arrivals: super::Arrivals,
     /// `origins`; never empty. Without any, there is one named `any` next to the service.
     pub origins: Vec<Origin>,
     /// Where it was written.
     pub at: Pointer,
-}
-
-/// The amount of work.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Load {
-    /// `peak`: requests per second in the busiest hour.
-    Rate(f64),
-    /// `concurrency`: requests in flight in the busiest hour (closed loop of that many clients).
-    Concurrency(f64),
 }
 
 /// A distribution of lengths, in tokens.
@@ -240,20 +235,6 @@ pub struct Lengths {
     pub p95: f64,
     /// The longest that must fit the context window (the 99.9th percentile unless stated).
     pub max: f64,
-}
-
-/// How requests are spread in time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Arrivals {
-    /// Independent arrivals.
-    Poisson,
-    /// Bursts, by the squared coefficient of variation of the gaps (above 1).
-    Bursty {
-        /// Squared coefficient of variation of the gaps between arrivals.
-        cv2: f64,
-    },
-    /// Evenly spaced.
-    Constant,
 }
 
 /// A group of users in one place.

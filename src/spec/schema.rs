@@ -140,6 +140,8 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
                 tokens.clone(),
                 { "type": "object", "properties": { "p50": tokens.clone(), "p95": tokens.clone(), "max": tokens.clone() },
                   "required": ["p50", "p95"], "additionalProperties": false },
+                { "type": "object", "properties": { "mean": tokens.clone(), "p95": tokens.clone(), "max": tokens.clone() },
+                  "required": ["mean", "p95"], "additionalProperties": false },
                 { "type": "object", "properties": { "mean": tokens.clone(), "cv2": number, "max": tokens },
                   "required": ["mean"], "additionalProperties": false },
             ] })
@@ -225,7 +227,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::Map { entry, of, .. } => (format!("a map of {entry} to {}", describe(of).0), None),
         Kind::Section(_) | Kind::Defaults => ("a map of keys".to_owned(), None),
         Kind::Lengths => plain(
-            "tokens: a number, `p50` with `p95` (a lognormal), or `mean` with or without `cv2`; `max` is the 99.9th percentile unless stated",
+            "tokens: a number, `p50` or `mean` with `p95` (a lognormal), or `mean` with or without `cv2`; `max` is the 99.9th percentile unless stated",
             "{ p50: 600, p95: 2800 }",
         ),
         Kind::Objectives => plain("a map of percentiles (`p95`, `mean`) to durations", "{ p95: 500ms }"),

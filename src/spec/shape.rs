@@ -147,11 +147,29 @@ pub fn lengths(zero: bool, value: &Value) -> Read<Lengths> {
             Lengths { cv2, ..lognormal(ln(mean) - sigma * sigma / 2.0, sigma, mean) }
         }
         (None, None, Some(mean), Some(_)) => fixed(mean),
+        // The lognormal of this mean and tail: the smaller root of `sigma^2 / 2 - z sigma + ln(p95 / mean) = 0`.
+        (None, Some(p95), Some(mean), None) => {
+            let over = if mean > 0.0 { ln(p95 / mean) } else { f64::NAN };
+            if !(over >= 0.0 && over < z95 * z95 / 2.0) {
+                return Err(Problem::new(
+                    "percentiles-out-of-order",
+                    "no lognormal has this mean and this 95th percentile",
+                    "p95 must be from 1 to 3.8 times the mean",
+                    "correct one of the two, write `p50` with `p95`, or name a trace",
+                ));
+            }
+            let sigma = z95 - sqrt(z95 * z95 - 2.0 * over);
+            if sigma == 0.0 {
+                fixed(mean)
+            } else {
+                Lengths { p95, ..lognormal(ln(mean) - sigma * sigma / 2.0, sigma, mean) }
+            }
+        }
         _ => {
             return Err(Problem::new(
                 "incomplete-lengths",
                 "these keys do not fix a distribution of lengths",
-                "`p50` with `p95`, or `mean` with or without `cv2`",
+                "`p50` with `p95`, `mean` with `p95`, or `mean` with or without `cv2`",
                 help,
             ));
         }
@@ -187,5 +205,28 @@ pub fn quantile(name: &str) -> Read<Option<f64>> {
             "not a percentile",
             "write `p95`, any of `p1` to `p99.99`, or `mean`",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// By hand: `sigma = 1.6449 - sqrt(2.7055 - 2 ln 3) = 0.9319`, so that the median is
+    /// `800 exp(-0.4342) = 518` and `518 exp(1.6449 * 0.9319) = 2400`.
+    #[test]
+    fn a_mean_and_a_tail_make_a_lognormal() {
+        let read = lengths(false, &json!({ "mean": 800, "p95": 2400 })).unwrap();
+        assert_eq!((read.mean, read.p95), (800.0, 2400.0));
+        assert!((read.cv2 - (0.9319_f64 * 0.9319).exp_m1()).abs() < 1e-3, "{read:?}");
+        let same = lengths(false, &json!({ "mean": 800, "cv2": read.cv2 })).unwrap();
+        assert!((same.p95 - 2400.0).abs() < 1e-6 && same.max == read.max, "{same:?}");
+        assert_eq!(lengths(false, &json!({ "mean": 800, "p95": 800 })).unwrap().cv2, 0.0);
+        for p95 in [700, 3200] {
+            let bad = lengths(false, &json!({ "mean": 800, "p95": p95 })).unwrap_err();
+            assert_eq!(bad.code, "percentiles-out-of-order", "{p95}");
+        }
     }
 }

@@ -17,12 +17,19 @@ pub struct Recorded {
     pub output: Lengths,
     /// Bursty if the gaps vary more than those of independent arrivals.
     pub arrivals: Arrivals,
+    /// The requests of that hour, in the order of their times.
+    pub requests: Vec<RecordedRequest>,
 }
 
-struct Request {
-    at_s: f64,
-    input: f64,
-    output: f64,
+/// A recorded request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RecordedRequest {
+    /// When it was sent, seconds.
+    pub at_s: f64,
+    /// Tokens of the prompt.
+    pub input: f64,
+    /// Tokens of the answer.
+    pub output: f64,
 }
 
 /// Reads a CSV with the columns `time` (seconds, or RFC 3339), `input_tokens`, `output_tokens`.
@@ -66,7 +73,7 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Recorded, Problem> {
                 "write seconds, or RFC 3339 such as `2026-11-25T06:00:00Z`",
             )
         })?;
-        requests.push(Request { at_s, input: number(input)?, output: number(output)? });
+        requests.push(RecordedRequest { at_s, input: number(input)?, output: number(output)? });
     }
     if requests.len() < 2 {
         return Err(bad(
@@ -98,6 +105,7 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Recorded, Problem> {
         } else {
             Arrivals::Poisson
         },
+        requests: hour.to_vec(),
     })
 }
 
@@ -110,7 +118,7 @@ fn seconds(text: &str) -> Option<f64> {
 }
 
 /// First and last request of the window with the most.
-fn busiest(requests: &[Request]) -> (usize, usize) {
+fn busiest(requests: &[RecordedRequest]) -> (usize, usize) {
     let mut best = (0, 0);
     let mut first = 0;
     for (last, request) in requests.iter().enumerate() {

@@ -99,7 +99,10 @@ mod choice {
             ModelSource::Config(file) => panic!("{}: benches read no files", file.path),
         };
         let archs: BTreeMap<_, _> = spec.models.iter().map(|(n, m)| (n.clone(), known(&m.source))).collect();
-        (spec, World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into() })
+        (
+            spec,
+            World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0 },
+        )
     }
 
     fn place(bencher: Bencher, example: &str) {
@@ -319,5 +322,59 @@ mod points {
             };
             cases.iter().map(|c| step(black_box(c))).sum::<f64>()
         });
+    }
+}
+
+/// Playing requests through four replicas at 80 % of what they can do.
+mod replay {
+    use rhumb::replay::{Fleet, Kind, Limits, Linear, Request, Routing, Source, Stream, generate, run};
+    use rhumb::spec::{Arrivals, Lengths};
+
+    use super::*;
+
+    const REQUESTS: usize = 20_000;
+
+    /// About Qwen3-8B on an H100.
+    const TIMING: Linear = Linear {
+        alpha_s: 0.007,
+        beta_s: 45e-6,
+        alone_s: 0.004,
+        per_prompt_s: 0.0,
+        per_token_s: 20e-6,
+        per_pair_s: 0.15e-9,
+        before_s: 0.0134,
+    };
+
+    fn requests() -> Vec<Request> {
+        let lengths = |mean: f64, cv2: f64| Lengths { mean, cv2, p95: 3.0 * mean, max: 10.0 * mean };
+        generate(
+            &Stream {
+                rate: 4.0 * 22.0,
+                arrivals: Arrivals::Poisson,
+                input: lengths(800.0, 1.5),
+                output: lengths(250.0, 1.0),
+                prefix_cached: 0.0,
+                recorded: None,
+            },
+            black_box(REQUESTS),
+            1,
+        )
+    }
+
+    #[divan::bench(sample_count = 40)]
+    fn replay_20000_requests(bencher: Bencher) {
+        let limits = Limits { sequences: 256, kv_tokens: 400_000.0, step_tokens: 8192.0 };
+        let fleet = Fleet {
+            kinds: vec![Kind { timing: TIMING, limits, replicas: 4 }],
+            routing: Routing::LeastOutstanding,
+        };
+        let requests = requests();
+        bencher.bench(|| run(black_box(&fleet), &requests, Source::Open, 1));
+    }
+
+    /// Drawing the same requests: five random numbers each.
+    #[divan::bench(sample_count = 40)]
+    fn baseline_draw_20000_requests(bencher: Bencher) {
+        bencher.bench(requests);
     }
 }

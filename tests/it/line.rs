@@ -33,7 +33,7 @@ pub fn world(spec: &Spec, catalog: &Catalog) -> World {
         ModelSource::Config(file) => panic!("{}: tests read no files", file.path),
     };
     let archs: BTreeMap<_, _> = spec.models.iter().map(|(name, m)| (name.clone(), arch(m))).collect();
-    World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into() }
+    World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0 }
 }
 
 /// The placement of a spec.

@@ -17,6 +17,7 @@ mod report;
 mod spec;
 mod spec_files;
 mod state;
+mod verify;
 
 mod check;
 mod check_plan;

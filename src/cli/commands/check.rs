@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::check::{self, Fact, Report};
-use crate::cli::planning::{self, Gathered, NoPlan, PlanArgs};
-use crate::cli::{Exit, Failure, Settings, files, stdout};
-use crate::plan::{self, Plan};
+use crate::cli::planning::{self, PlanArgs};
+use crate::cli::{Exit, Failure, Settings, stdout};
 use crate::report;
 
 /// Check every promise of a plan with the independent checker
@@ -32,67 +31,13 @@ pub struct Args {
 /// # Errors
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
-    let (saved, planning) = sort_out(args, settings)?;
-    let gathered = planning::gather(&planning, settings)?;
+    let (gathered, plan) = planning::saved_or_new(args.saved.as_deref(), &args.planning, settings)?;
     let input = &gathered.input;
-    let plan = match saved {
-        Some((name, plan)) => {
-            stale(&name, &plan, &gathered)?;
-            plan
-        }
-        None => planning::think(&gathered).map_err(|why| match why {
-            NoPlan::Failure(failure) => failure,
-            NoPlan::Infeasible(why) => {
-                let names: Vec<&str> = why.workloads.iter().map(|w| w.address.as_str()).collect();
-                let text =
-                    format!("no placement keeps the promises of {}; `rhumb plan` says why", names.join(", "));
-                Failure::Message { exit: Exit::Infeasible, text }
-            }
-        })?,
-    };
     let report = check::plan(&input.spec, &input.world, input.prior.as_ref(), &plan);
     let facts = check::facts(&input.world, &plan.placement, args.max_age);
     show(&report, &facts, settings)?;
     let kept = if report.passed() { Exit::Done } else { Exit::CheckFailed };
     Ok(kept.and(if facts.is_empty() { Exit::Done } else { Exit::Inconclusive }))
-}
-
-/// Which of the arguments is a saved plan: `--plan FILE`, or a PATH that holds one (its spec is then in
-/// the folder of work).
-fn sort_out(args: &Args, settings: &Settings) -> Result<(Option<(String, Plan)>, PlanArgs), Failure> {
-    let mut planning = args.planning.clone();
-    let path = match &args.saved {
-        Some(path) => path.clone(),
-        None => {
-            let path = planning.spec.path.clone();
-            let full = settings.dir.join(&path);
-            let is_plan = full.is_file()
-                && files::read_text(&full).is_ok_and(|t| {
-                    t.trim_start().starts_with('{') && t.get(..200).unwrap_or(&t).contains("\"rhumb_plan\"")
-                });
-            if !is_plan {
-                return Ok((None, planning));
-            }
-            planning.spec.path = PathBuf::from(".");
-            path
-        }
-    };
-    let name = path.display().to_string();
-    let text = files::read_text(&settings.dir.join(&path))?;
-    let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
-    Ok((Some((name, plan)), planning))
-}
-
-fn stale(name: &str, plan: &Plan, gathered: &Gathered) -> Result<(), Failure> {
-    let input = &gathered.input;
-    let reasons = plan.stale_against(input.prior.as_ref(), &input.spec_digest, &input.world.digest());
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::Message {
-        exit: Exit::Stale,
-        text: format!("{name}: the plan is stale: {}; plan again", reasons.join("; ")),
-    })
 }
 
 fn show(report: &Report, facts: &[Fact], settings: &Settings) -> Result<(), Failure> {

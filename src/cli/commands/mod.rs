@@ -15,3 +15,4 @@ pub mod predict;
 pub mod schema;
 pub mod show;
 pub mod validate;
+pub mod verify;

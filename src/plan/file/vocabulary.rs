@@ -35,6 +35,7 @@ pub const WORDS: &[&str] = &[
     "saturated",
     "spot",
     "spread",
+    "replay",
     "survive",
     "tpot",
     "ttft",

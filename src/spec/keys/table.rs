@@ -215,7 +215,32 @@ static TRAFFIC: &[Key] = &[
     .default("next to the service, without network time"),
     Key::not_yet("daily", "Profile of the load over a day."),
     Key::not_yet("time_zone", "Time zone of the daily profile."),
-    Key::not_yet("sessions", "Load as concurrent sessions of several turns."),
+    Key::new(
+        "sessions",
+        Kind::Section(SESSIONS),
+        "Load as conversations of several turns, in place of `peak`, `concurrency` and `prefix_cached`: a turn's prompt repeats what was said before, as far as the replica that answered still has it in its KV cache.",
+    ),
+];
+
+static SESSIONS: &[Key] = &[
+    Key::new(
+        "concurrent",
+        Kind::Quantity(Unit::Count, Range::POSITIVE),
+        "Conversations that go on at the same time in the busiest hour.",
+    )
+    .required(),
+    Key::new(
+        "turns",
+        Kind::Whole { min: 1, max: 1000, auto: false },
+        "Requests of a conversation. `input_tokens` is then what the user adds in a turn.",
+    )
+    .required(),
+    Key::new(
+        "think_time",
+        Kind::Quantity(Unit::Duration, Range::NOT_NEGATIVE),
+        "From an answer to the user's next turn, on average.",
+    )
+    .default("0s"),
 ];
 
 static ORIGIN: &[Key] = &[

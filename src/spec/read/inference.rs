@@ -76,6 +76,21 @@ impl Reader<'_> {
 
     fn traffic(&mut self, at: &At<'_>, use_case: Option<&UseCase>) -> Traffic {
         let (peak, concurrency, trace) = (at.key("peak"), at.key("concurrency"), at.key("trace"));
+        let sessions = at.key("sessions");
+        for other in [&peak, &concurrency, &trace, &at.key("prefix_cached"), &at.key("arrivals")] {
+            if sessions.is_there() && other.is_there() {
+                self.report(
+                    &other.pointer,
+                    true,
+                    Problem::new(
+                        "conflicting-keys",
+                        format!("`{}` says what follows from `sessions`", other.pointer.dotted()),
+                        "one of the two",
+                        "with `sessions` the rate follows from their number, the think time and the answers, the share in the prefix cache from what the caches hold",
+                    ),
+                );
+            }
+        }
         let stated: Vec<&At<'_>> = [&peak, &concurrency].into_iter().filter(|a| a.is_there()).collect();
         if let [_, second] = stated.as_slice() {
             self.report(
@@ -88,7 +103,7 @@ impl Reader<'_> {
                     "keep `peak` for requests that arrive whatever happens, `concurrency` for clients that wait for their answers",
                 ),
             );
-        } else if stated.is_empty() && !trace.is_there() && at.is_there() {
+        } else if stated.is_empty() && !trace.is_there() && !sessions.is_there() && at.is_there() {
             self.report(
                 &at.pointer,
                 true,
@@ -110,7 +125,10 @@ impl Reader<'_> {
         });
         let load = if let Some(rate) = peak.quantity(Unit::Rate, Range::POSITIVE) {
             Load::Rate(rate)
-        } else if let Some(clients) = concurrency.quantity(Unit::Count, Range::POSITIVE) {
+        } else if let Some(clients) = concurrency
+            .quantity(Unit::Count, Range::POSITIVE)
+            .or_else(|| sessions.key("concurrent").quantity(Unit::Count, Range::POSITIVE))
+        {
             Load::Concurrency(clients)
         } else {
             Load::Rate(recorded.as_ref().map_or(1.0, |r| r.rate))
@@ -149,13 +167,26 @@ impl Reader<'_> {
             .or(recorded.as_ref().map(|r| r.output))
             .or(use_case.map(|u| fixed(u.tokens.1)))
             .unwrap_or(NOTHING);
-        let arrivals = at.key("arrivals").get(shape::arrivals).or(recorded.map(|r| r.arrivals));
+        let arrivals = at.key("arrivals").get(shape::arrivals).or(recorded.as_ref().map(|r| r.arrivals));
+        let added = known.unwrap_or(fixed(1.0));
+        let sessions = sessions.is_there().then(|| Sessions {
+            turns: sessions.key("turns").whole().unwrap_or(1),
+            think_s: sessions
+                .key("think_time")
+                .quantity(Unit::Duration, Range::NOT_NEGATIVE)
+                .map_or(0.0, |ms| ms / 1e3),
+            added,
+        });
+        let prompt = sessions.map_or(added, |s| s.prompt(&output));
+        let typed = at.key("prefix_cached").quantity(Unit::Percent, Range::PART).unwrap_or(0.0);
         Traffic {
             load,
             trace: file,
-            input: known.unwrap_or(fixed(1.0)),
+            recorded: recorded.map(|r| r.requests.into()),
+            input: prompt,
             output,
-            prefix_cached: at.key("prefix_cached").quantity(Unit::Percent, Range::PART).unwrap_or(0.0),
+            prefix_cached: sessions.map_or(typed, |s| (1.0 - s.added.mean / prompt.mean).max(0.0)),
+            sessions,
             arrivals: arrivals.unwrap_or(Arrivals::Poisson),
             origins: self.origins(&at.key("origins"), &at.pointer),
             at: at.pointer.clone(),

@@ -1,7 +1,7 @@
 //! Turns the collected performance data into the tables that the build carries, fits the bands and
 //! writes the accuracy report. A tool for maintainers; needs the feature `convert`.
 //!
-//! `perf_convert tables DIR`, `fit|nearness|report DIR DATE REVISION`, `bench`; DIR holds the
+//! `perf_convert tables DIR`, `fit|nearness|report DIR DATE REVISION`, `grid DATE REVISION`, `bench`; DIR holds the
 //! collected files.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -9,6 +9,7 @@ mod bands;
 mod bench;
 mod decisions;
 mod fit;
+mod grid;
 mod linear;
 mod memory;
 mod model;
@@ -249,7 +250,12 @@ fn main() -> Outcome<()> {
             bench::run();
             Ok(())
         }
+        [_, "grid", date, revision] => {
+            std::fs::write("src/replay/CHECKED.md", grid::write(date, revision)?)?;
+            println!("src/replay/CHECKED.md");
+            Ok(())
+        }
         [_, "report", dir, date, revision] => report::write(Path::new(dir), date, revision),
-        _ => Err("usage: perf_convert tables DIR, fit|nearness|report DIR DATE REVISION, bench".into()),
+        _ => Err("usage: perf_convert tables DIR, fit|nearness|report DIR DATE REVISION, grid DATE REVISION, bench".into()),
     }
 }

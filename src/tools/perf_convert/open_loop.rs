@@ -6,6 +6,8 @@ use std::path::Path;
 
 use rhumb::catalog::Catalog;
 use rhumb::perf::{Configuration, EngineSettings, Layout, RequestShape, curve};
+use rhumb::placement::Metric;
+use rhumb::replay::{Loaded, Stream, limits_of};
 use rhumb::spec::{Arrivals, EngineName, KvCacheDtype, Lengths};
 
 use super::points::number;
@@ -18,7 +20,7 @@ fn lengths(mean: f64, max: f64) -> Lengths {
 
 /// vLLM under a constant rate: TPOT and end to end of a service curve; nothing was fitted on these.
 pub fn write(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
-    let mut by_gpu: BTreeMap<String, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
+    let mut by_gpu: BTreeMap<String, [Vec<f64>; 4]> = BTreeMap::new();
     let mut refused = 0;
     let mut overload = (0, 0);
     for row in &rows(dir, "llmd_measured_calibration.csv")? {
@@ -75,9 +77,27 @@ pub fn write(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
             refused += 1;
             continue;
         };
+        let loaded = Loaded {
+            curve: &service,
+            limits: limits_of(&service, &configuration.engine, configuration.layout),
+            replicas: 1,
+            stream: Stream {
+                rate,
+                arrivals: Arrivals::Constant,
+                input: shape.input,
+                output: shape.output,
+                prefix_cached: shape.prefix_cached,
+                recorded: None,
+            },
+            sessions: None,
+            requests: 8_000,
+        };
+        let replayed = loaded.figures(&[(Metric::Tpot, None), (Metric::E2e, None)]);
         let entry = by_gpu.entry(gpu.to_owned()).or_default();
-        entry.0.push((number(row, "tpot_mean_ms") / latency.tpot.mean).ln());
-        entry.1.push((number(row, "e2e_mean_ms") / latency.e2e.mean).ln());
+        entry[2].push((number(row, "tpot_mean_ms") / replayed[0].mean).ln());
+        entry[3].push((number(row, "e2e_mean_ms") / replayed[1].mean).ln());
+        entry[0].push((number(row, "tpot_mean_ms") / latency.tpot.mean).ln());
+        entry[1].push((number(row, "e2e_mean_ms") / latency.e2e.mean).ln());
     }
     writeln!(out, "\n## Open loop, not fitted: vLLM 0.15 under a constant rate\n")?;
     writeln!(
@@ -88,15 +108,20 @@ pub fn write(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
         out,
         "prefix cache there, so TTFT says nothing; median / p90 error of the means in percent, then the median bias.\n"
     )?;
-    writeln!(out, "| accelerator | rows | TPOT % | E2E % | TPOT bias |\n|---|---|---|---|---|")?;
-    for (gpu, (tpot, e2e)) in by_gpu {
+    writeln!(
+        out,
+        "| accelerator | rows | TPOT % | E2E % | TPOT bias | replayed TPOT % | replayed E2E % |\n|---|---|---|---|---|---|---|"
+    )?;
+    for (gpu, [tpot, e2e, tpot_replayed, e2e_replayed]) in by_gpu {
         let bias = (quantile(tpot.clone(), 0.5).exp() - 1.0) * 100.0;
         writeln!(
             out,
-            "| {gpu} | {} | {} | {} | measured is {bias:+.0} % |",
+            "| {gpu} | {} | {} | {} | measured is {bias:+.0} % | {} | {} |",
             tpot.len(),
             error(tpot),
-            error(e2e)
+            error(e2e),
+            error(tpot_replayed),
+            error(e2e_replayed)
         )?;
     }
     writeln!(

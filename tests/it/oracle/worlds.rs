@@ -141,7 +141,7 @@ fn world(r: &mut Random, base: &Catalog) -> (World, Vec<usize>, Vec<usize>) {
     let arch = r.pick(&models);
     let archs = BTreeMap::from([("m".to_owned(), arch)]);
     let calibration = Default::default();
-    (World { catalog, archs, calibration, today: "2026-11-25".into() }, types, regions)
+    (World { catalog, archs, calibration, today: "2026-11-25".into(), replay: 0 }, types, regions)
 }
 
 fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Spec {
@@ -351,6 +351,8 @@ fn service(
         traffic: Traffic {
             load,
             trace: None,
+            recorded: None,
+            sessions: None,
             input: lengths(r, 100.0, 900.0),
             output: lengths(r, 40.0, 400.0),
             prefix_cached: r.pick(&[0.0, 0.3]),

@@ -1,0 +1,164 @@
+//! Requests made from a description of traffic.
+
+use rand_core::{Rng as _, SeedableRng as _};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::fleet::Request;
+use crate::math;
+use crate::spec::{Arrivals, Lengths, RecordedRequest, Sessions};
+
+/// Numbers that are the same on every machine: xoshiro256++.
+pub(super) struct Random(Xoshiro256PlusPlus);
+
+impl Random {
+    /// The stream of a seed for a purpose, so that what one purpose draws does not move another.
+    pub fn new(seed: u64, purpose: &str) -> Self {
+        // FNV-1a over seed and purpose; the generator expands it by SplitMix64.
+        let bytes = seed.to_le_bytes().into_iter().chain(purpose.bytes());
+        let mixed =
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        Random(Xoshiro256PlusPlus::seed_from_u64(mixed))
+    }
+
+    /// In (0, 1), a multiple of 2^-53 moved by half of one.
+    pub fn uniform(&mut self) -> f64 {
+        ((self.0.next_u64() >> 11) as f64 + 0.5) / 9_007_199_254_740_992.0
+    }
+
+    fn normal(&mut self) -> f64 {
+        math::normal_quantile(self.uniform())
+    }
+
+    /// Of mean 1 and this squared coefficient of variation (above 0): Marsaglia and Tsang, "A simple method
+    /// for generating gamma variables" (2000), with their power of a uniform below a shape of 1.
+    fn gamma(&mut self, cv2: f64) -> f64 {
+        let shape = 1.0 / cv2;
+        let (boosted, boost) =
+            if shape < 1.0 { (shape + 1.0, math::pow(self.uniform(), cv2)) } else { (shape, 1.0) };
+        let d = boosted - 1.0 / 3.0;
+        let c = 1.0 / math::sqrt(9.0 * d);
+        loop {
+            let z = self.normal();
+            let v = 1.0 + c * z;
+            if v <= 0.0 {
+                continue;
+            }
+            let v = v * v * v;
+            if math::ln(self.uniform()) < 0.5 * z * z + d - d * v + d * math::ln(v) {
+                return d * v * boost * cv2;
+            }
+        }
+    }
+}
+
+/// An hour of recorded traffic, to be played again.
+pub type Hour<'a> = &'a [RecordedRequest];
+
+/// What traffic looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream<'a> {
+    /// Requests/s; above 0.
+    pub rate: f64,
+    /// How gaps vary.
+    pub arrivals: Arrivals,
+    /// Prompt tokens.
+    pub input: Lengths,
+    /// Generated tokens.
+    pub output: Lengths,
+    /// Share of prompt tokens that is in every prefix cache.
+    pub prefix_cached: f64,
+    /// Played again, with its time stretched to the rate, in place of the distributions.
+    pub recorded: Option<Hour<'a>>,
+}
+
+/// `count` requests. The same seed gives the same lengths at every rate, and gaps that are the same but for
+/// the unit of time. A recorded hour is played once from its start, then again from there.
+pub fn generate(stream: &Stream<'_>, count: usize, seed: u64) -> Vec<Request> {
+    if let Some(hour) = stream.recorded.filter(|h| h.len() > 1) {
+        return again(stream, hour, count);
+    }
+    let mut gaps = Random::new(seed, "gaps");
+    let mut inputs = Random::new(seed, "inputs");
+    let mut outputs = Random::new(seed, "outputs");
+    let mut at_s = 0.0;
+    (0..count)
+        .map(|_| {
+            let gap = match stream.arrivals {
+                Arrivals::Poisson => -math::ln(gaps.uniform()),
+                Arrivals::Bursty { cv2 } if cv2 > 0.0 => gaps.gamma(cv2),
+                Arrivals::Bursty { .. } | Arrivals::Constant => 1.0,
+            };
+            at_s += gap / stream.rate;
+            let input = length(&stream.input, &mut inputs).max(1);
+            let output = length(&stream.output, &mut outputs);
+            Request { at_s, input, cached: cached(stream.prefix_cached, input), output }
+        })
+        .collect()
+}
+
+/// Conversations of `sessions.turns` requests each, at least `count` requests, for `users` at the same time: the first ones
+/// start evenly over a conversation without answers' times. Prompts grow by what was said.
+pub fn conversations(
+    sessions: &Sessions,
+    output: &Lengths,
+    longest: f64,
+    users: u32,
+    count: usize,
+    seed: u64,
+) -> Vec<Request> {
+    let mut inputs = Random::new(seed, "inputs");
+    let mut outputs = Random::new(seed, "outputs");
+    let turns = sessions.turns.max(1);
+    let runs = count.div_ceil(turns as usize).max(users as usize);
+    let lasts = f64::from(turns) * (sessions.think_s + 1.0);
+    let mut requests = Vec::with_capacity(runs * turns as usize);
+    for run in 0..runs {
+        let at_s = if run < users as usize { lasts * run as f64 / f64::from(users.max(1)) } else { 0.0 };
+        let mut said = 0_u32;
+        for _ in 0..turns {
+            let input = said.saturating_add(length(&sessions.added, &mut inputs).max(1));
+            let answer = length(output, &mut outputs);
+            let input = input.min(longest.max(1.0) as u32);
+            requests.push(Request { at_s, input, cached: 0, output: answer });
+            said = input.saturating_add(answer);
+        }
+    }
+    requests
+}
+
+fn cached(share: f64, input: u32) -> u32 {
+    (share.clamp(0.0, 1.0) * f64::from(input)) as u32
+}
+
+fn again(stream: &Stream<'_>, hour: Hour<'_>, count: usize) -> Vec<Request> {
+    let (first, last) = (hour[0].at_s, hour[hour.len() - 1].at_s);
+    let length = (last - first) * hour.len() as f64 / (hour.len() - 1) as f64;
+    let stretch = hour.len() as f64 / length / stream.rate;
+    (0..count)
+        .map(|i| {
+            let r = &hour[i % hour.len()];
+            let round = (i / hour.len()) as f64;
+            let input = (r.input as u32).max(1);
+            Request {
+                at_s: (r.at_s - first + round * length) * stretch,
+                input,
+                cached: cached(stream.prefix_cached, input),
+                output: r.output as u32,
+            }
+        })
+        .collect()
+}
+
+/// A lognormal length cut at the longest that is served.
+fn length(lengths: &Lengths, random: &mut Random) -> u32 {
+    let z = random.normal();
+    if lengths.mean <= 0.0 {
+        return 0;
+    }
+    if lengths.cv2 <= 0.0 {
+        return libm::round(lengths.mean) as u32;
+    }
+    let variance = math::ln(1.0 + lengths.cv2);
+    let x = math::exp(math::ln(lengths.mean) - variance / 2.0 + math::sqrt(variance) * z);
+    libm::round(x.clamp(1.0, lengths.max.max(1.0))) as u32
+}

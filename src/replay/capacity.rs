@@ -1,0 +1,168 @@
+//! What a pool does under one load, replayed: the second half of the capacity function.
+//!
+//! A pool carries a load when the closed form says so and the replay does not contradict it
+//! (`src/decisions/0006`). A replay is a pure function of its inputs, so it is remembered.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use super::arrivals::{Stream, conversations, generate};
+use super::engine::Limits;
+use super::fleet::{Fleet, Kind, Routing, Source, run};
+use super::statistics::{Interval, Sample};
+use super::timing::Linear;
+use super::verify::RUNS;
+use crate::perf::ServiceCurve;
+use crate::placement::Metric;
+use crate::spec::{Arrivals, Sessions};
+
+/// A pool under one load.
+#[derive(Clone, Copy, Debug)]
+pub struct Loaded<'a> {
+    /// Its replicas, at the edge of the prediction that is asked about.
+    pub curve: &'a ServiceCurve,
+    /// What bounds their batches.
+    pub limits: Limits,
+    /// How many; at least 1.
+    pub replicas: u32,
+    /// All that arrives.
+    pub stream: Stream<'a>,
+    /// Conversations in place of the stream's arrivals and prompts, and how many go on at the same time.
+    pub sessions: Option<(Sessions, u32)>,
+    /// Requests to play, over all runs.
+    pub requests: u32,
+}
+
+/// Figures that were asked for before, by all that they follow from.
+static KNOWN: Mutex<BTreeMap<Vec<u64>, Vec<Interval>>> = Mutex::new(BTreeMap::new());
+/// Most entries that are remembered: some hundred bytes each.
+const REMEMBERED: usize = 50_000;
+
+impl Loaded<'_> {
+    /// The mean of a metric (`None`) or its quantiles, ms at the engine, each with its 95 % interval.
+    pub fn figures(&self, asked: &[(Metric, Option<f64>)]) -> Vec<Interval> {
+        let key = self.key(asked);
+        if let Some(known) = KNOWN.lock().ok().and_then(|k| k.get(&key).cloned()) {
+            return known;
+        }
+        let figures = self.replayed(asked);
+        if let Ok(mut known) = KNOWN.lock() {
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            known.insert(key, figures.clone());
+        }
+        figures
+    }
+
+    fn key(&self, asked: &[(Metric, Option<f64>)]) -> Vec<u64> {
+        let t = Linear::of(self.curve);
+        let s = &self.stream;
+        let arrivals = match s.arrivals {
+            Arrivals::Poisson => 1.0,
+            Arrivals::Constant => 0.0,
+            Arrivals::Bursty { cv2 } => -cv2,
+        };
+        let mut key: Vec<u64> = [
+            t.alpha_s,
+            t.beta_s,
+            t.alone_s,
+            t.per_prompt_s,
+            t.per_token_s,
+            t.per_pair_s,
+            t.before_s,
+            f64::from(self.limits.sequences),
+            self.limits.kv_tokens,
+            self.limits.step_tokens,
+            s.rate,
+            arrivals,
+            s.input.mean,
+            s.input.cv2,
+            s.input.max,
+            s.output.mean,
+            s.output.cv2,
+            s.output.max,
+            s.prefix_cached,
+        ]
+        .map(f64::to_bits)
+        .to_vec();
+        key.push(u64::from(self.replicas) << 32 | u64::from(self.requests));
+        if let Some((s, users)) = &self.sessions {
+            let own = [s.think_s, s.added.mean, s.added.cv2, s.added.max].map(f64::to_bits);
+            key.extend([u64::from(s.turns), u64::from(*users)].into_iter().chain(own));
+        }
+        for (metric, quantile) in asked {
+            key.push(*metric as u64);
+            key.push(quantile.map_or(0, f64::to_bits));
+        }
+        for r in s.recorded.unwrap_or_default() {
+            key.extend([r.at_s, r.input, r.output].map(f64::to_bits));
+        }
+        key
+    }
+
+    fn replayed(&self, asked: &[(Metric, Option<f64>)]) -> Vec<Interval> {
+        let timing = Linear::of(self.curve);
+        // A run must last much longer than what is in flight, or it never fills the fleet.
+        let step = timing.alpha_s + timing.beta_s * f64::from(self.curve.max_batch);
+        let in_flight = self.stream.rate * self.stream.output.mean * step;
+        let most = f64::from(self.replicas) * f64::from(self.curve.max_batch);
+        let floor = 10.0 * in_flight.min(most);
+        let each = (self.requests as usize / RUNS).max(libm::ceil(floor.min(1e6)) as usize).max(50);
+        let routing = if self.sessions.is_some() { Routing::Sticky } else { Routing::LeastOutstanding };
+        let fleet = Fleet {
+            kinds: vec![Kind { timing, limits: self.limits, replicas: self.replicas.max(1) }],
+            routing,
+        };
+        let play = |count: usize, seed: u64| match &self.sessions {
+            None => run(&fleet, &generate(&self.stream, count, seed), Source::Open, seed),
+            Some((s, users)) => {
+                let users = (*users).max(1);
+                // Each user's first conversation is not counted: four more are.
+                let count = count.max(5 * users as usize * s.turns as usize);
+                let (output, longest) = (&self.stream.output, self.stream.input.max);
+                let requests = conversations(s, output, longest, users, count, seed);
+                let source = Source::Sessions { users, turns: s.turns, think_s: s.think_s };
+                run(&fleet, &requests, source, seed)
+            }
+        };
+        let samples = |outcomes: &[super::Outcome]| {
+            let of = |f: fn(&super::Outcome) -> f64| Sample::new(outcomes.iter().map(f).map(|s| s * 1e3));
+            [of(|o| o.ttft_s), of(|o| o.tpot_s), of(|o| o.e2e_s)]
+        };
+        let runs: Vec<[Sample; 3]> = match self.stream.recorded {
+            Some(hour) if hour.len() > 1 => {
+                let whole = play(hour.len(), 1);
+                let part = whole.outcomes.len().div_ceil(RUNS).max(1);
+                whole.outcomes.chunks(part).map(samples).collect()
+            }
+            _ => (1..=RUNS as u64)
+                .into_par_iter()
+                .map(|seed| {
+                    let outcomes = play(each, seed).outcomes;
+                    samples(outcomes.get(outcomes.len() / 5..).unwrap_or_default())
+                })
+                .collect(),
+        };
+        asked
+            .iter()
+            .map(|(metric, quantile)| {
+                let figure = |s: &Sample| match quantile {
+                    None => s.mean(),
+                    Some(q) => s.quantile(*q),
+                };
+                let of = |r: &[Sample; 3]| figure(&r[*metric as usize]);
+                let each: Vec<f64> = runs.iter().filter_map(of).collect();
+                let pooled =
+                    Sample::new(runs.iter().flat_map(|r| r[*metric as usize].values().iter().copied()));
+                let found = Interval::of(&each);
+                Interval {
+                    mean: figure(&pooled).unwrap_or(0.0),
+                    half: if each.is_empty() { 0.0 } else { found.half },
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,303 @@
+//! The replay against the closed forms of queueing theory, and against figures made by hand.
+
+use super::*;
+use crate::math;
+use crate::spec::{Arrivals, Lengths};
+
+const FREE: Limits = Limits { sequences: u32::MAX, kv_tokens: 1e15, step_tokens: 1e15 };
+
+fn timing() -> Linear {
+    Linear {
+        alpha_s: 0.0,
+        beta_s: 0.0,
+        alone_s: 0.0,
+        per_prompt_s: 0.0,
+        per_token_s: 0.0,
+        per_pair_s: 0.0,
+        before_s: 0.0,
+    }
+}
+
+fn fleet(timing: Linear, limits: Limits, replicas: u32) -> Fleet<Linear> {
+    Fleet { kinds: vec![Kind { timing, limits, replicas }], routing: Routing::LeastOutstanding }
+}
+
+/// Poisson arrivals with lengths of an exponential of these means (0 = one token).
+fn exponential(rate: f64, input: f64, output: f64, count: usize) -> Vec<Request> {
+    let mut gaps = arrivals::Random::new(7, "gaps");
+    let mut lengths = arrivals::Random::new(7, "lengths");
+    let mut at_s = 0.0;
+    let mut draw =
+        |mean: f64| if mean > 0.0 { (-math::ln(lengths.uniform()) * mean).ceil() as u32 } else { 1 };
+    (0..count)
+        .map(|_| {
+            at_s += -math::ln(gaps.uniform()) / rate;
+            Request { at_s, input: draw(input), cached: 0, output: draw(output) }
+        })
+        .collect()
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    Sample::new(values).mean().unwrap()
+}
+
+/// One prompt of 100 tokens at 1 ms each, then nine steps of 10 + 2 ms.
+#[test]
+fn a_lone_request_takes_what_its_steps_take() {
+    let t = Linear {
+        alpha_s: 0.010,
+        beta_s: 0.002,
+        alone_s: 0.005,
+        per_token_s: 0.001,
+        before_s: 0.003,
+        ..timing()
+    };
+    let requests = [Request { at_s: 1.0, input: 100, cached: 0, output: 10 }];
+    let run = run(&fleet(t, FREE, 1), &requests, Source::Open, 0);
+    let o = run.outcomes[0];
+    assert!((o.ttft_s - 0.108).abs() < 1e-12, "{o:?}");
+    assert!((o.tpot_s - 0.012).abs() < 1e-12, "{o:?}");
+    assert!((o.e2e_s - (0.108 + 9.0 * 0.012)).abs() < 1e-12, "{o:?}");
+    assert_eq!(run.used[0].finished, 1);
+}
+
+/// Two prompts of 100 tokens in steps of at most 80: 80, 20 + 60, 40 tokens; the first's answer comes
+/// with the second step and decodes beside what is left of the other's prompt.
+#[test]
+fn prompts_are_cut_to_the_token_budget() {
+    let t = Linear { alpha_s: 0.010, per_token_s: 0.001, ..timing() };
+    let requests = [100, 100].map(|input| Request { at_s: 0.0, input, cached: 0, output: 2 });
+    let limits = Limits { step_tokens: 80.0, ..FREE };
+    let run = run(&fleet(t, limits, 1), &requests, Source::Open, 0);
+    assert!((run.outcomes[0].ttft_s - 0.160).abs() < 1e-12);
+    assert!((run.outcomes[0].e2e_s - 0.210).abs() < 1e-12);
+    assert!((run.outcomes[1].ttft_s - 0.210).abs() < 1e-12);
+    assert!((run.outcomes[1].e2e_s - 0.220).abs() < 1e-12);
+}
+
+/// A cache of 25 tokens: two sequences of 10 tokens grow until it is full; the one that was
+/// admitted last goes and is computed again when the other has ended.
+#[test]
+fn a_full_cache_preempts_the_last_one_admitted() {
+    let t = Linear { alpha_s: 1.0, alone_s: 1.0, ..timing() };
+    let requests = [0.0, 0.5].map(|at_s| Request { at_s, input: 10, cached: 0, output: 8 });
+    let limits = Limits { kv_tokens: 25.0, ..FREE };
+    let run = run(&fleet(t, limits, 1), &requests, Source::Open, 0);
+    assert_eq!(run.used[0].preempted, 1);
+    assert_eq!(run.used[0].finished, 2);
+    assert!(run.used[0].most_tokens <= 25.0);
+    // First: prefill until 1, seven steps until 8.
+    assert!((run.outcomes[0].e2e_s - 8.0).abs() < 1e-9, "{:?}", run.outcomes);
+    // Second: prefill until 2; the steps ending at 3 and 4 fill the cache; from 8 on prefill
+    // again, which makes its fourth token, and four steps.
+    assert!((run.outcomes[1].ttft_s - 1.5).abs() < 1e-9, "{:?}", run.outcomes);
+    assert!((run.outcomes[1].e2e_s - 12.5).abs() < 1e-9, "{:?}", run.outcomes);
+}
+
+/// Erlang's C formula: sequences of a constant step are the servers.
+#[test]
+fn slots_wait_as_in_m_m_c() {
+    let (c, step, tokens) = (8_u32, 0.001, 2000.0);
+    for load in [0.5, 0.8, 0.9] {
+        let service = (tokens + 0.5) * step;
+        let rate = load * f64::from(c) / service;
+        let requests = exponential(rate, 0.0, tokens, 400_000);
+        let t = Linear { alpha_s: step, alone_s: 1e-9, ..timing() };
+        let run = run(&fleet(t, Limits { sequences: c, ..FREE }, 1), &requests, Source::Open, 0);
+        let a = load * f64::from(c);
+        let mut term = 1.0;
+        let mut sum = 1.0;
+        for k in 1..c {
+            term *= a / f64::from(k);
+            sum += term;
+        }
+        let last = term * a / f64::from(c) / (1.0 - load);
+        let wait = last / (sum + last) * service / (f64::from(c) * (1.0 - load));
+        let found = mean(run.outcomes.iter().skip(20_000).map(|o| o.queued_s));
+        assert!((found / wait - 1.0).abs() < 0.06, "load {load}: {found} against {wait}");
+    }
+}
+
+/// Pollaczek and Khinchine: prompts computed one at a time are M/G/1.
+#[test]
+fn prompts_wait_as_in_m_g_1() {
+    for (load, cv2) in [(0.5, 0.0), (0.8, 0.0), (0.8, 1.0)] {
+        let tokens = 1000.0;
+        let service = tokens * 1e-4;
+        let rate = load / service;
+        let requests: Vec<Request> = if cv2 > 0.0 {
+            exponential(rate, tokens, 0.0, 400_000)
+        } else {
+            exponential(rate, 0.0, 0.0, 400_000).iter().map(|r| Request { input: 1000, ..*r }).collect()
+        };
+        let t = Linear { per_token_s: 1e-4, ..timing() };
+        let run = run(&fleet(t, Limits { sequences: 1, ..FREE }, 1), &requests, Source::Open, 0);
+        let wait = load * service * (1.0 + cv2) / 2.0 / (1.0 - load);
+        let found = mean(run.outcomes.iter().skip(20_000).map(|o| o.queued_s));
+        assert!((found / wait - 1.0).abs() < 0.05, "load {load}, cv2 {cv2}: {found} against {wait}");
+    }
+}
+
+/// A step that takes as long as it has sequences shares the processor: the mean stay is `S / (1 - rho)`
+/// whatever the lengths.
+#[test]
+fn decoding_shares_the_processor() {
+    for load in [0.5, 0.8] {
+        let (tokens, per) = (500.0, 1e-4);
+        let service = (tokens + 0.5) * per;
+        let requests = exponential(load / service, 0.0, tokens, 300_000);
+        let t = Linear { beta_s: per, alone_s: 1e-9, ..timing() };
+        let run = run(&fleet(t, FREE, 1), &requests, Source::Open, 0);
+        let found = mean(run.outcomes.iter().skip(20_000).map(|o| o.e2e_s));
+        let stay = service / (1.0 - load);
+        assert!((found / stay - 1.0).abs() < 0.05, "load {load}: {found} against {stay}");
+    }
+}
+
+/// Every token and every request is accounted for, whatever the limits, the source and the router.
+#[test]
+fn nothing_is_lost() {
+    let lengths = |mean, cv2| Lengths { mean, cv2, p95: 3.0 * mean, max: 8.0 * mean };
+    let stream = Stream {
+        rate: 40.0,
+        arrivals: Arrivals::Bursty { cv2: 4.0 },
+        input: lengths(300.0, 1.0),
+        output: lengths(80.0, 1.0),
+        prefix_cached: 0.2,
+        recorded: None,
+    };
+    let requests = generate(&stream, 5_000, 3);
+    let t = Linear {
+        alpha_s: 0.005,
+        beta_s: 1e-4,
+        alone_s: 0.001,
+        per_token_s: 2e-5,
+        per_pair_s: 1e-10,
+        before_s: 0.01,
+        ..timing()
+    };
+    let tight = Limits { sequences: 24, kv_tokens: 4_000.0, step_tokens: 512.0 };
+    let sources = [
+        Source::Open,
+        Source::Closed { clients: 30 },
+        Source::Sessions { users: 40, turns: 5, think_s: 2.0 },
+    ];
+    let routers = [Routing::LeastOutstanding, Routing::RoundRobin, Routing::Random, Routing::Sticky];
+    for source in sources {
+        for routing in routers {
+            let both = Fleet {
+                kinds: vec![
+                    Kind { timing: t, limits: tight, replicas: 2 },
+                    Kind { timing: Linear { alpha_s: 0.002, ..t }, limits: FREE, replicas: 1 },
+                ],
+                routing,
+            };
+            let run = run(&both, &requests, source, 11);
+            assert_eq!(run.used.iter().map(|u| u.finished).sum::<u64>(), 5_000, "{source:?} {routing:?}");
+            for o in &run.outcomes {
+                assert!(
+                    o.ttft_s > 0.01 && o.e2e_s >= o.ttft_s && o.queued_s >= 0.0,
+                    "{source:?} {routing:?} {o:?}"
+                );
+                assert!((0.0..1.0).contains(&o.hit));
+            }
+            assert!(run.used.iter().all(|u| u.busy_s > 0.0 && u.busy_s <= run.span_s + 1e-9));
+            let again = super::run(&both, &requests, source, 11);
+            assert_eq!(format!("{:?}", run.outcomes), format!("{:?}", again.outcomes));
+        }
+    }
+}
+
+/// The same seed plays the same requests faster: every figure rises with the rate and falls with replicas.
+#[test]
+fn figures_rise_with_the_load_and_fall_with_replicas() {
+    use crate::placement::Metric;
+    let catalog = crate::catalog::Catalog::embedded();
+    let lengths = |mean, cv2| Lengths { mean, cv2, p95: 3.0 * mean, max: 8.0 * mean };
+    let shape = crate::perf::RequestShape {
+        input: lengths(800.0, 1.5),
+        output: lengths(200.0, 1.0),
+        prefix_cached: 0.0,
+    };
+    let configuration = crate::perf::Configuration {
+        arch: catalog.model("Qwen/Qwen3-8B").unwrap(),
+        quantization: crate::spec::Quantization::Native,
+        kv_cache: crate::spec::KvCacheDtype::Auto,
+        accelerator: &catalog.accelerators[catalog.accelerator("h100-sxm-80gb").unwrap()],
+        fraction: 1.0,
+        layout: crate::perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
+        accelerators_per_node: 8,
+        inter_node_bandwidth: None,
+        engine: crate::perf::EngineSettings {
+            name: crate::spec::EngineName::Vllm,
+            version: (0, 19),
+            max_num_seqs: 128,
+            max_num_batched_tokens: 8192,
+            max_model_len: 8192,
+            gpu_memory_utilization: 0.9,
+        },
+    };
+    let curve = crate::perf::curve(&configuration, &shape).unwrap();
+    let asked = [(Metric::Ttft, Some(0.95)), (Metric::Tpot, Some(0.95)), (Metric::E2e, None)];
+    for arrivals in [Arrivals::Poisson, Arrivals::Constant, Arrivals::Bursty { cv2: 4.0 }] {
+        let figures = |replicas: u32, rate: f64| {
+            let loaded = Loaded {
+                curve: &curve,
+                limits: limits_of(&curve, &configuration.engine, configuration.layout),
+                replicas,
+                stream: Stream {
+                    rate,
+                    arrivals,
+                    input: shape.input,
+                    output: shape.output,
+                    prefix_cached: 0.0,
+                    recorded: None,
+                },
+                sessions: None,
+                requests: 8_000,
+            };
+            loaded.figures(&asked)
+        };
+        let top = curve.saturation_rate();
+        let ladder: Vec<_> = [0.2, 0.4, 0.6, 0.8, 0.9].map(|u| figures(2, 2.0 * top * u)).to_vec();
+        for pair in ladder.windows(2) {
+            for (less, more) in pair[0].iter().zip(&pair[1]) {
+                assert!(less.mean <= more.mean * 1.005, "{arrivals:?} {pair:?}");
+            }
+        }
+        let ladder: Vec<_> = [2, 3, 4, 6, 8].map(|n| figures(n, 1.6 * top)).to_vec();
+        for pair in ladder.windows(2) {
+            for (more, less) in pair[0].iter().zip(&pair[1]) {
+                assert!(less.mean <= more.mean * 1.005, "{arrivals:?} {pair:?}");
+            }
+        }
+    }
+}
+
+/// Conversations of four turns: with room for all, a turn finds all that was said but the last token; a small
+/// cache keeps less; a router that knows no sessions finds it on one replica of four.
+#[test]
+fn what_a_turn_finds_follows_from_cache_and_routing() {
+    let fixed = |mean| Lengths { mean, cv2: 0.0, p95: mean, max: mean };
+    let sessions = crate::spec::Sessions { turns: 4, think_s: 5.0, added: fixed(200.0) };
+    let requests = conversations(&sessions, &fixed(100.0), 1e6, 40, 4_000, 1);
+    assert_eq!(requests[..4].iter().map(|r| r.input).collect::<Vec<_>>(), [200, 500, 800, 1100]);
+    let t = Linear { alpha_s: 0.01, beta_s: 1e-4, per_token_s: 2e-5, ..timing() };
+    let hits = |routing: Routing, kv_tokens: f64| {
+        let fleet = Fleet {
+            kinds: vec![Kind { timing: t, limits: Limits { kv_tokens, ..FREE }, replicas: 4 }],
+            routing,
+        };
+        let source = Source::Sessions { users: 40, turns: 4, think_s: 5.0 };
+        let run = run(&fleet, &requests, source, 1);
+        assert!(run.outcomes.iter().all(|o| o.e2e_s > 0.0));
+        mean(run.outcomes.iter().zip(&requests).map(|(o, r)| o.hit * f64::from(r.input)))
+    };
+    let all = hits(Routing::Sticky, 1e9);
+    // Found: 0, 299, 599 and 899 tokens.
+    assert!((all - (299.0 + 599.0 + 899.0) / 4.0).abs() < 1e-6, "{all}");
+    let small = hits(Routing::Sticky, 6_000.0);
+    assert!(small < 0.9 * all && small > 0.0, "{small} of {all}");
+    let anywhere = hits(Routing::Random, 1e9);
+    assert!(anywhere < 0.6 * all && anywhere > 0.1 * all, "{anywhere} of {all}");
+}

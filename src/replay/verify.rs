@@ -1,0 +1,588 @@
+//! A plan's promises under replayed traffic.
+
+use rayon::prelude::*;
+use rhumb_api::Money;
+
+use super::placed::{METRICS, Placed, Played, PoolUse, Setting};
+use super::statistics::{Interval, Sample};
+use crate::placement::{FailureCheck, Metric, Placement, WorkloadPlacement, World};
+use crate::spec::{Load, Objective, Recorded, Service, Spec};
+
+/// Independent runs of a scenario; blocks of a recorded hour.
+pub const RUNS: usize = 8;
+
+/// How to verify.
+pub struct Options<'a> {
+    /// Requests of a scenario, over all its runs.
+    pub requests: usize,
+    /// First seed.
+    pub seed: u64,
+    /// Played in place of a service's traffic, by the name of the service.
+    pub traces: &'a std::collections::BTreeMap<String, Recorded>,
+    /// Told of each run that is done, and how many there are.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
+}
+
+/// What the replay says of a deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verification {
+    /// One for each service, in the order of their addresses.
+    pub services: Vec<Verified>,
+    /// One for each batch, in the order of their addresses.
+    pub batches: Vec<VerifiedBatch>,
+}
+
+/// What the replay says of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified {
+    /// `services.NAME`.
+    pub address: String,
+    /// How its traffic was made, in words.
+    pub traffic: String,
+    /// Whether a recorded hour was played.
+    pub recorded: bool,
+    /// Requests of each scenario.
+    pub requests: usize,
+    /// In reading order.
+    pub scenarios: Vec<Scenario>,
+    /// Pools by address with what one machine fewer would do.
+    pub fewer: Vec<Fewer>,
+}
+
+/// What the replay says of a batch's run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifiedBatch {
+    /// `batches.NAME`.
+    pub address: String,
+    /// Items that one replica was given at once.
+    pub items: usize,
+    /// Items a second of all machines at the planned confidence: by the plan, and replayed.
+    pub items_per_s: (f64, f64),
+    /// Hours of a run at the planned confidence: by the plan, and replayed.
+    pub hours: (f64, f64),
+    /// The deadline, hours.
+    pub deadline_hours: f64,
+    /// Sequences that preemption made a replica compute again, as a share of the items.
+    pub preempted: f64,
+}
+
+impl VerifiedBatch {
+    /// Whether the run ends in time.
+    pub fn kept(&self) -> bool {
+        self.hours.1 <= self.deadline_hours
+    }
+}
+
+/// What is asked of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It is shown only.
+    Nothing,
+    /// Its objectives must hold.
+    MustHold,
+}
+
+/// A state of the world that was replayed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Stable name: `expected`, `planned`, `replica-lost`, or the scope of a declared failure.
+    pub name: String,
+    /// In words.
+    pub what: String,
+    /// What is asked of it.
+    pub asked: Asked,
+    /// Every objective.
+    pub objectives: Vec<Attainment>,
+    /// By pool, in the plan's order.
+    pub pools: Vec<PoolUse>,
+    /// Share of the requests that found no replica at all.
+    pub lost: f64,
+    /// Milliseconds at each percent from 0 to 100, by origin and metric.
+    pub quantiles: Vec<Quantiles>,
+}
+
+/// A distribution, for drawing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantiles {
+    /// Origin name.
+    pub origin: String,
+    /// Which latency.
+    pub metric: Metric,
+    /// Milliseconds at 0, 1, ..., 100 %; empty if the metric does not apply.
+    pub ms: Vec<f64>,
+}
+
+/// Whether an objective was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Yes, beyond the noise of the runs.
+    Yes,
+    /// The limit lies within the interval of the figure.
+    Unsure,
+    /// No, beyond the noise of the runs.
+    No,
+}
+
+/// An objective against the replay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attainment {
+    /// Origin name.
+    pub origin: String,
+    /// Which latency.
+    pub metric: Metric,
+    /// The quantile; `None` is the mean.
+    pub quantile: Option<f64>,
+    /// The limit of this scenario, ms.
+    pub limit_ms: f64,
+    /// The figure, ms.
+    pub ms: Interval,
+    /// Share of the requests within the limit.
+    pub within: Interval,
+    /// Whether it was kept.
+    pub kept: Kept,
+}
+
+/// What one machine fewer in a pool would do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fewer {
+    /// The pool's address.
+    pub pool: String,
+    /// Replicas that would be left in it.
+    pub replicas: u32,
+    /// The objectives with so many; empty if none would be left.
+    pub objectives: Vec<Attainment>,
+    /// What comes of it.
+    pub verdict: Buys,
+    /// What the dearest machine of the pool costs a month.
+    pub per_month: Money,
+}
+
+/// What the last machine of a pool buys.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Buys {
+    /// An objective, which breaks without it.
+    Objective {
+        /// In words.
+        what: String,
+    },
+    /// A constraint of the spec, which breaks without it while every objective holds.
+    Constraint {
+        /// Its name as in the spec.
+        name: String,
+        /// In words.
+        why: String,
+    },
+    /// Nothing that the replay can see: the plan buys more than is needed.
+    Nothing,
+}
+
+impl Scenario {
+    /// Whether a promise of it is broken.
+    pub fn broken(&self) -> bool {
+        self.asked == Asked::MustHold
+            && (self.lost > 0.0 || self.objectives.iter().any(|o| o.kept == Kept::No))
+    }
+}
+
+impl Verification {
+    /// Whether every promise held.
+    pub fn passed(&self) -> bool {
+        self.services.iter().all(|s| !s.scenarios.iter().any(Scenario::broken))
+            && self.batches.iter().all(VerifiedBatch::kept)
+    }
+}
+
+/// Replays every service of a placement.
+///
+/// # Errors
+/// In words: what the placement names and the world does not have.
+pub fn verify(
+    spec: &Spec,
+    world: &World,
+    placement: &Placement,
+    options: &Options<'_>,
+) -> Result<Verification, String> {
+    let mut found = Verification { services: Vec::new(), batches: Vec::new() };
+    let mut all = Vec::new();
+    for (address, placed) in &placement.workloads {
+        let service = address.strip_prefix("services.").and_then(|name| spec.services.get(name));
+        let Some(service) = service else {
+            let batch = address.strip_prefix("batches.").and_then(|name| spec.batches.get(name));
+            if let Some(batch) = batch {
+                found.batches.extend(super::batch::verify(
+                    world,
+                    batch,
+                    placed,
+                    spec.confidence,
+                    options.seed,
+                )?);
+            }
+            continue;
+        };
+        let mut play = Placed::new(world, service, placed, spec.confidence)?;
+        if let Some(trace) = options.traces.get(&service.name) {
+            play.record(&trace.requests);
+        }
+        all.push((play, placed, address));
+    }
+    let settings: Vec<Vec<Planned>> = all.iter().map(|(play, placed, _)| scenarios(play, placed)).collect();
+    let fewer: Vec<Vec<(usize, Setting)>> = all.iter().map(|(play, ..)| one_fewer(play)).collect();
+    let total: usize =
+        settings.iter().map(Vec::len).sum::<usize>() + fewer.iter().map(Vec::len).sum::<usize>();
+    let done = std::sync::atomic::AtomicU64::new(0);
+    let step = || {
+        let n = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        (options.progress)(n, total as u64);
+    };
+    for (((play, placed, address), planned), fewer) in all.iter().zip(settings).zip(fewer) {
+        let scenarios: Vec<Scenario> = planned
+            .into_par_iter()
+            .map(|p| {
+                let scenario = p.play(play, options);
+                step();
+                scenario
+            })
+            .collect();
+        let fewer: Vec<Fewer> = fewer
+            .into_par_iter()
+            .map(|(pool, setting)| {
+                let found = judge_fewer(play, placed, pool, &setting, options);
+                step();
+                found
+            })
+            .collect();
+        found.services.push(Verified {
+            address: (*address).clone(),
+            traffic: traffic(play),
+            recorded: play.recorded.is_some(),
+            requests: count(play, options),
+            scenarios,
+            fewer,
+        });
+    }
+    Ok(found)
+}
+
+/// Requests of a scenario: a recorded hour is played once.
+fn count(play: &Placed<'_>, options: &Options<'_>) -> usize {
+    play.recorded.as_ref().map_or(options.requests, |hour| hour.len())
+}
+
+fn traffic(play: &Placed<'_>) -> String {
+    use crate::spec::Arrivals;
+    if let Some(hour) = &play.recorded {
+        let rate = match (play.own_rate, &play.service.traffic.load) {
+            (Some(own), _) => format!("at their own times, {:.2} req/s", own),
+            (None, Load::Rate(rate)) => format!("at {rate:.2} req/s"),
+            (None, Load::Concurrency(clients)) => format!("by {clients} clients"),
+        };
+        return format!("{} recorded requests {rate}", hour.len());
+    }
+    let t = &play.service.traffic;
+    if let (Load::Concurrency(users), Some(s)) = (&t.load, t.sessions) {
+        return format!(
+            "{users} conversations at a time of {} turns, {} s between an answer and the next turn",
+            s.turns, s.think_s
+        );
+    }
+    match (&t.load, t.arrivals) {
+        (Load::Concurrency(clients), _) => format!("{clients} clients, each sending when answered"),
+        (Load::Rate(rate), Arrivals::Poisson) => format!("{rate} req/s, independent arrivals"),
+        (Load::Rate(rate), Arrivals::Constant) => format!("{rate} req/s, evenly spaced"),
+        (Load::Rate(rate), Arrivals::Bursty { cv2 }) => {
+            format!("{rate} req/s in bursts (cv2 of the gaps {cv2})")
+        }
+    }
+}
+
+/// A scenario before it is played.
+struct Planned {
+    name: String,
+    what: String,
+    asked: Asked,
+    setting: Setting,
+    /// What limits are multiplied by.
+    factor: f64,
+}
+
+impl Planned {
+    fn play(&self, play: &Placed<'_>, options: &Options<'_>) -> Scenario {
+        let runs = runs(play, &self.setting, options);
+        let (objectives, quantiles) = measure(play, &runs, self.factor);
+        let requests: usize = count(play, options);
+        let lost = runs.iter().map(|r| r.lost).sum::<usize>() as f64 / requests.max(1) as f64;
+        Scenario {
+            name: self.name.clone(),
+            what: self.what.clone(),
+            asked: self.asked,
+            objectives,
+            pools: averaged(&runs),
+            lost,
+            quantiles,
+        }
+    }
+}
+
+/// The scenarios of a service: the displayed prediction, the planned confidence, a lost replica of each
+/// pool, and every declared failure.
+fn scenarios(play: &Placed<'_>, placed: &WorkloadPlacement) -> Vec<Planned> {
+    let service = play.service;
+    let planned = play.as_planned();
+    let mut list = vec![
+        Planned {
+            name: "expected".into(),
+            what: "as planned, by the predicted figures".into(),
+            asked: Asked::Nothing,
+            setting: Setting { at_confidence: false, ..planned.clone() },
+            factor: 1.0,
+        },
+        Planned {
+            name: "planned".into(),
+            what: "as planned, at the planned confidence".into(),
+            asked: Asked::MustHold,
+            setting: planned.clone(),
+            factor: 1.0,
+        },
+    ];
+    let promised = service.survive.replica > 0;
+    for (i, pool) in placed.pools.iter().enumerate().filter(|_| !promised) {
+        let mut setting = planned.clone();
+        setting.replicas[i] -= 1;
+        list.push(Planned {
+            name: "replica-lost".into(),
+            what: format!("one replica lost in {}", pool.addr.as_str()),
+            asked: Asked::Nothing,
+            setting,
+            factor: 1.0,
+        });
+    }
+    for failure in &placed.failures {
+        list.extend(failed(play, placed, failure));
+    }
+    list
+}
+
+fn failed(play: &Placed<'_>, placed: &WorkloadPlacement, failure: &FailureCheck) -> Vec<Planned> {
+    let during = play.service.during_failure;
+    let planned = play.as_planned();
+    let base = |what: String, setting: Setting| Planned {
+        name: failure.scope.into(),
+        what,
+        asked: Asked::MustHold,
+        setting: Setting { load: during.capacity, ..setting },
+        factor: during.slo_factor,
+    };
+    if let Some(i) = placed.pools.iter().position(|p| p.addr.as_str() == failure.at) {
+        let mut setting = planned;
+        setting.replicas[i] = failure.replicas_left;
+        let what = format!("{} {} lost in {}", failure.count, failure.scope, failure.at);
+        return vec![base(what, setting)];
+    }
+    let mut regions: Vec<&String> = play.pools.iter().map(|p| &p.region).collect();
+    regions.sort_unstable();
+    regions.dedup();
+    regions
+        .into_iter()
+        .map(|region| {
+            let setting = Setting { without: Some(region.clone()), ..planned.clone() };
+            base(format!("region {region} lost"), setting)
+        })
+        .collect()
+}
+
+/// Each pool with one machine fewer.
+fn one_fewer(play: &Placed<'_>) -> Vec<(usize, Setting)> {
+    let fewer = |(i, pool): (usize, &super::placed::PlayedPool)| {
+        let mut setting = play.as_planned();
+        setting.replicas[i] = pool.replicas.saturating_sub(pool.on_a_machine);
+        (i, setting)
+    };
+    play.pools.iter().enumerate().map(fewer).collect()
+}
+
+fn judge_fewer(
+    play: &Placed<'_>,
+    placed: &WorkloadPlacement,
+    pool: usize,
+    setting: &Setting,
+    options: &Options<'_>,
+) -> Fewer {
+    let (addr, left) = (placed.pools[pool].addr.as_str().to_owned(), setting.replicas[pool]);
+    let dearest = placed.pools[pool].machines.iter().map(|m| m.price).max().unwrap_or(Money::ZERO);
+    let per_month = dearest.times(730);
+    let mut found = Fewer {
+        pool: addr,
+        replicas: left,
+        objectives: Vec::new(),
+        verdict: Buys::Objective { what: "the pool's only machine".into() },
+        per_month,
+    };
+    if left == 0 {
+        return found;
+    }
+    let runs = runs(play, setting, options);
+    found.objectives = measure(play, &runs, 1.0).0;
+    if let Some(broken) = found.objectives.iter().find(|o| o.kept != Kept::Yes) {
+        found.verdict = Buys::Objective { what: named(broken) };
+        return found;
+    }
+    found.verdict = constraint(play, placed, pool, setting, options).unwrap_or(Buys::Nothing);
+    found
+}
+
+/// The constraint that breaks with fewer replicas in a pool while the objectives hold.
+fn constraint(
+    play: &Placed<'_>,
+    placed: &WorkloadPlacement,
+    pool: usize,
+    setting: &Setting,
+    options: &Options<'_>,
+) -> Option<Buys> {
+    let service = play.service;
+    let all: u32 = setting.replicas.iter().sum();
+    if all < service.scaling.min_replicas {
+        return Some(Buys::Constraint {
+            name: "scaling.min_replicas".into(),
+            why: format!("at least {} replicas are asked for", service.scaling.min_replicas),
+        });
+    }
+    let lost = play.pools[pool].replicas - setting.replicas[pool];
+    let addr = placed.pools[pool].addr.as_str();
+    for failure in &placed.failures {
+        let here = failure.at == addr;
+        if failure.at != "all" && !here {
+            continue;
+        }
+        let name = format!("survive.{}", failure.scope);
+        if here && failure.replicas_left <= lost {
+            return Some(Buys::Constraint {
+                name,
+                why: format!("nothing would be left with {} {} lost", failure.count, failure.scope),
+            });
+        }
+        for mut planned in failed(play, placed, failure) {
+            planned.setting.replicas[pool] -= lost;
+            let runs = runs(play, &planned.setting, options);
+            let broken = measure(play, &runs, planned.factor).0.into_iter().find(|o| o.kept != Kept::Yes);
+            if let Some(broken) = broken {
+                return Some(Buys::Constraint { name, why: format!("{}: {}", planned.what, named(&broken)) });
+            }
+        }
+    }
+    None
+}
+
+/// `ttft p95 612 ms of 500 ms for eu`.
+fn named(o: &Attainment) -> String {
+    format!(
+        "{} {} {:.0} ms against {:.0} ms for {}",
+        o.metric.as_str(),
+        percentile(o.quantile),
+        o.ms.mean,
+        o.limit_ms,
+        o.origin
+    )
+}
+
+/// `p95`, `mean`.
+pub fn percentile(q: Option<f64>) -> String {
+    q.map_or("mean".into(), |q| format!("p{}", crate::math::round_to(q * 100.0, 4)))
+}
+
+/// The runs of a setting: as many seeds, or a recorded hour in as many blocks.
+fn runs(play: &Placed<'_>, setting: &Setting, options: &Options<'_>) -> Vec<Played> {
+    if let Some(hour) = &play.recorded {
+        let whole = play.play(setting, hour.len(), options.seed);
+        return blocks(&whole);
+    }
+    let each = options.requests.div_ceil(RUNS).max(1);
+    (0..RUNS as u64).into_par_iter().map(|i| play.play(setting, each, options.seed.wrapping_add(i))).collect()
+}
+
+fn blocks(whole: &Played) -> Vec<Played> {
+    let part = |i: usize| {
+        let cut = |values: &Vec<f64>| {
+            let at = |k: usize| values.len() * k / RUNS;
+            values[at(i)..at(i + 1)].to_vec()
+        };
+        Played {
+            origins: whole.origins.iter().map(|o| [cut(&o[0]), cut(&o[1]), cut(&o[2])]).collect(),
+            pools: whole.pools.clone(),
+            lost: if i == 0 { whole.lost } else { 0 },
+        }
+    };
+    (0..RUNS).map(part).collect()
+}
+
+fn objectives(service: &Service) -> [(&[Objective], usize); 3] {
+    [(&service.slo.ttft, 0), (&service.slo.tpot, 1), (&service.slo.e2e, 2)]
+}
+
+fn measure(play: &Placed<'_>, runs: &[Played], factor: f64) -> (Vec<Attainment>, Vec<Quantiles>) {
+    let mut attained = Vec::new();
+    let mut quantiles = Vec::new();
+    for (o, origin) in play.service.traffic.origins.iter().enumerate() {
+        for (asked, m) in objectives(play.service) {
+            let each: Vec<Sample> =
+                runs.iter().map(|r| Sample::new(r.origins[o][m].iter().copied())).collect();
+            let pooled = Sample::new(each.iter().flat_map(|s| s.values().iter().copied()));
+            for objective in asked {
+                let figure = |s: &Sample| match objective.quantile {
+                    None => s.mean(),
+                    Some(q) => s.quantile(q),
+                };
+                let limit_ms = objective.limit_ms * factor;
+                let Some(whole) = figure(&pooled) else { continue };
+                let ms = Interval {
+                    mean: whole,
+                    ..Interval::of(&each.iter().filter_map(figure).collect::<Vec<_>>())
+                };
+                let within = Interval {
+                    mean: pooled.within(limit_ms).unwrap_or(0.0),
+                    ..Interval::of(&each.iter().filter_map(|s| s.within(limit_ms)).collect::<Vec<_>>())
+                };
+                let kept = if ms.mean + ms.half <= limit_ms {
+                    Kept::Yes
+                } else if ms.mean - ms.half > limit_ms {
+                    Kept::No
+                } else {
+                    Kept::Unsure
+                };
+                attained.push(Attainment {
+                    origin: origin.name.clone(),
+                    metric: METRICS[m],
+                    quantile: objective.quantile,
+                    limit_ms,
+                    ms,
+                    within,
+                    kept,
+                });
+            }
+            let at = |p: usize| pooled.quantile((p as f64 / 100.0).max(1e-9));
+            quantiles.push(Quantiles {
+                origin: origin.name.clone(),
+                metric: METRICS[m],
+                ms: (0..=100).filter_map(at).collect(),
+            });
+        }
+    }
+    (attained, quantiles)
+}
+
+fn averaged(runs: &[Played]) -> Vec<PoolUse> {
+    let n = runs.len().max(1) as f64;
+    let pools = runs.first().map_or(0, |r| r.pools.len());
+    let mean = |i: usize, f: fn(&PoolUse) -> f64| runs.iter().map(|r| f(&r.pools[i])).sum::<f64>() / n;
+    (0..pools)
+        .map(|i| PoolUse {
+            replicas: runs[0].pools[i].replicas,
+            rate: mean(i, |p| p.rate),
+            busy: mean(i, |p| p.busy),
+            batch: mean(i, |p| p.batch),
+            queued_ms: mean(i, |p| p.queued_ms),
+            preempted: mean(i, |p| p.preempted),
+            hit: mean(i, |p| p.hit),
+            kv: runs.iter().map(|r| r.pools[i].kv).fold(0.0, f64::max),
+        })
+        .collect()
+}
