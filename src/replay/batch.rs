@@ -29,7 +29,7 @@ pub(super) fn verify(
 ) -> Result<Option<VerifiedBatch>, String> {
     let (Some(planned), Some(pool)) = (&placed.run, placed.pools.first()) else { return Ok(None) };
     let shape = RequestShape { input: batch.input, output: batch.output, prefix_cached: 0.0 };
-    let curve = curve_of(world, &batch.model, pool, &shape)
+    let curve = curve_of(world, &batch.model, pool, &shape, None)
         .map_err(|why| format!("{}: {why}", pool.addr.as_str()))?;
     let slowed = curve.slowed(curve.tpot_band.factor(confidence).max(1.0));
     let share = (batch.items / f64::from(pool.replicas.max(1))).max(1.0);

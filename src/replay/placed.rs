@@ -91,7 +91,8 @@ pub struct PoolUse {
     pub hit: f64,
 }
 
-/// The curve of a pool's replicas, from what the pool says of itself and the catalogue.
+/// The curve of a pool's replicas, from what the pool says of itself, the catalogue and the user's own runs;
+/// `step_limit_ms` is the tightest limit on TPOT, at which those runs are compared.
 ///
 /// # Errors
 /// In words: a name of the pool that the catalogue does not have, or why it does not run.
@@ -100,6 +101,7 @@ pub fn curve_of(
     model: &str,
     pool: &Pool,
     shape: &RequestShape,
+    step_limit_ms: Option<f64>,
 ) -> Result<ServiceCurve, String> {
     let Catalog { accelerators, instance_types, .. } = &world.catalog;
     let on = instance_types
@@ -125,7 +127,8 @@ pub fn curve_of(
         inter_node_bandwidth: on.rdma_gbps.filter(|_| spans).map(|g| g * 1e9 / 8.0 / f64::from(whole)),
         engine: pool.engine,
     };
-    perf::curve(&configuration, shape).map_err(|why| why.to_string())
+    let curve = perf::curve(&configuration, shape).map_err(|why| why.to_string())?;
+    Ok(world.calibrator().apply(curve, &configuration, step_limit_ms))
 }
 
 /// What bounds the batch of a replica.
@@ -151,9 +154,10 @@ impl<'a> Placed<'a> {
     ) -> Result<Self, String> {
         let t = &service.traffic;
         let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
+        let step_limit_ms = service.slo.tpot.iter().map(|o| o.limit_ms).min_by(f64::total_cmp);
         let mut pools = Vec::new();
         for pool in &placed.pools {
-            let curve = curve_of(world, &service.model, pool, &shape)
+            let curve = curve_of(world, &service.model, pool, &shape, step_limit_ms)
                 .map_err(|why| format!("{}: {why}", pool.addr.as_str()))?;
             let f = curve.tpot_band.factor(confidence).max(1.0);
             let g = (curve.ttft_band.factor(confidence) / f).max(1.0);
