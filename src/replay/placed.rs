@@ -28,6 +28,13 @@ pub(super) struct PlayedPool {
     pub region: String,
 }
 
+/// What is sent to a pool: each request with its origin and network time.
+#[derive(Clone, Default)]
+struct Sent {
+    requests: Vec<Request>,
+    from: Vec<(usize, f64)>,
+}
+
 /// Where an origin's requests go.
 struct Target {
     pool: usize,
@@ -247,7 +254,7 @@ impl<'a> Placed<'a> {
             pools: vec![PoolUse::default(); self.pools.len()],
             lost: 0,
         };
-        let mut to: Vec<(Vec<Request>, Vec<(usize, f64)>)> = vec![Default::default(); self.pools.len()];
+        let mut to: Vec<Sent> = vec![Sent::default(); self.pools.len()];
         let mut choice = Random::new(seed, "origins");
         let users = clients.map_or(1, |c| (c.round() as u32).max(1));
         let (requests, together) = match &t.sessions {
@@ -265,12 +272,12 @@ impl<'a> Placed<'a> {
                 None => played.lost += one.len(),
                 Some(list) => {
                     let (pool, _, network) = list[pick(at, list.iter().map(|t| t.1))];
-                    to[pool].0.extend_from_slice(one);
-                    to[pool].1.extend(one.iter().map(|_| (origin, network)));
+                    to[pool].requests.extend_from_slice(one);
+                    to[pool].from.extend(one.iter().map(|_| (origin, network)));
                 }
             }
         }
-        for (i, (requests, from)) in to.iter().enumerate() {
+        for (i, Sent { requests, from }) in to.iter().enumerate() {
             if requests.is_empty() {
                 continue;
             }
