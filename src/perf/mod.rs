@@ -5,12 +5,15 @@
 //! (`service`). What may run where is the sourced table of `precision`; how far off it may be is
 //! `bands`, and what users' own runs say beyond all that is `calibration`. All figures come from the tables in `data/`, with source and date on each row.
 
+pub mod adapters;
 mod bands;
 mod calibration;
 mod closed_loop;
 mod constants;
+pub mod cpu;
 mod curve;
 mod data;
+pub mod energy;
 mod kernel;
 mod layouts;
 mod ledger;
@@ -22,10 +25,12 @@ mod precision;
 mod props;
 mod rank;
 mod service;
+pub mod start_up;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod training;
 mod types;
 
 pub use bands::MeasuredRange;
@@ -109,15 +114,9 @@ pub fn layouts(arch: &ModelArch, accelerators: u32, machines: u32) -> Vec<Layout
     layouts::layouts(arch, accelerators, machines)
 }
 
-/// Seconds from an order for a machine to the first token: boot, image, weights, graph capture.
-///
-/// Assumed: 120 s for the machine and its driver, an image of 10 GB and weights at no more than
-/// 0.8 of the network (10 Gbit/s if unknown) or 1 GB/s (measured: 15 GB in 14.3 s from a disk,
-/// streamed), 60 s for compilation and graph capture (20 to 90 s is typical).
+/// Seconds from an order for a machine to the first token: all phases of [`start_up::start_up`].
 pub fn start_up_s(weights_bytes: f64, network_gbps: Option<f64>) -> f64 {
-    let network = network_gbps.filter(|g| *g > 0.0).unwrap_or(10.0) * 1e9 / 8.0 * 0.8;
-    let rate = network.min(1e9);
-    120.0 + 10e9 / rate + weights_bytes.max(0.0) / rate + 60.0
+    start_up::start_up(weights_bytes, network_gbps).iter().map(|phase| phase.seconds).sum()
 }
 
 impl Percentiles {

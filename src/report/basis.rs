@@ -39,6 +39,9 @@ pub(super) fn basis(plan: &Plan) -> Section {
                 lines.push(Cell::tone(format!("  {note}"), Tone::Dim));
             }
         }
+        if placed.run.is_some() {
+            lines.push(Cell::plain(format!("{address}: {}", crate::perf::start_up::STATED)));
+        }
         for route in placed.routes.iter().filter(|r| r.network_ms.iter().any(|n| *n > 0.0)) {
             lines.push(Cell::plain(format!(
                 "{address}: network time from {} is {}",

@@ -520,6 +520,18 @@ fn predict_takes_the_same_runs() {
     assert_eq!(code, 0, "{err}");
     let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(out.contains("calibrated from 3 runs of 2026-11-20"), "{out}");
+    // Adapters cost what they cost on top of what the runs say about the model alone.
+    let step = |more: &[&str]| {
+        let all = [&args[..], &["--max-num-seqs", "64", "--osl", "256", "--json"], more].concat();
+        let value: Value = serde_json::from_str(&in_folder(folder.path(), &all).0).unwrap();
+        let row = value["rows"][0].clone();
+        (row["step_ms"].as_f64().unwrap(), row["notes"].to_string(), row["class"].clone())
+    };
+    let (runs, held) = (["--calibration", "calibration.json"], ["--adapters", "4", "--max-rank", "16"]);
+    let (with, notes, class) = step(&[&runs[..], &held].concat());
+    let added = step(&held).0 - step(&[]).0;
+    assert!(added > 0.0 && (with - step(&runs).0 - added).abs() < 2e-6, "{with} {added}");
+    assert!(notes.contains("calibrated from 3 runs") && notes.contains("adapters") && class == "modelled");
     let (_, err, code) = in_folder(folder.path(), &[&args[..], &["--calibration", "no.json"]].concat());
     assert!(code == 1 && err.contains("--calibration no.json: there is no such file"), "{err}");
 }

@@ -435,12 +435,15 @@ fn an_own_file_shows_in_the_lists() {
 }
 
 /// The source in the table of sources behind the words of a performance table's `source` cell.
-const PERFORMANCE_SOURCES: [(&str, &str); 8] = [
+const PERFORMANCE_SOURCES: [(&str, &str); 11] = [
     ("aiconfigurator", "aiconfigurator"),
     ("fit-of-aiconfigurator", "perf-fit"),
     ("fit-of-microsoft-vidur", "perf-fit"),
     ("vendor-datasheet", "vendor-datasheet"),
     ("llm-d-planner", "llm-d-planner"),
+    ("mosaicml/llm-foundry", "llm-foundry"),
+    ("llm-foundry+nemo-automodel", "llm-foundry"),
+    ("NVIDIA-NeMo/Automodel-docs", "nemo-automodel"),
     ("measured rows of ", "aiconfigurator"),
     ("https://", "engine-documentation"),
     ("assumed", "rhumb"),

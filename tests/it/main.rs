@@ -31,3 +31,5 @@ mod optimize;
 mod oracle;
 mod plans;
 mod points;
+mod predict_extras;
+mod training;

@@ -115,6 +115,9 @@ fn to_text(worth: &[Valued], looked_at: usize, left: usize, skipped: &[String], 
             Err(why) => text += &format!("   no commands: {why}\n"),
         }
     }
+    if !worth.is_empty() && !quiet {
+        text += &format!("{}\n", crate::perf::start_up::STATED);
+    }
     if worth.is_empty() {
         text += &format!("no run is worth its price: {looked_at} were looked at\n");
     } else if left > 0 && !quiet {

@@ -1,7 +1,9 @@
 //! `rhumb predict`.
 
+mod extras;
 mod loads;
 mod points;
+mod training;
 mod view;
 
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use crate::cli::load::{read_named, read_text_named};
 use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings};
 use crate::diagnostic::did_you_mean;
+use crate::perf::adapters::{self, Adapters};
 use crate::perf::{
     Band, Calibrator, ClosedLoop, Conditions, Configuration, DoesNotFit, EngineSettings, Latency, Layout,
     RequestShape, ServiceCurve, benchmark, closed_loop, curve, default_version, layouts,
@@ -22,7 +25,8 @@ use crate::spec::{Arrivals, EngineName, KvCacheDtype, Lengths, Quantization};
 ///
 /// With --gpu and --tp (or --precision) one configuration is shown in full: its memory, the terms of a
 /// step and a prefill, latency and throughput, and how sure that is. Otherwise a table over
-/// precisions and layouts, and without --gpu over all accelerators.
+/// precisions and layouts, and without --gpu over all accelerators. --adapters puts LoRA adapters on the
+/// model, --training predicts a training run, --cpu-bandwidth decoding on a processor.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Model: an id or alias of the catalogue
@@ -94,7 +98,26 @@ pub struct Args {
     /// Correct predictions by your own runs, as `rhumb calibrate` recorded them
     #[arg(long, value_name = "FILE", conflicts_with = "points")]
     calibration: Option<PathBuf>,
+    #[command(flatten)]
+    training: training::TrainingArgs,
+    #[command(flatten)]
+    extra: extras::ExtraArgs,
 }
+
+/// Arguments that only the engine of a replica on accelerators can follow.
+const OF_ENGINES: [&str; 11] = [
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "kv_cache",
+    "engine",
+    "engine_version",
+    "prefix_cached",
+    "replicas",
+    "max_num_seqs",
+    "max_model_len",
+];
 
 /// A configuration and what became of it.
 struct Row<'a> {
@@ -122,6 +145,7 @@ struct Question<'a> {
     concurrency: Option<f64>,
     single: bool,
     calibrator: Calibrator,
+    adapters: Option<Adapters>,
 }
 
 const PRECISIONS: [(&str, Quantization); 8] = [
@@ -201,6 +225,18 @@ fn model(args: &Args, settings: &Settings, catalog: &Catalog) -> Result<(ModelAr
     }
 }
 
+/// The precision asked for.
+fn precision(args: &Args, catalog: &Catalog) -> Result<Option<Quantization>, Failure> {
+    let Some(text) = &args.precision else { return Ok(None) };
+    PRECISIONS
+        .iter()
+        .find(|p| p.0 == text.to_lowercase())
+        .map(|p| p.1)
+        .or_else(|| catalog.resolve_precision(text))
+        .map(Some)
+        .ok_or_else(|| unknown("precision", text, PRECISIONS.map(|p| p.0)))
+}
+
 /// The accelerators asked for.
 fn accelerators<'a>(args: &Args, catalog: &'a Catalog) -> Result<Vec<&'a Accelerator>, Failure> {
     let Some(name) = &args.gpu else { return Ok(catalog.accelerators.iter().collect()) };
@@ -259,7 +295,11 @@ fn calibrator(
 }
 
 fn predict(c: &Configuration<'_>, q: &Question<'_>) -> Result<Predicted, DoesNotFit> {
-    let curve = q.calibrator.apply(curve(c, &q.shape)?, c, None);
+    let alone = |c: &Configuration<'_>| Ok(q.calibrator.apply(curve(c, &q.shape)?, c, None));
+    let curve = match q.adapters {
+        Some(held) => adapters::curve(c, held, alone)?,
+        None => alone(c)?,
+    };
     let replicas = f64::from(q.replicas.max(1));
     let closed = match q.concurrency {
         Some(all) => {
@@ -273,7 +313,8 @@ fn predict(c: &Configuration<'_>, q: &Question<'_>) -> Result<Predicted, DoesNot
     };
     let rate = q.rate.map_or(0.8 * curve.saturation_rate(), |r| r / replicas);
     let latency = curve.latency(rate, q.replicas, Arrivals::Poisson);
-    let loads = if q.single { loads::of(c, q, &curve)? } else { Vec::new() };
+    // What a benchmark measures of a replica with adapters is not predicted.
+    let loads = if q.single && q.adapters.is_none() { loads::of(c, q, &curve)? } else { Vec::new() };
     Ok(Predicted { load: (rate, latency), curve, closed, loads })
 }
 
@@ -284,6 +325,12 @@ fn predict(c: &Configuration<'_>, q: &Question<'_>) -> Result<Predicted, DoesNot
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if let Some(table) = &args.points {
         return points::run(settings, table, args.model_config.as_deref());
+    }
+    if args.training.asked() {
+        return training::run(args, settings);
+    }
+    if args.extra.on_processor() {
+        return extras::on_processor(args, settings);
     }
     let catalog = Catalog::embedded();
     let (arch, checkpoint) = model(args, settings, &catalog)?;
@@ -296,17 +343,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         "fp8" => KvCacheDtype::Fp8,
         other => return Err(unknown("KV cache precision", other, ["auto", "bf16", "fp8"])),
     };
-    let precision = match &args.precision {
-        None => None,
-        Some(text) => Some(
-            PRECISIONS
-                .iter()
-                .find(|p| p.0 == text.to_lowercase())
-                .map(|p| p.1)
-                .or_else(|| catalog.resolve_precision(text))
-                .ok_or_else(|| unknown("precision", text, PRECISIONS.map(|p| p.0)))?,
-        ),
-    };
+    let precision = precision(args, &catalog)?;
     for (name, value) in
         [("rate", args.rate), ("concurrency", args.concurrency), ("rdma-gbps", args.rdma_gbps)]
     {
@@ -350,6 +387,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         concurrency: args.concurrency,
         single,
         calibrator: calibrator(args, settings, &catalog, &arch)?,
+        adapters: args.extra.adapters(),
     };
     let base = |accelerator, quantization, layout| Configuration {
         arch: question.arch,

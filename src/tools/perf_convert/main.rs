@@ -1,7 +1,7 @@
 //! Turns the collected performance data into the tables that the build carries, fits the bands and
 //! writes the accuracy report. A tool for maintainers; needs the feature `convert`.
 //!
-//! `perf_convert tables DIR`, `fit|nearness|report DIR DATE REVISION`, `grid DATE REVISION`, `bench`; DIR holds the
+//! `perf_convert tables DIR`, `fit|nearness|training|report DIR DATE REVISION`, `grid DATE REVISION`, `bench`; DIR holds the
 //! collected files.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -15,8 +15,10 @@ mod memory;
 mod model;
 mod nearness;
 mod open_loop;
+mod others;
 mod points;
 mod report;
+mod training;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -255,7 +257,13 @@ fn main() -> Outcome<()> {
             println!("src/replay/CHECKED.md");
             Ok(())
         }
+        [_, "training", dir, date, revision] => {
+            training::tables(Path::new(dir))?;
+            // The constants are fitted on the table that the build carries: after a change of it, build
+            // and call again.
+            training::constants(date, revision)
+        }
         [_, "report", dir, date, revision] => report::write(Path::new(dir), date, revision),
-        _ => Err("usage: perf_convert tables DIR, fit|nearness|report DIR DATE REVISION, grid DATE REVISION, bench".into()),
+        _ => Err("usage: perf_convert tables DIR, fit|nearness|training|report DIR DATE REVISION, grid DATE REVISION, bench".into()),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Predicted, Question, Row, loads, precision_name};
+use super::{Predicted, Question, Row, extras, loads, precision_name};
 use crate::cli::Settings;
 use crate::cli::view::terminal;
 use crate::math::round_to;
@@ -99,7 +99,11 @@ fn percentile_table(q: &Question<'_>, latency: &Latency, settings: &Settings) ->
 pub fn single(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
     let mut out = terminal::fold(&full(q, rows, settings), settings.width);
     if let Some(Row { outcome: Ok(p), .. }) = rows.first() {
-        out.push_str(&loads::text(&p.loads, settings));
+        if p.loads.is_empty() {
+            out.push_str("\nby requests in flight: not predicted with adapters\n");
+        } else {
+            out.push_str(&loads::text(&p.loads, settings));
+        }
     }
     out
 }
@@ -151,6 +155,7 @@ fn full(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
         p.curve.beta_s * 1e6,
         milliseconds(p.curve.w_s * 1e3),
     );
+    let extras = extras::text(q, c, p);
     if let Some((closed, (ttft, tpot))) = &p.closed {
         let cycle = ttft + q.shape.output.mean * tpot;
         let in_flight = q.concurrency.unwrap_or(0.0);
@@ -162,6 +167,7 @@ fn full(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
             per_second(in_flight / cycle),
             closed.batch,
         );
+        out.push_str(&extras);
         return out;
     }
     let (rate, latency) = &p.load;
@@ -188,6 +194,7 @@ fn full(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
             );
         }
     }
+    out.push_str(&extras);
     out
 }
 
@@ -364,6 +371,7 @@ fn row_json(q: &Question<'_>, row: &Row<'_>) -> Value {
                 if !p.loads.is_empty() {
                     object.insert("loads".into(), loads::json(&p.loads));
                 }
+                object.extend(extras::json(q, c, p));
             }
             more
         }

@@ -7,11 +7,18 @@ use super::{Record, field};
 
 /// Sources of figures that the program carries outside the catalogue's tables (the performance
 /// tables and traces).
-pub const OUTSIDE_THE_CATALOGUE: [&str; 5] =
-    ["aiconfigurator", "vidur", "perf-fit", "llm-d-planner", "engine-documentation"];
+pub const OUTSIDE_THE_CATALOGUE: [&str; 7] = [
+    "aiconfigurator",
+    "vidur",
+    "perf-fit",
+    "llm-d-planner",
+    "engine-documentation",
+    "llm-foundry",
+    "nemo-automodel",
+];
 
 /// Sources of the performance data: id, parts, description, copy, licence.
-const PERFORMANCE: [[&str; 5]; 15] = [
+const PERFORMANCE: [[&str; 5]; 17] = [
     [
         "aiconfigurator",
         "",
@@ -83,6 +90,20 @@ const PERFORMANCE: [[&str; 5]; 15] = [
         "github inference-sim/training and sim-to-real-accuracy-validation, measured load tests",
         "ed5c1d2, 2026-03-18; 7f3b270, 2026-05-08; dcec3fd, 2026-06-17",
         "none found; only numbers were taken",
+    ],
+    [
+        "llm-foundry",
+        "",
+        "github mosaicml/llm-foundry, training benchmark tables of 2023-2024, and our fit of them",
+        "copy of 2026-11-23",
+        "Apache-2.0",
+    ],
+    [
+        "nemo-automodel",
+        "",
+        "github NVIDIA-NeMo/Automodel, performance summary of 2025-10-02",
+        "copy of 2026-11-23",
+        "Apache-2.0",
     ],
     ["llm-inference-bench", "", "github argonne-lcf/LLM-Inference-Bench", "4211f5d", "BSD-3"],
     ["iog-benchmarks", "", "github IOG-Foundation/llm-inference-benchmarks", "4990a80", "Apache-2.0"],

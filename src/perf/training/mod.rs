@@ -1,0 +1,494 @@
+//! Training: tokens a second, and memory.
+//!
+//! The time of a token on one accelerator is a sum of physical terms, each times a fitted constant
+//! ([`terms`]): matrix products and attention over their peak rates, activations over the memory
+//! bandwidth, weights over the link, and stragglers with the number of machines. The constants are fitted
+//! on published runs (`data/training.tsv`): decoders of 125 million to 70 billion parameters in PyTorch
+//! FSDP on A100 and H100; other accelerators, experts and LoRA are predicted from them, with the bands of
+//! what was left out.
+//!
+//! Memory is counted from the mixed-precision scheme (ZeRO, arXiv 1910.02054, section 3) and from the
+//! activations that a backward pass needs (arXiv 2205.05198, section 4, without dropout and with
+//! attention that keeps no scores).
+
+pub mod facts;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use super::kernel::{Rates, family};
+use super::types::{Band, DoesNotFit};
+use crate::catalog::{Accelerator, Evidence, ModelArch};
+use crate::math;
+use facts::Constants;
+pub use types::{Checkpointing, Method, Run, Sharding, TrainingMemory, TrainingPrecision};
+
+const GIB: f64 = 1_073_741_824.0;
+/// What the driver, the framework and communication buffers take, bytes (assumed).
+const RUNTIME: f64 = GIB;
+
+/// What stands behind a prediction of training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Dense decoders on Ampere of the data centre.
+    Ampere,
+    /// Dense decoders on Hopper, 16 bits.
+    Hopper,
+    /// Dense decoders on Hopper, 8 bits.
+    HopperFp8,
+    /// Other accelerators, by the constants of a left-out family.
+    Other,
+    /// Experts and LoRA.
+    Variant,
+}
+
+impl Class {
+    /// All, in the order of [`Constants::bands`].
+    pub const ALL: [Class; 5] =
+        [Class::Ampere, Class::Hopper, Class::HopperFp8, Class::Other, Class::Variant];
+
+    /// Its name in the table.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Class::Ampere => "ampere",
+            Class::Hopper => "hopper",
+            Class::HopperFp8 => "hopper-fp8",
+            Class::Other => "other",
+            Class::Variant => "variant",
+        }
+    }
+
+    /// The class of a run.
+    pub fn of(run: &Run<'_>) -> Self {
+        let measured = measured_family(run.accelerator);
+        match (run.arch.moe.is_some() || run.method != Method::Full, measured, run.precision) {
+            (_, None, _) => Class::Other,
+            (true, Some(_), _) => Class::Variant,
+            (false, Some("ampere"), _) => Class::Ampere,
+            (false, Some(_), TrainingPrecision::Bf16) => Class::Hopper,
+            (false, Some(_), TrainingPrecision::Fp8) => Class::HopperFp8,
+        }
+    }
+}
+
+/// The family if runs on its data-centre cards with a fast link were measured.
+fn measured_family(accelerator: &Accelerator) -> Option<&'static str> {
+    let sxm = accelerator.id.contains("-sxm-");
+    Some(family(accelerator)).filter(|f| sxm && matches!(*f, "ampere" | "hopper"))
+}
+
+/// Number of fitted terms.
+pub const N: usize = 10;
+/// Names of the fitted terms: for each family its matrix products, attention and activations, then what is
+/// common to all.
+pub const NAMES: [&str; N] = [
+    "ampere:products",
+    "ampere:attention",
+    "ampere:activations",
+    "hopper:products",
+    "hopper:products-fp8",
+    "hopper:attention",
+    "hopper:activations",
+    "scores",
+    "weights",
+    "machines",
+];
+/// What each term is, for explanations.
+const WORDS: [&str; N] = [
+    "matrix products",
+    "attention",
+    "activations read and written",
+    "matrix products",
+    "matrix products",
+    "attention",
+    "activations read and written",
+    "scores over the vocabulary",
+    "weights gathered and gradients scattered",
+    "waiting for other machines",
+];
+
+/// Seconds of a token on one accelerator by cause, in the order of [`NAMES`], before the fitted constants.
+pub type Terms = [f64; N];
+
+/// A prediction of training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Training {
+    /// Tokens/s of one accelerator.
+    pub tokens_per_s_per_accelerator: f64,
+    /// Tokens/s of all.
+    pub tokens_per_s: f64,
+    /// Model flops (without what is computed again) over the peak of the precision.
+    pub utilization: f64,
+    /// Of `ln(measured / predicted)` throughput.
+    pub band: Band,
+    /// Calibrated or modelled.
+    pub evidence: Evidence,
+    /// What to read it with.
+    pub notes: Vec<String>,
+    /// Memory of one accelerator.
+    pub memory: TrainingMemory,
+    /// Share of the time by cause, largest first.
+    pub shares: Vec<(&'static str, f64)>,
+}
+
+/// Parameters of the model by what training does with them.
+struct Size {
+    /// In matrix products of a token, without embeddings.
+    active: f64,
+    /// The output matrix.
+    head: f64,
+    /// That sharded training gathers: all but routed experts, which stay where they are.
+    gathered: f64,
+    /// One layer of those, on average.
+    layer: f64,
+    /// Embeddings.
+    embeddings: f64,
+    /// Trained.
+    trained: f64,
+}
+
+impl Size {
+    fn of(run: &Run<'_>) -> Self {
+        let a = run.arch;
+        let [h, vocab, layers] = [a.hidden, a.vocab, a.layers].map(f64::from);
+        let head = vocab * h;
+        let embeddings = if a.tied_embeddings { head } else { 2.0 * head };
+        let routed = a
+            .moe
+            .map_or(0.0, |m| f64::from(a.moe_layers()) * f64::from(m.experts) * a.ffn_params(m.intermediate));
+        let trained = match run.method {
+            Method::Full => a.params,
+            Method::Lora { rank } => f64::from(rank) * projections(a),
+        };
+        Size {
+            active: (a.params_active - embeddings).max(0.0),
+            head,
+            gathered: a.params - routed,
+            layer: (a.params - routed - embeddings).max(0.0) / layers.max(1.0),
+            embeddings,
+            trained,
+        }
+    }
+}
+
+/// Inputs and outputs, summed over the projections outside of routed experts: parameters of an adapter of
+/// rank 1.
+fn projections(a: &ModelArch) -> f64 {
+    let [h, heads, kv, d, layers] = [a.hidden, a.heads, a.kv_heads, a.head_dim, a.layers].map(f64::from);
+    let attention = match a.mla {
+        None => (h + heads * d) + 2.0 * (h + kv * d) + (heads * d + h),
+        Some(m) => {
+            let [c, q, r, n, v] =
+                [m.kv_lora_rank, m.q_lora_rank, m.qk_rope_head_dim, m.qk_nope_head_dim, m.v_head_dim]
+                    .map(f64::from);
+            let query = if q > 0.0 { h + q + q + heads * (n + r) } else { h + heads * (n + r) };
+            query + (h + c + r) + (c + heads * (n + v)) + (heads * v + h)
+        }
+    };
+    let matrices = if a.gated { 3.0 } else { 2.0 };
+    let shared = a.moe.map_or(0.0, |m| {
+        f64::from(a.moe_layers()) * f64::from(m.shared) * matrices * (h + f64::from(m.intermediate))
+    });
+    let dense = layers - f64::from(a.moe_layers());
+    layers * attention + dense * matrices * (h + f64::from(a.ffn)) + shared
+}
+
+/// Bytes of activations that one token leaves in one layer for the backward pass: 16-bit inputs of the norms,
+/// of all matrix products, of attention and of the feed-forward's nonlinearity.
+fn activation_bytes(a: &ModelArch) -> f64 {
+    let [h, heads, kv, d] = [a.hidden, a.heads, a.kv_heads, a.head_dim].map(f64::from);
+    let attention = match a.mla {
+        None => 2.0 * (heads * d + 2.0 * kv * d) + 2.0 * heads * d,
+        Some(m) => {
+            let [r, n, v] = [m.qk_rope_head_dim, m.qk_nope_head_dim, m.v_head_dim].map(f64::from);
+            2.0 * heads * (2.0 * (n + r) + 2.0 * v)
+        }
+    };
+    // Input of the nonlinearity and of the output product; with a gate the other factor as well.
+    let kept = if a.gated { 6.0 } else { 4.0 };
+    let feed_forward = match a.moe {
+        None => kept * f64::from(a.ffn),
+        Some(m) => {
+            let experts = f64::from(m.per_token) * (kept * f64::from(m.intermediate) + 2.0 * h);
+            experts + f64::from(m.shared) * kept * f64::from(m.intermediate)
+        }
+    };
+    // Two norms and the inputs of the two blocks.
+    8.0 * h + attention + feed_forward
+}
+
+/// Bytes of the device. Cards with 0.9 TB/s and more have stacked memory, whose nominal gigabytes are
+/// binary, less 1 % that the driver keeps (an H100 of 80 reports 79.2); others decimal, error correction
+/// takes the rest.
+fn device_bytes(a: &Accelerator) -> f64 {
+    let stacked = a.memory_bandwidth.is_some_and(|b| b >= 0.9e12);
+    let nominal = if stacked { 0.99 * a.memory_gib * GIB } else { a.memory_gib * 1e9 };
+    a.memory_reported_bytes.unwrap_or(nominal)
+}
+
+/// Where the memory of one accelerator goes. It is counted whether or not it fits.
+pub fn memory(run: &Run<'_>) -> TrainingMemory {
+    let size = Size::of(run);
+    let a = run.arch;
+    let n = f64::from(run.accelerators.max(1));
+    let tokens = f64::from(run.micro_batch) * f64::from(run.sequence);
+    let frozen = run.method != Method::Full;
+    let share = |whole: bool| if whole { 1.0 } else { 1.0 / n };
+    // Trained parameters: 32-bit weights, 32-bit gradients, two 32-bit moments; frozen ones 16 bits.
+    let at_rest = share(run.sharding != Sharding::Full);
+    let spread = share(run.sharding == Sharding::None);
+    let weights = match (frozen, run.sharding) {
+        (true, _) => 2.0 * a.params * at_rest + 4.0 * size.trained * spread,
+        // A 16-bit copy stays whole.
+        (false, Sharding::Gradients) => 2.0 * a.params + 4.0 * a.params * spread,
+        (false, _) => 4.0 * a.params * at_rest,
+    };
+    let gathered = match run.sharding {
+        // This layer and the next one in 16 bits, the embeddings, and this layer's gradient.
+        Sharding::Full if n > 1.0 => {
+            let gradient = if frozen { 0.0 } else { 2.0 * size.layer };
+            4.0 * size.layer + 2.0 * size.embeddings + gradient
+        }
+        _ => 0.0,
+    };
+    let layer = activation_bytes(a);
+    let layers = f64::from(a.layers);
+    let activations = match run.checkpointing {
+        Checkpointing::None => layers * layer,
+        Checkpointing::Full => layers * 2.0 * f64::from(a.hidden) + layer,
+    };
+    TrainingMemory {
+        device: device_bytes(run.accelerator),
+        weights,
+        gradients: 4.0 * size.trained * spread,
+        optimizer: 8.0 * size.trained * spread,
+        gathered,
+        activations: tokens * activations,
+        logits: tokens * 6.0 * f64::from(a.vocab),
+        runtime: RUNTIME,
+    }
+}
+
+/// The terms of a run, and its model flops a token over the peak.
+///
+/// # Errors
+/// A rate of the accelerator, or the network between machines, is unknown.
+pub fn terms(run: &Run<'_>) -> Result<(Terms, f64), DoesNotFit> {
+    let unknown = |reason: String| DoesNotFit::Unknown { reason };
+    let rates = Rates::of(run.accelerator, 1.0, false).map_err(unknown)?;
+    let bf16 = run.accelerator.bf16.ok_or_else(|| DoesNotFit::Precision {
+        reason: format!("{} does not compute in bf16, which training needs", run.accelerator.id),
+    })?;
+    let peak = match run.precision {
+        TrainingPrecision::Bf16 => bf16,
+        TrainingPrecision::Fp8 => run.accelerator.fp8.ok_or_else(|| DoesNotFit::Precision {
+            reason: format!("{} does not compute in fp8", run.accelerator.id),
+        })?,
+    };
+    let a = run.arch;
+    let size = Size::of(run);
+    let again = run.checkpointing == Checkpointing::Full;
+    let full = run.method == Method::Full;
+    let [h, layers, heads] = [a.hidden, a.layers, a.heads].map(f64::from);
+    let s = f64::from(run.sequence);
+    let tokens = f64::from(run.micro_batch.max(1)) * s;
+    // Forward 2, gradient of the inputs 2, of the weights 2, computed again 2.
+    let passes = 4.0 + if full { 2.0 } else { 0.0 };
+    let products = (passes + if again { 2.0 } else { 0.0 }) * size.active / peak + passes * size.head / bf16;
+    // Forward over half of the square (causal), backward 2.5 times that (it computes the scores again).
+    let head = match a.mla {
+        None => 2.0 * f64::from(a.head_dim),
+        Some(m) => f64::from(m.qk_rope_head_dim + m.qk_nope_head_dim + m.v_head_dim),
+    };
+    let (window, windowed) = a.sliding.map_or((s, 0.0), |(w, n)| (f64::from(w), f64::from(n)));
+    let span = (layers - windowed) * s + windowed * s.min(2.0 * window);
+    let attention = (3.5 + if again { 1.0 } else { 0.0 }) * heads * head * span / bf16;
+    let activations = if again { 4.0 / 3.0 } else { 1.0 } * 100.0 * layers * h / rates.bandwidth;
+    let n = run.accelerators.max(1);
+    let node = run.accelerators_per_node.max(1);
+    let machines = (f64::from(n) / f64::from(node)).max(1.0);
+    // Bytes a micro-batch: weights gathered for each pass in 16 bits, gradients scattered once.
+    let moves = match (run.sharding, full) {
+        _ if n == 1 => 0.0,
+        (Sharding::Full, true) => 6.0,
+        (Sharding::Full, false) | (_, true) => 4.0,
+        (_, false) => 0.0,
+    } * size.gathered
+        / tokens;
+    let network = if n > node {
+        run.network.map(|each| 1.0 / (each * f64::from(node))).ok_or_else(|| DoesNotFit::Unknown {
+            reason: format!(
+                "{n} accelerators span machines of {node}, and the network between them is not stated"
+            ),
+        })?
+    } else {
+        0.0
+    };
+    let weights = moves * (1.0 / rates.link + network);
+    let scores = 10.0 * f64::from(a.vocab) / rates.bandwidth;
+    let waiting = (products + attention) * math::log2(machines);
+    let hopper = measured_family(run.accelerator) != Some("ampere");
+    let fp8 = run.precision == TrainingPrecision::Fp8;
+    let on = |yes: bool, x: f64| if yes { x } else { 0.0 };
+    let useful = passes * (size.active + size.head) + 3.0 * heads * head * span * 2.0;
+    Ok((
+        [
+            on(!hopper, products),
+            on(!hopper, attention),
+            on(!hopper, activations),
+            on(hopper && !fp8, products),
+            on(hopper && fp8, products),
+            on(hopper, attention),
+            on(hopper, activations),
+            scores,
+            weights,
+            waiting,
+        ],
+        useful / peak,
+    ))
+}
+
+/// What is asked for makes no run.
+fn refuse(run: &Run<'_>) -> Result<(), DoesNotFit> {
+    let a = run.arch;
+    if !matches!(run.accelerator.vendor.as_str(), "nvidia" | "amd") {
+        let reason = format!(
+            "{} ({}): only NVIDIA and AMD accelerators are predicted",
+            run.accelerator.id, run.accelerator.vendor
+        );
+        return Err(DoesNotFit::Engine { reason });
+    }
+    if !a.is_generative() {
+        let reason = format!("{}: only decoders are predicted in training", a.id);
+        return Err(DoesNotFit::Engine { reason });
+    }
+    if a.linear_layers > 0 {
+        let reason = format!("{}: training of linear attention was never measured", a.id);
+        return Err(DoesNotFit::Engine { reason });
+    }
+    if run.sequence > a.max_context {
+        return Err(DoesNotFit::Context {
+            needed: f64::from(run.sequence),
+            available: f64::from(a.max_context),
+        });
+    }
+    let zero = [
+        ("accelerators", run.accelerators),
+        ("accelerators of a machine", run.accelerators_per_node),
+        ("tokens of a sequence", run.sequence),
+        ("sequences of a micro-batch", run.micro_batch),
+    ];
+    if let Some((what, _)) = zero.iter().find(|z| z.1 == 0) {
+        return Err(DoesNotFit::Layout { reason: format!("0 {what}") });
+    }
+    if run.accelerators > run.accelerators_per_node
+        && !run.accelerators.is_multiple_of(run.accelerators_per_node)
+    {
+        let reason = format!(
+            "{} accelerators do not fill machines of {}",
+            run.accelerators, run.accelerators_per_node
+        );
+        return Err(DoesNotFit::Layout { reason });
+    }
+    if run.network.is_some_and(|n| n.is_nan() || n <= 0.0) {
+        let reason = "the network between machines must be faster than nothing".into();
+        return Err(DoesNotFit::Layout { reason });
+    }
+    if let Method::Lora { rank } = run.method
+        && (rank == 0 || rank > a.hidden)
+    {
+        let reason = format!("adapters of rank {rank}: from 1 to the hidden size, {}", a.hidden);
+        return Err(DoesNotFit::Layout { reason });
+    }
+    Ok(())
+}
+
+/// Predicts a training run.
+///
+/// # Errors
+/// What does not run, or which figure is unknown.
+pub fn predict(run: &Run<'_>) -> Result<Training, DoesNotFit> {
+    predict_with(run, facts::constants())
+}
+
+/// [`predict`] with these constants.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_with(run: &Run<'_>, constants: &Constants) -> Result<Training, DoesNotFit> {
+    refuse(run)?;
+    let memory = memory(run);
+    let (terms, useful) = terms(run)?;
+    if memory.needed() > memory.device {
+        return Err(DoesNotFit::Memory {
+            needed: memory.needed(),
+            available: memory.device,
+            reason: format!(
+                "weights, gradients and optimizer {:.1} GiB + gathered layers {:.1} GiB + activations {:.1} GiB + scores {:.1} GiB + runtime {:.1} GiB on each {}",
+                (memory.weights + memory.gradients + memory.optimizer) / GIB,
+                memory.gathered / GIB,
+                memory.activations / GIB,
+                memory.logits / GIB,
+                memory.runtime / GIB,
+                run.accelerator.id
+            ),
+        });
+    }
+    let factor = variant(run, constants);
+    let parts: Vec<f64> = terms.iter().zip(constants.values).map(|(t, c)| t * c).collect();
+    let sum: f64 = parts.iter().sum();
+    let each = 1.0 / (sum * factor);
+    let class = Class::of(run);
+    let at = Class::ALL.iter().position(|c| *c == class).unwrap_or(0);
+    let evidence = match class {
+        Class::Ampere | Class::Hopper | Class::HopperFp8 => Evidence::Calibrated,
+        Class::Other | Class::Variant => Evidence::Modelled,
+    };
+    let mut shares: Vec<(&'static str, f64)> =
+        parts.iter().zip(WORDS).filter(|p| *p.0 > 0.0).map(|(x, word)| (word, x / sum)).collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(Training {
+        tokens_per_s_per_accelerator: each,
+        tokens_per_s: each * f64::from(run.accelerators),
+        utilization: useful * each,
+        band: constants.bands[at],
+        evidence,
+        notes: notes(run, class),
+        memory,
+        shares,
+    })
+}
+
+/// How much longer than a dense model in full training a run takes.
+pub(crate) fn variant(run: &Run<'_>, constants: &Constants) -> f64 {
+    let experts = if run.arch.moe.is_some() { constants.experts } else { 1.0 };
+    let lora = if run.method == Method::Full { 1.0 } else { constants.lora };
+    experts * lora
+}
+
+fn notes(run: &Run<'_>, class: Class) -> Vec<String> {
+    let mut notes = vec!["fitted on MPT models in llm-foundry (PyTorch FSDP, 2023-2024)".to_owned()];
+    if class == Class::Other {
+        notes.push(format!(
+            "no training was measured on {}: the constants of H100, in the error of a left-out family",
+            run.accelerator.id
+        ));
+    }
+    if run.arch.moe.is_some() {
+        notes.push("experts: one factor from six published runs on H100 (NeMo Automodel, 2025-10)".into());
+        notes.push("routed experts are taken to stay on their accelerators".into());
+    }
+    if run.method != Method::Full {
+        notes.push("LoRA: one factor from a single published run (70B on 8 H100, 2025-10); the interval is that of models with experts".into());
+    }
+    if run.sequence > 65536 {
+        notes.push("sequences of more than 65536 tokens were not measured: extrapolated".into());
+    }
+    if run.accelerators > 512 && run.arch.moe.is_none() {
+        notes.push("more than 512 accelerators were not measured: extrapolated".into());
+    }
+    if run.arch.params > 75e9 && run.arch.moe.is_none() {
+        notes.push("dense models of more than 70 billion parameters were not measured: extrapolated".into());
+    }
+    notes
+}
