@@ -213,10 +213,11 @@ impl ServiceCurve {
 
     /// Why the closed form is outside of the range in which it was checked against the replay; `None` inside.
     ///
-    /// Inside, its 95th percentiles were within 15 % for TPOT and 25 % for TTFT of 95 in 100 cases (the table in
-    /// `ACCURACY.md`); outside they can be off by a factor.
+    /// How far off it is inside and outside stands in `src/replay/CHECKED.md`.
     pub fn unchecked(&self, rate: f64, replicas: u32, arrivals: Arrivals) -> Option<&'static str> {
         let capacity = self.saturation_rate();
+        // The batch that memory allows is counted by mean lengths; what really fits varies, and is preempted.
+        let held = f64::from(self.max_batch) * (self.shape.input.mean + self.shape.output.mean / 2.0);
         if matches!(arrivals, Arrivals::Bursty { .. }) {
             Some("bursty arrivals")
         } else if rate > 0.8 * capacity {
@@ -227,6 +228,8 @@ impl ServiceCurve {
             Some("prompts take most of the engine's time")
         } else if replicas < 2 {
             Some("a single replica")
+        } else if self.memory.kv_tokens > 0.0 && held > 0.8 * self.memory.kv_tokens {
+            Some("the KV cache bounds the batch")
         } else {
             None
         }
