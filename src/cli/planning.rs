@@ -48,6 +48,21 @@ pub enum NoPlan {
     Infeasible(Box<Infeasible>),
 }
 
+impl From<NoPlan> for Failure {
+    /// For commands that only go on from a plan; `rhumb plan` shows the reasons themselves.
+    fn from(why: NoPlan) -> Self {
+        match why {
+            NoPlan::Failure(failure) => failure,
+            NoPlan::Infeasible(why) => {
+                let names: Vec<&str> = why.workloads.iter().map(|w| w.address.as_str()).collect();
+                let text =
+                    format!("no placement keeps the promises of {}; `rhumb plan` says why", names.join(", "));
+                Failure::Message { exit: Exit::Infeasible, text }
+            }
+        }
+    }
+}
+
 /// Reads spec, catalogue, models and state.
 ///
 /// # Errors
@@ -173,15 +188,7 @@ pub fn saved_or_new(
     };
     let Some(path) = saved else {
         let gathered = gather(&planning, settings)?;
-        let plan = think(&gathered).map_err(|why| match why {
-            NoPlan::Failure(failure) => failure,
-            NoPlan::Infeasible(why) => {
-                let names: Vec<&str> = why.workloads.iter().map(|w| w.address.as_str()).collect();
-                let text =
-                    format!("no placement keeps the promises of {}; `rhumb plan` says why", names.join(", "));
-                Failure::Message { exit: Exit::Infeasible, text }
-            }
-        })?;
+        let plan = think(&gathered)?;
         return Ok((gathered, plan));
     };
     let name = path.display().to_string();

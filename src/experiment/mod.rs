@@ -15,8 +15,7 @@ use rhumb_api::{Cloud, Money, Purchase};
 use crate::catalog::{InstanceType, Provenance};
 use crate::optimize;
 use crate::perf::{
-    self, Calibration, Calibrator, Conditions, Configuration, Deployment, Figure, Load, RequestShape, Run,
-    batch_within,
+    self, Calibration, Calibrator, Conditions, Deployment, Figure, Load, RequestShape, Run, batch_within,
 };
 use crate::placement::{Loser, Placement, Pool, WorkloadPlacement, World};
 use crate::spec::{Lengths, Spec};
@@ -108,7 +107,7 @@ pub fn candidates(spec: &Spec, world: &World, placement: &Placement) -> (Vec<Can
     let (mut found, mut skipped) = (Vec::new(), Vec::new());
     let calibrator = world.calibrator();
     for (address, placed) in &placement.workloads {
-        let Some(workload) = Workload::of(spec, world, address) else { continue };
+        let Some(workload) = Workload::of(spec, address) else { continue };
         if workload.shape.output.mean <= 0.0 {
             skipped.push(format!("{address}: its model only reads, and no benchmark of that is understood"));
             continue;
@@ -167,13 +166,12 @@ pub fn worthwhile(mut all: Vec<Valued>) -> Vec<Valued> {
 struct Workload<'a> {
     address: String,
     model: &'a crate::spec::Model,
-    arch: &'a crate::catalog::ModelArch,
     shape: RequestShape,
     step_limit_ms: Option<f64>,
 }
 
 impl<'a> Workload<'a> {
-    fn of(spec: &'a Spec, world: &'a World, address: &str) -> Option<Self> {
+    fn of(spec: &'a Spec, address: &str) -> Option<Self> {
         let (model, shape, step_limit_ms) = match address.split_once('.')? {
             ("services", name) => {
                 let s = spec.services.get(name)?;
@@ -187,13 +185,7 @@ impl<'a> Workload<'a> {
             }
             _ => return None,
         };
-        Some(Workload {
-            address: address.to_owned(),
-            model: spec.models.get(model)?,
-            arch: world.archs.get(model)?,
-            shape,
-            step_limit_ms,
-        })
+        Some(Workload { address: address.to_owned(), model: spec.models.get(model)?, shape, step_limit_ms })
     }
 }
 
@@ -232,24 +224,6 @@ fn as_pool(
     })
 }
 
-/// The configuration of one replica of a pool.
-fn configuration<'a>(world: &'a World, workload: &Workload<'a>, pool: &Pool) -> Option<Configuration<'a>> {
-    let kind = instance_type(world, pool.cloud, &pool.instance_type)?;
-    let whole = (kind.accelerator_count.floor() as u32).max(1);
-    let spans = pool.machines_per_replica > 1;
-    Some(Configuration {
-        arch: workload.arch,
-        quantization: pool.quantization,
-        kv_cache: pool.kv_cache,
-        accelerator: world.catalog.accelerators.get(kind.accelerator?)?,
-        fraction: kind.accelerator_count.min(1.0),
-        layout: pool.layout,
-        accelerators_per_node: whole,
-        inter_node_bandwidth: kind.rdma_gbps.filter(|_| spans).map(|g| g * 1e9 / 8.0 / f64::from(whole)),
-        engine: pool.engine,
-    })
-}
-
 fn candidate(
     world: &World,
     calibrator: &Calibrator,
@@ -257,7 +231,7 @@ fn candidate(
     pool: Pool,
     chosen: bool,
 ) -> Result<Candidate, String> {
-    let c = configuration(world, workload, &pool).ok_or("it has no accelerator in the catalogue")?;
+    let c = world.configuration(&workload.model.name, &pool)?;
     let curve = perf::curve(&c, &workload.shape).map_err(|why| why.to_string())?;
     let curve = calibrator.apply(curve, &c, workload.step_limit_ms);
     let most = batch_within(&curve, workload.step_limit_ms);

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, Evidence, ModelArch, Provenance};
 use crate::diagnostic::Pointer;
-use crate::perf::{Calibration, Calibrator, EngineSettings, Latency, Layout, MemoryFit};
+use crate::perf::{Calibration, Calibrator, Configuration, EngineSettings, Latency, Layout, MemoryFit};
 use crate::spec::{KvCacheDtype, Quantization};
 
 /// Everything outside the spec that may influence a placement.
@@ -37,6 +37,38 @@ impl World {
             |id| self.archs.values().find(|a| a.id == id).or_else(|| catalog.model(id)),
             |id| catalog.accelerator(id).and_then(|i| catalog.accelerators.get(i)),
         )
+    }
+
+    /// One replica of a pool that serves `model` (its name in the spec), on the hardware that the catalogue says
+    /// the pool's machines have.
+    ///
+    /// # Errors
+    /// In words: what the pool or the caller names and the world does not have.
+    pub fn configuration(&self, model: &str, pool: &Pool) -> Result<Configuration<'_>, String> {
+        let catalog = &self.catalog;
+        let on = catalog
+            .instance_type(pool.cloud, &pool.instance_type)
+            .and_then(|i| catalog.instance_types.get(i))
+            .ok_or_else(|| format!("{} is not in the catalogue", pool.instance_type))?;
+        let accelerator = on
+            .accelerator
+            .and_then(|i| catalog.accelerators.get(i))
+            .filter(|a| Some(&a.id) == pool.accelerator.as_ref())
+            .ok_or_else(|| format!("{} has no such accelerator in the catalogue", pool.instance_type))?;
+        let arch = self.archs.get(model).ok_or_else(|| format!("`{model}` has no known architecture"))?;
+        let whole = (on.accelerator_count.floor() as u32).max(1);
+        let spans = pool.machines_per_replica > 1;
+        Ok(Configuration {
+            arch,
+            quantization: pool.quantization,
+            kv_cache: pool.kv_cache,
+            accelerator,
+            fraction: on.accelerator_count.min(1.0),
+            layout: pool.layout,
+            accelerators_per_node: whole,
+            inter_node_bandwidth: on.rdma_gbps.filter(|_| spans).map(|g| g * 1e9 / 8.0 / f64::from(whole)),
+            engine: pool.engine,
+        })
     }
 
     /// Digest of the catalogue and of the user's runs, lower-case hexadecimal.

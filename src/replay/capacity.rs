@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::arrivals::{Stream, conversations, generate};
 use super::engine::Limits;
@@ -97,8 +98,13 @@ impl Loaded<'_> {
             key.push(*metric as u64);
             key.push(quantile.map_or(0, f64::to_bits));
         }
-        for r in s.recorded.unwrap_or_default() {
-            key.extend([r.at_s, r.input, r.output].map(f64::to_bits));
+        if let Some(hour) = s.recorded {
+            let mut digest = Sha256::new();
+            for value in hour.iter().flat_map(|r| [r.at_s, r.input, r.output]) {
+                digest.update(value.to_bits().to_le_bytes());
+            }
+            let word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            key.extend(digest.finalize().chunks(8).map(word));
         }
         key
     }

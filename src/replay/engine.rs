@@ -1,7 +1,7 @@
 //! One replica: which sequences take part in a step, and what the step leaves behind.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 use super::cache::PrefixCache;
 use super::timing::{Step, Timing};
@@ -344,18 +344,13 @@ impl Replica {
     /// Forgets the order of admission of sequences that are long gone.
     fn trim(&mut self) {
         if self.admitted.len() > 4096 && self.admitted.len() > 8 * self.decoding as usize {
-            let live: std::collections::BTreeSet<(u32, u32)> = self
-                .ends
-                .iter()
-                .map(|Reverse((_, id, epoch))| (*id, *epoch))
-                .chain(self.chunked.iter().map(|c| (c.id, 0)))
-                .collect();
+            let decoding: BTreeSet<(u32, u32)> =
+                self.ends.iter().map(|Reverse((_, id, epoch))| (*id, *epoch)).collect();
             let chunked = self.chunked.map(|c| c.id);
-            let completing = std::mem::take(&mut self.completing);
+            let completing = &self.completing;
             self.admitted.retain(|(id, epoch)| {
-                live.contains(&(*id, *epoch)) || chunked == Some(*id) || completing.contains(id)
+                decoding.contains(&(*id, *epoch)) || chunked == Some(*id) || completing.contains(id)
             });
-            self.completing = completing;
         }
     }
 }

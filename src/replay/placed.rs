@@ -7,8 +7,7 @@ use super::engine::Limits;
 use super::fleet::{Fleet, Kind, Outcome, Request, Routing, Source, run};
 use super::statistics::Sample;
 use super::timing::Linear;
-use crate::catalog::Catalog;
-use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
+use crate::perf::{self, RequestShape, ServiceCurve};
 use crate::placement::{Metric, Pool, WorkloadPlacement, World};
 use crate::spec::{Connections, Load, MeasuredAt, Place, RecordedRequest, Service};
 
@@ -110,30 +109,7 @@ pub fn curve_of(
     shape: &RequestShape,
     step_limit_ms: Option<f64>,
 ) -> Result<ServiceCurve, String> {
-    let Catalog { accelerators, instance_types, .. } = &world.catalog;
-    let on = instance_types
-        .iter()
-        .find(|t| t.cloud == pool.cloud && t.name == pool.instance_type)
-        .ok_or_else(|| format!("{} is not in the catalogue", pool.instance_type))?;
-    let id = pool.accelerator.as_deref().unwrap_or_default();
-    let accelerator = accelerators
-        .iter()
-        .find(|a| a.id == id)
-        .ok_or_else(|| format!("`{id}` is no accelerator of the catalogue"))?;
-    let arch = world.archs.get(model).ok_or_else(|| format!("`{model}` has no known architecture"))?;
-    let whole = (on.accelerator_count.floor() as u32).max(1);
-    let spans = pool.machines_per_replica > 1;
-    let configuration = Configuration {
-        arch,
-        quantization: pool.quantization,
-        kv_cache: pool.kv_cache,
-        accelerator,
-        fraction: on.accelerator_count.min(1.0),
-        layout: pool.layout,
-        accelerators_per_node: whole,
-        inter_node_bandwidth: on.rdma_gbps.filter(|_| spans).map(|g| g * 1e9 / 8.0 / f64::from(whole)),
-        engine: pool.engine,
-    };
+    let configuration = world.configuration(model, pool)?;
     let curve = perf::curve(&configuration, shape).map_err(|why| why.to_string())?;
     Ok(world.calibrator().apply(curve, &configuration, step_limit_ms))
 }

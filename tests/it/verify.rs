@@ -241,3 +241,36 @@ fn conversations_are_planned_and_replayed() {
         assert!(err.contains("follows from `sessions`"), "{err}");
     }
 }
+
+/// A plan with a third of its replicas and a batch that must be done in no time: both are found, each by name.
+#[test]
+fn planted_faults_are_found() {
+    use crate::line;
+    use rhumb::catalog::Catalog;
+    use rhumb::replay::{Kept, Options, verify};
+
+    let text = SPEC.replace("peak: 3 req/s", "peak: 12 req/s")
+        + "batches:\n  night: { model: chat, items: 200k, input_tokens: 500, output_tokens: 50, deadline: 5h, placement: { clouds: [aws] } }\n";
+    let catalog = Catalog::embedded();
+    let spec = line::spec(&text, &catalog);
+    let world = line::world(&spec, &catalog);
+    let sound = line::place(&spec, &world).unwrap();
+    let traces = std::collections::BTreeMap::new();
+    let options = Options { requests: 16_000, seed: 1, traces: &traces, progress: &|_, _| {} };
+    let mut faulty = sound.clone();
+    for placed in faulty.workloads.values_mut() {
+        if let Some(run) = &mut placed.run {
+            run.deadline_hours /= 100.0;
+        } else {
+            let pool = &mut placed.pools[0];
+            assert!(pool.replicas >= 2, "{}", pool.replicas);
+            pool.replicas = pool.replicas.div_ceil(3);
+        }
+    }
+    let found = verify(&spec, &world, &faulty, &options).unwrap();
+    assert!(!found.passed() && !found.batches[0].kept());
+    let planned = found.services[0].scenarios.iter().find(|s| s.name == "planned").unwrap();
+    assert!(planned.broken() && planned.objectives.iter().any(|o| o.kept == Kept::No), "{planned:?}");
+    let found = verify(&spec, &world, &sound, &options).unwrap();
+    assert!(found.batches[0].hours.1 < 1.25 * found.batches[0].hours.0, "{:?}", found.batches);
+}

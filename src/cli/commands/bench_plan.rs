@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::planning::{self, NoPlan, PlanArgs};
+use crate::cli::planning::{self, PlanArgs};
 use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::experiment::{self, Valued};
@@ -31,15 +31,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let progress = progress::start("searching placements", settings);
     let thought = planning::think(&gathered);
     progress.finish();
-    let plan = thought.map_err(|why| match why {
-        NoPlan::Failure(failure) => failure,
-        NoPlan::Infeasible(why) => {
-            let names: Vec<&str> = why.workloads.iter().map(|w| w.address.as_str()).collect();
-            let text =
-                format!("no placement keeps the promises of {}; `rhumb plan` says why", names.join(", "));
-            Failure::Message { exit: Exit::Infeasible, text }
-        }
-    })?;
+    let plan = thought?;
     let (spec, world) = (&gathered.input.spec, &gathered.input.world);
     let (candidates, skipped) = experiment::candidates(spec, world, &plan.placement);
     let progress = progress::start("planning again under supposed results", settings);
