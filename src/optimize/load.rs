@@ -106,36 +106,32 @@ impl Demand<'_> {
             sessions: t.sessions.map(|s| (s, users)),
             requests: self.replay,
         };
-        // A fifth of the requests settles what is far from its limits.
-        let quick = Loaded { requests: self.replay / 5, ..loaded };
-        let (least, most) = self.apart(speed, &quick.figures(&asked), factor);
-        if most <= 0.9 || least > 1.05 {
-            return most <= 0.9;
-        }
-        self.apart(speed, &loaded.figures(&asked), factor).1 <= 1.0
+        loaded.within(&asked, |found, halves| self.share(speed, found, factor, halves))
     }
 
-    /// Replayed figures as shares of their limits times `factor`, of the one nearest to breaking or most broken: at
-    /// the lower and at the upper end of its interval.
-    fn apart(&self, speed: &Speed, found: &[Interval], factor: f64) -> (f64, f64) {
-        let share = |ms: f64, limit: &Limit<'_>| {
+    /// Replayed figures and so many of their half-widths as shares of their limits times `factor`: the greatest.
+    fn share(&self, speed: &Speed, found: &[Interval], factor: f64, halves: f64) -> f64 {
+        let share = |(f, limit): (&Interval, &Limit<'_>)| {
+            let ms = f.mean + halves * f.half;
             let whole = match limit.metric {
                 Metric::Tpot => ms,
                 Metric::Ttft | Metric::E2e => ms * speed.g + self.network_ms,
             };
             whole / (limit.limit_ms * factor)
         };
-        found.iter().zip(&self.limits).fold((0.0_f64, 0.0_f64), |(least, most), (f, limit)| {
-            (least.max(share(f.mean - f.half, limit)), most.max(share(f.mean + f.half, limit)))
-        })
+        found.iter().zip(&self.limits).map(share).fold(0.0, f64::max)
     }
 
     /// The same with nothing failed, with a region failed, and with `lost` replicas failed.
     pub fn all_replays(&self, speed: &Speed, rate: f64, replicas: u32, lost: u32) -> bool {
         let left = replicas.saturating_sub(lost);
-        self.replays(speed, (rate, 1.0), replicas, 1.0)
+        // What fewer replicas do with no less load and no looser limits, more of them do with the rest.
+        let implied = |times: f64| times >= 1.0 && self.slo_factor <= 1.0;
+        (lost == 0 || self.replays(speed, (rate, self.capacity), left, self.slo_factor))
             && self.region_loss.is_none_or(|x| self.replays(speed, (rate, x), replicas, self.slo_factor))
-            && (lost == 0 || self.replays(speed, (rate, self.capacity), left, self.slo_factor))
+            && ((lost > 0 && implied(self.capacity))
+                || self.region_loss.is_some_and(implied)
+                || self.replays(speed, (rate, 1.0), replicas, 1.0))
     }
 
     /// Requests/s that reach a pool of `replicas`, by the displayed prediction.

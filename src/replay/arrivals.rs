@@ -74,26 +74,51 @@ pub struct Stream<'a> {
 /// `count` requests. The same seed gives the same lengths at every rate, and gaps that are the same but for
 /// the unit of time. A recorded hour is played once from its start, then again from there.
 pub fn generate(stream: &Stream<'_>, count: usize, seed: u64) -> Vec<Request> {
-    if let Some(hour) = stream.recorded.filter(|h| h.len() > 1) {
-        return again(stream, hour, count);
+    Draws::new(seed).requests(stream, count)
+}
+
+/// What one seed draws for a kind of traffic, at any rate: drawn as far as was asked for, once.
+pub(super) struct Draws {
+    gaps: Random,
+    inputs: Random,
+    outputs: Random,
+    /// Gap in units of the mean, prompt and answer.
+    drawn: Vec<(f64, u32, u32)>,
+}
+
+impl Draws {
+    /// Nothing drawn yet.
+    pub fn new(seed: u64) -> Self {
+        Draws {
+            gaps: Random::new(seed, "gaps"),
+            inputs: Random::new(seed, "inputs"),
+            outputs: Random::new(seed, "outputs"),
+            drawn: Vec::new(),
+        }
     }
-    let mut gaps = Random::new(seed, "gaps");
-    let mut inputs = Random::new(seed, "inputs");
-    let mut outputs = Random::new(seed, "outputs");
-    let mut at_s = 0.0;
-    (0..count)
-        .map(|_| {
+
+    /// The first `count` requests of the stream; arrivals and lengths must be those of all calls before.
+    pub fn requests(&mut self, stream: &Stream<'_>, count: usize) -> Vec<Request> {
+        if let Some(hour) = stream.recorded.filter(|h| h.len() > 1) {
+            return again(stream, hour, count);
+        }
+        let (input, output) = (Lognormal::of(&stream.input), Lognormal::of(&stream.output));
+        for _ in self.drawn.len()..count {
             let gap = match stream.arrivals {
-                Arrivals::Poisson => -math::ln(gaps.uniform()),
-                Arrivals::Bursty { cv2 } if cv2 > 0.0 => gaps.gamma(cv2),
+                Arrivals::Poisson => -math::ln(self.gaps.uniform()),
+                Arrivals::Bursty { cv2 } if cv2 > 0.0 => self.gaps.gamma(cv2),
                 Arrivals::Bursty { .. } | Arrivals::Constant => 1.0,
             };
+            let input = input.draw(&mut self.inputs).max(1);
+            self.drawn.push((gap, input, output.draw(&mut self.outputs)));
+        }
+        let mut at_s = 0.0;
+        let timed = |(gap, input, output): &(f64, u32, u32)| {
             at_s += gap / stream.rate;
-            let input = length(&stream.input, &mut inputs).max(1);
-            let output = length(&stream.output, &mut outputs);
-            Request { at_s, input, cached: cached(stream.prefix_cached, input), output }
-        })
-        .collect()
+            Request { at_s, input: *input, cached: cached(stream.prefix_cached, *input), output: *output }
+        };
+        self.drawn.iter().take(count).map(timed).collect()
+    }
 }
 
 /// Conversations of `sessions.turns` requests each, at least `count` requests, for `users` at the same time: the first ones
@@ -111,13 +136,14 @@ pub fn conversations(
     let turns = sessions.turns.max(1);
     let runs = count.div_ceil(turns as usize).max(users as usize);
     let lasts = f64::from(turns) * (sessions.think_s + 1.0);
+    let (added, answers) = (Lognormal::of(&sessions.added), Lognormal::of(output));
     let mut requests = Vec::with_capacity(runs * turns as usize);
     for run in 0..runs {
         let at_s = if run < users as usize { lasts * run as f64 / f64::from(users.max(1)) } else { 0.0 };
         let mut said = 0_u32;
         for _ in 0..turns {
-            let input = said.saturating_add(length(&sessions.added, &mut inputs).max(1));
-            let answer = length(output, &mut outputs);
+            let input = said.saturating_add(added.draw(&mut inputs).max(1));
+            let answer = answers.draw(&mut outputs);
             let input = input.min(longest.max(1.0) as u32);
             requests.push(Request { at_s, input, cached: 0, output: answer });
             said = input.saturating_add(answer);
@@ -150,15 +176,33 @@ fn again(stream: &Stream<'_>, hour: Hour<'_>, count: usize) -> Vec<Request> {
 }
 
 /// A lognormal length cut at the longest that is served.
-fn length(lengths: &Lengths, random: &mut Random) -> u32 {
-    let z = random.normal();
-    if lengths.mean <= 0.0 {
-        return 0;
+struct Lognormal<'a> {
+    lengths: &'a Lengths,
+    /// Of the logarithm.
+    mean: f64,
+    deviation: f64,
+}
+
+impl<'a> Lognormal<'a> {
+    fn of(lengths: &'a Lengths) -> Self {
+        if lengths.mean <= 0.0 || lengths.cv2 <= 0.0 {
+            return Lognormal { lengths, mean: 0.0, deviation: 0.0 };
+        }
+        let variance = math::ln(1.0 + lengths.cv2);
+        let mean = math::ln(lengths.mean) - variance / 2.0;
+        Lognormal { lengths, mean, deviation: math::sqrt(variance) }
     }
-    if lengths.cv2 <= 0.0 {
-        return libm::round(lengths.mean) as u32;
+
+    fn draw(&self, random: &mut Random) -> u32 {
+        // Drawn even where it is not used, so that the stream is the same for all lengths.
+        let z = random.normal();
+        if self.lengths.mean <= 0.0 {
+            return 0;
+        }
+        if self.lengths.cv2 <= 0.0 {
+            return libm::round(self.lengths.mean) as u32;
+        }
+        let x = math::exp(self.mean + self.deviation * z);
+        libm::round(x.clamp(1.0, self.lengths.max.max(1.0))) as u32
     }
-    let variance = math::ln(1.0 + lengths.cv2);
-    let x = math::exp(math::ln(lengths.mean) - variance / 2.0 + math::sqrt(variance) * z);
-    libm::round(x.clamp(1.0, lengths.max.max(1.0))) as u32
 }

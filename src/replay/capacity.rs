@@ -4,20 +4,20 @@
 //! (`src/decisions/0006`). A replay is a pure function of its inputs, so it is remembered.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::arrivals::{Stream, conversations, generate};
+use super::arrivals::{Draws, Stream, conversations, generate};
 use super::engine::Limits;
-use super::fleet::{Fleet, Kind, Routing, Source, run};
-use super::statistics::{Interval, Sample};
+use super::fleet::{Fleet, Kind, Outcome, Request, Routing, Source, run};
+use super::statistics::{self, Interval};
 use super::timing::Linear;
 use super::verify::RUNS;
 use crate::perf::ServiceCurve;
 use crate::placement::Metric;
-use crate::spec::{Arrivals, Sessions};
+use crate::spec::{Arrivals, Lengths, Sessions};
 
 /// A pool under one load.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,41 @@ static KNOWN: Mutex<BTreeMap<Vec<u64>, Vec<Interval>>> = Mutex::new(BTreeMap::ne
 /// Most entries that are remembered: some hundred bytes each.
 const REMEMBERED: usize = 50_000;
 
+/// What was drawn before, by seed and all else that it follows from: a third of a replay's time.
+static DRAWN: Mutex<BTreeMap<Vec<u64>, Arc<Mutex<Draws>>>> = Mutex::new(BTreeMap::new());
+/// Most seeds whose draws are remembered, of at most [`KEPT`] requests each: 16 bytes a request.
+const SEEDS: usize = 256;
+/// Runs of more requests than that draw anew.
+const KEPT: usize = 16_384;
+
+/// What a seed draws for a stream.
+fn requests(stream: &Stream<'_>, count: usize, seed: u64) -> Vec<Request> {
+    let anew = || generate(stream, count, seed);
+    if count > KEPT || stream.recorded.is_some() {
+        return anew();
+    }
+    let of = |l: &Lengths| [l.mean, l.cv2, l.max].map(f64::to_bits);
+    let mut key = vec![seed, variation(stream.arrivals).to_bits()];
+    key.extend(of(&stream.input).into_iter().chain(of(&stream.output)));
+    let Ok(mut known) = DRAWN.lock() else { return anew() };
+    if known.len() >= SEEDS && !known.contains_key(&key) {
+        known.clear();
+    }
+    let draws = Arc::clone(known.entry(key).or_insert_with(|| Arc::new(Mutex::new(Draws::new(seed)))));
+    drop(known);
+    let Ok(mut draws) = draws.lock() else { return anew() };
+    draws.requests(stream, count)
+}
+
+/// A number for each way that gaps may vary.
+fn variation(arrivals: Arrivals) -> f64 {
+    match arrivals {
+        Arrivals::Poisson => 1.0,
+        Arrivals::Constant => 0.0,
+        Arrivals::Bursty { cv2 } => -cv2,
+    }
+}
+
 impl Loaded<'_> {
     /// The mean of a metric (`None`) or its quantiles, ms at the engine, each with its 95 % interval.
     pub fn figures(&self, asked: &[(Metric, Option<f64>)]) -> Vec<Interval> {
@@ -58,14 +93,26 @@ impl Loaded<'_> {
         figures
     }
 
+    /// Whether the upper ends of the intervals are within limits. `share` is the greatest share of a limit that
+    /// figures plus so many half-widths of their intervals take.
+    ///
+    /// A fifth of the requests settles what is far from its limits: by itself, or by so many of its own
+    /// half-widths that all of the requests would have to be off by six standard errors to say otherwise.
+    pub fn within(&self, asked: &[(Metric, Option<f64>)], share: impl Fn(&[Interval], f64) -> f64) -> bool {
+        let quick = Loaded { requests: self.requests / 5, ..*self }.figures(asked);
+        let at = |halves| share(&quick, halves);
+        if at(1.0) <= 0.9 || at(3.0) <= 0.98 {
+            return true;
+        }
+        if at(-1.0) > 1.05 || at(-2.0) > 1.0 {
+            return false;
+        }
+        share(&self.figures(asked), 1.0) <= 1.0
+    }
+
     fn key(&self, asked: &[(Metric, Option<f64>)]) -> Vec<u64> {
         let t = Linear::of(self.curve);
         let s = &self.stream;
-        let arrivals = match s.arrivals {
-            Arrivals::Poisson => 1.0,
-            Arrivals::Constant => 0.0,
-            Arrivals::Bursty { cv2 } => -cv2,
-        };
         let mut key: Vec<u64> = [
             t.alpha_s,
             t.beta_s,
@@ -78,7 +125,7 @@ impl Loaded<'_> {
             self.limits.kv_tokens,
             self.limits.step_tokens,
             s.rate,
-            arrivals,
+            variation(s.arrivals),
             s.input.mean,
             s.input.cv2,
             s.input.max,
@@ -89,7 +136,7 @@ impl Loaded<'_> {
         ]
         .map(f64::to_bits)
         .to_vec();
-        key.push(u64::from(self.replicas) << 32 | u64::from(self.requests));
+        key.extend([u64::from(self.replicas), self.each() as u64]);
         if let Some((s, users)) = &self.sessions {
             let own = [s.think_s, s.added.mean, s.added.cv2, s.added.max].map(f64::to_bits);
             key.extend([u64::from(s.turns), u64::from(*users)].into_iter().chain(own));
@@ -109,21 +156,27 @@ impl Loaded<'_> {
         key
     }
 
-    fn replayed(&self, asked: &[(Metric, Option<f64>)]) -> Vec<Interval> {
-        let timing = Linear::of(self.curve);
+    /// Requests of a run.
+    fn each(&self) -> usize {
         // A run must last much longer than what is in flight, or it never fills the fleet.
+        let timing = Linear::of(self.curve);
         let step = timing.alpha_s + timing.beta_s * f64::from(self.curve.max_batch);
         let in_flight = self.stream.rate * self.stream.output.mean * step;
         let most = f64::from(self.replicas) * f64::from(self.curve.max_batch);
         let floor = 10.0 * in_flight.min(most);
-        let each = (self.requests as usize / RUNS).max(libm::ceil(floor.min(1e6)) as usize).max(50);
+        (self.requests as usize / RUNS).max(libm::ceil(floor.min(1e6)) as usize).max(50)
+    }
+
+    fn replayed(&self, asked: &[(Metric, Option<f64>)]) -> Vec<Interval> {
+        let timing = Linear::of(self.curve);
+        let each = self.each();
         let routing = if self.sessions.is_some() { Routing::Sticky } else { Routing::LeastOutstanding };
         let fleet = Fleet {
             kinds: vec![Kind { timing, limits: self.limits, replicas: self.replicas.max(1) }],
             routing,
         };
         let play = |count: usize, seed: u64| match &self.sessions {
-            None => run(&fleet, &generate(&self.stream, count, seed), Source::Open, seed),
+            None => run(&fleet, &requests(&self.stream, count, seed), Source::Open, seed),
             Some((s, users)) => {
                 let users = (*users).max(1);
                 // Each user's first conversation is not counted: four more are.
@@ -134,39 +187,47 @@ impl Loaded<'_> {
                 run(&fleet, &requests, source, seed)
             }
         };
-        let samples = |outcomes: &[super::Outcome]| {
-            let of = |f: fn(&super::Outcome) -> f64| Sample::new(outcomes.iter().map(f).map(|s| s * 1e3));
-            [of(|o| o.ttft_s), of(|o| o.tpot_s), of(|o| o.e2e_s)]
+        // Of each figure that is asked for, the values of a run.
+        let values = |outcomes: &[Outcome]| -> Vec<Vec<f64>> {
+            let of = |f: fn(&Outcome) -> f64| {
+                outcomes.iter().map(f).filter(|s| !s.is_nan()).map(|s| s * 1e3).collect()
+            };
+            asked
+                .iter()
+                .map(|(metric, _)| match metric {
+                    Metric::Ttft => of(|o| o.ttft_s),
+                    Metric::Tpot => of(|o| o.tpot_s),
+                    Metric::E2e => of(|o| o.e2e_s),
+                })
+                .collect()
         };
-        let runs: Vec<[Sample; 3]> = match self.stream.recorded {
+        let mut runs: Vec<Vec<Vec<f64>>> = match self.stream.recorded {
             Some(hour) if hour.len() > 1 => {
                 let whole = play(hour.len(), 1);
                 let part = whole.outcomes.len().div_ceil(RUNS).max(1);
-                whole.outcomes.chunks(part).map(samples).collect()
+                whole.outcomes.chunks(part).map(values).collect()
             }
             _ => (1..=RUNS as u64)
                 .into_par_iter()
                 .map(|seed| {
                     let outcomes = play(each, seed).outcomes;
-                    samples(outcomes.get(outcomes.len() / 5..).unwrap_or_default())
+                    values(outcomes.get(outcomes.len() / 5..).unwrap_or_default())
                 })
                 .collect(),
         };
         asked
             .iter()
-            .map(|(metric, quantile)| {
-                let figure = |s: &Sample| match quantile {
-                    None => s.mean(),
-                    Some(q) => s.quantile(*q),
+            .enumerate()
+            .map(|(i, (_, quantile))| {
+                let figure = |values: &mut [f64]| match quantile {
+                    None => statistics::mean(values),
+                    Some(q) => statistics::quantile(values, *q),
                 };
-                let of = |r: &[Sample; 3]| figure(&r[*metric as usize]);
-                let each: Vec<f64> = runs.iter().filter_map(of).collect();
-                let pooled =
-                    Sample::new(runs.iter().flat_map(|r| r[*metric as usize].values().iter().copied()));
-                let found = Interval::of(&each);
+                let mut pooled: Vec<f64> = runs.iter().flat_map(|r| r[i].iter().copied()).collect();
+                let each: Vec<f64> = runs.iter_mut().filter_map(|r| figure(&mut r[i])).collect();
                 Interval {
-                    mean: figure(&pooled).unwrap_or(0.0),
-                    half: if each.is_empty() { 0.0 } else { found.half },
+                    mean: figure(&mut pooled).unwrap_or(0.0),
+                    half: if each.is_empty() { 0.0 } else { Interval::of(&each).half },
                 }
             })
             .collect()

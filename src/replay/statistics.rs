@@ -31,19 +31,34 @@ impl Sample {
 
     /// The mean; `None` of none.
     pub fn mean(&self) -> Option<f64> {
-        (!self.is_empty()).then(|| self.0.iter().sum::<f64>() / self.0.len() as f64)
+        mean(&self.0)
     }
 
     /// The smallest value that at least a share `q` in (0, 1] of them does not exceed; `None` of none.
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        let rank = (q * self.0.len() as f64 * (1.0 - 1e-12)).ceil().max(1.0) as usize;
-        self.0.get(rank - 1).copied()
+        self.0.get(rank(self.0.len(), q)).copied()
     }
 
     /// Share of the values that are at most `limit`; `None` of none.
     pub fn within(&self, limit: f64) -> Option<f64> {
         (!self.is_empty()).then(|| self.0.partition_point(|v| *v <= limit) as f64 / self.0.len() as f64)
     }
+}
+
+/// Index of a quantile among so many values in ascending order.
+fn rank(count: usize, q: f64) -> usize {
+    (q * count as f64 * (1.0 - 1e-12)).ceil().max(1.0) as usize - 1
+}
+
+/// The mean of values; `None` of none.
+pub(super) fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// [`Sample::quantile`] of numbers in any order, which it changes: sorting all takes a tenth of a replay.
+pub(super) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
+    let at = rank(values.len(), q);
+    (at < values.len()).then(|| *values.select_nth_unstable_by(at, f64::total_cmp).1)
 }
 
 /// A figure from several independent runs and half the width of its 95 % confidence interval.
@@ -102,6 +117,11 @@ mod tests {
         assert_eq!(s.within(2.0), Some(0.5));
         assert_eq!(s.mean(), Some(2.5));
         assert_eq!(Sample::new([]).quantile(0.5), None);
+        let values: Vec<f64> = (0..997).map(|i| f64::from(i * 389 % 997)).collect();
+        for q in [1e-9, 0.5, 0.95, 0.999, 1.0] {
+            assert_eq!(quantile(&mut values.clone(), q), Sample::new(values.clone()).quantile(q));
+        }
+        assert_eq!(quantile(&mut [], 0.5), None);
     }
 
     /// Against the printed table (Abramowitz and Stegun, 26.10).

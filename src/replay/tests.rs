@@ -208,57 +208,74 @@ fn nothing_is_lost() {
     }
 }
 
+/// A replica of a small model, and the load on so many of them.
+struct Served {
+    curve: crate::perf::ServiceCurve,
+    shape: crate::perf::RequestShape,
+    limits: Limits,
+}
+
+impl Served {
+    fn new() -> Self {
+        let catalog = crate::catalog::Catalog::embedded();
+        let lengths = |mean, cv2| Lengths { mean, cv2, p95: 3.0 * mean, max: 8.0 * mean };
+        let shape = crate::perf::RequestShape {
+            input: lengths(800.0, 1.5),
+            output: lengths(200.0, 1.0),
+            prefix_cached: 0.0,
+        };
+        let configuration = crate::perf::Configuration {
+            arch: catalog.model("Qwen/Qwen3-8B").unwrap(),
+            quantization: crate::spec::Quantization::Native,
+            kv_cache: crate::spec::KvCacheDtype::Auto,
+            accelerator: &catalog.accelerators[catalog.accelerator("h100-sxm-80gb").unwrap()],
+            fraction: 1.0,
+            layout: crate::perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
+            accelerators_per_node: 8,
+            inter_node_bandwidth: None,
+            engine: crate::perf::EngineSettings {
+                name: crate::spec::EngineName::Vllm,
+                version: (0, 19),
+                max_num_seqs: 128,
+                max_num_batched_tokens: 8192,
+                max_model_len: 8192,
+                gpu_memory_utilization: 0.9,
+            },
+        };
+        let curve = crate::perf::curve(&configuration, &shape).unwrap();
+        let limits = limits_of(&curve, &configuration.engine, configuration.layout);
+        Served { curve, shape, limits }
+    }
+
+    fn loaded(&self, arrivals: Arrivals, replicas: u32, rate: f64, requests: u32) -> Loaded<'_> {
+        Loaded {
+            curve: &self.curve,
+            limits: self.limits,
+            replicas,
+            stream: Stream {
+                rate,
+                arrivals,
+                input: self.shape.input,
+                output: self.shape.output,
+                prefix_cached: 0.0,
+                recorded: None,
+            },
+            sessions: None,
+            requests,
+        }
+    }
+}
+
 /// The same seed plays the same requests faster: every figure rises with the rate and falls with replicas.
 #[test]
 fn figures_rise_with_the_load_and_fall_with_replicas() {
     use crate::placement::Metric;
-    let catalog = crate::catalog::Catalog::embedded();
-    let lengths = |mean, cv2| Lengths { mean, cv2, p95: 3.0 * mean, max: 8.0 * mean };
-    let shape = crate::perf::RequestShape {
-        input: lengths(800.0, 1.5),
-        output: lengths(200.0, 1.0),
-        prefix_cached: 0.0,
-    };
-    let configuration = crate::perf::Configuration {
-        arch: catalog.model("Qwen/Qwen3-8B").unwrap(),
-        quantization: crate::spec::Quantization::Native,
-        kv_cache: crate::spec::KvCacheDtype::Auto,
-        accelerator: &catalog.accelerators[catalog.accelerator("h100-sxm-80gb").unwrap()],
-        fraction: 1.0,
-        layout: crate::perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
-        accelerators_per_node: 8,
-        inter_node_bandwidth: None,
-        engine: crate::perf::EngineSettings {
-            name: crate::spec::EngineName::Vllm,
-            version: (0, 19),
-            max_num_seqs: 128,
-            max_num_batched_tokens: 8192,
-            max_model_len: 8192,
-            gpu_memory_utilization: 0.9,
-        },
-    };
-    let curve = crate::perf::curve(&configuration, &shape).unwrap();
+    let served = Served::new();
     let asked = [(Metric::Ttft, Some(0.95)), (Metric::Tpot, Some(0.95)), (Metric::E2e, None)];
     for arrivals in [Arrivals::Poisson, Arrivals::Constant, Arrivals::Bursty { cv2: 4.0 }] {
-        let figures = |replicas: u32, rate: f64| {
-            let loaded = Loaded {
-                curve: &curve,
-                limits: limits_of(&curve, &configuration.engine, configuration.layout),
-                replicas,
-                stream: Stream {
-                    rate,
-                    arrivals,
-                    input: shape.input,
-                    output: shape.output,
-                    prefix_cached: 0.0,
-                    recorded: None,
-                },
-                sessions: None,
-                requests: 8_000,
-            };
-            loaded.figures(&asked)
-        };
-        let top = curve.saturation_rate();
+        let figures =
+            |replicas: u32, rate: f64| served.loaded(arrivals, replicas, rate, 8_000).figures(&asked);
+        let top = served.curve.saturation_rate();
         let ladder: Vec<_> = [0.2, 0.4, 0.6, 0.8, 0.9].map(|u| figures(2, 2.0 * top * u)).to_vec();
         for pair in ladder.windows(2) {
             for (less, more) in pair[0].iter().zip(&pair[1]) {
@@ -271,6 +288,52 @@ fn figures_rise_with_the_load_and_fall_with_replicas() {
                 assert!(less.mean <= more.mean * 1.005, "{arrivals:?} {pair:?}");
             }
         }
+    }
+}
+
+/// What a fifth of the requests settles, all of them settle alike, wherever the limit is; and they do settle some.
+#[test]
+fn a_part_of_the_requests_says_what_all_of_them_say() {
+    use crate::placement::Metric;
+    let served = Served::new();
+    let top = served.curve.saturation_rate();
+    for arrivals in [Arrivals::Poisson, Arrivals::Bursty { cv2: 4.0 }] {
+        for (metric, replicas, load) in
+            [(Metric::Ttft, 1, 0.5), (Metric::Tpot, 1, 0.85), (Metric::Ttft, 3, 0.9), (Metric::Tpot, 4, 0.7)]
+        {
+            let loaded = served.loaded(arrivals, replicas, load * top * f64::from(replicas), 20_000);
+            let asked = [(metric, Some(0.95))];
+            let all = loaded.figures(&asked)[0];
+            for nearness in [0.85, 0.9, 0.94, 0.97, 0.99, 1.0, 1.01, 1.03, 1.06, 1.1, 1.2] {
+                let limit = nearness * (all.mean + all.half);
+                let share = |f: &[Interval], halves: f64| (f[0].mean + halves * f[0].half) / limit;
+                let said = loaded.within(&asked, share);
+                assert_eq!(said, all.mean + all.half <= limit, "{arrivals:?} {metric:?} {nearness}");
+            }
+        }
+    }
+    // Near a limit the part alone would err: what decides is asked for with one half-width, and last.
+    let loaded = served.loaded(Arrivals::Poisson, 1, 0.5 * top, 20_000);
+    let asked = std::cell::RefCell::new(Vec::new());
+    let near = |_: &[Interval], halves: f64| {
+        asked.borrow_mut().push(halves);
+        0.99 + 0.004 * halves
+    };
+    assert!(loaded.within(&[(Metric::Ttft, Some(0.95))], near));
+    assert_eq!(*asked.borrow(), [1.0, 3.0, -1.0, -2.0, 1.0]);
+}
+
+/// Draws that go on where they stopped are those of one go, at another rate too.
+#[test]
+fn draws_go_on_where_they_stopped() {
+    let served = Served::new();
+    for arrivals in [Arrivals::Poisson, Arrivals::Constant, Arrivals::Bursty { cv2: 4.0 }] {
+        let stream = served.loaded(arrivals, 1, 2.0, 1).stream;
+        let mut draws = super::arrivals::Draws::new(5);
+        draws.requests(&Stream { rate: 7.0, ..stream }, 300);
+        draws.requests(&stream, 40);
+        assert_eq!(draws.requests(&stream, 1_000), generate(&stream, 1_000, 5));
+        assert_ne!(draws.requests(&stream, 1_000), generate(&stream, 1_000, 6));
     }
 }
 
