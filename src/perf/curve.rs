@@ -4,7 +4,9 @@ use super::bands::judge;
 use super::ledger::{self, Conditions, Residual};
 use super::memory;
 use super::pass::{Parts, Pass};
-use super::types::{Configuration, DoesNotFit, MemoryFit, PromptTime, RequestShape, ServiceCurve, Term};
+use super::types::{
+    Configuration, DoesNotFit, MemoryFit, PromptTime, RequestShape, ServiceCurve, StepTable, Term,
+};
 use crate::math;
 
 /// Nodes and weights of five-point Gauss-Hermite quadrature for a standard normal variable.
@@ -124,6 +126,7 @@ pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<Servi
         w2_s2: figures.w2.max(figures.w * figures.w),
         ttft_floor_s: figures.floor,
         prompt: figures.prompt,
+        steps: figures.steps,
         max_batch: figures.max_batch,
         shape: *shape,
         memory,
@@ -143,6 +146,7 @@ struct Figures {
     w2: f64,
     floor: f64,
     prompt: PromptTime,
+    steps: Option<StepTable>,
     max_batch: u32,
     decode_terms: Vec<Term>,
     prefill_terms: Vec<Term>,
@@ -153,7 +157,7 @@ fn uncached(shape: &RequestShape, tokens: f64) -> f64 {
     ((1.0 - shape.prefix_cached.clamp(0.0, 1.0)) * tokens).max(1.0).min(tokens.max(1.0))
 }
 
-/// Decoders: steps at five batch sizes spaced evenly in the logarithm from 1 to the largest, and the
+/// Decoders: steps at nine batch sizes spaced evenly in the logarithm from 1 to the largest, a line through five of them, and the
 /// marginal prefill time of a prompt that shares its step with others up to the token budget.
 fn decoder(
     c: &Configuration<'_>,
@@ -175,12 +179,21 @@ fn decoder(
         let at = ledger::variables(b / lanes, shape.input.mean, shape.output.mean, gpus);
         math::exp(residual.at(&at).1)
     };
-    let mut points = [(1.0, 0.0); 5];
-    let log = math::ln(max);
-    for (i, point) in points.iter_mut().enumerate() {
-        let b = if i == 4 { max } else { math::exp(log * i as f64 / 4.0) };
-        *point = (b, step(b).total() * factor(b));
+    let mut steps = StepTable {
+        batches: [1.0; StepTable::BATCHES],
+        contexts: [context / 2.0, context, context * 2.0],
+        seconds: [[0.0; StepTable::BATCHES]; StepTable::CONTEXTS],
+    };
+    let (log, last) = (math::ln(max), StepTable::BATCHES - 1);
+    for i in 0..=last {
+        let b = if i == last { max } else { math::exp(log * i as f64 / last as f64) };
+        steps.batches[i] = b;
+        let factor = factor(b);
+        for (context, seconds) in steps.contexts.iter().zip(&mut steps.seconds) {
+            seconds[i] = pass.decode((b / lanes).max(1.0), *context).total() * factor;
+        }
     }
+    let points: [(f64, f64); 5] = std::array::from_fn(|i| (steps.batches[2 * i], steps.seconds[1][2 * i]));
     let (mut alpha, beta) = linearise(&points);
     // Steps of mixtures rise steeply until every expert is in use. The line may be slow at small
     // batches, never more than a tenth too quick at others.
@@ -229,6 +242,7 @@ fn decoder(
         w2,
         floor: alone.total().max(w) + BEFORE_ENGINE_S,
         prompt,
+        steps: Some(steps),
         max_batch: memory.max_sequences.max(1),
         decode_terms: terms(&step(max), true),
         prefill_terms,
@@ -276,6 +290,7 @@ fn encoder(c: &Configuration<'_>, pass: &Pass, shape: &RequestShape, memory: &Me
         w2: w * w * spread,
         floor: (alpha + beta).max(alone.total() / lanes),
         prompt: PromptTime { per_token_s: 0.0, per_pair_s: 0.0, before_s: 0.0 },
+        steps: None,
         max_batch: most as u32,
         decode_terms: Vec::new(),
         prefill_terms: terms(&alone, false),

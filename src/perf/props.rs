@@ -65,6 +65,7 @@ fn replica() -> impl Strategy<Value = ServiceCurve> {
                 w2_s2: w_s * w_s * (1.0 + cv2),
                 prompt: super::PromptTime { per_token_s: 0.0, per_pair_s: 0.0, before_s: 0.0 },
                 ttft_floor_s: w_s + 0.0134,
+                steps: None,
                 max_batch,
                 shape: RequestShape { input: l(1000.0, cv2), output: l(out, out_cv2), prefix_cached: 0.0 },
                 memory: MemoryFit {

@@ -247,6 +247,9 @@ impl ServiceCurve {
         slow.prompt.per_token_s *= factor;
         slow.prompt.per_pair_s *= factor;
         slow.prompt.before_s *= factor;
+        if let Some(steps) = &mut slow.steps {
+            steps.stretch(factor);
+        }
         for term in slow.decode_terms.iter_mut().chain(&mut slow.prefill_terms) {
             term.ms *= factor;
         }

@@ -125,6 +125,40 @@ fn more_bandwidth_is_never_slower_and_tensor_parallelism_divides_weights() {
     assert_eq!(four, 2.0 * eight);
 }
 
+/// Between the points of the table a step lies between them, beyond them it goes on; a batch of one is the first.
+#[test]
+fn steps_are_tabulated_by_batch_and_context() {
+    let table = StepTable {
+        batches: [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
+        contexts: [100.0, 200.0, 400.0],
+        seconds: [1.0, 2.0, 6.0].map(|c| [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0].map(|b| b + c)),
+    };
+    for (batch, context, seconds) in [
+        (1.0, 100.0, 2.0),
+        (3.0, 100.0, 2.5),
+        (4.0, 300.0, 6.0),
+        (256.0, 400.0, 11.0),
+        (384.0, 400.0, 12.0),
+        (2.0, 50.0, 1.5),
+        (2.0, 500.0, 9.0),
+    ] {
+        assert!(near(table.at(batch, context), seconds, 1e-12), "{batch} {context}");
+    }
+    // One sequence at once: the points fall together.
+    let one = StepTable { batches: [1.0; StepTable::BATCHES], ..table };
+    assert!(one.at(1.0, 100.0).is_finite());
+    let (qwen, h100) = (arch("qwen2.5-7b"), gpu("h100"));
+    let k = curve(&configuration(&qwen, &h100, 1), &shape(512.0, 128.0)).unwrap();
+    let steps = k.steps.unwrap();
+    for b in [1.0, 3.0, 20.0, f64::from(k.max_batch)] {
+        let (short, usual, long) = (steps.at(b, 100.0), steps.at(b, 576.0), steps.at(b, 3000.0));
+        assert!(short <= usual && usual < long, "{b}: {short} {usual} {long}");
+        // The line is at most a tenth too quick at the points that it was drawn through.
+        assert!(k.alpha_s + k.beta_s * b >= usual / 1.15, "{b}: {usual}");
+    }
+    assert!(near(k.slowed(2.0).steps.unwrap().at(7.0, 600.0), 2.0 * steps.at(7.0, 600.0), 1e-12));
+}
+
 #[test]
 fn latency_ends_at_saturation() {
     let (qwen, h100) = (arch("qwen2.5-7b"), gpu("h100"));

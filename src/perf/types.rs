@@ -264,6 +264,8 @@ pub struct ServiceCurve {
     pub ttft_floor_s: f64,
     /// What the prefill time is made of.
     pub prompt: PromptTime,
+    /// Decode steps by the kernels, where the line of `alpha_s` and `beta_s` stands for them; encoders have none.
+    pub steps: Option<StepTable>,
     /// Most sequences at once.
     pub max_batch: u32,
     /// The shape that the curve was made for.
@@ -282,6 +284,46 @@ pub struct ServiceCurve {
     pub decode_terms: Vec<Term>,
     /// What a prefill is made of.
     pub prefill_terms: Vec<Term>,
+}
+
+/// Seconds of a decode step, by the kernels, at some batch sizes and mean contexts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepTable {
+    /// Sequences, rising, from 1 to the most at once.
+    pub batches: [f64; StepTable::BATCHES],
+    /// Tokens that a sequence holds on average, rising.
+    pub contexts: [f64; StepTable::CONTEXTS],
+    /// Context, then batch, to seconds.
+    pub seconds: [[f64; StepTable::BATCHES]; StepTable::CONTEXTS],
+}
+
+impl StepTable {
+    /// How many batch sizes.
+    pub const BATCHES: usize = 9;
+    /// How many contexts.
+    pub const CONTEXTS: usize = 3;
+
+    /// Seconds of a step that decodes `batch` sequences of `context` tokens each: linear between the table's
+    /// points and on beyond the last ones, and never below a microsecond.
+    pub fn at(&self, batch: f64, context: f64) -> f64 {
+        let (b, along) = between(&self.batches, batch);
+        let (c, across) = between(&self.contexts, context);
+        let row = |row: &[f64; Self::BATCHES]| row[b] + (row[b + 1] - row[b]) * along;
+        let (low, high) = (row(&self.seconds[c]), row(&self.seconds[c + 1]));
+        (low + (high - low) * across).max(1e-6)
+    }
+
+    /// Every time `factor` times as long.
+    pub(crate) fn stretch(&mut self, factor: f64) {
+        self.seconds.iter_mut().flatten().for_each(|s| *s *= factor);
+    }
+}
+
+/// The interval of rising knots for `x`, by the index of its lower end, and how far in it.
+fn between<const N: usize>(knots: &[f64; N], x: f64) -> (usize, f64) {
+    let i = knots.partition_point(|k| *k <= x).clamp(1, N - 1) - 1;
+    let width = knots[i + 1] - knots[i];
+    (i, if width > 0.0 { (x - knots[i]) / width } else { 0.0 })
 }
 
 /// The steady state of a replica with a fixed number of requests in flight, per attention rank, by the

@@ -4,7 +4,7 @@ use super::arrivals::{Stream, generate};
 use super::fleet::{Fleet, Kind, Routing, Source, run};
 use super::placed::{curve_of, limits_of};
 use super::statistics::Sample;
-use super::timing::Linear;
+use super::timing::Tabulated;
 use super::verify::VerifiedBatch;
 use crate::perf::RequestShape;
 use crate::placement::{WorkloadPlacement, World};
@@ -48,7 +48,7 @@ pub(super) fn verify(
     }
     let fleet = Fleet {
         kinds: vec![Kind {
-            timing: Linear::of(&slowed),
+            timing: Tabulated::of(&slowed),
             limits: limits_of(&slowed, &pool.engine, pool.layout),
             replicas: 1,
         }],

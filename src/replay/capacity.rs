@@ -13,7 +13,7 @@ use super::arrivals::{Draws, Stream, conversations, generate};
 use super::engine::Limits;
 use super::fleet::{Fleet, Kind, Outcome, Request, Routing, Source, run};
 use super::statistics::{self, Interval};
-use super::timing::Linear;
+use super::timing::{Linear, Tabulated};
 use super::verify::RUNS;
 use crate::perf::ServiceCurve;
 use crate::placement::Metric;
@@ -137,6 +137,10 @@ impl Loaded<'_> {
         .map(f64::to_bits)
         .to_vec();
         key.extend([u64::from(self.replicas), self.each() as u64]);
+        if let Some(steps) = &self.curve.steps {
+            let seconds = steps.seconds.iter().flatten();
+            key.extend(seconds.chain(&steps.contexts).chain(&steps.batches).map(|x| x.to_bits()));
+        }
         if let Some((s, users)) = &self.sessions {
             let own = [s.think_s, s.added.mean, s.added.cv2, s.added.max].map(f64::to_bits);
             key.extend([u64::from(s.turns), u64::from(*users)].into_iter().chain(own));
@@ -168,7 +172,7 @@ impl Loaded<'_> {
     }
 
     fn replayed(&self, asked: &[(Metric, Option<f64>)]) -> Vec<Interval> {
-        let timing = Linear::of(self.curve);
+        let timing = Tabulated::of(self.curve);
         let each = self.each();
         let routing = if self.sessions.is_some() { Routing::Sticky } else { Routing::LeastOutstanding };
         let fleet = Fleet {

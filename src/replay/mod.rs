@@ -29,7 +29,7 @@ pub use engine::Limits;
 pub use fleet::{Fleet, Kind, Outcome, Request, Routing, Run, Source, Use, run};
 pub use placed::{METRICS, PoolUse, curve_of, limits_of};
 pub use statistics::{Interval, Sample};
-pub use timing::{Linear, Step, Timing};
+pub use timing::{Linear, Step, Tabulated, Timing};
 pub use verify::{
     Asked, Attainment, Buys, Fewer, Kept, Options, Quantiles, RUNS, Scenario, Verification, Verified,
     VerifiedBatch, percentile, verify,

@@ -6,7 +6,7 @@ use super::arrivals::{Random, Stream, conversations, generate};
 use super::engine::Limits;
 use super::fleet::{Fleet, Kind, Outcome, Request, Routing, Source, run};
 use super::statistics::Sample;
-use super::timing::Linear;
+use super::timing::Tabulated;
 use crate::perf::{self, RequestShape, ServiceCurve};
 use crate::placement::{Metric, Pool, WorkloadPlacement, World};
 use crate::spec::{Connections, Load, MeasuredAt, Place, RecordedRequest, Service};
@@ -291,7 +291,7 @@ impl<'a> Placed<'a> {
         let curve = if setting.at_confidence { &p.slowed } else { &p.curve };
         let replicas = setting.replicas[pool];
         let fleet = Fleet {
-            kinds: vec![Kind { timing: Linear::of(curve), limits: p.limits, replicas }],
+            kinds: vec![Kind { timing: Tabulated::of(curve), limits: p.limits, replicas }],
             routing: match source {
                 Source::Sessions { .. } => Routing::Sticky,
                 Source::Open | Source::Closed { .. } => Routing::LeastOutstanding,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::math;
+use crate::perf::StepTable;
 use crate::spec::{Arrivals, Lengths};
 
 const FREE: Limits = Limits { sequences: u32::MAX, kv_tokens: 1e15, step_tokens: 1e15 };
@@ -321,6 +322,32 @@ fn a_part_of_the_requests_says_what_all_of_them_say() {
     };
     assert!(loaded.within(&[(Metric::Ttft, Some(0.95))], near));
     assert_eq!(*asked.borrow(), [1.0, 3.0, -1.0, -2.0, 1.0]);
+}
+
+/// A table made of the line gives the line's outcomes; one twice as slow at large batches slower ones under load only.
+#[test]
+fn a_table_of_the_line_is_the_line() {
+    let served = Served::new();
+    let stream = served.loaded(Arrivals::Poisson, 1, 0.6 * served.curve.saturation_rate(), 1).stream;
+    let requests = generate(&stream, 4_000, 3);
+    let line = Linear::of(&served.curve);
+    let mut table = served.curve.steps.unwrap();
+    for seconds in &mut table.seconds {
+        for (s, b) in seconds.iter_mut().zip(table.batches) {
+            *s = line.alpha_s + line.beta_s * b;
+        }
+    }
+    let play = |steps| {
+        let kinds = vec![Kind { timing: Tabulated { line, steps }, limits: served.limits, replicas: 1 }];
+        let fleet = Fleet { kinds, routing: Routing::LeastOutstanding };
+        mean(run(&fleet, &requests, Source::Open, 0).outcomes.iter().map(|o| o.tpot_s))
+    };
+    let (of_line, of_table) = (play(None), play(Some(table)));
+    assert!((of_table / of_line - 1.0).abs() < 1e-9, "{of_table} {of_line}");
+    for seconds in &mut table.seconds {
+        seconds[StepTable::BATCHES - 4..].iter_mut().for_each(|s| *s *= 2.0);
+    }
+    assert!(play(Some(table)) > 1.1 * of_line);
 }
 
 /// Draws that go on where they stopped are those of one go, at another rate too.

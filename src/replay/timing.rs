@@ -1,6 +1,6 @@
 //! How long a step takes.
 
-use crate::perf::ServiceCurve;
+use crate::perf::{ServiceCurve, StepTable};
 
 /// What one step computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -72,6 +72,15 @@ impl Linear {
     }
 }
 
+impl Linear {
+    /// Seconds that a step's prompts add.
+    fn prompts(&self, step: &Step) -> f64 {
+        self.per_prompt_s * f64::from(step.prompts)
+            + self.per_token_s * step.new
+            + self.per_pair_s * step.pairs
+    }
+}
+
 impl Timing for Linear {
     fn step(&self, step: &Step) -> f64 {
         let decode = if step.decoding > 0 {
@@ -79,13 +88,39 @@ impl Timing for Linear {
         } else {
             self.alone_s
         };
-        decode
-            + self.per_prompt_s * f64::from(step.prompts)
-            + self.per_token_s * step.new
-            + self.per_pair_s * step.pairs
+        decode + self.prompts(step)
     }
 
     fn before_s(&self) -> f64 {
         self.before_s
+    }
+}
+
+/// The timing by the kernels: decode steps from the table of the curve, all else as in [`Linear`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tabulated {
+    /// What there is no table for.
+    pub line: Linear,
+    /// Decode steps; without it they take what the line says.
+    pub steps: Option<StepTable>,
+}
+
+impl Tabulated {
+    /// The timing of a replica with this curve.
+    pub fn of(curve: &ServiceCurve) -> Self {
+        Tabulated { line: Linear::of(curve), steps: curve.steps }
+    }
+}
+
+impl Timing for Tabulated {
+    fn step(&self, step: &Step) -> f64 {
+        let (Some(table), true) = (&self.steps, step.decoding > 0) else { return self.line.step(step) };
+        let batch = f64::from(step.decoding);
+        let decode = table.at(batch, step.context / batch);
+        decode + self.line.prompts(step)
+    }
+
+    fn before_s(&self) -> f64 {
+        self.line.before_s
     }
 }

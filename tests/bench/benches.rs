@@ -327,7 +327,10 @@ mod points {
 
 /// Playing requests through four replicas at 80 % of what they can do.
 mod replay {
-    use rhumb::replay::{Fleet, Kind, Limits, Linear, Request, Routing, Source, Stream, generate, run};
+    use rhumb::perf::StepTable;
+    use rhumb::replay::{
+        Fleet, Kind, Limits, Linear, Request, Routing, Source, Stream, Tabulated, Timing, generate, run,
+    };
     use rhumb::spec::{Arrivals, Lengths};
 
     use super::*;
@@ -361,15 +364,26 @@ mod replay {
         )
     }
 
+    fn play(bencher: Bencher<'_, '_>, timing: impl Timing + Copy + Sync) {
+        let limits = Limits { sequences: 256, kv_tokens: 400_000.0, step_tokens: 8192.0 };
+        let fleet =
+            Fleet { kinds: vec![Kind { timing, limits, replicas: 4 }], routing: Routing::LeastOutstanding };
+        let requests = requests();
+        bencher.bench_local(|| run(black_box(&fleet), &requests, Source::Open, 1));
+    }
+
     #[divan::bench(sample_count = 40)]
     fn replay_20000_requests(bencher: Bencher) {
-        let limits = Limits { sequences: 256, kv_tokens: 400_000.0, step_tokens: 8192.0 };
-        let fleet = Fleet {
-            kinds: vec![Kind { timing: TIMING, limits, replicas: 4 }],
-            routing: Routing::LeastOutstanding,
-        };
-        let requests = requests();
-        bencher.bench(|| run(black_box(&fleet), &requests, Source::Open, 1));
+        play(bencher, TIMING);
+    }
+
+    /// The same with steps from a table, as plans are replayed.
+    #[divan::bench(sample_count = 40)]
+    fn replay_20000_requests_by_table(bencher: Bencher) {
+        let batches = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+        let seconds = batches.map(|b| TIMING.alpha_s + TIMING.beta_s * b);
+        let table = StepTable { batches, contexts: [460.0, 925.0, 1850.0], seconds: [seconds; 3] };
+        play(bencher, Tabulated { line: TIMING, steps: Some(table) });
     }
 
     /// Drawing the same requests: five random numbers each.

@@ -73,7 +73,9 @@ fn curves(catalog: &Catalog) -> Vec<(String, ServiceCurve, Configuration<'_>, Re
                 },
             };
             let shape = RequestShape { input, output, prefix_cached: 0.0 };
-            if let Ok(service) = curve(&configuration, &shape) {
+            if let Ok(mut service) = curve(&configuration, &shape) {
+                // The queueing is checked here, so the line of the closed form is the replay's timing too.
+                service.steps = None;
                 let label = format!("{model} on {gpu} tp{tp}, {sequences} sequences, {name}");
                 found.push((label, service, configuration, shape));
             }
