@@ -189,8 +189,9 @@ fn decoder(
         let b = if i == last { max } else { math::exp(log * i as f64 / last as f64) };
         steps.batches[i] = b;
         let factor = factor(b);
-        for (context, seconds) in steps.contexts.iter().zip(&mut steps.seconds) {
-            seconds[i] = pass.decode((b / lanes).max(1.0), *context).total() * factor;
+        let times = pass.decode_over((b / lanes).max(1.0), &steps.contexts);
+        for (seconds, time) in steps.seconds.iter_mut().zip(times) {
+            seconds[i] = time * factor;
         }
     }
     let points: [(f64, f64); 5] = std::array::from_fn(|i| (steps.batches[2 * i], steps.seconds[1][2 * i]));

@@ -270,9 +270,25 @@ impl Pass {
 
     /// A decode step by the kernel curves alone.
     pub fn decode_kernels(&self, n: f64, context: f64) -> Parts {
+        let mut parts = self.body(n, n, GRAPH);
+        parts.attention = self.decode_attention(n, context);
+        parts
+    }
+
+    /// Seconds of decode steps of `n` sequences at each of the contexts, as [`Pass::decode`]: only attention
+    /// looks at the context.
+    pub fn decode_over<const N: usize>(&self, n: f64, contexts: &[f64; N]) -> [f64; N] {
+        let e = &self.engine;
+        let mut parts = self.body(n, n, GRAPH);
+        contexts.map(|context| {
+            parts.attention = self.decode_attention(n, context);
+            parts.times(&e.decode, e.host_s + e.sequence_s * n).total()
+        })
+    }
+
+    fn decode_attention(&self, n: f64, context: f64) -> f64 {
         let r = &self.rank;
         let p = &self.precision;
-        let mut parts = self.body(n, n, GRAPH);
         let attend = |context: f64| {
             let (flops, bytes) = match r.mla {
                 Some((c, rope)) => {
@@ -283,10 +299,9 @@ impl Pass {
             self.decode_curve.time(flops, bytes, GRAPH.1)
         };
         let seen = r.sparse_topk.map_or(context, |k| context.min(k));
-        parts.attention = r.full_layers * attend(seen)
+        r.full_layers * attend(seen)
             + if r.window_layers > 0.0 { r.window_layers * attend(seen.min(r.window)) } else { 0.0 }
-            + r.linear_layers * 2.0 * n * r.state_bytes() / (0.8 * self.rates.bandwidth);
-        parts
+            + r.linear_layers * 2.0 * n * r.state_bytes() / (0.8 * self.rates.bandwidth)
     }
 
     /// A prefill by the kernel curves alone: in one step or, beyond the token budget, in as many as it
