@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rhumb_api::{Cloud, Money};
 
 use crate::catalog::{Quota, QuotaUnit};
-use crate::placement::{Placement, WorkloadPlacement, World};
+use crate::placement::{Coupling, Placement, SharedLimit, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Spec};
 
 use super::Ledger;
@@ -14,6 +14,115 @@ use super::ledger::dollars;
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     budget(log, spec, placement);
     quotas(log, spec, world, placement);
+    if let Some(coupling) = &placement.coupling {
+        coupled(log, spec, world, placement, coupling);
+    }
+    let together = placement.workloads.values().filter(|w| w.certificate.together).count();
+    let all = if placement.coupling.is_some() { placement.workloads.len() } else { 0 };
+    log.same("certificate", "deployment", "the number of workloads proven together", &all, &together);
+}
+
+/// Multipliers are integers over this.
+const SCALE: i128 = 1 << 24;
+
+/// What is limited and taken, in millionths of a unit or in micro-dollars, and whether the limit is declared at all.
+fn amounts(
+    spec: &Spec,
+    world: &World,
+    limit: &SharedLimit,
+    placed: &WorkloadPlacement,
+) -> Option<(i128, i128)> {
+    match (limit.cloud, &limit.region, &limit.code) {
+        (Some(cloud), Some(place), Some(code)) => {
+            let declared = *spec.providers.get(&cloud)?.quotas.get(place)?.get(code)?;
+            let own =
+                taken(world, placed).get(&(cloud, place.clone(), code.clone())).map_or(0.0, |(n, _)| *n);
+            Some((((declared + 1e-9) * 1e6).round() as i128, (own * 1e6).round() as i128))
+        }
+        _ => {
+            let budget = match &limit.workload {
+                Some(address) => spec.budget.per.get(address)?,
+                None => spec.budget.monthly.as_ref()?,
+            };
+            let mine = limit.workload.as_ref().is_none_or(|address| *address == placed.address);
+            let own = if mine { bound_cost(spec, placed).micros() } else { 0 };
+            Some((i128::from(budget.limit.micros()), i128::from(own)))
+        }
+    }
+}
+
+/// What the workloads were given together, and that the numbers of the proof add up: the multipliers are not negative, no
+/// workload's least is above what its own placement costs with what it takes, and the bound that both give is no higher than
+/// the one that is claimed, nor that one than the cost.
+fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, c: &Coupling) {
+    let at = "deployment";
+    let cost: Money =
+        placement
+            .workloads
+            .values()
+            .map(|w| {
+                if w.run.is_some() { w.cost.expected_per_month } else { w.cost.expected_per_hour.per_month() }
+            })
+            .sum();
+    log.amount("certificate", at, "the cost of all workloads", cost, c.optimum, 800);
+    log.hold(c.lower_bound <= c.optimum, "certificate", at, || {
+        ("the bound is above the cost".into(), dollars(c.optimum), dollars(c.lower_bound))
+    });
+    let mut tolls: BTreeMap<&str, i128> = BTreeMap::new();
+    let mut paid = 0_i128;
+    for limit in &c.limits {
+        let name = limit.code.as_deref().unwrap_or("budget");
+        log.hold(limit.multiplier >= 0, "certificate", at, || {
+            (format!("the multiplier of {name}"), "0 or more".into(), limit.multiplier.to_string())
+        });
+        let (mut declared, mut all) = (None, 0_i128);
+        for placed in placement.workloads.values() {
+            let Some((there, own)) = amounts(spec, world, limit, placed) else { continue };
+            declared = Some(there);
+            all += own;
+            *tolls.entry(&placed.address).or_default() += own * i128::from(limit.multiplier);
+        }
+        let Some(declared) = declared else {
+            log.finding(
+                "joint",
+                at,
+                format!("{name} is not limited by the spec"),
+                "a declared limit",
+                "none",
+            );
+            continue;
+        };
+        paid += declared * i128::from(limit.multiplier);
+        log.near("joint", at, &format!("the limit of {name}"), declared as f64 / 1e6, limit.limit, 1e-9);
+        log.near("joint", at, &format!("what is taken of {name}"), all as f64 / 1e6, limit.taken, 1e-9);
+        log.hold(all <= declared + 800, "joint", at, || {
+            (format!("more than there is of {name}"), declared.to_string(), all.to_string())
+        });
+    }
+    let mut sum = 0_i128;
+    for (address, placed) in &placement.workloads {
+        let own = if placed.run.is_some() {
+            placed.cost.expected_per_month
+        } else {
+            placed.cost.expected_per_hour.per_month()
+        };
+        let Some(least) = c.least.get(address) else {
+            log.finding("certificate", address, "its least cost is not said", "a least cost", "none");
+            continue;
+        };
+        sum += i128::from(least.micros());
+        let priced =
+            i128::from(own.micros()) + tolls.get(address.as_str()).map_or(0, |t| t.div_euclid(SCALE) + 1);
+        log.hold(i128::from(least.micros()) <= priced + 800, "certificate", address, || {
+            let found = least.micros().to_string();
+            ("the least cost is above that of what was chosen".into(), format!("at most {priced}"), found)
+        });
+    }
+    let proven = sum - paid.div_euclid(SCALE) - 1;
+    let slack = i128::from(c.optimum.micros()) + 800;
+    log.hold(proven <= slack, "certificate", at, || {
+        ("the multipliers prove more than the cost".into(), format!("at most {slack}"), proven.to_string())
+    });
 }
 
 fn bound_cost(spec: &Spec, placed: &WorkloadPlacement) -> Money {

@@ -7,3 +7,4 @@
 #![doc = include_str!("0005-prediction-is-physics-and-a-ledger.md")]
 #![doc = include_str!("0006-capacity-is-a-closed-form-and-a-replay.md")]
 #![doc = include_str!("0007-users-runs-correct-predictions.md")]
+#![doc = include_str!("0008-workloads-are-placed-together.md")]

@@ -9,6 +9,7 @@ use super::pool::Count;
 use super::pool::{Terms, weights_gib};
 use super::service::Chosen;
 use super::table::{Speed, Table, Way};
+use super::together::ONE;
 use crate::perf;
 use crate::placement::Rejection;
 use crate::spec::{Batch, BudgetBinds};
@@ -62,6 +63,17 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// The fewest groups of machines that may end within `deadline` hours.
+    fn first(&self, deadline: f64) -> Option<u32> {
+        // Without spot is faster: what is too slow even so never ends in time.
+        let start = self.hours(u32::MAX / 2, 0);
+        let left = deadline * (1.0 + 1e-12) - start;
+        let work = self.hours(1, 0) - start;
+        let possible = left > 0.0 && work / left < 1e6;
+        let per = f64::from(self.way.replicas.max(1));
+        possible.then(|| (work / left / per * (1.0 - 1e-9)).ceil().max(1.0) as u32)
+    }
+
     /// Hours of a run.
     fn hours(&self, replicas: u32, spot: u32) -> f64 {
         let rate = self.rate(replicas);
@@ -125,17 +137,10 @@ pub(super) fn search(job: &Job<'_>, table: &Table, batch: &Batch) -> Found {
             found.bounded += site.dearer;
             let speed = &table.speeds[speed];
             let asked = Asked { job, batch, terms: &terms[i], speed, way, network_gbps };
-            // Without spot is faster: what is too slow even so never ends in time.
-            let start = asked.hours(u32::MAX / 2, 0);
-            let left = deadline * (1.0 + 1e-12) - start;
-            let work = asked.hours(1, 0) - start;
-            let possible = left > 0.0 && work / left < 1e6;
-            if !possible {
+            let Some(units) = asked.first(deadline) else {
                 reject(&mut found, "deadline", site.rows);
                 continue;
-            }
-            let per = f64::from(way.replicas.max(1));
-            let units = (work / left / per * (1.0 - 1e-9)).ceil().max(1.0) as u32;
+            };
             let Some(least) = asked.least(units) else {
                 reject(&mut found, "purchase", site.rows);
                 continue;
@@ -262,5 +267,75 @@ impl Asked<'_> {
         };
         let run = (each - Money::from_micros(2)).times(i64::from(machines)).scale(hours);
         Some(run.max(Money::ZERO) - Money::from_micros(2))
+    }
+}
+
+/// A run with what it costs and may cost in a month.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Priced {
+    pub run: Run,
+    pub month: Money,
+    pub ceiling: Money,
+}
+
+/// All runs of a batch, for a search over several workloads.
+pub(super) struct Within<'s, 'a> {
+    pub job: &'s Job<'a>,
+    pub table: &'s Table,
+    pub batch: &'s Batch,
+    pub terms: &'s [Terms],
+}
+
+impl Within<'_, '_> {
+    /// Visits runs that end in time within the declared quotas, until a month of them costs more than `limit` together with
+    /// the tolls of their machines (bought as planned, and as spot; each a month's, and all over [`ONE`]). A visit may lower the limit.
+    pub fn each(
+        &self,
+        tolls: &dyn Fn(usize) -> (i128, i128),
+        mut limit: i128,
+        visit: &mut dyn FnMut(Priced) -> i128,
+    ) {
+        let deadline = self.batch.deadline_s / 3600.0;
+        let runs = runs(self.batch);
+        for (i, site) in self.table.sites.iter().enumerate() {
+            let machine = &self.table.machines[site.machine];
+            let network_gbps = self.job.world.catalog.instance_types[machine.index].network_gbps;
+            let (base, spot) = tolls(i);
+            let toll = match (self.terms[i].base, self.terms[i].spot) {
+                (Some(_), Some(_)) => base.min(spot),
+                (Some(_), None) => base,
+                (None, _) => spot,
+            };
+            for (w, way) in machine.ways.iter().enumerate() {
+                let Ok(speed) = way.speed else { continue };
+                let (terms, speed) = (&self.terms[i], &self.table.speeds[speed]);
+                let asked = Asked { job: self.job, batch: self.batch, terms, speed, way, network_gbps };
+                let Some(first) = asked.first(deadline) else { continue };
+                let mut any = false;
+                // More machines only pay more start-ups; they may help where a share of them may be spot.
+                for units in first..=first.saturating_mul(2).saturating_add(64) {
+                    let machines = units.saturating_mul(way.span.max(1));
+                    let Some(least) = asked.least(units) else { break };
+                    let month = i128::from(least.scale(runs).micros()) * ONE + toll * i128::from(machines);
+                    if month > limit || !terms.any_within_quotas(machines) {
+                        break;
+                    }
+                    let low = if terms.base.is_none() { machines } else { 0 };
+                    let high = terms.most_spot(machines);
+                    for spot in low..=high {
+                        let Some((run, _)) = asked.run((i, w), units, machines, spot) else { continue };
+                        if run.hours > deadline * (1.0 + 1e-12) || !terms.within_quotas(machines, spot) {
+                            continue;
+                        }
+                        any = true;
+                        let month = run.run.scale(runs) + run.copying;
+                        limit = visit(Priced { run, month, ceiling: run.chosen.count.ceiling });
+                    }
+                    if any && high == 0 {
+                        break;
+                    }
+                }
+            }
+        }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn broken(search: &Search<'_>, blocks: &[Block]) -> Option<Rejection>
         }
     }
     let month = bound(search, blocks).per_month();
-    for (limit, at) in job.budgets() {
+    for &(limit, at) in &search.budgets {
         if month > limit {
             let reason = format!("{month} USD a month, the budget is {limit}");
             let over = month.usd() / limit.usd().max(1e-9) - 1.0;
@@ -52,7 +52,7 @@ pub(super) fn broken(search: &Search<'_>, blocks: &[Block]) -> Option<Rejection>
 }
 
 /// The hourly figure that budgets limit.
-fn bound(search: &Search<'_>, blocks: &[Block]) -> Money {
+pub(super) fn bound(search: &Search<'_>, blocks: &[Block]) -> Money {
     match search.job.spec.budget.binds {
         BudgetBinds::Ceiling => blocks.iter().map(Block::ceiling).sum(),
         BudgetBinds::Expected | BudgetBinds::PeakMonth => blocks.iter().map(Block::cost).sum(),
@@ -88,7 +88,7 @@ pub(super) fn mend<'a>(
     mut first: Rejection,
     wanted: Wanted,
 ) -> Result<Vec<Block>, Rejection> {
-    let budget = search.job.budgets().iter().map(|(limit, _)| *limit).min();
+    let budget = search.budgets.iter().map(|(limit, _)| *limit).min();
     let mut incumbent = None;
     let mut rules = Rules { bases, floors, ceiling: None, most: Money::MAX, wanted };
     if let Some(budget) = budget {
@@ -390,7 +390,7 @@ impl Deep<'_, '_> {
                     let enough = done.is_some_and(|d| floor >= d) && spared && (!counted || units > more);
                     // What no number up to `last` does, none does.
                     let hopeless = done.is_none() && units > last;
-                    if floor > self.limit || enough || hopeless {
+                    if floor > self.limit || enough || hopeless || !terms.any_within_quotas(machines) {
                         break;
                     }
                     if s.scaling.max_replicas.is_some_and(|m| units.saturating_mul(way.replicas) > m) {

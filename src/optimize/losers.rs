@@ -9,7 +9,7 @@ use super::job::Job;
 use super::pool::{Ask, Terms};
 use super::service::{Base, Search};
 use super::table::{Machine, Site, Table, Way};
-use crate::placement::{CandidateId, Loser, Rejection};
+use crate::placement::{CandidateId, Loser, Rejection, WorkloadPlacement};
 
 /// Losers that are told.
 const MOST: usize = 10;
@@ -319,4 +319,37 @@ fn nearest_of(losers: Vec<Loser>) -> Option<Loser> {
         let far = |l: &Loser| l.rejection.distance.unwrap_or(f64::INFINITY);
         far(a).total_cmp(&far(b)).then(a.per_hour.cmp(&b.per_hour))
     })
+}
+
+/// What a workload would have got by itself, where the limits that it shares gave it something else.
+pub(super) fn crowded_out(apart: &WorkloadPlacement, together: &WorkloadPlacement) -> Vec<Loser> {
+    let chosen = super::relax::choices(together);
+    let mut losers = Vec::new();
+    for pool in &apart.pools {
+        for m in &pool.machines {
+            let candidate = CandidateId {
+                cloud: pool.cloud,
+                region: pool.region.clone(),
+                instance_type: pool.instance_type.clone(),
+                purchase: m.purchase,
+                variant: pool.variant.clone(),
+                layout: pool.layout,
+            };
+            if chosen.contains(&candidate) {
+                continue;
+            }
+            losers.push(Loser {
+                candidate,
+                machines: Some(m.count),
+                per_hour: m.price.times(i64::from(m.count)),
+                rejection: Rejection {
+                    constraint: "shared",
+                    reason: "the cheapest by itself; what all workloads share is worth more elsewhere".into(),
+                    at: None,
+                    distance: None,
+                },
+            });
+        }
+    }
+    losers
 }

@@ -7,7 +7,9 @@
 //! (`load`); from there on everything is integers (`pool`). Candidates are looked at in the order of a
 //! lower bound of their cost, until the bound passes the best cost found: what is left over cannot be
 //! cheaper, which is the proof (`service`, `batch`). Rules over several pools are searched in depth
-//! only where the optimum without them breaks them (`couple`).
+//! only where the optimum without them breaks them (`couple`). Where the optima of several workloads break a budget or a
+//! quota that they share, all are placed at once, by prices on what is shared and a branch and bound over the plans within the gap
+//! (`together`, `src/decisions/0008-workloads-are-placed-together.md`).
 //!
 //! Equal inputs give the equal placement on any number of threads: only the curves are worked out in
 //! parallel, and they are collected in order.
@@ -16,23 +18,26 @@ mod batch;
 mod build;
 mod changes;
 mod couple;
+mod deployment;
 mod fates;
 mod impossible;
 mod job;
 mod load;
 mod losers;
 mod pool;
+mod prices;
 mod relax;
 mod service;
 mod table;
+mod together;
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Cloud, Money};
+use rhumb_api::Money;
 
 use crate::placement::{
-    Certificate, Infeasible, InfeasibleWorkload, JointViolation, Loser, Placement, Rejection, Relaxation,
-    WorkloadPlacement, World,
+    Certificate, Infeasible, InfeasibleWorkload, Loser, Placement, Rejection, Relaxation, WorkloadPlacement,
+    World,
 };
 use crate::spec::{BudgetBinds, BudgetLimit, Spec};
 use couple::Wanted;
@@ -40,33 +45,15 @@ use job::{Job, Kind};
 use service::Search;
 use table::Table;
 
-/// Chooses the cheapest placement of every workload.
+/// Chooses the cheapest placement of all workloads together.
 ///
-/// Workloads are placed one by one, each at its own optimum. A total budget or a quota that they break
-/// only together is reported in [`Placement::joint_violations`], not repaired.
+/// Where their separate optima keep every limit that they share, those are it; otherwise they are searched at once
+/// ([`Placement::coupling`]).
 ///
 /// # Errors
-/// The workloads that cannot be placed, each with what stands in the way.
+/// The workloads that cannot be placed, each with what stands in the way; or the shared limits that cannot hold.
 pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
-    use rayon::prelude::*;
-    let addresses = job::addresses(spec);
-    let placed: Vec<Result<WorkloadPlacement, Box<InfeasibleWorkload>>> =
-        addresses.par_iter().map(|address| explained(spec, world, address)).collect();
-    let mut workloads = BTreeMap::new();
-    let mut infeasible = Vec::new();
-    for result in placed {
-        match result {
-            Ok(placement) => {
-                workloads.insert(placement.address.clone(), placement);
-            }
-            Err(why) => infeasible.push(*why),
-        }
-    }
-    if !infeasible.is_empty() {
-        return Err(Infeasible { workloads: infeasible });
-    }
-    let joint_violations = joint(spec, &workloads);
-    Ok(Placement { workloads, joint_violations })
+    deployment::place(spec, world)
 }
 
 fn unknown_model(address: &str) -> InfeasibleWorkload {
@@ -92,20 +79,6 @@ pub fn relaxations(spec: &Spec, world: &World, address: &str) -> Vec<Relaxation>
     let Some(job) = Job::of(spec, world, address) else { return Vec::new() };
     let Ok(placed) = solve(spec, world, address) else { return Vec::new() };
     relax::savings(&job, placed.cost.expected_per_month)
-}
-
-/// A workload with its losers, or a refusal with its conflict.
-fn explained(
-    spec: &Spec,
-    world: &World,
-    address: &str,
-) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
-    workload(spec, world, address, true).map_err(|mut why| {
-        if let Some(job) = Job::of(spec, world, address) {
-            relax::refusal(&job, &mut why);
-        }
-        why
-    })
 }
 
 /// The cheapest placement of one workload, without losers and relaxations; `None` if nothing keeps its
@@ -145,7 +118,7 @@ fn least_limited(spec: &Spec, world: &World, address: &str) -> Option<Money> {
             Some(service::weight(&blocks).0.per_month())
         }
         Kind::Batch(_) => {
-            let mut high = limited(spec, &solve(spec, world, address).ok()?).usd().ceil();
+            let mut high = deployment::limited(spec, &solve(spec, world, address).ok()?).usd().ceil();
             let mut low = 0.0;
             while high - low > 1.0 {
                 let middle = (low + (high - low) / 2.0).floor();
@@ -167,12 +140,17 @@ fn workload(
     explain: bool,
 ) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     let Some(job) = Job::of(spec, world, address) else { return Err(Box::new(unknown_model(address))) };
-    let table = Table::new(&job);
+    alone(&job, &Table::new(&job), explain)
+}
+
+/// The optimum of one workload by itself.
+fn alone(job: &Job<'_>, table: &Table, explain: bool) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
+    let address = job.address.as_str();
     match job.kind {
         Kind::Service(service) => {
-            let search = Search::new(&job, &table, service);
+            let search = Search::new(job, table, service);
             let found = search.run(Wanted::Cheapest);
-            let (mut rejected, bounded, evaluated) = tally(&table, fates::tally(&search));
+            let (mut rejected, bounded, evaluated) = tally(table, fates::tally(&search));
             match found {
                 Ok(blocks) => {
                     let optimum = service::weight(&blocks).0;
@@ -184,6 +162,7 @@ fn workload(
                         evaluated,
                         optimum,
                         lower_bound: if search.unproven.get() { search.relaxed.get() } else { optimum },
+                        together: false,
                     };
                     let mut placed = build::service(&search, &blocks, certificate);
                     if explain {
@@ -196,12 +175,12 @@ fn workload(
                         *rejected.entry(why.constraint.to_owned()).or_insert(0) += bounded + evaluated;
                     }
                     let nearest = if explain { losers::nearest(&search) } else { None };
-                    Err(Box::new(refusal(&table, address, why, rejected, nearest)))
+                    Err(Box::new(refusal(table, address, why, rejected, nearest)))
                 }
             }
         }
         Kind::Batch(batch) => {
-            let mut found = batch::search(&job, &table, batch);
+            let mut found = batch::search(job, table, batch);
             let certificate = |run: &batch::Run| Certificate {
                 family: FAMILY_OF_BATCH.into(),
                 candidates: table.candidates,
@@ -210,21 +189,21 @@ fn workload(
                 evaluated: found.evaluated_candidates,
                 optimum: run.objective,
                 lower_bound: run.objective,
+                together: false,
             };
             let placed =
-                found.best.as_ref().and_then(|run| build::batch(&job, &table, batch, run, certificate(run)));
+                found.best.as_ref().and_then(|run| build::batch(job, table, batch, run, certificate(run)));
             if let Some(mut placed) = placed {
                 if explain {
                     let chosen = relax::choices(&placed);
-                    placed.losers =
-                        losers::of_batch(&job, &table, &found, placed.certificate.optimum, &chosen);
+                    placed.losers = losers::of_batch(job, table, &found, placed.certificate.optimum, &chosen);
                 }
                 return Ok(placed);
             }
             {
-                let why = found.rejection.take().unwrap_or_else(|| no_candidate(&job));
-                let nearest = if explain { losers::nearest_of_batch(&job, &table) } else { None };
-                Err(Box::new(refusal(&table, address, why, found.rejected.clone(), nearest)))
+                let why = found.rejection.take().unwrap_or_else(|| no_candidate(job));
+                let nearest = if explain { losers::nearest_of_batch(job, table) } else { None };
+                Err(Box::new(refusal(table, address, why, found.rejected.clone(), nearest)))
             }
         }
     }
@@ -277,54 +256,4 @@ fn tally(table: &Table, fates: BTreeMap<String, u64>) -> (BTreeMap<String, u64>,
         }
     }
     (rejected, bounded, evaluated)
-}
-
-/// What a budget limits of a placed workload, a month.
-fn limited(spec: &Spec, placed: &WorkloadPlacement) -> Money {
-    match spec.budget.binds {
-        BudgetBinds::Ceiling => placed.cost.ceiling_per_month,
-        BudgetBinds::Expected | BudgetBinds::PeakMonth => placed.cost.expected_per_month,
-    }
-}
-
-/// Bounds that the workloads break together.
-fn joint(spec: &Spec, workloads: &BTreeMap<String, WorkloadPlacement>) -> Vec<JointViolation> {
-    let mut violations = Vec::new();
-    let total: Money = workloads.values().map(|w| limited(spec, w)).sum();
-    if let Some(budget) = spec.budget.monthly.as_ref().filter(|b| total > b.limit) {
-        let parts: Vec<String> = workloads.iter().map(|(a, w)| format!("{a} {}", limited(spec, w))).collect();
-        violations.push(JointViolation {
-            constraint: "budget",
-            reason: format!(
-                "{total} USD a month together ({}), the budget is {}: {} too much",
-                parts.join(", "),
-                budget.limit,
-                total - budget.limit
-            ),
-            at: Some(budget.at.clone()),
-        });
-    }
-    type Taken<'a> = (f64, f64, Vec<&'a str>);
-    let mut taken: BTreeMap<(Cloud, &str, &str), Taken<'_>> = BTreeMap::new();
-    for (address, w) in workloads {
-        for q in &w.quotas {
-            let Some(limit) = q.declared else { continue };
-            let entry = taken.entry((q.cloud, &q.region, &q.code)).or_insert((0.0, limit, Vec::new()));
-            entry.0 += q.amount;
-            entry.2.push(address);
-        }
-    }
-    for ((cloud, region, code), (amount, limit, by)) in taken {
-        if amount > limit + 1e-9 {
-            violations.push(JointViolation {
-                constraint: "quota",
-                reason: format!(
-                    "quota {code} in {cloud}/{region}: {amount} needed by {}, {limit} declared",
-                    by.join(", ")
-                ),
-                at: spec.providers.get(&cloud).map(|p| p.at.join("quotas")),
-            });
-        }
-    }
-    violations
 }

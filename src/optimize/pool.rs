@@ -1,9 +1,9 @@
 //! The machines of one pool: how many, and how many of them on spot. Integers only, once the replicas
 //! that the load needs are known.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 
 use rhumb_api::Money;
 
@@ -131,6 +131,14 @@ impl Terms {
             .all(|q| q.base * f64::from(machines - spot) + q.spot * f64::from(spot) <= q.limit + 1e-9)
     }
 
+    /// Whether the declared quotas allow `machines` in any mix that the rules of purchase allow. What they do not allow of some
+    /// number they do not allow of more.
+    pub fn any_within_quotas(&self, machines: u32) -> bool {
+        let low = if self.base.is_none() { machines } else { 0 };
+        self.quotas.is_empty()
+            || (low..=self.most_spot(machines)).any(|spot| self.within_quotas(machines, spot))
+    }
+
     /// Hourly price of machines and the same with spot bought on demand.
     pub fn price(&self, machines: u32, spot: u32) -> Option<(Money, Money)> {
         let base = if machines > spot { self.base?.times(i64::from(machines - spot)) } else { Money::ZERO };
@@ -176,15 +184,15 @@ pub(super) struct Needs<'a> {
     speed: &'a Speed,
     /// The fewest with nothing failed.
     pub replicas: Option<u32>,
-    rates: RefCell<BTreeMap<u32, f64>>,
-    left: RefCell<BTreeMap<u32, Option<u32>>>,
+    rates: Mutex<BTreeMap<u32, f64>>,
+    left: Mutex<BTreeMap<u32, Option<u32>>>,
 }
 
 impl<'a> Needs<'a> {
     pub fn new(demand: Demand<'a>, speed: &'a Speed) -> Self {
-        let rates = RefCell::default();
+        let rates = Mutex::default();
         let replicas = demand.replicas(speed, |n| remembered(&rates, &demand, speed, n));
-        Needs { demand, speed, replicas, rates, left: RefCell::default() }
+        Needs { demand, speed, replicas, rates, left: Mutex::default() }
     }
 
     /// Requests/s that reach a pool of `replicas`.
@@ -203,17 +211,19 @@ impl<'a> Needs<'a> {
         let key = if matches!(self.demand.load, PoolLoad::Rate(_)) { 0 } else { replicas };
         *self
             .left
-            .borrow_mut()
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
             .entry(key)
             .or_insert_with(|| self.demand.left(self.speed, self.rate(replicas)))
     }
 }
 
-fn remembered(rates: &RefCell<BTreeMap<u32, f64>>, demand: &Demand<'_>, speed: &Speed, replicas: u32) -> f64 {
+fn remembered(rates: &Mutex<BTreeMap<u32, f64>>, demand: &Demand<'_>, speed: &Speed, replicas: u32) -> f64 {
     match demand.load {
         PoolLoad::Rate(rate) => rate,
         PoolLoad::Clients(_) => {
-            *rates.borrow_mut().entry(replicas).or_insert_with(|| demand.rate(speed, replicas))
+            let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
+            *rates.entry(replicas).or_insert_with(|| demand.rate(speed, replicas))
         }
     }
 }
@@ -318,6 +328,10 @@ impl Ask<'_> {
             let n = units.saturating_mul(self.way.replicas);
             if self.most_replicas.is_some_and(|most| n > most) {
                 too_many = true;
+                break;
+            }
+            if !self.terms.any_within_quotas(machines) {
+                over_quota = true;
                 break;
             }
             let Some(floor) = self.terms.least(machines) else { break };

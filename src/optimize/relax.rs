@@ -56,7 +56,7 @@ pub(super) fn savings(job: &Job<'_>, now: Money) -> Vec<Relaxation> {
                     change: step.words.clone(),
                     cost_per_month: works.cost,
                     saves_per_month: Some(now - works.cost),
-                    choice: works.choice,
+                    choice: Some(works.choice),
                 });
                 break;
             }
@@ -214,7 +214,7 @@ pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload) {
             change: step.words.clone(),
             cost_per_month: works.cost,
             saves_per_month: None,
-            choice: works.choice,
+            choice: Some(works.choice),
         });
     }
     if let Some((_, loser)) = nearest {

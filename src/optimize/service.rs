@@ -1,10 +1,10 @@
 //! The cheapest placement of a service: over all partitions of its origins into blocks, all numbers of
 //! regions that share a block, all candidates and all counts.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rhumb_api::Money;
 
@@ -15,6 +15,7 @@ use super::load::{self, Demand, PoolLoad};
 use super::pool::{Ask, Count, GIB, Needs, Terms};
 use super::table::{Speed, Table};
 use crate::catalog::{Evidence, TransferTo};
+use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
 use crate::spec::{Place, Service};
 
@@ -63,7 +64,7 @@ impl Block {
 }
 
 /// Share, regions, network time and speed to what a pool needs.
-type Remembered<'a> = Rc<RefCell<BTreeMap<(u64, u32, u64, usize), Rc<Needs<'a>>>>>;
+pub(super) type Remembered<'a> = Arc<Mutex<BTreeMap<(u64, u32, u64, usize), Arc<Needs<'a>>>>>;
 
 /// The search for one service.
 pub(super) struct Search<'a> {
@@ -71,12 +72,14 @@ pub(super) struct Search<'a> {
     pub table: &'a Table,
     pub service: &'a Service,
     /// Origin and region to network time.
-    pub hops: Vec<Vec<Option<Hop>>>,
+    pub hops: Arc<Vec<Vec<Option<Hop>>>>,
     pub terms: Vec<Terms>,
     /// Region to the price of a GiB to the internet.
-    internet: Vec<Option<Money>>,
+    pub internet: Vec<Option<Money>>,
     pub fates: Fates,
-    needs: Remembered<'a>,
+    pub needs: Remembered<'a>,
+    /// Monthly limits on this service alone. None where several workloads are placed at once: there they are shared limits.
+    pub budgets: Vec<(Money, &'a Pointer)>,
     /// The search under rules over all pools gave up; only [`Search::relaxed`] is proven.
     pub unproven: Cell<bool>,
     /// The optimum without rules over all pools.
@@ -112,7 +115,7 @@ impl<'a> Search<'a> {
             used[site.region] = true;
         }
         let origins = service.traffic.origins.len();
-        let hops = (0..origins)
+        let hops: Vec<Vec<Option<Hop>>> = (0..origins)
             .map(|o| {
                 (0..used.len())
                     .map(|r| if used[r] { load::network(job, service, o, r) } else { None })
@@ -132,11 +135,12 @@ impl<'a> Search<'a> {
             job,
             table,
             service,
-            hops,
+            hops: Arc::new(hops),
             terms: table.sites.iter().map(|s| Terms::of(job, table, s)).collect(),
             internet,
             fates: Fates::new(table),
-            needs: Rc::default(),
+            needs: Arc::default(),
+            budgets: job.budgets(),
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),
         }
@@ -200,21 +204,11 @@ impl<'a> Search<'a> {
     }
 
     /// What a pool of the block needs at a speed.
-    pub fn needs(&self, base: &Base<'a>, regions: u32, network_ms: f64, speed: usize) -> Rc<Needs<'a>> {
+    pub fn needs(&self, base: &Base<'a>, regions: u32, network_ms: f64, speed: usize) -> Arc<Needs<'a>> {
         let key = (base.share.to_bits(), regions, network_ms.to_bits(), speed);
-        let mut all = self.needs.borrow_mut();
-        let new = || Rc::new(Needs::new(self.demand(base, regions, network_ms), &self.table.speeds[speed]));
-        Rc::clone(all.entry(key).or_insert_with(new))
-    }
-
-    /// The same search with every price at its ceiling: spot bought on demand.
-    pub fn at_ceiling(&self) -> Self {
-        let mut dear = Search::new(self.job, self.table, self.service);
-        dear.needs = Rc::clone(&self.needs);
-        for terms in &mut dear.terms {
-            terms.spot = terms.spot.map(|spot| terms.on_demand.unwrap_or(spot));
-        }
-        dear
+        let mut all = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Needs::new(self.demand(base, regions, network_ms), &self.table.speeds[speed]));
+        Arc::clone(all.entry(key).or_insert_with(new))
     }
 
     /// Response bytes to the internet, dollars an hour, for a pool that gets `rate` requests/s.
@@ -240,7 +234,7 @@ impl<'a> Search<'a> {
     }
 
     /// Machines that a way needs at least, for each way of each machine type, fewest first.
-    fn floors(&self, base: &Base<'a>, demand: &Demand<'_>) -> Vec<Vec<(u32, usize)>> {
+    pub fn floors(&self, base: &Base<'a>, demand: &Demand<'_>) -> Vec<Vec<(u32, usize)>> {
         let s = self.service.survive;
         let floor = |way: &super::table::Way, speed: usize| -> Option<u32> {
             let bound = *base.bounds.get(speed)?;
@@ -275,7 +269,7 @@ impl<'a> Search<'a> {
     }
 
     /// Sites that may serve the block with a cost that none of their pools is under, cheapest first.
-    fn sites(
+    pub fn sites(
         &self,
         base: &Base<'a>,
         demand: &Demand<'_>,
@@ -296,7 +290,7 @@ impl<'a> Search<'a> {
         list
     }
 
-    fn least_extra(&self, base: &Base<'_>, demand: &Demand<'_>, region: usize) -> Money {
+    pub fn least_extra(&self, base: &Base<'_>, demand: &Demand<'_>, region: usize) -> Money {
         match demand.load {
             PoolLoad::Rate(rate) => self.responses(base, region, rate),
             PoolLoad::Clients(_) => Money::ZERO,
@@ -442,8 +436,9 @@ impl<'a> Search<'a> {
     /// # Errors
     /// What stands in the way, if nothing will do.
     pub fn run(&self, wanted: Wanted) -> Result<Vec<Block>, Rejection> {
+        let bases = self.bases()?;
         loop {
-            let found = self.by_closed_form(wanted)?;
+            let found = self.by_closed_form(&bases, wanted)?;
             if !self.contradicted(&found) {
                 return Ok(found);
             }
@@ -451,7 +446,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the replay contradicts a pool; its speed is in doubt from now on.
-    fn contradicted(&self, blocks: &[Block]) -> bool {
+    pub fn contradicted(&self, blocks: &[Block]) -> bool {
         let mut any = false;
         for block in blocks {
             let base = self.base(&block.origins);
@@ -485,7 +480,11 @@ impl<'a> Search<'a> {
         any
     }
 
-    fn by_closed_form(&self, wanted: Wanted) -> Result<Vec<Block>, Rejection> {
+    /// The blocks that origins may form, by the set of their origins.
+    ///
+    /// # Errors
+    /// If there are too many origins to look at all partitions.
+    pub fn bases(&self) -> Result<Vec<Base<'a>>, Rejection> {
         let n = self.service.traffic.origins.len();
         if n > MOST_ORIGINS {
             return Err(Rejection {
@@ -495,14 +494,21 @@ impl<'a> Search<'a> {
                 distance: Some(n as f64 / MOST_ORIGINS as f64 - 1.0),
             });
         }
-        let bases: Vec<Base<'a>> = (0..1_usize << n).map(|mask| self.base(&members(mask, n))).collect();
-        let (found, floors) = self.optimum(&bases);
+        Ok((0..1_usize << n).map(|mask| self.base(&members(mask, n))).collect())
+    }
+
+    /// The optimum by the closed form alone.
+    ///
+    /// # Errors
+    /// What stands in the way, if nothing will do.
+    pub fn by_closed_form(&self, bases: &[Base<'a>], wanted: Wanted) -> Result<Vec<Block>, Rejection> {
+        let (found, floors) = self.optimum(bases);
         let Some(found) = found else {
             return Err(fates::hopeless(self));
         };
         self.relaxed.set(weight(&found).0);
         let Some(first) = couple::broken(self, &found) else { return Ok(found) };
-        couple::mend(self, &bases, &floors, weight(&found).0, first, wanted)
+        couple::mend(self, bases, &floors, weight(&found).0, first, wanted)
     }
 
     /// The optimum without rules over all pools, and for each set of origins the least that serving it costs.

@@ -93,8 +93,58 @@ impl World {
 pub struct Placement {
     /// Workload address (`services.chat`) to its choice.
     pub workloads: BTreeMap<String, WorkloadPlacement>,
-    /// Bounds that several workloads share and their separate optima break together.
+    /// Bounds that several workloads share and that what was chosen breaks.
     pub joint_violations: Vec<JointViolation>,
+    /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.
+    pub coupling: Option<Coupling>,
+}
+
+/// Workloads that were placed together, because their separate optima break a limit that they share.
+///
+/// For any multipliers `m >= 0` of the limits, no placement costs less than the sum over workloads of the least of
+/// `cost + sum(m * use)`, less `sum(m * limit)` (Lagrange): that is what `least` and the multipliers prove. What lies between it
+/// and [`Coupling::lower_bound`] was closed by listing every plan in between.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coupling {
+    /// The limits that the separate optima break, and those that the search then ran into.
+    pub limits: Vec<SharedLimit>,
+    /// Dollars a month of all workloads.
+    pub optimum: Money,
+    /// No placement within the limits costs less; equal to the optimum when the proof is complete.
+    pub lower_bound: Money,
+    /// What the separate optima would cost together.
+    pub apart: Money,
+    /// Workload to the least of its cost a month with what it takes of limits paid at their multipliers.
+    pub least: BTreeMap<String, Money>,
+    /// Plans that were compared at last.
+    pub plans: u64,
+    /// Nodes of the trees.
+    pub nodes: u64,
+}
+
+/// A limit that workloads share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedLimit {
+    /// `budget` or `quota`.
+    pub constraint: &'static str,
+    /// The workload of a budget of its own.
+    pub workload: Option<String>,
+    /// The cloud of a quota.
+    pub cloud: Option<Cloud>,
+    /// The region of a quota, or `global`.
+    pub region: Option<String>,
+    /// The cloud's code for a quota.
+    pub code: Option<String>,
+    /// Dollars a month, or units of the quota.
+    pub limit: f64,
+    /// What is taken of it.
+    pub taken: f64,
+    /// Micro-dollars a month for a millionth of a unit (or a micro-dollar of a budget), times 2^24.
+    pub multiplier: i64,
+    /// What a unit more (a dollar more of a budget) is worth at the margin, dollars a month; of whole machines it may be less.
+    pub worth: Money,
+    /// Where it was written.
+    pub at: Option<Pointer>,
 }
 
 /// What was chosen for one workload.
@@ -355,6 +405,9 @@ pub struct Certificate {
     pub optimum: Money,
     /// The lower bound; equal to the optimum when the proof is complete.
     pub lower_bound: Money,
+    /// Chosen together with the other workloads: the proof is [`Placement::coupling`], and the lower bound is the optimum
+    /// that this one would have by itself.
+    pub together: bool,
 }
 
 /// A candidate without a count.
@@ -415,8 +468,8 @@ pub struct Relaxation {
     pub cost_per_month: Money,
     /// Saved against the present plan; `None` when there is no present plan.
     pub saves_per_month: Option<Money>,
-    /// The option that would be chosen.
-    pub choice: CandidateId,
+    /// The option that would be chosen; `None` where several workloads change.
+    pub choice: Option<CandidateId>,
 }
 
 /// A bound that the separate optima break together.

@@ -44,7 +44,9 @@ fn loser(l: &Loser) -> Vec<Cell> {
 
 fn proof(c: &Certificate) -> String {
     let rejected: u64 = c.rejected.values().sum();
-    let gap = if c.lower_bound == c.optimum {
+    let gap = if c.together {
+        format!("Chosen together with the others (by itself {} USD)", c.lower_bound)
+    } else if c.lower_bound == c.optimum {
         "Proven cheapest".to_owned()
     } else {
         format!("Not proven cheapest (lower bound {} USD)", c.lower_bound)
@@ -88,7 +90,7 @@ fn relaxation(r: &Relaxation) -> Vec<Cell> {
         Cell::plain(&r.change),
         Cell::plain(r.saves_per_month.map_or_else(|| "-".to_owned(), |m| m.to_string())),
         Cell::plain(r.cost_per_month.to_string()),
-        Cell::plain(candidate(&r.choice)),
+        Cell::plain(r.choice.as_ref().map_or_else(|| "several change".to_owned(), candidate)),
     ]
 }
 

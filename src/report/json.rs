@@ -10,7 +10,9 @@ use super::{cost, quantile};
 use crate::check::Fact;
 use crate::diagnostic::{Pointer, SourceMap};
 use crate::perf::Layout;
-use crate::placement::{CandidateId, Infeasible, Loser, Pool, Rejection, Relaxation, WorkloadPlacement};
+use crate::placement::{
+    CandidateId, Coupling, Infeasible, Loser, Pool, Rejection, Relaxation, WorkloadPlacement,
+};
 use crate::plan::{Action, Change, Plan};
 
 /// Name and version of the schema.
@@ -134,7 +136,7 @@ fn relaxation(r: &Relaxation) -> Value {
         "change": r.change,
         "usd_per_month": usd(r.cost_per_month),
         "saves_usd_per_month": r.saves_per_month.map(usd),
-        "choice": candidate(&r.choice),
+        "choice": r.choice.as_ref().map(candidate),
     })
 }
 
@@ -280,6 +282,34 @@ fn change(c: &Change) -> Value {
     })
 }
 
+fn coupling(c: &Coupling) -> Value {
+    let limits: Vec<Value> = c
+        .limits
+        .iter()
+        .map(|l| {
+            json!({
+                "constraint": l.constraint,
+                "workload": l.workload,
+                "cloud": l.cloud,
+                "region": l.region,
+                "code": l.code,
+                "limit": l.limit,
+                "taken": l.taken,
+                "worth_usd_per_month": usd(l.worth),
+                "at": l.at.as_ref().map(Pointer::dotted),
+            })
+        })
+        .collect();
+    json!({
+        "limits": limits,
+        "optimum_usd_per_month": usd(c.optimum),
+        "lower_bound_usd_per_month": usd(c.lower_bound),
+        "apart_usd_per_month": usd(c.apart),
+        "plans": c.plans,
+        "nodes": c.nodes,
+    })
+}
+
 /// A plan as JSON.
 pub fn plan(plan: &Plan) -> Value {
     let totals = cost::totals(plan);
@@ -312,6 +342,7 @@ pub fn plan(plan: &Plan) -> Value {
             "limit_usd_per_month": usd(b.limit), "binds": b.binds, "figure_usd_per_month": usd(b.figure),
         })),
         "joint_violations": joint,
+        "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,
         "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
         "steps": plan.steps.iter()

@@ -11,6 +11,7 @@ mod infeasible;
 pub mod json;
 
 mod placements;
+mod shared;
 
 pub use basis::facts;
 pub use choice::explain;
@@ -101,6 +102,7 @@ impl Cell {
 pub fn report(plan: &Plan) -> Report {
     let mut sections = Vec::new();
     sections.extend(changes::joint(plan));
+    sections.extend(shared::shared(plan));
     sections.push(placements::placements(plan));
     sections.push(placements::objectives(plan));
     sections.extend(placements::failures(plan));

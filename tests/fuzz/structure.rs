@@ -156,7 +156,7 @@ fn fixed(n: usize) -> Vec<(usize, Vec<Edit>)> {
 
 fn survey(decoder: Decoder, text: fn(Value) -> String) -> BTreeMap<Reached, usize> {
     let mut seen = BTreeMap::new();
-    for (which, edits) in fixed(600) {
+    for (which, edits) in fixed(1_200) {
         *seen.entry(property(decoder, &text(edited(&files()[which], &edits)))).or_default() += 1;
     }
     seen

@@ -160,6 +160,7 @@ fn finish(world: &World, address: &str, pool: Pool, cost: Cost, optimum: Money) 
             evaluated: 1,
             optimum,
             lower_bound: optimum,
+            together: false,
         },
         losers: vec![Loser { candidate, machines: Some(9), per_hour: optimum.times(2), rejection }],
         relaxations: Vec::new(),

@@ -174,8 +174,13 @@ fn figures_that_are_not_finite_are_refused() {
 fn the_vocabulary_has_every_word_of_the_optimizer() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/optimize");
     let mut words = std::collections::BTreeSet::new();
-    for entry in std::fs::read_dir(root).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    let folders = [root.clone(), root.join("together")];
+    for path in folders.iter().flat_map(|f| std::fs::read_dir(f).unwrap()).map(|entry| entry.unwrap().path())
+    {
+        if path.is_dir() {
+            continue;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
         for opening in ["constraint: \"", "no(\"", "fail(\"", "scope: \"", "unit: \"", "no(\n"] {
             for rest in text.split(opening).skip(1) {
                 let rest = rest.trim_start().trim_start_matches('"');

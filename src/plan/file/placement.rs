@@ -10,7 +10,8 @@ use crate::catalog::{Evidence, Provenance};
 use crate::diagnostic::Pointer;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
-    self, BatchRun, CandidateId, Certificate, Cost, CostLine, FailureCheck, JointViolation,
+    self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, FailureCheck, JointViolation,
+    SharedLimit,
 };
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Relaxation, Route, WorkloadPlacement};
@@ -31,6 +32,30 @@ mirror!(ProvenanceFile for Provenance { source: Arc<str>, as_of: Arc<str> });
 mirror!(PlacementFile for Placement {
     workloads: BTreeMap<String, WorkloadPlacement>,
     joint_violations: Vec<JointViolation>,
+    coupling: Option<Coupling>,
+});
+
+mirror!(CouplingFile for Coupling {
+    limits: Vec<SharedLimit>,
+    optimum: Money,
+    lower_bound: Money,
+    apart: Money,
+    least: BTreeMap<String, Money>,
+    plans: u64,
+    nodes: u64,
+});
+
+mirror!(SharedLimitFile for SharedLimit {
+    constraint: &'static str,
+    workload: Option<String>,
+    cloud: Option<Cloud>,
+    region: Option<String>,
+    code: Option<String>,
+    limit: f64,
+    taken: f64,
+    multiplier: i64,
+    worth: Money,
+    at: Option<Pointer>,
 });
 
 mirror!(WorkloadFile for WorkloadPlacement {
@@ -154,6 +179,7 @@ mirror!(CertificateFile for Certificate {
     evaluated: u64,
     optimum: Money,
     lower_bound: Money,
+    together: bool,
 });
 
 mirror!(CandidateFile for CandidateId {
@@ -185,7 +211,7 @@ mirror!(RelaxationFile for Relaxation {
     change: String,
     cost_per_month: Money,
     saves_per_month: Option<Money>,
-    choice: CandidateId,
+    choice: Option<CandidateId>,
 });
 
 mirror!(JointFile for JointViolation { constraint: &'static str, reason: String, at: Option<Pointer> });

@@ -33,6 +33,7 @@ pub const WORDS: &[&str] = &[
     "residency",
     "retired",
     "saturated",
+    "shared",
     "spot",
     "spread",
     "replay",

@@ -1,6 +1,8 @@
 //! The cheapest placement by plain enumeration, straight from raw rows and the text of
 //! `src/decisions/0002-what-a-placement-promises.md`. It shares nothing with `src/optimize` or `src/check`.
 
+pub mod several;
+
 use std::collections::BTreeMap;
 
 use rhumb::catalog::TransferTo;
@@ -27,14 +29,14 @@ struct Way {
 
 /// One pool that would do.
 #[derive(Clone, Debug, PartialEq)]
-struct Choice {
+pub struct Choice {
     /// Micro-dollars an hour, with transfers.
-    cost: i64,
+    pub cost: i64,
     /// The same with spot bought on demand.
-    ceiling: i64,
+    pub ceiling: i64,
     replicas: u32,
     /// Region and code to amount.
-    quotas: BTreeMap<(usize, String), f64>,
+    pub quotas: BTreeMap<(usize, String), f64>,
 }
 
 /// The least cost of a service in micro-dollars an hour; `None` if nothing will do.

@@ -88,6 +88,67 @@ fn the_optimizer_is_never_beaten_and_never_wrong() {
     assert!(beyond < WORLDS / 10, "{beyond} worlds were too large for brute force");
 }
 
+/// Worlds with several services.
+const TOGETHER: u64 = 1_200;
+
+#[test]
+fn several_services_are_never_beaten_and_never_wrong() {
+    let base = Catalog::embedded();
+    let (mut faults, mut coupled, mut refused, mut dearer) = (String::new(), 0, 0, 0);
+    for seed in 0..TOGETHER {
+        let (spec, world) = worlds::together(seed, &base);
+        let options: Vec<Vec<brute::Choice>> =
+            spec.services.keys().map(|name| brute::several::options(&spec, &world, name)).collect();
+        // What one service cannot do alone is another test's matter.
+        if options.len() < 2 || options.iter().any(Vec::is_empty) {
+            continue;
+        }
+        let truth = brute::several::together(&spec, &world, &options);
+        let answer = line::place(&spec, &world);
+        let placement = match &answer {
+            Ok(placement) => placement,
+            Err(why) => {
+                refused += 1;
+                if truth.is_some() {
+                    faults += &format!(
+                        "world {seed}: refused, brute force {truth:?}: {:?}\n",
+                        why.workloads[0].conflict
+                    );
+                }
+                continue;
+            }
+        };
+        let cost: i64 = placement.workloads.values().map(|w| w.cost.expected_per_hour.micros()).sum();
+        let most = |p: &rhumb::placement::Pool| {
+            p.machines.iter().map(|m| m.count).sum::<u32>() > brute::MOST_MACHINES
+        };
+        if placement.workloads.values().flat_map(|w| &w.pools).any(most) {
+            continue;
+        }
+        if !agree(Some(cost), truth) {
+            faults += &format!("world {seed}: the optimizer says {cost}, brute force {truth:?}\n");
+        }
+        if let Some(c) = &placement.coupling {
+            coupled += 1;
+            dearer += u64::from(c.optimum > c.apart);
+            if c.lower_bound != c.optimum {
+                faults += &format!("world {seed}: not proven: {} below {}\n", c.lower_bound, c.optimum);
+            }
+        }
+        for f in check::placement(&spec, &world, placement) {
+            faults += &format!(
+                "world {seed}: {} {}: {} ({} / {})\n",
+                f.address, f.code, f.message, f.expected, f.found
+            );
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+    assert!(
+        coupled > 40 && dearer > 40 && refused > 40,
+        "{coupled} coupled, {dearer} dearer, {refused} refused"
+    );
+}
+
 #[test]
 fn a_planted_wrong_answer_is_seen() {
     let base = Catalog::embedded();

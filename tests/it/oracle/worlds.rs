@@ -66,6 +66,59 @@ pub fn case(seed: u64, base: &Catalog) -> (Spec, World) {
     (spec, world)
 }
 
+/// A world and a spec with two or three services that share quotas and, in some, a budget. `tight` says whether the shared limits
+/// are likely to bind.
+pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
+    let mut r = Random::new(seed ^ 0x70_6765_7468_6572);
+    let (world, types, regions) = world(&mut r, base);
+    let mut all = spec(&mut r, &world, &types, &regions);
+    all.batches.clear();
+    all.services.clear();
+    all.budget =
+        Budget { binds: r.pick(&[BudgetBinds::Expected, BudgetBinds::Ceiling]), ..Budget::default() };
+    all.models.values_mut().for_each(|m| m.quality = None);
+    for i in 0..2 + r.below(2) {
+        let mut one = spec(&mut r, &world, &types, &regions);
+        let Some(mut service) = one.services.remove("s") else { continue };
+        // One block in one region each: what is tested is what they share.
+        service.traffic.origins.truncate(1);
+        service.traffic.origins[0].share = 1.0;
+        service.survive.region = 0;
+        service.placement.spread_regions = 1;
+        service.scaling = Scaling { min_replicas: 1, max_replicas: None };
+        service.name = format!("s{i}");
+        all.services.insert(service.name.clone(), service);
+    }
+    all.providers.clear();
+    for cloud in [Cloud::Aws, Cloud::Azure, Cloud::Gcp] {
+        let mut quotas: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+        for kind in types.iter().filter(|t| world.catalog.instance_types[**t].cloud == cloud) {
+            for purchase in [Purchase::OnDemand, Purchase::Spot] {
+                for (quota, each) in world.catalog.quotas_for(*kind, purchase) {
+                    for region in
+                        regions.iter().map(|i| &world.catalog.regions[*i]).filter(|x| x.cloud == cloud)
+                    {
+                        if !r.chance(75) {
+                            continue;
+                        }
+                        let place = if quota.scope == "global" { "global".into() } else { region.id.clone() };
+                        let limit = (each * r.range(1.0, 9.0)).floor();
+                        quotas.entry(place).or_default().insert(quota.code.clone(), limit);
+                    }
+                }
+            }
+        }
+        if !quotas.is_empty() {
+            all.providers.insert(cloud, ProviderSettings { account: None, discount: 0.0, quotas, at: at() });
+        }
+    }
+    if r.chance(40) {
+        let limit = BudgetLimit { limit: Money::from_micros(r.range(4e9, 40e9) as i64), at: at() };
+        all.budget.monthly = Some(limit);
+    }
+    (all, world)
+}
+
 /// Regions that the worlds are made of, by cloud.
 const REGIONS: &[(Cloud, &str)] = &[
     (Cloud::Aws, "eu-west-1"),

@@ -174,6 +174,7 @@ fn workload() -> WorkloadPlacement {
             evaluated: 200,
             optimum: usd(130_080_003),
             lower_bound: usd(130_080_002),
+            together: false,
         },
         losers: vec![Loser {
             candidate: candidate(Cloud::Gcp, "bf16"),
@@ -192,7 +193,7 @@ fn workload() -> WorkloadPlacement {
             change: "ttft p95 700ms instead of 500ms".into(),
             cost_per_month: usd(80_000_000_000),
             saves_per_month: Some(usd(14_958_402_190)),
-            choice: candidate(Cloud::Azure, "int4"),
+            choice: Some(candidate(Cloud::Azure, "int4")),
         }],
         quotas: vec![QuotaNeed {
             cloud: Cloud::Aws,
@@ -282,6 +283,7 @@ pub fn plan() -> Plan {
                 reason: "too much".into(),
                 at: at("/budget"),
             }],
+            coupling: Some(coupling()),
         },
         artifacts: vec![Artifact {
             addr: addr("services.chat/aws/eu-west-1/p5.48xlarge/launch_template"),
@@ -295,5 +297,28 @@ pub fn plan() -> Plan {
             figure: usd(120_537_602_000),
         }),
         warnings: vec!["a warning".into()],
+    }
+}
+
+fn coupling() -> Coupling {
+    Coupling {
+        limits: vec![SharedLimit {
+            constraint: "quota",
+            workload: None,
+            cloud: Some(Cloud::Aws),
+            region: Some("eu-west-1".into()),
+            code: Some("L-417A185B".into()),
+            limit: 384.0,
+            taken: 192.0,
+            multiplier: 1_234_567,
+            worth: usd(73_585_000),
+            at: at("/providers/aws/quotas"),
+        }],
+        optimum: usd(50_000_000_000),
+        lower_bound: usd(49_999_000_000),
+        apart: usd(48_000_000_000),
+        least: [("services.chat".to_owned(), usd(50_000_000_000))].into(),
+        plans: 12,
+        nodes: 3,
     }
 }

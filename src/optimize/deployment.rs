@@ -1,0 +1,380 @@
+//! All workloads of a deployment: each by itself, and together where they share too little.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
+
+use super::job::{self, Job, Kind};
+use super::service::Search;
+use super::table::Table;
+use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
+use super::{alone, batch, build, losers, relax, unknown_model};
+use crate::placement::{
+    Certificate, Coupling, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, Relaxation,
+    SharedLimit, WorkloadPlacement, World,
+};
+use crate::spec::{BudgetBinds, Spec};
+
+/// The name that a refusal of all workloads together goes by.
+const DEPLOYMENT: &str = "deployment";
+
+/// See [`super::place`].
+pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
+    let mut refused = Vec::new();
+    let mut jobs = Vec::new();
+    for address in job::addresses(spec) {
+        match Job::of(spec, world, &address) {
+            Some(job) => jobs.push(job),
+            None => refused.push(unknown_model(&address)),
+        }
+    }
+    let tables: Vec<Table> = jobs.par_iter().map(Table::new).collect();
+    let placed: Vec<Result<WorkloadPlacement, Box<InfeasibleWorkload>>> = jobs
+        .par_iter()
+        .zip(&tables)
+        .map(|(job, table)| {
+            alone(job, table, true).map_err(|mut why| {
+                relax::refusal(job, &mut why);
+                why
+            })
+        })
+        .collect();
+    let mut apart = BTreeMap::new();
+    for result in placed {
+        match result {
+            Ok(placement) => {
+                apart.insert(placement.address.clone(), placement);
+            }
+            Err(why) => refused.push(*why),
+        }
+    }
+    if !refused.is_empty() {
+        refused.sort_by(|a, b| a.address.cmp(&b.address));
+        return Err(Infeasible { workloads: refused });
+    }
+    let broken = joint(spec, &apart);
+    if broken.is_empty() {
+        return Ok(Placement { workloads: apart, joint_violations: broken, coupling: None });
+    }
+    let all = All { spec, jobs: &jobs, tables: &tables, apart: &apart };
+    let (workloads, rows) = all.workloads().map_err(|why| Infeasible { workloads: vec![*why] })?;
+    let found = together::solve(&workloads, &rows, Effort::default());
+    match found {
+        Ok(found) if found.chosen.is_some() => Ok(all.placement(&rows, &found)),
+        Ok(found) => Err(Infeasible { workloads: vec![all.refusal(&workloads, &rows, &found)] }),
+        Err((i, why)) => Err(Infeasible { workloads: vec![all.lost(i, why)] }),
+    }
+}
+
+struct All<'s> {
+    spec: &'s Spec,
+    jobs: &'s [Job<'s>],
+    tables: &'s [Table],
+    /// The separate optima.
+    apart: &'s BTreeMap<String, WorkloadPlacement>,
+}
+
+type Workloads<'s> = Vec<Mutex<Workload<'s>>>;
+
+impl<'s> All<'s> {
+    fn workloads(&self) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
+        let mut rows = Rows::of(self.spec);
+        let mut workloads = Vec::with_capacity(self.jobs.len());
+        for (i, (job, table)) in self.jobs.iter().zip(self.tables).enumerate() {
+            let workload =
+                Workload::new(self.spec, job, table, &mut rows).map_err(|why| Box::new(self.lost(i, why)))?;
+            workloads.push(Mutex::new(workload));
+        }
+        Ok((workloads, rows))
+    }
+
+    fn lost(&self, i: usize, why: Rejection) -> InfeasibleWorkload {
+        InfeasibleWorkload {
+            address: self.jobs.get(i).map_or_else(|| DEPLOYMENT.to_owned(), |j| j.address.clone()),
+            conflict: vec![why],
+            relaxations: Vec::new(),
+            nearest: None,
+            rejected: BTreeMap::new(),
+            candidates: self.tables.get(i).map_or(0, |t| t.candidates),
+        }
+    }
+
+    fn placement(&self, rows: &Rows, found: &Together) -> Placement {
+        let chosen = found.chosen.as_deref().unwrap_or_default();
+        let built: Vec<Option<WorkloadPlacement>> = self
+            .jobs
+            .par_iter()
+            .zip(self.tables)
+            .zip(chosen)
+            .map(|((job, table), planned)| self.built(job, table, planned))
+            .collect();
+        let workloads: BTreeMap<String, WorkloadPlacement> =
+            built.into_iter().flatten().map(|w| (w.address.clone(), w)).collect();
+        let joint_violations = joint(self.spec, &workloads);
+        let coupling = Some(self.coupling(rows, found, chosen));
+        Placement { workloads, joint_violations, coupling }
+    }
+
+    fn built(&self, job: &Job<'_>, table: &Table, planned: &Planned) -> Option<WorkloadPlacement> {
+        let apart = self.apart.get(&job.address)?;
+        let proof = |optimum: Money| Certificate {
+            optimum,
+            lower_bound: apart.certificate.lower_bound.min(optimum),
+            together: true,
+            ..apart.certificate.clone()
+        };
+        let mut placed = match (&planned.plan, job.kind) {
+            (Plan::Service(blocks), Kind::Service(service)) => {
+                let search = Search::new(job, table, service);
+                let optimum: Money = blocks.iter().map(super::service::Block::cost).sum();
+                let mut placed = build::service(&search, blocks, proof(optimum));
+                placed.losers = losers::of_service(&search, optimum, &relax::choices(&placed));
+                placed
+            }
+            (Plan::Batch(run), Kind::Batch(own)) => {
+                let mut placed = build::batch(job, table, own, run, proof(run.objective))?;
+                let found = batch::search(job, table, own);
+                placed.losers = losers::of_batch(job, table, &found, run.objective, &relax::choices(&placed));
+                placed
+            }
+            _ => return None,
+        };
+        if placed.pools != apart.pools {
+            placed.losers.splice(0..0, losers::crowded_out(apart, &placed));
+        }
+        Some(placed)
+    }
+
+    fn coupling(&self, rows: &Rows, found: &Together, chosen: &[Planned]) -> Coupling {
+        let limits = (0..rows.list.len())
+            .filter(|r| found.active.contains(r))
+            .map(|r| {
+                let row = &rows.list[r];
+                let taken: i64 = chosen.iter().map(|p| p.column.of(r)).sum();
+                limit(row, taken, found.prices[r])
+            })
+            .collect();
+        let down = |scaled: i128| Money::from_micros(scaled.div_euclid(ONE) as i64);
+        Coupling {
+            limits,
+            optimum: Money::from_micros(found.cost),
+            lower_bound: Money::from_micros(found.bound),
+            apart: self.apart.values().map(month).sum(),
+            least: self.jobs.iter().zip(&found.least).map(|(j, l)| (j.address.clone(), down(*l))).collect(),
+            plans: found.plans,
+            nodes: found.nodes,
+        }
+    }
+
+    /// Which limits cannot hold together, and what each would have to be.
+    fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> InfeasibleWorkload {
+        let suspects: Vec<usize> =
+            if found.short.is_empty() { found.active.clone() } else { found.short.clone() };
+        let works = |limits: &[(usize, i64)]| {
+            let mut other = rows.clone();
+            for (row, limit) in limits {
+                other.list[*row].limit = *limit;
+            }
+            let found = together::solve(workloads, &other, Effort::any()).ok()?;
+            found.chosen.map(|chosen| (found.cost, chosen))
+        };
+        // Taken away one after the other, until what is left is needed for the conflict.
+        let mut needed: Vec<usize> = suspects.clone();
+        let mut gone: Vec<(usize, i64)> = Vec::new();
+        for row in suspects {
+            let mut without = gone.clone();
+            without.push((row, UNLIMITED));
+            if works(&without).is_none() {
+                gone = without;
+                needed.retain(|r| *r != row);
+            }
+        }
+        let mut relaxations = Vec::new();
+        for row in &needed {
+            if let Some(r) = self.nearest(rows, *row, &works) {
+                relaxations.push(r);
+            }
+        }
+        relaxations
+            .sort_by(|a, b| a.cost_per_month.cmp(&b.cost_per_month).then_with(|| a.change.cmp(&b.change)));
+        let told = if needed.is_empty() { found.active.clone() } else { needed };
+        let conflict = told.iter().map(|r| self.conflict(rows, *r, found)).collect();
+        InfeasibleWorkload {
+            address: DEPLOYMENT.to_owned(),
+            conflict,
+            relaxations,
+            nearest: None,
+            rejected: BTreeMap::new(),
+            candidates: self.tables.iter().map(|t| t.candidates).sum(),
+        }
+    }
+
+    fn conflict(&self, rows: &Rows, row: usize, found: &Together) -> Rejection {
+        let of = &rows.list[row];
+        let apart: i64 = match &of.what {
+            Shared::Total => self.apart.values().map(|w| limited(self.spec, w).micros()).sum(),
+            Shared::Workload(address) => {
+                self.apart.get(address).map_or(0, |w| limited(self.spec, w).micros())
+            }
+            Shared::Quota { cloud, place, code } => self
+                .apart
+                .values()
+                .flat_map(|w| &w.quotas)
+                .filter(|q| q.cloud == *cloud && q.region == *place && q.code == *code)
+                .map(|q| together::millionths(q.amount))
+                .sum(),
+        };
+        let shown = limit(of, apart, 0);
+        let proof = if found.short.contains(&row) {
+            "no placement of all workloads keeps it"
+        } else {
+            "the search found no placement of all workloads that keeps it, and did not prove that there is none"
+        };
+        let (name, unit) = words(of);
+        Rejection {
+            constraint: shown.constraint,
+            reason: format!(
+                "{name} of {}{unit}: {proof}; their separate optima take {}{unit}",
+                figure(shown.limit),
+                figure(shown.taken)
+            ),
+            at: of.at.clone(),
+            distance: Some(shown.taken / shown.limit.max(1e-9) - 1.0),
+        }
+    }
+
+    /// The least limit that works, by bisection down to a unit or a dollar.
+    fn nearest(
+        &self,
+        rows: &Rows,
+        row: usize,
+        works: &impl Fn(&[(usize, i64)]) -> Option<(i64, Vec<Planned>)>,
+    ) -> Option<Relaxation> {
+        let (_, free) = works(&[(row, UNLIMITED)])?;
+        let step = 1_000_000;
+        let units = |amount: i64| amount.div_euclid(step) + i64::from(amount.rem_euclid(step) > 0);
+        let taken = |plans: &[Planned]| -> i64 { plans.iter().map(|p| p.column.of(row)).sum() };
+        let (mut low, mut high) = (rows.list[row].limit.div_euclid(step), units(taken(&free)));
+        let mut best = works(&[(row, high.saturating_mul(step))])?;
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match works(&[(row, middle.saturating_mul(step))]) {
+                Some(found) => {
+                    high = units(taken(&found.1)).clamp(low + 1, middle);
+                    best = found;
+                }
+                None => low = middle,
+            }
+        }
+        let of = &rows.list[row];
+        let (name, unit) = words(of);
+        Some(Relaxation {
+            constraint: limit(of, 0, 0).constraint,
+            at: of.at.clone(),
+            change: format!("{name} of {high}{unit} instead of {}{unit}", figure(of.limit as f64 / 1e6)),
+            cost_per_month: Money::from_micros(best.0),
+            saves_per_month: None,
+            choice: None,
+        })
+    }
+}
+
+/// A limit that nothing reaches, with room for sums.
+const UNLIMITED: i64 = i64::MAX / 1024;
+
+/// A number without trailing zeros, to the cent.
+fn figure(x: f64) -> String {
+    format!("{}", crate::math::round_to(x, 2))
+}
+
+/// What a row is called, and its unit with a space before it.
+fn words(row: &together::Row) -> (String, &'static str) {
+    match &row.what {
+        Shared::Total => ("a monthly budget".into(), " USD"),
+        Shared::Workload(address) => (format!("a monthly budget for {address}"), " USD"),
+        Shared::Quota { cloud, place, code } => (format!("a quota {code} in {cloud}/{place}"), ""),
+    }
+}
+
+fn limit(row: &together::Row, taken: i64, price: i64) -> SharedLimit {
+    let (constraint, workload, quota) = match &row.what {
+        Shared::Total => ("budget", None, None),
+        Shared::Workload(address) => ("budget", Some(address.clone()), None),
+        Shared::Quota { cloud, place, code } => ("quota", None, Some((*cloud, place.clone(), code.clone()))),
+    };
+    let (cloud, region, code) = quota.map_or((None, None, None), |(c, p, q)| (Some(c), Some(p), Some(q)));
+    // Micro-dollars a month for a million millionths.
+    let worth = i128::from(price) * 1_000_000 / ONE;
+    SharedLimit {
+        constraint,
+        workload,
+        cloud,
+        region,
+        code,
+        limit: row.limit as f64 / 1e6,
+        taken: taken as f64 / 1e6,
+        multiplier: price,
+        worth: Money::from_micros(worth.clamp(0, i128::from(i64::MAX)) as i64),
+        at: row.at.clone(),
+    }
+}
+
+/// What a workload is counted with in the common objective, a month.
+fn month(placed: &WorkloadPlacement) -> Money {
+    match placed.run {
+        Some(_) => placed.cost.expected_per_month,
+        None => placed.cost.expected_per_hour.times(HOURS_PER_MONTH),
+    }
+}
+
+/// What a budget limits of a placed workload, a month.
+pub(super) fn limited(spec: &Spec, placed: &WorkloadPlacement) -> Money {
+    match spec.budget.binds {
+        BudgetBinds::Ceiling => placed.cost.ceiling_per_month,
+        BudgetBinds::Expected | BudgetBinds::PeakMonth => placed.cost.expected_per_month,
+    }
+}
+
+/// Bounds that the workloads break together.
+fn joint(spec: &Spec, workloads: &BTreeMap<String, WorkloadPlacement>) -> Vec<JointViolation> {
+    let mut violations = Vec::new();
+    let total: Money = workloads.values().map(|w| limited(spec, w)).sum();
+    if let Some(budget) = spec.budget.monthly.as_ref().filter(|b| total > b.limit) {
+        let parts: Vec<String> = workloads.iter().map(|(a, w)| format!("{a} {}", limited(spec, w))).collect();
+        violations.push(JointViolation {
+            constraint: "budget",
+            reason: format!(
+                "{total} USD a month together ({}), the budget is {}: {} too much",
+                parts.join(", "),
+                budget.limit,
+                total - budget.limit
+            ),
+            at: Some(budget.at.clone()),
+        });
+    }
+    type Taken<'a> = (f64, f64, Vec<&'a str>);
+    let mut taken: BTreeMap<(Cloud, &str, &str), Taken<'_>> = BTreeMap::new();
+    for (address, w) in workloads {
+        for q in &w.quotas {
+            let Some(limit) = q.declared else { continue };
+            let entry = taken.entry((q.cloud, &q.region, &q.code)).or_insert((0.0, limit, Vec::new()));
+            entry.0 += q.amount;
+            entry.2.push(address);
+        }
+    }
+    for ((cloud, region, code), (amount, limit, by)) in taken {
+        if amount > limit + 1e-9 {
+            violations.push(JointViolation {
+                constraint: "quota",
+                reason: format!(
+                    "quota {code} in {cloud}/{region}: {amount} needed by {}, {limit} declared",
+                    by.join(", ")
+                ),
+                at: spec.providers.get(&cloud).map(|p| p.at.join("quotas")),
+            });
+        }
+    }
+    violations
+}

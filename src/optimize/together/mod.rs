@@ -1,0 +1,367 @@
+//! All workloads at once, where their separate optima break a limit that they share.
+//!
+//! Dantzig and Wolfe's decomposition: the master problem chooses among plans that are known and prices what is shared; each
+//! workload answers with its cheapest plan at those prices, exactly and in integers, until no answer is new. What the prices
+//! prove bounds every placement from below (Lagrange). Then every plan is listed that costs its workload no more than
+//! the gap beyond its least: nothing cheaper than the best choice known uses another. Branch and bound over these closes the proof.
+//!
+//! Limits are looked at when something breaks them: leaving one out only lowers the bound.
+
+mod master;
+mod problem;
+mod repair;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod within;
+mod workload;
+
+pub(super) use problem::ONE;
+pub(super) use rows::{Row, Rows, Shared, millionths};
+pub(super) use workload::{Plan, Planned, Workload};
+
+use master::Basis;
+use problem::{Choice, Column, Problem, whole};
+use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
+
+use crate::placement::Rejection;
+
+/// What was found.
+pub(super) struct Together {
+    /// The plan of each workload; `None` if no choice within the limits is known.
+    pub chosen: Option<Vec<Planned>>,
+    /// Cost of it, micro-dollars a month.
+    pub cost: i64,
+    /// Nothing costs less.
+    pub bound: i64,
+    /// Price of each row, over [`ONE`].
+    pub prices: Vec<i64>,
+    /// The least of each workload at these prices, times [`ONE`].
+    pub least: Vec<i128>,
+    /// Rows that are short at any price.
+    pub short: Vec<usize>,
+    /// Rows that something broke.
+    pub active: Vec<usize>,
+    pub plans: u64,
+    pub nodes: u64,
+}
+
+/// How much is done before the gap is told instead of closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effort {
+    /// Nodes of a tree.
+    pub nodes: u64,
+    /// Plans of a workload.
+    pub plans: usize,
+    /// Pools that are looked at for them.
+    pub pools: u64,
+    /// Times that plans are listed further out.
+    pub reaches: u32,
+}
+
+impl Effort {
+    /// For any choice within the limits, cheap or not.
+    pub fn any() -> Self {
+        Effort { nodes: 200, plans: 400, pools: 60_000, reaches: 2 }
+    }
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Effort { nodes: 2_000, plans: 4_000, pools: 400_000, reaches: 4 }
+    }
+}
+
+/// A price of what is missing that no plan is worth, in units of the dearest plan.
+const MISSING: f64 = 1e6;
+
+/// Solves; `first` are plans to begin with, one of each workload at least.
+///
+/// # Errors
+/// The workload that has no plan at all, and why.
+pub(super) fn solve(
+    workloads: &[Mutex<Workload<'_>>],
+    rows: &Rows,
+    effort: Effort,
+) -> Result<Together, (usize, Rejection)> {
+    let mut search = Search {
+        workloads,
+        rows,
+        effort,
+        active: Vec::new(),
+        pool: workloads.iter().map(|_| Vec::new()).collect(),
+        nodes: 0,
+    };
+    let zero = vec![0; rows.list.len()];
+    loop {
+        if search.pool.iter().any(Vec::is_empty) {
+            search.answers(&zero)?;
+        }
+        let found = search.round()?;
+        if search.activate(&found) {
+            continue;
+        }
+        if !search.contradicted(&found) {
+            return Ok(found);
+        }
+    }
+}
+
+struct Search<'s, 'a> {
+    workloads: &'s [Mutex<Workload<'a>>],
+    rows: &'s Rows,
+    effort: Effort,
+    /// Rows that something broke, in order.
+    active: Vec<usize>,
+    /// Plans that are known of each workload.
+    pool: Vec<Vec<Planned>>,
+    nodes: u64,
+}
+
+/// A bound with what it follows from.
+struct Bound {
+    scaled: i128,
+    prices: Vec<i64>,
+    least: Vec<i128>,
+    short: Vec<usize>,
+    basis: Basis,
+}
+
+impl Search<'_, '_> {
+    /// The known plans over the active rows.
+    fn problem(&self) -> Problem {
+        let short = |c: &Column| Column {
+            uses: c
+                .uses
+                .iter()
+                .filter_map(|(r, u)| self.active.binary_search(r).ok().map(|i| (i, *u)))
+                .collect(),
+            ..*c
+        };
+        Problem {
+            limits: self.active.iter().map(|r| self.rows.list[*r].limit).collect(),
+            plans: self.pool.iter().map(|own| own.iter().map(|p| short(&p.column)).collect()).collect(),
+        }
+    }
+
+    /// Prices of the active rows as prices of all.
+    fn all(&self, prices: &[i64]) -> Vec<i64> {
+        let mut all = vec![0; self.rows.list.len()];
+        for (row, price) in self.active.iter().zip(prices) {
+            all[*row] = *price;
+        }
+        all
+    }
+
+    /// Asks every workload for its cheapest plan; those that are new are known from then on.
+    fn answers(&mut self, prices: &[i64]) -> Result<(Vec<i128>, bool), (usize, Rejection)> {
+        let (rows, workloads) = (self.rows, self.workloads);
+        let answers: Vec<_> = workloads
+            .par_iter()
+            .map(|w| w.lock().unwrap_or_else(PoisonError::into_inner).cheapest(rows, prices))
+            .collect();
+        let (mut least, mut new) = (Vec::with_capacity(answers.len()), false);
+        for (i, answer) in answers.into_iter().enumerate() {
+            let answer = answer.map_err(|why| (i, why))?;
+            least.push(answer.least);
+            if !self.pool[i].iter().any(|p| p.column == answer.found.column) {
+                let known = self.pool[i].iter().map(|p| p.column.priced(prices)).min();
+                new |= known.is_none_or(|k| answer.found.column.priced(prices) < k);
+                self.pool[i].push(answer.found);
+            }
+        }
+        Ok((least, new))
+    }
+
+    /// Prices of what is shared at which no workload has a better answer, and what they prove.
+    fn prices(&mut self) -> Result<Bound, (usize, Rejection)> {
+        let mut best: Option<Bound> = None;
+        let mut basis: Option<Basis> = None;
+        let mut short = Vec::new();
+        for _ in 0..MOST_ROUNDS {
+            let problem = self.problem();
+            let allowed: Vec<Vec<usize>> = problem.plans.iter().map(|own| (0..own.len()).collect()).collect();
+            let relaxed = master::relax(&problem, &allowed, basis.as_ref(), MISSING);
+            let prices = self.all(&relaxed.prices);
+            let (least, new) = self.answers(&prices)?;
+            let scaled = least.iter().sum::<i128>() - problem.paid(&relaxed.prices);
+            basis = Some(relaxed.basis.clone());
+            if best.as_ref().is_none_or(|b| scaled >= b.scaled) {
+                best = Some(Bound { scaled, prices, least, short: Vec::new(), basis: relaxed.basis.clone() });
+            }
+            let broken = self.broken(&relaxed.shares);
+            if broken.is_empty() && !new {
+                // Only now no plan is left that would take less.
+                short = relaxed.short;
+                break;
+            }
+            for row in broken {
+                self.active.push(row);
+                // A basis names rows by their place among the active ones.
+                basis = None;
+            }
+            self.active.sort_unstable();
+        }
+        best.map(|b| Bound { short, ..b }).ok_or_else(|| (0, never()))
+    }
+
+    /// Rows that mixed plans break and that are not looked at yet.
+    fn broken(&self, shares: &[Vec<(usize, f64)>]) -> Vec<usize> {
+        let mut taken = vec![0.0; self.rows.list.len()];
+        for (own, list) in self.pool.iter().zip(shares) {
+            for (p, x) in list {
+                for (r, u) in own.get(*p).map_or(&[][..], |p| &p.column.uses) {
+                    taken[*r] += *u as f64 * x;
+                }
+            }
+        }
+        let over = |r: &usize| taken[*r] > self.rows.list[*r].limit as f64 * (1.0 + 1e-9);
+        (0..taken.len()).filter(|r| self.active.binary_search(r).is_err()).filter(over).collect()
+    }
+
+    fn round(&mut self) -> Result<Together, (usize, Rejection)> {
+        let bound = self.prices()?;
+        let mut best = None;
+        let mut lower = whole(bound.scaled);
+        let mut listed = 0;
+        if bound.short.is_empty() {
+            let first = self.tree(&bound, None, self.effort.nodes / 8);
+            best = first.best;
+            // Without a choice to measure by, plans are listed further and further out.
+            let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
+            let mut reach = best.as_ref().map(|b| i128::from(b.cost) * ONE - bound.scaled);
+            let mut out = sum / 500;
+            for _ in 0..self.effort.reaches {
+                let (theta, pool) = self.listed(&bound, reach.unwrap_or(out));
+                listed = pool.iter().map(|own| own.len() as u64).sum();
+                let known = best.take().and_then(|choice| self.moved(&choice, &pool));
+                let before = std::mem::replace(&mut self.pool, pool);
+                let solved = self.tree(&bound, known.clone(), self.effort.nodes);
+                lower = lower.max(solved.bound.min(whole(bound.scaled + theta)));
+                best = solved.best;
+                if best.is_none() {
+                    self.pool = before;
+                }
+                let wanted = best.as_ref().map(|b| i128::from(b.cost) * ONE - bound.scaled);
+                match wanted {
+                    // All that could be cheaper was listed, or no more can be.
+                    Some(gap) if gap <= theta || theta < reach.unwrap_or(out) => break,
+                    Some(gap) => reach = Some(gap),
+                    None if theta < out => break,
+                    None => out *= 8,
+                }
+            }
+        }
+        let cost = best.as_ref().map_or(i64::MAX, |b| b.cost);
+        let chosen = best.map(|b| {
+            let own = b.plans.iter().zip(&self.pool);
+            own.map(|(p, pool)| pool[*p].clone()).collect()
+        });
+        Ok(Together {
+            chosen,
+            cost,
+            bound: lower.min(cost),
+            prices: bound.prices,
+            least: bound.least,
+            short: bound.short.iter().filter_map(|r| self.active.get(*r).copied()).collect(),
+            active: self.active.clone(),
+            plans: listed,
+            nodes: self.nodes,
+        })
+    }
+
+    fn tree(&mut self, bound: &Bound, known: Option<Choice>, nodes: u64) -> tree::Solved {
+        let solved = tree::solve(&self.problem(), Some(&bound.basis), known, nodes);
+        self.nodes += solved.nodes;
+        solved
+    }
+
+    /// Every plan within `theta` of its workload's least at the bound's prices, together with those known that are no
+    /// further; and how far it really went.
+    fn listed(&self, bound: &Bound, theta: i128) -> (i128, Vec<Vec<Planned>>) {
+        let mut theta = theta.max(0);
+        for _ in 0..MOST_NEARER {
+            let lists: Vec<Option<Vec<Planned>>> = self
+                .workloads
+                .par_iter()
+                .zip(&bound.least)
+                .map(|(w, least)| {
+                    let w = w.lock().unwrap_or_else(PoisonError::into_inner);
+                    w.within(self.rows, &bound.prices, least + theta, self.effort)
+                })
+                .collect();
+            if let Some(mut lists) = lists.into_iter().collect::<Option<Vec<_>>>() {
+                for (list, known) in lists.iter_mut().zip(&self.pool) {
+                    for planned in known {
+                        if !list.iter().any(|p| p.column.beats(&planned.column)) {
+                            list.push(planned.clone());
+                        }
+                    }
+                }
+                return (theta, lists);
+            }
+            theta /= 4;
+        }
+        (0, self.pool.clone())
+    }
+
+    /// A choice in terms of another list of plans, each replaced by one that is as good.
+    fn moved(&self, choice: &Choice, to: &[Vec<Planned>]) -> Option<Choice> {
+        let mut plans = Vec::with_capacity(to.len());
+        let (mut cost, mut machines) = (0_i64, 0_u64);
+        for ((own, list), p) in self.pool.iter().zip(to).zip(&choice.plans) {
+            let column = &own[*p].column;
+            let at = list.iter().position(|q| q.column.beats(column))?;
+            cost = cost.checked_add(list[at].column.cost)?;
+            machines += list[at].column.machines;
+            plans.push(at);
+        }
+        Some(Choice { cost, machines, plans })
+    }
+
+    /// Looks at the rows that a choice breaks from now on; whether there are any.
+    fn activate(&mut self, found: &Together) -> bool {
+        let Some(chosen) = &found.chosen else { return false };
+        let mut taken = vec![0_i128; self.rows.list.len()];
+        for planned in chosen {
+            for (r, u) in &planned.column.uses {
+                taken[*r] += i128::from(*u);
+            }
+        }
+        let before = self.active.len();
+        for (r, row) in self.rows.list.iter().enumerate() {
+            if taken[r] > i128::from(row.limit) && self.active.binary_search(&r).is_err() {
+                self.active.push(r);
+            }
+        }
+        self.active.sort_unstable();
+        self.active.len() > before
+    }
+
+    /// Whether the replay contradicts a chosen plan; what is known of its workload is forgotten.
+    fn contradicted(&mut self, found: &Together) -> bool {
+        let Some(chosen) = &found.chosen else { return false };
+        let doubted: Vec<bool> = self
+            .workloads
+            .par_iter()
+            .zip(chosen)
+            .map(|(w, p)| w.lock().unwrap_or_else(PoisonError::into_inner).contradicted(&p.plan))
+            .collect();
+        let any = doubted.iter().any(|d| *d);
+        for (own, _) in self.pool.iter_mut().zip(doubted).filter(|(_, d)| *d) {
+            own.clear();
+        }
+        any
+    }
+}
+
+fn never() -> Rejection {
+    Rejection { constraint: "infeasible", reason: "no prices were tried".into(), at: None, distance: None }
+}
+
+/// Rounds of prices before the best bound so far is taken.
+const MOST_ROUNDS: u32 = 60;
+/// Times that a list that is too long is asked for again, nearer.
+const MOST_NEARER: u32 = 5;

@@ -1,0 +1,134 @@
+//! What workloads share: budgets and declared quotas, in whole micro-dollars a month and whole millionths of a unit.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
+
+use super::super::pool::Terms;
+use super::problem::ONE;
+use crate::diagnostic::Pointer;
+use crate::spec::{BudgetBinds, Spec};
+
+/// One limit.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub what: Shared,
+    /// Micro-dollars a month, or millionths of the quota's unit.
+    pub limit: i64,
+    pub at: Option<Pointer>,
+}
+
+/// What is limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// Everything together.
+    Total,
+    /// One workload.
+    Workload(String),
+    Quota {
+        cloud: Cloud,
+        /// Region id, or `global`.
+        place: String,
+        code: String,
+    },
+}
+
+/// All limits of a deployment.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    pub list: Vec<Row>,
+    quotas: BTreeMap<(Cloud, String, String), usize>,
+    total: Option<usize>,
+    own: BTreeMap<String, usize>,
+    /// Whether budgets limit the ceiling rather than what is expected.
+    pub ceiling: bool,
+}
+
+/// An amount of a quota's unit in millionths.
+pub fn millionths(amount: f64) -> i64 {
+    (amount * 1e6).round().clamp(0.0, 9e18) as i64
+}
+
+impl Rows {
+    /// The budgets of `spec`; quotas follow as workloads name them.
+    pub fn of(spec: &Spec) -> Self {
+        let ceiling = spec.budget.binds == BudgetBinds::Ceiling;
+        let mut rows = Rows { ceiling, ..Rows::default() };
+        if let Some(total) = &spec.budget.monthly {
+            rows.total = Some(rows.add(Shared::Total, total.limit.micros(), Some(total.at.clone())));
+        }
+        for (address, own) in &spec.budget.per {
+            let row = rows.add(Shared::Workload(address.clone()), own.limit.micros(), Some(own.at.clone()));
+            rows.own.insert(address.clone(), row);
+        }
+        rows
+    }
+
+    fn add(&mut self, what: Shared, limit: i64, at: Option<Pointer>) -> usize {
+        self.list.push(Row { what, limit, at });
+        self.list.len() - 1
+    }
+
+    /// Each quota of a site with what a machine takes of it, bought as planned and as spot.
+    pub fn quotas(&mut self, spec: &Spec, cloud: Cloud, terms: &Terms) -> Vec<(usize, i64, i64)> {
+        let mut found = Vec::new();
+        for q in &terms.quotas {
+            let key = (cloud, q.place.clone(), q.code.clone());
+            let row = match self.quotas.get(&key) {
+                Some(row) => *row,
+                None => {
+                    let at = spec.providers.get(&cloud).map(|p| p.at.join("quotas"));
+                    let what = Shared::Quota { cloud, place: q.place.clone(), code: q.code.clone() };
+                    // What a float sum may exceed a limit by without meaning it.
+                    let row = self.add(what, millionths(q.limit + 1e-9), at);
+                    self.quotas.insert(key, row);
+                    row
+                }
+            };
+            found.push((row, millionths(q.base), millionths(q.spot)));
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// The budgets that a workload counts against.
+    pub fn budgets(&self, address: &str) -> Vec<usize> {
+        self.total.into_iter().chain(self.own.get(address).copied()).collect()
+    }
+
+    /// Price of a machine a month in budgets and quotas, times [`ONE`]: bought as planned, and as spot.
+    pub fn tolls(&self, site: &[(usize, i64, i64)], prices: &[i64]) -> (i128, i128) {
+        site.iter().fold((0, 0), |(base, spot), (row, b, s)| {
+            let price = i128::from(prices[*row]);
+            (base + price * i128::from(*b), spot + price * i128::from(*s))
+        })
+    }
+
+    /// The sum of the prices of a workload's budgets.
+    pub fn budget_price(&self, address: &str, prices: &[i64]) -> i128 {
+        self.budgets(address).into_iter().map(|row| i128::from(prices[row])).sum()
+    }
+
+    /// Hourly prices of a site with what its machines take of shared limits, rounded down so that nothing priced so costs
+    /// more than it should; and dollars a GiB likewise.
+    pub fn terms(&self, terms: &mut Terms, site: &[(usize, i64, i64)], budget: i128, prices: &[i64]) {
+        let (base_toll, spot_toll) = self.tolls(site, prices);
+        let hours = i128::from(HOURS_PER_MONTH);
+        let priced = |own: Money, bound: Money, toll: i128| {
+            let month = (i128::from(own.micros()) * ONE + i128::from(bound.micros()) * budget) * hours + toll;
+            Money::from_micros((month / (hours * ONE)).clamp(0, i128::from(i64::MAX / 1024)) as i64)
+        };
+        if let Some(spot) = terms.spot {
+            let bound = if self.ceiling { terms.on_demand.unwrap_or(spot) } else { spot };
+            terms.spot = Some(priced(spot, bound, spot_toll));
+        }
+        terms.base = terms.base.map(|base| priced(base, base, base_toll));
+        terms.weights = terms.weights.map(|price| with_budget(price, budget));
+    }
+}
+
+/// A price with what a budget makes of it.
+pub fn with_budget(price: Money, budget: i128) -> Money {
+    let micros = i128::from(price.micros()) * (ONE + budget) / ONE;
+    Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
+}

@@ -1,0 +1,141 @@
+//! The tree against plain enumeration, and laws of the bound.
+
+use super::problem::{Column, Problem, whole};
+use super::{master, tree};
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % n
+    }
+}
+
+/// A problem whose cheapest plans take `tight` percent more than there is.
+fn problem(seed: u64, workloads: u64, plans: u64, rows: u64, tight: i64) -> Problem {
+    let mut r = Random(seed);
+    let own = |r: &mut Random| {
+        let base = 1_000 + r.below(100_000) as i64;
+        (0..plans)
+            .map(|_| {
+                let uses: Vec<(usize, i64)> = (0..rows as usize)
+                    .map(|row| (row, if r.below(100) < 40 { 1 + r.below(64) as i64 } else { 0 }))
+                    .filter(|(_, u)| *u > 0)
+                    .collect();
+                let taken: i64 = uses.iter().map(|u| u.1).sum();
+                let cost = base + r.below(2_000) as i64 + (200 - taken).max(0) * base / 300;
+                Column { cost, machines: 1 + r.below(5), uses }
+            })
+            .collect::<Vec<_>>()
+    };
+    let plans: Vec<Vec<Column>> = (0..workloads).map(|_| own(&mut r)).collect();
+    let least = |row| plans.iter().map(|o| o.iter().min_by_key(|c| c.cost).unwrap().of(row)).sum::<i64>();
+    let limits = (0..rows as usize).map(|row| least(row) * (100 - tight) / 100).collect();
+    Problem { limits, plans }
+}
+
+fn brute(p: &Problem) -> Option<i64> {
+    let mut best: Option<i64> = None;
+    let mut at = vec![0; p.plans.len()];
+    loop {
+        if p.fits(&at) {
+            let cost = p.choice(at.clone()).unwrap().cost;
+            best = Some(best.map_or(cost, |b| b.min(cost)));
+        }
+        let mut i = 0;
+        loop {
+            if i == at.len() {
+                return best;
+            }
+            at[i] += 1;
+            if at[i] < p.plans[i].len() {
+                break;
+            }
+            at[i] = 0;
+            i += 1;
+        }
+    }
+}
+
+fn small(seed: u64) -> Problem {
+    let mut r = Random(seed ^ 0xABCD);
+    let (workloads, plans, rows) = (2 + r.below(4), 2 + r.below(5), 1 + r.below(4));
+    problem(seed, workloads, plans, rows, r.below(75) as i64)
+}
+
+#[test]
+fn the_tree_is_never_beaten_and_never_wrong() {
+    let (mut none, mut split) = (0, 0);
+    for seed in 0..2_000 {
+        let p = small(seed);
+        let truth = brute(&p);
+        let solved = tree::solve(&p, None, None, u64::MAX);
+        assert_eq!(solved.best.as_ref().map(|b| b.cost), truth, "seed {seed}");
+        if let Some(best) = solved.best {
+            assert!(p.fits(&best.plans), "seed {seed}");
+            assert_eq!(solved.bound, best.cost, "seed {seed}");
+        }
+        none += u32::from(truth.is_none());
+        split += u32::from(solved.nodes > 1);
+    }
+    // Problems that are all feasible or all solved at the root would prove nothing.
+    assert!(none > 100 && split > 500, "{none} infeasible, {split} split");
+}
+
+#[test]
+fn a_tree_that_stops_early_tells_a_valid_bound() {
+    let mut open = 0;
+    for seed in 0..400 {
+        let p = small(seed);
+        let Some(truth) = brute(&p) else { continue };
+        for nodes in 1..6 {
+            let solved = tree::solve(&p, None, None, nodes);
+            assert!(solved.bound <= truth, "seed {seed}: {} above {truth}", solved.bound);
+            assert!(solved.best.is_none_or(|b| b.cost >= truth), "seed {seed}");
+            open += u32::from(solved.bound < truth);
+        }
+    }
+    assert!(open > 20, "{open} were cut short");
+}
+
+#[test]
+fn any_prices_bound_from_below() {
+    for seed in 0..400 {
+        let p = small(seed);
+        let Some(truth) = brute(&p) else { continue };
+        let all: Vec<Vec<usize>> = p.plans.iter().map(|o| (0..o.len()).collect()).collect();
+        let mut r = Random(seed);
+        let best = master::relax(&p, &all, None, 1e3).prices;
+        let at_best = p.bound(&all, &best).unwrap();
+        assert!(whole(at_best) <= truth, "seed {seed}");
+        for _ in 0..10 {
+            let prices: Vec<i64> = p.limits.iter().map(|_| r.below(1 << 40) as i64).collect();
+            assert!(whole(p.bound(&all, &prices).unwrap()) <= truth, "seed {seed}");
+            // The relaxation's prices are those that bound best, but for their rounding.
+            assert!(
+                p.bound(&all, &prices).unwrap() <= at_best + (1 << 20) * i128::from(truth),
+                "seed {seed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn amounts_near_the_limits_do_not_overflow() {
+    // A hundred thousand machines of ten dollars an hour for ten years, in each of two thousand workloads.
+    let most = 10_i64 * 1_000_000 * 730 * 120 * 1_000;
+    let plan = |cost: i64, taken: i64| Column { cost, machines: 100_000, uses: vec![(0, taken)] };
+    let plans = (0..2_000).map(|i| vec![plan(most, 100_000_000_000 + i), plan(most + 7, 1)]).collect();
+    let p = Problem { limits: vec![100_000_000_000 * 1_000], plans };
+    let solved = tree::solve(&p, None, None, 50);
+    let best = solved.best.unwrap();
+    assert!(p.fits(&best.plans) && best.cost >= solved.bound && solved.bound >= most * 2_000);
+    assert!(p.choice(vec![0; 2_000]).is_some());
+    let huge = Problem { limits: vec![1], plans: vec![vec![plan(i64::MAX, 0)], vec![plan(i64::MAX, 0)]] };
+    assert!(huge.choice(vec![0, 0]).is_none(), "a sum that no number holds is no choice");
+}

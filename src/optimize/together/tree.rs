@@ -1,0 +1,187 @@
+//! The cheapest choice among the plans of a [`Problem`]: branch and bound over the relaxation.
+//!
+//! A node allows each workload some of its plans. It is bounded in integers at the prices of its own relaxation; plans that
+//! cost more than the gap at those prices are dropped from it. It is split on what one mixed workload takes of one row: no
+//! more than a number, or more.
+
+use super::master::{self, Basis, Relaxed};
+use super::problem::{Choice, ONE, Problem, whole};
+use super::repair;
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Solved {
+    pub best: Option<Choice>,
+    /// No choice costs less; of the whole micro-dollars.
+    pub bound: i64,
+    pub nodes: u64,
+}
+
+struct Node {
+    allowed: Vec<Vec<usize>>,
+    bound: i64,
+    basis: Basis,
+}
+
+/// A price of what is missing that no plan is worth, in units of the dearest plan.
+const MISSING: f64 = 1e3;
+
+/// Searches all of `problem`; `known` is a choice that fits. `nodes` at most are looked at.
+pub fn solve(problem: &Problem, start: Option<&Basis>, known: Option<Choice>, nodes: u64) -> Solved {
+    let all: Vec<Vec<usize>> = problem.plans.iter().map(|own| (0..own.len()).collect()).collect();
+    let mut search = Tree { problem, best: known.filter(|c| problem.fits(&c.plans)), nodes: 0 };
+    let mut open = Vec::new();
+    if all.iter().all(|list| !list.is_empty()) {
+        open.push(Node { allowed: all, bound: i64::MIN, basis: start.cloned().unwrap_or_default() });
+    }
+    let mut left = i64::MAX;
+    while let Some(node) = open.pop() {
+        if search.useless(node.bound) {
+            continue;
+        }
+        if search.nodes >= nodes {
+            left = left.min(node.bound);
+            continue;
+        }
+        search.nodes += 1;
+        let root = search.nodes == 1;
+        open.extend(search.look(node, root));
+    }
+    let cost = search.best.as_ref().map_or(i64::MAX, |b| b.cost);
+    Solved { best: search.best, bound: left.min(cost), nodes: search.nodes }
+}
+
+struct Tree<'p> {
+    problem: &'p Problem,
+    best: Option<Choice>,
+    nodes: u64,
+}
+
+impl Tree<'_> {
+    /// Whether nothing under a bound is wanted. Equal costs with fewer machines are not looked for: the first found in a
+    /// fixed order is taken.
+    fn useless(&self, bound: i64) -> bool {
+        self.best.as_ref().is_some_and(|b| bound >= b.cost)
+    }
+
+    fn offer(&mut self, plans: Vec<usize>) {
+        if let Some(choice) = self.problem.choice(plans)
+            && self.best.as_ref().is_none_or(|b| choice.rank() < b.rank())
+        {
+            self.best = Some(choice);
+        }
+    }
+
+    /// Bounds a node, looks for a choice near its relaxation and splits it.
+    fn look(&mut self, mut node: Node, root: bool) -> Vec<Node> {
+        let relaxed = master::relax(self.problem, &node.allowed, Some(&node.basis), MISSING);
+        let Some(scaled) = self.problem.bound(&node.allowed, &relaxed.prices) else {
+            return Vec::new();
+        };
+        node.bound = node.bound.max(whole(scaled));
+        if self.useless(node.bound) {
+            return Vec::new();
+        }
+        if relaxed.short.is_empty() {
+            let effort = if root { repair::Effort::Pairs } else { repair::Effort::Singles };
+            let rounded = repair::nearest(self.problem, &node.allowed, &relaxed, effort);
+            if let Some(plans) = rounded {
+                self.offer(plans);
+            }
+        }
+        if self.useless(node.bound) {
+            return Vec::new();
+        }
+        if let Some(best) = &self.best {
+            // What the best allows a plan to cost beyond the least of its workload.
+            let gap = i128::from(best.cost) * ONE - ONE - scaled;
+            for (own, list) in self.problem.plans.iter().zip(&mut node.allowed) {
+                let priced: Vec<i128> = list.iter().map(|p| own[*p].priced(&relaxed.prices)).collect();
+                let least = priced.iter().copied().min().unwrap_or(0);
+                let mut kept = priced.iter().map(|c| c - least <= gap);
+                list.retain(|_| kept.next().unwrap_or(true));
+            }
+            if node.allowed.iter().any(Vec::is_empty) {
+                return Vec::new();
+            }
+            // Mixed plans may have gone; the next relaxation starts afresh where its basis does.
+        }
+        let children = self.split(&node, &relaxed);
+        children
+            .into_iter()
+            .filter(|allowed| allowed.iter().all(|list| !list.is_empty()))
+            .filter(|allowed| self.possible(allowed))
+            .map(|allowed| Node { allowed, bound: node.bound, basis: relaxed.basis.clone() })
+            .collect()
+    }
+
+    /// Whether the least that is taken of each row is within its limit.
+    fn possible(&self, allowed: &[Vec<usize>]) -> bool {
+        let k = self.problem.limits.len();
+        let mut least = vec![0_i128; k];
+        for (own, list) in self.problem.plans.iter().zip(allowed) {
+            for (r, sum) in least.iter_mut().enumerate() {
+                *sum += i128::from(list.iter().map(|p| own[*p].of(r)).min().unwrap_or(0));
+            }
+        }
+        least.iter().zip(&self.problem.limits).all(|(a, b)| *a <= i128::from(*b))
+    }
+
+    /// Two nodes that together hold all choices of this one, the likelier last; none if one choice is left.
+    fn split(&self, node: &Node, relaxed: &Relaxed) -> Vec<Vec<Vec<usize>>> {
+        let mixed = relaxed
+            .shares
+            .iter()
+            .enumerate()
+            .filter(|(s, list)| list.len() > 1 && node.allowed[*s].len() > 1)
+            .map(|(s, list)| (list.iter().map(|(_, x)| *x).fold(0.0, f64::max), s))
+            .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        // A relaxation without mixed plans that is not a choice, or whose plans were dropped: any workload with a choice.
+        let s = match mixed {
+            Some((_, s)) => s,
+            None => {
+                let widest = node.allowed.iter().enumerate().filter(|(_, list)| list.len() > 1);
+                let Some((s, _)) = widest.max_by_key(|(s, list)| (list.len(), usize::MAX - s)) else {
+                    return Vec::new();
+                };
+                s
+            }
+        };
+        let (list, own) = (&node.allowed[s], &self.problem.plans[s]);
+        let shares: Vec<(usize, f64)> =
+            relaxed.shares[s].iter().copied().filter(|(p, _)| list.contains(p)).collect();
+        let mut best: Option<(f64, usize, i64)> = None;
+        for r in 0..self.problem.limits.len() {
+            let uses = || shares.iter().map(|(p, x)| (own[*p].of(r), *x));
+            let (Some(low), Some(high)) = (uses().map(|u| u.0).min(), uses().map(|u| u.0).max()) else {
+                continue;
+            };
+            if low == high {
+                continue;
+            }
+            let mean: f64 = uses().map(|(u, x)| u as f64 * x).sum();
+            let at = (mean.floor() as i64).clamp(low, high - 1);
+            let spread = (high - low) as f64 / (self.problem.limits[r].max(1)) as f64;
+            if best.is_none_or(|(most, ..)| spread > most) {
+                best = Some((spread, r, at));
+            }
+        }
+        let (less, more): (Vec<usize>, Vec<usize>) = match best {
+            Some((_, r, at)) => list.iter().partition(|p| own[**p].of(r) <= at),
+            None => {
+                let first = shares.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(p, _)| *p);
+                let first = first.filter(|p| list.contains(p)).unwrap_or(list[0]);
+                list.iter().partition(|p| **p == first)
+            }
+        };
+        let weight =
+            |part: &[usize]| shares.iter().filter(|(p, _)| part.contains(p)).map(|(_, x)| *x).sum::<f64>();
+        let likelier_less = weight(&less) >= weight(&more);
+        let child = |part: Vec<usize>| {
+            let mut allowed = node.allowed.clone();
+            allowed[s] = part;
+            allowed
+        };
+        if likelier_less { vec![child(more), child(less)] } else { vec![child(less), child(more)] }
+    }
+}

@@ -1,0 +1,290 @@
+//! All plans of a service that cost no more than a limit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::Money;
+
+use super::super::couple;
+use super::super::load::PoolLoad;
+use super::super::pool::{Ask, weights_gib};
+use super::super::service::{Base, Block, Chosen, Search};
+
+/// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
+/// are worse in everything than another; `None` if more than `effort` pools
+/// and combinations of them would have to be looked at.
+pub fn plans<'a>(
+    search: &Search<'a>,
+    own: &Search<'a>,
+    bases: &[Base<'a>],
+    hour: i128,
+    effort: u64,
+) -> Option<Vec<Vec<Block>>> {
+    let limit = Money::from_micros(hour.clamp(0, i128::from(i64::MAX / 1024)) as i64);
+    let n = search.service.traffic.origins.len();
+    let (_, floors) = search.optimum(bases);
+    let mut all =
+        All { search, own, bases, floors, limit, found: Vec::new(), effort, lists: BTreeMap::new() };
+    all.partition((1 << n) - 1, limit, &mut Vec::new())?;
+    Some(all.found)
+}
+
+/// A pool with its cost at the prices of the search and at its own.
+#[derive(Clone, Copy)]
+struct Priced {
+    cost: Money,
+    own: Chosen,
+}
+
+struct All<'s, 'a> {
+    search: &'s Search<'a>,
+    own: &'s Search<'a>,
+    bases: &'s [Base<'a>],
+    /// Set of origins to what serving them costs at least.
+    floors: Vec<Option<Money>>,
+    limit: Money,
+    found: Vec<Vec<Block>>,
+    effort: u64,
+    /// Block and regions to the pools of each region.
+    lists: BTreeMap<(usize, u32), Vec<Vec<Priced>>>,
+}
+
+impl<'a> All<'_, 'a> {
+    fn spend(&mut self, n: u64) -> Option<()> {
+        self.effort = self.effort.checked_sub(n)?;
+        Some(())
+    }
+
+    fn partition(&mut self, left: usize, money: Money, chosen: &mut Vec<Block>) -> Option<()> {
+        if left == 0 {
+            self.spend(1)?;
+            if couple::broken(self.own, chosen).is_none() {
+                self.found.push(chosen.clone());
+            }
+            return Some(());
+        }
+        let lowest = left & left.wrapping_neg();
+        let mut block = left;
+        while block > 0 {
+            if block & lowest != 0 {
+                self.regions(block, left ^ block, money, chosen)?;
+            }
+            block = (block - 1) & left;
+        }
+        Some(())
+    }
+
+    fn regions(&mut self, block: usize, rest: usize, money: Money, chosen: &mut Vec<Block>) -> Option<()> {
+        let base = &self.bases[block];
+        let floor = if rest == 0 { Some(Money::ZERO) } else { self.floors.get(rest).copied().flatten() };
+        let (Some(floor_of_rest), Some(one)) = (floor, self.search.one_machine(base)) else {
+            return Some(());
+        };
+        let left = money - floor_of_rest;
+        if base.bounds.is_empty() || left < Money::ZERO {
+            return Some(());
+        }
+        let places = base.network.iter().flatten().count().min(1024) as u32;
+        for regions in self.search.least_regions()..=places {
+            if one.times(i64::from(regions)) > left {
+                break;
+            }
+            // The most that is left for this block in any partition, so that the list serves all of them.
+            let others = self.floors.len() - 1 - block;
+            let floor = if others == 0 { Money::ZERO } else { self.floors[others].unwrap_or(Money::ZERO) };
+            if !self.lists.contains_key(&(block, regions)) {
+                let lists = self.pools(block, regions, self.limit - floor)?;
+                self.lists.insert((block, regions), lists);
+            }
+            let lists = self.lists.get(&(block, regions)).cloned().unwrap_or_default();
+            self.pick(
+                &lists,
+                0,
+                regions as usize,
+                (block, rest),
+                (left, floor_of_rest),
+                &mut Vec::new(),
+                chosen,
+            )?;
+        }
+        Some(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn pick(
+        &mut self,
+        lists: &[Vec<Priced>],
+        from: usize,
+        wanted: usize,
+        (block, rest): (usize, usize),
+        (left, of_rest): (Money, Money),
+        mine: &mut Vec<Chosen>,
+        chosen: &mut Vec<Block>,
+    ) -> Option<()> {
+        if wanted == 0 {
+            chosen.push(Block { origins: self.bases[block].origins.clone(), pools: mine.clone() });
+            self.partition(rest, left + of_rest, chosen)?;
+            chosen.pop();
+            return Some(());
+        }
+        for i in from..lists.len() {
+            if lists.len() - i < wanted {
+                break;
+            }
+            let mut others: Vec<Money> = lists[i + 1..].iter().map(|l| l[0].cost).collect();
+            others.sort_unstable();
+            let least: Money = others.iter().take(wanted - 1).copied().sum();
+            for choice in &lists[i] {
+                if choice.cost + least > left {
+                    break;
+                }
+                self.spend(1)?;
+                mine.push(choice.own);
+                let left = (left - choice.cost, of_rest);
+                self.pick(lists, i + 1, wanted - 1, (block, rest), left, mine, chosen)?;
+                mine.pop();
+            }
+        }
+        Some(())
+    }
+
+    /// The pools of each region that may be part of a block under `limit`, cheapest first.
+    fn pools(&mut self, block: usize, regions: u32, limit: Money) -> Option<Vec<Vec<Priced>>> {
+        let (search, base) = (self.search, &self.bases[block]);
+        let service = search.service;
+        let near = search.demand(base, regions, base.nearest());
+        let floors = search.floors(base, &near);
+        let mut found: BTreeMap<usize, Vec<Priced>> = BTreeMap::new();
+        for (least, i) in search.sites(base, &near, &floors) {
+            if least > limit {
+                break;
+            }
+            let site = &search.table.sites[i];
+            let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
+            let terms = &search.terms[i];
+            let floor_extra = search.least_extra(base, &near, site.region);
+            for (machines, w) in &floors[site.machine] {
+                if terms.least(*machines).is_none_or(|m| m + floor_extra > limit) {
+                    break;
+                }
+                let way = &search.table.machines[site.machine].ways[*w];
+                let Ok(index) = way.speed else { continue };
+                let needs = search.needs(base, regions, ms, index);
+                let constant = matches!(near.load, PoolLoad::Rate(_));
+                let extra = |n: u32| {
+                    if constant { floor_extra } else { search.responses(base, site.region, needs.rate(n)) }
+                };
+                let speed = &search.table.speeds[index];
+                let ask = Ask {
+                    terms,
+                    way,
+                    speed,
+                    survive: service.survive,
+                    least_replicas: 1,
+                    most_replicas: service.scaling.max_replicas,
+                    extra: &extra,
+                };
+                let Ok((first, last)) = ask.range(&needs) else { continue };
+                let gib = weights_gib(speed, way);
+                let mut any = false;
+                for units in first..=u32::MAX {
+                    let Some(machines) = units.checked_mul(way.span.max(1)) else { break };
+                    let n = units.saturating_mul(way.replicas);
+                    let Some(floor) = terms.least(machines) else { break };
+                    let over = floor + terms.copying(gib, machines) + extra(n) > limit;
+                    // What no number up to `last` does, none does; and where nothing is paid, no number is too dear.
+                    let hopeless =
+                        (!any && units > last) || units > last.saturating_mul(4).saturating_add(64);
+                    if over
+                        || hopeless
+                        || !terms.any_within_quotas(machines)
+                        || ask.most_replicas.is_some_and(|most| n > most)
+                    {
+                        break;
+                    }
+                    let low = if terms.base.is_none() { machines } else { 0 };
+                    for spot in low..=terms.most_spot(machines) {
+                        self.effort = self.effort.checked_sub(1)?;
+                        if !terms.within_quotas(machines, spot) || !ask.does(&needs, units, spot) {
+                            continue;
+                        }
+                        any = true;
+                        if let Some(count) = ask.count(units, machines, spot, gib)
+                            && count.cost <= limit
+                            && let Some(own) =
+                                self.own.own(base, regions, &Chosen { site: i, way: *w, count })
+                        {
+                            found.entry(site.region).or_default().push(Priced { cost: count.cost, own });
+                        }
+                    }
+                }
+            }
+        }
+        let mut lists: Vec<Vec<Priced>> = found.into_values().collect();
+        for list in &mut lists {
+            list.sort_by_key(|c| (c.cost, c.own.count.machines, c.own.site, c.own.way, c.own.count.spot));
+            self.thin(list);
+        }
+        self.thin_regions(&mut lists, regions as usize);
+        Some(lists)
+    }
+
+    /// What a pool takes of declared quotas, by row of its site.
+    fn taken(&self, c: &Chosen) -> BTreeMap<(&str, &str), f64> {
+        let quotas = &self.search.terms[c.site].quotas;
+        let on = f64::from(c.count.machines - c.count.spot);
+        let amount = |q: &super::super::pool::QuotaLimit| q.base * on + q.spot * f64::from(c.count.spot);
+        quotas.iter().map(|q| ((q.place.as_str(), q.code.as_str()), amount(q))).collect()
+    }
+
+    /// Whether `a` is as good as `b` in everything that a rule or a shared limit counts.
+    fn beats(&self, a: &Priced, b: &Priced) -> bool {
+        let (cost, a, b) = (a.cost <= b.cost, &a.own, &b.own);
+        let scaling = self.search.service.scaling;
+        let fewer = scaling.max_replicas.is_none() || a.count.replicas <= b.count.replicas;
+        let more = scaling.min_replicas <= 1 || a.count.replicas >= b.count.replicas;
+        let cheaper = (a.count.cost, a.count.machines) <= (b.count.cost, b.count.machines);
+        if !(fewer && more && cost && cheaper && a.count.ceiling <= b.count.ceiling) {
+            return false;
+        }
+        let (of_a, of_b) = (self.taken(a), self.taken(b));
+        let region = |c: &Chosen| self.search.table.sites[c.site].region;
+        let cloud = |c: &Chosen| self.search.job.world.catalog.regions[region(c)].cloud;
+        let same = cloud(a) == cloud(b);
+        of_a.iter().all(|(k, n)| *n <= 0.0 || (same && *n <= of_b.get(k).copied().unwrap_or(0.0)))
+    }
+
+    fn thin(&self, list: &mut Vec<Priced>) {
+        let mut kept: Vec<Priced> = Vec::new();
+        for c in list.drain(..) {
+            if !kept.iter().any(|k| self.beats(k, &c)) {
+                kept.push(c);
+            }
+        }
+        *list = kept;
+    }
+
+    /// Drops pools that as many other regions beat as the block has: one of those is always free. Where a rule counts
+    /// regions nothing is dropped.
+    fn thin_regions(&self, lists: &mut Vec<Vec<Priced>>, regions: usize) {
+        if self.search.service.placement.spread_regions > 1 {
+            return;
+        }
+        let all = lists.clone();
+        for (i, list) in lists.iter_mut().enumerate() {
+            list.retain(|c| {
+                let mut better: BTreeSet<usize> = BTreeSet::new();
+                for (j, other) in all.iter().enumerate().filter(|(j, _)| *j != i) {
+                    // Of equals the earlier region stays.
+                    if other.iter().any(|o| self.beats(o, c) && (j < i || !self.beats(c, o))) {
+                        better.insert(j);
+                        if better.len() >= regions {
+                            return false;
+                        }
+                    }
+                }
+                true
+            });
+        }
+        lists.retain(|list| !list.is_empty());
+    }
+}

@@ -1,0 +1,226 @@
+//! A workload as the common problem sees it: its cheapest plan at given prices of what is shared, and all of its plans that
+//! are nearly as cheap.
+
+use rhumb_api::HOURS_PER_MONTH;
+
+use super::super::batch::{self, Run};
+use super::super::couple::{self, Wanted};
+use super::super::job::{Job, Kind};
+use super::super::pool::Terms;
+use super::super::service::{Base, Block, Search};
+use super::super::table::Table;
+use super::problem::{Column, ONE};
+use super::rows::{Rows, with_budget};
+use super::{Effort, within};
+use crate::placement::Rejection;
+use crate::spec::{Batch, Spec};
+
+/// What a column stands for.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    Service(Vec<Block>),
+    Batch(Run),
+}
+
+/// A plan with its column over all rows.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub column: Column,
+    pub plan: Plan,
+}
+
+/// The least that a plan may cost at some prices, times [`ONE`], and a plan that does not cost much more.
+pub struct Cheapest {
+    pub least: i128,
+    pub found: Planned,
+}
+
+/// Rounding of a pool's transfers, micro-dollars an hour.
+const ROUNDED: i128 = 4;
+
+pub struct Workload<'a> {
+    pub job: &'a Job<'a>,
+    /// Each site's quotas, see [`Rows::quotas`].
+    sites: Vec<Vec<(usize, i64, i64)>>,
+    budgets: Vec<usize>,
+    kind: Sort<'a>,
+}
+
+enum Sort<'a> {
+    Service { search: Box<Search<'a>>, bases: Vec<Base<'a>> },
+    Batch { table: &'a Table, batch: &'a Batch, terms: Vec<Terms> },
+}
+
+impl<'a> Workload<'a> {
+    /// Prepares a workload and names its quotas to `rows`.
+    ///
+    /// # Errors
+    /// What stands in the way of looking at all of its plans.
+    pub fn new(spec: &Spec, job: &'a Job<'a>, table: &'a Table, rows: &mut Rows) -> Result<Self, Rejection> {
+        let terms: Vec<Terms> = table.sites.iter().map(|site| Terms::of(job, table, site)).collect();
+        let cloud = |i: usize| job.world.catalog.regions[table.sites[i].region].cloud;
+        let sites = terms.iter().enumerate().map(|(i, t)| rows.quotas(spec, cloud(i), t)).collect();
+        let kind = match job.kind {
+            Kind::Service(service) => {
+                let mut search = Box::new(Search::new(job, table, service));
+                search.budgets.clear();
+                let bases = search.bases()?;
+                Sort::Service { search, bases }
+            }
+            Kind::Batch(batch) => Sort::Batch { table, batch, terms },
+        };
+        Ok(Workload { job, sites, budgets: rows.budgets(&job.address), kind })
+    }
+
+    fn priced(&self, search: &Search<'a>, rows: &Rows, prices: &[i64]) -> Search<'a> {
+        let budget = rows.budget_price(&self.job.address, prices);
+        search.at(
+            |i, terms| rows.terms(terms, &self.sites[i], budget, prices),
+            |price| with_budget(price, budget),
+        )
+    }
+
+    /// The cheapest plan at `prices`.
+    ///
+    /// # Errors
+    /// What stands in the way, if nothing will do.
+    pub fn cheapest(&self, rows: &Rows, prices: &[i64]) -> Result<Cheapest, Rejection> {
+        let budget = rows.budget_price(&self.job.address, prices);
+        match &self.kind {
+            Sort::Service { search, bases } => {
+                let priced = self.priced(search, rows, prices);
+                let blocks = priced.by_closed_form(bases, Wanted::Cheapest)?;
+                let value: i128 = blocks.iter().map(|b| i128::from(b.cost().micros())).sum();
+                let value =
+                    if priced.unproven.get() { i128::from(priced.relaxed.get().micros()) } else { value };
+                // Transfers are rounded after they are priced, which matters only where a budget prices them.
+                // No machine costs less than 0.10 USD an hour for each of them.
+                let pools = 8 + value * ONE / (ONE + budget) / 100_000;
+                let slack = if budget > 0 { ROUNDED * pools * (ONE + budget) / ONE } else { 0 };
+                let found = self.own(rows, blocks).ok_or_else(lost)?;
+                let least = (value - slack) * i128::from(HOURS_PER_MONTH) * ONE;
+                Ok(Cheapest { least: least.min(found.column.priced(prices)), found })
+            }
+            Sort::Batch { table, batch, terms } => {
+                let mut best: Option<(i128, Planned)> = None;
+                let ask = batch::Within { job: self.job, table, batch, terms };
+                ask.each(&|i| rows.tolls(&self.sites[i], prices), i128::MAX, &mut |run| {
+                    let planned = self.run(rows, &run);
+                    let cost = planned.column.priced(prices);
+                    let rank = |cost: i128, p: &Planned| (cost, p.column.machines);
+                    if best.as_ref().is_none_or(|(c, p)| rank(cost, &planned) < rank(*c, p)) {
+                        best = Some((cost, planned));
+                    }
+                    best.as_ref().map_or(i128::MAX, |(c, _)| *c)
+                });
+                let (least, found) = best.ok_or_else(lost)?;
+                Ok(Cheapest { least, found })
+            }
+        }
+    }
+
+    /// Every plan that costs at most `limit` at `prices` (times [`ONE`]) and that no other one beats; `None` if they are
+    /// more than the effort allows.
+    pub fn within(&self, rows: &Rows, prices: &[i64], limit: i128, effort: Effort) -> Option<Vec<Planned>> {
+        let mut found: Vec<Planned> = Vec::new();
+        match &self.kind {
+            Sort::Service { search, bases } => {
+                let priced = self.priced(search, rows, prices);
+                let hour = limit.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) + 1 + ROUNDED * 1024;
+                for blocks in within::plans(&priced, search, bases, hour, effort.pools)? {
+                    let planned = self.service(rows, search, blocks);
+                    if planned.column.priced(prices) <= limit {
+                        found.push(planned);
+                    }
+                }
+            }
+            Sort::Batch { table, batch, terms } => {
+                let ask = batch::Within { job: self.job, table, batch, terms };
+                ask.each(&|i| rows.tolls(&self.sites[i], prices), limit, &mut |run| {
+                    let planned = self.run(rows, &run);
+                    if planned.column.priced(prices) <= limit {
+                        found.push(planned);
+                    }
+                    limit
+                });
+            }
+        }
+        let kept = unbeaten(found);
+        (kept.len() <= effort.plans).then_some(kept)
+    }
+
+    /// Blocks chosen at other prices, with what they really cost.
+    fn own(&self, rows: &Rows, mut blocks: Vec<Block>) -> Option<Planned> {
+        let Sort::Service { search, bases } = &self.kind else { return None };
+        for block in &mut blocks {
+            let base = bases.iter().find(|b| b.origins == block.origins)?;
+            let regions = block.pools.len() as u32;
+            for chosen in &mut block.pools {
+                *chosen = search.own(base, regions, chosen)?;
+            }
+        }
+        Some(self.service(rows, search, blocks))
+    }
+
+    fn service(&self, rows: &Rows, search: &Search<'a>, blocks: Vec<Block>) -> Planned {
+        let hourly: i64 = blocks.iter().map(|b| b.cost().micros()).sum();
+        let bound = couple::bound(search, &blocks).per_month().micros();
+        let pools = blocks.iter().flat_map(|b| &b.pools);
+        let counts: Vec<(usize, u32, u32)> =
+            pools.map(|p| (p.site, p.count.machines, p.count.spot)).collect();
+        let column = self.column(rows, hourly.saturating_mul(HOURS_PER_MONTH), bound, &counts);
+        Planned { column, plan: Plan::Service(blocks) }
+    }
+
+    fn run(&self, rows: &Rows, priced: &batch::Priced) -> Planned {
+        let count = priced.run.chosen.count;
+        let counts = [(priced.run.chosen.site, count.machines, count.spot)];
+        let bound = if rows.ceiling { priced.ceiling } else { priced.month };
+        let column = self.column(rows, priced.month.micros(), bound.micros(), &counts);
+        Planned { column, plan: Plan::Batch(priced.run) }
+    }
+
+    fn column(&self, _rows: &Rows, cost: i64, bound: i64, pools: &[(usize, u32, u32)]) -> Column {
+        let mut uses: Vec<(usize, i64)> = self.budgets.iter().map(|row| (*row, bound)).collect();
+        for (site, machines, spot) in pools {
+            for (row, base, spots) in &self.sites[*site] {
+                let amount = base * i64::from(machines - spot) + spots * i64::from(*spot);
+                match uses.iter_mut().find(|(r, _)| r == row) {
+                    Some((_, sum)) => *sum += amount,
+                    None => uses.push((*row, amount)),
+                }
+            }
+        }
+        uses.retain(|(_, amount)| *amount > 0);
+        uses.sort_unstable();
+        let machines = pools.iter().map(|(_, m, _)| u64::from(*m)).sum();
+        Column { cost, machines, uses }
+    }
+
+    /// Whether the replay contradicts a plan of a service; its speeds are in doubt from now on.
+    pub fn contradicted(&self, plan: &Plan) -> bool {
+        match (&self.kind, plan) {
+            (Sort::Service { search, .. }, Plan::Service(blocks)) => search.contradicted(blocks),
+            _ => false,
+        }
+    }
+}
+
+fn lost() -> Rejection {
+    Rejection { constraint: "infeasible", reason: "no candidate does".into(), at: None, distance: None }
+}
+
+/// Those that no other one beats, cheapest first; of equals the first.
+fn unbeaten(mut all: Vec<Planned>) -> Vec<Planned> {
+    all.sort_by(|a, b| {
+        let key = |p: &Planned| (p.column.cost, p.column.machines);
+        key(a).cmp(&key(b)).then_with(|| a.column.uses.cmp(&b.column.uses))
+    });
+    let mut kept: Vec<Planned> = Vec::new();
+    for planned in all {
+        if !kept.iter().any(|k| k.column.beats(&planned.column)) {
+            kept.push(planned);
+        }
+    }
+    kept
+}

@@ -1,0 +1,63 @@
+//! What workloads share, how it was divided, and what more of it would be worth.
+
+use super::{Block, Cell, Section, Table, Tone, number};
+use crate::placement::{Coupling, SharedLimit};
+use crate::plan::Plan;
+
+fn name(limit: &SharedLimit) -> String {
+    match (&limit.workload, limit.cloud, &limit.region, &limit.code) {
+        (Some(workload), ..) => format!("budget of {workload}"),
+        (None, Some(cloud), Some(region), Some(code)) => format!("quota {code} in {cloud}/{region}"),
+        _ => "budget of all workloads".to_owned(),
+    }
+}
+
+fn row(limit: &SharedLimit) -> Vec<Cell> {
+    let unit = if limit.constraint == "budget" { " USD/month" } else { "" };
+    let full = limit.taken >= limit.limit * (1.0 - 1e-9);
+    let used =
+        Cell::tone(format!("{}{unit}", number(limit.taken)), if full { Tone::Warn } else { Tone::Plain });
+    let worth = if limit.multiplier == 0 {
+        "nothing".to_owned()
+    } else if limit.constraint == "budget" {
+        format!("{} USD for a dollar", limit.worth)
+    } else {
+        format!("about {} USD/month each", limit.worth)
+    };
+    vec![
+        Cell::plain(name(limit)),
+        used,
+        Cell::plain(format!("{}{unit}", number(limit.limit))),
+        Cell::plain(worth),
+    ]
+}
+
+/// How far the proof got, in words.
+pub(super) fn proof(c: &Coupling) -> String {
+    let more = c.optimum - c.apart;
+    let proven = if c.lower_bound >= c.optimum {
+        "proven cheapest within the shared limits".to_owned()
+    } else {
+        let gap = (c.optimum - c.lower_bound).usd() / c.optimum.usd().max(1e-9) * 100.0;
+        format!("within {gap:.3} % of the cheapest (nothing costs less than {} USD)", c.lower_bound)
+    };
+    format!(
+        "All workloads together {} USD/month: {proven}; the limits cost {more} USD/month over the separate optima. {} plans \
+         compared, {} nodes.",
+        c.optimum, c.plans, c.nodes
+    )
+}
+
+pub(super) fn shared(plan: &Plan) -> Option<Section> {
+    let c = plan.placement.coupling.as_ref()?;
+    let table = Table {
+        columns: vec![("limit", false), ("taken", true), ("of", true), ("more is worth", false)],
+        rows: c.limits.iter().map(row).collect(),
+    };
+    let lines = Block::Lines(vec![Cell::plain(proof(c))]);
+    Some(Section {
+        name: "shared",
+        heading: "Shared limits".to_owned(),
+        blocks: vec![Block::Table(table), lines],
+    })
+}

@@ -1,0 +1,87 @@
+//! Several services that share quotas and a budget, by plain enumeration.
+
+use super::*;
+
+/// Every way to serve a service of one origin from any number of regions, without those that another one beats.
+pub fn options(spec: &Spec, world: &World, name: &str) -> Vec<Choice> {
+    let s = &spec.services[name];
+    let t = &s.traffic;
+    let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
+    let ways = ways(spec, world, &s.model, &s.placement, &s.engine, &shape);
+    let regions = regions(world, &s.placement);
+    let search =
+        Search { spec, world, s, address: format!("services.{name}"), ways: &ways, regions: &regions };
+    let mut all: Vec<Choice> = Vec::new();
+    for subset in 1_u32..1 << regions.len() {
+        let picked = (0..regions.len()).filter(|i| subset >> i & 1 == 1).map(|i| regions[i]);
+        let mut sums: Vec<Vec<(usize, Choice)>> = vec![Vec::new()];
+        for region in picked {
+            let choices = search.choices(&[0], subset.count_ones() as usize, region);
+            let with = |sum: &Vec<(usize, Choice)>| {
+                let sum = sum.clone();
+                choices
+                    .iter()
+                    .map(move |c| [sum.clone(), vec![(region, c.clone())]].concat())
+                    .collect::<Vec<_>>()
+            };
+            sums = sums.iter().flat_map(with).filter(|sum| search.within(sum)).collect();
+        }
+        for sum in sums.iter().filter(|sum| search.judge(sum).is_some()) {
+            let mut one = Choice { cost: 0, ceiling: 0, replicas: 0, quotas: BTreeMap::new() };
+            for (_, c) in sum {
+                one.cost += c.cost;
+                one.ceiling += c.ceiling;
+                one.replicas += c.replicas;
+                for (key, n) in &c.quotas {
+                    *one.quotas.entry(key.clone()).or_insert(0.0) += n;
+                }
+            }
+            if !all.iter().any(|other| search.beats(other, &one)) {
+                all.retain(|other| !search.beats(&one, other));
+                all.push(one);
+            }
+        }
+    }
+    all
+}
+
+/// The least that one option of each service costs together within quotas and the budget, micro-dollars an hour.
+pub fn together(spec: &Spec, world: &World, options: &[Vec<Choice>]) -> Option<i64> {
+    let mut best = None;
+    combine(spec, world, options, &mut Vec::new(), &mut best);
+    best
+}
+
+fn combine<'c>(
+    spec: &Spec,
+    world: &World,
+    left: &'c [Vec<Choice>],
+    chosen: &mut Vec<&'c Choice>,
+    best: &mut Option<i64>,
+) {
+    let mut taken: BTreeMap<&(usize, String), f64> = BTreeMap::new();
+    for (key, n) in chosen.iter().flat_map(|c| &c.quotas) {
+        *taken.entry(key).or_insert(0.0) += n;
+    }
+    let ceiling = spec.budget.binds == BudgetBinds::Ceiling;
+    let bound: i64 = chosen.iter().map(|c| if ceiling { c.ceiling } else { c.cost }).sum();
+    let limit = spec.budget.monthly.as_ref().map(|b| b.limit.micros());
+    if taken.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l))
+        || limit.is_some_and(|l| bound * 730 > l)
+    {
+        return;
+    }
+    let cost: i64 = chosen.iter().map(|c| c.cost).sum();
+    if best.is_some_and(|b| cost >= b) {
+        return;
+    }
+    let Some((first, rest)) = left.split_first() else {
+        *best = Some(cost);
+        return;
+    };
+    for choice in first {
+        chosen.push(choice);
+        combine(spec, world, rest, chosen, best);
+        chosen.pop();
+    }
+}
