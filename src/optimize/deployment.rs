@@ -170,8 +170,8 @@ impl<'s> All<'s> {
 
     /// Which limits cannot hold together, and what each would have to be.
     fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> InfeasibleWorkload {
-        let suspects: Vec<usize> =
-            if found.short.is_empty() { found.active.clone() } else { found.short.clone() };
+        let few = found.short.is_empty() || found.active.len() <= MOST_SUSPECTS;
+        let suspects: Vec<usize> = if few { found.active.clone() } else { found.short.clone() };
         let works = |limits: &[(usize, i64)]| {
             let mut other = rows.clone();
             for (row, limit) in limits {
@@ -280,6 +280,9 @@ impl<'s> All<'s> {
         })
     }
 }
+
+/// With more limits than this, only those that are short at any price are looked at for a conflict.
+const MOST_SUSPECTS: usize = 12;
 
 /// A limit that nothing reaches, with room for sums.
 const UNLIMITED: i64 = i64::MAX / 1024;

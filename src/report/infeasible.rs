@@ -53,15 +53,18 @@ pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Report {
             )));
         }
         let counts: Vec<String> = w.rejected.iter().map(|(why, n)| format!("{why} {n}")).collect();
-        nearest.push(Cell::tone(
-            format!("{} candidates, rejected by: {}.", w.candidates, counts.join(", ")),
-            Tone::Dim,
-        ));
-        sections.push(Section {
-            name: "nearest",
-            heading: format!("{}: nearest to working", w.address),
-            blocks: vec![Block::Lines(nearest)],
-        });
+        if !counts.is_empty() {
+            let counts = counts.join(", ");
+            nearest
+                .push(Cell::tone(format!("{} candidates, rejected by: {counts}.", w.candidates), Tone::Dim));
+        }
+        if !nearest.is_empty() {
+            sections.push(Section {
+                name: "nearest",
+                heading: format!("{}: nearest to working", w.address),
+                blocks: vec![Block::Lines(nearest)],
+            });
+        }
     }
     let which: Vec<&str> = refusal.workloads.iter().map(|w| w.address.as_str()).collect();
     Report {

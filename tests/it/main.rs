@@ -32,4 +32,5 @@ mod oracle;
 mod plans;
 mod points;
 mod predict_extras;
+mod together;
 mod training;
