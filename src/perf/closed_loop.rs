@@ -27,7 +27,8 @@ impl ClosedLoop {
         let rho = inflow / (t + h.mix * inflow);
         let queue = (1.0 - h.synchrony) * rho / (2.0 * (1.0 - rho).max(0.02)) * w;
         let ahead = e.prompt(&self.alone) + h.synchrony * others / 2.0 * w + queue;
-        let served = h.start_s + h.start_per_request_s * self.batch + h.steps * t + h.prefill * ahead;
+        let steps = h.steps + if self.ranks > 1.0 { h.gather } else { 0.0 };
+        let served = h.start_s + h.start_per_request_s * self.batch + steps * t + h.prefill * ahead;
         let cycle = served + out * tpot;
         (served + self.excess * cycle, tpot)
     }
@@ -87,15 +88,16 @@ fn steady(
     let input = shape.input.mean.max(1.0);
     let new = ((1.0 - shape.prefix_cached.clamp(0.0, 1.0)) * input).max(1.0);
     let together = (f64::from(c.engine.max_num_batched_tokens) / new).clamp(1.0, (batch / 4.0).max(1.0));
-    let alone = pass.prefill_kernels(1.0, input, new);
+    let alone = pass.prefill_alone(input, new);
     ClosedLoop {
         batch,
         excess: (concurrency / held - 1.0).max(0.0),
         step: pass.decode_kernels(batch, input + shape.output.mean / 2.0),
-        prefill: if together > 1.0 { pass.prefill_kernels(together, input, new) } else { alone },
+        prefill: pass.prefill_kernels(together, input, new),
         alone,
         together,
         output: shape.output.mean,
+        ranks: pass.rank.dp,
     }
 }
 
@@ -156,7 +158,7 @@ fn corrected(
     pass: &Pass,
 ) -> Benchmark {
     let harness = Harness::of(c.engine.name, conditions.fixed_lengths.unwrap_or(false));
-    let (ttft, tpot) = found.latency(&EngineConstants::of(c.engine.name), &harness);
+    let (ttft, tpot) = found.latency(&EngineConstants::of(c.engine.name, pass.quantization()), &harness);
     let measured = ledger::measured(c, conditions);
     let clients = concurrency / f64::from(c.layout.dp.max(1));
     let gpus = f64::from(c.layout.accelerators());
@@ -195,9 +197,9 @@ pub(crate) fn disaggregated(
 ) -> Result<Benchmark, DoesNotFit> {
     let (c, held) = decode;
     let (prompts, waiting, together) = prefill;
-    let engine = EngineConstants::of(c.engine.name);
     let harness = Harness::of(c.engine.name, conditions.fixed_lengths.unwrap_or(false));
     let (found, pass, refused) = leniently(c, shape, held)?;
+    let engine = EngineConstants::of(c.engine.name, pass.quantization());
     let (_, front, _) = leniently(prompts, shape, 1.0)?;
     let tpot = engine.step(&found.step, found.batch);
     let input = shape.input.mean.max(1.0);
@@ -237,6 +239,7 @@ mod tests {
         start_s: 0.0,
         start_per_request_s: 0.0,
         steps: 0.0,
+        gather: 0.0,
         prefill: 1.0,
         mix: 1.0,
         synchrony: 1.0,
@@ -263,6 +266,7 @@ mod tests {
                 alone: parts(0.05),
                 together: 2.0,
                 output,
+                ranks: 1.0,
             };
             let (ttft, tpot) = l.latency(&pure, &PURE);
             let law = output * 0.02 + batch * 0.05;
@@ -276,10 +280,10 @@ mod tests {
         let c = configuration(&a, &g, 8);
         let mut last = (0.0, 0.0);
         for clients in [1.0, 2.0, 8.0, 32.0, 128.0, 1024.0] {
-            let now = closed_loop(&c, &shape(1024.0, 256.0), clients)
-                .unwrap()
-                .0
-                .latency(&EngineConstants::of(EngineName::Vllm), &Harness::of(EngineName::Vllm, true));
+            let now = closed_loop(&c, &shape(1024.0, 256.0), clients).unwrap().0.latency(
+                &EngineConstants::of(EngineName::Vllm, Quantization::Bf16),
+                &Harness::of(EngineName::Vllm, true),
+            );
             assert!(now.0 >= last.0 && now.1 >= last.1, "{clients}: {now:?} after {last:?}");
             last = now;
         }

@@ -7,10 +7,24 @@
 use std::sync::OnceLock;
 
 use super::pass::Parts;
-use crate::spec::EngineName;
+use crate::spec::{EngineName, Quantization};
 
 /// Engines in the order of the tables.
 pub const ENGINES: [EngineName; 3] = [EngineName::Vllm, EngineName::Sglang, EngineName::Trtllm];
+
+/// Precisions of weights whose expert kernels have a factor of their own, shared by the engines: they run the same
+/// few kernels, and a curve of one shape is off by its format more than by who calls it.
+pub const FORMATS: [Quantization; 6] = [
+    Quantization::Bf16,
+    Quantization::Fp8,
+    Quantization::Fp8Block,
+    Quantization::Int4,
+    Quantization::Mxfp4,
+    Quantization::Nvfp4,
+];
+
+/// Position of the experts in [`Parts::NAMES`].
+const EXPERTS: usize = 3;
 
 /// What multiplies the kernels' time, and the host's part of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +50,9 @@ pub struct Harness {
     pub start_per_request_s: f64,
     /// Steps that a request waits for its first.
     pub steps: f64,
+    /// Steps that it waits besides where attention ranks have requests of their own: an engine that balances
+    /// prompts over the ranks holds one back until the others have one too, or a number of steps has passed.
+    pub gather: f64,
     /// Share of the prefill work ahead of a request that it waits for.
     pub prefill: f64,
     /// Share of the prefill work of others that a decoding request pays for.
@@ -46,9 +63,20 @@ pub struct Harness {
 }
 
 impl EngineConstants {
-    /// The constants of an engine.
-    pub fn of(engine: EngineName) -> Self {
-        table().0[index(engine)]
+    /// The constants of an engine that runs weights of this precision.
+    pub fn of(engine: EngineName, precision: Quantization) -> Self {
+        let of = |side: usize| {
+            FORMATS.iter().position(|f| *f == precision).map_or(1.0, |format| table().2[format][side])
+        };
+        table().0[index(engine)].with_experts(of(0), of(1))
+    }
+
+    /// With experts that take so many times as long, in decode and in prefill steps.
+    #[must_use]
+    pub const fn with_experts(mut self, decode: f64, prefill: f64) -> Self {
+        self.decode[EXPERTS] *= decode;
+        self.prefill[EXPERTS] *= prefill;
+        self
     }
 
     /// Seconds of a decode step of `n` sequences.
@@ -90,7 +118,8 @@ pub(crate) const fn index(engine: EngineName) -> usize {
     }
 }
 
-type Table = ([EngineConstants; 3], [[Harness; 2]; 3]);
+/// Constants, harnesses, and the factors of [`FORMATS`] on experts in decode and prefill steps.
+type Table = ([EngineConstants; 3], [[Harness; 2]; 3], [[f64; 2]; FORMATS.len()]);
 
 fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
@@ -98,14 +127,15 @@ fn table() -> &'static Table {
 }
 
 fn parse(text: &str) -> Table {
-    let read = |engine: EngineName, group: &str, name: &str| -> f64 {
+    let of_any = |engine: &str, group: &str, name: &str| -> f64 {
         text.lines()
             .skip(1)
             .map(|l| l.split('\t').collect::<Vec<_>>())
-            .find(|c| c.len() > 3 && c[0] == engine.as_str() && c[1] == group && c[2] == name)
+            .find(|c| c.len() > 3 && c[0] == engine && c[1] == group && c[2] == name)
             .and_then(|c| c[3].parse::<f64>().ok())
             .unwrap_or(f64::NAN)
     };
+    let read = |engine: EngineName, group: &str, name: &str| of_any(engine.as_str(), group, name);
     let of = |engine: EngineName| EngineConstants {
         decode: Parts::NAMES.map(|n| read(engine, "decode", n)),
         prefill: Parts::NAMES.map(|n| read(engine, "prefill", n)),
@@ -118,12 +148,15 @@ fn parse(text: &str) -> Table {
             start_s: read(engine, group, "start_ms") * 1e-3,
             start_per_request_s: read(engine, group, "start_per_request_ms") * 1e-3,
             steps: read(engine, group, "steps"),
+            gather: read(engine, "host", "gather_steps"),
             prefill: read(engine, group, "prefill"),
             mix: read(engine, group, "mix"),
             synchrony: Harness::synchrony(engine, fixed),
         })
     };
-    (ENGINES.map(of), ENGINES.map(harness))
+    let formats =
+        FORMATS.map(|f| ["experts-decode", "experts-prefill"].map(|side| of_any("*", side, f.as_str())));
+    (ENGINES.map(of), ENGINES.map(harness), formats)
 }
 
 #[cfg(test)]
@@ -133,7 +166,11 @@ mod tests {
     #[test]
     fn every_constant_is_there_and_plausible() {
         for engine in ENGINES {
-            let c = EngineConstants::of(engine);
+            for format in FORMATS {
+                let c = EngineConstants::of(engine, format);
+                assert!((0.2..5.0).contains(&c.decode[EXPERTS]) && (0.2..5.0).contains(&c.prefill[EXPERTS]));
+            }
+            let c = EngineConstants::of(engine, Quantization::Bf16);
             for x in c.decode.iter().chain(&c.prefill) {
                 assert!((0.2..5.0).contains(x), "{engine:?}: {c:?}");
             }
@@ -142,6 +179,7 @@ mod tests {
                 let h = Harness::of(engine, fixed);
                 assert!((0.0..1.0).contains(&h.start_s) && (0.0..0.05).contains(&h.start_per_request_s));
                 assert!((0.0..60.0).contains(&h.steps) && (0.2..3.0).contains(&h.prefill));
+                assert!((0.0..60.0).contains(&h.gather));
                 assert!((0.2..3.0).contains(&h.mix), "{engine:?} {fixed}: {h:?}");
             }
         }

@@ -39,7 +39,7 @@ pub use calibration::{
     batch_within,
 };
 pub use closed_loop::Benchmark;
-pub use constants::{ENGINES, EngineConstants, Harness};
+pub use constants::{ENGINES, EngineConstants, FORMATS, Harness};
 pub use ledger::{Conditions, Key, Residual, VARIABLES, keys, variables};
 pub use pass::Parts;
 pub use types::*;

@@ -147,7 +147,7 @@ impl Pass {
         let network = c.inter_node_bandwidth.unwrap_or(rates.link).min(rates.link);
         let group_spans = c.layout.tp * c.layout.dp > c.accelerators_per_node.max(1);
         Ok(Pass {
-            engine: EngineConstants::of(c.engine.name),
+            engine: EngineConstants::of(c.engine.name, precision.quantization),
             projection: curve(Op::Gemm, precision.attention_gemm)?,
             feed_forward: curve(Op::Gemm, precision.gemm)?,
             head: curve(Op::Gemm, sixteen)?,
@@ -184,8 +184,8 @@ impl Pass {
         self.precision.quantization
     }
 
-    /// Everything but attention itself, for `m` tokens of `n` sequences; `graph` as in [`GRAPH`].
-    fn body(&self, m: f64, n: f64, graph: (f64, f64, f64)) -> Parts {
+    /// Everything but attention itself, for `m` tokens of `n` sequences; experts see those of `ranks` attention ranks; `graph` as in [`GRAPH`].
+    fn body(&self, m: f64, n: f64, ranks: f64, graph: (f64, f64, f64)) -> Parts {
         let r = &self.rank;
         let p = &self.precision;
         let h = r.hidden;
@@ -206,7 +206,7 @@ impl Pass {
                 * gemm(&self.feed_forward, 2.0 * m * r.ffn, r.ffn * p.weight_bytes + 4.0 * m * h, 1.0);
         }
         if let (Some(curve), Some((experts, k, _))) = (&self.moe, self.experts) {
-            let all = m * r.dp;
+            let all = m * ranks;
             let local = experts / r.ep;
             let active = local * (1.0 - math::pow((1.0 - k / experts).max(0.0), all));
             let imbalance = if r.ep > 1.0 { 1.0 + 0.9 * (1.0 - math::exp(-all / 64.0)) } else { 1.0 };
@@ -242,7 +242,10 @@ impl Pass {
         // Serving engines fuse and overlap: latency 1.9 times, bandwidth 2.5 times the table's (fitted).
         let reduce =
             if r.tp > 1.0 { 1.9 * self.all_reduce.0 + bytes / (2.5 * self.all_reduce.1) } else { 0.0 };
-        let scattered = r.moe_layers > 0.0 && (r.dp > 1.0 || r.ep > 1.0);
+        // Ranks of a tensor-parallel group hold the same activations: each computes its own experts and the
+        // all-reduce adds them up, whether experts are cut or dealt out. Only attention ranks with requests of
+        // their own have tokens to send.
+        let scattered = r.moe_layers > 0.0 && r.dp > 1.0;
         let reduces = if scattered { r.layers + r.dense_layers } else { 2.0 * r.layers };
         let mut time = reduces * reduce;
         if let (true, Some((_, k, _))) = (scattered, self.experts) {
@@ -270,7 +273,7 @@ impl Pass {
 
     /// A decode step by the kernel curves alone.
     pub fn decode_kernels(&self, n: f64, context: f64) -> Parts {
-        let mut parts = self.body(n, n, GRAPH);
+        let mut parts = self.body(n, n, self.rank.dp, GRAPH);
         parts.attention = self.decode_attention(n, context);
         parts
     }
@@ -279,7 +282,7 @@ impl Pass {
     /// looks at the context.
     pub fn decode_over<const N: usize>(&self, n: f64, contexts: &[f64; N]) -> [f64; N] {
         let e = &self.engine;
-        let mut parts = self.body(n, n, GRAPH);
+        let mut parts = self.body(n, n, self.rank.dp, GRAPH);
         contexts.map(|context| {
             parts.attention = self.decode_attention(n, context);
             parts.times(&e.decode, e.host_s + e.sequence_s * n).total()
@@ -307,11 +310,20 @@ impl Pass {
     /// A prefill by the kernel curves alone: in one step or, beyond the token budget, in as many as it
     /// takes.
     pub fn prefill_kernels(&self, n: f64, tokens: f64, new: f64) -> Parts {
+        self.prefill_on(self.rank.dp, n, tokens, new)
+    }
+
+    /// The same while the other attention ranks have no prompt: the experts see the tokens of one rank.
+    pub fn prefill_alone(&self, tokens: f64, new: f64) -> Parts {
+        self.prefill_on(1.0, 1.0, tokens, new)
+    }
+
+    fn prefill_on(&self, ranks: f64, n: f64, tokens: f64, new: f64) -> Parts {
         let r = &self.rank;
         let p = &self.precision;
         let m = n * new;
         let steps = (m / self.chunk).max(1.0);
-        let mut parts = self.body(m / steps, n / steps, (1.0, 1.0, 1.0)).times(&[steps; 8], 0.0);
+        let mut parts = self.body(m / steps, n / steps, ranks, (1.0, 1.0, 1.0)).times(&[steps; 8], 0.0);
         let cached = tokens - new;
         let attend = |seen: f64| {
             // Causal: a new token sees on average the cached tokens and half of the new ones.

@@ -260,3 +260,23 @@ fn latency_never_falls_with_the_rate() {
         }
     }
 }
+
+#[test]
+fn experts_dealt_out_within_a_tensor_parallel_group_send_no_tokens() {
+    let (qwen, h100) = (arch("qwen3-30b-a3b"), gpu("h100"));
+    let communication = |layout: Layout| {
+        let mut c = configuration(&qwen, &h100, 1);
+        c.layout = layout;
+        let (_, rank, precision) = memory::fit(&c, &shape(1024.0, 256.0)).unwrap();
+        pass::Pass::new(&c, rank, precision).unwrap().decode_kernels(64.0, 1024.0).communication
+    };
+    let cut = communication(Layout { tp: 4, pp: 1, dp: 1, ep: 1 });
+    let dealt = communication(Layout { tp: 4, pp: 1, dp: 1, ep: 4 });
+    // Two all-reduces a layer in both: of what every rank holds, none is sent.
+    assert!(cut > 0.0);
+    assert_eq!(dealt, cut);
+    // Attention ranks with requests of their own send each token to eight experts and back.
+    let ranks = communication(Layout { tp: 1, pp: 1, dp: 4, ep: 4 });
+    let least = 48.0 * 2.0 * 4.8e-6;
+    assert!(ranks > least, "{ranks} of at least {least}");
+}

@@ -344,4 +344,6 @@ pub struct ClosedLoop {
     pub together: f64,
     /// Mean output, tokens.
     pub output: f64,
+    /// Attention ranks.
+    pub ranks: f64,
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Kind, LeftOut};
+use super::model::{Kind, LeftOut, leave_out, tenth};
+use super::points::Point;
 
 /// Classes with fewer left-out groups, models or systems than this share a wider class's band.
 const FEWEST: usize = 3;
@@ -128,6 +129,46 @@ pub fn inside(bands: &[Fitted], p: &LeftOut<'_>, ttft: bool) -> Option<(bool, f6
     let b = of(bands, p, ttft)?;
     let r = if ttft { p.ttft } else { p.tpot };
     Some(((r - b.mu).abs() <= Z90 * b.sigma, (2.0 * Z90 * b.sigma).exp()))
+}
+
+/// A left-out point, and for TPOT and TTFT whether it lies inside of a band that knows nothing of it, with that
+/// band's width.
+pub struct Judged<'a> {
+    pub left: LeftOut<'a>,
+    pub tpot: Option<(bool, f64)>,
+    pub ttft: Option<(bool, f64)>,
+}
+
+/// Bands on points that they were not fitted on: the residuals that make the bands of a fold come from models
+/// that saw neither what they predict nor anything of the fold.
+pub fn nested<'a, F: Ord + Clone + Send + Sync>(
+    points: &[&'a Point],
+    outer: &[LeftOut<'a>],
+    fold: impl Fn(&Point) -> F + Sync,
+) -> Vec<Judged<'a>> {
+    let mut by: BTreeMap<F, Vec<LeftOut<'a>>> = BTreeMap::new();
+    for left in outer {
+        by.entry(fold(left.point)).or_default().push(*left);
+    }
+    let mut judged = Vec::new();
+    for (f, own) in by {
+        let others: Vec<&Point> = points.iter().copied().filter(|p| fold(p) != f).collect();
+        let has = |kind: Kind| own.iter().any(|l| l.kind == kind);
+        let when = |wanted: bool, left: &dyn Fn() -> Vec<LeftOut<'a>>| if wanted { left() } else { vec![] };
+        let bands = fit(
+            &when(has(Kind::Seen), &|| leave_out(&others, tenth)),
+            &when(has(Kind::NewModel) || has(Kind::NewAccelerator), &|| {
+                leave_out(&others, |p| p.model.clone())
+            }),
+            &when(has(Kind::NewAccelerator), &|| leave_out(&others, |p| p.system.clone())),
+        );
+        judged.extend(own.into_iter().map(|left| Judged {
+            tpot: inside(&bands, &left, false),
+            ttft: inside(&bands, &left, true),
+            left,
+        }));
+    }
+    judged
 }
 
 /// Lines of `bands.tsv`.

@@ -1,7 +1,7 @@
 //! Fits the constants of the forward pass and of the benchmarks' harness: Levenberg-Marquardt on the
 //! logarithms of TPOT and TTFT under a soft absolute loss, every constant drawn to its prior.
 
-use rhumb::perf::{ENGINES, EngineConstants, Harness};
+use rhumb::perf::{ENGINES, EngineConstants, FORMATS, Harness};
 use rhumb::spec::EngineName;
 
 use super::linear::solve;
@@ -19,10 +19,12 @@ pub struct Physics {
     pub engines: [EngineConstants; 3],
     /// By engine, then spread and fixed lengths.
     pub harnesses: [[Harness; 2]; 3],
+    /// On experts by precision, in decode and prefill steps.
+    pub formats: [[f64; 2]; FORMATS.len()],
 }
 
 const PARTS: usize = 8;
-const SIZE: usize = 4 * 2 * PARTS + 9 + 30;
+const SIZE: usize = 4 * 2 * PARTS + 9 + 30 + 3 + 2 * FORMATS.len();
 
 /// Prior of every parameter (a logarithm) and its standard deviation.
 fn priors() -> ([f64; SIZE], [f64; SIZE]) {
@@ -47,6 +49,9 @@ fn priors() -> ([f64; SIZE], [f64; SIZE]) {
     put(&[2.5, 0.7, 1.0, 20.0, 10.0, 3.0], 0.7);
     put(&[1.0; 6], 0.3);
     put(&[1.0; 6], 0.2);
+    // TensorRT-LLM alone balances prompts over attention ranks.
+    put(&[2.0, 2.0, 20.0], 0.7);
+    put(&[1.0; 2 * FORMATS.len()], 0.2);
     (mean, sd)
 }
 
@@ -58,6 +63,7 @@ fn physics(theta: &[f64; SIZE]) -> Physics {
     let host = 8 * PARTS;
     let harness = host + 9;
     Physics {
+        formats: std::array::from_fn(|f| std::array::from_fn(|s| e(harness + 33 + 2 * f + s))),
         engines: std::array::from_fn(|i| EngineConstants {
             decode: side(i, 0),
             prefill: side(i, 4 * PARTS),
@@ -72,6 +78,7 @@ fn physics(theta: &[f64; SIZE]) -> Physics {
                     start_s: e(k) * 1e-3,
                     start_per_request_s: e(k + 6) * 1e-3,
                     steps: e(k + 12),
+                    gather: e(harness + 30 + i),
                     prefill: e(k + 18),
                     mix: e(k + 24),
                     synchrony: Harness::synchrony(ENGINES[i], fixed == 1),
@@ -89,7 +96,10 @@ impl Physics {
     /// TTFT and TPOT by physics alone, seconds.
     pub fn latency(&self, p: &Point) -> (f64, f64) {
         let i = index(p.engine);
-        p.physics.latency(&self.engines[i], &self.harnesses[i][usize::from(p.fixed)])
+        let format = FORMATS.iter().position(|f| f.as_str() == p.precision);
+        let [decode, prefill] = format.map_or([1.0; 2], |f| self.formats[f]);
+        p.physics
+            .latency(&self.engines[i].with_experts(decode, prefill), &self.harnesses[i][usize::from(p.fixed)])
     }
 
     /// `ln(measured / predicted)` of TTFT and TPOT.
@@ -195,6 +205,7 @@ impl Physics {
             put("host", "step_ms", c.host_s * 1e3, of(None));
             put("host", "sequence_us", c.sequence_s * 1e6, of(None));
             put("host", "prefill_ms", c.host_prefill_s * 1e3, of(None));
+            put("host", "gather_steps", self.harnesses[i][0].gather, of(None));
             for (fixed, group) in [(false, "harness-spread"), (true, "harness-fixed")] {
                 let h = &self.harnesses[i][usize::from(fixed)];
                 put(group, "start_ms", h.start_s * 1e3, of(Some(fixed)));
@@ -202,6 +213,16 @@ impl Physics {
                 put(group, "steps", h.steps, of(Some(fixed)));
                 put(group, "prefill", h.prefill, of(Some(fixed)));
                 put(group, "mix", h.mix, of(Some(fixed)));
+            }
+        }
+        for (format, factors) in FORMATS.iter().zip(&self.formats) {
+            let n = points.iter().filter(|p| p.class != "dense" && p.precision == format.as_str()).count();
+            for (side, value) in ["experts-decode", "experts-prefill"].iter().zip(factors) {
+                lines.push(
+                    ["*", side, format.as_str(), &format!("{value:.5}"), &n.to_string()]
+                        .map(str::to_owned)
+                        .to_vec(),
+                );
             }
         }
         lines

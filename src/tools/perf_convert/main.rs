@@ -205,9 +205,9 @@ fn fitted(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
         &columns(&["term", "values", "metric", "variable", "coefficient", "n_rows"]),
         with(terms),
     )?;
-    let by_group = model::leave_out(&points, model::tenth);
-    let by_model = model::leave_out(&points, |p| p.model.clone());
-    let by_system = model::leave_out(&points, |p| p.system.clone());
+    let by_group = model::leave_out(&all, model::tenth);
+    let by_model = model::leave_out(&all, |p| p.model.clone());
+    let by_system = model::leave_out(&all, |p| p.system.clone());
     let bands = bands::fit(&by_group, &by_model, &by_system);
     for (name, left) in [("group", &by_group), ("model", &by_model), ("system", &by_system)] {
         let of = |pick: fn(&model::LeftOut<'_>) -> f64| report::error(left.iter().map(pick).collect());
@@ -224,6 +224,7 @@ fn fitted(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
 fn nearness(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     let catalog = rhumb::catalog::Catalog::embedded();
     let points = points::load(dir, &catalog)?;
+    let points: Vec<&points::Point> = points.iter().collect();
     let from = ["aiconfigurator-silicon-sample".to_owned(), date.to_owned(), revision.to_owned()];
     let mut lines = nearness::lines(model::Kind::Seen, &model::leave_out(&points, model::tenth));
     let by_model = model::leave_out(&points, |p| p.model.clone());

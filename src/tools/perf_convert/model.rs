@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use rhumb::perf::{Key, Residual};
 
 use super::fit::Physics;
@@ -160,18 +161,22 @@ pub struct LeftOut<'a> {
 }
 
 /// Fits on all but one fold at a time and looks at that one. `fold` names the fold of a point.
-pub fn leave_out<'a, F: Ord + Clone>(points: &'a [Point], fold: impl Fn(&Point) -> F) -> Vec<LeftOut<'a>> {
-    let folds: BTreeSet<F> = points.iter().map(&fold).collect();
-    let mut out = Vec::new();
-    for f in folds {
-        let (own, others): (Vec<&Point>, Vec<&Point>) = points.iter().partition(|p| fold(p) == f);
+pub fn leave_out<'a, F: Ord + Send>(
+    points: &[&'a Point],
+    fold: impl Fn(&Point) -> F + Sync,
+) -> Vec<LeftOut<'a>> {
+    let folds: BTreeSet<F> = points.iter().map(|p| fold(p)).collect();
+    let of_fold = |f: F| {
+        let (own, others): (Vec<&Point>, Vec<&Point>) = points.iter().copied().partition(|p| fold(p) == f);
         let model = Model::fit(&others);
-        for point in own {
+        let left = |point| {
             let (ttft, tpot) = model.residual(point);
             let physics = model.physics.residual(point);
-            out.push(LeftOut { point, kind: model.kind(point), ttft, tpot, physics });
-        }
-    }
+            LeftOut { point, kind: model.kind(point), ttft, tpot, physics }
+        };
+        own.into_iter().map(left).collect::<Vec<_>>()
+    };
+    let mut out: Vec<LeftOut<'a>> = folds.into_par_iter().flat_map_iter(of_fold).collect();
     out.sort_by(|a, b| a.point.id.cmp(&b.point.id));
     out
 }

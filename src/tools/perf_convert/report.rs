@@ -7,7 +7,7 @@ use std::path::Path;
 use rhumb::catalog::Catalog;
 use rhumb::perf::points::Case;
 
-use super::bands::{self, Fitted, groups, inside};
+use super::bands::{self, Fitted, Judged, groups};
 use super::model::{LeftOut, leave_out, tenth};
 use super::points::{self, Point, number};
 use super::{Outcome, decisions, memory, open_loop, others, quantile, training};
@@ -85,34 +85,35 @@ fn wilson(k: f64, n: f64) -> (f64, f64) {
 }
 
 /// Coverage of the 80 % interval in every class: the share of each group's points inside, averaged over groups.
-fn coverage(out: &mut String, left: &[LeftOut<'_>], bands: &[Fitted]) -> std::fmt::Result {
-    let mut by: BTreeMap<String, Vec<&LeftOut<'_>>> = BTreeMap::new();
-    for l in left {
-        let p = l.point;
-        by.entry(format!("{}, {}, {}", p.class, p.engine.as_str(), p.family)).or_default().push(l);
-        by.entry(" all".into()).or_default().push(l);
+fn coverage(out: &mut String, judged: &[Judged<'_>], classes: fn(&Point) -> Vec<String>) -> std::fmt::Result {
+    let mut by: BTreeMap<String, Vec<&Judged<'_>>> = BTreeMap::new();
+    for j in judged {
+        for class in classes(j.left.point) {
+            by.entry(class).or_default().push(j);
+        }
+        by.entry(" all".into()).or_default().push(j);
     }
-    writeln!(out, "\n| class | groups | TPOT inside | width | TTFT inside | width |")?;
-    writeln!(out, "|---|---|---|---|---|---|")?;
-    for (name, l) in by {
-        let n = groups(&l) as f64;
-        write!(out, "| {} | {n} |", name.trim())?;
+    writeln!(out, "\n| class | rows | groups | TPOT inside | width | TTFT inside | width |")?;
+    writeln!(out, "|---|---|---|---|---|---|---|")?;
+    for (name, judged) in by {
+        let n = groups(&judged.iter().map(|j| &j.left).collect::<Vec<_>>());
+        write!(out, "| {} | {} | {n} |", name.trim(), judged.len())?;
         for ttft in [false, true] {
             let mut shares: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
             let mut widths = Vec::new();
-            for l in &l {
-                let Some((inside, width)) = inside(bands, l, ttft) else { continue };
-                let share = shares.entry(&l.point.group).or_default();
+            for j in &judged {
+                let Some((inside, width)) = (if ttft { j.ttft } else { j.tpot }) else { continue };
+                let share = shares.entry(&j.left.point.group).or_default();
                 share.0 += f64::from(u8::from(inside));
                 share.1 += 1.0;
                 widths.push(width);
             }
-            let mean = shares.values().map(|s| s.0 / s.1).sum::<f64>() / n;
-            let (low, high) = wilson(mean * n, n);
+            let (n, inside) = (shares.len() as f64, shares.values().map(|s| s.0 / s.1).sum::<f64>());
+            let (low, high) = wilson(inside, n);
             write!(
                 out,
                 " {:.0} % ({:.0} to {:.0}) | x{:.2} |",
-                mean * 100.0,
+                inside / n * 100.0,
                 low * 100.0,
                 high * 100.0,
                 quantile(widths, 0.5)
@@ -121,6 +122,41 @@ fn coverage(out: &mut String, left: &[LeftOut<'_>], bands: &[Fitted]) -> std::fm
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// The tables of coverage.
+fn covered(
+    out: &mut String,
+    points: &[&Point],
+    [by_group, by_model, by_system]: [&[LeftOut<'_>]; 3],
+) -> std::fmt::Result {
+    writeln!(out, "\n## Bands\n")?;
+    writeln!(
+        out,
+        "Share of points between the 10th and the 90th percentile of their band, averaged over groups, with its 95 % interval;"
+    )?;
+    writeln!(
+        out,
+        "width is the ratio of the band's ends (median). Nothing that a band is judged on was used for it: the residuals that it"
+    )?;
+    writeln!(
+        out,
+        "was fitted on are left-out residuals of models that saw nothing of the judged fold, model or system.\n\nGroups:"
+    )?;
+    coverage(out, &bands::nested(points, by_group, tenth), |p| {
+        vec![
+            format!("{}, {}, {}", p.class, p.engine.as_str(), p.family),
+            format!("class {}", p.class),
+            format!("engine {}", p.engine.as_str()),
+            format!("system {}", p.system),
+            format!("precision {}", p.precision),
+        ]
+    })?;
+    let engine = |p: &Point| vec![format!("engine {}", p.engine.as_str())];
+    writeln!(out, "\nModels:")?;
+    coverage(out, &bands::nested(points, by_model, |p| p.model.clone()), engine)?;
+    writeln!(out, "\nSystems:")?;
+    coverage(out, &bands::nested(points, by_system, |p| p.system.clone()), engine)
 }
 
 /// Disaggregated rows, of which nothing was fitted.
@@ -205,9 +241,10 @@ users see. The TTFT of users is another formula (`ServiceCurve::latency`).
 pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     let catalog = Catalog::embedded();
     let points = points::load(dir, &catalog)?;
-    let by_group = leave_out(&points, tenth);
-    let by_model = leave_out(&points, |p| p.model.clone());
-    let by_system = leave_out(&points, |p| p.system.clone());
+    let all: Vec<&Point> = points.iter().collect();
+    let by_group = leave_out(&all, tenth);
+    let by_model = leave_out(&all, |p| p.model.clone());
+    let by_system = leave_out(&all, |p| p.system.clone());
     let bands = bands::fit(&by_group, &by_model, &by_system);
     let mut out = String::new();
     writeln!(out, "# How accurate the predictions are\n")?;
@@ -258,16 +295,7 @@ pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     table(&mut out, "model, engine", &by_model, |p| format!("{}, {}", p.model, p.engine.as_str()))?;
     writeln!(out, "\n## By left-out systems")?;
     table(&mut out, "system, engine", &by_system, |p| format!("{}, {}", p.system, p.engine.as_str()))?;
-    writeln!(out, "\n## Bands\n")?;
-    writeln!(
-        out,
-        "Share of left-out points between the 10th and the 90th percentile of their band, averaged over groups, with its 95 %"
-    )?;
-    writeln!(
-        out,
-        "interval; width is the ratio of the band's ends (median). The bands are fitted on these very left-out residuals."
-    )?;
-    coverage(&mut out, &by_group, &bands)?;
+    covered(&mut out, &all, [&by_group, &by_model, &by_system])?;
     decided(&mut out, &by_group, &bands, &catalog)?;
     let refused: BTreeMap<String, usize> = points
         .iter()
