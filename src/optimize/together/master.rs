@@ -239,7 +239,7 @@ impl Simplex<'_> {
         best.map(|(_, v)| v)
     }
 
-    /// Brings a variable in; false if nothing leaves, which a bounded problem does not do.
+    /// Brings a variable in and tells how far; `None` if nothing leaves, which a bounded problem does not do.
     fn exchange(&mut self, f: &Factors, enter: Variable) -> Option<f64> {
         let (column, _) = self.column(enter);
         let direction: Vec<f64> = f.inverse.iter().map(|row| dot(row, &column)).collect();

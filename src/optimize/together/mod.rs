@@ -77,7 +77,7 @@ impl Default for Effort {
 /// A price of what is missing that no plan is worth, in units of the dearest plan.
 const MISSING: f64 = 1e6;
 
-/// Solves; `first` are plans to begin with, one of each workload at least.
+/// The cheapest choice of one plan for each workload within all rows, as far as the effort goes.
 ///
 /// # Errors
 /// The workload that has no plan at all, and why.

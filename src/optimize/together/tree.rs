@@ -104,7 +104,6 @@ impl Tree<'_> {
             if node.allowed.iter().any(Vec::is_empty) {
                 return Vec::new();
             }
-            // Mixed plans may have gone; the next relaxation starts afresh where its basis does.
         }
         let children = self.split(&node, &relaxed);
         children
