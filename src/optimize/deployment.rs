@@ -60,10 +60,11 @@ pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible>
     }
     let all = All { spec, jobs: &jobs, tables: &tables, apart: &apart };
     let (workloads, rows) = all.workloads().map_err(|why| Infeasible { workloads: vec![*why] })?;
-    let found = together::solve(&workloads, &rows, Effort::default());
-    match found {
-        Ok(found) if found.chosen.is_some() => Ok(all.placement(&rows, &found)),
-        Ok(found) => Err(Infeasible { workloads: vec![all.refusal(&workloads, &rows, &found)] }),
+    match together::solve(&workloads, &rows, Effort::default()) {
+        Ok(found) => match &found.chosen {
+            Some(chosen) => all.placement(&rows, &found, chosen),
+            None => Err(Infeasible { workloads: vec![all.refusal(&workloads, &rows, &found)] }),
+        },
         Err((i, why)) => Err(Infeasible { workloads: vec![all.lost(i, why)] }),
     }
 }
@@ -101,8 +102,7 @@ impl<'s> All<'s> {
         }
     }
 
-    fn placement(&self, rows: &Rows, found: &Together) -> Placement {
-        let chosen = found.chosen.as_deref().unwrap_or_default();
+    fn placement(&self, rows: &Rows, found: &Together, chosen: &[Planned]) -> Result<Placement, Infeasible> {
         let built: Vec<Option<WorkloadPlacement>> = self
             .jobs
             .par_iter()
@@ -110,11 +110,16 @@ impl<'s> All<'s> {
             .zip(chosen)
             .map(|((job, table), planned)| self.built(job, table, planned))
             .collect();
-        let workloads: BTreeMap<String, WorkloadPlacement> =
-            built.into_iter().flatten().map(|w| (w.address.clone(), w)).collect();
+        let mut workloads = BTreeMap::new();
+        for (i, placed) in built.into_iter().enumerate() {
+            // A plan without one of its workloads is no plan.
+            let lost = || Infeasible { workloads: vec![self.lost(i, super::no_candidate(&self.jobs[i]))] };
+            let placed = placed.ok_or_else(lost)?;
+            workloads.insert(placed.address.clone(), placed);
+        }
         let joint_violations = joint(self.spec, &workloads);
         let coupling = Some(self.coupling(rows, found, chosen));
-        Placement { workloads, joint_violations, coupling }
+        Ok(Placement { workloads, joint_violations, coupling })
     }
 
     fn built(&self, job: &Job<'_>, table: &Table, planned: &Planned) -> Option<WorkloadPlacement> {
@@ -227,16 +232,18 @@ impl<'s> All<'s> {
                 .sum(),
         };
         let shown = limit(of, apart, 0);
-        let proof = if found.short.contains(&row) {
-            "no placement of all workloads keeps it"
+        let apart_all: Money = self.apart.values().map(month).sum();
+        let proven = found.short.contains(&row) && found.bound / HOPELESS >= apart_all.micros();
+        let proof = if proven {
+            format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
         } else {
-            "the search found no placement of all workloads that keeps it, and did not prove that there is none"
+            "the search found nothing that keeps it, and did not prove that there is nothing".to_owned()
         };
         let (name, unit) = words(of);
         Rejection {
             constraint: shown.constraint,
             reason: format!(
-                "{name} of {}{unit}: {proof}; their separate optima take {}{unit}",
+                "{name} of {}{unit}: {proof}; the separate optima take {}{unit}",
                 figure(shown.limit),
                 figure(shown.taken)
             ),
@@ -283,6 +290,9 @@ impl<'s> All<'s> {
 
 /// With more limits than this, only those that are short at any price are looked at for a conflict.
 const MOST_SUSPECTS: usize = 12;
+
+/// Above so many times what the workloads cost apart, a lower bound is as good as a proof that there is nothing.
+const HOPELESS: i64 = 1000;
 
 /// A limit that nothing reaches, with room for sums.
 const UNLIMITED: i64 = i64::MAX / 1024;

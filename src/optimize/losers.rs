@@ -324,32 +324,21 @@ fn nearest_of(losers: Vec<Loser>) -> Option<Loser> {
 /// What a workload would have got by itself, where the limits that it shares gave it something else.
 pub(super) fn crowded_out(apart: &WorkloadPlacement, together: &WorkloadPlacement) -> Vec<Loser> {
     let chosen = super::relax::choices(together);
-    let mut losers = Vec::new();
-    for pool in &apart.pools {
-        for m in &pool.machines {
-            let candidate = CandidateId {
-                cloud: pool.cloud,
-                region: pool.region.clone(),
-                instance_type: pool.instance_type.clone(),
-                purchase: m.purchase,
-                variant: pool.variant.clone(),
-                layout: pool.layout,
-            };
-            if chosen.contains(&candidate) {
-                continue;
-            }
-            losers.push(Loser {
-                candidate,
-                machines: Some(m.count),
-                per_hour: m.price.times(i64::from(m.count)),
-                rejection: Rejection {
-                    constraint: "shared",
-                    reason: "the cheapest by itself; what all workloads share is worth more elsewhere".into(),
-                    at: None,
-                    distance: None,
-                },
-            });
-        }
-    }
-    losers
+    let machines = apart.pools.iter().flat_map(|p| &p.machines);
+    super::relax::choices(apart)
+        .into_iter()
+        .zip(machines)
+        .filter(|(candidate, _)| !chosen.contains(candidate))
+        .map(|(candidate, m)| Loser {
+            candidate,
+            machines: Some(m.count),
+            per_hour: m.price.times(i64::from(m.count)),
+            rejection: Rejection {
+                constraint: "shared",
+                reason: "the cheapest by itself; what all workloads share is worth more elsewhere".into(),
+                at: None,
+                distance: None,
+            },
+        })
+        .collect()
 }

@@ -20,7 +20,7 @@ models:
 defaults:
   placement: {{ residency: [eu] }}
 services:
-  a: &a
+  a:
     model: large
     traffic:
       peak: 2 req/s
@@ -41,7 +41,6 @@ providers:
   aws: {{ quotas: {{ eu-north-1: {{ L-417A185B: {vcpus} }} }} }}
 {budget}"
     )
-    .replace(" &a", "")
 }
 
 fn solved(vcpus: u32, budget: &str) -> (Spec, World, Result<Placement, rhumb::placement::Infeasible>) {
@@ -123,6 +122,10 @@ fn a_budget_below_what_the_quota_allows_is_refused_with_the_least_of_each_that_w
     let why = refused.unwrap_err();
     assert_eq!(why.workloads.len(), 1);
     let why = &why.workloads[0];
+    assert!(
+        why.conflict.iter().any(|r| r.reason.contains("nothing that costs less than 1000 times")),
+        "{why:?}"
+    );
     let named: Vec<&str> = why.conflict.iter().map(|r| r.constraint).collect();
     assert_eq!(named, ["budget", "quota"], "{:?}", why.conflict);
     let change = |constraint: &str| {

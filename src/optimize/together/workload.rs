@@ -97,7 +97,7 @@ impl<'a> Workload<'a> {
                 // No machine costs less than 0.10 USD an hour for each of them.
                 let pools = 8 + value * ONE / (ONE + budget) / 100_000;
                 let slack = if budget > 0 { ROUNDED * pools * (ONE + budget) / ONE } else { 0 };
-                let found = self.own(rows, blocks).ok_or_else(lost)?;
+                let found = self.own(blocks).ok_or_else(lost)?;
                 let least = (value - slack) * i128::from(HOURS_PER_MONTH) * ONE;
                 Ok(Cheapest { least: least.min(found.column.priced(prices)), found })
             }
@@ -128,7 +128,7 @@ impl<'a> Workload<'a> {
                 let priced = self.priced(search, rows, prices);
                 let hour = limit.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) + 1 + ROUNDED * 1024;
                 for blocks in within::plans(&priced, search, bases, hour, effort.pools)? {
-                    let planned = self.service(rows, search, blocks);
+                    let planned = self.service(search, blocks);
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
                     }
@@ -150,7 +150,7 @@ impl<'a> Workload<'a> {
     }
 
     /// Blocks chosen at other prices, with what they really cost.
-    fn own(&self, rows: &Rows, mut blocks: Vec<Block>) -> Option<Planned> {
+    fn own(&self, mut blocks: Vec<Block>) -> Option<Planned> {
         let Sort::Service { search, bases } = &self.kind else { return None };
         for block in &mut blocks {
             let base = bases.iter().find(|b| b.origins == block.origins)?;
@@ -159,16 +159,16 @@ impl<'a> Workload<'a> {
                 *chosen = search.own(base, regions, chosen)?;
             }
         }
-        Some(self.service(rows, search, blocks))
+        Some(self.service(search, blocks))
     }
 
-    fn service(&self, rows: &Rows, search: &Search<'a>, blocks: Vec<Block>) -> Planned {
+    fn service(&self, search: &Search<'a>, blocks: Vec<Block>) -> Planned {
         let hourly: i64 = blocks.iter().map(|b| b.cost().micros()).sum();
         let bound = couple::bound(search, &blocks).per_month().micros();
         let pools = blocks.iter().flat_map(|b| &b.pools);
         let counts: Vec<(usize, u32, u32)> =
             pools.map(|p| (p.site, p.count.machines, p.count.spot)).collect();
-        let column = self.column(rows, hourly.saturating_mul(HOURS_PER_MONTH), bound, &counts);
+        let column = self.column(hourly.saturating_mul(HOURS_PER_MONTH), bound, &counts);
         Planned { column, plan: Plan::Service(blocks) }
     }
 
@@ -176,11 +176,11 @@ impl<'a> Workload<'a> {
         let count = priced.run.chosen.count;
         let counts = [(priced.run.chosen.site, count.machines, count.spot)];
         let bound = if rows.ceiling { priced.ceiling } else { priced.month };
-        let column = self.column(rows, priced.month.micros(), bound.micros(), &counts);
+        let column = self.column(priced.month.micros(), bound.micros(), &counts);
         Planned { column, plan: Plan::Batch(priced.run) }
     }
 
-    fn column(&self, _rows: &Rows, cost: i64, bound: i64, pools: &[(usize, u32, u32)]) -> Column {
+    fn column(&self, cost: i64, bound: i64, pools: &[(usize, u32, u32)]) -> Column {
         let mut uses: Vec<(usize, i64)> = self.budgets.iter().map(|row| (*row, bound)).collect();
         for (site, machines, spot) in pools {
             for (row, base, spots) in &self.sites[*site] {
