@@ -233,9 +233,10 @@ impl<'s> All<'s> {
         };
         let shown = limit(of, apart, 0);
         let apart_all: Money = self.apart.values().map(month).sum();
-        let proven = found.short.contains(&row) && found.bound / HOPELESS >= apart_all.micros();
-        let proof = if proven {
+        let proof = if found.short.contains(&row) && found.bound / HOPELESS >= apart_all.micros() {
             format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
+        } else if rows.most().is_some_and(|most| found.bound > most) {
+            "nothing that keeps the other limits costs less than the budget".to_owned()
         } else {
             "the search found nothing that keeps it, and did not prove that there is nothing".to_owned()
         };

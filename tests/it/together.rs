@@ -122,10 +122,7 @@ fn a_budget_below_what_the_quota_allows_is_refused_with_the_least_of_each_that_w
     let why = refused.unwrap_err();
     assert_eq!(why.workloads.len(), 1);
     let why = &why.workloads[0];
-    assert!(
-        why.conflict.iter().any(|r| r.reason.contains("nothing that costs less than 1000 times")),
-        "{why:?}"
-    );
+    assert!(why.conflict.iter().any(|r| r.reason.contains("costs less than the budget")), "{why:?}");
     let named: Vec<&str> = why.conflict.iter().map(|r| r.constraint).collect();
     assert_eq!(named, ["budget", "quota"], "{:?}", why.conflict);
     let change = |constraint: &str| {
@@ -199,4 +196,19 @@ fn each_planted_fault_of_the_proof_is_found() {
         let found = check::placement(spec, world, &planted);
         assert!(found.iter().any(|f| f.code == code), "{what}: {found:?}");
     }
+}
+
+#[test]
+fn quotas_that_nothing_keeps_are_refused_by_the_bound() {
+    // No machine of the rules' one type and region for either, and each would do with what there is for one.
+    let rules = "placement: { residency: [eu], regions: [aws/eu-north-1], instance_types: [p5.48xlarge] }";
+    let catalog = Catalog::embedded();
+    let text = text(384, "").replace("placement: { residency: [eu] }", rules);
+    let spec = line::spec(&text, &catalog);
+    let world = line::world(&spec, &catalog);
+    let why = line::place(&spec, &world).unwrap_err();
+    let why = &why.workloads[0];
+    assert_eq!(why.address, "deployment");
+    assert!(why.conflict[0].reason.contains("1000 times the separate optima"), "{:?}", why.conflict);
+    assert!(why.relaxations[0].change.contains("of 576 instead of 384"), "{:?}", why.relaxations);
 }

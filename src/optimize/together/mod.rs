@@ -232,7 +232,9 @@ impl Search<'_, '_> {
             // Without a choice to measure by, plans are listed further and further out.
             let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
             let mut reach = best.as_ref().map(|b| i128::from(b.cost) * ONE - bound.scaled);
-            let mut out = sum / 500;
+            // Nothing that keeps the budget lies further out than it.
+            let most = self.rows.most().map(|m| (i128::from(m) + 1) * ONE - bound.scaled);
+            let mut out = most.unwrap_or(i128::MAX).min(sum / 500);
             for _ in 0..self.effort.reaches {
                 let (theta, pool) = self.listed(&bound, reach.unwrap_or(out));
                 listed = pool.iter().map(|own| own.len() as u64).sum();
@@ -249,8 +251,8 @@ impl Search<'_, '_> {
                     // All that could be cheaper was listed, or no more can be.
                     Some(gap) if gap <= theta || theta < reach.unwrap_or(out) => break,
                     Some(gap) => reach = Some(gap),
-                    None if theta < out => break,
-                    None => out *= 8,
+                    None if theta < out || most.is_some_and(|m| theta >= m) => break,
+                    None => out = most.unwrap_or(i128::MAX).min(out * 8),
                 }
             }
         }

@@ -91,6 +91,12 @@ impl Rows {
         found
     }
 
+    /// What nothing within the limits costs more than, micro-dollars a month: the budget of everything, which limits a figure
+    /// that is never below the cost.
+    pub fn most(&self) -> Option<i64> {
+        Some(self.list.get(self.total?)?.limit)
+    }
+
     /// The budgets that a workload counts against.
     pub fn budgets(&self, address: &str) -> Vec<usize> {
         self.total.into_iter().chain(self.own.get(address).copied()).collect()
