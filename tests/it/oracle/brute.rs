@@ -30,7 +30,7 @@ struct Way {
 /// One pool that would do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
-    /// Micro-dollars an hour, with transfers.
+    /// Micro-dollars an hour, with transfers; of a batch and of what is counted together, a month.
     pub cost: i64,
     /// The same with spot bought on demand.
     pub ceiling: i64,
@@ -63,9 +63,20 @@ pub fn service(spec: &Spec, world: &World, name: &str) -> Option<i64> {
 
 /// The least cost of one run of a batch in micro-dollars; `None` if nothing ends in time.
 pub fn batch(spec: &Spec, world: &World, name: &str) -> Option<i64> {
+    let mut best: Option<i64> = None;
+    each_run(spec, world, name, &mut |run, month| {
+        let bound = if spec.budget.binds == BudgetBinds::Ceiling { month.ceiling } else { month.cost };
+        if limits(spec, &format!("batches.{name}")).all(|l| bound <= l + 1) {
+            best = Some(best.map_or(run, |b| b.min(run)));
+        }
+    });
+    best
+}
+
+/// Visits every run of a batch that ends in time within the quotas: its cost, and what a month of them costs and takes.
+fn each_run(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(i64, Choice)) {
     let b = &spec.batches[name];
     let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
-    let mut best: Option<i64> = None;
     for way in ways(spec, world, &b.model, &b.placement, &b.engine, &shape) {
         let kind = &world.catalog.instance_types[way.type_index];
         let start = perf::start_up_s(way.weights_bytes, kind.network_gbps);
@@ -79,7 +90,8 @@ pub fn batch(spec: &Spec, world: &World, name: &str) -> Option<i64> {
                     else {
                         continue;
                     };
-                    let rate = way.curve.batch_rate() / way.f * f64::from(m * way.replicas_per_machine);
+                    let replicas = m * way.replicas_per_machine;
+                    let rate = way.curve.batch_rate() / way.f * f64::from(replicas);
                     let seconds =
                         if s > 0 { 2.0 * start + 1.1 * b.items / rate } else { start + b.items / rate };
                     if seconds > b.deadline_s
@@ -87,23 +99,19 @@ pub fn batch(spec: &Spec, world: &World, name: &str) -> Option<i64> {
                     {
                         continue;
                     }
-                    let run = (hourly as f64 * seconds / 3600.0).round() as i64;
                     let runs = b.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
-                    let ceiling = on_demand as f64 * seconds / 3600.0 * runs;
-                    let expected = hourly as f64 * seconds / 3600.0 * runs;
-                    let bound = match spec.budget.binds {
-                        BudgetBinds::Ceiling => ceiling,
-                        _ => expected,
+                    let of = |price: i64| price as f64 * seconds / 3600.0;
+                    let month = Choice {
+                        cost: (of(hourly) * runs) as i64,
+                        ceiling: (of(on_demand) * runs) as i64,
+                        replicas,
+                        quotas: quotas(world, &b.purchase, way.type_index, region, m, s),
                     };
-                    if limits(spec, &format!("batches.{name}")).any(|l| bound > l as f64 + 1.0) {
-                        continue;
-                    }
-                    best = Some(best.map_or(run, |b| b.min(run)));
+                    visit(of(hourly).round() as i64, month);
                 }
             }
         }
     }
-    best
 }
 
 /// Monthly limits on one workload, micro-dollars.

@@ -66,7 +66,7 @@ pub fn case(seed: u64, base: &Catalog) -> (Spec, World) {
     (spec, world)
 }
 
-/// A world and a spec with two or three services that share quotas and, in some, a budget. `tight` says whether the shared limits
+/// A world and a spec with two or three services or batches that share quotas and, in some, a budget. `tight` says whether the shared limits
 /// are likely to bind.
 pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
     let mut r = Random::new(seed ^ 0x70_6765_7468_6572);
@@ -79,6 +79,10 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
     all.models.values_mut().for_each(|m| m.quality = None);
     for i in 0..2 + r.below(2) {
         let mut one = spec(&mut r, &world, &types, &regions);
+        if let Some(mut batch) = one.batches.remove("b") {
+            batch.name = format!("b{i}");
+            all.batches.insert(batch.name.clone(), batch);
+        }
         let Some(mut service) = one.services.remove("s") else { continue };
         // One block in one region each: what is tested is what they share.
         service.traffic.origins.truncate(1);

@@ -2,8 +2,32 @@
 
 use super::*;
 
+/// Every way to place a workload, by the month, without most of those that another one beats.
+pub fn options(spec: &Spec, world: &World, address: &str) -> Vec<Choice> {
+    match address.split_once('.').unwrap() {
+        ("services", name) => {
+            let monthly = |c: Choice| Choice { cost: c.cost * 730, ceiling: c.ceiling * 730, ..c };
+            serving(spec, world, name).into_iter().map(monthly).collect()
+        }
+        (_, name) => {
+            let mut all: Vec<Choice> = Vec::new();
+            each_run(spec, world, name, &mut |_, month| {
+                let beats = |a: &Choice, b: &Choice| {
+                    let less = |(key, n): (&(usize, String), &f64)| b.quotas.get(key).is_some_and(|m| n <= m);
+                    a.cost <= b.cost && a.ceiling <= b.ceiling && a.quotas.iter().all(less)
+                };
+                if !all.iter().any(|other| beats(other, &month)) {
+                    all.retain(|other| !beats(&month, other));
+                    all.push(month);
+                }
+            });
+            all
+        }
+    }
+}
+
 /// Every way to serve a service of one origin from any number of regions, without those that another one beats.
-pub fn options(spec: &Spec, world: &World, name: &str) -> Vec<Choice> {
+fn serving(spec: &Spec, world: &World, name: &str) -> Vec<Choice> {
     let s = &spec.services[name];
     let t = &s.traffic;
     let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
@@ -45,7 +69,7 @@ pub fn options(spec: &Spec, world: &World, name: &str) -> Vec<Choice> {
     all
 }
 
-/// The least that one option of each service costs together within quotas and the budget, micro-dollars an hour.
+/// The least that one option of each workload costs together within quotas and the budget, micro-dollars a month.
 pub fn together(spec: &Spec, world: &World, options: &[Vec<Choice>]) -> Option<i64> {
     let mut best = None;
     combine(spec, world, options, &mut Vec::new(), &mut best);
@@ -67,7 +91,7 @@ fn combine<'c>(
     let bound: i64 = chosen.iter().map(|c| if ceiling { c.ceiling } else { c.cost }).sum();
     let limit = spec.budget.monthly.as_ref().map(|b| b.limit.micros());
     if taken.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l))
-        || limit.is_some_and(|l| bound * 730 > l)
+        || limit.is_some_and(|l| bound > l)
     {
         return;
     }
