@@ -199,7 +199,11 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
     };
     sections.push(Section {
         name: "relaxations",
-        heading: "What one loosened constraint would save".to_owned(),
+        heading: if placed.certificate.together {
+            "What one loosened constraint would save this workload by itself, were nothing shared".to_owned()
+        } else {
+            "What one loosened constraint would save".to_owned()
+        },
         blocks: vec![saves],
     });
     Report {
