@@ -43,7 +43,7 @@ fn loser(l: &Loser) -> Vec<Cell> {
 }
 
 fn proof(c: &Certificate) -> String {
-    let rejected: u64 = c.rejected.values().sum();
+    let rejected = c.rejected.values().fold(0_u64, |sum, n| sum.saturating_add(*n));
     let gap = if c.together {
         format!("Chosen together with the others (by itself {} USD)", c.lower_bound)
     } else if c.lower_bound == c.optimum {

@@ -242,6 +242,7 @@ fn workload(w: &WorkloadPlacement) -> Value {
             "evaluated": w.certificate.evaluated,
             "optimum_usd": usd(w.certificate.optimum),
             "lower_bound_usd": usd(w.certificate.lower_bound),
+            "together": w.certificate.together,
         },
         "losers": w.losers.iter().map(loser).collect::<Vec<_>>(),
         "relaxations": w.relaxations.iter().map(relaxation).collect::<Vec<_>>(),

@@ -5,8 +5,13 @@ use serde_json::{Value, json};
 
 use super::cli::{rhumb, run};
 
-const EXAMPLES: [&str; 4] =
-    ["examples/support-chat", "examples/nightly-embedding", "examples/moe-reasoning", "examples/two-models"];
+const EXAMPLES: [&str; 5] = [
+    "examples/support-chat",
+    "examples/nightly-embedding",
+    "examples/moe-reasoning",
+    "examples/shared-quota",
+    "examples/two-models",
+];
 
 fn plan(example: &str) -> Value {
     let (out, err, code) = run(rhumb().args(["plan", example, "--json", "--at", "2026-11-25"]));
@@ -16,6 +21,26 @@ fn plan(example: &str) -> Value {
 
 fn validator() -> jsonschema::Validator {
     jsonschema::validator_for(&serde_json::from_str(PLAN_SCHEMA).unwrap()).unwrap()
+}
+
+/// A saved plan is somebody's file: counts that no sum holds are shown, not a panic.
+#[test]
+fn counts_beyond_any_sum_are_shown() {
+    let mut plan = super::planfile::sample::plan();
+    for placed in plan.placement.workloads.values_mut() {
+        placed.certificate.rejected = [("memory".to_owned(), u64::MAX), ("ttft".to_owned(), 1)].into();
+    }
+    let text = format!("{:?}", rhumb::report::report(&plan).sections);
+    assert!(text.contains(&u64::MAX.to_string()));
+}
+
+#[test]
+fn a_shared_limit_is_in_the_schema() {
+    let plan = plan("examples/shared-quota");
+    assert_eq!(plan["coupling"]["limits"][0]["limit"], json!(400.0));
+    let mut wrong = plan.clone();
+    wrong["coupling"]["limits"][0]["taken"] = json!("384");
+    assert!(validator().is_valid(&plan) && !validator().is_valid(&wrong));
 }
 
 #[test]

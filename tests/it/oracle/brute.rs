@@ -67,7 +67,7 @@ pub fn batch(spec: &Spec, world: &World, name: &str) -> Option<i64> {
     each_run(spec, world, name, &mut |run, month| {
         let bound = if spec.budget.binds == BudgetBinds::Ceiling { month.ceiling } else { month.cost };
         if limits(spec, &format!("batches.{name}")).all(|l| bound <= l + 1) {
-            best = Some(best.map_or(run, |b| b.min(run)));
+            best = best.into_iter().chain([run]).min();
         }
     });
     best
@@ -86,17 +86,13 @@ fn each_run(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(i64, C
             }
             for m in 1..=4 * MOST_MACHINES {
                 for s in 0..=most_spot(&b.purchase, m) {
-                    let Some((hourly, on_demand)) = prices(world, &b.purchase, way.type_index, region, m, s)
-                    else {
-                        continue;
-                    };
+                    let found = prices(world, &b.purchase, way.type_index, region, m, s);
+                    let Some((hourly, on_demand)) = found else { continue };
                     let replicas = m * way.replicas_per_machine;
-                    let rate = way.curve.batch_rate() / way.f * f64::from(replicas);
-                    let seconds =
-                        if s > 0 { 2.0 * start + 1.1 * b.items / rate } else { start + b.items / rate };
-                    if seconds > b.deadline_s
-                        || over_quota(spec, world, way.type_index, region, &b.purchase, m, s)
-                    {
+                    let work = b.items / (way.curve.batch_rate() / way.f * f64::from(replicas));
+                    let seconds = if s > 0 { 2.0 * start + 1.1 * work } else { start + work };
+                    let over = over_quota(spec, world, way.type_index, region, &b.purchase, m, s);
+                    if over || seconds > b.deadline_s {
                         continue;
                     }
                     let runs = b.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
