@@ -312,6 +312,7 @@ impl Within<'_, '_> {
                 let asked = Asked { job: self.job, batch: self.batch, terms, speed, way, network_gbps };
                 let Some(first) = asked.first(deadline) else { continue };
                 let mut any = false;
+                let never_spot = terms.most_spot(u32::MAX) == 0;
                 // More machines only pay more start-ups; they may help where a share of them may be spot.
                 for units in first..=first.saturating_mul(2).saturating_add(64) {
                     let machines = units.saturating_mul(way.span.max(1));
@@ -331,7 +332,7 @@ impl Within<'_, '_> {
                         let month = run.run.scale(runs) + run.copying;
                         limit = visit(Priced { run, month, ceiling: run.chosen.count.ceiling });
                     }
-                    if any && high == 0 {
+                    if any && never_spot {
                         break;
                     }
                 }

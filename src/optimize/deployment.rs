@@ -158,7 +158,7 @@ impl<'s> All<'s> {
             .map(|r| {
                 let row = &rows.list[r];
                 let taken: i64 = chosen.iter().map(|p| p.column.of(r)).sum();
-                limit(row, taken, found.prices[r])
+                limit(row, taken, found.prices[r], found.worth[r])
             })
             .collect();
         let down = |scaled: i128| Money::from_micros(scaled.div_euclid(ONE) as i64);
@@ -231,7 +231,7 @@ impl<'s> All<'s> {
                 .map(|q| together::millionths(q.amount))
                 .sum(),
         };
-        let shown = limit(of, apart, 0);
+        let shown = limit(of, apart, 0, 0);
         let apart_all: Money = self.apart.values().map(month).sum();
         let proof = if found.short.contains(&row) && found.bound / HOPELESS >= apart_all.micros() {
             format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
@@ -279,7 +279,7 @@ impl<'s> All<'s> {
         let of = &rows.list[row];
         let (name, unit) = words(of);
         Some(Relaxation {
-            constraint: limit(of, 0, 0).constraint,
+            constraint: limit(of, 0, 0, 0).constraint,
             at: of.at.clone(),
             change: format!("{name} of {high}{unit} instead of {}{unit}", figure(of.limit as f64 / 1e6)),
             cost_per_month: Money::from_micros(best.0),
@@ -312,7 +312,7 @@ fn words(row: &together::Row) -> (String, &'static str) {
     }
 }
 
-fn limit(row: &together::Row, taken: i64, price: i64) -> SharedLimit {
+fn limit(row: &together::Row, taken: i64, price: i64, worth: i64) -> SharedLimit {
     let (constraint, workload, quota) = match &row.what {
         Shared::Total => ("budget", None, None),
         Shared::Workload(address) => ("budget", Some(address.clone()), None),
@@ -320,7 +320,7 @@ fn limit(row: &together::Row, taken: i64, price: i64) -> SharedLimit {
     };
     let (cloud, region, code) = quota.map_or((None, None, None), |(c, p, q)| (Some(c), Some(p), Some(q)));
     // Micro-dollars a month for a million millionths.
-    let worth = i128::from(price) * 1_000_000 / ONE;
+    let worth = i128::from(worth) * 1_000_000 / ONE;
     SharedLimit {
         constraint,
         workload,

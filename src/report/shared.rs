@@ -3,6 +3,7 @@
 use super::{Block, Cell, Section, Table, Tone, number};
 use crate::placement::{Coupling, SharedLimit};
 use crate::plan::Plan;
+use rhumb_api::Money;
 
 fn name(limit: &SharedLimit) -> String {
     match (&limit.workload, limit.cloud, &limit.region, &limit.code) {
@@ -17,7 +18,7 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
     let full = limit.taken >= limit.limit * (1.0 - 1e-9);
     let used =
         Cell::tone(format!("{}{unit}", number(limit.taken)), if full { Tone::Warn } else { Tone::Plain });
-    let worth = if limit.multiplier == 0 {
+    let worth = if limit.worth <= Money::ZERO {
         "nothing".to_owned()
     } else if limit.constraint == "budget" {
         format!("{} USD for a dollar", limit.worth)

@@ -194,7 +194,9 @@ fn threads_change_nothing() {
 
 #[test]
 fn every_plan_passes_the_independent_checker() {
-    for golden in GOLDENS.iter().filter(|g| g.exit == 0) {
+    // The prices of that example are of the source that the reduced catalogue leaves out.
+    let there = |g: &&Golden| !REDUCED || g.name != "shared-quota";
+    for golden in GOLDENS.iter().filter(|g| g.exit == 0).filter(there) {
         let example = format!("examples/{}", golden.name);
         let (exit, text) = rhumb(&["check", &example]);
         assert_eq!(exit, 0, "{example}:\n{text}");

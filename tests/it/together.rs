@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use rhumb::catalog::Catalog;
+use rhumb::catalog::{Catalog, Offered, Offering};
 use rhumb::check;
 use rhumb::placement::{Placement, World};
 use rhumb::spec::Spec;
-use rhumb_api::{Cloud, Money};
+use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::line;
 
@@ -43,8 +43,32 @@ providers:
     )
 }
 
+/// The catalogue with two offers: machines of 192 vCPUs in one region, dearer ones in another.
+fn catalog() -> Catalog {
+    let mut catalog = Catalog::embedded();
+    let provenance = catalog.offerings[0].provenance.clone();
+    let offer = |kind: &str, region: &str, micros: i64| Offering {
+        instance_type: catalog.instance_type(Cloud::Aws, kind).unwrap(),
+        region: catalog.region(Cloud::Aws, region).unwrap(),
+        zone: None,
+        purchase: Purchase::OnDemand,
+        price: Money::from_micros(micros),
+        list_price: Money::from_micros(micros),
+        offered: Offered::Yes,
+        interruption: None,
+        provenance: provenance.clone(),
+    };
+    let mut offerings = vec![
+        offer("p5.48xlarge", "eu-north-1", 58_900_000),
+        offer("p5en.48xlarge", "eu-south-2", 68_400_000),
+    ];
+    offerings.sort_by_key(|o| (o.instance_type, o.region));
+    catalog.offerings = offerings;
+    catalog
+}
+
 fn solved(vcpus: u32, budget: &str) -> (Spec, World, Result<Placement, rhumb::placement::Infeasible>) {
-    let catalog = Catalog::embedded();
+    let catalog = catalog();
     let spec = line::spec(&text(vcpus, budget), &catalog);
     let world = line::world(&spec, &catalog);
     let found = line::place(&spec, &world);
@@ -202,7 +226,7 @@ fn each_planted_fault_of_the_proof_is_found() {
 fn quotas_that_nothing_keeps_are_refused_by_the_bound() {
     // No machine of the rules' one type and region for either, and each would do with what there is for one.
     let rules = "placement: { residency: [eu], regions: [aws/eu-north-1], instance_types: [p5.48xlarge] }";
-    let catalog = Catalog::embedded();
+    let catalog = catalog();
     let text = text(384, "").replace("placement: { residency: [eu] }", rules);
     let spec = line::spec(&text, &catalog);
     let world = line::world(&spec, &catalog);

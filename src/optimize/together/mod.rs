@@ -38,6 +38,8 @@ pub(super) struct Together {
     pub bound: i64,
     /// Price of each row, over [`ONE`].
     pub prices: Vec<i64>,
+    /// What a little more of each row is worth, over [`ONE`]: where prices are not unique, the lowest.
+    pub worth: Vec<i64>,
     /// The least of each workload at these prices, times [`ONE`].
     pub least: Vec<i128>,
     /// Rows that are short at any price.
@@ -257,6 +259,7 @@ impl Search<'_, '_> {
             }
         }
         let cost = best.as_ref().map_or(i64::MAX, |b| b.cost);
+        let worth = self.worth();
         let chosen = best.map(|b| {
             let own = b.plans.iter().zip(&self.pool);
             own.map(|(p, pool)| pool[*p].clone()).collect()
@@ -266,12 +269,22 @@ impl Search<'_, '_> {
             cost,
             bound: lower.min(cost),
             prices: bound.prices,
+            worth,
             least: bound.least,
             short: bound.short.iter().filter_map(|r| self.active.get(*r).copied()).collect(),
             active: self.active.clone(),
             plans: listed,
             nodes: self.nodes,
         })
+    }
+
+    /// Prices of the relaxation with a millionth more of each limit. At the limits themselves they may be those of a little less,
+    /// of which there may be no placement at all.
+    fn worth(&self) -> Vec<i64> {
+        let mut more = self.problem();
+        more.limits.iter_mut().for_each(|l| *l = l.saturating_add((*l / 1_000_000).max(1)));
+        let allowed: Vec<Vec<usize>> = more.plans.iter().map(|own| (0..own.len()).collect()).collect();
+        self.all(&master::relax(&more, &allowed, None, MISSING).prices)
     }
 
     fn tree(&mut self, bound: &Bound, known: Option<Choice>, nodes: u64) -> tree::Solved {
