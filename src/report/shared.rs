@@ -40,8 +40,8 @@ pub(super) fn proof(c: &Coupling) -> String {
         "proven cheapest within the shared limits".to_owned()
     } else {
         let gap = (c.optimum - c.lower_bound).usd() / c.optimum.usd().max(1e-9) * 100.0;
-        let gap = if gap < 0.001 { "less than 0.001".to_owned() } else { format!("{gap:.3}") };
-        format!("at most {gap} % above the cheapest (nothing costs less than {} USD)", c.lower_bound)
+        let gap = if gap < 0.001 { "less than 0.001".to_owned() } else { format!("at most {gap:.3}") };
+        format!("{gap} % above the cheapest (nothing costs less than {} USD)", c.lower_bound)
     };
     format!(
         "All workloads together {} USD/month: {proven}; the limits cost {more} USD/month over the separate optima. {} plans \
