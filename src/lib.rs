@@ -39,6 +39,7 @@ pub mod cli;
 pub mod decisions;
 pub mod diagnostic;
 pub mod experiment;
+pub mod explore;
 pub mod graph;
 pub mod math;
 pub mod optimize;

@@ -28,6 +28,7 @@ pub struct SpecArgs {
 }
 
 /// A spec with what it is planned on.
+#[derive(Clone)]
 pub struct Found {
     /// The spec.
     pub loaded: Loaded,
@@ -48,15 +49,57 @@ pub struct Found {
 pub fn load(args: &SpecArgs, more: &[PathBuf], settings: &Settings) -> Result<Found, Failure> {
     let files = find(&args.path, settings)?;
     let variables = variables(args, settings)?;
-    let folder = folder(&args.path, settings);
-    let read = |name: &str| read_named(&folder, name);
+    load_files(files, variables, &folder(&args.path, settings), more, settings)
+}
+
+/// Reads a spec of which some keys have other values, and the catalogue that it then names.
+///
+/// `found` is the spec as it is, `edit` changes its tree.
+///
+/// # Errors
+/// As of [`load`]; what `edit` says, and the first thing that is wrong with the changed spec, for people.
+pub fn load_edited(
+    found: &Found,
+    edit: impl FnOnce(&mut serde_json::Value) -> Result<(), String>,
+    more: &[PathBuf],
+    settings: &Settings,
+) -> Result<Found, Failure> {
+    let mut tree = found.loaded.tree.clone();
+    edit(&mut tree).map_err(Failure::error)?;
+    // JSON is YAML; what looks like an expression by now is plain text.
+    let text = tree.to_string().replace("${", "$${");
+    let files = vec![SourceFile { name: EDITED.into(), text }];
+    load_files(files, Vec::new(), &found.folder, more, settings).map_err(|failure| match failure {
+        Failure::Diagnostics(problems) => {
+            let text = problems.list.first().map_or_else(String::new, |p| {
+                let help = p.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
+                let at = p.pointer.as_ref().map_or_else(String::new, |at| format!("{}: ", at.dotted()));
+                format!("{at}{}{help}", p.message)
+            });
+            Failure::error(text)
+        }
+        other => other,
+    })
+}
+
+/// The name of a spec that is in no file.
+const EDITED: &str = "what-if.yaml";
+
+fn load_files(
+    files: Vec<SourceFile>,
+    variables: Vec<(String, String, String)>,
+    folder: &Path,
+    more: &[PathBuf],
+    settings: &Settings,
+) -> Result<Found, Failure> {
+    let read = |name: &str| read_named(folder, name);
     let mut catalog = Catalog::embedded();
     let own = spec::named_catalogs(&files, &variables);
     let files: Vec<SourceFile> = files.into_iter().filter(|f| !is_one_of(&f.name, &own)).collect();
     // A file that cannot be read is reported by the spec's own place below.
     let mut unreadable: Vec<(String, String)> = Vec::new();
     for name in &own {
-        match read_text_named(&folder, name) {
+        match read_text_named(folder, name) {
             Ok(text) => catalog.apply_user_file(name, &text)?,
             Err(error) => unreadable.push((name.clone(), error)),
         }
@@ -81,7 +124,7 @@ pub fn load(args: &SpecArgs, more: &[PathBuf], settings: &Settings) -> Result<Fo
             );
         }
     }
-    let calibration = match loaded.spec.calibration.as_ref().map(|file| calibration(&folder, file)) {
+    let calibration = match loaded.spec.calibration.as_ref().map(|file| calibration(folder, file)) {
         None => Calibration::default(),
         Some(Ok(found)) => found,
         Some(Err((file, message, help))) => {
@@ -102,7 +145,7 @@ pub fn load(args: &SpecArgs, more: &[PathBuf], settings: &Settings) -> Result<Fo
             catalog.apply_discount(*cloud, provider.discount);
         }
     }
-    Ok(Found { loaded, catalog, calibration, folder })
+    Ok(Found { loaded, catalog, calibration, folder: folder.to_owned() })
 }
 
 /// Reads the runs that a spec names, or what is wrong and what to do.

@@ -33,6 +33,7 @@ pub struct PlanArgs {
 }
 
 /// Everything that a plan is made from.
+#[derive(Clone)]
 pub struct Gathered {
     /// What the planner gets.
     pub input: PlanningInput,
@@ -68,7 +69,16 @@ impl From<NoPlan> for Failure {
 /// # Errors
 /// Every problem of the files, with its place.
 pub fn gather(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
-    let Found { loaded, catalog, calibration, folder } = load::load(&args.spec, &args.catalog, settings)?;
+    let found = load::load(&args.spec, &args.catalog, settings)?;
+    gather_found(found, args, settings)
+}
+
+/// As [`gather`], from a spec that has been read.
+///
+/// # Errors
+/// As of [`gather`].
+pub fn gather_found(found: Found, args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
+    let Found { loaded, catalog, calibration, folder } = found;
     let archs = architectures(&loaded.spec, &loaded.map, &catalog, &folder)?;
     let store = LocalState::of(args.state.as_deref(), &loaded.spec, &folder, settings);
     let prior = read_state(&store)?;

@@ -8,3 +8,4 @@
 #![doc = include_str!("0006-capacity-is-a-closed-form-and-a-replay.md")]
 #![doc = include_str!("0007-users-runs-correct-predictions.md")]
 #![doc = include_str!("0008-workloads-are-placed-together.md")]
+#![doc = include_str!("0009-other-worlds.md")]

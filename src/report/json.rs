@@ -21,7 +21,8 @@ pub const SCHEMA: &str = "rhumb.plan/1";
 /// The JSON Schema (2020-12) of [`plan`].
 pub const PLAN_SCHEMA: &str = include_str!("../../templates/report/plan.schema.json");
 
-fn usd(money: Money) -> Value {
+/// Dollars, exact to a micro-dollar.
+pub(crate) fn usd(money: Money) -> Value {
     let micros = money.micros();
     let sign = if micros < 0 { "-" } else { "" };
     let magnitude = micros.unsigned_abs();
@@ -140,7 +141,7 @@ fn relaxation(r: &Relaxation) -> Value {
     })
 }
 
-fn workload(w: &WorkloadPlacement) -> Value {
+pub(crate) fn workload(w: &WorkloadPlacement) -> Value {
     let routes: Vec<Value> = w
         .routes
         .iter()

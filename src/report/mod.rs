@@ -16,6 +16,7 @@ mod shared;
 pub use basis::facts;
 pub use choice::explain;
 pub use infeasible::infeasible;
+pub(crate) use placements::{layout, machines};
 
 use crate::plan::Plan;
 

@@ -22,6 +22,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("calibrate", &["spec", "catalog", "perf"]),
     ("render", &["graph"]),
     ("experiment", &["spec", "catalog", "perf", "placement", "graph", "optimize", "render"]),
+    ("explore", &["spec", "catalog", "perf", "placement", "replay", "optimize"]),
     ("state", &[]),
     ("plan", &["spec", "catalog", "perf", "placement", "graph", "render", "state"]),
     ("check", &["spec", "catalog", "perf", "graph", "placement", "state", "plan"]),

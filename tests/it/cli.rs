@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "plan",
     "show",
     "check",
     "explain",
+    "what-if",
     "graph",
     "validate",
     "fmt",
@@ -210,6 +211,7 @@ fn json_is_one_document_with_a_schema() {
         ("rhumb.plan/1", 0, &["show", plan]),
         ("rhumb.infeasible/1", 6, &["plan", HOPELESS]),
         ("rhumb.explain/1", 0, &["explain", "services.chat", CHAT]),
+        ("rhumb.what-if/1", 0, &["what-if", CHAT, "price:all=x1"]),
         ("rhumb.check/1", 0, &["check", CHAT]),
         ("rhumb.check/1", 5, &["check", CHAT, "--max-age", "1"]),
         ("rhumb.plan/1", 5, &["plan", CHAT, "--max-age", "1"]),
@@ -272,6 +274,7 @@ fn no_line_is_wider_than_a_narrow_window() {
         &["plan", HOPELESS],
         &["plan", "examples/two-models"],
         &["explain", "services.chat", CHAT],
+        &["what-if", CHAT, "traffic=x2", "chat.slo.ttft_p95=1ms"],
         &["catalog", "prices", "--limit", "9"],
         &["catalog", "sources"],
         &["catalog", "info"],

@@ -23,6 +23,7 @@ mod check;
 mod check_plan;
 mod determinism;
 mod diff;
+mod explore;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod line;

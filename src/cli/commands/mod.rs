@@ -16,3 +16,4 @@ pub mod schema;
 pub mod show;
 pub mod validate;
 pub mod verify;
+pub mod what_if;

@@ -1,0 +1,145 @@
+//! What was chosen, short enough to be compared, and what differs between two choices.
+
+use std::collections::BTreeSet;
+
+use rhumb_api::{Cloud, Money, Purchase};
+
+use crate::perf::Layout;
+use crate::placement::{Placement, Pool, WorkloadPlacement};
+use crate::spec::Quantization;
+
+/// One pool of a choice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Choice {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Region id.
+    pub region: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// How weights are stored.
+    pub quantization: Quantization,
+    /// How a replica is cut.
+    pub layout: Layout,
+    /// Machines by purchase option.
+    pub machines: Machines,
+}
+
+/// How many machines, by purchase option, in its order; never none.
+pub type Machines = Vec<(Purchase, u32)>;
+
+/// What may differ between two choices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aspect {
+    /// Other clouds or regions.
+    Region,
+    /// Other instance types.
+    Type,
+    /// Other precisions.
+    Precision,
+    /// Replicas are cut in another way.
+    Layout,
+    /// Other purchase options.
+    Purchase,
+    /// Another number of machines.
+    Count,
+}
+
+impl Aspect {
+    /// The name shown to users.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Aspect::Region => "region",
+            Aspect::Type => "type",
+            Aspect::Precision => "precision",
+            Aspect::Layout => "layout",
+            Aspect::Purchase => "purchase",
+            Aspect::Count => "count",
+        }
+    }
+}
+
+fn of(pool: &Pool) -> Choice {
+    Choice {
+        cloud: pool.cloud,
+        region: pool.region.clone(),
+        instance_type: pool.instance_type.clone(),
+        quantization: pool.quantization,
+        layout: pool.layout,
+        machines: pool.machines.iter().map(|m| (m.purchase, m.count)).collect(),
+    }
+}
+
+/// What was chosen for a workload, in the order of its pools.
+pub fn choice(placed: &WorkloadPlacement) -> Vec<Choice> {
+    placed.pools.iter().map(of).collect()
+}
+
+/// What differs between two choices; empty if nothing does.
+pub fn compare(before: &[Choice], after: &[Choice]) -> BTreeSet<Aspect> {
+    fn differs<T: Ord>(before: &[Choice], after: &[Choice], of: impl Fn(&Choice) -> Vec<T>) -> bool {
+        let set = |list: &[Choice]| list.iter().flat_map(&of).collect::<BTreeSet<T>>();
+        set(before) != set(after)
+    }
+    let count = |list: &[Choice]| list.iter().flat_map(|c| &c.machines).map(|m| m.1).sum::<u32>();
+    let mut found = BTreeSet::new();
+    let aspects = [
+        (Aspect::Region, differs(before, after, |c| vec![(c.cloud, c.region.clone())])),
+        (Aspect::Type, differs(before, after, |c| vec![(c.cloud, c.instance_type.clone())])),
+        (Aspect::Precision, differs(before, after, |c| vec![c.quantization])),
+        (Aspect::Layout, differs(before, after, |c| vec![c.layout])),
+        (Aspect::Purchase, differs(before, after, |c| c.machines.iter().map(|m| m.0).collect())),
+        (Aspect::Count, count(before) != count(after)),
+    ];
+    found.extend(aspects.into_iter().filter(|(_, differ)| *differ).map(|(aspect, _)| aspect));
+    // The same sets in other pairs: some pool went from one to the other.
+    if found.is_empty() && before != after {
+        found.insert(if before.len() == after.len() { Aspect::Count } else { Aspect::Region });
+    }
+    found
+}
+
+/// Dollars a month of all workloads, as planned. Lines that are not priced are left out.
+pub fn cost(placement: &Placement) -> Money {
+    placement.workloads.values().map(|w| w.cost.expected_per_month).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(region: &str, kind: &str, machines: &[(Purchase, u32)]) -> Choice {
+        Choice {
+            cloud: Cloud::Aws,
+            region: region.into(),
+            instance_type: kind.into(),
+            quantization: Quantization::Fp8,
+            layout: Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
+            machines: machines.to_vec(),
+        }
+    }
+
+    #[test]
+    fn each_difference_has_its_name() {
+        let now = [pool("eu-west-1", "p5.48xlarge", &[(Purchase::OnDemand, 2)])];
+        let names = |after: &[Choice]| -> Vec<&str> {
+            compare(&now, after).into_iter().map(Aspect::as_str).collect()
+        };
+        assert_eq!(names(&now), [""; 0]);
+        assert_eq!(names(&[pool("eu-west-1", "p5.48xlarge", &[(Purchase::OnDemand, 3)])]), ["count"]);
+        assert_eq!(
+            names(&[pool("eu-west-2", "p4d.24xlarge", &[(Purchase::OnDemand, 2)])]),
+            ["region", "type"]
+        );
+        assert_eq!(
+            names(&[pool("eu-west-1", "p5.48xlarge", &[(Purchase::OnDemand, 1), (Purchase::Spot, 1)])]),
+            ["purchase"]
+        );
+        let int4 = Choice { quantization: Quantization::Int4, ..now[0].clone() };
+        assert_eq!(names(&[int4]), ["precision"]);
+        // Two pools that swap their sizes have the same sets and the same sum.
+        let two =
+            |a, b| [pool("a", "x", &[(Purchase::OnDemand, a)]), pool("b", "x", &[(Purchase::OnDemand, b)])];
+        assert_eq!(compare(&two(1, 2), &two(2, 1)), BTreeSet::from([Aspect::Count]));
+    }
+}

@@ -1,0 +1,13 @@
+//! Other worlds: what a changed spec or catalogue would lead to, how cost grows with traffic, what latency
+//! costs, and how often a placement keeps its promises if the predictions are off by what is known of them.
+//!
+//! A changed world is a [`Spec`](crate::spec::Spec) and a [`World`](crate::placement::World) like any other: it is placed by the
+//! optimizer, whole, coupled limits included. Nothing here chooses anything.
+
+mod change;
+mod compare;
+mod select;
+
+pub use change::{Amount, Change, changes, workload};
+pub use compare::{Aspect, Choice, Machines, choice, compare, cost};
+pub use select::Selector;
