@@ -10,7 +10,7 @@ use super::Ledger;
 use super::subject::{Checked, Work};
 
 /// Work done twice because a spot machine went away (assumed).
-const LOST_WORK: f64 = 1.10;
+pub(super) const LOST_WORK: f64 = 1.10;
 
 pub(super) fn check(
     log: &mut Ledger,

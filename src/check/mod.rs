@@ -6,12 +6,11 @@
 //! an origin, what a pool carries after a failure, what the month costs) is computed here again, by
 //! `src/decisions/0002-what-a-placement-promises.md`.
 //!
-//! What it does not do: it does not search, so it cannot say that something cheaper exists. That the
-//! optimum is one is the business of the certificate, whose arithmetic is checked here, and of the
-//! brute-force oracle in `tests/it/oracle.rs`.
+//! [`prove`] goes on to make every candidate again and to derive the bound that the certificates claim.
 
 mod batch;
 mod bill;
+mod bound;
 mod deployment;
 mod facts;
 mod ledger;
@@ -24,6 +23,7 @@ mod subject;
 use crate::placement::{Placement, World};
 use crate::spec::Spec;
 
+pub use bound::{Bound, Choice, Column, Proof, choice, prove};
 pub use deployment::plan;
 pub use facts::{Fact, Lack, facts};
 pub use ledger::Ledger;
@@ -99,6 +99,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("objective", "an objective that does not hold, or whose figures are wrong"),
     ("objective-missing", "an objective of the spec that nothing was promised for"),
     ("on-demand-base", "fewer machines that are not spot than demanded"),
+    ("optimum", "something cheaper keeps the promises, or nothing so cheap can"),
     ("plan", "a plan that does not follow from its own parts"),
     ("price", "a price that is not the catalogue's"),
     ("purchase", "a purchase option that is not allowed, or not offered there"),

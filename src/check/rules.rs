@@ -100,7 +100,7 @@ fn dbg(x: &impl std::fmt::Debug) -> String {
 }
 
 /// The share of the score that a variant keeps: the team's own figure, else the lowest row.
-fn kept(world: &World, work: &Work<'_>, variant: &Variant, benchmark: &str) -> Option<f64> {
+pub(super) fn kept(world: &World, work: &Work<'_>, variant: &Variant, benchmark: &str) -> Option<f64> {
     let own = work.model.quality.as_ref().and_then(|q| q.measured.get(&variant.name));
     let rows = world.catalog.quality.iter().filter(|row| {
         row.model == work.arch.id && row.quantization == variant.quantization && row.benchmark == benchmark

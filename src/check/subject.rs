@@ -74,7 +74,7 @@ impl<'a> Work<'a> {
 
 impl Work<'_> {
     /// The tightest objective on the time per token, ms.
-    fn step_limit_ms(&self) -> Option<f64> {
+    pub fn step_limit_ms(&self) -> Option<f64> {
         match self.kind {
             Kind::Batch(_) => None,
             Kind::Service(s) => {
@@ -116,7 +116,7 @@ pub(super) struct Engined {
 }
 
 impl Engined {
-    fn new(curve: ServiceCurve, confidence: f64) -> Self {
+    pub fn new(curve: ServiceCurve, confidence: f64) -> Self {
         let f = curve.tpot_band.factor(confidence).max(1.0);
         let g = (curve.ttft_band.factor(confidence) / f).max(1.0);
         Engined { slowed: curve.slowed(f), curve, f, g }

@@ -25,7 +25,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("explore", &["spec", "catalog", "perf", "placement", "replay", "optimize"]),
     ("state", &[]),
     ("plan", &["spec", "catalog", "perf", "placement", "graph", "render", "state"]),
-    ("check", &["spec", "catalog", "perf", "graph", "placement", "state", "plan"]),
+    ("check", &["spec", "catalog", "perf", "graph", "placement", "replay", "state", "plan"]),
     ("report", &["spec", "catalog", "perf", "graph", "placement", "state", "plan", "check"]),
     ("gate", &["spec", "plan", "check", "report"]),
     ("apply", &["plan", "state"]),

@@ -26,6 +26,7 @@ mod diff;
 mod explore;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
+mod judge;
 mod line;
 mod maker;
 mod optimize;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::check::{self, Fact, Report};
+use crate::check::{self, Bound, Fact, Proof, Report};
 use crate::cli::planning::{self, PlanArgs};
 use crate::cli::{Exit, Failure, Settings, stdout};
 use crate::report;
@@ -12,7 +12,8 @@ use crate::report;
 /// Check every promise of a plan with the independent checker
 ///
 /// Every promise is derived again from the spec, the catalogue's raw rows and the prediction, without
-/// any of the planner's code. Exit 3 if one does not hold, 4 if a saved plan was made from another spec,
+/// any of the planner's code; and so is the bound: all candidates are made and priced again, so that what
+/// is cheaper is found. Exit 3 if a promise does not hold, 4 if a saved plan was made from another spec,
 /// catalogue or state, 5 if a fact that the placement needs is missing or too old.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,6 +23,9 @@ pub struct Args {
     /// A machine's price older than this is too old (exit 5); no limit unless stated
     #[arg(long, value_name = "DAYS", value_parser = planning::days)]
     max_age: Option<u32>,
+    /// Leave the bound out, which takes longest: whether something is cheaper is then not known
+    #[arg(long)]
+    fast: bool,
     #[command(flatten)]
     planning: PlanArgs,
 }
@@ -35,76 +39,126 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let input = &gathered.input;
     let report = check::plan(&input.spec, &input.world, input.prior.as_ref(), &plan);
     let facts = check::facts(&input.world, &plan.placement, args.max_age);
-    show(&report, &facts, settings)?;
+    let proof = (!args.fast).then(|| check::prove(&input.spec, &input.world, &plan.placement));
+    let (report, bounds) = match proof {
+        Some(Proof { all, workloads, report: own }) => (report.and(own), Some((all, workloads))),
+        None => (report, None),
+    };
+    let shown = Shown { report: &report, facts: &facts, bounds: bounds.as_ref() };
+    stdout::print(&if settings.json {
+        format!("{:#}\n", shown.to_json())
+    } else {
+        shown.to_text(settings.quiet)
+    })?;
     let kept = if report.passed() { Exit::Done } else { Exit::CheckFailed };
     Ok(kept.and(if facts.is_empty() { Exit::Done } else { Exit::Inconclusive }))
 }
 
-fn show(report: &Report, facts: &[Fact], settings: &Settings) -> Result<(), Failure> {
-    let text = if settings.json {
-        format!("{:#}\n", to_json(report, facts))
-    } else {
-        to_text(report, facts, settings.quiet)
-    };
-    stdout::print(&text)
+/// What a check shows.
+struct Shown<'a> {
+    report: &'a Report,
+    facts: &'a [Fact],
+    /// The bound of everything and of each workload; `None` if it was left out.
+    bounds: Option<&'a (Bound, Vec<Bound>)>,
 }
 
-/// Schema `rhumb.check/1`.
-fn to_json(report: &Report, facts: &[Fact]) -> Value {
-    let findings: Vec<Value> = report
-        .findings
-        .iter()
-        .map(|f| {
-            json!({
-                "code": f.code,
-                "address": f.address,
-                "message": f.message,
-                "expected": f.expected,
-                "found": f.found,
+impl Shown<'_> {
+    /// Schema `rhumb.check/1`.
+    fn to_json(&self) -> Value {
+        let findings: Vec<Value> = self
+            .report
+            .findings
+            .iter()
+            .map(|f| {
+                json!({
+                    "code": f.code,
+                    "address": f.address,
+                    "message": f.message,
+                    "expected": f.expected,
+                    "found": f.found,
+                })
             })
+            .collect();
+        let bound = self.bounds.map(|(all, each)| {
+            let mut value = bound_to_json(all);
+            value["workloads"] = each.iter().map(bound_to_json).collect();
+            value
+        });
+        json!({
+            "schema": "rhumb.check/1",
+            "passed": self.report.passed(),
+            "promises": self.report.promises,
+            "not_priced": self.report.unpriced,
+            "findings": findings,
+            "bound": bound,
+            "inconclusive": report::json::facts(self.facts),
         })
-        .collect();
+    }
+
+    fn to_text(&self, quiet: bool) -> String {
+        let (report, facts) = (self.report, self.facts);
+        let mut text = String::new();
+        for f in &report.findings {
+            text += &format!("{}: {} [{}]\n", f.address, f.message, f.code);
+            text += &format!("  expected {}\n  found    {}\n", f.expected, f.found);
+        }
+        for f in facts {
+            text += &format!("{}: {} [{} {}]\n", f.address, f.message, f.fact, f.lack.as_str());
+            if let Some(source) = &f.source {
+                let date = f.as_of.as_deref().map_or("undated".to_owned(), |d| format!("of {d}"));
+                text += &format!("  source {source}, {date}\n");
+            }
+            text += &format!("  fix    {}\n", f.fix);
+        }
+        let broken = report.findings.len() as u64;
+        let outcome = match (report.promises, broken) {
+            (0, _) => "nothing was checked, so nothing is known".to_owned(),
+            (_, 0) => "all hold".to_owned(),
+            (_, n) => format!("{} not hold", count(n, "does", "do")),
+        };
+        if !quiet || broken > 0 || report.promises == 0 || !facts.is_empty() {
+            let promises = count(report.promises, "promise", "promises");
+            let lines = count(report.unpriced, "line", "lines");
+            let facts = match facts.len() as u64 {
+                0 => String::new(),
+                n => format!("; inconclusive: {} missing or too old", count(n, "fact is", "facts are")),
+            };
+            text += &format!("{promises} checked, {outcome}; {lines} not priced{facts}\n");
+            text += &match self.bounds {
+                Some((all, _)) => bound_to_text(all),
+                None => "the bound was left out: whether something cheaper does is not known\n".to_owned(),
+            };
+        }
+        text
+    }
+}
+
+fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn bound_to_json(b: &Bound) -> Value {
     json!({
-        "schema": "rhumb.check/1",
-        "passed": report.passed(),
-        "promises": report.promises,
-        "not_priced": report.unpriced,
-        "findings": findings,
-        "inconclusive": report::json::facts(facts),
+        "address": b.address,
+        "verdict": b.verdict(),
+        "usd_per_month": b.bound.map(|m| m.to_string()),
+        "cost_usd_per_month": b.cost.to_string(),
+        "gap": b.gap(),
+        "candidates": b.candidates,
+        "left_out": b.left_out,
     })
 }
 
-fn to_text(report: &Report, facts: &[Fact], quiet: bool) -> String {
-    let mut text = String::new();
-    for f in &report.findings {
-        text += &format!("{}: {} [{}]\n", f.address, f.message, f.code);
-        text += &format!("  expected {}\n  found    {}\n", f.expected, f.found);
-    }
-    for f in facts {
-        text += &format!("{}: {} [{} {}]\n", f.address, f.message, f.fact, f.lack.as_str());
-        if let Some(source) = &f.source {
-            let date = f.as_of.as_deref().map_or("undated".to_owned(), |d| format!("of {d}"));
-            text += &format!("  source {source}, {date}\n");
-        }
-        text += &format!("  fix    {}\n", f.fix);
-    }
-    let count = |n: u64, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-    let broken = report.findings.len() as u64;
-    let outcome = match (report.promises, broken) {
-        (0, _) => "nothing was checked, so nothing is known".to_owned(),
-        (_, 0) => "all hold".to_owned(),
-        (_, n) => format!("{} not hold", count(n, "does", "do")),
+fn bound_to_text(b: &Bound) -> String {
+    let candidates = count(b.candidates, "candidate", "candidates");
+    let Some(bound) = b.bound else {
+        return format!("no bound could be derived: {}\n", b.left_out.join(", "));
     };
-    if !quiet || broken > 0 || report.promises == 0 || !facts.is_empty() {
-        let promises = count(report.promises, "promise", "promises");
-        let lines = count(report.unpriced, "line", "lines");
-        let facts = match facts.len() as u64 {
-            0 => String::new(),
-            n => format!("; inconclusive: {} missing or too old", count(n, "fact is", "facts are")),
-        };
-        text += &format!("{promises} checked, {outcome}; {lines} not priced{facts}\n");
-    }
-    text
+    let why = match b.left_out.as_slice() {
+        [] => String::new(),
+        rules => format!(" (the bound leaves out {})", rules.join(", ")),
+    };
+    format!("bound derived again: {bound} USD/month over {candidates}; {}{why}\n", b.verdict())
 }
 
 #[cfg(test)]
@@ -114,11 +168,30 @@ mod tests {
 
     #[test]
     fn the_coverage_line_says_what_was_looked_at() {
+        let usd = |usd| rhumb_api::Money::from_usd(usd).unwrap();
+        let bound = |usd_a_month| Bound {
+            address: "deployment".into(),
+            cost: usd(1000.0),
+            bound: Some(usd(usd_a_month)),
+            candidates: 41_213,
+            left_out: Vec::new(),
+        };
         let mut report = Report { findings: Vec::new(), promises: 12, unpriced: 1 };
-        assert_eq!(to_text(&report, &[], false), "12 promises checked, all hold; 1 line not priced\n");
-        assert_eq!(to_text(&report, &[], true), "");
+        let text = |report: &Report, bound: Option<Bound>, quiet| {
+            let bounds = bound.map(|b| (b, Vec::new()));
+            Shown { report, facts: &[], bounds: bounds.as_ref() }.to_text(quiet)
+        };
+        let line = "12 promises checked, all hold; 1 line not priced\n";
+        let derived = "bound derived again: 1,000.00 USD/month over 41213 candidates; optimal\n";
+        assert_eq!(text(&report, Some(bound(1000.0)), false), format!("{line}{derived}"));
+        let near = text(&report, Some(bound(996.0)), false);
+        assert!(near.ends_with("996.00 USD/month over 41213 candidates; within 0.4 %\n"), "{near}");
+        let near = text(&report, Some(Bound { left_out: vec!["max_replicas"], ..bound(999.99) }), false);
+        assert!(near.ends_with("within 0.01 % (the bound leaves out max_replicas)\n"), "{near}");
+        assert!(text(&report, None, false).ends_with("something cheaper does is not known\n"));
+        assert_eq!(text(&report, None, true), "");
         report.promises = 0;
-        assert!(to_text(&report, &[], true).contains("nothing was checked"));
+        assert!(text(&report, None, true).contains("nothing was checked"));
         report.promises = 2;
         report.findings.push(Finding {
             code: "price",
@@ -127,12 +200,13 @@ mod tests {
             expected: "2".into(),
             found: "1".into(),
         });
-        let text = to_text(&report, &[], true);
+        let shown = Shown { report: &report, facts: &[], bounds: None };
+        let (text, value) = (shown.to_text(true), shown.to_json());
         assert!(
             text.starts_with("services.a/x: the price is wrong [price]\n  expected 2\n  found    1\n"),
             "{text}"
         );
-        assert_eq!(to_json(&report, &[])["findings"][0]["code"], "price");
-        assert_eq!(to_json(&report, &[])["passed"], false);
+        assert_eq!(value["findings"][0]["code"], "price");
+        assert_eq!((&value["passed"], &value["bound"]), (&json!(false), &Value::Null));
     }
 }

@@ -1,0 +1,151 @@
+//! The least that a month of a batch's runs can cost, over every candidate and count.
+
+use rayon::prelude::*;
+use rhumb_api::{HOURS_PER_MONTH, Money};
+
+use super::super::batch::LOST_WORK;
+use super::super::subject::{self, Work};
+use super::field::{Field, Site, Way};
+use super::pool::{Pool, spots, within_quotas};
+use super::prices::{Prices, SCALE};
+use crate::perf;
+use crate::placement::World;
+use crate::spec::Batch;
+
+/// More groups of machines than the fewest that are looked at, if the bound does not end it before.
+const MOST_MORE: u32 = 1 << 16;
+
+struct Asked<'a> {
+    prices: &'a Prices,
+    work: &'a Work<'a>,
+    batch: &'a Batch,
+    site: &'a Site,
+    way: &'a Way,
+    /// Items/s of a replica at confidence.
+    rate: f64,
+    start_s: f64,
+    runs: f64,
+    tolls: (i128, i128),
+}
+
+/// The least of a batch: the pool that has it, and what a budget counts of its month; `None` if nothing ends in time. Budgets are left out.
+pub(super) fn least(
+    world: &World,
+    work: &Work<'_>,
+    batch: &Batch,
+    field: &Field,
+    prices: &Prices,
+) -> Option<(Pool, Money)> {
+    let runs = batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
+    let all: Vec<(usize, usize)> = (0..field.sites.len())
+        .flat_map(|s| (0..field.ways(&field.sites[s]).len()).map(move |w| (s, w)))
+        .collect();
+    all.par_iter()
+        .filter_map(|(s, w)| {
+            let site = &field.sites[*s];
+            let way = &field.ways(site)[*w];
+            let engine = &field.speeds[way.speed].engine;
+            let network = world.catalog.instance_types[site.instance_type].network_gbps;
+            let asked = Asked {
+                prices,
+                work,
+                batch,
+                site,
+                way,
+                rate: engine.curve.batch_rate() / engine.f,
+                start_s: perf::start_up_s(way.weights_gib * subject::GIB, network),
+                runs,
+                tolls: prices.tolls(world, site),
+            };
+            let (machines, spot, priced) = asked.cheapest()?;
+            let replicas = machines / way.span.max(1) * way.replicas;
+            let (month, ceiling) = asked.month(machines, spot, asked.hours(replicas, spot > 0));
+            let pool = Pool { site: *s, way: *w, machines, spot, replicas, priced };
+            Some((pool, prices.counted(month, ceiling)))
+        })
+        .min_by_key(|(p, _)| (p.priced, p.machines, p.site, p.way))
+}
+
+impl Asked<'_> {
+    fn hours(&self, replicas: u32, spot: bool) -> f64 {
+        let (starts, work) = if spot { (2.0, LOST_WORK) } else { (1.0, 1.0) };
+        (starts * self.start_s + work * self.batch.items / (self.rate * f64::from(replicas))) / 3600.0
+    }
+
+    /// A month: as planned, with spot bought on demand.
+    fn month(&self, machines: u32, spot: u32, hours: f64) -> (Money, Money) {
+        let base = self.site.base.unwrap_or(Money::ZERO).times(i64::from(machines - spot));
+        let cheap = self.site.spot.unwrap_or(Money::ZERO);
+        let dear = self.site.on_demand.unwrap_or(cheap);
+        let hourly = base + cheap.times(i64::from(spot));
+        let gib = self.way.weights_gib * f64::from(machines) / HOURS_PER_MONTH as f64;
+        let month =
+            hourly.scale(hours).scale(self.runs) + self.site.weights.scale(gib).times(HOURS_PER_MONTH);
+        let ceiling = month + (dear - cheap).times(i64::from(spot)).scale(hours * self.runs);
+        (month, ceiling)
+    }
+
+    /// A month at the prices.
+    fn cost(&self, machines: u32, spot: u32, hours: f64) -> i128 {
+        let (month, ceiling) = self.month(machines, spot, hours);
+        let tolls = self.tolls.0 * i128::from(machines - spot) + self.tolls.1 * i128::from(spot);
+        self.prices.month(month, self.prices.counted(month, ceiling)) + tolls
+    }
+
+    fn cheapest(&self) -> Option<(u32, u32, i128)> {
+        let deadline = self.batch.deadline_s / 3600.0 * (1.0 + 1e-12);
+        let (low, high_of_any) = spots(self.site, self.work.purchase, u32::MAX);
+        let left = deadline * 3600.0 - self.start_s;
+        if low > high_of_any || left <= 0.0 || self.rate <= 0.0 {
+            return None;
+        }
+        let per = self.way.replicas.max(1);
+        let fewest = self.batch.items / (self.rate * left) / f64::from(per) * (1.0 - 1e-9);
+        if fewest > 1e6 {
+            return None;
+        }
+        let first = fewest.ceil().max(1.0) as u32;
+        let cheaper = match (self.site.base, self.site.spot) {
+            (Some(base), Some(spot)) if high_of_any > 0 => base.min(spot),
+            (Some(base), _) => base,
+            (None, spot) => spot?,
+        };
+        let toll = if self.site.base.is_none() {
+            self.tolls.1
+        } else if high_of_any > 0 {
+            self.tolls.0.min(self.tolls.1)
+        } else {
+            self.tolls.0
+        };
+        let mut best: Option<(u32, u32, i128)> = None;
+        for units in first..=first.saturating_add(MOST_MORE) {
+            let (Some(machines), Some(n)) = (units.checked_mul(self.way.span), units.checked_mul(per)) else {
+                break;
+            };
+            // Rounded down, so that the sum that rounds otherwise is no lower.
+            let floor = cheaper.times(i64::from(machines)).scale(self.hours(n, false) * self.runs);
+            let floor = (i128::from(floor.micros()) - 4) * SCALE + toll * i128::from(machines);
+            if best.is_some_and(|(_, _, b)| floor >= b) {
+                break;
+            }
+            let (low, high) = spots(self.site, self.work.purchase, machines);
+            let Some((low, high)) = within_quotas(self.site, machines, low, high) else { break };
+            // With and without spot a run takes unlike times; among counts of spot the cost is linear.
+            for spot in [low, low.max(1), high] {
+                let hours = self.hours(n, spot > 0);
+                if spot > high || hours > deadline {
+                    continue;
+                }
+                let cost = self.cost(machines, spot, hours);
+                if best.is_none_or(|(_, _, b)| cost < b) {
+                    best = Some((machines, spot, cost));
+                }
+            }
+            // Where no spot may be bought, more machines only start more often.
+            if high_of_any == 0 && best.is_some() {
+                break;
+            }
+        }
+        best
+    }
+}

@@ -1,0 +1,362 @@
+//! Everything on sale that a workload may be put on, and every way to run it there: no candidate is left out because another
+//! one is better.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use rhumb_api::{Money, Purchase};
+
+use super::super::subject::{self, Engined, Work};
+use crate::catalog::{Accelerator, InstanceType, Offering, TransferTo};
+use crate::perf::{self, Configuration, EngineSettings, Layout};
+use crate::placement::World;
+use crate::replay::{Limits, limits_of};
+use crate::spec::{RegionRef, Spec};
+
+/// Machines that a replica may span, and the fewest accelerators that each of them then has.
+const SPAN: (u32, u32) = (4, 4);
+/// Sequences at once that are tried where none are stated; a larger one only if memory fills the smaller.
+const SEQUENCES: [u32; 3] = [64, 256, 1024];
+/// Tokens of a step, and share of memory, where none are stated.
+const STEP_TOKENS: u32 = 8192;
+const MEMORY_SHARE: f64 = 0.90;
+/// Share of spot machines that are lost at once where the source says nothing (assumed).
+const INTERRUPTED: f64 = 0.20;
+
+/// A replica that runs.
+pub(super) struct Speed {
+    pub engine: Engined,
+    pub limits: Limits,
+    pub sequences: u32,
+}
+
+/// A way to run the model on an instance type.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub variant: String,
+    pub layout: Layout,
+    /// Index into [`Field::speeds`].
+    pub speed: usize,
+    /// Replicas that a machine, or the machines that one spans, hold.
+    pub replicas: u32,
+    pub span: u32,
+    /// Weights copied to a machine, GiB.
+    pub weights_gib: f64,
+}
+
+/// A declared quota and what a machine takes of it, bought as planned and as spot.
+pub(super) struct Quota {
+    pub place: String,
+    pub code: String,
+    pub base: f64,
+    pub spot: f64,
+    pub limit: f64,
+}
+
+/// An instance type in a region where it may be bought.
+pub(super) struct Site {
+    pub instance_type: usize,
+    pub region: usize,
+    /// Dollars an hour by the cheapest allowed option that is not spot.
+    pub base: Option<Money>,
+    pub spot: Option<Money>,
+    pub on_demand: Option<Money>,
+    pub interruption: f64,
+    pub zones: Option<u32>,
+    pub quotas: Vec<Quota>,
+    /// Dollars a GiB of weights brought here; nothing where they are free or of unknown price.
+    pub weights: Money,
+    /// Offerings that it stands for.
+    pub offerings: u64,
+}
+
+pub(super) struct Field {
+    pub sites: Vec<Site>,
+    /// Instance type to its ways.
+    pub ways: BTreeMap<usize, Vec<Way>>,
+    pub speeds: Vec<Speed>,
+    /// Offerings of the catalogue times the ways that their machines divide into, whether they run or not.
+    pub all: u64,
+    /// Those that run on what may be bought.
+    pub running: u64,
+}
+
+/// Variant, accelerator, fraction, layout, accelerators side by side, and the link between machines.
+type Key = (usize, usize, u64, Layout, u32, u64);
+
+impl Field {
+    pub fn of(spec: &Spec, world: &World, work: &Work<'_>) -> Field {
+        let catalog = &world.catalog;
+        let settings = settings(work);
+        let mut all = 0;
+        let mut layouts: BTreeMap<(u32, u32), Vec<Layout>> = BTreeMap::new();
+        let mut sites: BTreeMap<(usize, usize), Site> = BTreeMap::new();
+        let mut cuts: Vec<(Vec<Layout>, bool)> = Vec::new();
+        for kind in &catalog.instance_types {
+            let whole = whole(kind);
+            let key = (whole, if link(kind, whole).is_some() && whole >= SPAN.1 { SPAN.0 } else { 1 });
+            let list = layouts.entry(key).or_insert_with(|| {
+                let divides =
+                    |l: &Layout| l.accelerators() <= whole || l.accelerators().is_multiple_of(whole);
+                perf::layouts(work.arch, key.0, key.1).into_iter().filter(divides).collect()
+            });
+            cuts.push((list.clone(), usable(work, world, kind).is_some()));
+        }
+        let regions: Vec<bool> = catalog.regions.iter().map(|r| may_be_in(work, r)).collect();
+        for offering in &catalog.offerings {
+            let Some((cut, usable)) = cuts.get(offering.instance_type) else { continue };
+            all += (cut.len().max(1) * work.model.variants.len() * settings.len()) as u64;
+            if !usable || regions.get(offering.region) != Some(&true) || !bought(work, offering) {
+                continue;
+            }
+            let site = sites
+                .entry((offering.instance_type, offering.region))
+                .or_insert_with(|| Site::new(world, work, offering));
+            site.add(offering);
+        }
+        let mut sites: Vec<Site> = sites.into_values().collect();
+        for site in &mut sites {
+            site.quotas = quotas(spec, world, work, site);
+        }
+        let mut keys: BTreeMap<Key, usize> = BTreeMap::new();
+        let mut wanted: Vec<(Configuration<'_>, Key)> = Vec::new();
+        let mut drafts: Vec<(usize, Key)> = Vec::new();
+        let mut last = None;
+        for site in &sites {
+            if last.replace(site.instance_type) == Some(site.instance_type) {
+                continue;
+            }
+            let kind = &catalog.instance_types[site.instance_type];
+            let Some((index, accelerator)) = accelerator(world, kind) else { continue };
+            let whole = whole(kind);
+            for (v, variant) in work.model.variants.values().enumerate() {
+                if !good_enough(world, work, variant) {
+                    continue;
+                }
+                for layout in cuts[site.instance_type].0.iter().filter(|l| as_pinned(work, l)) {
+                    let spans = layout.accelerators() > whole;
+                    let between = link(kind, whole).filter(|_| spans);
+                    let side = if spans { whole } else { layout.accelerators().max(1) };
+                    let fraction = kind.accelerator_count.min(1.0);
+                    let bits = between.map_or(0, f64::to_bits);
+                    let key = (v, index, fraction.to_bits(), *layout, side, bits);
+                    drafts.push((site.instance_type, key));
+                    keys.entry(key).or_insert_with(|| {
+                        let configuration = Configuration {
+                            arch: work.arch,
+                            quantization: variant.quantization,
+                            kv_cache: variant.kv_cache,
+                            accelerator,
+                            fraction,
+                            layout: *layout,
+                            accelerators_per_node: side,
+                            inter_node_bandwidth: between,
+                            engine: settings[0],
+                        };
+                        wanted.push((configuration, key));
+                        wanted.len() - 1
+                    });
+                }
+            }
+        }
+        let calibrator = world.calibrator();
+        let curves: Vec<Vec<Speed>> = wanted
+            .par_iter()
+            .map(|(configuration, _)| {
+                let mut found = Vec::new();
+                for engine in &settings {
+                    let configuration = Configuration { engine: *engine, ..*configuration };
+                    let Ok(curve) = perf::curve(&configuration, &work.shape) else { continue };
+                    let curve = calibrator.apply(curve, &configuration, work.step_limit_ms());
+                    let lanes = configuration.layout.dp;
+                    let filled = curve.memory.max_sequences >= engine.max_num_seqs.saturating_mul(lanes);
+                    let limits = limits_of(&curve, engine, configuration.layout);
+                    let engined = Engined::new(curve, work.confidence);
+                    found.push(Speed { engine: engined, limits, sequences: engine.max_num_seqs });
+                    if !filled {
+                        break;
+                    }
+                }
+                found
+            })
+            .collect();
+        let mut speeds = Vec::new();
+        let places: Vec<std::ops::Range<usize>> = curves
+            .into_iter()
+            .map(|own| {
+                let from = speeds.len();
+                speeds.extend(own);
+                from..speeds.len()
+            })
+            .collect();
+        let names: Vec<&String> = work.model.variants.keys().collect();
+        let mut ways: BTreeMap<usize, Vec<Way>> = BTreeMap::new();
+        for (instance_type, key) in drafts {
+            let whole = whole(&catalog.instance_types[instance_type]);
+            let (layout, size) = (key.3, key.3.accelerators().max(1));
+            let (replicas, span) = if size > whole { (1, size / whole) } else { (whole / size, 1) };
+            for speed in places[keys[&key]].clone() {
+                let weights = speeds[speed].engine.curve.memory.weights;
+                ways.entry(instance_type).or_default().push(Way {
+                    variant: names[key.0].clone(),
+                    layout,
+                    speed,
+                    replicas,
+                    span,
+                    weights_gib: weights * f64::from(size) / f64::from(span) / subject::GIB,
+                });
+            }
+        }
+        let count = |s: &Site| s.offerings * ways.get(&s.instance_type).map_or(0, |w| w.len() as u64);
+        let running = sites.iter().map(count).sum();
+        Field { sites, ways, speeds, all, running }
+    }
+
+    /// The ways of a site.
+    pub fn ways(&self, site: &Site) -> &[Way] {
+        self.ways.get(&site.instance_type).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Site {
+    fn new(world: &World, work: &Work<'_>, offering: &Offering) -> Site {
+        let catalog = &world.catalog;
+        let region = &catalog.regions[offering.region];
+        let to = RegionRef { cloud: region.cloud, region: region.id.clone() };
+        let from = work.model.artifacts_at.as_ref().and_then(|from| catalog.region(from.cloud, &from.region));
+        let weights = from.and_then(|from| catalog.transfer_price(from, TransferTo::Region(&to)));
+        Site {
+            instance_type: offering.instance_type,
+            region: offering.region,
+            base: None,
+            spot: None,
+            on_demand: catalog
+                .offering(offering.instance_type, offering.region, Purchase::OnDemand)
+                .map(|o| o.price),
+            interruption: INTERRUPTED,
+            zones: region.zones,
+            quotas: Vec::new(),
+            weights: weights.map_or(Money::ZERO, |t| t.usd_per_gib),
+            offerings: 0,
+        }
+    }
+
+    fn add(&mut self, offering: &Offering) {
+        self.offerings += 1;
+        if offering.purchase == Purchase::Spot {
+            self.spot = Some(offering.price);
+            self.interruption = offering.interruption.unwrap_or(INTERRUPTED);
+        } else {
+            self.base = Some(self.base.map_or(offering.price, |base| base.min(offering.price)));
+        }
+    }
+}
+
+fn whole(kind: &InstanceType) -> u32 {
+    kind.accelerator_count.floor().clamp(1.0, 1024.0) as u32
+}
+
+/// Bytes/s between machines for an accelerator.
+fn link(kind: &InstanceType, whole: u32) -> Option<f64> {
+    kind.rdma_gbps.filter(|gbps| *gbps > 0.0).map(|gbps| gbps * 1e9 / 8.0 / f64::from(whole))
+}
+
+fn accelerator<'a>(world: &'a World, kind: &InstanceType) -> Option<(usize, &'a Accelerator)> {
+    let index = kind.accelerator?;
+    Some((index, world.catalog.accelerators.get(index)?))
+}
+
+/// Whether an instance type is sold to everyone, allowed by the spec, and one that engines publish images for.
+fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
+    let (_, accelerator) = accelerator(world, kind)?;
+    let rules = work.rules;
+    let allowed = rules.clouds.allows(&kind.cloud)
+        && rules.instance_types.allows(&kind.name)
+        && rules.accelerators.allows(&accelerator.id);
+    let sold = kind.status == "current" || kind.status.starts_with("previous");
+    let capability = accelerator.compute_capability.as_deref().unwrap_or_default();
+    let major: u32 = capability.split('.').next().and_then(|m| m.parse().ok()).unwrap_or(0);
+    (allowed && sold && (kind.arch != "arm64" || major >= 9)).then_some(())
+}
+
+fn may_be_in(work: &Work<'_>, region: &crate::catalog::Region) -> bool {
+    work.rules.clouds.allows(&region.cloud)
+        && subject::region_allowed(&work.rules.regions, region.cloud, &region.id)
+        && subject::resides(&work.rules.residency, region)
+}
+
+fn bought(work: &Work<'_>, offering: &Offering) -> bool {
+    match offering.purchase {
+        Purchase::Spot => work.purchase.spot_max_share > 0.0,
+        other => work.purchase.options.contains(&other),
+    }
+}
+
+fn good_enough(world: &World, work: &Work<'_>, variant: &crate::spec::Variant) -> bool {
+    let Some(floor) = &work.model.quality else { return true };
+    subject::is_native(variant.quantization, work.arch)
+        || super::super::rules::kept(world, work, variant, &floor.benchmark).is_some_and(|k| k >= floor.keep)
+}
+
+fn as_pinned(work: &Work<'_>, layout: &Layout) -> bool {
+    let e = work.engine;
+    let pinned = [
+        (e.tensor_parallel_size, layout.tp),
+        (e.pipeline_parallel_size, layout.pp),
+        (e.data_parallel_size, layout.dp),
+    ];
+    let experts = work.arch.moe.as_ref().and(e.enable_expert_parallel);
+    pinned.iter().all(|(asked, is)| asked.is_none_or(|n| n == *is))
+        && experts.is_none_or(|on| on == (layout.ep > 1))
+}
+
+fn settings(work: &Work<'_>) -> Vec<EngineSettings> {
+    let e = work.engine;
+    let stated = e.version.as_deref().and_then(|text| {
+        let mut numbers = text.trim_start_matches('v').split('.').map(|n| n.parse().ok());
+        Some((numbers.next()??, numbers.next().unwrap_or(Some(0))?))
+    });
+    let longest = (work.shape.input.max + work.shape.output.max).ceil().clamp(1.0, 1e9) as u32;
+    let of = |max_num_seqs: u32| EngineSettings {
+        name: e.name,
+        version: stated.unwrap_or(perf::default_version(e.name)),
+        max_num_seqs,
+        max_num_batched_tokens: e.max_num_batched_tokens.unwrap_or(STEP_TOKENS),
+        max_model_len: e.max_model_len.unwrap_or(longest),
+        gpu_memory_utilization: e.gpu_memory_utilization.unwrap_or(MEMORY_SHARE),
+    };
+    e.max_num_seqs.map_or(SEQUENCES.map(of).to_vec(), |n| vec![of(n)])
+}
+
+/// The declared quotas of a site.
+fn quotas(spec: &Spec, world: &World, work: &Work<'_>, site: &Site) -> Vec<Quota> {
+    let catalog = &world.catalog;
+    let region = &catalog.regions[site.region];
+    let Some(declared) = spec.providers.get(&region.cloud).map(|p| &p.quotas).filter(|q| !q.is_empty())
+    else {
+        return Vec::new();
+    };
+    let options = &work.purchase.options;
+    let base = subject::cheapest(catalog, site.instance_type, site.region, options).map(|(_, p)| p);
+    let spot = site.spot.map(|_| Purchase::Spot);
+    let mut found: BTreeMap<(String, String), Quota> = BTreeMap::new();
+    for purchase in base.into_iter().chain(spot) {
+        for (quota, each) in catalog.quotas_for(site.instance_type, purchase) {
+            let place = if quota.scope == "global" { "global" } else { &region.id };
+            let Some(limit) = declared.get(place).and_then(|of| of.get(&quota.code)) else { continue };
+            let (place, code) = (place.to_owned(), quota.code.clone());
+            let entry = found.entry((place.clone(), code.clone())).or_insert(Quota {
+                place,
+                code,
+                base: 0.0,
+                spot: 0.0,
+                limit: *limit,
+            });
+            match purchase {
+                Purchase::Spot => entry.spot += each,
+                _ => entry.base += each,
+            }
+        }
+    }
+    found.into_values().collect()
+}

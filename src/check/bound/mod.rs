@@ -1,0 +1,319 @@
+//! The bound, derived again: that nothing cheaper keeps the promises, or what does.
+//!
+//! For every workload all candidates of the family are made anew, without leaving one out because another is better: every
+//! offering, variant, layout and engine setting, in every partition of the origins and every number of regions. Each one's
+//! machines are counted by a search of the checker's own on the curve of a replica, and priced at the certificate's multipliers,
+//! in integers. The least of all workloads, less what is paid for all that there is of the shared limits, bounds every placement
+//! from below (Lagrange).
+//!
+//! What makes the bound lower than it could be, and so is told and not held against a plan: rules over several pools of a service
+//! (`min_replicas`, `max_replicas`, quotas and budgets, as far as one pool does not break them by itself). The
+//! replay is asked only about what would be cheaper than the plan by the closed form.
+//!
+//! It shares no code with the optimizer.
+
+mod batch;
+mod choice;
+mod field;
+mod need;
+mod pool;
+mod prices;
+mod service;
+
+pub use choice::{Choice, Column, choice};
+
+use rhumb_api::{HOURS_PER_MONTH, Money};
+
+use super::Ledger;
+use super::ledger::dollars;
+use super::subject::{self, Kind, Work};
+use crate::placement::{Coupling, Placement, WorkloadPlacement, World};
+use crate::spec::{BudgetBinds, Spec};
+use field::Field;
+use prices::{Prices, SCALE};
+use service::{Least, Search};
+
+/// A bound that the checker derived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// A workload, or `deployment` for all of them.
+    pub address: String,
+    /// What was placed costs, dollars a month.
+    pub cost: Money,
+    /// No placement costs less, dollars a month; `None` if none was derived.
+    pub bound: Option<Money>,
+    /// Candidates that were priced: offerings times the ways to run on them.
+    pub candidates: u64,
+    /// Why the bound may be lower than it could be: rules that it leaves out and that would have mattered.
+    pub left_out: Vec<&'static str>,
+}
+
+impl Bound {
+    /// What lies between bound and cost, as a share of the cost; `None` without a bound.
+    pub fn gap(&self) -> Option<f64> {
+        let bound = self.bound?;
+        let between = (self.cost - bound).max(Money::ZERO);
+        // Amounts are rounded to the micro-dollar in more than one place.
+        let equal = between.micros() <= SLACK;
+        Some(if equal { 0.0 } else { between.usd() / self.cost.usd().max(f64::MIN_POSITIVE) })
+    }
+
+    /// `optimal`, `within 0.4 %` or `unknown`; the share is rounded up.
+    pub fn verdict(&self) -> String {
+        match self.gap() {
+            None => "unknown".to_owned(),
+            Some(0.0) => "optimal".to_owned(),
+            Some(gap) => {
+                let percent = gap * 100.0;
+                let digits = if percent < 0.095 { 100.0 } else { 10.0 };
+                format!("within {} %", (percent * digits * (1.0 - 1e-9)).ceil() / digits)
+            }
+        }
+    }
+}
+
+/// What was derived, and what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// All workloads together.
+    pub all: Bound,
+    /// Each by itself, in the order of the addresses; not what it costs in company, where limits are shared.
+    pub workloads: Vec<Bound>,
+    /// What contradicts the certificates.
+    pub report: super::Report,
+}
+
+/// Rounding of a month of a few pools, micro-dollars.
+const SLACK: i64 = 8 * HOURS_PER_MONTH;
+
+/// Derives the bounds of a placement's certificates again.
+///
+/// It takes longer than the search, which leaves most candidates out. Workloads that were not placed, and models that are not
+/// known, are findings of [`super::inspect`].
+pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
+    let mut log = Ledger::default();
+    let mut workloads = Vec::new();
+    let mut priced = Some(0_i128);
+    for address in subject::addresses(spec) {
+        let placed = placement.workloads.get(&address);
+        let work = Work::of(spec, world, &address);
+        let (Some(placed), Some(work)) = (placed, work) else {
+            priced = None;
+            continue;
+        };
+        let judged = judge(&mut log, spec, world, &work, placed, placement.coupling.as_ref());
+        priced = priced.zip(judged.1).map(|(sum, own)| sum + own);
+        workloads.push(judged.0);
+    }
+    let cost = workloads.iter().map(|b| b.cost).sum();
+    let bound = priced.map(|sum| {
+        let scaled = sum - placement.coupling.as_ref().map_or(0, |c| paid(spec, c));
+        micros(scaled)
+    });
+    let candidates = workloads.iter().map(|b| b.candidates).sum();
+    let mut left_out: Vec<&'static str> = workloads.iter().flat_map(|b| b.left_out.clone()).collect();
+    left_out.sort_unstable();
+    left_out.dedup();
+    let all = Bound { address: "deployment".into(), cost, bound, candidates, left_out };
+    if let (Some(bound), true) = (bound, placement.coupling.is_some()) {
+        let most = cost + Money::from_micros(SLACK);
+        log.hold(bound <= most, "optimum", "deployment", || {
+            (
+                "everything together costs less than it can".into(),
+                format!("at least {}", dollars(bound)),
+                dollars(cost),
+            )
+        });
+    }
+    Proof { all, workloads, report: log.report() }
+}
+
+/// A bound in whole micro-dollars: costs are whole, so it may be rounded up.
+fn micros(scaled: i128) -> Money {
+    let up = scaled.div_euclid(SCALE) + i128::from(scaled.rem_euclid(SCALE) > 0);
+    Money::from_micros(up.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+}
+
+/// What all that there is of the shared limits costs at the multipliers, over the scale: by the spec's own limits.
+fn paid(spec: &Spec, coupling: &Coupling) -> i128 {
+    let of = |limit: &crate::placement::SharedLimit| -> Option<i128> {
+        let declared = match (limit.cloud, &limit.region, &limit.code) {
+            (Some(cloud), Some(place), Some(code)) => {
+                let declared = spec.providers.get(&cloud)?.quotas.get(place)?.get(code)?;
+                ((declared + 1e-9) * 1e6).round() as i128
+            }
+            _ => {
+                let budget = match &limit.workload {
+                    Some(address) => spec.budget.per.get(address)?,
+                    None => spec.budget.monthly.as_ref()?,
+                };
+                i128::from(budget.limit.micros())
+            }
+        };
+        Some(declared * i128::from(limit.multiplier.max(0)))
+    };
+    coupling.limits.iter().filter_map(of).sum()
+}
+
+/// What a certificate claims to be the least of a workload, a month over the scale.
+struct Claim {
+    least: i128,
+    /// Whether it is the cost of what was placed.
+    chosen: bool,
+    what: &'static str,
+}
+
+fn claims(placed: &WorkloadPlacement, coupling: Option<&Coupling>, runs: f64) -> Vec<Claim> {
+    let certificate = &placed.certificate;
+    let month = |amount: Money| match placed.run {
+        Some(_) => i128::from(amount.scale(runs).micros()) * SCALE,
+        None => i128::from(amount.per_month().micros()) * SCALE,
+    };
+    let (own, what) = if certificate.together {
+        (certificate.lower_bound, "the least that it costs by itself")
+    } else {
+        (certificate.optimum, "its cost")
+    };
+    let mut claims = vec![Claim { least: month(own), chosen: !certificate.together, what }];
+    if let Some(least) = coupling.and_then(|c| c.least.get(&placed.address)) {
+        let what = "its least cost at the multipliers";
+        claims.push(Claim { least: i128::from(least.micros()) * SCALE, chosen: false, what });
+    }
+    claims
+}
+
+/// Looks at one workload: its own bound, and its least at the multipliers.
+fn judge(
+    log: &mut Ledger,
+    spec: &Spec,
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    coupling: Option<&Coupling>,
+) -> (Bound, Option<i128>) {
+    let field = Field::of(spec, world, work);
+    log.same(
+        "certificate",
+        &work.address,
+        "the number of candidates there are",
+        &field.all,
+        &placed.certificate.candidates,
+    );
+    let runs = match work.kind {
+        Kind::Batch(batch) => batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month),
+        Kind::Service(_) => 1.0,
+    };
+    let claims = claims(placed, coupling, runs);
+    let prices: Vec<Prices> =
+        [None, coupling].into_iter().take(claims.len()).map(|c| Prices::of(spec, c, &work.address)).collect();
+    // A limit that is shared is no rule of this workload alone.
+    let own: Vec<Money> = match coupling {
+        Some(_) => Vec::new(),
+        None => {
+            let per = spec.budget.per.get(&work.address);
+            per.into_iter().chain(&spec.budget.monthly).map(|b| b.limit).collect()
+        }
+    };
+    let ceiling = spec.budget.binds == BudgetBinds::Ceiling;
+    let found: Vec<Option<Found>> = match work.kind {
+        Kind::Service(service) => {
+            let bars = claims.iter().map(|c| c.least).collect();
+            let Some(search) = Search::new(world, work, service, &field, &prices, bars) else {
+                let bound = Bound {
+                    address: work.address.clone(),
+                    cost: placed.cost.expected_per_month,
+                    bound: None,
+                    candidates: field.running,
+                    left_out: vec!["origins"],
+                };
+                return (bound, None);
+            };
+            (0..claims.len()).map(|p| of_service(&search, p, &claims[p], &own, ceiling)).collect()
+        }
+        Kind::Batch(batch) => (0..claims.len())
+            .map(|p| {
+                let (pool, counted) = batch::least(world, work, batch, &field, &prices[p])?;
+                let over = own.iter().any(|limit| counted > *limit);
+                let left_out = if over { vec!["budget"] } else { Vec::new() };
+                let words = service::words(world, &field, &pool);
+                Some(Found { least: pool.priced, words, left_out })
+            })
+            .collect(),
+    };
+    let mut left_out = Vec::new();
+    for (claim, found) in claims.iter().zip(&found) {
+        match found {
+            Some(found) => {
+                compare(log, &work.address, claim, found);
+                left_out.extend(found.left_out.iter().copied());
+            }
+            None => log.finding(
+                "optimum",
+                &work.address,
+                "no candidate keeps the promises",
+                "none",
+                "a placement",
+            ),
+        }
+    }
+    left_out.sort_unstable();
+    left_out.dedup();
+    let least = |p: usize| found.get(p).and_then(Option::as_ref).map(|f| f.least);
+    let bound = Bound {
+        address: work.address.clone(),
+        cost: placed.cost.expected_per_month,
+        bound: least(0).map(micros),
+        candidates: field.running,
+        left_out,
+    };
+    (bound, least(claims.len() - 1))
+}
+
+/// The least that was found, and who costs so little.
+struct Found {
+    least: i128,
+    words: String,
+    left_out: Vec<&'static str>,
+}
+
+fn of_service(
+    search: &Search<'_>,
+    price: usize,
+    claim: &Claim,
+    budgets: &[Money],
+    ceiling: bool,
+) -> Option<Found> {
+    let found = |least: &Least, left_out| Found { least: least.priced, words: search.words(least), left_out };
+    loop {
+        let least = search.least(price)?;
+        if least.priced >= claim.least - i128::from(SLACK) * SCALE {
+            return Some(found(&least, Vec::new()));
+        }
+        let broken = search.breaks(&least, budgets, ceiling);
+        if !broken.is_empty() {
+            return Some(found(&least, broken));
+        }
+        match search.replayed(&least) {
+            Some(true) => return Some(found(&least, Vec::new())),
+            Some(false) => {}
+            None => return Some(found(&least, vec!["replay"])),
+        }
+    }
+}
+
+fn compare(log: &mut Ledger, address: &str, claim: &Claim, found: &Found) {
+    let slack = i128::from(SLACK) * SCALE;
+    let month = |scaled: i128| format!("{} a month", dollars(micros(scaled)));
+    log.hold(found.least >= claim.least - slack || !found.left_out.is_empty(), "optimum", address, || {
+        let message = if claim.chosen {
+            "something cheaper keeps every promise".to_owned()
+        } else {
+            format!("{} is claimed too high", claim.what)
+        };
+        (message, format!("{}: {}", month(found.least), found.words), month(claim.least))
+    });
+    log.hold(!claim.chosen || found.least <= claim.least + slack, "optimum", address, || {
+        let message = "it costs less than anything that keeps the promises".to_owned();
+        (message, format!("at least {}: {}", month(found.least), found.words), month(claim.least))
+    });
+}

@@ -1,0 +1,188 @@
+//! The cheapest count of machines of one candidate, at given prices.
+
+use rhumb_api::Money;
+
+use super::field::{Site, Way};
+use super::need::{MOST_REPLICAS, Need};
+use super::prices::{Machine, Prices};
+use crate::spec::{PurchaseRules, Survive};
+
+/// A pool of some machines of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pool {
+    /// Index into the sites of the field.
+    pub site: usize,
+    /// Index into the site's ways.
+    pub way: usize,
+    pub machines: u32,
+    pub spot: u32,
+    pub replicas: u32,
+    /// A month at the prices, over the scale.
+    pub priced: i128,
+}
+
+/// What decides the count of a candidate's machines.
+pub(super) struct Asked<'a> {
+    pub site: &'a Site,
+    pub way: &'a Way,
+    pub rules: &'a PurchaseRules,
+    pub survive: Survive,
+    pub least_replicas: u32,
+    pub most_replicas: Option<u32>,
+    /// Whether a replay of this speed contradicted the closed form: it is then asked for each count.
+    pub doubted: bool,
+    /// Dollars an hour for the responses of so many replicas.
+    pub responses: &'a dyn Fn(u32) -> Money,
+}
+
+impl Asked<'_> {
+    /// Most replicas that fail at once; `None` if everything does.
+    fn lost(&self, units: u32, spot: u32) -> Option<u32> {
+        let per = self.way.replicas;
+        let mut lost = self.survive.replica.max(self.survive.machine.checked_mul(per)?);
+        if self.survive.zone > 0 {
+            let zones = self.site.zones?.min(units).max(1);
+            if zones <= self.survive.zone {
+                return None;
+            }
+            lost = lost.max(units.div_ceil(zones).checked_mul(per)?.checked_mul(self.survive.zone)?);
+        }
+        if spot > 0 {
+            let gone = (self.site.interruption * f64::from(spot) - 1e-9).ceil().max(1.0) as u32;
+            lost = lost.max(gone.checked_mul(per)?);
+        }
+        Some(lost)
+    }
+
+    fn does(&self, need: &Need<'_>, units: u32, spot: u32, replayed: bool) -> bool {
+        let n = units.saturating_mul(self.way.replicas);
+        self.lost(units, spot).is_some_and(|lost| need.does(n, lost) && (!replayed || need.replays(n, lost)))
+    }
+
+    /// Whether the replay lets a count.
+    pub fn replays(&self, need: &Need<'_>, pool: &Pool) -> bool {
+        let units = pool.machines / self.way.span.max(1);
+        self.lost(units, pool.spot).is_some_and(|lost| need.replays(pool.replicas, lost))
+    }
+
+    /// Spot machines that the rules of purchase and the declared quotas allow among `machines`: the fewest and the most.
+    fn spots(&self, machines: u32) -> Option<(u32, u32)> {
+        let (low, high) = spots(self.site, self.rules, machines);
+        within_quotas(self.site, machines, low, high)
+    }
+
+    /// The cheapest count; `None` if none does. Costs of `bar` or more need not be exact.
+    pub fn cheapest(
+        &self,
+        need: &Need<'_>,
+        prices: &Prices,
+        machine: Machine,
+        bar: i128,
+    ) -> Option<(u32, u32, i128)> {
+        let fewest = need.fewest?;
+        let per = self.way.replicas.max(1);
+        if self.survive.zone > 0 && self.site.zones.is_none_or(|zones| zones <= self.survive.zone) {
+            return None;
+        }
+        let cheaper = match (machine.base, machine.spot) {
+            (None, Some(_)) if self.site.interruption >= 1.0 => return None,
+            (Some(base), Some(spot)) if spots(self.site, self.rules, u32::MAX).1 > 0 => base.min(spot),
+            (Some(base), _) => base,
+            (None, spot) => spot?,
+        };
+        let (low, high) = spots(self.site, self.rules, u32::MAX);
+        if low > high {
+            return None;
+        }
+        let first = fewest.max(self.least_replicas).div_ceil(per).max(1);
+        // What no number of replicas carries during a failure, none does of more machines.
+        let fails = self.lost(first, u32::from(self.site.base.is_none())) != Some(0);
+        if fails && need.left(first.saturating_mul(per)).is_none() {
+            return None;
+        }
+        let mut best: Option<(u32, u32, i128)> = None;
+        let same = (self.responses)(first.saturating_mul(per));
+        for units in first..=MOST_REPLICAS {
+            let (Some(machines), Some(n)) = (units.checked_mul(self.way.span), units.checked_mul(per)) else {
+                break;
+            };
+            let copied = self.way.weights_gib * f64::from(machines) / rhumb_api::HOURS_PER_MONTH as f64;
+            let copied = self.site.weights.scale(copied);
+            let floor = cheaper * i128::from(machines) + prices.hourly(copied + same);
+            if n > MOST_REPLICAS
+                || self.most_replicas.is_some_and(|most| n > most)
+                || best.is_some_and(|(_, _, b)| floor >= b)
+            {
+                break;
+            }
+            // A replay far out, or of what is dearer than is asked about, would change nothing.
+            let replayed = self.doubted && floor < bar && units <= first.saturating_mul(8).saturating_add(64);
+            // What the quotas do not allow of some machines they do not allow of more.
+            let Some((low, high)) = self.spots(machines) else { break };
+            // What fewer spot machines cannot do, more of them cannot.
+            let most = if replayed {
+                (low..=high).rev().find(|spot| self.does(need, units, *spot, true))
+            } else {
+                most(low, high, |spot| self.does(need, units, spot, false))
+            };
+            let Some(most) = most else { continue };
+            let more = prices.hourly((self.responses)(n) + copied);
+            let cost = |spot: u32| {
+                let base = machine.base.unwrap_or(0) * i128::from(machines - spot);
+                base + machine.spot.unwrap_or(0) * i128::from(spot) + more
+            };
+            // The cost is linear in the spot machines, so one of the ends is the least.
+            let spot = if cost(low) <= cost(most) { low } else { most };
+            if best.is_none_or(|(_, _, b)| cost(spot) < b) {
+                best = Some((machines, spot, cost(spot)));
+            }
+        }
+        best
+    }
+}
+
+/// The fewest and the most spot machines by the rules of purchase.
+pub(super) fn spots(site: &Site, rules: &PurchaseRules, machines: u32) -> (u32, u32) {
+    let low = if site.base.is_none() { machines } else { 0 };
+    if site.spot.is_none() {
+        return (low, 0);
+    }
+    let share = (rules.spot_max_share * f64::from(machines) + 1e-9).floor().max(0.0) as u32;
+    (low, share.min(machines).min(machines.saturating_sub(rules.on_demand_base)))
+}
+
+/// Those of them that the declared quotas allow: `None` if there are none.
+pub(super) fn within_quotas(site: &Site, machines: u32, low: u32, high: u32) -> Option<(u32, u32)> {
+    if low > high {
+        return None;
+    }
+    let (mut low, mut high) = (f64::from(low), f64::from(high));
+    for q in &site.quotas {
+        // base * (machines - spot) + spot_each * spot <= limit
+        let (each, room) = (q.spot - q.base, q.limit + 1e-9 - q.base * f64::from(machines));
+        if each > 0.0 {
+            high = high.min((room / each + 1e-9).floor());
+        } else if each < 0.0 {
+            low = low.max((room / each - 1e-9).ceil());
+        } else if room < 0.0 {
+            return None;
+        }
+    }
+    (low <= high && high >= 0.0).then_some((low as u32, high as u32))
+}
+
+/// The largest number in a range for which `holds`, which is lost as numbers grow.
+fn most(low: u32, high: u32, holds: impl Fn(u32) -> bool) -> Option<u32> {
+    if holds(high) {
+        return Some(high);
+    }
+    if low == high || !holds(low) {
+        return None;
+    }
+    let (mut yes, mut no) = (low, high);
+    while no - yes > 1 {
+        let middle = yes + (no - yes) / 2;
+        if holds(middle) { yes = middle } else { no = middle }
+    }
+    Some(yes)
+}
