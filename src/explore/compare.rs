@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::perf::Layout;
-use crate::placement::{Placement, Pool, WorkloadPlacement};
+use crate::placement::{Infeasible, Placement, Pool, WorkloadPlacement};
 use crate::spec::Quantization;
 
 /// One pool of a choice.
@@ -102,6 +102,15 @@ pub fn compare(before: &[Choice], after: &[Choice]) -> BTreeSet<Aspect> {
 /// Dollars a month of all workloads, as planned. Lines that are not priced are left out.
 pub fn cost(placement: &Placement) -> Money {
     placement.workloads.values().map(|w| w.cost.expected_per_month).sum()
+}
+
+/// The constraints of a refusal, by workload: `services.chat: budget, ttft`.
+pub fn refusal(why: &Infeasible) -> String {
+    let told = why.workloads.iter().map(|w| {
+        let names: BTreeSet<&str> = w.conflict.iter().map(|r| r.constraint).collect();
+        format!("{}: {}", w.address, names.into_iter().collect::<Vec<_>>().join(", "))
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -6,8 +6,16 @@
 
 mod change;
 mod compare;
+mod front;
+mod scale;
 mod select;
+mod stress;
 
 pub use change::{Amount, Change, changes, workload};
-pub use compare::{Aspect, Choice, Machines, choice, compare, cost};
+pub use compare::{Aspect, Choice, Machines, choice, compare, cost, refusal};
+pub use front::{Front, Point as FrontPoint, Sweep, front};
+pub use scale::{Flip, Point as ScalePoint, Scale, Scaled, Scaling, scale};
 pub use select::Selector;
+pub use stress::{
+    AtConfidence, Drawn, GRID, Held, Promise, REACH, Spot, Stress, Stressing, What, at_confidence, stress,
+};

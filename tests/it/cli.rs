@@ -7,12 +7,15 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 19] = [
     "plan",
     "show",
     "check",
     "explain",
     "what-if",
+    "scale",
+    "pareto",
+    "stress",
     "graph",
     "validate",
     "fmt",
@@ -212,6 +215,9 @@ fn json_is_one_document_with_a_schema() {
         ("rhumb.infeasible/1", 6, &["plan", HOPELESS]),
         ("rhumb.explain/1", 0, &["explain", "services.chat", CHAT]),
         ("rhumb.what-if/1", 0, &["what-if", CHAT, "price:all=x1"]),
+        ("rhumb.scale/1", 0, &["scale", CHAT, "--traffic", "1..2", "--steps", "2", "--tolerance", "50%"]),
+        ("rhumb.pareto/1", 0, &["pareto", CHAT, "--step", "100%"]),
+        ("rhumb.stress/1", 0, &["stress", CHAT, "--worlds", "100", "--requests", "0"]),
         ("rhumb.check/1", 0, &["check", CHAT]),
         ("rhumb.check/1", 5, &["check", CHAT, "--max-age", "1"]),
         ("rhumb.plan/1", 5, &["plan", CHAT, "--max-age", "1"]),
@@ -275,6 +281,9 @@ fn no_line_is_wider_than_a_narrow_window() {
         &["plan", "examples/two-models"],
         &["explain", "services.chat", CHAT],
         &["what-if", CHAT, "traffic=x2", "chat.slo.ttft_p95=1ms"],
+        &["scale", CHAT, "--traffic", "0.5..1", "--steps", "2", "--tolerance", "50%"],
+        &["pareto", CHAT, "--step", "100%"],
+        &["stress", CHAT, "--worlds", "100", "--requests", "0", "--curve"],
         &["catalog", "prices", "--limit", "9"],
         &["catalog", "sources"],
         &["catalog", "info"],

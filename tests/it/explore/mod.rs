@@ -1,5 +1,8 @@
 //! Changed worlds: their laws in small worlds of their own, their command lines on examples.
 
+mod pareto;
+mod scale;
+mod stress;
 mod what_if;
 
 use rhumb::catalog::{Catalog, Offered, Offering};

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::World;
 use crate::diagnostic::SourceMap;
 use crate::explore::{self, Aspect, choice, compare};
-use crate::placement::{Infeasible, ObjectiveCheck, WorkloadPlacement};
+use crate::placement::{ObjectiveCheck, WorkloadPlacement};
 use crate::plan::Plan;
 use crate::report::{self, Block, Cell, Report, Section, Table, Tone, layout, machines, ms, quantile};
 
@@ -49,7 +49,7 @@ fn words(aspects: &BTreeSet<Aspect>) -> String {
 }
 
 /// `+2,086.32 (+10.0 %)`.
-pub(crate) fn change(now: Money, then: Money) -> String {
+fn change(now: Money, then: Money) -> String {
     let by = then - now;
     let sign = if by >= Money::ZERO { "+" } else { "" };
     if now == Money::ZERO {
@@ -78,7 +78,7 @@ fn worlds(all: &[World]) -> Table {
             _ => Cell::plain(""),
         };
         let differs = match (now.and_then(World::plan), &w.outcome) {
-            (_, Err(why)) => constraints(why),
+            (_, Err(why)) => explore::refusal(why),
             (None, Ok(_)) => String::new(),
             (Some(now), Ok(then)) => {
                 let found = differences(now, then);
@@ -93,15 +93,6 @@ fn worlds(all: &[World]) -> Table {
         vec![Cell::plain(w.name()), cost, against, Cell::plain(differs)]
     });
     Table { rows: rows.collect(), columns }
-}
-
-/// The constraints of a refusal, by workload.
-fn constraints(why: &Infeasible) -> String {
-    let told = why.workloads.iter().map(|w| {
-        let names: BTreeSet<&str> = w.conflict.iter().map(|r| r.constraint).collect();
-        format!("{}: {}", w.address, names.into_iter().collect::<Vec<_>>().join(", "))
-    });
-    told.collect::<Vec<_>>().join("; ")
 }
 
 /// The workloads of a world that are placed in another way than at present; all of the present one.

@@ -1,0 +1,349 @@
+//! What every promise of a placement comes to in every world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::{HOURS_PER_MONTH, Money, Purchase};
+
+use super::played::{Errors, Played, Random, Table, factor};
+use super::{ASSUMED_INTERRUPTION, Drawn, Held, Promise, Spot, Stressing, What};
+use crate::math;
+use crate::perf::{self, RequestShape, ServiceCurve};
+use crate::placement::{Metric, Pool, WorkloadPlacement, World};
+use crate::replay;
+use crate::spec::{Batch, BudgetBinds, BudgetLimit, Connections, Load, MeasuredAt, Place, Service, Spec};
+
+/// Work done twice because a spot machine went away (assumed), as the planner has it.
+const LOST_WORK: f64 = 1.10;
+
+/// A limit is held up to this share beyond it: rounding.
+const SLACK: f64 = 1e-9;
+
+/// The figure of a promise in every world.
+pub(super) struct Row {
+    workload: Option<String>,
+    pub what: What,
+    limit: f64,
+    figures: Vec<f64>,
+}
+
+impl Row {
+    pub fn holds(&self, world: usize) -> bool {
+        self.figures[world] <= self.limit * (1.0 + SLACK)
+    }
+
+    pub fn told(self) -> Promise {
+        let worlds = self.figures.len();
+        let held = (0..worlds).filter(|i| self.holds(*i)).count() as u32;
+        let mut sorted = self.figures;
+        sorted.sort_by(f64::total_cmp);
+        let at = |q: f64| sorted[((worlds as f64 * q) as usize).min(worlds - 1)];
+        Promise {
+            workload: self.workload,
+            what: self.what,
+            limit: self.limit,
+            held: Held { held, worlds: worlds as u32 },
+            median: at(0.5),
+            high: at(0.9),
+        }
+    }
+}
+
+pub(super) struct Worlds<'a> {
+    spec: &'a Spec,
+    world: &'a World,
+    asked: &'a Stressing,
+    errors: BTreeMap<(String, String), Errors>,
+    pub drawn: BTreeMap<(String, String), Drawn>,
+    pub spot: Vec<Spot>,
+    pub rows: Vec<Row>,
+    /// Dollars a month in every world, by workload: as the budget binds.
+    costs: BTreeMap<String, Vec<f64>>,
+}
+
+impl<'a> Worlds<'a> {
+    /// Nothing drawn yet.
+    pub fn new(spec: &'a Spec, world: &'a World, asked: &'a Stressing) -> Self {
+        Worlds {
+            spec,
+            world,
+            asked,
+            errors: BTreeMap::new(),
+            drawn: BTreeMap::new(),
+            spot: Vec::new(),
+            rows: Vec::new(),
+            costs: BTreeMap::new(),
+        }
+    }
+
+    /// The curve of a pool, its errors drawn.
+    fn curve(
+        &mut self,
+        model: &str,
+        pool: &Pool,
+        shape: &RequestShape,
+        step_limit_ms: Option<f64>,
+    ) -> Result<(ServiceCurve, (String, String)), String> {
+        let address = pool.addr.as_str();
+        let curve = replay::curve_of(self.world, model, pool, shape, step_limit_ms)
+            .map_err(|why| format!("{address}: {why}"))?;
+        let arch = self.world.archs.get(model).map_or_else(|| model.to_owned(), |a| a.id.clone());
+        let key = (arch, pool.accelerator.clone().unwrap_or_default());
+        let asked = self.asked;
+        self.errors.entry(key.clone()).or_insert_with(|| Errors::draw(asked, &key.0, &key.1));
+        let drawn = self.drawn.entry(key.clone()).or_insert_with(|| Drawn {
+            model: key.0.clone(),
+            accelerator: key.1.clone(),
+            pools: Vec::new(),
+            tpot: curve.tpot_band,
+            ttft: curve.ttft_band,
+            evidence: curve.evidence,
+        });
+        drawn.pools.push(address.to_owned());
+        drawn.evidence = drawn.evidence.max(curve.evidence);
+        for (widest, band) in [(&mut drawn.tpot, curve.tpot_band), (&mut drawn.ttft, curve.ttft_band)] {
+            if band.sigma > widest.sigma {
+                *widest = band;
+            }
+        }
+        Ok((curve, key))
+    }
+
+    /// Spot machines of a pool that are lost in a month, in every world.
+    fn lost(&mut self, pool: &Pool) -> Vec<u32> {
+        let worlds = self.asked.worlds as usize;
+        let Some(spot) = pool.machines.iter().find(|m| m.purchase == Purchase::Spot && m.count > 0) else {
+            return vec![0; worlds];
+        };
+        let interruption = spot.interruption.unwrap_or(ASSUMED_INTERRUPTION);
+        self.spot.push(Spot {
+            pool: pool.addr.to_string(),
+            machines: spot.count,
+            interruption,
+            assumed: spot.interruption.is_none(),
+        });
+        let mut random = Random::new(self.asked.seed, &format!("spot {}", pool.addr));
+        (0..worlds)
+            .map(|_| (0..spot.count).filter(|_| random.uniform() < interruption).count() as u32)
+            .collect()
+    }
+
+    /// Dollars an hour more for a machine that is bought on demand instead of spot; nothing if it is not sold so.
+    fn dearer(&self, pool: &Pool) -> Money {
+        let catalog = &self.world.catalog;
+        let spot = pool.machines.iter().find(|m| m.purchase == Purchase::Spot);
+        let on_demand = catalog
+            .instance_type(pool.cloud, &pool.instance_type)
+            .zip(catalog.region(pool.cloud, &pool.region))
+            .and_then(|(t, r)| catalog.offering(t, r, Purchase::OnDemand));
+        spot.zip(on_demand).map_or(Money::ZERO, |(s, o)| o.price - s.price).max(Money::ZERO)
+    }
+
+    pub fn service(
+        &mut self,
+        address: &str,
+        service: &Service,
+        placed: &WorkloadPlacement,
+    ) -> Result<(), String> {
+        let t = &service.traffic;
+        let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
+        let step_limit_ms = service.slo.tpot.iter().map(|o| o.limit_ms).min_by(f64::total_cmp);
+        let share = |pool: usize| -> f64 {
+            let to = |origin: &str| -> f64 {
+                let routes = placed.routes.iter().filter(|r| r.origin == origin);
+                routes.flat_map(|r| &r.to).filter(|(p, _)| *p == pool).map(|(_, s)| s).sum()
+            };
+            t.origins.iter().map(|o| o.share * to(&o.name)).sum()
+        };
+        let mut pools = Vec::new();
+        let mut lost = Vec::new();
+        for (i, pool) in placed.pools.iter().enumerate() {
+            let (curve, key) = self.curve(&service.model, pool, &shape, step_limit_ms)?;
+            let load = match t.load {
+                Load::Rate(rate) => Load::Rate(rate * share(i)),
+                Load::Concurrency(clients) => Load::Concurrency(clients * share(i)),
+            };
+            pools.push(Played { pool, service, curve, key, load });
+            lost.push(self.lost(pool));
+        }
+        let limits: Vec<(Metric, Option<f64>, f64)> = {
+            let of = |metric, list: &[crate::spec::Objective]| -> Vec<_> {
+                list.iter().map(|o| (metric, o.quantile, o.limit_ms)).collect()
+            };
+            let slo = &service.slo;
+            [of(Metric::Ttft, &slo.ttft), of(Metric::Tpot, &slo.tpot), of(Metric::E2e, &slo.e2e)].concat()
+        };
+        // The figure of each limit; that of the first token at the same quantile behind it.
+        let asked: Vec<(Metric, Option<f64>)> =
+            limits.iter().flat_map(|(m, q, _)| [(*m, *q), (Metric::Ttft, *q)]).collect();
+        let requests = self.asked.requests;
+        let whole: Vec<Table> =
+            pools.iter().map(|p| p.table(p.pool.replicas, 1.0, &asked, requests)).collect();
+        let fail = service.during_failure;
+        let fewer: Vec<BTreeMap<u32, Table>> = pools
+            .iter()
+            .zip(&lost)
+            .map(|(p, lost)| {
+                let counts: BTreeSet<u32> = lost.iter().copied().collect();
+                let left = |k: &u32| p.pool.replicas.saturating_sub(k.saturating_mul(p.on_a_machine()));
+                let spot = counts.iter().any(|k| *k > 0);
+                counts
+                    .into_iter()
+                    .filter(|_| spot)
+                    .map(|k| (k, p.table(left(&k), fail.capacity, &asked, requests)))
+                    .collect()
+            })
+            .collect();
+        let spot = fewer.iter().any(|tables| !tables.is_empty());
+        for origin in &t.origins {
+            let serving: BTreeSet<usize> = placed
+                .routes
+                .iter()
+                .filter(|r| r.origin == origin.name)
+                .flat_map(|r| r.to.iter().map(|(pool, _)| *pool))
+                .collect();
+            let network: BTreeMap<usize, Vec<f64>> = serving
+                .iter()
+                .map(|i| Ok((*i, self.network(service, &origin.place, pools[*i].pool)?)))
+                .collect::<Result<_, String>>()?;
+            for (j, (metric, quantile, limit)) in limits.iter().enumerate() {
+                let figure = |i: usize, world: usize, table: &Table| {
+                    let p = &pools[i];
+                    let errors = &self.errors[&p.key];
+                    let (z, first) = (errors.tokens[world], errors.first[world]);
+                    let ms = table.at(z, 2 * j);
+                    // What the table has is slower by the factor of a token; the rest is that of a first token.
+                    let more = factor(&p.curve.ttft_band, first) / factor(&p.curve.tpot_band, z);
+                    match metric {
+                        Metric::Tpot => ms,
+                        Metric::Ttft => ms * more + network[&i][world],
+                        Metric::E2e => ms + (more - 1.0) * table.at(z, 2 * j + 1) + network[&i][world],
+                    }
+                };
+                let worlds = 0..self.asked.worlds as usize;
+                let worst = |of: &dyn Fn(usize) -> f64| serving.iter().map(|i| of(*i)).fold(0.0, f64::max);
+                let figures = worlds.clone().map(|w| worst(&|i| figure(i, w, &whole[i]))).collect();
+                let (origin, metric, quantile) = (origin.name.clone(), *metric, *quantile);
+                let mut rows = vec![Row {
+                    workload: Some(address.to_owned()),
+                    what: What::Objective { origin: origin.clone(), metric, quantile },
+                    limit: *limit,
+                    figures,
+                }];
+                if spot {
+                    let less = |i: usize, w: usize| fewer[i].get(&lost[i][w]).unwrap_or(&whole[i]);
+                    rows.push(Row {
+                        workload: Some(address.to_owned()),
+                        what: What::SpotLost { origin, metric, quantile },
+                        limit: limit * fail.slo_factor,
+                        figures: worlds.map(|w| worst(&|i| figure(i, w, less(i, w)))).collect(),
+                    });
+                }
+                self.rows.extend(rows);
+            }
+        }
+        let more: Vec<f64> = pools.iter().map(|p| self.dearer(p.pool).times(HOURS_PER_MONTH).usd()).collect();
+        let costs = (0..self.asked.worlds as usize).map(|w| match self.spec.budget.binds {
+            BudgetBinds::Ceiling => placed.cost.ceiling_per_month.usd(),
+            BudgetBinds::Expected | BudgetBinds::PeakMonth => {
+                let lost: f64 = lost.iter().zip(&more).map(|(l, more)| f64::from(l[w]) * more).sum();
+                placed.cost.expected_per_month.usd() + lost
+            }
+        });
+        let costs = costs.collect();
+        self.costs.insert(address.to_owned(), costs);
+        Ok(())
+    }
+
+    /// Network time that counts, ms, in every world: log-normal from its figure to its 90 % edge.
+    fn network(&self, service: &Service, place: &Place, pool: &Pool) -> Result<Vec<f64>, String> {
+        let worlds = self.asked.worlds;
+        if *place == Place::Vpc || service.slo.measured_at != MeasuredAt::Client {
+            return Ok(vec![0.0; worlds as usize]);
+        }
+        let catalog = &self.world.catalog;
+        let trip = catalog
+            .region(pool.cloud, &pool.region)
+            .and_then(|region| catalog.round_trip(place, region))
+            .ok_or_else(|| format!("the network time to {}/{} is unknown", pool.cloud, pool.region))?;
+        let trips = match service.slo.connections {
+            Connections::Warm => 1.0,
+            Connections::New => 3.0,
+        };
+        let sigma = if trip.ms > 0.0 && trip.ms_p90 > trip.ms {
+            math::ln(trip.ms_p90 / trip.ms) / math::normal_quantile(0.9)
+        } else {
+            0.0
+        };
+        let purpose = format!("network {place:?} {}/{}", pool.cloud, pool.region);
+        let drawn = Random::new(self.asked.seed, &purpose).normals(worlds);
+        Ok(drawn
+            .iter()
+            .map(|z| (trip.ms * math::exp(sigma * z) + service.slo.last_mile_ms) * trips)
+            .collect())
+    }
+
+    pub fn batch(&mut self, address: &str, batch: &Batch, placed: &WorkloadPlacement) -> Result<(), String> {
+        let (Some(pool), Some(run)) = (placed.pools.first(), &placed.run) else {
+            return Err(format!("{address} has no run"));
+        };
+        let shape = RequestShape { input: batch.input, output: batch.output, prefix_cached: 0.0 };
+        let (curve, key) = self.curve(&batch.model, pool, &shape, None)?;
+        let spot: u32 = pool.machines.iter().filter(|m| m.purchase == Purchase::Spot).map(|m| m.count).sum();
+        let catalog = &self.world.catalog;
+        let network_gbps = catalog
+            .instance_type(pool.cloud, &pool.instance_type)
+            .and_then(|t| catalog.instance_types.get(t))
+            .and_then(|t| t.network_gbps);
+        let spread = f64::from(pool.machines_per_replica.max(1));
+        let weights = curve.memory.weights * f64::from(pool.layout.accelerators()) / spread;
+        let start = perf::start_up_s(weights, network_gbps);
+        let rate = curve.batch_rate() * f64::from(pool.replicas);
+        let hours = |speed: f64| {
+            let work = batch.items / (rate / speed);
+            (if spot > 0 { 2.0 * start + LOST_WORK * work } else { start + work }) / 3600.0
+        };
+        let hours: Vec<f64> =
+            self.errors[&key].tokens.iter().map(|z| hours(factor(&curve.tpot_band, *z))).collect();
+        // What of the month goes with the hours of a run.
+        let cost = &placed.cost;
+        let machines = run.cost_per_run.usd() * run.runs_per_month;
+        let (month, hourly) = match self.spec.budget.binds {
+            BudgetBinds::Ceiling => (
+                cost.ceiling_per_month.usd(),
+                machines + (cost.ceiling_per_month - cost.expected_per_month).usd(),
+            ),
+            BudgetBinds::Expected | BudgetBinds::PeakMonth => (cost.expected_per_month.usd(), machines),
+        };
+        let costs = hours.iter().map(|h| month + hourly * (h / run.hours - 1.0)).collect();
+        self.costs.insert(address.to_owned(), costs);
+        if spot > 0 {
+            self.lost(pool);
+        }
+        self.rows.push(Row {
+            workload: Some(address.to_owned()),
+            what: What::Deadline,
+            limit: batch.deadline_s / 3600.0,
+            figures: hours,
+        });
+        Ok(())
+    }
+
+    pub fn budgets(&mut self) {
+        let row = |workload: Option<String>, limit: &BudgetLimit, figures| Row {
+            workload,
+            what: What::Budget,
+            limit: limit.limit.usd(),
+            figures,
+        };
+        for (address, limit) in &self.spec.budget.per {
+            if let Some(costs) = self.costs.get(address) {
+                self.rows.push(row(Some(address.clone()), limit, costs.clone()));
+            }
+        }
+        if let Some(limit) = &self.spec.budget.monthly {
+            let all =
+                (0..self.asked.worlds as usize).map(|w| self.costs.values().map(|c| c[w]).sum()).collect();
+            self.rows.push(row(None, limit, all));
+        }
+    }
+}

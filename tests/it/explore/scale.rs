@@ -1,0 +1,107 @@
+//! `rhumb scale`.
+
+use rhumb::explore::{self, Scaling};
+use rhumb_api::Money;
+use serde_json::Value;
+
+use super::{placed, small};
+use crate::cli::{rhumb, run};
+
+fn asked(workload: Option<&str>, range: (f64, f64), steps: usize) -> Scaling {
+    Scaling { workload: workload.map(str::to_owned), range, steps, tolerance: 0.02, counts: false }
+}
+
+#[test]
+fn cost_never_falls_and_each_flip_is_one() {
+    let (spec, world) = small("");
+    // Four of p5 cost 235.6, three of p5en 198.3: which is cheaper depends on how many are needed.
+    let found = explore::scale(&spec, &world, &asked(None, (0.25, 16.0), 7), &|_| {});
+    assert_eq!(
+        found.points.iter().map(|p| p.factor).collect::<Vec<_>>(),
+        [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
+    );
+    let costs: Vec<Money> = found.points.iter().map(|p| p.outcome.as_ref().unwrap().cost).collect();
+    assert!(costs.is_sorted(), "{costs:?}");
+    for p in &found.points {
+        let again = placed(&spec, &world, &format!("traffic=x{}", p.factor)).unwrap();
+        assert_eq!(p.outcome.as_ref().unwrap().cost, explore::cost(&again), "{}", p.factor);
+    }
+    assert!(!found.flips.is_empty(), "a world in which nothing flips shows nothing");
+    for flip in &found.flips {
+        assert!(flip.above.factor > flip.below.factor && flip.above.factor <= flip.below.factor * 1.02);
+        let workload = flip.workload.as_ref().unwrap();
+        for side in [&flip.below, &flip.above] {
+            let again = placed(&spec, &world, &format!("traffic=x{}", side.factor)).unwrap();
+            let told = &side.outcome.as_ref().unwrap().choices[workload];
+            assert_eq!(told, &explore::choice(&again.workloads[workload]), "{}", side.factor);
+        }
+        let of = |p: &explore::ScalePoint| p.outcome.as_ref().unwrap().choices[workload].clone();
+        assert_eq!(explore::compare(&of(&flip.below), &of(&flip.above)), flip.aspects);
+    }
+}
+
+#[test]
+fn the_traffic_of_one_workload_moves_no_other_and_a_budget_ends_it() {
+    let (spec, world) = small("budget: { per: { services.a: 90000 USD } }\n");
+    let found = explore::scale(&spec, &world, &asked(Some("services.a"), (1.0, 16.0), 3), &|_| {});
+    let b = |i: usize| found.points[i].outcome.as_ref().unwrap().choices["services.b"].clone();
+    assert_eq!(b(0), b(1));
+    let last = found.points.last().unwrap();
+    assert!(
+        last.outcome.as_ref().is_err_and(|why| why.contains("services.a") && why.contains("budget")),
+        "{last:?}"
+    );
+    let end = found.flips.iter().find(|f| f.workload.is_none()).expect("where it ends is told");
+    assert!(end.below.outcome.is_ok() && end.above.outcome.is_err());
+    assert!(end.above.factor <= end.below.factor * 1.02);
+}
+
+#[test]
+fn equal_on_any_number_of_threads() {
+    let (spec, world) = small("");
+    let asked = Scaling { counts: true, ..asked(None, (0.5, 8.0), 4) };
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| explore::scale(&spec, &world, &asked, &|_| {}))
+    };
+    let one = run(1);
+    assert_eq!(run(2), one);
+    assert_eq!(run(8), one);
+}
+
+const CHAT: &str = "examples/two-models";
+
+#[test]
+fn the_curve_is_told_as_table_plot_and_json() {
+    let args = ["scale", CHAT, "--traffic", "0.5..2", "--steps", "3", "--tolerance", "10%"];
+    let (out, err, code) = run(rhumb().args(args).arg("--json"));
+    assert_eq!((err.as_str(), code), ("", 0));
+    let value: Value = serde_json::from_str(&out).unwrap();
+    let schema = serde_json::from_str(include_str!("../../../src/cli/commands/scale/schema.json")).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let faults: Vec<String> =
+        validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert_eq!(faults, [""; 0]);
+    assert_eq!(value["points"].as_array().unwrap().len(), 3);
+    let mut wrong = value.clone();
+    wrong["points"][0].as_object_mut().unwrap().remove("choices");
+    assert!(!validator.is_valid(&wrong));
+    let (out, err, code) = run(rhumb().args(args));
+    assert_eq!((err.as_str(), code), ("", 0));
+    for part in
+        ["Traffic of ", "x0.5 ", "x2 ", "USD a month", "in proportion to today's", "deployments planned"]
+    {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    for (args, says) in [
+        (["--traffic", "2..1"], "0.001 to 1000"),
+        (["--traffic", "2"], "LOW..HIGH"),
+        (["--steps", "1"], "2 to 1000"),
+        (["--tolerance", "0"], "0.01% to 50%"),
+        (["--workload", "nobody"], "there is no workload `nobody`"),
+    ] {
+        let (out, err, code) = run(rhumb().args(["scale", CHAT]).args(args));
+        assert_eq!((out.as_str(), code), ("", 1), "{args:?}");
+        assert!(err.contains(says), "{args:?}: {err}");
+    }
+}
