@@ -89,7 +89,7 @@ fn the_curve_is_told_as_table_plot_and_json() {
     let (out, err, code) = run(rhumb().args(args));
     assert_eq!((err.as_str(), code), ("", 0));
     for part in
-        ["Traffic of ", "x0.5 ", "x2 ", "USD a month", "in proportion to today's", "deployments planned"]
+        ["Traffic of ", "x0.5 ", "x2 ", "USD a month", "in proportion to today's", "flips within 10 %"]
     {
         assert!(out.contains(part), "{part}: {out}");
     }
