@@ -1,7 +1,6 @@
 //! From the choice to the placement: every figure that a plan shows.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
 
@@ -457,7 +456,8 @@ fn replayed(job: &Job<'_>, demand: &Demand<'_>, speed: &Speed, pool: &Pool) -> O
         return None;
     }
     let addr = pool.addr.as_str().split_once('/').map_or("", |(_, below)| below);
-    if speed.doubted.load(Ordering::Relaxed) {
+    let rates = [1.0, demand.capacity, demand.region_loss.unwrap_or(1.0)].map(|x| pool.peak_rate * x);
+    if speed.refuted.on_fewer(&rates, pool.replicas, demand.network_ms) {
         return Some(format!(
             "{addr}: the closed form would have done with less, but a replay of {} requests breaks a limit there; \
              the replay decided",

@@ -4,6 +4,7 @@
 //! no other one beats in everything that counts, and searched in depth under rising cost limits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
@@ -82,7 +83,7 @@ fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(Cloud, String, St
 /// `first`, when nothing keeps all rules.
 pub(super) fn mend<'a>(
     search: &Search<'a>,
-    bases: &[Base<'a>],
+    bases: &[Arc<Base<'a>>],
     floors: &[Option<Money>],
     relaxed: Money,
     mut first: Rejection,
@@ -147,7 +148,7 @@ pub(super) enum Wanted {
 
 /// What bounds a search in depth.
 struct Rules<'s, 'a> {
-    bases: &'s [Base<'a>],
+    bases: &'s [Arc<Base<'a>>],
     /// Set of origins to what serving it costs at least.
     floors: &'s [Option<Money>],
     /// An hour's limit on the ceiling, and set of origins to its least ceiling.

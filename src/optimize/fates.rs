@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::job::resides;
 use super::service::{Base, Search};
@@ -72,7 +73,7 @@ pub(super) fn hopeless(search: &Search<'_>) -> Rejection {
 
 /// How many candidates of the sites ended how: `` for left out by a bound, `evaluated`, or a reason.
 pub(super) fn tally<'a>(search: &Search<'a>) -> BTreeMap<String, u64> {
-    let singles: Vec<Base<'a>> =
+    let singles: Vec<Arc<Base<'a>>> =
         (0..search.service.traffic.origins.len()).map(|o| search.base(&[o])).collect();
     let reasons = search.fates.reasons.borrow().clone();
     let fate = search.fates.all.borrow();
@@ -85,7 +86,7 @@ pub(super) fn tally<'a>(search: &Search<'a>) -> BTreeMap<String, u64> {
         }
     };
     for (i, site) in search.table.sites.iter().enumerate() {
-        let served: Vec<&Base<'a>> =
+        let served: Vec<&Arc<Base<'a>>> =
             singles.iter().filter(|b| b.network.get(site.region).copied().flatten().is_some()).collect();
         for (w, way) in search.table.machines[site.machine].ways.iter().enumerate() {
             let Ok(speed) = way.speed else { continue };
@@ -103,7 +104,7 @@ pub(super) fn tally<'a>(search: &Search<'a>) -> BTreeMap<String, u64> {
                     .iter()
                     .any(|o| resides(&o.residency, &search.job.world.catalog.regions[site.region]));
                 add(if resides { "unknown" } else { "residency" }, site.rows);
-            } else if served.iter().all(|b| b.bounds.get(speed).is_none_or(|x| *x <= 0.0)) {
+            } else if served.iter().all(|b| b.tops.get(speed).is_none_or(|x| *x <= 0.0)) {
                 let base = served[0];
                 let why = *why_of.entry((speed, base.nearest().to_bits())).or_insert_with(|| {
                     let demand = search.demand(base, 1, base.nearest());

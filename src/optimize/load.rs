@@ -77,7 +77,7 @@ impl Demand<'_> {
     }
 
     /// Whether the replay of `times` the load on `replicas` contradicts none of the limits times `factor`,
-    /// beyond its own noise; `rate` is the load in requests/s.
+    /// beyond its own noise; `rate` is the load in requests/s. What it contradicts is noted with the speed.
     fn replays(&self, speed: &Speed, (rate, times): (f64, f64), replicas: u32, factor: f64) -> bool {
         if self.replay == 0 || self.limits.is_empty() || rate * times <= 0.0 {
             return true;
@@ -106,7 +106,16 @@ impl Demand<'_> {
             sessions: t.sessions.map(|s| (s, users)),
             requests: self.replay,
         };
-        loaded.within(&asked, |found, halves| self.share(speed, found, factor, halves))
+        let holds = loaded.within(&asked, |found, halves| self.share(speed, found, factor, halves));
+        if !holds {
+            speed.refuted.note(rate * times, replicas, factor, self.network_ms);
+        }
+        holds
+    }
+
+    /// Whether a replay of it is known to have contradicted a limit.
+    fn refuted(&self, speed: &Speed, (rate, times): (f64, f64), replicas: u32, factor: f64) -> bool {
+        speed.refuted.knows(rate * times, replicas, factor, self.network_ms)
     }
 
     /// Replayed figures and so many of their half-widths as shares of their limits times `factor`: the greatest.
@@ -124,14 +133,34 @@ impl Demand<'_> {
 
     /// The same with nothing failed, with a region failed, and with `lost` replicas failed.
     pub fn all_replays(&self, speed: &Speed, rate: f64, replicas: u32, lost: u32) -> bool {
+        self.all(rate, replicas, lost, |load, replicas, factor| self.replays(speed, load, replicas, factor))
+    }
+
+    /// Whether [`Demand::all_replays`] is known to say no.
+    pub fn known_not_to(&self, speed: &Speed, rate: f64, replicas: u32, lost: u32) -> bool {
+        speed.refuted.any()
+            && !self.all(rate, replicas, lost, |load, replicas, factor| {
+                !self.refuted(speed, load, replicas, factor)
+            })
+    }
+
+    /// Whether all that must be carried is: a rate with what it is multiplied by, on so many replicas, within so many times
+    /// the limits.
+    fn all(
+        &self,
+        rate: f64,
+        replicas: u32,
+        lost: u32,
+        carried: impl Fn((f64, f64), u32, f64) -> bool,
+    ) -> bool {
         let left = replicas.saturating_sub(lost);
         // What fewer replicas do with no less load and no looser limits, more of them do with the rest.
         let implied = |times: f64| times >= 1.0 && self.slo_factor <= 1.0;
-        (lost == 0 || self.replays(speed, (rate, self.capacity), left, self.slo_factor))
-            && self.region_loss.is_none_or(|x| self.replays(speed, (rate, x), replicas, self.slo_factor))
+        (lost == 0 || carried((rate, self.capacity), left, self.slo_factor))
+            && self.region_loss.is_none_or(|x| carried((rate, x), replicas, self.slo_factor))
             && ((lost > 0 && implied(self.capacity))
                 || self.region_loss.is_some_and(implied)
-                || self.replays(speed, (rate, 1.0), replicas, 1.0))
+                || carried((rate, 1.0), replicas, 1.0))
     }
 
     /// Requests/s that reach a pool of `replicas`, by the displayed prediction.
@@ -183,6 +212,16 @@ impl Demand<'_> {
         largest(speed.slowed.saturation_rate() * f64::from(replicas), |total| {
             self.carries(speed, total, replicas, factor)
         })
+    }
+
+    /// The rate at which a replica saturates, requests/s, which bounds [`Demand::bound_per_replica`] from above; 0 if the limits
+    /// cannot be kept without any load.
+    pub fn top_per_replica(&self, speed: &Speed) -> f64 {
+        let idle = speed.slowed.latency(0.0, MOST_REPLICAS, self.arrivals);
+        let kept = |l: &Latency| {
+            self.limits.iter().all(|x| at_confidence(speed, l, x, self.network_ms) <= x.limit_ms)
+        };
+        if idle.as_ref().is_some_and(kept) { speed.slowed.saturation_rate() } else { 0.0 }
     }
 
     /// No pool of this speed carries more than this per replica, however many share the load; 0 if

@@ -1,6 +1,7 @@
 //! The options that lost, and what rejected each: first those that look cheaper than the optimum.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rhumb_api::Money;
 
@@ -197,7 +198,7 @@ fn forbidden(job: &Job<'_>, table: &Table, below: Money) -> Vec<Loser> {
 pub(super) fn of_service(search: &Search<'_>, optimum: Money, chosen: &[CandidateId]) -> Vec<Loser> {
     let (job, table) = (search.job, search.table);
     let all: Vec<usize> = (0..search.service.traffic.origins.len()).collect();
-    let singles: Vec<Base<'_>> = all.iter().map(|o| search.base(&[*o])).collect();
+    let singles: Vec<Arc<Base<'_>>> = all.iter().map(|o| search.base(&[*o])).collect();
     let slow = |speed: usize| missed(search, &singles, speed);
     let mut kept = Diverse::new(job);
     let tempting: Vec<Loser> =
@@ -209,7 +210,7 @@ pub(super) fn of_service(search: &Search<'_>, optimum: Money, chosen: &[Candidat
 }
 
 /// Why a speed is too slow for every origin; `None` if it can serve one.
-fn missed<'a>(search: &Search<'a>, singles: &[Base<'a>], speed: usize) -> Option<Rejection> {
+fn missed<'a>(search: &Search<'a>, singles: &[Arc<Base<'a>>], speed: usize) -> Option<Rejection> {
     let mut first = None;
     for base in singles.iter().filter(|b| b.nearest().is_finite()) {
         let demand = search.demand(base, 1, base.nearest());
@@ -223,12 +224,23 @@ fn missed<'a>(search: &Search<'a>, singles: &[Base<'a>], speed: usize) -> Option
 fn alone<'a>(search: &Search<'a>, optimum: Money, chosen: &[CandidateId], base: &Base<'a>) -> Vec<Loser> {
     let (job, table) = (search.job, search.table);
     let mut list: Vec<(Money, usize, Loser)> = Vec::new();
+    let near = search.demand(base, 1, base.nearest());
+    let floors = search.floors(base, &near);
     for (m, (_, i)) in cheapest_sites(table, &search.terms) {
         let site = &table.sites[i];
         let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
         let mut best: Option<(Money, u32, usize, bool)> = None;
-        for (w, way) in table.machines[m].ways.iter().enumerate() {
+        let dear = |n: u32, limit: Money| search.terms[i].least(n).is_none_or(|least| least > limit);
+        for (machines, w) in &floors[m] {
+            let (w, way) = (*w, &table.machines[m].ways[*w]);
             let Ok(index) = way.speed else { continue };
+            let limit = best.map_or(Money::MAX, |b| b.0);
+            if dear(*machines, limit) {
+                break;
+            }
+            if search.least(base, &near, way).is_none_or(|n| dear(n, limit)) {
+                continue;
+            }
             let speed = &table.speeds[index];
             let needs = search.needs(base, 1, ms, index);
             let extra = |n: u32| search.responses(base, site.region, needs.rate(n));
@@ -241,9 +253,8 @@ fn alone<'a>(search: &Search<'a>, optimum: Money, chosen: &[CandidateId], base: 
                 most_replicas: search.service.scaling.max_replicas,
                 extra: &extra,
             };
-            let limit = best.map_or(Money::MAX, |b| b.0);
             if let Ok(Some(count)) = ask.cheapest(&needs, limit)
-                && best.is_none_or(|b| count.cost < b.0)
+                && best.is_none_or(|b| (count.cost, w) < (b.0, b.2))
             {
                 best = Some((count.cost, count.machines, w, count.spot == count.machines));
             }
@@ -303,7 +314,7 @@ pub(super) fn of_batch(
 /// The candidate that comes nearest to serving, if none does.
 pub(super) fn nearest(search: &Search<'_>) -> Option<Loser> {
     let all = search.service.traffic.origins.len();
-    let singles: Vec<Base<'_>> = (0..all).map(|o| search.base(&[o])).collect();
+    let singles: Vec<Arc<Base<'_>>> = (0..all).map(|o| search.base(&[o])).collect();
     let slow = |speed: usize| missed(search, &singles, speed);
     nearest_of(failing(search.job, search.table, &search.terms, &slow))
 }

@@ -26,6 +26,7 @@ mod load;
 mod losers;
 mod pool;
 mod prices;
+mod refuted;
 mod relax;
 mod service;
 mod table;

@@ -2,7 +2,6 @@
 //! that the load needs are known.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use rhumb_api::Money;
@@ -205,6 +204,11 @@ impl<'a> Needs<'a> {
         self.demand.all_replays(self.speed, self.rate(replicas), replicas, lost)
     }
 
+    /// Whether [`Needs::replays`] is known to say no.
+    pub fn known_not_to(&self, replicas: u32, lost: u32) -> bool {
+        self.demand.known_not_to(self.speed, self.rate(replicas), replicas, lost)
+    }
+
     /// The fewest that must be left of `replicas`.
     fn left(&self, replicas: u32) -> Option<u32> {
         // A rate does not depend on who serves it.
@@ -270,10 +274,10 @@ impl Ask<'_> {
         }
         let Some(lost) = self.lost(units, spot) else { return false };
         let left = lost == 0 || (n > lost && needs.left(n).is_some_and(|left| n - lost >= left));
-        left && (!self.speed.doubted.load(Ordering::Relaxed) || needs.replays(n, lost))
+        left && !needs.known_not_to(n, lost)
     }
 
-    /// Whether the replay contradicts a count that does by the closed form.
+    /// Whether the replay contradicts nothing of a count that does by the closed form.
     pub fn confirmed(&self, needs: &Needs<'_>, units: u32, spot: u32) -> bool {
         let lost = self.lost(units, spot).unwrap_or(0);
         needs.replays(units.saturating_mul(self.way.replicas), lost)
@@ -309,7 +313,7 @@ impl Ask<'_> {
         let enough = (f64::from(left.max(least)) + margin) / per;
         let enough = enough / (1.0 - zone_share) / (1.0 - spot_share) + f64::from(s.zone + 1) + 2.0;
         // The closed form is off by less than that wherever it was checked.
-        let more = if self.speed.doubted.load(Ordering::Relaxed) { 8.0 } else { 1.0 };
+        let more = if self.speed.refuted.any() { 8.0 } else { 1.0 };
         let last = first.max((enough * more).ceil().clamp(1.0, f64::from(MOST_REPLICAS)) as u32);
         Ok((first, last))
     }
@@ -362,7 +366,7 @@ impl Ask<'_> {
             let codes: Vec<String> =
                 self.terms.quotas.iter().map(|q| format!("{} of {}", q.code, q.limit)).collect();
             ("quota", format!("the declared quota {} is too small", codes.join(", ")))
-        } else if self.speed.doubted.load(Ordering::Relaxed) {
+        } else if self.speed.refuted.any() {
             ("replay", "a replay breaks a limit at every number of machines that could do".to_owned())
         } else {
             ("survive", "too little is left when machines fail or are interrupted".to_owned())

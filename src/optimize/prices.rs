@@ -28,6 +28,7 @@ impl<'a> Search<'a> {
             internet: self.internet.iter().map(|price| price.map(&internet)).collect(),
             fates: Fates::new(self.table),
             needs: Arc::clone(&self.needs),
+            known: Arc::clone(&self.known),
             budgets: self.budgets.clone(),
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),

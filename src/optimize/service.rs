@@ -3,8 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rhumb_api::Money;
 
@@ -13,7 +12,7 @@ use super::fates::{self, Fates};
 use super::job::{self, Job, resides};
 use super::load::{self, Demand, PoolLoad};
 use super::pool::{Ask, Count, GIB, Needs, Terms};
-use super::table::{Speed, Table};
+use super::table::{Speed, Table, Way};
 use crate::catalog::{Evidence, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
@@ -66,6 +65,9 @@ impl Block {
 /// Share, regions, network time and speed to what a pool needs.
 pub(super) type Remembered<'a> = Arc<Mutex<BTreeMap<(u64, u32, u64, usize), Arc<Needs<'a>>>>>;
 
+/// Origins to their block.
+pub(super) type Bases<'a> = Arc<Mutex<BTreeMap<Vec<usize>, Arc<Base<'a>>>>>;
+
 /// The search for one service.
 pub(super) struct Search<'a> {
     pub job: &'a Job<'a>,
@@ -78,6 +80,7 @@ pub(super) struct Search<'a> {
     pub internet: Vec<Option<Money>>,
     pub fates: Fates,
     pub needs: Remembered<'a>,
+    pub known: Bases<'a>,
     /// Monthly limits on this service alone. None where several workloads are placed at once: there they are shared limits.
     pub budgets: Vec<(Money, &'a Pointer)>,
     /// The search under rules over all pools gave up; only [`Search::relaxed`] is proven.
@@ -95,8 +98,10 @@ pub(super) struct Base<'a> {
     /// Region to the largest network time at confidence, if it may serve the block.
     pub network: Vec<Option<f64>>,
     nearest: f64,
-    /// Speed to the most requests/s per replica.
-    pub bounds: Vec<f64>,
+    /// Speed to requests/s that no replica exceeds: 0 where the limits are missed without any load.
+    pub tops: Vec<f64>,
+    /// Speed to the most requests/s per replica within the limits, where it was asked for.
+    bounds: Vec<OnceLock<f64>>,
     limits: Vec<job::Limit<'a>>,
 }
 
@@ -140,6 +145,7 @@ impl<'a> Search<'a> {
             internet,
             fates: Fates::new(table),
             needs: Arc::default(),
+            known: Arc::default(),
             budgets: job.budgets(),
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),
@@ -147,7 +153,17 @@ impl<'a> Search<'a> {
     }
 
     /// The block of these origins.
-    pub fn base(&self, origins: &[usize]) -> Base<'a> {
+    pub fn base(&self, origins: &[usize]) -> Arc<Base<'a>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(base) = known.get(origins) {
+            return Arc::clone(base);
+        }
+        let base = Arc::new(self.new_base(origins));
+        known.insert(origins.to_vec(), Arc::clone(&base));
+        base
+    }
+
+    fn new_base(&self, origins: &[usize]) -> Base<'a> {
         let all = &self.service.traffic.origins;
         let picked = || origins.iter().filter_map(|o| all.get(*o).map(|origin| (*o, origin)));
         let network: Vec<Option<f64>> = self
@@ -175,12 +191,14 @@ impl<'a> Search<'a> {
             outside: picked().filter(|(_, o)| o.place != Place::Vpc).map(|(_, o)| o.share).sum(),
             network,
             nearest,
+            tops: Vec::new(),
             bounds: Vec::new(),
             limits: job::limits(self.service),
         };
         if nearest.is_finite() {
             let demand = self.demand(&base, 1, nearest);
-            base.bounds = self.table.speeds.iter().map(|s| demand.bound_per_replica(s)).collect();
+            base.tops = self.table.speeds.iter().map(|s| demand.top_per_replica(s)).collect();
+            base.bounds = base.tops.iter().map(|_| OnceLock::new()).collect();
         }
         base
     }
@@ -233,28 +251,31 @@ impl<'a> Search<'a> {
         self.service.survive.region + 1
     }
 
-    /// Machines that a way needs at least, for each way of each machine type, fewest first.
-    pub fn floors(&self, base: &Base<'a>, demand: &Demand<'_>) -> Vec<Vec<(u32, usize)>> {
+    /// Machines that a way needs at least if no replica does more than `bound` requests/s.
+    fn floor(&self, demand: &Demand<'_>, way: &Way, speed: usize, bound: f64) -> Option<u32> {
         let s = self.service.survive;
-        let floor = |way: &super::table::Way, speed: usize| -> Option<u32> {
-            let bound = *base.bounds.get(speed)?;
-            let speed = self.table.speeds.get(speed)?;
-            if bound <= 0.0 {
-                return None;
-            }
-            let mut n = demand.at_least(speed, bound);
-            let per = way.replicas.max(1);
-            let lost = s.replica.max(s.machine.saturating_mul(per)).max(s.zone.saturating_mul(per));
-            if lost > 0 {
-                let left = if demand.slo_factor <= 1.0 && matches!(demand.load, PoolLoad::Rate(_)) {
-                    (f64::from(n.saturating_sub(1)) * demand.capacity * (1.0 - 1e-9)).ceil().max(1.0) as u32
-                } else {
-                    1
-                };
-                n = n.max(left.saturating_add(lost));
-            }
-            Some(n.div_ceil(per).saturating_mul(way.span.max(1)))
-        };
+        let speed = self.table.speeds.get(speed)?;
+        if bound <= 0.0 {
+            return None;
+        }
+        let mut n = demand.at_least(speed, bound);
+        let per = way.replicas.max(1);
+        let lost = s.replica.max(s.machine.saturating_mul(per)).max(s.zone.saturating_mul(per));
+        if lost > 0 {
+            let left = if demand.slo_factor <= 1.0 && matches!(demand.load, PoolLoad::Rate(_)) {
+                (f64::from(n.saturating_sub(1)) * demand.capacity * (1.0 - 1e-9)).ceil().max(1.0) as u32
+            } else {
+                1
+            };
+            n = n.max(left.saturating_add(lost));
+        }
+        Some(n.div_ceil(per).saturating_mul(way.span.max(1)))
+    }
+
+    /// Machines that a way needs at least, for each way of each machine type, fewest first. Good for an order, and to leave out
+    /// most; [`Search::least`] knows better.
+    pub fn floors(&self, base: &Base<'a>, demand: &Demand<'_>) -> Vec<Vec<(u32, usize)>> {
+        let floor = |way: &Way, speed: usize| self.floor(demand, way, speed, *base.tops.get(speed)?);
         let of = |machine: &super::table::Machine| {
             let mut list: Vec<(u32, usize)> = machine
                 .ways
@@ -266,6 +287,16 @@ impl<'a> Search<'a> {
             list
         };
         self.table.machines.iter().map(of).collect()
+    }
+
+    /// Machines that a way needs at least, by the most that a replica does within the limits; `None` if no number does.
+    pub fn least(&self, base: &Base<'a>, demand: &Demand<'_>, way: &Way) -> Option<u32> {
+        let speed = *way.speed.as_ref().ok()?;
+        let bound = base.bounds.get(speed)?.get_or_init(|| {
+            let near = self.demand(base, 1, base.nearest);
+            self.table.speeds.get(speed).map_or(0.0, |s| near.bound_per_replica(s))
+        });
+        self.floor(demand, way, speed, *bound)
     }
 
     /// Sites that may serve the block with a cost that none of their pools is under, cheapest first.
@@ -337,6 +368,10 @@ impl<'a> Search<'a> {
                 }
                 let way = &self.table.machines[site.machine].ways[*w];
                 let Ok(speed_index) = way.speed else { continue };
+                let least = self.least(base, &near, way).and_then(|n| self.terms[i].least(n));
+                if least.is_none_or(|m| m + extra_floor > bar) {
+                    continue;
+                }
                 let speed = &self.table.speeds[speed_index];
                 let needs = self.needs(base, regions, ms, speed_index);
                 let extra = |n: u32| self.responses(base, site.region, needs.rate(n));
@@ -386,7 +421,7 @@ impl<'a> Search<'a> {
 
     /// The cheapest pools for a block over all numbers of regions; `None` if all cost more than `limit`.
     fn block(&self, base: &Base<'a>, limit: Money) -> Option<Block> {
-        if base.bounds.is_empty() {
+        if base.tops.is_empty() {
             return None;
         }
         let whole = base.origins.len() == self.service.traffic.origins.len();
@@ -414,7 +449,7 @@ impl<'a> Search<'a> {
         let fits = |machine: usize| {
             let ways = &self.table.machines[machine].ways;
             ways.iter()
-                .filter(|w| matches!(w.speed, Ok(s) if base.bounds.get(s).is_some_and(|b| *b > 0.0)))
+                .filter(|w| matches!(w.speed, Ok(s) if base.tops.get(s).is_some_and(|b| *b > 0.0)))
                 .map(|w| w.span.max(1))
                 .min()
         };
@@ -431,7 +466,7 @@ impl<'a> Search<'a> {
     /// The optimum, or, if just any placement is wanted, one that may cost more.
     ///
     /// The closed form alone allows whatever it allows together with the replay, so that its optimum, if the
-    /// replay confirms it, is the optimum of both. If not, the speed in doubt is replayed at every count.
+    /// replay confirms it, is the optimum of both. If not, what was contradicted is left out from then on.
     ///
     /// # Errors
     /// What stands in the way, if nothing will do.
@@ -445,7 +480,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether the replay contradicts a pool; its speed is in doubt from now on.
+    /// Whether the replay contradicts a pool; what it contradicts is left out from now on.
     pub fn contradicted(&self, blocks: &[Block]) -> bool {
         let mut any = false;
         for block in blocks {
@@ -470,11 +505,7 @@ impl<'a> Search<'a> {
                     extra: &|_| Money::ZERO,
                 };
                 let units = chosen.count.machines / way.span.max(1);
-                if !speed.doubted.load(Ordering::Relaxed) && !ask.confirmed(&needs, units, chosen.count.spot)
-                {
-                    speed.doubted.store(true, Ordering::Relaxed);
-                    any = true;
-                }
+                any |= !ask.confirmed(&needs, units, chosen.count.spot);
             }
         }
         any
@@ -484,7 +515,7 @@ impl<'a> Search<'a> {
     ///
     /// # Errors
     /// If there are too many origins to look at all partitions.
-    pub fn bases(&self) -> Result<Vec<Base<'a>>, Rejection> {
+    pub fn bases(&self) -> Result<Vec<Arc<Base<'a>>>, Rejection> {
         let n = self.service.traffic.origins.len();
         if n > MOST_ORIGINS {
             return Err(Rejection {
@@ -501,7 +532,7 @@ impl<'a> Search<'a> {
     ///
     /// # Errors
     /// What stands in the way, if nothing will do.
-    pub fn by_closed_form(&self, bases: &[Base<'a>], wanted: Wanted) -> Result<Vec<Block>, Rejection> {
+    pub fn by_closed_form(&self, bases: &[Arc<Base<'a>>], wanted: Wanted) -> Result<Vec<Block>, Rejection> {
         let (found, floors) = self.optimum(bases);
         let Some(found) = found else {
             return Err(fates::hopeless(self));
@@ -512,7 +543,7 @@ impl<'a> Search<'a> {
     }
 
     /// The optimum without rules over all pools, and for each set of origins the least that serving it costs.
-    pub fn optimum(&self, bases: &[Base<'a>]) -> (Option<Vec<Block>>, Vec<Option<Money>>) {
+    pub fn optimum(&self, bases: &[Arc<Base<'a>>]) -> (Option<Vec<Block>>, Vec<Option<Money>>) {
         let n = self.service.traffic.origins.len();
         let mut best: Vec<Option<Vec<Block>>> = vec![None; 1 << n];
         best[0] = Some(Vec::new());

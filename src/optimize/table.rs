@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::job::{Job, SEQUENCES};
-use std::sync::atomic::AtomicBool;
-
+use super::refuted::Refuted;
 use crate::catalog::{Accelerator, Offering};
 use crate::perf::{self, Calibrator, Configuration, EngineSettings, Layout, ServiceCurve};
 use crate::placement::Rejection;
@@ -29,8 +28,8 @@ pub(super) struct Speed {
     pub g: f64,
     pub engine: EngineSettings,
     pub limits: Limits,
-    /// The replay contradicted the closed form on this speed once: it is asked for every count.
-    pub doubted: AtomicBool,
+    /// What the replay contradicted.
+    pub refuted: Refuted,
 }
 
 /// One way of running the model on a machine type.
@@ -394,8 +393,8 @@ fn speeds_of(job: &Job<'_>, calibrator: &Calibrator, w: &Wanted<'_>) -> Vec<Resu
                 let f = curve.tpot_band.factor(job.spec.confidence).max(1.0);
                 let g = (curve.ttft_band.factor(job.spec.confidence) / f).max(1.0);
                 let limits = limits_of(&curve, &engine, w.layout);
-                let doubted = AtomicBool::new(false);
-                Ok(Speed { slowed: curve.slowed(f), curve, f, g, engine, limits, doubted })
+                let refuted = Refuted::default();
+                Ok(Speed { slowed: curve.slowed(f), curve, f, g, engine, limits, refuted })
             }
         });
     }

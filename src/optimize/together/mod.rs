@@ -122,6 +122,16 @@ struct Search<'s, 'a> {
     nodes: u64,
 }
 
+/// What a replay said of a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Replayed {
+    Confirmed,
+    /// A plan was contradicted; those of its workload were listed again without it.
+    ListedAgain,
+    /// They are too many to list again: what it beat is lost.
+    Lost,
+}
+
 /// A bound with what it follows from.
 struct Bound {
     scaled: i128,
@@ -242,8 +252,18 @@ impl Search<'_, '_> {
                 listed = pool.iter().map(|own| own.len() as u64).sum();
                 let known = best.take().and_then(|choice| self.moved(&choice, &pool));
                 let before = std::mem::replace(&mut self.pool, pool);
-                let solved = self.tree(&bound, known.clone(), self.effort.nodes);
-                lower = lower.max(solved.bound.min(whole(bound.scaled + theta)));
+                let mut known = known;
+                let mut listed_to = theta;
+                let solved = loop {
+                    let solved = self.tree(&bound, known.take(), self.effort.nodes);
+                    // A choice that the replay contradicts is none, nor are those that it beat gone: the lists are made again.
+                    match solved.best.as_ref().map(|b| self.refuted(&bound, theta, b)) {
+                        None | Some(Replayed::Confirmed) => break solved,
+                        Some(Replayed::ListedAgain) => {}
+                        Some(Replayed::Lost) => listed_to = 0,
+                    }
+                };
+                lower = lower.max(solved.bound.min(whole(bound.scaled + listed_to)));
                 best = solved.best;
                 if best.is_none() {
                     self.pool = before;
@@ -320,6 +340,36 @@ impl Search<'_, '_> {
             theta /= 4;
         }
         (0, self.pool.clone())
+    }
+
+    /// Whether the replay contradicts a plan of a choice; the plans of such workloads are listed again.
+    fn refuted(&mut self, bound: &Bound, theta: i128, choice: &Choice) -> Replayed {
+        let again: Vec<Option<Option<Vec<Planned>>>> = self
+            .workloads
+            .par_iter()
+            .zip(&self.pool)
+            .zip(choice.plans.par_iter().zip(&bound.least))
+            .map(|((w, own), (p, least))| {
+                let w = w.lock().unwrap_or_else(PoisonError::into_inner);
+                let contradicted = w.contradicted(&own[*p].plan);
+                contradicted.then(|| w.within(self.rows, &bound.prices, least + theta, self.effort))
+            })
+            .collect();
+        let mut replayed = Replayed::Confirmed;
+        for ((own, again), p) in self.pool.iter_mut().zip(again).zip(&choice.plans) {
+            match again {
+                None => {}
+                Some(Some(list)) => {
+                    *own = list;
+                    replayed = replayed.max(Replayed::ListedAgain);
+                }
+                Some(None) => {
+                    own.remove(*p);
+                    replayed = Replayed::Lost;
+                }
+            }
+        }
+        replayed
     }
 
     /// A choice in terms of another list of plans, each replaced by one that is as good.

@@ -1,6 +1,7 @@
 //! All plans of a service that cost no more than a limit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rhumb_api::Money;
 
@@ -15,7 +16,7 @@ use super::super::service::{Base, Block, Chosen, Search};
 pub fn plans<'a>(
     search: &Search<'a>,
     own: &Search<'a>,
-    bases: &[Base<'a>],
+    bases: &[Arc<Base<'a>>],
     hour: i128,
     effort: u64,
 ) -> Option<Vec<Vec<Block>>> {
@@ -38,7 +39,7 @@ struct Priced {
 struct All<'s, 'a> {
     search: &'s Search<'a>,
     own: &'s Search<'a>,
-    bases: &'s [Base<'a>],
+    bases: &'s [Arc<Base<'a>>],
     /// Set of origins to what serving them costs at least.
     floors: Vec<Option<Money>>,
     limit: Money,
@@ -80,7 +81,7 @@ impl<'a> All<'_, 'a> {
             return Some(());
         };
         let left = money - floor_of_rest;
-        if base.bounds.is_empty() || left < Money::ZERO {
+        if base.tops.is_empty() || left < Money::ZERO {
             return Some(());
         }
         let places = base.network.iter().flatten().count().min(1024) as u32;
@@ -168,6 +169,10 @@ impl<'a> All<'_, 'a> {
                 }
                 let way = &search.table.machines[site.machine].ways[*w];
                 let Ok(index) = way.speed else { continue };
+                let least = search.least(base, &near, way).and_then(|n| terms.least(n));
+                if least.is_none_or(|m| m + floor_extra > limit) {
+                    continue;
+                }
                 let needs = search.needs(base, regions, ms, index);
                 let constant = matches!(near.load, PoolLoad::Rate(_));
                 let extra = |n: u32| {

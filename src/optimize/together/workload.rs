@@ -1,6 +1,8 @@
 //! A workload as the common problem sees it: its cheapest plan at given prices of what is shared, and all of its plans that
 //! are nearly as cheap.
 
+use std::sync::Arc;
+
 use rhumb_api::HOURS_PER_MONTH;
 
 use super::super::batch::{self, Run};
@@ -47,7 +49,7 @@ pub struct Workload<'a> {
 }
 
 enum Sort<'a> {
-    Service { search: Box<Search<'a>>, bases: Vec<Base<'a>> },
+    Service { search: Box<Search<'a>>, bases: Vec<Arc<Base<'a>>> },
     Batch { table: &'a Table, batch: &'a Batch, terms: Vec<Terms> },
 }
 
@@ -197,7 +199,7 @@ impl<'a> Workload<'a> {
         Column { cost, machines, uses }
     }
 
-    /// Whether the replay contradicts a plan of a service; its speeds are in doubt from now on.
+    /// Whether the replay contradicts a plan of a service; what it contradicts is left out from now on.
     pub fn contradicted(&self, plan: &Plan) -> bool {
         match (&self.kind, plan) {
             (Sort::Service { search, .. }, Plan::Service(blocks)) => search.contradicted(blocks),

@@ -1,0 +1,75 @@
+//! What a replay contradicted of a speed.
+//!
+//! The closed form alone allows whatever it allows together with the replay, so a search goes by it until the replay says no to
+//! what was found; from then on just that is out of the question, and the search is made again. So only what is chosen is ever
+//! replayed, and the optimum is still that of both.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// A load on some replicas, requests/s, and what limits are multiplied by; the bits of the numbers make it an exact key.
+type Key = (u64, u32, u64);
+
+/// Loads that a replay found to break a limit.
+#[derive(Default)]
+pub(super) struct Refuted {
+    any: AtomicBool,
+    /// To the least network time, ms, at which it is known: with more of it the same limits are broken.
+    known: Mutex<BTreeMap<Key, f64>>,
+}
+
+impl Refuted {
+    pub fn note(&self, rate: f64, replicas: u32, factor: f64, network_ms: f64) {
+        self.any.store(true, Ordering::Release);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let least = known.entry((rate.to_bits(), replicas, factor.to_bits())).or_insert(network_ms);
+        *least = least.min(network_ms);
+    }
+
+    /// Whether anything was contradicted at all.
+    pub fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// Whether one of these loads is known to break a limit on fewer than `replicas`.
+    pub fn on_fewer(&self, rates: &[f64], replicas: u32, network_ms: f64) -> bool {
+        if !self.any() {
+            return false;
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|((rate, n, _), least)| {
+            *n < replicas && *least <= network_ms && rates.iter().any(|r| r.to_bits() == *rate)
+        })
+    }
+
+    pub fn knows(&self, rate: f64, replicas: u32, factor: f64, network_ms: f64) -> bool {
+        if !self.any() {
+            return false;
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(rate.to_bits(), replicas, factor.to_bits())).is_some_and(|least| *least <= network_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refuted;
+
+    #[test]
+    fn what_fails_fails_from_farther_away_too_and_nothing_else_does() {
+        let refuted = Refuted::default();
+        assert!(!refuted.any() && !refuted.knows(4.0, 2, 1.0, 9.0));
+        refuted.note(4.0, 2, 1.0, 9.0);
+        assert!(refuted.any());
+        assert!(refuted.knows(4.0, 2, 1.0, 9.0) && refuted.knows(4.0, 2, 1.0, 20.0));
+        assert!(!refuted.knows(4.0, 2, 1.0, 8.0) && !refuted.knows(4.0, 3, 1.0, 9.0));
+        assert!(!refuted.knows(4.1, 2, 1.0, 9.0) && !refuted.knows(4.0, 2, 1.5, 9.0));
+        assert!(refuted.on_fewer(&[1.0, 4.0], 3, 9.0));
+        assert!(!refuted.on_fewer(&[1.0, 4.0], 2, 9.0) && !refuted.on_fewer(&[1.0, 4.0], 3, 8.0));
+        assert!(!refuted.on_fewer(&[1.0], 3, 9.0));
+        refuted.note(4.0, 2, 1.0, 5.0);
+        refuted.note(4.0, 2, 1.0, 7.0);
+        assert!(refuted.knows(4.0, 2, 1.0, 5.0));
+    }
+}
