@@ -31,18 +31,22 @@ pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible>
         }
     }
     let tables: Vec<Table> = jobs.par_iter().map(Table::new).collect();
-    let placed: Vec<Result<WorkloadPlacement, Box<InfeasibleWorkload>>> = jobs
+    let placed: Vec<(Result<WorkloadPlacement, Box<InfeasibleWorkload>>, Option<Search<'_>>)> = jobs
         .par_iter()
         .zip(&tables)
         .map(|(job, table)| {
-            alone(job, table, true).map_err(|mut why| {
+            let search = Search::of(job, table);
+            let placed = alone(job, table, search.as_ref(), true).map_err(|mut why| {
                 relax::refusal(job, &mut why);
                 why
-            })
+            });
+            (placed, search)
         })
         .collect();
     let mut apart = BTreeMap::new();
-    for result in placed {
+    let mut searches = Vec::with_capacity(jobs.len());
+    for (result, search) in placed {
+        searches.push(search);
         match result {
             Ok(placement) => {
                 apart.insert(placement.address.clone(), placement);
@@ -59,7 +63,7 @@ pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible>
         return Ok(Placement { workloads: apart, joint_violations: broken, coupling: None });
     }
     let all = All { spec, jobs: &jobs, tables: &tables, apart: &apart };
-    let (workloads, rows) = all.workloads().map_err(|why| Infeasible { workloads: vec![*why] })?;
+    let (workloads, rows) = all.workloads(searches).map_err(|why| Infeasible { workloads: vec![*why] })?;
     match together::solve(&workloads, &rows, Effort::default()) {
         Ok(found) => match &found.chosen {
             Some(chosen) => all.placement(&rows, &found, chosen),
@@ -80,12 +84,12 @@ struct All<'s> {
 type Workloads<'s> = Vec<Mutex<Workload<'s>>>;
 
 impl<'s> All<'s> {
-    fn workloads(&self) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
+    fn workloads(&self, searches: Vec<Option<Search<'s>>>) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
         let mut rows = Rows::of(self.spec);
         let mut workloads = Vec::with_capacity(self.jobs.len());
-        for (i, (job, table)) in self.jobs.iter().zip(self.tables).enumerate() {
-            let workload =
-                Workload::new(self.spec, job, table, &mut rows).map_err(|why| Box::new(self.lost(i, why)))?;
+        for (i, ((job, table), search)) in self.jobs.iter().zip(self.tables).zip(searches).enumerate() {
+            let workload = Workload::new(self.spec, job, table, search, &mut rows)
+                .map_err(|why| Box::new(self.lost(i, why)))?;
             workloads.push(Mutex::new(workload));
         }
         Ok((workloads, rows))
@@ -135,7 +139,11 @@ impl<'s> All<'s> {
                 let search = Search::new(job, table, service);
                 let optimum: Money = blocks.iter().map(super::service::Block::cost).sum();
                 let mut placed = build::service(&search, blocks, proof(optimum));
-                placed.losers = losers::of_service(&search, optimum, &relax::choices(&placed));
+                placed.losers = if placed.pools == apart.pools {
+                    apart.losers.clone()
+                } else {
+                    losers::of_service(&search, optimum, &relax::choices(&placed))
+                };
                 placed
             }
             (Plan::Batch(run), Kind::Batch(own)) => {

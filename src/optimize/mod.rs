@@ -141,17 +141,25 @@ fn workload(
     explain: bool,
 ) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     let Some(job) = Job::of(spec, world, address) else { return Err(Box::new(unknown_model(address))) };
-    alone(&job, &Table::new(&job), explain)
+    let table = Table::new(&job);
+    alone(&job, &table, Search::of(&job, &table).as_ref(), explain)
 }
 
-/// The optimum of one workload by itself.
-fn alone(job: &Job<'_>, table: &Table, explain: bool) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
+/// The optimum of one workload by itself; a service comes with its search.
+fn alone(
+    job: &Job<'_>,
+    table: &Table,
+    search: Option<&Search<'_>>,
+    explain: bool,
+) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     let address = job.address.as_str();
-    match job.kind {
-        Kind::Service(service) => {
-            let search = Search::new(job, table, service);
+    match (job.kind, search) {
+        (Kind::Service(service), None) => {
+            alone(job, table, Some(&Search::new(job, table, service)), explain)
+        }
+        (Kind::Service(_), Some(search)) => {
             let found = search.run(Wanted::Cheapest);
-            let (mut rejected, bounded, evaluated) = tally(table, fates::tally(&search));
+            let (mut rejected, bounded, evaluated) = tally(table, fates::tally(search));
             match found {
                 Ok(blocks) => {
                     let optimum = service::weight(&blocks).0;
@@ -165,9 +173,9 @@ fn alone(job: &Job<'_>, table: &Table, explain: bool) -> Result<WorkloadPlacemen
                         lower_bound: if search.unproven.get() { search.relaxed.get() } else { optimum },
                         together: false,
                     };
-                    let mut placed = build::service(&search, &blocks, certificate);
+                    let mut placed = build::service(search, &blocks, certificate);
                     if explain {
-                        placed.losers = losers::of_service(&search, optimum, &relax::choices(&placed));
+                        placed.losers = losers::of_service(search, optimum, &relax::choices(&placed));
                     }
                     Ok(placed)
                 }
@@ -175,12 +183,12 @@ fn alone(job: &Job<'_>, table: &Table, explain: bool) -> Result<WorkloadPlacemen
                     if bounded + evaluated > 0 {
                         *rejected.entry(why.constraint.to_owned()).or_insert(0) += bounded + evaluated;
                     }
-                    let nearest = if explain { losers::nearest(&search) } else { None };
+                    let nearest = if explain { losers::nearest(search) } else { None };
                     Err(Box::new(refusal(table, address, why, rejected, nearest)))
                 }
             }
         }
-        Kind::Batch(batch) => {
+        (Kind::Batch(batch), _) => {
             let mut found = batch::search(job, table, batch);
             let certificate = |run: &batch::Run| Certificate {
                 family: FAMILY_OF_BATCH.into(),

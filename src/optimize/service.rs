@@ -9,7 +9,7 @@ use rhumb_api::Money;
 
 use super::couple::{self, Wanted};
 use super::fates::{self, Fates};
-use super::job::{self, Job, resides};
+use super::job::{self, Job, Kind, resides};
 use super::load::{self, Demand, PoolLoad};
 use super::pool::{Ask, Count, GIB, Needs, Terms};
 use super::table::{Speed, Table, Way};
@@ -113,6 +113,14 @@ impl Base<'_> {
 }
 
 impl<'a> Search<'a> {
+    /// The search for a workload, if it is a service.
+    pub fn of(job: &'a Job<'a>, table: &'a Table) -> Option<Self> {
+        match job.kind {
+            Kind::Service(service) => Some(Search::new(job, table, service)),
+            Kind::Batch(_) => None,
+        }
+    }
+
     pub fn new(job: &'a Job<'a>, table: &'a Table, service: &'a Service) -> Self {
         let catalog = &job.world.catalog;
         let mut used = vec![false; catalog.regions.len()];

@@ -239,30 +239,21 @@ impl Search<'_, '_> {
         let mut lower = whole(bound.scaled);
         let mut listed = 0;
         if bound.short.is_empty() {
-            let first = self.tree(&bound, None, self.effort.nodes / 8);
-            best = first.best;
+            best = self.confirmed(&bound, None, None, self.effort.nodes / 8).0.best;
             // Without a choice to measure by, plans are listed further and further out.
             let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
             let mut reach = best.as_ref().map(|b| i128::from(b.cost) * ONE - bound.scaled);
             // Nothing that keeps the budget lies further out than it.
             let most = self.rows.most().map(|m| (i128::from(m) + 1) * ONE - bound.scaled);
-            let mut out = most.unwrap_or(i128::MAX).min(sum / 500);
+            let nearer = |out: i128| most.unwrap_or(i128::MAX).min(out);
+            let mut out = nearer(sum / 500);
             for _ in 0..self.effort.reaches {
                 let (theta, pool) = self.listed(&bound, reach.unwrap_or(out));
                 listed = pool.iter().map(|own| own.len() as u64).sum();
                 let known = best.take().and_then(|choice| self.moved(&choice, &pool));
                 let before = std::mem::replace(&mut self.pool, pool);
-                let mut known = known;
-                let mut listed_to = theta;
-                let solved = loop {
-                    let solved = self.tree(&bound, known.take(), self.effort.nodes);
-                    // A choice that the replay contradicts is none, nor are those that it beat gone: the lists are made again.
-                    match solved.best.as_ref().map(|b| self.refuted(&bound, theta, b)) {
-                        None | Some(Replayed::Confirmed) => break solved,
-                        Some(Replayed::ListedAgain) => {}
-                        Some(Replayed::Lost) => listed_to = 0,
-                    }
-                };
+                let (solved, complete) = self.confirmed(&bound, known, Some(theta), self.effort.nodes);
+                let listed_to = if complete { theta } else { 0 };
                 lower = lower.max(solved.bound.min(whole(bound.scaled + listed_to)));
                 best = solved.best;
                 if best.is_none() {
@@ -273,8 +264,11 @@ impl Search<'_, '_> {
                     // All that could be cheaper was listed, or no more can be.
                     Some(gap) if gap <= theta || theta < reach.unwrap_or(out) => break,
                     Some(gap) => reach = Some(gap),
-                    None if theta < out || most.is_some_and(|m| theta >= m) => break,
-                    None => out = most.unwrap_or(i128::MAX).min(out * 8),
+                    None if theta < reach.unwrap_or(out) || most.is_some_and(|m| theta >= m) => break,
+                    None => {
+                        reach = None;
+                        out = nearer(out.max(theta) * 8);
+                    }
                 }
             }
         }
@@ -342,8 +336,31 @@ impl Search<'_, '_> {
         (0, self.pool.clone())
     }
 
-    /// Whether the replay contradicts a plan of a choice; the plans of such workloads are listed again.
-    fn refuted(&mut self, bound: &Bound, theta: i128, choice: &Choice) -> Replayed {
+    /// The best choice among the known plans that the replay confirms, and whether every plan within `reach` of its workload's
+    /// least was among them. Without a reach the known plans are all there is.
+    fn confirmed(
+        &mut self,
+        bound: &Bound,
+        known: Option<Choice>,
+        reach: Option<i128>,
+        nodes: u64,
+    ) -> (tree::Solved, bool) {
+        let mut known = known;
+        let mut complete = true;
+        loop {
+            let solved = self.tree(bound, known.take(), nodes);
+            match solved.best.as_ref().map(|best| self.replayed(bound, reach, best)) {
+                None | Some(Replayed::Confirmed) => return (solved, complete),
+                Some(Replayed::ListedAgain) => {}
+                Some(Replayed::Lost) => complete = false,
+            }
+        }
+    }
+
+    /// Replays a choice. A plan that is contradicted is known no more; what it beat is not gone with it: the plans of its workload
+    /// are listed again, or, without a reach, the next cheapest joins the known ones.
+    fn replayed(&mut self, bound: &Bound, reach: Option<i128>, choice: &Choice) -> Replayed {
+        let (rows, prices, effort) = (self.rows, &bound.prices, self.effort);
         let again: Vec<Option<Option<Vec<Planned>>>> = self
             .workloads
             .par_iter()
@@ -351,8 +368,15 @@ impl Search<'_, '_> {
             .zip(choice.plans.par_iter().zip(&bound.least))
             .map(|((w, own), (p, least))| {
                 let w = w.lock().unwrap_or_else(PoisonError::into_inner);
-                let contradicted = w.contradicted(&own[*p].plan);
-                contradicted.then(|| w.within(self.rows, &bound.prices, least + theta, self.effort))
+                w.contradicted(&own[*p].plan).then(|| match reach {
+                    Some(theta) => w.within(rows, prices, least + theta, effort),
+                    None => {
+                        let mut left = own.clone();
+                        left.remove(*p);
+                        left.extend(w.cheapest(rows, prices).ok().map(|answer| answer.found));
+                        Some(left)
+                    }
+                })
             })
             .collect();
         let mut replayed = Replayed::Confirmed;

@@ -14,9 +14,9 @@ use super::super::service::{Base, Block, Chosen, Search};
 /// are worse in everything than another; `None` if more than `effort` pools
 /// and combinations of them would have to be looked at.
 pub fn plans<'a>(
-    search: &Search<'a>,
-    own: &Search<'a>,
+    (search, own): (&Search<'a>, &Search<'a>),
     bases: &[Arc<Base<'a>>],
+    sites: &[Vec<(usize, i64, i64)>],
     hour: i128,
     effort: u64,
 ) -> Option<Vec<Vec<Block>>> {
@@ -24,29 +24,33 @@ pub fn plans<'a>(
     let n = search.service.traffic.origins.len();
     let (_, floors) = search.optimum(bases);
     let mut all =
-        All { search, own, bases, floors, limit, found: Vec::new(), effort, lists: BTreeMap::new() };
+        All { search, own, bases, sites, floors, limit, found: Vec::new(), effort, lists: BTreeMap::new() };
     all.partition((1 << n) - 1, limit, &mut Vec::new())?;
     Some(all.found)
 }
 
 /// A pool with its cost at the prices of the search and at its own.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Priced {
     cost: Money,
     own: Chosen,
+    /// What it takes of each row, ascending.
+    uses: Vec<(usize, i64)>,
 }
 
 struct All<'s, 'a> {
     search: &'s Search<'a>,
     own: &'s Search<'a>,
     bases: &'s [Arc<Base<'a>>],
+    /// Each site's quotas: row, what a machine takes of it, and a spot machine.
+    sites: &'s [Vec<(usize, i64, i64)>],
     /// Set of origins to what serving them costs at least.
     floors: Vec<Option<Money>>,
     limit: Money,
     found: Vec<Vec<Block>>,
     effort: u64,
     /// Block and regions to the pools of each region.
-    lists: BTreeMap<(usize, u32), Vec<Vec<Priced>>>,
+    lists: BTreeMap<(usize, u32), Arc<Vec<Vec<Priced>>>>,
 }
 
 impl<'a> All<'_, 'a> {
@@ -94,7 +98,7 @@ impl<'a> All<'_, 'a> {
             let floor = if others == 0 { Money::ZERO } else { self.floors[others].unwrap_or(Money::ZERO) };
             if !self.lists.contains_key(&(block, regions)) {
                 let lists = self.pools(block, regions, self.limit - floor)?;
-                self.lists.insert((block, regions), lists);
+                self.lists.insert((block, regions), Arc::new(lists));
             }
             let lists = self.lists.get(&(block, regions)).cloned().unwrap_or_default();
             self.pick(
@@ -218,7 +222,7 @@ impl<'a> All<'_, 'a> {
                             && let Some(own) =
                                 self.own.own(base, regions, &Chosen { site: i, way: *w, count })
                         {
-                            found.entry(site.region).or_default().push(Priced { cost: count.cost, own });
+                            found.entry(site.region).or_default().push(Priced { cost: count.cost, own, uses: self.uses(&own) });
                         }
                     }
                 }
@@ -233,17 +237,18 @@ impl<'a> All<'_, 'a> {
         Some(lists)
     }
 
-    /// What a pool takes of declared quotas, by row of its site.
-    fn taken(&self, c: &Chosen) -> BTreeMap<(&str, &str), f64> {
-        let quotas = &self.search.terms[c.site].quotas;
-        let on = f64::from(c.count.machines - c.count.spot);
-        let amount = |q: &super::super::pool::QuotaLimit| q.base * on + q.spot * f64::from(c.count.spot);
-        quotas.iter().map(|q| ((q.place.as_str(), q.code.as_str()), amount(q))).collect()
+    /// What a pool takes of declared quotas.
+    fn uses(&self, c: &Chosen) -> Vec<(usize, i64)> {
+        let on = i64::from(c.count.machines - c.count.spot);
+        let spot = i64::from(c.count.spot);
+        let taken = self.sites[c.site].iter().map(|(row, base, spots)| (*row, base * on + spots * spot));
+        taken.filter(|(_, n)| *n > 0).collect()
     }
 
     /// Whether `a` is as good as `b` in everything that a rule or a shared limit counts.
     fn beats(&self, a: &Priced, b: &Priced) -> bool {
-        let (cost, a, b) = (a.cost <= b.cost, &a.own, &b.own);
+        let (cost, of_a, of_b) = (a.cost <= b.cost, &a.uses, &b.uses);
+        let (a, b) = (&a.own, &b.own);
         let scaling = self.search.service.scaling;
         let fewer = scaling.max_replicas.is_none() || a.count.replicas <= b.count.replicas;
         let more = scaling.min_replicas <= 1 || a.count.replicas >= b.count.replicas;
@@ -251,11 +256,8 @@ impl<'a> All<'_, 'a> {
         if !(fewer && more && cost && cheaper && a.count.ceiling <= b.count.ceiling) {
             return false;
         }
-        let (of_a, of_b) = (self.taken(a), self.taken(b));
-        let region = |c: &Chosen| self.search.table.sites[c.site].region;
-        let cloud = |c: &Chosen| self.search.job.world.catalog.regions[region(c)].cloud;
-        let same = cloud(a) == cloud(b);
-        of_a.iter().all(|(k, n)| *n <= 0.0 || (same && *n <= of_b.get(k).copied().unwrap_or(0.0)))
+        let of = |row: usize| of_b.binary_search_by_key(&row, |(r, _)| *r).map_or(0, |i| of_b[i].1);
+        of_a.iter().all(|(row, n)| *n <= of(*row))
     }
 
     fn thin(&self, list: &mut Vec<Priced>) {

@@ -54,22 +54,35 @@ enum Sort<'a> {
 }
 
 impl<'a> Workload<'a> {
-    /// Prepares a workload and names its quotas to `rows`.
+    /// Prepares a workload and names its quotas to `rows`; a search of it that was made before is gone on with.
     ///
     /// # Errors
     /// What stands in the way of looking at all of its plans.
-    pub fn new(spec: &Spec, job: &'a Job<'a>, table: &'a Table, rows: &mut Rows) -> Result<Self, Rejection> {
-        let terms: Vec<Terms> = table.sites.iter().map(|site| Terms::of(job, table, site)).collect();
+    pub fn new(
+        spec: &Spec,
+        job: &'a Job<'a>,
+        table: &'a Table,
+        search: Option<Search<'a>>,
+        rows: &mut Rows,
+    ) -> Result<Self, Rejection> {
         let cloud = |i: usize| job.world.catalog.regions[table.sites[i].region].cloud;
-        let sites = terms.iter().enumerate().map(|(i, t)| rows.quotas(spec, cloud(i), t)).collect();
-        let kind = match job.kind {
-            Kind::Service(service) => {
-                let mut search = Box::new(Search::new(job, table, service));
+        let of = |terms: &[Terms], rows: &mut Rows| -> Vec<Vec<(usize, i64, i64)>> {
+            terms.iter().enumerate().map(|(i, t)| rows.quotas(spec, cloud(i), t)).collect()
+        };
+        let (kind, sites) = match (job.kind, search) {
+            (Kind::Service(_), Some(mut search)) => {
                 search.budgets.clear();
-                let bases = search.bases()?;
-                Sort::Service { search, bases }
+                let (bases, sites) = (search.bases()?, of(&search.terms, rows));
+                (Sort::Service { search: Box::new(search), bases }, sites)
             }
-            Kind::Batch(batch) => Sort::Batch { table, batch, terms },
+            (Kind::Service(service), None) => {
+                return Self::new(spec, job, table, Some(Search::new(job, table, service)), rows);
+            }
+            (Kind::Batch(batch), _) => {
+                let terms: Vec<Terms> = table.sites.iter().map(|site| Terms::of(job, table, site)).collect();
+                let sites = of(&terms, rows);
+                (Sort::Batch { table, batch, terms }, sites)
+            }
         };
         Ok(Workload { job, sites, budgets: rows.budgets(&job.address), kind })
     }
@@ -129,7 +142,7 @@ impl<'a> Workload<'a> {
             Sort::Service { search, bases } => {
                 let priced = self.priced(search, rows, prices);
                 let hour = limit.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) + 1 + ROUNDED * 1024;
-                for blocks in within::plans(&priced, search, bases, hour, effort.pools)? {
+                for blocks in within::plans((&priced, search), bases, &self.sites, hour, effort.pools)? {
                     let planned = self.service(search, blocks);
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
