@@ -84,7 +84,10 @@ struct All<'s> {
 type Workloads<'s> = Vec<Mutex<Workload<'s>>>;
 
 impl<'s> All<'s> {
-    fn workloads(&self, searches: Vec<Option<Search<'s>>>) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
+    fn workloads(
+        &self,
+        searches: Vec<Option<Search<'s>>>,
+    ) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
         let mut rows = Rows::of(self.spec);
         let mut workloads = Vec::with_capacity(self.jobs.len());
         for (i, ((job, table), search)) in self.jobs.iter().zip(self.tables).zip(searches).enumerate() {

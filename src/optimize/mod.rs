@@ -154,9 +154,7 @@ fn alone(
 ) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     let address = job.address.as_str();
     match (job.kind, search) {
-        (Kind::Service(service), None) => {
-            alone(job, table, Some(&Search::new(job, table, service)), explain)
-        }
+        (Kind::Service(service), None) => alone(job, table, Some(&Search::new(job, table, service)), explain),
         (Kind::Service(_), Some(search)) => {
             let found = search.run(Wanted::Cheapest);
             let (mut rejected, bounded, evaluated) = tally(table, fates::tally(search));

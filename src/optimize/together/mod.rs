@@ -72,7 +72,7 @@ impl Effort {
 
 impl Default for Effort {
     fn default() -> Self {
-        Effort { nodes: 2_000, plans: 4_000, pools: 400_000, reaches: 4 }
+        Effort { nodes: 2_000, plans: 4_000, pools: 400_000, reaches: 6 }
     }
 }
 
@@ -242,7 +242,8 @@ impl Search<'_, '_> {
             best = self.confirmed(&bound, None, None, self.effort.nodes / 8).0.best;
             // Without a choice to measure by, plans are listed further and further out.
             let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
-            let mut reach = best.as_ref().map(|b| i128::from(b.cost) * ONE - bound.scaled);
+            // Most of a first gap is for want of a good choice, and lists within a part of it hold a better one.
+            let mut reach = best.as_ref().map(|b| (i128::from(b.cost) * ONE - bound.scaled) / FIRST_REACH);
             // Nothing that keeps the budget lies further out than it.
             let most = self.rows.most().map(|m| (i128::from(m) + 1) * ONE - bound.scaled);
             let nearer = |out: i128| most.unwrap_or(i128::MAX).min(out);
@@ -263,11 +264,11 @@ impl Search<'_, '_> {
                 match wanted {
                     // All that could be cheaper was listed, or no more can be.
                     Some(gap) if gap <= theta || theta < reach.unwrap_or(out) => break,
-                    Some(gap) => reach = Some(gap),
+                    Some(gap) => reach = Some(gap.min(theta.max(ONE) * FURTHER)),
                     None if theta < reach.unwrap_or(out) || most.is_some_and(|m| theta >= m) => break,
                     None => {
                         reach = None;
-                        out = nearer(out.max(theta) * 8);
+                        out = nearer(out.max(theta) * FURTHER);
                     }
                 }
             }
@@ -450,6 +451,10 @@ fn never() -> Rejection {
     Rejection { constraint: "infeasible", reason: "no prices were tried".into(), at: None, distance: None }
 }
 
+/// The part of the gap within which plans are listed first: its inverse.
+const FIRST_REACH: i128 = 64;
+/// By which it grows.
+const FURTHER: i128 = 8;
 /// Rounds of prices before the best bound so far is taken.
 const MOST_ROUNDS: u32 = 60;
 /// Times that a list that is too long is asked for again, nearer.

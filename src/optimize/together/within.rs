@@ -222,7 +222,11 @@ impl<'a> All<'_, 'a> {
                             && let Some(own) =
                                 self.own.own(base, regions, &Chosen { site: i, way: *w, count })
                         {
-                            found.entry(site.region).or_default().push(Priced { cost: count.cost, own, uses: self.uses(&own) });
+                            found.entry(site.region).or_default().push(Priced {
+                                cost: count.cost,
+                                own,
+                                uses: self.uses(&own),
+                            });
                         }
                     }
                 }
