@@ -456,7 +456,8 @@ fn replayed(job: &Job<'_>, demand: &Demand<'_>, speed: &Speed, pool: &Pool) -> O
         return None;
     }
     let addr = pool.addr.as_str().split_once('/').map_or("", |(_, below)| below);
-    let rates = [1.0, demand.capacity, demand.region_loss.unwrap_or(1.0)].map(|x| pool.peak_rate * x);
+    let reaching = demand.rate(speed, pool.replicas);
+    let rates = [1.0, demand.capacity, demand.region_loss.unwrap_or(1.0)].map(|x| reaching * x);
     if speed.refuted.on_fewer(&rates, pool.replicas, demand.network_ms) {
         return Some(format!(
             "{addr}: the closed form would have done with less, but a replay of {} requests breaks a limit there; \

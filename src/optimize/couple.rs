@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
+use super::base::Base;
 use super::pool::{Ask, weights_gib};
-use super::service::{Base, Block, Chosen, Search, weight};
+use super::service::{Block, Chosen, Search, weight};
 use crate::placement::Rejection;
 use crate::spec::BudgetBinds;
 

@@ -31,7 +31,8 @@ pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible>
         }
     }
     let tables: Vec<Table> = jobs.par_iter().map(Table::new).collect();
-    let placed: Vec<(Result<WorkloadPlacement, Box<InfeasibleWorkload>>, Option<Search<'_>>)> = jobs
+    type Alone<'s> = (Result<WorkloadPlacement, Box<InfeasibleWorkload>>, Option<Search<'s>>);
+    let placed: Vec<Alone<'_>> = jobs
         .par_iter()
         .zip(&tables)
         .map(|(job, table)| {

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::base::Base;
 use super::job::resides;
-use super::service::{Base, Search};
+use super::service::Search;
 use super::table::Table;
 use crate::placement::Rejection;
 
@@ -106,8 +107,8 @@ pub(super) fn tally<'a>(search: &Search<'a>) -> BTreeMap<String, u64> {
                 add(if resides { "unknown" } else { "residency" }, site.rows);
             } else if served.iter().all(|b| b.tops.get(speed).is_none_or(|x| *x <= 0.0)) {
                 let base = served[0];
-                let why = *why_of.entry((speed, base.nearest().to_bits())).or_insert_with(|| {
-                    let demand = search.demand(base, 1, base.nearest());
+                let why = *why_of.entry((speed, base.nearest.to_bits())).or_insert_with(|| {
+                    let demand = search.demand(base, 1, base.nearest);
                     demand.missed(&search.table.speeds[speed]).map(|r| r.constraint)
                 });
                 add(why.unwrap_or("saturated"), site.rows);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rhumb_api::Money;
 
+use super::base::Base;
 use super::batch::Found;
 use super::job::Job;
 use super::pool::{Ask, Terms};
-use super::service::{Base, Search};
+use super::service::Search;
 use super::table::{Machine, Site, Table, Way};
 use crate::placement::{CandidateId, Loser, Rejection, WorkloadPlacement};
 
@@ -212,8 +213,8 @@ pub(super) fn of_service(search: &Search<'_>, optimum: Money, chosen: &[Candidat
 /// Why a speed is too slow for every origin; `None` if it can serve one.
 fn missed<'a>(search: &Search<'a>, singles: &[Arc<Base<'a>>], speed: usize) -> Option<Rejection> {
     let mut first = None;
-    for base in singles.iter().filter(|b| b.nearest().is_finite()) {
-        let demand = search.demand(base, 1, base.nearest());
+    for base in singles.iter().filter(|b| b.nearest.is_finite()) {
+        let demand = search.demand(base, 1, base.nearest);
         let why = demand.missed(search.table.speeds.get(speed)?)?;
         first.get_or_insert(why);
     }
@@ -224,7 +225,7 @@ fn missed<'a>(search: &Search<'a>, singles: &[Arc<Base<'a>>], speed: usize) -> O
 fn alone<'a>(search: &Search<'a>, optimum: Money, chosen: &[CandidateId], base: &Base<'a>) -> Vec<Loser> {
     let (job, table) = (search.job, search.table);
     let mut list: Vec<(Money, usize, Loser)> = Vec::new();
-    let near = search.demand(base, 1, base.nearest());
+    let near = search.demand(base, 1, base.nearest);
     let floors = search.floors(base, &near);
     for (m, (_, i)) in cheapest_sites(table, &search.terms) {
         let site = &table.sites[i];

@@ -14,6 +14,7 @@
 //! Equal inputs give the equal placement on any number of threads: only the curves are worked out in
 //! parallel, and they are collected in order.
 
+mod base;
 mod batch;
 mod build;
 mod changes;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rhumb_api::Money;
 
+use super::base::Base;
 use super::fates::Fates;
 use super::pool::{Count, Terms, weights_gib};
-use super::service::{Base, Chosen, Search};
+use super::service::{Chosen, Search};
 
 impl<'a> Search<'a> {
     /// The same search with every price at its ceiling: spot bought on demand.

@@ -3,20 +3,21 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rhumb_api::Money;
 
+use super::base::{Base, Bases};
 use super::couple::{self, Wanted};
 use super::fates::{self, Fates};
-use super::job::{self, Job, Kind, resides};
+use super::job::{Job, Kind};
 use super::load::{self, Demand, PoolLoad};
 use super::pool::{Ask, Count, GIB, Needs, Terms};
 use super::table::{Speed, Table, Way};
 use crate::catalog::{Evidence, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
-use crate::spec::{Place, Service};
+use crate::spec::Service;
 
 /// Bytes of a streamed token on the wire (assumed).
 const BYTES_PER_TOKEN: f64 = 250.0;
@@ -65,9 +66,6 @@ impl Block {
 /// Share, regions, network time and speed to what a pool needs.
 pub(super) type Remembered<'a> = Arc<Mutex<BTreeMap<(u64, u32, u64, usize), Arc<Needs<'a>>>>>;
 
-/// Origins to their block.
-pub(super) type Bases<'a> = Arc<Mutex<BTreeMap<Vec<usize>, Arc<Base<'a>>>>>;
-
 /// The search for one service.
 pub(super) struct Search<'a> {
     pub job: &'a Job<'a>,
@@ -87,29 +85,6 @@ pub(super) struct Search<'a> {
     pub unproven: Cell<bool>,
     /// The optimum without rules over all pools.
     pub relaxed: Cell<Money>,
-}
-
-/// A block before the number of its regions is known.
-pub(super) struct Base<'a> {
-    pub origins: Vec<usize>,
-    pub share: f64,
-    /// Share of the service that comes from outside of the cloud.
-    outside: f64,
-    /// Region to the largest network time at confidence, if it may serve the block.
-    pub network: Vec<Option<f64>>,
-    nearest: f64,
-    /// Speed to requests/s that no replica exceeds: 0 where the limits are missed without any load.
-    pub tops: Vec<f64>,
-    /// Speed to the most requests/s per replica within the limits, where it was asked for.
-    bounds: Vec<OnceLock<f64>>,
-    limits: Vec<job::Limit<'a>>,
-}
-
-impl Base<'_> {
-    /// The least network time from any region that may serve the block; infinite if none may.
-    pub fn nearest(&self) -> f64 {
-        self.nearest
-    }
 }
 
 impl<'a> Search<'a> {
@@ -158,57 +133,6 @@ impl<'a> Search<'a> {
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),
         }
-    }
-
-    /// The block of these origins.
-    pub fn base(&self, origins: &[usize]) -> Arc<Base<'a>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(base) = known.get(origins) {
-            return Arc::clone(base);
-        }
-        let base = Arc::new(self.new_base(origins));
-        known.insert(origins.to_vec(), Arc::clone(&base));
-        base
-    }
-
-    fn new_base(&self, origins: &[usize]) -> Base<'a> {
-        let all = &self.service.traffic.origins;
-        let picked = || origins.iter().filter_map(|o| all.get(*o).map(|origin| (*o, origin)));
-        let network: Vec<Option<f64>> = self
-            .job
-            .world
-            .catalog
-            .regions
-            .iter()
-            .enumerate()
-            .map(|(r, region)| {
-                let mut most: f64 = 0.0;
-                for (o, origin) in picked() {
-                    if !resides(&origin.residency, region) {
-                        return None;
-                    }
-                    most = most.max(self.hops[o][r]?.edge);
-                }
-                Some(most)
-            })
-            .collect();
-        let nearest = network.iter().flatten().copied().fold(f64::INFINITY, f64::min);
-        let mut base = Base {
-            origins: origins.to_vec(),
-            share: picked().map(|(_, o)| o.share).sum(),
-            outside: picked().filter(|(_, o)| o.place != Place::Vpc).map(|(_, o)| o.share).sum(),
-            network,
-            nearest,
-            tops: Vec::new(),
-            bounds: Vec::new(),
-            limits: job::limits(self.service),
-        };
-        if nearest.is_finite() {
-            let demand = self.demand(&base, 1, nearest);
-            base.tops = self.table.speeds.iter().map(|s| demand.top_per_replica(s)).collect();
-            base.bounds = base.tops.iter().map(|_| OnceLock::new()).collect();
-        }
-        base
     }
 
     /// What a pool of the block carries when `regions` share it.
@@ -398,10 +322,15 @@ impl<'a> Search<'a> {
                     Ok(found) => {
                         self.fates.mark(i, *w, &Ok(()));
                         if let Some(count) = found {
-                            let better =
-                                here.is_none_or(|h| (count.cost, count.machines) < (h.cost, h.machines));
+                            // Of one site the first way that costs as little, in whatever order they are looked at.
+                            let order = |c: &Chosen| (c.count.cost, c.count.machines, c.way);
+                            let new = Chosen { site: i, way: *w, count };
+                            let better = best.get(&site.region).is_none_or(|b| match b.site == i {
+                                true => order(&new) < order(b),
+                                false => (count.cost, count.machines) < (b.count.cost, b.count.machines),
+                            });
                             if better {
-                                best.insert(site.region, Chosen { site: i, way: *w, count });
+                                best.insert(site.region, new);
                             }
                         }
                     }

@@ -73,7 +73,7 @@ const GOLDENS: &[Golden] = &[
         name: "support-chat",
         exit: 0,
         // 8 machines of 3.54384 USD/h for 730 hours carry all 12 requests/s.
-        facts: &["8 x g7e.2xlarge", "20,696.03", "12.0 of ", "the replay decided"],
+        facts: &["8 x g7e.2xlarge", "20,696.03", "12.0 of ", "requests confirms it"],
     },
     Golden {
         name: "two-models",

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rhumb_api::Money;
 
+use super::super::base::Base;
 use super::super::couple;
 use super::super::load::PoolLoad;
 use super::super::pool::{Ask, weights_gib};
-use super::super::service::{Base, Block, Chosen, Search};
+use super::super::service::{Block, Chosen, Search};
 
 /// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
 /// are worse in everything than another; `None` if more than `effort` pools
@@ -156,7 +157,7 @@ impl<'a> All<'_, 'a> {
     fn pools(&mut self, block: usize, regions: u32, limit: Money) -> Option<Vec<Vec<Priced>>> {
         let (search, base) = (self.search, &self.bases[block]);
         let service = search.service;
-        let near = search.demand(base, regions, base.nearest());
+        let near = search.demand(base, regions, base.nearest);
         let floors = search.floors(base, &near);
         let mut found: BTreeMap<usize, Vec<Priced>> = BTreeMap::new();
         for (least, i) in search.sites(base, &near, &floors) {

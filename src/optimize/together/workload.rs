@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use rhumb_api::HOURS_PER_MONTH;
 
+use super::super::base::Base;
 use super::super::batch::{self, Run};
 use super::super::couple::{self, Wanted};
 use super::super::job::{Job, Kind};
 use super::super::pool::Terms;
-use super::super::service::{Base, Block, Search};
+use super::super::service::{Block, Search};
 use super::super::table::Table;
 use super::problem::{Column, ONE};
 use super::rows::{Rows, with_budget};
