@@ -14,8 +14,8 @@ use crate::perf;
 use crate::placement::Rejection;
 use crate::spec::{Batch, BudgetBinds};
 
-/// Work done twice because a spot machine went away (assumed).
-const LOST_WORK: f64 = 1.10;
+/// Work of a batch with what is done twice because a spot machine went away, as a factor (assumed).
+pub const LOST_WORK: f64 = 1.10;
 
 /// A run of a batch.
 #[derive(Clone, Copy, Debug)]

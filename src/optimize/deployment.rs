@@ -1,13 +1,13 @@
 //! All workloads of a deployment: each by itself, and together where they share too little.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::job::{self, Job, Kind};
-use super::service::Search;
+use super::service::{Search, Sought};
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::{alone, batch, build, losers, relax, unknown_model};
@@ -31,23 +31,23 @@ pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible>
         }
     }
     let tables: Vec<Table> = jobs.par_iter().map(Table::new).collect();
-    type Alone<'s> = (Result<WorkloadPlacement, Box<InfeasibleWorkload>>, Option<Search<'s>>);
+    type Alone<'s> = (Result<WorkloadPlacement, Box<InfeasibleWorkload>>, Sought<'s>);
     let placed: Vec<Alone<'_>> = jobs
         .par_iter()
         .zip(&tables)
         .map(|(job, table)| {
-            let search = Search::of(job, table);
-            let placed = alone(job, table, search.as_ref(), true).map_err(|mut why| {
+            let sought = Sought::of(job, table);
+            let placed = alone(job, table, &sought, true).map_err(|mut why| {
                 relax::refusal(job, &mut why);
                 why
             });
-            (placed, search)
+            (placed, sought)
         })
         .collect();
     let mut apart = BTreeMap::new();
-    let mut searches = Vec::with_capacity(jobs.len());
-    for (result, search) in placed {
-        searches.push(search);
+    let mut all_sought = Vec::with_capacity(jobs.len());
+    for (result, sought) in placed {
+        all_sought.push(sought);
         match result {
             Ok(placement) => {
                 apart.insert(placement.address.clone(), placement);
@@ -64,10 +64,10 @@ pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible>
         return Ok(Placement { workloads: apart, joint_violations: broken, coupling: None });
     }
     let all = All { spec, jobs: &jobs, tables: &tables, apart: &apart };
-    let (workloads, rows) = all.workloads(searches).map_err(|why| Infeasible { workloads: vec![*why] })?;
+    let (workloads, rows) = all.workloads(all_sought).map_err(|why| Infeasible { workloads: vec![*why] })?;
     match together::solve(&workloads, &rows, Effort::default()) {
         Ok(found) => match &found.chosen {
-            Some(chosen) => all.placement(&rows, &found, chosen),
+            Some(chosen) => all.placement(&workloads, &rows, &found, chosen),
             None => Err(Infeasible { workloads: vec![all.refusal(&workloads, &rows, &found)] }),
         },
         Err((i, why)) => Err(Infeasible { workloads: vec![all.lost(i, why)] }),
@@ -85,14 +85,11 @@ struct All<'s> {
 type Workloads<'s> = Vec<Mutex<Workload<'s>>>;
 
 impl<'s> All<'s> {
-    fn workloads(
-        &self,
-        searches: Vec<Option<Search<'s>>>,
-    ) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
+    fn workloads(&self, sought: Vec<Sought<'s>>) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
         let mut rows = Rows::of(self.spec);
         let mut workloads = Vec::with_capacity(self.jobs.len());
-        for (i, ((job, table), search)) in self.jobs.iter().zip(self.tables).zip(searches).enumerate() {
-            let workload = Workload::new(self.spec, job, table, search, &mut rows)
+        for (i, ((job, table), sought)) in self.jobs.iter().zip(self.tables).zip(sought).enumerate() {
+            let workload = Workload::new(self.spec, job, table, sought, &mut rows)
                 .map_err(|why| Box::new(self.lost(i, why)))?;
             workloads.push(Mutex::new(workload));
         }
@@ -110,13 +107,22 @@ impl<'s> All<'s> {
         }
     }
 
-    fn placement(&self, rows: &Rows, found: &Together, chosen: &[Planned]) -> Result<Placement, Infeasible> {
+    fn placement(
+        &self,
+        all: &Workloads<'s>,
+        rows: &Rows,
+        found: &Together,
+        chosen: &[Planned],
+    ) -> Result<Placement, Infeasible> {
         let built: Vec<Option<WorkloadPlacement>> = self
             .jobs
             .par_iter()
             .zip(self.tables)
-            .zip(chosen)
-            .map(|((job, table), planned)| self.built(job, table, planned))
+            .zip(all.par_iter().zip(chosen))
+            .map(|((job, table), (workload, planned))| {
+                let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
+                self.built(job, table, workload.search(), planned)
+            })
             .collect();
         let mut workloads = BTreeMap::new();
         for (i, placed) in built.into_iter().enumerate() {
@@ -130,7 +136,13 @@ impl<'s> All<'s> {
         Ok(Placement { workloads, joint_violations, coupling })
     }
 
-    fn built(&self, job: &Job<'_>, table: &Table, planned: &Planned) -> Option<WorkloadPlacement> {
+    fn built(
+        &self,
+        job: &Job<'_>,
+        table: &Table,
+        search: Option<&Search<'_>>,
+        planned: &Planned,
+    ) -> Option<WorkloadPlacement> {
         let apart = self.apart.get(&job.address)?;
         let proof = |optimum: Money| Certificate {
             optimum,
@@ -139,14 +151,14 @@ impl<'s> All<'s> {
             ..apart.certificate.clone()
         };
         let mut placed = match (&planned.plan, job.kind) {
-            (Plan::Service(blocks), Kind::Service(service)) => {
-                let search = Search::new(job, table, service);
+            (Plan::Service(blocks), Kind::Service(_)) => {
+                let search = search?;
                 let optimum: Money = blocks.iter().map(super::service::Block::cost).sum();
-                let mut placed = build::service(&search, blocks, proof(optimum));
+                let mut placed = build::service(search, blocks, proof(optimum));
                 placed.losers = if placed.pools == apart.pools {
                     apart.losers.clone()
                 } else {
-                    losers::of_service(&search, optimum, &relax::choices(&placed))
+                    losers::of_service(search, optimum, &relax::choices(&placed))
                 };
                 placed
             }

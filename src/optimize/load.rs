@@ -217,32 +217,26 @@ impl Demand<'_> {
     /// The rate at which a replica saturates, requests/s, which bounds [`Demand::bound_per_replica`] from above; 0 if the limits
     /// cannot be kept without any load.
     pub fn top_per_replica(&self, speed: &Speed) -> f64 {
-        let idle = speed.slowed.latency(0.0, MOST_REPLICAS, self.arrivals);
-        let kept = |l: &Latency| {
-            self.limits.iter().all(|x| at_confidence(speed, l, x, self.network_ms) <= x.limit_ms)
-        };
-        if idle.as_ref().is_some_and(kept) { speed.slowed.saturation_rate() } else { 0.0 }
+        if self.holds_each(speed, 0.0) { speed.slowed.saturation_rate() } else { 0.0 }
+    }
+
+    /// Whether replicas within a pool of any size keep the limits at `rate` requests/s each.
+    fn holds_each(&self, speed: &Speed, rate: f64) -> bool {
+        speed.slowed.latency(rate, MOST_REPLICAS, self.arrivals).is_some_and(|l| {
+            self.limits.iter().all(|x| at_confidence(speed, &l, x, self.network_ms) <= x.limit_ms)
+        })
     }
 
     /// No pool of this speed carries more than this per replica, however many share the load; 0 if
     /// the limits cannot be kept without any load. An upper bound within 0.1 %.
     pub fn bound_per_replica(&self, speed: &Speed) -> f64 {
-        let top = speed.slowed.saturation_rate();
-        let holds = |rate: f64| {
-            speed.slowed.latency(rate, MOST_REPLICAS, self.arrivals).is_some_and(|l| {
-                self.limits.iter().all(|x| at_confidence(speed, &l, x, self.network_ms) <= x.limit_ms)
-            })
-        };
-        if !holds(0.0) {
-            return 0.0;
-        }
-        let (mut low, mut high) = (0.0, top);
+        let (mut low, mut high) = (0.0, self.top_per_replica(speed));
         for _ in 0..12 {
             if high - low <= 1e-3 * high {
                 break;
             }
             let middle = low + (high - low) / 2.0;
-            if holds(middle) { low = middle } else { high = middle }
+            if self.holds_each(speed, middle) { low = middle } else { high = middle }
         }
         high
     }

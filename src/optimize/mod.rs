@@ -33,6 +33,9 @@ mod service;
 mod table;
 mod together;
 
+pub use batch::LOST_WORK;
+pub use pool::UNKNOWN_INTERRUPTION;
+
 use std::collections::BTreeMap;
 
 use rhumb_api::Money;
@@ -44,7 +47,7 @@ use crate::placement::{
 use crate::spec::{BudgetBinds, BudgetLimit, Spec};
 use couple::Wanted;
 use job::{Job, Kind};
-use service::Search;
+use service::{Search, Sought};
 use table::Table;
 
 /// Chooses the cheapest placement of all workloads together.
@@ -143,20 +146,19 @@ fn workload(
 ) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     let Some(job) = Job::of(spec, world, address) else { return Err(Box::new(unknown_model(address))) };
     let table = Table::new(&job);
-    alone(&job, &table, Search::of(&job, &table).as_ref(), explain)
+    alone(&job, &table, &Sought::of(&job, &table), explain)
 }
 
-/// The optimum of one workload by itself; a service comes with its search.
+/// The optimum of one workload by itself.
 fn alone(
     job: &Job<'_>,
     table: &Table,
-    search: Option<&Search<'_>>,
+    sought: &Sought<'_>,
     explain: bool,
 ) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     let address = job.address.as_str();
-    match (job.kind, search) {
-        (Kind::Service(service), None) => alone(job, table, Some(&Search::new(job, table, service)), explain),
-        (Kind::Service(_), Some(search)) => {
+    match sought {
+        Sought::Service(search) => {
             let found = search.run(Wanted::Cheapest);
             let (mut rejected, bounded, evaluated) = tally(table, fates::tally(search));
             match found {
@@ -187,7 +189,7 @@ fn alone(
                 }
             }
         }
-        (Kind::Batch(batch), _) => {
+        Sought::Batch(batch) => {
             let mut found = batch::search(job, table, batch);
             let certificate = |run: &batch::Run| Certificate {
                 family: FAMILY_OF_BATCH.into(),

@@ -17,7 +17,7 @@ use crate::spec::{Purchase, RegionRef, Survive};
 pub(super) const GIB: f64 = 1_073_741_824.0;
 
 /// Share of spot machines planned to be lost at once where the source says nothing (assumed).
-pub(super) const UNKNOWN_INTERRUPTION: f64 = 0.20;
+pub const UNKNOWN_INTERRUPTION: f64 = 0.20;
 
 /// A number of machines that does the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

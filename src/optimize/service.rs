@@ -17,7 +17,7 @@ use super::table::{Speed, Table, Way};
 use crate::catalog::{Evidence, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
-use crate::spec::Service;
+use crate::spec::{Batch, Service};
 
 /// Bytes of a streamed token on the wire (assumed).
 const BYTES_PER_TOKEN: f64 = 250.0;
@@ -78,6 +78,7 @@ pub(super) struct Search<'a> {
     pub internet: Vec<Option<Money>>,
     pub fates: Fates,
     pub needs: Remembered<'a>,
+    /// Blocks that were looked at.
     pub known: Bases<'a>,
     /// Monthly limits on this service alone. None where several workloads are placed at once: there they are shared limits.
     pub budgets: Vec<(Money, &'a Pointer)>,
@@ -87,15 +88,22 @@ pub(super) struct Search<'a> {
     pub relaxed: Cell<Money>,
 }
 
-impl<'a> Search<'a> {
-    /// The search for a workload, if it is a service.
-    pub fn of(job: &'a Job<'a>, table: &'a Table) -> Option<Self> {
+/// What is looked for: a service comes with its search, which remembers what it worked out.
+pub(super) enum Sought<'a> {
+    Service(Box<Search<'a>>),
+    Batch(&'a Batch),
+}
+
+impl<'a> Sought<'a> {
+    pub fn of(job: &'a Job<'a>, table: &'a Table) -> Self {
         match job.kind {
-            Kind::Service(service) => Some(Search::new(job, table, service)),
-            Kind::Batch(_) => None,
+            Kind::Service(service) => Sought::Service(Box::new(Search::new(job, table, service))),
+            Kind::Batch(batch) => Sought::Batch(batch),
         }
     }
+}
 
+impl<'a> Search<'a> {
     pub fn new(job: &'a Job<'a>, table: &'a Table, service: &'a Service) -> Self {
         let catalog = &job.world.catalog;
         let mut used = vec![false; catalog.regions.len()];

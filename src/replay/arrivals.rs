@@ -8,7 +8,7 @@ use crate::math;
 use crate::spec::{Arrivals, Lengths, RecordedRequest, Sessions};
 
 /// Numbers that are the same on every machine: xoshiro256++.
-pub(super) struct Random(Xoshiro256PlusPlus);
+pub struct Random(Xoshiro256PlusPlus);
 
 impl Random {
     /// The stream of a seed for a purpose, so that what one purpose draws does not move another.
@@ -25,7 +25,8 @@ impl Random {
         ((self.0.next_u64() >> 11) as f64 + 0.5) / 9_007_199_254_740_992.0
     }
 
-    fn normal(&mut self) -> f64 {
+    /// Of the standard normal distribution.
+    pub fn normal(&mut self) -> f64 {
         math::normal_quantile(self.uniform())
     }
 

@@ -23,7 +23,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use arrivals::{Hour, Stream, conversations, generate};
+pub use arrivals::{Hour, Random, Stream, conversations, generate};
 pub use capacity::Loaded;
 pub use engine::Limits;
 pub use fleet::{Fleet, Kind, Outcome, Request, Routing, Run, Source, Use, run};

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use rhumb::catalog::{Catalog, Offered, Offering};
+use rhumb::catalog::{Catalog, Offering};
 use rhumb::check::{self, Finding, Proof};
 use rhumb::placement::{Coupling, Placement, WorkloadPlacement, World};
 use rhumb::spec::{AllowDeny, Load, Spec};
@@ -59,28 +59,12 @@ providers:
 
 /// The catalogue with a handful of offers.
 fn catalog() -> Catalog {
-    let mut catalog = Catalog::embedded();
-    let provenance = catalog.offerings[0].provenance.clone();
-    let offer = |kind: &str, region: &str, purchase: Purchase, micros: i64| Offering {
-        instance_type: catalog.instance_type(Cloud::Aws, kind).unwrap(),
-        region: catalog.region(Cloud::Aws, region).unwrap(),
-        zone: None,
-        purchase,
-        price: Money::from_micros(micros),
-        list_price: Money::from_micros(micros),
-        offered: Offered::Yes,
-        interruption: (purchase == Purchase::Spot).then_some(0.05),
-        provenance: provenance.clone(),
-    };
-    let mut offerings = vec![
-        offer("p5.48xlarge", "eu-north-1", Purchase::OnDemand, 58_900_000),
-        offer("p5.48xlarge", "eu-north-1", Purchase::Spot, 25_000_000),
-        offer("p5.48xlarge", "us-east-1", Purchase::OnDemand, 31_000_000),
-        offer("p5en.48xlarge", "eu-south-2", Purchase::OnDemand, 68_400_000),
-    ];
-    offerings.sort_by_key(|o| (o.instance_type, o.region, o.purchase));
-    catalog.offerings = offerings;
-    catalog
+    line::on_sale(&[
+        ("p5.48xlarge", "eu-north-1", Purchase::OnDemand, 58_900_000),
+        ("p5.48xlarge", "eu-north-1", Purchase::Spot, 25_000_000),
+        ("p5.48xlarge", "us-east-1", Purchase::OnDemand, 31_000_000),
+        ("p5en.48xlarge", "eu-south-2", Purchase::OnDemand, 68_400_000),
+    ])
 }
 
 type Case = (Spec, World, Placement);

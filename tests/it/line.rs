@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rhumb::catalog::Catalog;
+use rhumb::catalog::{Catalog, Offered, Offering};
 use rhumb::diagnostic::SourceFile;
 use rhumb::placement::{Infeasible, Placement, World};
 use rhumb::spec::{self, ModelSource, Sources, Spec};
+use rhumb_api::{Cloud, Money, Purchase};
 
 /// A spec from YAML text that names no files.
 pub fn spec(text: &str, catalog: &Catalog) -> Spec {
@@ -39,4 +40,57 @@ pub fn world(spec: &Spec, catalog: &Catalog) -> World {
 /// The placement of a spec.
 pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
     rhumb::optimize::place(spec, world)
+}
+
+/// The catalogue with nothing on sale but these AWS machines: type, region, purchase option and micro-dollars an hour. Of
+/// spot machines 5 % are interrupted in a month.
+pub fn on_sale(offers: &[(&str, &str, Purchase, i64)]) -> Catalog {
+    let mut catalog = Catalog::embedded();
+    let provenance = catalog.offerings[0].provenance.clone();
+    let offer = |(kind, region, purchase, micros): &(&str, &str, Purchase, i64)| Offering {
+        instance_type: catalog.instance_type(Cloud::Aws, kind).unwrap(),
+        region: catalog.region(Cloud::Aws, region).unwrap(),
+        zone: None,
+        purchase: *purchase,
+        price: Money::from_micros(*micros),
+        list_price: Money::from_micros(*micros),
+        offered: Offered::Yes,
+        interruption: (*purchase == Purchase::Spot).then_some(0.05),
+        provenance: provenance.clone(),
+    };
+    let mut offerings: Vec<Offering> = offers.iter().map(offer).collect();
+    offerings.sort_by_key(|o| (o.instance_type, o.region, o.purchase));
+    catalog.offerings = offerings;
+    catalog
+}
+
+/// Two services of one model in the European Union, with more keys behind them.
+pub fn two_services(more: &str) -> String {
+    format!(
+        "rhumb: 1
+name: two
+models:
+  large: {{ source: meta-llama/Llama-3.3-70B-Instruct, variants: {{ bf16: {{ quantization: bf16 }} }} }}
+defaults:
+  placement: {{ residency: [eu] }}
+services:
+  a:
+    model: large
+    traffic:
+      peak: 2 req/s
+      input_tokens: {{ p50: 1200, p95: 5000 }}
+      output_tokens: {{ p50: 400, p95: 1200 }}
+      origins: {{ nl: {{ at: NL, share: 100% }} }}
+    slo: {{ ttft: {{ p95: 2s }}, tpot: {{ p95: 60ms }} }}
+  b:
+    model: large
+    traffic:
+      peak: 4 req/s
+      input_tokens: {{ p50: 1200, p95: 7000 }}
+      output_tokens: {{ p50: 200, p95: 700 }}
+      origins: {{ ie: {{ at: IE, share: 100% }} }}
+    slo: {{ ttft: {{ p95: 2s }}, tpot: {{ p95: 60ms }} }}
+    survive: {{ machine: 1 }}
+{more}"
+    )
 }

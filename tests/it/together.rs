@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use rhumb::catalog::{Catalog, Offered, Offering};
+use rhumb::catalog::Catalog;
 use rhumb::check;
 use rhumb::placement::{Placement, World};
 use rhumb::spec::Spec;
@@ -12,59 +12,17 @@ use crate::line;
 
 /// Two services for which H100 machines of one region are cheapest, and a quota for `vcpus` of them.
 fn text(vcpus: u32, budget: &str) -> String {
-    format!(
-        "rhumb: 1
-name: shared
-models:
-  large: {{ source: meta-llama/Llama-3.3-70B-Instruct, variants: {{ bf16: {{ quantization: bf16 }} }} }}
-defaults:
-  placement: {{ residency: [eu] }}
-services:
-  a:
-    model: large
-    traffic:
-      peak: 2 req/s
-      input_tokens: {{ p50: 1200, p95: 5000 }}
-      output_tokens: {{ p50: 400, p95: 1200 }}
-      origins: {{ nl: {{ at: NL, share: 100% }} }}
-    slo: {{ ttft: {{ p95: 2s }}, tpot: {{ p95: 60ms }} }}
-  b:
-    model: large
-    traffic:
-      peak: 4 req/s
-      input_tokens: {{ p50: 1200, p95: 7000 }}
-      output_tokens: {{ p50: 200, p95: 700 }}
-      origins: {{ ie: {{ at: IE, share: 100% }} }}
-    slo: {{ ttft: {{ p95: 2s }}, tpot: {{ p95: 60ms }} }}
-    survive: {{ machine: 1 }}
-providers:
-  aws: {{ quotas: {{ eu-north-1: {{ L-417A185B: {vcpus} }} }} }}
-{budget}"
-    )
+    let quotas =
+        format!("providers:\n  aws: {{ quotas: {{ eu-north-1: {{ L-417A185B: {vcpus} }} }} }}\n{budget}");
+    line::two_services(&quotas)
 }
 
 /// The catalogue with two offers: machines of 192 vCPUs in one region, dearer ones in another.
 fn catalog() -> Catalog {
-    let mut catalog = Catalog::embedded();
-    let provenance = catalog.offerings[0].provenance.clone();
-    let offer = |kind: &str, region: &str, micros: i64| Offering {
-        instance_type: catalog.instance_type(Cloud::Aws, kind).unwrap(),
-        region: catalog.region(Cloud::Aws, region).unwrap(),
-        zone: None,
-        purchase: Purchase::OnDemand,
-        price: Money::from_micros(micros),
-        list_price: Money::from_micros(micros),
-        offered: Offered::Yes,
-        interruption: None,
-        provenance: provenance.clone(),
-    };
-    let mut offerings = vec![
-        offer("p5.48xlarge", "eu-north-1", 58_900_000),
-        offer("p5en.48xlarge", "eu-south-2", 68_400_000),
-    ];
-    offerings.sort_by_key(|o| (o.instance_type, o.region));
-    catalog.offerings = offerings;
-    catalog
+    line::on_sale(&[
+        ("p5.48xlarge", "eu-north-1", Purchase::OnDemand, 58_900_000),
+        ("p5en.48xlarge", "eu-south-2", Purchase::OnDemand, 68_400_000),
+    ])
 }
 
 fn solved(vcpus: u32, budget: &str) -> (Spec, World, Result<Placement, rhumb::placement::Infeasible>) {

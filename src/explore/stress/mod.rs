@@ -131,7 +131,7 @@ pub struct Spot {
     pub machines: u32,
     /// Share of them that goes in a month.
     pub interruption: f64,
-    /// Nobody knows it: [`ASSUMED_INTERRUPTION`].
+    /// Nobody knows it: [`optimize::UNKNOWN_INTERRUPTION`].
     pub assumed: bool,
 }
 
@@ -144,8 +144,11 @@ pub struct Stress {
     pub all: Held,
     /// What was drawn.
     pub drawn: Vec<Drawn>,
-    /// Spot machines.
+    /// Spot machines of services.
     pub spot: Vec<Spot>,
+    /// Pools of batches with spot machines: in every world a run starts twice and does a part of its work again, as planned
+    /// ([`optimize::LOST_WORK`]).
+    pub interrupted: Vec<String>,
 }
 
 /// Positions in the band at which a pool is replayed, from -[`REACH`] to [`REACH`] standard deviations. A world beyond is taken
@@ -154,9 +157,6 @@ pub const GRID: usize = 29;
 
 /// See [`GRID`].
 pub const REACH: f64 = 3.5;
-
-/// Of spot machines whose interruption rate nobody knows: what the planner assumes.
-pub const ASSUMED_INTERRUPTION: f64 = 0.20;
 
 /// Plays a placement in many worlds. Equal inputs give equal results on any number of threads.
 ///
@@ -193,6 +193,7 @@ pub fn stress(
         promises: worlds.rows.into_iter().map(Row::told).collect(),
         drawn: worlds.drawn.into_values().collect(),
         spot: worlds.spot,
+        interrupted: worlds.interrupted,
     })
 }
 

@@ -1,35 +1,18 @@
 //! A pool at many speeds, and where in their bands the worlds lie.
 
-use rand_core::{Rng as _, SeedableRng as _};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::{GRID, REACH, Stressing};
 use crate::math;
 use crate::perf::{Band, ServiceCurve};
 use crate::placement::{Metric, Pool};
-use crate::replay::{self, Loaded, Stream};
+use crate::replay::{self, Loaded, Random, Stream};
 use crate::spec::{Load, Service};
 
-/// Draws that depend on nothing but seed and purpose: more worlds or more pools do not move them.
-pub(super) struct Random(Xoshiro256PlusPlus);
-
-impl Random {
-    pub fn new(seed: u64, purpose: &str) -> Self {
-        // FNV-1a over seed and purpose; the generator expands it by SplitMix64.
-        let bytes = seed.to_le_bytes().into_iter().chain(purpose.bytes());
-        let mixed =
-            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        Random(Xoshiro256PlusPlus::seed_from_u64(mixed))
-    }
-
-    pub fn uniform(&mut self) -> f64 {
-        ((self.0.next_u64() >> 11) as f64 + 0.5) / 9_007_199_254_740_992.0
-    }
-
-    pub fn normals(mut self, count: u32) -> Vec<f64> {
-        (0..count).map(|_| math::normal_quantile(self.uniform())).collect()
-    }
+/// Draws of a purpose: more worlds or more pools do not move them.
+pub(super) fn normals(seed: u64, purpose: &str, count: u32) -> Vec<f64> {
+    let mut random = Random::new(seed, purpose);
+    (0..count).map(|_| random.normal()).collect()
 }
 
 /// Where the truth lies in every world, standard deviations: of tokens and of first tokens.
@@ -40,12 +23,11 @@ pub(super) struct Errors {
 
 impl Errors {
     pub fn draw(asked: &Stressing, model: &str, accelerator: &str) -> Self {
-        let normals =
-            |what| Random::new(asked.seed, &format!("{what} {model} {accelerator}")).normals(asked.worlds);
-        let tokens = normals("tokens");
+        let drawn = |what| normals(asked.seed, &format!("{what} {model} {accelerator}"), asked.worlds);
+        let tokens = drawn("tokens");
         let rho = asked.correlation.clamp(-1.0, 1.0);
         let own = math::sqrt(1.0 - rho * rho);
-        let first = normals("first").iter().zip(&tokens).map(|(e, t)| rho * t + own * e).collect();
+        let first = drawn("first").iter().zip(&tokens).map(|(e, t)| rho * t + own * e).collect();
         Errors { tokens, first }
     }
 }

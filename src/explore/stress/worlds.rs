@@ -4,16 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{HOURS_PER_MONTH, Money, Purchase};
 
-use super::played::{Errors, Played, Random, Table, factor};
-use super::{ASSUMED_INTERRUPTION, Drawn, Held, Promise, Spot, Stressing, What};
+use super::played::{Errors, Played, Table, factor, normals};
+use super::{Drawn, Held, Promise, Spot, Stressing, What};
 use crate::math;
+use crate::optimize::{LOST_WORK, UNKNOWN_INTERRUPTION};
 use crate::perf::{self, RequestShape, ServiceCurve};
 use crate::placement::{Metric, Pool, WorkloadPlacement, World};
-use crate::replay;
+use crate::replay::{self, Random};
 use crate::spec::{Batch, BudgetBinds, BudgetLimit, Connections, Load, MeasuredAt, Place, Service, Spec};
-
-/// Work done twice because a spot machine went away (assumed), as the planner has it.
-const LOST_WORK: f64 = 1.10;
 
 /// A limit is held up to this share beyond it: rounding.
 const SLACK: f64 = 1e-9;
@@ -55,6 +53,7 @@ pub(super) struct Worlds<'a> {
     errors: BTreeMap<(String, String), Errors>,
     pub drawn: BTreeMap<(String, String), Drawn>,
     pub spot: Vec<Spot>,
+    pub interrupted: Vec<String>,
     pub rows: Vec<Row>,
     /// Dollars a month in every world, by workload: as the budget binds.
     costs: BTreeMap<String, Vec<f64>>,
@@ -70,6 +69,7 @@ impl<'a> Worlds<'a> {
             errors: BTreeMap::new(),
             drawn: BTreeMap::new(),
             spot: Vec::new(),
+            interrupted: Vec::new(),
             rows: Vec::new(),
             costs: BTreeMap::new(),
         }
@@ -114,7 +114,7 @@ impl<'a> Worlds<'a> {
         let Some(spot) = pool.machines.iter().find(|m| m.purchase == Purchase::Spot && m.count > 0) else {
             return vec![0; worlds];
         };
-        let interruption = spot.interruption.unwrap_or(ASSUMED_INTERRUPTION);
+        let interruption = spot.interruption.unwrap_or(UNKNOWN_INTERRUPTION);
         self.spot.push(Spot {
             pool: pool.addr.to_string(),
             machines: spot.count,
@@ -127,15 +127,16 @@ impl<'a> Worlds<'a> {
             .collect()
     }
 
-    /// Dollars an hour more for a machine that is bought on demand instead of spot; nothing if it is not sold so.
-    fn dearer(&self, pool: &Pool) -> Money {
+    /// Dollars an hour more for a machine that is bought on demand instead of spot; `None` if it is not sold so.
+    fn dearer(&self, pool: &Pool) -> Option<Money> {
         let catalog = &self.world.catalog;
         let spot = pool.machines.iter().find(|m| m.purchase == Purchase::Spot);
         let on_demand = catalog
             .instance_type(pool.cloud, &pool.instance_type)
             .zip(catalog.region(pool.cloud, &pool.region))
             .and_then(|(t, r)| catalog.offering(t, r, Purchase::OnDemand));
-        spot.zip(on_demand).map_or(Money::ZERO, |(s, o)| o.price - s.price).max(Money::ZERO)
+        let (spot, on_demand) = spot.zip(on_demand)?;
+        Some((on_demand.price - spot.price).max(Money::ZERO))
     }
 
     pub fn service(
@@ -241,17 +242,37 @@ impl<'a> Worlds<'a> {
                 self.rows.extend(rows);
             }
         }
-        let more: Vec<f64> = pools.iter().map(|p| self.dearer(p.pool).times(HOURS_PER_MONTH).usd()).collect();
-        let costs = (0..self.asked.worlds as usize).map(|w| match self.spec.budget.binds {
-            BudgetBinds::Ceiling => placed.cost.ceiling_per_month.usd(),
+        let worlds = self.asked.worlds as usize;
+        let costs = match self.spec.budget.binds {
+            BudgetBinds::Ceiling => vec![placed.cost.ceiling_per_month.usd(); worlds],
             BudgetBinds::Expected | BudgetBinds::PeakMonth => {
-                let lost: f64 = lost.iter().zip(&more).map(|(l, more)| f64::from(l[w]) * more).sum();
-                placed.cost.expected_per_month.usd() + lost
+                let mut costs = vec![placed.cost.expected_per_month.usd(); worlds];
+                for (p, lost) in pools.iter().zip(&lost).filter(|(_, lost)| lost.iter().any(|n| *n > 0)) {
+                    match self.dearer(p.pool) {
+                        Some(more) => {
+                            let each = more.times(HOURS_PER_MONTH).usd();
+                            costs.iter_mut().zip(lost).for_each(|(c, n)| *c += f64::from(*n) * each);
+                        }
+                        None if self.budgeted(address) => {
+                            return Err(format!(
+                                "{}: what the month costs when spot machines are lost is unknown, because the type is not sold on demand \
+                                 there; a budget cannot be judged (`budget.binds: ceiling` limits what is known)",
+                                p.pool.addr
+                            ));
+                        }
+                        None => {}
+                    }
+                }
+                costs
             }
-        });
-        let costs = costs.collect();
+        };
         self.costs.insert(address.to_owned(), costs);
         Ok(())
+    }
+
+    /// Whether a budget limits a workload.
+    fn budgeted(&self, address: &str) -> bool {
+        self.spec.budget.monthly.is_some() || self.spec.budget.per.contains_key(address)
     }
 
     /// Network time that counts, ms, in every world: log-normal from its figure to its 90 % edge.
@@ -275,7 +296,7 @@ impl<'a> Worlds<'a> {
             0.0
         };
         let purpose = format!("network {place:?} {}/{}", pool.cloud, pool.region);
-        let drawn = Random::new(self.asked.seed, &purpose).normals(worlds);
+        let drawn = normals(self.asked.seed, &purpose, worlds);
         Ok(drawn
             .iter()
             .map(|z| (trip.ms * math::exp(sigma * z) + service.slo.last_mile_ms) * trips)
@@ -317,7 +338,7 @@ impl<'a> Worlds<'a> {
         let costs = hours.iter().map(|h| month + hourly * (h / run.hours - 1.0)).collect();
         self.costs.insert(address.to_owned(), costs);
         if spot > 0 {
-            self.lost(pool);
+            self.interrupted.push(pool.addr.to_string());
         }
         self.rows.push(Row {
             workload: Some(address.to_owned()),

@@ -4,6 +4,11 @@
 //! workload answers with its cheapest plan at those prices, exactly and in integers, until no answer is new. What the prices
 //! prove bounds every placement from below (Lagrange). Then every plan is listed that costs its workload no more than
 //! the gap beyond its least: nothing cheaper than the best choice known uses another. Branch and bound over these closes the proof.
+//! As most of a first gap is for want of a good choice, plans are listed within a part of it first, then further out.
+//!
+//! All of this goes by the closed form of capacity. A choice is replayed before anything is measured by it; a plan that the replay
+//! contradicts is left out from then on, and its workload's plans are listed again, with those that it had beaten. The
+//! prices stay: leaving plans out only raises what they bound.
 //!
 //! Limits are looked at when something breaks them: leaving one out only lowers the bound.
 
@@ -96,16 +101,10 @@ pub(super) fn solve(
         pool: workloads.iter().map(|_| Vec::new()).collect(),
         nodes: 0,
     };
-    let zero = vec![0; rows.list.len()];
+    search.answers(&vec![0; rows.list.len()])?;
     loop {
-        if search.pool.iter().any(Vec::is_empty) {
-            search.answers(&zero)?;
-        }
         let found = search.round()?;
-        if search.activate(&found) {
-            continue;
-        }
-        if !search.contradicted(&found) {
+        if !search.activate(&found) {
             return Ok(found);
         }
     }
@@ -428,22 +427,6 @@ impl Search<'_, '_> {
         }
         self.active.sort_unstable();
         self.active.len() > before
-    }
-
-    /// Whether the replay contradicts a chosen plan; what is known of its workload is forgotten.
-    fn contradicted(&mut self, found: &Together) -> bool {
-        let Some(chosen) = &found.chosen else { return false };
-        let doubted: Vec<bool> = self
-            .workloads
-            .par_iter()
-            .zip(chosen)
-            .map(|(w, p)| w.lock().unwrap_or_else(PoisonError::into_inner).contradicted(&p.plan))
-            .collect();
-        let any = doubted.iter().any(|d| *d);
-        for (own, _) in self.pool.iter_mut().zip(doubted).filter(|(_, d)| *d) {
-            own.clear();
-        }
-        any
     }
 }
 

@@ -8,9 +8,9 @@ use rhumb_api::HOURS_PER_MONTH;
 use super::super::base::Base;
 use super::super::batch::{self, Run};
 use super::super::couple::{self, Wanted};
-use super::super::job::{Job, Kind};
+use super::super::job::Job;
 use super::super::pool::Terms;
-use super::super::service::{Block, Search};
+use super::super::service::{Block, Search, Sought};
 use super::super::table::Table;
 use super::problem::{Column, ONE};
 use super::rows::{Rows, with_budget};
@@ -55,7 +55,7 @@ enum Sort<'a> {
 }
 
 impl<'a> Workload<'a> {
-    /// Prepares a workload and names its quotas to `rows`; a search of it that was made before is gone on with.
+    /// Goes on with a workload that was looked at by itself, and names its quotas to `rows`.
     ///
     /// # Errors
     /// What stands in the way of looking at all of its plans.
@@ -63,29 +63,34 @@ impl<'a> Workload<'a> {
         spec: &Spec,
         job: &'a Job<'a>,
         table: &'a Table,
-        search: Option<Search<'a>>,
+        sought: Sought<'a>,
         rows: &mut Rows,
     ) -> Result<Self, Rejection> {
         let cloud = |i: usize| job.world.catalog.regions[table.sites[i].region].cloud;
         let of = |terms: &[Terms], rows: &mut Rows| -> Vec<Vec<(usize, i64, i64)>> {
             terms.iter().enumerate().map(|(i, t)| rows.quotas(spec, cloud(i), t)).collect()
         };
-        let (kind, sites) = match (job.kind, search) {
-            (Kind::Service(_), Some(mut search)) => {
+        let (kind, sites) = match sought {
+            Sought::Service(mut search) => {
                 search.budgets.clear();
                 let (bases, sites) = (search.bases()?, of(&search.terms, rows));
-                (Sort::Service { search: Box::new(search), bases }, sites)
+                (Sort::Service { search, bases }, sites)
             }
-            (Kind::Service(service), None) => {
-                return Self::new(spec, job, table, Some(Search::new(job, table, service)), rows);
-            }
-            (Kind::Batch(batch), _) => {
+            Sought::Batch(batch) => {
                 let terms: Vec<Terms> = table.sites.iter().map(|site| Terms::of(job, table, site)).collect();
                 let sites = of(&terms, rows);
                 (Sort::Batch { table, batch, terms }, sites)
             }
         };
         Ok(Workload { job, sites, budgets: rows.budgets(&job.address), kind })
+    }
+
+    /// Its search at its own prices, if it is a service.
+    pub fn search(&self) -> Option<&Search<'a>> {
+        match &self.kind {
+            Sort::Service { search, .. } => Some(search),
+            Sort::Batch { .. } => None,
+        }
     }
 
     fn priced(&self, search: &Search<'a>, rows: &Rows, prices: &[i64]) -> Search<'a> {

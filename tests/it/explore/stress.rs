@@ -132,6 +132,21 @@ budget: {{ {budget}binds: expected }}
     let budget = of(&What::Budget).held.interval();
     assert!(budget.0 <= 0.8 && budget.1 >= 0.8, "{budget:?}");
     assert!(of(&What::Deadline).held.interval().1 >= 0.8);
+    assert!(found.interrupted.is_empty());
+    // With spot every world has what is planned for it, a second start and a part of the work again: nothing is drawn.
+    let mut other = placement.clone();
+    let pool = &mut other.workloads.get_mut("batches.night").unwrap().pools[0];
+    pool.machines.iter_mut().for_each(|m| m.purchase = Purchase::Spot);
+    let address = pool.addr.to_string();
+    let spot = stress(&spec, &world, &other, &ASKED);
+    assert_eq!((spot.interrupted, spot.spot), (vec![address], vec![]));
+    let late = spot.promises.iter().find(|p| p.what == What::Deadline).unwrap();
+    assert!(
+        late.median >= 1.1 * of(&What::Deadline).median * 0.99,
+        "{} {}",
+        late.median,
+        of(&What::Deadline).median
+    );
     // A limit on the ceiling would be another figure; nothing in these worlds changes how many machines a service has.
     let (mut service, world) = small("budget: { monthly: 900000 USD }\n");
     service.batches.clear();
@@ -176,6 +191,31 @@ fn lost_spot_machines_are_counted_by_their_rate() {
     assert!(!always.spot[0].assumed);
     let rate = f64::from(*lost(&unknown).iter().max().unwrap()) / 1000.0;
     assert!(rate > 0.0 && rate < 1.0 && lost(&unknown).iter().zip(lost(&never)).all(|(a, b)| *a <= b));
+}
+
+/// A lost spot machine is bought on demand: one that is not sold so costs nobody knows what.
+#[test]
+fn a_month_with_lost_spot_machines_has_a_price_or_is_not_judged() {
+    let (spec, mut world, mut placement) = engine("budget: { monthly: 900000 USD, binds: expected }\n");
+    let pool = &mut placement.workloads.get_mut("services.a").unwrap().pools[0];
+    for m in &mut pool.machines {
+        m.purchase = Purchase::Spot;
+        m.interruption = Some(1.0);
+        // 10 USD an hour below on demand.
+        m.price = m.price - rhumb_api::Money::from_micros(10_000_000);
+    }
+    let machines: u32 = pool.machines.iter().map(|m| m.count).sum();
+    let found = stress(&spec, &world, &placement, &ASKED);
+    let budget = found.promises.iter().find(|p| p.what == What::Budget).unwrap();
+    let planned = placement.workloads["services.a"].cost.expected_per_month.usd();
+    assert!((budget.median - planned - f64::from(machines) * 7300.0).abs() < 0.01, "{}", budget.median);
+    world.catalog.offerings.retain(|o| o.purchase != Purchase::OnDemand);
+    let why = explore::stress(&spec, &world, &placement, &ASKED).unwrap_err();
+    assert!(why.contains("unknown") && why.contains("not sold on demand"), "{why}");
+    // Where no budget asks, nothing is unknown.
+    let mut free = spec.clone();
+    free.budget.monthly = None;
+    assert!(explore::stress(&free, &world, &placement, &ASKED).is_ok());
 }
 
 /// By hand: p = 0.8, n = 1000, z = 1.959964: (0.80192 - or + 0.024866) / 1.0038415, rounded.

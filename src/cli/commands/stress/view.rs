@@ -162,7 +162,13 @@ impl Told<'_> {
                 percent(s.interruption)
             )));
         }
-        if self.found.spot.is_empty() {
+        for pool in &self.found.interrupted {
+            lines.push(Cell::plain(format!(
+                "{pool}: in every world its run starts twice and does {} of its work again, as it is planned with spot (assumed).",
+                percent(crate::optimize::LOST_WORK - 1.0)
+            )));
+        }
+        if self.found.spot.is_empty() && self.found.interrupted.is_empty() {
             lines.push(Cell::plain("No spot machines: none can be lost."));
         }
         let mut blocks = vec![Block::Table(Table { columns, rows: rows.collect() })];
@@ -303,6 +309,7 @@ impl Told<'_> {
                 "interruption_per_month": s.interruption,
                 "evidence": if s.assumed { "assumed" } else { "listed" },
             })).collect::<Vec<_>>(),
+            "interrupted": self.found.interrupted,
             "curve": curve,
         })
     }
