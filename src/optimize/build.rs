@@ -89,6 +89,7 @@ pub(super) fn pool(
         replicas: count.replicas,
         zones: region.zones.map_or(1, |z| z.min(units).max(1)),
         machines,
+        following: None,
         peak_rate: 0.0,
         capacity: 0.0,
         latency: None,

@@ -3,6 +3,10 @@
 //! [`crate::optimize`] makes a [`Placement`] or an [`Infeasible`]; [`crate::check`] re-derives every
 //! figure in it from raw rows; [`crate::report`] shows it.
 
+mod day;
+
+pub use day::{Following, HourClass, Switch};
+
 use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
@@ -232,6 +236,8 @@ pub struct Pool {
     pub zones: u32,
     /// How the machines are paid for; at most one entry per purchase option, in its order.
     pub machines: Vec<PoolMachines>,
+    /// How it follows the load of the day; what else is said of it is its peak. `None` = always at the peak.
+    pub following: Option<Following>,
     /// Requests/s sent here at the peak.
     pub peak_rate: f64,
     /// Requests/s that the pool can carry within every objective, at the planned confidence.
@@ -255,7 +261,7 @@ pub struct Pool {
 pub struct PoolMachines {
     /// How.
     pub purchase: Purchase,
-    /// How many.
+    /// How many; 0 only where the pool has some of them in other hours.
     pub count: u32,
     /// Dollars an hour for one, after discounts.
     pub price: Money,
@@ -364,6 +370,8 @@ pub struct Cost {
     pub expected_per_hour: Money,
     /// Dollars a month of 730 hours as planned.
     pub expected_per_month: Money,
+    /// Dollars a month if every hour has the load of the peak.
+    pub peak_per_month: Money,
     /// Dollars a month if every pool is at its largest and all spot is bought on demand.
     pub ceiling_per_month: Money,
     /// Whether a line is not priced.

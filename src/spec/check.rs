@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::keys::{Key, Kind, Names, section};
 use super::units::{Problem, Unit, describe, money, quantity};
-use super::{Vocabulary, leaf, shape};
+use super::{Vocabulary, day, leaf, shape};
 use crate::diagnostic::{Diagnostic, Pointer, SourceMap, did_you_mean};
 
 /// What the check needs to know.
@@ -219,6 +219,8 @@ impl<'a> Checker<'a> {
             Kind::Lengths => shape::lengths(true, value).err(),
             Kind::Objectives => return self.objectives(value, at),
             Kind::Arrivals => shape::arrivals(value).err(),
+            Kind::Daily => day::shares(value).err(),
+            Kind::TimeZone => day::time_zone(value).err(),
             Kind::DuringFailureSlo => shape::relax(value).err(),
             Kind::AllowDeny(of) => return self.allow_deny(of, value, at),
             Kind::Place => leaf::place(vocabulary, value).err(),

@@ -111,6 +111,10 @@ pub enum Kind {
     Objectives,
     /// `poisson`, `constant` or `{ bursty: { cv2: 4 } }`.
     Arrivals,
+    /// A named profile of the day, or 24 shares of the peak.
+    Daily,
+    /// An IANA name of a time zone.
+    TimeZone,
     /// `keep` or `relax 2x`.
     DuringFailureSlo,
     /// `any`, a list or `{ not: list }`.

@@ -9,6 +9,7 @@ mod arithmetic;
 mod check;
 mod convert;
 mod cron;
+mod day;
 mod defaults;
 mod expr;
 mod format;
@@ -29,6 +30,7 @@ pub mod use_case;
 mod yaml;
 
 pub use convert::{canonical, tree_of};
+pub use day::Daily;
 pub use format::{convert_to, format};
 pub use model::*;
 pub use trace::{Recorded, RecordedRequest, read as read_trace};

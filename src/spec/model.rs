@@ -189,7 +189,7 @@ pub struct Service {
     pub placement: PlacementRules,
     /// `purchase`, with the deployment's defaults merged in.
     pub purchase: PurchaseRules,
-    /// `scaling`: only `fixed` is planned by now.
+    /// `scaling`.
     pub scaling: Scaling,
     /// `engine`.
     pub engine: Engine,
@@ -218,6 +218,8 @@ pub struct Traffic {
     pub prefix_cached: f64,
     /// `arrivals`.
     pub arrivals: super::Arrivals,
+    /// `daily`, with its `time_zone`; `None` = the peak all day.
+    pub daily: Option<super::Daily>,
     /// `origins`; never empty. Without any, there is one named `any` next to the service.
     pub origins: Vec<Origin>,
     /// Where it was written.
@@ -407,9 +409,20 @@ pub struct PurchaseRules {
     pub at: Pointer,
 }
 
+/// How the number of replicas follows the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScalingMode {
+    /// As many as the peak needs, all day.
+    Fixed,
+    /// As many as each hour of [`Traffic::daily`] needs, started in time (decision 10).
+    Horizontal,
+}
+
 /// How many replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scaling {
+    /// `mode`.
+    pub mode: ScalingMode,
     /// At least this many engine replicas.
     pub min_replicas: u32,
     /// At most this many engine replicas.

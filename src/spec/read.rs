@@ -4,6 +4,7 @@
 //! value that cannot be read as not written, and reports what only several values together can be
 //! wrong about.
 
+mod day;
 mod inference;
 mod rules;
 
@@ -141,6 +142,7 @@ impl Reader<'_> {
             );
         }
         self.answers_have_lengths(&root, &models, &services);
+        self.followed(&root, &models, &services);
         self.unused_models(&root);
         let state = root.key("state");
         Spec {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::day;
 use super::keys::{Key, Kind, Names, ROOT, find, section};
 use super::leaf::SECRET_SCHEMES;
 use super::units::{Range, Unit};
@@ -160,6 +161,14 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
                 { "type": "object", "properties": { "bursty": bursty }, "required": ["bursty"], "additionalProperties": false },
             ] }))
         }
+        Kind::Daily => {
+            let share = or_expression(quantity_schema(Unit::Percent, Range::SHARE));
+            or_expression(json!({ "anyOf": [
+                { "enum": day::NAMES },
+                { "type": "array", "items": share, "minItems": 24, "maxItems": 24 },
+            ] }))
+        }
+        Kind::TimeZone => or_expression(json!({ "type": "string", "pattern": "^[A-Za-z0-9_+/-]+$" })),
         Kind::DuringFailureSlo => {
             or_expression(json!({ "type": "string", "pattern": "^\\s*(keep|relax\\s+[0-9.]+\\s*x)\\s*$" }))
         }
@@ -232,6 +241,8 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         ),
         Kind::Objectives => plain("a map of percentiles (`p95`, `mean`) to durations", "{ p95: 500ms }"),
         Kind::Arrivals => plain("`poisson`, `constant` or a burstiness", "{ bursty: { cv2: 4 } }"),
+        Kind::Daily => plain("a named profile, or 24 percentages from midnight on", "office-hours"),
+        Kind::TimeZone => plain("a time zone by its IANA name", "Europe/Berlin"),
         Kind::DuringFailureSlo => plain("`keep`, or `relax` with a factor", "relax 2x"),
         Kind::AllowDeny(of) => {
             (format!("`any`, a list, or `{{ not: [...] }}`, each {}", describe(of).0), None)

@@ -14,7 +14,7 @@ use crate::placement::{
     SharedLimit,
 };
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
-use crate::placement::{Relaxation, Route, WorkloadPlacement};
+use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::spec::{KvCacheDtype, Quantization};
 
 words!(EvidenceWord for Evidence {
@@ -101,6 +101,7 @@ mirror!(PoolFile for Pool {
     replicas: u32,
     zones: u32,
     machines: Vec<PoolMachines>,
+    following: Option<Following>,
     peak_rate: f64,
     capacity: f64,
     latency: Option<Latency>,
@@ -110,6 +111,17 @@ mirror!(PoolFile for Pool {
     evidence: Evidence,
     notes: Vec<String>,
 });
+
+mirror!(FollowingFile for Following {
+    time_zone: String,
+    start_up_s: u32,
+    classes: Vec<HourClass>,
+    schedule: Vec<Switch>,
+});
+
+mirror!(HourClassFile for HourClass { share: u32, seconds: u32, replicas: u32, machines: Vec<u32> });
+
+mirror!(SwitchFile for Switch { at_s: u32, class: usize });
 
 mirror!(MachinesFile for PoolMachines {
     purchase: Purchase,
@@ -159,6 +171,7 @@ mirror!(CostFile for Cost {
     lines: Vec<CostLine>,
     expected_per_hour: Money,
     expected_per_month: Money,
+    peak_per_month: Money,
     ceiling_per_month: Money,
     incomplete: bool,
 });

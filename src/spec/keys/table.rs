@@ -213,8 +213,18 @@ static TRAFFIC: &[Key] = &[
         "Where requests come from; shares sum to 100 %.",
     )
     .default("next to the service, without network time"),
-    Key::not_yet("daily", "Profile of the load over a day."),
-    Key::not_yet("time_zone", "Time zone of the daily profile."),
+    Key::new(
+        "daily",
+        Kind::Daily,
+        "Load of each hour of the day as a share of the peak: `office-hours` (by convention: 100% from 9 to 17, 60% an hour before and two after, 30% until 22, else 10%), or 24 shares from midnight, of which one is 100%. With `scaling: { mode: horizontal }` pools follow it.",
+    )
+    .default("the peak all day"),
+    Key::new(
+        "time_zone",
+        Kind::TimeZone,
+        "Time zone of `daily`, by its IANA name: `Europe/Berlin`.",
+    )
+    .default("UTC"),
     Key::new(
         "sessions",
         Kind::Section(SESSIONS),
@@ -374,8 +384,8 @@ static PURCHASE: &[Key] = &[
 static SCALING: &[Key] = &[
     Key::new(
         "mode",
-        Kind::Choice { values: &["fixed"], later: &["horizontal", "vertical", "hybrid"] },
-        "How the number of replicas follows the load.",
+        Kind::Choice { values: &["fixed", "horizontal"], later: &["vertical", "hybrid"] },
+        "How the number of replicas follows the load: not at all, or `traffic.daily` on a schedule, machines being started before they are needed.",
     )
     .default("fixed"),
     Key::new(

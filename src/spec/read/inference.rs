@@ -188,6 +188,7 @@ impl Reader<'_> {
             prefix_cached: sessions.map_or(typed, |s| (1.0 - s.added.mean / prompt.mean).max(0.0)),
             sessions,
             arrivals: arrivals.unwrap_or(Arrivals::Poisson),
+            daily: self.daily(at),
             origins: self.origins(&at.key("origins"), &at.pointer),
             at: at.pointer.clone(),
         }
@@ -373,7 +374,11 @@ impl Reader<'_> {
                 ),
             );
         }
-        Scaling { min_replicas: min.unwrap_or(1), max_replicas: max }
+        let mode = match at.key("mode").word() {
+            Some("horizontal") => ScalingMode::Horizontal,
+            _ => ScalingMode::Fixed,
+        };
+        Scaling { mode, min_replicas: min.unwrap_or(1), max_replicas: max }
     }
 
     fn endpoint(&mut self, at: &At<'_>) -> Endpoint {

@@ -89,7 +89,7 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
         service.traffic.origins[0].share = 1.0;
         service.survive.region = 0;
         service.placement.spread_regions = 1;
-        service.scaling = Scaling { min_replicas: 1, max_replicas: None };
+        service.scaling = Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None };
         service.name = format!("s{i}");
         all.services.insert(service.name.clone(), service);
     }
@@ -419,6 +419,7 @@ fn service(
                 Arrivals::Constant,
                 Arrivals::Bursty { cv2: 3.0 },
             ]),
+            daily: None,
             origins: origins(r, regions, world),
             at: at(),
         },
@@ -430,7 +431,7 @@ fn service(
         },
         placement,
         purchase,
-        scaling: Scaling { min_replicas: r.pick(&[1, 1, 1, 2, 5]), max_replicas },
+        scaling: Scaling { mode: ScalingMode::Fixed, min_replicas: r.pick(&[1, 1, 1, 2, 5]), max_replicas },
         engine,
         endpoint: Endpoint { exposure: Exposure::Private, tls_certificate: None, api_keys: None, at: at() },
         at: at(),

@@ -1,0 +1,139 @@
+//! `traffic.daily`: how the load goes through a day.
+
+use serde_json::Value;
+
+use super::leaf::{Read, suggest, wrong_type};
+use super::units::{Problem, Range, Unit, quantity};
+use crate::diagnostic::Pointer;
+
+/// Hours of a day.
+pub const HOURS: usize = 24;
+/// The peak, in the unit of [`Daily::shares`].
+pub const PEAK: u32 = 1_000_000;
+/// Profiles with a name.
+pub const NAMES: [&str; 1] = ["office-hours"];
+
+/// A profile of the day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daily {
+    /// Name of the profile, if it was not written out: then its shares are a convention (assumed).
+    pub name: Option<String>,
+    /// Load of each hour from midnight on, in millionths of the peak; the greatest is [`PEAK`].
+    pub shares: [u32; HOURS],
+    /// IANA name of the time zone.
+    pub time_zone: String,
+    /// Where it was written.
+    pub at: Pointer,
+}
+
+/// Shares of a named profile, in percent.
+fn named(name: &str) -> Option<[u32; HOURS]> {
+    match name {
+        "office-hours" => Some([
+            10, 10, 10, 10, 10, 10, 10, 10, 60, 100, 100, 100, 100, 100, 100, 100, 100, 60, 60, 30, 30, 30,
+            10, 10,
+        ]),
+        _ => None,
+    }
+}
+
+/// A profile's name, if it has one, and the load of each hour in millionths of the peak.
+///
+/// # Errors
+/// Neither a known name nor 24 shares of which one is 100 %.
+pub fn shares(value: &Value) -> Read<(Option<String>, [u32; HOURS])> {
+    const EXPECTED: &str = "a named profile or a list of 24 percentages";
+    let list = match value {
+        Value::String(word) => {
+            let of = named(word).ok_or_else(|| {
+                Problem::new(
+                    "unknown-value",
+                    format!("`{word}` is not a profile of the day"),
+                    "unknown value",
+                    suggest(word, NAMES, "profiles"),
+                )
+            })?;
+            return Ok((Some(word.clone()), of.map(|percent| percent * (PEAK / 100))));
+        }
+        Value::Array(list) => list,
+        other => return Err(wrong_type(EXPECTED, other, "office-hours")),
+    };
+    if list.len() != HOURS {
+        return Err(Problem::new(
+            "wrong-length",
+            format!("{} hours, a day has {HOURS}", list.len()),
+            "one share for each hour from midnight on",
+            "write 24 percentages of the peak, or a named profile such as `office-hours`",
+        ));
+    }
+    let mut shares = [0; HOURS];
+    for (share, written) in shares.iter_mut().zip(list) {
+        let part = quantity(Unit::Percent, Range::SHARE, written)?;
+        *share = (part * f64::from(PEAK)).round() as u32;
+    }
+    if shares.iter().all(|s| *s < PEAK) {
+        return Err(Problem::new(
+            "out-of-range",
+            "no hour has the peak",
+            "the greatest share must be 100%",
+            "shares are of the peak: write 100% for the busiest hour and scale the others to it",
+        ));
+    }
+    Ok((None, shares))
+}
+
+/// The name of a time zone as the database spells it.
+///
+/// # Errors
+/// The database, which is part of the program, does not have it.
+pub fn time_zone(value: &Value) -> Read<String> {
+    let Value::String(name) = value else {
+        return Err(wrong_type("the IANA name of a time zone", value, "Europe/Berlin"));
+    };
+    let known = jiff::tz::TimeZoneDatabase::bundled();
+    let zone = known.get(name).ok();
+    let spelled = zone.as_ref().and_then(jiff::tz::TimeZone::iana_name).map(str::to_owned);
+    spelled.ok_or_else(|| {
+        let all: Vec<String> = known.available().map(|n| n.to_string()).collect();
+        Problem::new(
+            "unknown-value",
+            format!("`{name}` is not a time zone"),
+            "unknown time zone",
+            suggest(name, all.iter().map(String::as_str), "time zones"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_profile_has_24_shares_of_which_one_is_the_peak() {
+        let (name, of) = shares(&json!("office-hours")).expect("known");
+        assert_eq!((name.as_deref(), of[0], of[8], of[9], of[16], of[17], of[21], of[22]), (
+            Some("office-hours"), 100_000, 600_000, PEAK, PEAK, 600_000, 300_000, 100_000
+        ));
+        let mut list = vec![json!("25%"); HOURS];
+        assert_eq!(shares(&json!(list)).unwrap_err().code, "out-of-range");
+        list[3] = json!("100%");
+        list[4] = json!("0%");
+        let (name, of) = shares(&json!(list)).expect("24 shares");
+        assert_eq!((name, of[2], of[3], of[4]), (None, 250_000, PEAK, 0));
+        list.pop();
+        assert_eq!(shares(&json!(list)).unwrap_err().code, "wrong-length");
+        assert_eq!(shares(&json!("office-hour")).unwrap_err().code, "unknown-value");
+        assert_eq!(shares(&json!(3)).unwrap_err().code, "wrong-type");
+        list.push(json!(0.5));
+        assert!(shares(&json!(list)).is_err(), "a share without its unit");
+    }
+
+    #[test]
+    fn time_zones_come_from_the_database() {
+        assert_eq!(time_zone(&json!("europe/berlin")).expect("known"), "Europe/Berlin");
+        assert_eq!(time_zone(&json!("UTC")).expect("known"), "UTC");
+        let problem = time_zone(&json!("Europe/Berlim")).unwrap_err();
+        assert!(format!("{problem:?}").contains("Europe/Berlin"), "{problem:?}");
+    }
+}

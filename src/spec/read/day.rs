@@ -1,0 +1,70 @@
+//! `traffic.daily`, and the pools that follow it.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::spec::day;
+
+impl Reader<'_> {
+    /// The profile of a service's traffic.
+    pub(super) fn daily(&mut self, traffic: &At<'_>) -> Option<Daily> {
+        let (daily, zone) = (traffic.key("daily"), traffic.key("time_zone"));
+        if zone.is_there() && !daily.is_there() {
+            self.report(
+                &zone.pointer,
+                true,
+                Problem::new(
+                    "useless-key",
+                    "`time_zone` has no meaning without `daily`",
+                    "changes nothing here",
+                    "add `daily`, or remove `time_zone`",
+                ),
+            );
+        }
+        let (name, shares) = daily.get(day::shares)?;
+        let time_zone = zone.get(day::time_zone).unwrap_or_else(|| "UTC".to_owned());
+        Some(Daily { name, shares, time_zone, at: daily.pointer })
+    }
+
+    /// What a pool that follows the load needs, and what it cannot have yet.
+    pub(super) fn followed(
+        &mut self,
+        root: &At<'_>,
+        models: &BTreeMap<String, Model>,
+        services: &BTreeMap<String, Service>,
+    ) {
+        for (name, service) in services {
+            if service.scaling.mode != ScalingMode::Horizontal {
+                continue;
+            }
+            let at = root.key("services").key(name);
+            let mode = at.key("scaling").key("mode");
+            if !at.key("traffic").key("daily").is_there() {
+                self.report(
+                    &mode.pointer,
+                    false,
+                    Problem::new(
+                        "missing-key",
+                        format!("`{}` is `horizontal`, but no load of a day is known", mode.pointer.dotted()),
+                        "which load?",
+                        "add `traffic.daily`: pools are planned for the hours of a known day, with machines that are \
+                         started in time",
+                    ),
+                );
+            }
+            if models.get(&service.model).is_some_and(|m| m.artifacts_at.is_some()) {
+                self.report(
+                    &mode.pointer,
+                    false,
+                    Problem::new(
+                        "not-supported",
+                        format!("`horizontal` with a model that has `artifacts_at` ({})", service.model),
+                        "not supported yet",
+                        "weights would be copied at every start of a machine, which is not priced yet: write `fixed`, or \
+                         take the weights from the public hub",
+                    ),
+                );
+            }
+        }
+    }
+}
