@@ -383,6 +383,7 @@ fn cost(lines: Vec<CostLine>, ceiling_per_hour: Money) -> Cost {
     Cost {
         expected_per_hour: expected,
         expected_per_month: expected.per_month(),
+        peak_per_month: expected.per_month(),
         ceiling_per_month: ceiling_per_hour.per_month(),
         incomplete: lines.iter().any(|l| l.per_hour.is_none()),
         lines,
@@ -423,6 +424,7 @@ pub(super) fn batch(
     let cost = Cost {
         expected_per_hour,
         expected_per_month: expected,
+        peak_per_month: expected,
         ceiling_per_month: expected + dearer.scale(run.hours * runs),
         incomplete: lines.iter().any(|l| l.per_hour.is_none()),
         lines,
