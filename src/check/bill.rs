@@ -1,17 +1,23 @@
-//! The bill: every created thing is a line, every line is right, and the totals are their sums.
+//! The bill: every created thing is a line, every line is right, and the totals are their sums; and what a month costs that is
+//! all peak, or has all spot bought on demand.
 
 use rhumb_api::{HOURS_PER_MONTH, Money, Purchase};
 
 use crate::catalog::TransferTo;
 use crate::placement::{CostLine, WorkloadPlacement, World};
-use crate::spec::{Load, Place};
+use crate::spec::{Load, Origin, Place};
 
 use super::Ledger;
+use super::following::Hours;
 use super::ledger::dollars;
 use super::subject::{self, Checked, GIB, Kind, Work};
+use super::{day, serving};
 
 /// Bytes of one streamed token (assumed).
 const BYTES_PER_TOKEN: f64 = 250.0;
+/// Bisections find the same rate within this share.
+const SEARCHED: f64 = 1e-6;
+const PEAK_MONTH: &str = "the cost of a month that is all peak";
 
 pub(super) fn check(
     log: &mut Ledger,
@@ -47,8 +53,15 @@ pub(super) fn check(
     let monthly_slack = if slack == 0 { 0 } else { (slack + 1) * HOURS_PER_MONTH };
     log.amount("cost-sum", address, "the cost of a month", month, cost.expected_per_month, monthly_slack);
     machines(log, work, placed, pools);
-    transfers(log, world, work, placed, pools);
-    ceiling(log, world, work, placed, pools);
+    let sent: Vec<Sent> = pools.iter().map(|c| Sent::of(world, work, placed, c)).collect();
+    transfers(log, world, work, placed, pools, &sent);
+    let daily = matches!(work.kind, Kind::Service(service) if service.traffic.daily.is_some());
+    if daily {
+        whole_months(log, world, work, placed, pools, &sent);
+    } else {
+        log.amount("peak-month", address, PEAK_MONTH, cost.expected_per_month, cost.peak_per_month, 0);
+        ceiling(log, world, work, placed, pools);
+    }
     for c in pools {
         for m in &c.pool.machines {
             let fleet = format!("{}/{}", c.pool.addr, m.purchase);
@@ -71,10 +84,12 @@ fn share_of_month(work: &Work<'_>, placed: &WorkloadPlacement) -> f64 {
 fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
     let share = share_of_month(work, placed);
     for c in pools {
-        for m in &c.pool.machines {
+        for (entry, m) in c.pool.machines.iter().enumerate() {
             let fleet = format!("{}/{}", c.pool.addr, m.purchase);
             let Some(line) = placed.cost.lines.iter().find(|l| l.addr == fleet) else { continue };
-            let hourly = m.price.times(i64::from(m.count));
+            let count = |h: &Hours| u64::from(h.of.get(entry).copied().unwrap_or(0));
+            let machine_seconds = c.hours.iter().map(|h| u64::from(h.class.seconds) * count(h)).sum();
+            let hourly = day::averaged(m.price, machine_seconds);
             match (line.per_hour, work.kind) {
                 (Some(said), Kind::Service(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly, said, 0);
@@ -90,6 +105,74 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
     }
 }
 
+/// What the responses of a pool cost.
+struct Sent {
+    /// Dollars an hour of each class at its whole load, the peak last.
+    hourly: Vec<Money>,
+    /// Dollars an hour, each class by its share of the day.
+    averaged: Money,
+    /// Amounts that were rounded.
+    roundings: i64,
+    /// Whether some go where the price is not known.
+    unknown: bool,
+}
+
+impl Sent {
+    fn of(world: &World, work: &Work<'_>, placed: &WorkloadPlacement, c: &Checked<'_>) -> Sent {
+        let mut sent = Sent { hourly: Vec::new(), averaged: Money::ZERO, roundings: 0, unknown: false };
+        let Kind::Service(service) = work.kind else { return sent };
+        let price = world.catalog.transfer_price(c.region_index, TransferTo::Internet).map(|p| p.usd_per_gib);
+        let part = |origin: &Origin| -> f64 {
+            let routes = placed.routes.iter().filter(|r| r.origin == origin.name);
+            routes.flat_map(|r| &r.to).filter(|(i, _)| *i == c.index).map(|(_, share)| share).sum()
+        };
+        let origins = &service.traffic.origins;
+        let share = serving::share(service, placed, c);
+        for hours in &c.hours {
+            let is_peak = hours.class.share == day::PEAK;
+            let all = match (&c.engine, &service.traffic.load) {
+                (Some(engine), Load::Concurrency(_)) if !is_peak => {
+                    serving::at(engine, service, share, hours)
+                }
+                _ => c.pool.peak_rate,
+            };
+            let mut hourly = Money::ZERO;
+            for origin in origins.iter().filter(|o| o.place != Place::Vpc) {
+                let rate = match service.traffic.load {
+                    Load::Rate(rate) => rate * hours.class.part() * origin.share * part(origin),
+                    Load::Concurrency(_) => all * origin_part(placed, service, c, &origin.name),
+                };
+                let gib = rate * 3600.0 * service.traffic.output.mean * BYTES_PER_TOKEN / GIB;
+                match price {
+                    Some(price) if gib > 0.0 => {
+                        hourly += price.scale(gib);
+                        sent.roundings += 1;
+                    }
+                    None if gib > 0.0 => sent.unknown = true,
+                    _ => {}
+                }
+            }
+            sent.averaged += hours.class.responses(hourly);
+            sent.roundings += i64::from(service.traffic.daily.is_some());
+            sent.hourly.push(hourly);
+        }
+        sent
+    }
+
+    /// By how much two ways to get at the amounts may differ: their roundings, and the bisection for what clients send.
+    fn slack(&self, work: &Work<'_>, amount: Money) -> i64 {
+        let searched = match work.kind {
+            Kind::Service(s)
+                if s.traffic.daily.is_some() && matches!(s.traffic.load, Load::Concurrency(_)) =>
+            {
+                SEARCHED
+            }
+            _ => 0.0,
+        };
+        self.roundings + amount.scale(searched).micros()
+    }
+}
+
 /// What moving data costs, for all pools of a workload together: how lines are cut is free.
 fn transfers(
     log: &mut Ledger,
@@ -97,51 +180,20 @@ fn transfers(
     work: &Work<'_>,
     placed: &WorkloadPlacement,
     pools: &[Checked<'_>],
+    sent: &[Sent],
 ) {
-    let (mut derived, mut unknown, mut roundings) = (Money::ZERO, false, 1);
-    let mut add = |price: Option<Money>, gib_per_hour: f64| {
-        if gib_per_hour > 0.0 {
-            match price {
-                Some(price) => {
-                    derived += price.scale(gib_per_hour);
-                    roundings += 1;
-                }
-                None => unknown = true,
-            }
-        }
-    };
+    let mut derived: Money = sent.iter().map(|s| s.averaged).sum();
+    let mut unknown = sent.iter().any(|s| s.unknown);
+    let mut roundings = 1 + sent.iter().map(|s| s.slack(work, s.averaged)).sum::<i64>();
     for c in pools {
-        if let Kind::Service(service) = work.kind {
-            let to_internet = world.catalog.transfer_price(c.region_index, TransferTo::Internet);
-            for origin in service.traffic.origins.iter().filter(|o| o.place != Place::Vpc) {
-                let part: f64 = placed
-                    .routes
-                    .iter()
-                    .filter(|r| r.origin == origin.name)
-                    .flat_map(|r| &r.to)
-                    .filter(|(i, _)| *i == c.index)
-                    .map(|(_, share)| share)
-                    .sum();
-                let rate = match service.traffic.load {
-                    Load::Rate(rate) => rate * origin.share * part,
-                    Load::Concurrency(_) => c.pool.peak_rate * origin_part(placed, service, c, &origin.name),
-                };
-                let bytes = rate * 3600.0 * service.traffic.output.mean * BYTES_PER_TOKEN;
-                add(to_internet.as_ref().map(|p| p.usd_per_gib), bytes / GIB);
+        let Some((price, gib)) = weights(world, work, c) else { continue };
+        match price {
+            Some(price) if gib > 0.0 => {
+                derived += price.scale(gib);
+                roundings += 1;
             }
-        }
-        if let Some(from) = &work.model.artifacts_at {
-            let price = world
-                .catalog
-                .regions
-                .iter()
-                .position(|r| r.cloud == from.cloud && r.id == from.region)
-                .and_then(|i| {
-                    let to = crate::spec::RegionRef { cloud: c.pool.cloud, region: c.pool.region.clone() };
-                    world.catalog.transfer_price(i, TransferTo::Region(&to))
-                });
-            let gib = c.weights_per_machine * f64::from(c.machines) / GIB;
-            add(price.map(|p| p.usd_per_gib), gib / HOURS_PER_MONTH as f64);
+            None if gib > 0.0 => unknown = true,
+            _ => {}
         }
     }
     let prefix = format!("{}/transfer", work.address);
@@ -165,6 +217,17 @@ fn transfers(
     });
 }
 
+/// Weights that are copied to a pool's machines: the price of a GiB, and GiB an hour on the average of a month.
+fn weights(world: &World, work: &Work<'_>, c: &Checked<'_>) -> Option<(Option<Money>, f64)> {
+    let from = work.model.artifacts_at.as_ref()?;
+    let regions = &world.catalog.regions;
+    let at = regions.iter().position(|r| r.cloud == from.cloud && r.id == from.region);
+    let to = crate::spec::RegionRef { cloud: c.pool.cloud, region: c.pool.region.clone() };
+    let price = at.and_then(|i| world.catalog.transfer_price(i, TransferTo::Region(&to)));
+    let gib = c.weights_per_machine * f64::from(c.machines) / GIB;
+    Some((price.map(|p| p.usd_per_gib), gib / HOURS_PER_MONTH as f64))
+}
+
 /// The share of a pool's traffic that comes from an origin.
 fn origin_part(
     placed: &WorkloadPlacement,
@@ -182,6 +245,41 @@ fn origin_part(
         }
     }
     if all > 0.0 { own / all } else { 0.0 }
+}
+
+/// A month of the peak, and one of the dearest class of each pool with all spot bought on demand.
+fn whole_months(
+    log: &mut Ledger,
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    pools: &[Checked<'_>],
+    sent: &[Sent],
+) {
+    let (mut peak, mut ceiling, mut roundings) = (Money::ZERO, Money::ZERO, 1);
+    for (c, sent) in pools.iter().zip(sent) {
+        let on_demand = subject::offering(&world.catalog, c.type_index, c.region_index, Purchase::OnDemand);
+        let copied = weights(world, work, c).and_then(|(price, gib)| Some(price?.scale(gib)));
+        let hour = |(hours, responses): (&Hours, &Money), dear: bool| -> Money {
+            let machines = c.pool.machines.iter().zip(&hours.of).map(|(m, n)| {
+                let spot = m.purchase == Purchase::Spot;
+                let price = on_demand.filter(|_| spot && dear).map_or(m.price, |o| o.price);
+                price.times(i64::from(*n))
+            });
+            machines.sum::<Money>() + *responses + copied.unwrap_or(Money::ZERO)
+        };
+        let classes = || c.hours.iter().zip(&sent.hourly);
+        let own = classes().last().map_or(Money::ZERO, |class| hour(class, false));
+        peak += own;
+        ceiling += classes().map(|class| hour(class, true)).max().unwrap_or(own);
+        let most = sent.hourly.iter().copied().max().unwrap_or(Money::ZERO);
+        roundings += 1 + sent.slack(work, most);
+    }
+    let slack = roundings * HOURS_PER_MONTH;
+    let (address, cost) = (&work.address, &placed.cost);
+    log.amount("peak-month", address, PEAK_MONTH, peak.per_month(), cost.peak_per_month, slack);
+    let what = "the ceiling of a month";
+    log.amount("ceiling", address, what, ceiling.per_month(), cost.ceiling_per_month, slack);
 }
 
 fn ceiling(

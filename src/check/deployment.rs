@@ -249,7 +249,7 @@ fn budget(log: &mut Ledger, spec: &Spec, plan: &Plan) {
     let workloads = plan.placement.workloads.values();
     let (name, figure): (&str, Money) = match spec.budget.binds {
         BudgetBinds::Expected => ("expected", workloads.map(|w| w.cost.expected_per_month).sum()),
-        BudgetBinds::PeakMonth => ("peak_month", workloads.map(|w| w.cost.expected_per_month).sum()),
+        BudgetBinds::PeakMonth => ("peak_month", workloads.map(|w| w.cost.peak_per_month).sum()),
         BudgetBinds::Ceiling => ("ceiling", workloads.map(|w| w.cost.ceiling_per_month).sum()),
     };
     log.same("plan", "budget", "what the budget binds", name, said.binds.as_str());

@@ -11,8 +11,10 @@
 mod batch;
 mod bill;
 mod bound;
+mod day;
 mod deployment;
 mod facts;
+mod following;
 mod ledger;
 mod proof;
 mod rules;
@@ -89,6 +91,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("engine", "engine settings other than the spec's"),
     ("failure", "a declared failure that leaves too little, or whose figures are wrong"),
     ("failure-missing", "a declared failure that nothing was promised for"),
+    ("following", "a pool that does not go through the day as its load does, or not as it says"),
     ("figure", "another figure that cannot be derived again"),
     ("instance-type", "an instance type that is not in the catalogue, or not as described"),
     ("instance-types", "an instance type that the spec does not allow"),
@@ -100,6 +103,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("objective-missing", "an objective of the spec that nothing was promised for"),
     ("on-demand-base", "fewer machines that are not spot than demanded"),
     ("optimum", "something cheaper keeps the promises, or nothing so cheap can"),
+    ("peak-month", "a month that is all peak, with another cost than that of the peak"),
     ("plan", "a plan that does not follow from its own parts"),
     ("price", "a price that is not the catalogue's"),
     ("purchase", "a purchase option that is not allowed, or not offered there"),
@@ -145,6 +149,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
         };
         let pools = subject::pools(&mut log, world, &work, placed);
         rules::check(&mut log, spec, world, &work, placed, &pools);
+        following::check(&mut log, &work, placed, &pools);
         match work.kind {
             subject::Kind::Service(service) => {
                 serving::check(&mut log, world, &work, service, placed, &pools);

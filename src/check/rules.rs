@@ -177,19 +177,19 @@ fn layout(log: &mut Ledger, c: &Checked<'_>) {
         );
         ("the replicas do not fit the machine".into(), format!("{of_machine} accelerators"), found)
     });
-    let replicas = if span > 1 {
-        c.machines.is_multiple_of(span).then_some(c.machines / span)
-    } else {
-        c.machines.checked_mul(pool.replicas_per_machine)
-    };
-    log.hold(replicas == Some(pool.replicas) && pool.replicas > 0, "replicas", address, || {
-        let derived = replicas.map_or("a whole number".to_owned(), |n| n.to_string());
-        (
-            format!("{} machines make up another number of replicas", c.machines),
-            derived,
-            pool.replicas.to_string(),
-        )
-    });
+    for hours in &c.hours {
+        let replicas = if span > 1 {
+            hours.machines.is_multiple_of(span).then_some(hours.machines / span)
+        } else {
+            hours.machines.checked_mul(pool.replicas_per_machine)
+        };
+        log.hold(replicas == Some(hours.replicas) && hours.replicas > 0, "replicas", address, || {
+            let derived = replicas.map_or("a whole number".to_owned(), |n| n.to_string());
+            let what =
+                format!("{} machines make up another number of replicas{}", hours.machines, c.when(hours));
+            (what, derived, hours.replicas.to_string())
+        });
+    }
 }
 
 fn zones(log: &mut Ledger, c: &Checked<'_>) {
@@ -212,7 +212,8 @@ fn purchase(log: &mut Ledger, world: &World, work: &Work<'_>, c: &Checked<'_>) {
             dbg(&options),
         )
     });
-    log.hold(pool.machines.iter().all(|m| m.count > 0), "purchase", address, || {
+    let some = |entry: usize| c.hours.iter().any(|h| h.of.get(entry).is_some_and(|n| *n > 0));
+    log.hold((0..pool.machines.len()).all(some), "purchase", address, || {
         ("a fleet of no machines".into(), "at least one machine".into(), "0".into())
     });
     let others: Vec<Purchase> = options.into_iter().filter(|p| *p != Purchase::Spot).collect();
@@ -229,16 +230,18 @@ fn purchase(log: &mut Ledger, world: &World, work: &Work<'_>, c: &Checked<'_>) {
             ("not the cheapest allowed option".into(), derived, dbg(&others))
         },
     );
-    let most = subject::part_down(asked.spot_max_share, c.machines);
-    log.hold(c.spot <= most, "spot-share", address, || {
-        let found = format!("{} of {}", c.spot, c.machines);
-        ("too many spot machines".into(), format!("at most {most}"), found)
-    });
-    let base = c.machines - c.spot;
-    log.hold(c.spot == 0 || base >= asked.on_demand_base, "on-demand-base", address, || {
-        let least = format!("at least {}", asked.on_demand_base);
-        ("too few machines that are not spot".into(), least, base.to_string())
-    });
+    for hours in &c.hours {
+        let most = subject::part_down(asked.spot_max_share, hours.machines);
+        log.hold(hours.spot <= most, "spot-share", address, || {
+            let found = format!("{} of {}", hours.spot, hours.machines);
+            (format!("too many spot machines{}", c.when(hours)), format!("at most {most}"), found)
+        });
+        let base = hours.machines - hours.spot;
+        log.hold(hours.spot == 0 || base >= asked.on_demand_base, "on-demand-base", address, || {
+            let least = format!("at least {}", asked.on_demand_base);
+            (format!("too few machines that are not spot{}", c.when(hours)), least, base.to_string())
+        });
+    }
 }
 
 fn price(

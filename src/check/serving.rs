@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::placement::{FailureCheck, Metric, ObjectiveCheck, WorkloadPlacement, World};
 use crate::spec::{Connections, Load, MeasuredAt, Objective, Origin, Place, Service};
 
+use super::following::Hours;
 use super::subject::{self, Checked, Engined, Work};
-use super::{Ledger, rules};
+use super::{Ledger, day, rules};
 
 /// Figures that two bisections find may differ by this share.
 const SEARCHED: f64 = 2e-3;
@@ -16,8 +17,6 @@ const SLACK_MS: f64 = 1e-6;
 /// An origin as one pool sees it.
 struct Seen<'a> {
     origin: &'a Origin,
-    /// Share of the whole service's traffic that this pool gets from it.
-    share: f64,
     /// Network time in an objective, ms: displayed and at confidence.
     network: (f64, f64),
 }
@@ -28,6 +27,8 @@ struct Loaded<'a> {
     seen: Vec<Seen<'a>>,
     /// Regions that share the traffic of the pool's block.
     regions: u32,
+    /// Share of the whole service's traffic.
+    share: f64,
     peak: f64,
 }
 
@@ -49,9 +50,9 @@ pub(super) fn check(
         });
         let served = placed.routes.iter().find(|r| r.to.iter().any(|(i, _)| *i == c.index));
         let regions = served.map_or(1, |r| r.to.len().max(1) as u32);
-        let share: f64 = seen.iter().map(|s| s.share).sum();
+        let share = share(service, placed, c);
         let peak = c.engine.as_ref().map_or(0.0, |e| peak(e, service, share, c.pool.replicas));
-        loaded.push(Loaded { c, seen, regions, peak });
+        loaded.push(Loaded { c, seen, regions, share, peak });
     }
     for pool in &loaded {
         load(log, service, pool);
@@ -102,6 +103,20 @@ fn peak(engine: &Engined, service: &Service, share: f64, replicas: u32) -> f64 {
     }
 }
 
+/// Share of the service's traffic that a pool gets.
+pub(super) fn share(service: &Service, placed: &WorkloadPlacement, c: &Checked<'_>) -> f64 {
+    let part = |origin: &Origin| -> f64 {
+        let routes = placed.routes.iter().filter(|r| r.origin == origin.name);
+        routes.flat_map(|r| &r.to).filter(|(i, _)| *i == c.index).map(|(_, share)| share).sum()
+    };
+    service.traffic.origins.iter().map(|o| part(o) * o.share).sum()
+}
+
+/// Rate of such a pool in a class of the day, requests/s.
+pub(super) fn at(engine: &Engined, service: &Service, share: f64, hours: &Hours) -> f64 {
+    peak(engine, service, share * hours.class.part(), hours.replicas)
+}
+
 /// Network time from an origin to a region, ms (displayed, at confidence), handshakes and last mile
 /// included; `None` if unknown.
 fn network(world: &World, service: &Service, origin: &Origin, region: usize) -> Option<(f64, f64)> {
@@ -138,7 +153,7 @@ fn sees<'a>(
                 // Already a finding of the route; no objective can hold.
                 None => (f64::INFINITY, f64::INFINITY),
             };
-            seen.push(Seen { origin, share: part * origin.share, network });
+            seen.push(Seen { origin, network });
         }
     }
     seen
@@ -317,58 +332,91 @@ fn load(log: &mut Ledger, service: &Service, pool: &Loaded<'_>) {
     }
 }
 
-fn failures(log: &mut Ledger, service: &Service, placed: &WorkloadPlacement, pool: &Loaded<'_>) {
-    let (c, n) = (pool.c, pool.c.pool.replicas);
-    let address = c.pool.addr.as_str();
+/// What is lost at once of a pool: the scope, how many of it, the replicas that are left, and the rate they must carry.
+fn losses(
+    c: &Checked<'_>,
+    service: &Service,
+    regions: u32,
+    hours: &Hours,
+    rate: f64,
+) -> Vec<(&'static str, u32, Option<u32>, f64)> {
+    let n = hours.replicas;
     let span = c.pool.machines_per_replica > 1;
     let on_machine = if span { 1 } else { c.pool.replicas_per_machine };
-    let units = if span { n } else { c.machines };
+    let units = if span { n } else { hours.machines };
     let survive = service.survive;
-    let share = service.during_failure.capacity;
-    let mut scope = |name: &'static str, count: u32, left: Option<u32>, required: f64| {
-        let factor = service.during_failure.slo_factor;
-        let holds = left.is_some_and(|n| carries(pool, service, required, n, factor));
-        log.hold(holds, "failure", address, || {
-            let kept = left.map_or(0.0, |n| capacity(pool, service, n, factor));
-            let what = format!("the pool does not survive the loss of {count} ({name})");
-            (what, format!("at least {required}"), kept.to_string())
-        });
-        if name == "region" {
-            return;
-        }
-        let told = placed.failures.iter().find(|f| f.scope == name && f.at == address);
-        let Some(told) = told else {
-            let expected = format!("a failure of scope {name}");
-            log.finding("failure-missing", address, "no figures for a declared failure", expected, "none");
-            return;
-        };
-        figures(log, service, pool, told, count, left.unwrap_or(0), required);
-    };
-    let peak = pool.peak * share;
+    let required = rate * service.during_failure.capacity;
+    let mut lost = Vec::new();
     if survive.replica > 0 {
-        scope("replica", survive.replica, n.checked_sub(survive.replica), peak);
+        lost.push(("replica", survive.replica, n.checked_sub(survive.replica), required));
     }
     if survive.machine > 0 {
-        let lost = survive.machine.saturating_mul(on_machine);
-        scope("machine", survive.machine, n.checked_sub(lost), peak);
+        let gone = survive.machine.saturating_mul(on_machine);
+        lost.push(("machine", survive.machine, n.checked_sub(gone), required));
     }
     if survive.zone > 0 {
-        let left = subject::zones(c, n).filter(|z| *z > survive.zone).and_then(|z| {
+        let zones = c.region.zones.map(|z| z.min(units).max(1));
+        let left = zones.filter(|z| *z > survive.zone).and_then(|z| {
             n.checked_sub(units.div_ceil(z).saturating_mul(on_machine).saturating_mul(survive.zone))
         });
-        scope("zone", survive.zone, left, peak);
+        lost.push(("zone", survive.zone, left, required));
     }
     if survive.region > 0 {
-        let others = pool.regions.saturating_sub(survive.region);
-        let more = if others == 0 { f64::INFINITY } else { f64::from(pool.regions) / f64::from(others) };
-        let required = peak * more;
-        scope("region", survive.region, Some(n), required);
+        let others = regions.saturating_sub(survive.region);
+        let more = if others == 0 { f64::INFINITY } else { f64::from(regions) / f64::from(others) };
+        lost.push(("region", survive.region, Some(n), required * more));
     }
-    if c.spot > 0 {
+    if hours.spot > 0 {
         let spot = c.pool.machines.iter().find(|m| m.purchase == rhumb_api::Purchase::Spot);
         let band = spot.and_then(|m| m.interruption).unwrap_or(0.20);
-        let lost = subject::part_up(band, c.spot).max(1);
-        scope("spot", lost, n.checked_sub(lost.saturating_mul(on_machine)), peak);
+        let gone = subject::part_up(band, hours.spot).max(1);
+        lost.push(("spot", gone, n.checked_sub(gone.saturating_mul(on_machine)), required));
+    }
+    lost
+}
+
+/// Every class of the day survives what was declared; the figures that are shown are those of the peak.
+fn failures(log: &mut Ledger, service: &Service, placed: &WorkloadPlacement, pool: &Loaded<'_>) {
+    let c = pool.c;
+    let address = c.pool.addr.as_str();
+    let factor = service.during_failure.slo_factor;
+    for hours in &c.hours {
+        let Some(engine) = &c.engine else { return };
+        let is_peak = hours.class.share == day::PEAK;
+        let rate = if is_peak { pool.peak } else { at(engine, service, pool.share, hours) };
+        let when = c.when(hours);
+        if !is_peak {
+            log.hold(carries(pool, service, rate, hours.replicas, 1.0), "capacity", address, || {
+                let derived = subject::thousandth(capacity(pool, service, hours.replicas, 1.0));
+                let what = format!("the pool does not carry its load{when}");
+                (what, format!("at least {rate}"), derived.to_string())
+            });
+        }
+        for (scope, count, left, required) in losses(c, service, pool.regions, hours, rate) {
+            // Something must be left although nothing may arrive.
+            let holds = left.is_some_and(|n| n > 0 && carries(pool, service, required, n, factor));
+            log.hold(holds, "failure", address, || {
+                let kept = left.map_or(0.0, |n| capacity(pool, service, n, factor));
+                let what = format!("the pool does not survive the loss of {count} ({scope}){when}");
+                (what, format!("at least {required}"), kept.to_string())
+            });
+            if scope == "region" || !is_peak {
+                continue;
+            }
+            let told = placed.failures.iter().find(|f| f.scope == scope && f.at == address);
+            let Some(told) = told else {
+                let expected = format!("a failure of scope {scope}");
+                log.finding(
+                    "failure-missing",
+                    address,
+                    "no figures for a declared failure",
+                    expected,
+                    "none",
+                );
+                continue;
+            };
+            figures(log, service, pool, told, count, left.unwrap_or(0), required);
+        }
     }
 }
 

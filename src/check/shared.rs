@@ -127,7 +127,8 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
 
 fn bound_cost(spec: &Spec, placed: &WorkloadPlacement) -> Money {
     match spec.budget.binds {
-        BudgetBinds::Expected | BudgetBinds::PeakMonth => placed.cost.expected_per_month,
+        BudgetBinds::Expected => placed.cost.expected_per_month,
+        BudgetBinds::PeakMonth => placed.cost.peak_per_month,
         BudgetBinds::Ceiling => placed.cost.ceiling_per_month,
     }
 }
@@ -158,7 +159,8 @@ fn budget(log: &mut Ledger, spec: &Spec, placement: &Placement) {
 /// Cloud, region (`global` for a quota of the whole account) and code of a quota.
 type Key = (Cloud, String, String);
 
-/// How much of each quota a workload takes, with the quota's row.
+/// How much of each quota a workload takes, with the quota's row: the most machines of each purchase option that a pool has at
+/// any time.
 fn taken<'a>(world: &'a World, placed: &WorkloadPlacement) -> BTreeMap<Key, (f64, &'a Quota)> {
     let mut taken = BTreeMap::new();
     let catalog = &world.catalog;
@@ -166,11 +168,13 @@ fn taken<'a>(world: &'a World, placed: &WorkloadPlacement) -> BTreeMap<Key, (f64
         let row =
             catalog.instance_types.iter().position(|t| t.cloud == pool.cloud && t.name == pool.instance_type);
         let Some(index) = row else { continue };
-        for machines in &pool.machines {
+        for (entry, machines) in pool.machines.iter().enumerate() {
+            let classes = pool.following.iter().flat_map(|f| &f.classes);
+            let most = classes.filter_map(|c| c.machines.get(entry)).fold(machines.count, |m, n| m.max(*n));
             for (quota, amount) in catalog.quotas_for(index, machines.purchase) {
                 let place = if quota.scope == "global" { "global" } else { &pool.region };
                 let key = (pool.cloud, place.to_owned(), quota.code.clone());
-                taken.entry(key).or_insert((0.0, quota)).0 += amount * f64::from(machines.count);
+                taken.entry(key).or_insert((0.0, quota)).0 += amount * f64::from(most);
             }
         }
     }

@@ -11,6 +11,8 @@ use crate::spec::{
 };
 
 use super::Ledger;
+use super::day::{self, Day};
+use super::following::{self, Hours};
 
 /// Which sort of workload.
 #[derive(Clone, Copy)]
@@ -102,6 +104,20 @@ pub(super) struct Checked<'a> {
     /// Bytes of weights that are copied to one machine.
     pub weights_per_machine: f64,
     pub instance_type: &'a InstanceType,
+    /// Seconds that a machine takes to start.
+    pub start_up_s: u32,
+    /// The day of such a pool.
+    pub day: Day,
+    /// The pool in each class of it, the peak last.
+    pub hours: Vec<Hours>,
+}
+
+impl Checked<'_> {
+    /// Behind a message about a class of hours: which one, if it is not the peak's.
+    pub fn when(&self, hours: &Hours) -> String {
+        let share = hours.class.part() * 100.0;
+        if hours.class.share == day::PEAK { String::new() } else { format!(", in the hours of {share} %") }
+    }
 }
 
 /// The curve of a replica and its factors at the planned confidence.
@@ -264,6 +280,13 @@ fn check_pool<'a>(
         pool.machines.iter().filter(|m| (m.purchase == Purchase::Spot) == spot).map(|m| m.count).sum::<u32>()
     };
     let weights = engine.as_ref().map_or(pool.memory.weights, |e| e.curve.memory.weights);
+    let weights_per_machine =
+        weights * f64::from(pool.layout.accelerators()) / f64::from(pool.machines_per_replica.max(1));
+    let start_up_s = day::whole_seconds(perf::start_up_s(weights_per_machine, instance_type.network_gbps));
+    let day = match work.kind {
+        Kind::Service(service) => Day::of(service, start_up_s),
+        Kind::Batch(_) => Day::whole(),
+    };
     Some(Checked {
         index,
         pool,
@@ -273,9 +296,11 @@ fn check_pool<'a>(
         machines: of(false) + of(true),
         spot: of(true),
         engine,
-        weights_per_machine: weights * f64::from(pool.layout.accelerators())
-            / f64::from(pool.machines_per_replica.max(1)),
+        weights_per_machine,
         instance_type,
+        start_up_s,
+        hours: following::hours(pool, &day),
+        day,
     })
 }
 

@@ -9,7 +9,8 @@ pub struct Following {
     pub start_up_s: u32,
     /// Ascending by share; the last one is the peak, as [`super::Pool`] itself says it.
     pub classes: Vec<HourClass>,
-    /// When another class begins, ascending; the last one holds past midnight until the first.
+    /// When another class begins, ascending; the last one holds past midnight until the first. Empty where there is only one
+    /// class.
     pub schedule: Vec<Switch>,
 }
 

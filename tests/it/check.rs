@@ -193,6 +193,8 @@ const FAULTS: &[Fault] = &[
     ("unpriced as free", "cost-sum", |_, _, p| { let c = &mut chat(p).cost; c.incomplete = !c.incomplete; }),
     ("hour altered", "cost-sum", |_, _, p| { let c = &mut chat(p).cost; c.expected_per_hour = cheaper(c.expected_per_hour); }),
     ("month altered", "cost-sum", |_, _, p| { let c = &mut chat(p).cost; c.expected_per_month = cheaper(c.expected_per_month); }),
+    ("month of the peak wrong", "peak-month", |_, _, p| { let c = &mut chat(p).cost; c.peak_per_month = cheaper(c.peak_per_month); }),
+    ("and of a batch", "peak-month", |_, _, p| { let c = &mut night(p).cost; c.peak_per_month = cheaper(c.peak_per_month); }),
     ("ceiling wrong", "ceiling", |_, _, p| { let c = &mut chat(p).cost; c.ceiling_per_month = cheaper(c.ceiling_per_month); }),
     ("over its budget", "budget", |s, _, _| s.budget.per.get_mut("services.chat").unwrap().limit = Money::from_micros(1)),
     ("over the joint budget", "joint", |s, _, _| s.budget.monthly.as_mut().unwrap().limit = Money::from_micros(1)),
@@ -272,8 +274,8 @@ fn every_planted_fault_is_found() {
 
 #[test]
 fn every_code_is_planted_and_documented() {
-    // `plan` is planted in check_plan.rs, `optimum` in judge.rs.
-    let planted: Vec<&str> = FAULTS.iter().map(|f| f.1).chain(["plan", "optimum"]).collect();
+    // `plan` is planted in check_plan.rs, `optimum` in judge.rs, `following` in day.rs.
+    let planted: Vec<&str> = FAULTS.iter().map(|f| f.1).chain(["plan", "optimum", "following"]).collect();
     for (code, meaning) in check::CODES {
         assert!(planted.contains(code), "nothing shows that `{code}` can be found");
         assert!(!meaning.is_empty());

@@ -94,6 +94,7 @@ fn pool(
         replicas: total * whole,
         zones: catalog.regions[region].zones.map_or(1, |z| z.min(total)),
         machines,
+        following: None,
         peak_rate: 0.0,
         capacity: 0.0,
         latency: None,
@@ -287,6 +288,7 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
     let cost = Cost {
         expected_per_hour: sum,
         expected_per_month: sum.per_month(),
+        peak_per_month: sum.per_month(),
         ceiling_per_month: (sum + dearer(world, &pool)).per_month(),
         incomplete: true,
         lines,
@@ -333,6 +335,7 @@ pub fn batch(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Workload
     let cost = Cost {
         expected_per_hour: hourly(&pool).scale(hours * runs / 730.0),
         expected_per_month: month(hourly(&pool)),
+        peak_per_month: month(hourly(&pool)),
         ceiling_per_month: month(hourly(&pool) + dearer(world, &pool)),
         incomplete: false,
         lines,

@@ -88,6 +88,7 @@ fn pool() -> Pool {
                 interruption: Some(0.15),
             },
         ],
+        following: None,
         peak_rate: 1.0 / 3.0,
         capacity: 12.345_678_901_234_567,
         latency: Some(Latency {
@@ -156,6 +157,7 @@ fn workload() -> WorkloadPlacement {
             ],
             expected_per_hour: usd(130_080_003),
             expected_per_month: usd(94_958_402_190),
+            peak_per_month: usd(94_958_402_190),
             ceiling_per_month: usd(120_537_602_000),
             incomplete: true,
         },
