@@ -100,7 +100,17 @@ impl Asked<'_> {
         let copying = self.terms.copying(weights_gib(self.speed, self.way), machines).times(HOURS_PER_MONTH);
         let objective = objective(run, copying, runs);
         let month = run.scale(runs) + copying + (ceiling - hourly).scale(hours * runs);
-        let count = Count { machines, spot, replicas, cost: objective, ceiling: month };
+        let count = Count {
+            machines,
+            spot,
+            replicas,
+            most_base: machines - spot,
+            most_spot: spot,
+            most_replicas: replicas,
+            cost: objective,
+            peak: objective,
+            ceiling: month,
+        };
         let expected = run.scale(runs) + copying;
         let bound = match self.job.spec.budget.binds {
             BudgetBinds::Ceiling => month,

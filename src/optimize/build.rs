@@ -1,10 +1,12 @@
 //! From the choice to the placement: every figure that a plan shows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
 
 use super::batch::{self, Run};
+use super::day::{self, Rest};
 use super::job::{self, Job};
 use super::load::{Demand, at_confidence};
 use super::pool::weights_gib;
@@ -13,10 +15,10 @@ use super::table::{Speed, Table};
 use crate::catalog::{Evidence, QuotaUnit, TransferTo};
 use crate::perf::{CONTRADICTED, Latency};
 use crate::placement::{
-    BatchRun, Certificate, Cost, CostLine, FailureCheck, Metric, ObjectiveCheck, Pool, PoolMachines,
-    QuotaNeed, Route, WorkloadPlacement,
+    BatchRun, Certificate, Cost, CostLine, FailureCheck, HourClass, Metric, ObjectiveCheck, Pool,
+    PoolMachines, QuotaNeed, Route, WorkloadPlacement,
 };
-use crate::spec::{Batch, Purchase, RegionRef};
+use crate::spec::{Batch, BudgetBinds, Purchase, RegionRef};
 
 /// The parts that a service's and a batch's placement share.
 pub(super) struct Draft {
@@ -55,10 +57,12 @@ pub(super) fn pool(
     let name = table.variants.get(way.variant).cloned().unwrap_or_default();
     let variant = job.model.variants.get(&name)?;
     let count = chosen.count;
-    let mut machines: Vec<PoolMachines> = [(site.base, count.machines - count.spot), (site.spot, count.spot)]
+    let kinds =
+        [(site.base, count.machines - count.spot, count.most_base), (site.spot, count.spot, count.most_spot)];
+    let mut machines: Vec<PoolMachines> = kinds
         .into_iter()
-        .filter(|(_, n)| *n > 0)
-        .filter_map(|(i, n)| {
+        .filter(|(_, _, most)| *most > 0)
+        .filter_map(|(i, n, _)| {
             let offering = catalog.offerings.get(i?)?;
             Some(PoolMachines {
                 purchase: offering.purchase,
@@ -101,32 +105,68 @@ pub(super) fn pool(
     })
 }
 
-fn what(pool: &Pool, machines: &PoolMachines) -> String {
-    format!("{} x {} {}", machines.count, pool.instance_type, machines.purchase)
+/// `8 x g6.xlarge on_demand`, or the least and the most of them over the day.
+fn what(pool: &Pool, machines: &PoolMachines, counts: &[u32]) -> String {
+    let (least, most) = (counts.iter().min(), counts.iter().max());
+    let count = match (least, most) {
+        (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+        _ => machines.count.to_string(),
+    };
+    format!("{count} x {} {}", pool.instance_type, machines.purchase)
+}
+
+/// How long a pool runs.
+#[derive(Clone, Copy)]
+pub(super) enum Runs<'a> {
+    /// All hours, or this share of them.
+    Share(f64),
+    /// As the day goes.
+    Following(&'a Rest),
 }
 
 impl Draft {
-    /// Adds the lines, caveats and quotas of a pool; `month` is the share of a month that it runs.
-    pub fn bill(&mut self, job: &Job<'_>, table: &Table, chosen: &Chosen, pool: &Pool, month: f64, gib: f64) {
+    /// Adds the lines, caveats and quotas of a pool.
+    pub fn bill(
+        &mut self,
+        job: &Job<'_>,
+        table: &Table,
+        chosen: &Chosen,
+        pool: &Pool,
+        runs: Runs<'_>,
+        gib: f64,
+    ) {
         let catalog = &job.world.catalog;
         let site = &table.sites[chosen.site];
         let index = table.machines[site.machine].index;
         let (kind, region) = (&catalog.instance_types[index], &catalog.regions[site.region]);
         let contradicted = pool.notes.iter().filter(|note| note.starts_with(CONTRADICTED));
         self.caveats.extend(contradicted.map(|note| format!("{}: {note}", pool.instance_type)));
-        for m in &pool.machines {
-            let hourly = m.price.times(i64::from(m.count));
+        for (k, m) in pool.machines.iter().enumerate() {
+            let all = m.price.times(i64::from(m.count));
+            let of = |class: &HourClass| class.machines.get(k).copied();
+            let counts: Vec<u32> = pool.following.iter().flat_map(|f| &f.classes).filter_map(of).collect();
+            let hourly = match runs {
+                Runs::Share(share) if share == 1.0 => all,
+                Runs::Share(share) => all.scale(share),
+                Runs::Following(rest) => {
+                    let below =
+                        if m.purchase == Purchase::Spot { rest.spot_seconds } else { rest.base_seconds };
+                    let peak = i64::from(rest.classes.peak().seconds) * i64::from(m.count);
+                    day::by_seconds(m.price, below + peak)
+                }
+            };
             self.lines.push(CostLine {
                 addr: format!("{}/{}", pool.addr, m.purchase),
-                what: what(pool, m),
-                per_hour: Some(if month == 1.0 { hourly } else { hourly.scale(month) }),
+                what: what(pool, m, &counts),
+                per_hour: Some(hourly),
                 evidence: Evidence::Listed,
                 provenance: Some(m.provenance.clone()),
             });
             let offered = catalog.offering(index, site.region, m.purchase).map(|o| o.offered);
             let unsure = offered.and_then(|o| job::unsure(kind, region, o));
             self.caveats.extend(unsure.filter(|c| !self.caveats.contains(c)));
-            self.quota(job, index, pool, m);
+            let most = counts.into_iter().max().unwrap_or(m.count);
+            self.quota(job, index, pool, m.purchase, most);
         }
         if let Some(from) = &job.model.artifacts_at
             && gib > 0.0
@@ -149,9 +189,9 @@ impl Draft {
         }
     }
 
-    fn quota(&mut self, job: &Job<'_>, index: usize, pool: &Pool, machines: &PoolMachines) {
-        for (quota, each) in job.world.catalog.quotas_for(index, machines.purchase) {
-            let amount = each * f64::from(machines.count);
+    fn quota(&mut self, job: &Job<'_>, index: usize, pool: &Pool, purchase: Purchase, most: u32) {
+        for (quota, each) in job.world.catalog.quotas_for(index, purchase) {
+            let amount = each * f64::from(most);
             let region = job::quota_place(quota, &pool.region);
             let declared = job.declared(pool.cloud, region, &quota.code);
             let same =
@@ -252,10 +292,31 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
                 region_failures.push((demand.most(speed, n, demand.slo_factor), pool.peak_rate, n));
             }
             let gib = weights_gib(speed, way);
-            draft.bill(job, table, chosen, &pool, 1.0, gib);
+            let following = search.following(&base, regions, chosen);
+            let rest = following.as_ref().map(|(_, rest)| Arc::clone(rest));
+            pool.following = following.map(|(mut following, _)| {
+                // A class says the machines of every purchase option that the pool has in any hour.
+                let kept = [chosen.count.most_base, chosen.count.most_spot].map(|most| most > 0);
+                let spot_first = pool.machines.first().is_some_and(|m| m.purchase == Purchase::Spot);
+                for class in &mut following.classes {
+                    let mut kinds = class.machines.iter().zip(kept);
+                    class.machines = kinds.by_ref().filter(|(_, k)| *k).map(|(n, _)| *n).collect();
+                    if spot_first {
+                        class.machines.reverse();
+                    }
+                }
+                following
+            });
+            let runs = rest.as_deref().map_or(Runs::Share(1.0), Runs::Following);
+            draft.bill(job, table, chosen, &pool, runs, gib);
             if base_outside(search, &block.origins) {
                 let price = job.world.catalog.transfer_price(site.region, TransferTo::Internet);
-                let amount = search.responses(&base, site.region, pool.peak_rate);
+                let at_peak = search.own_responses(&base, site.region, pool.peak_rate);
+                let amount = match (&service.traffic.daily, &rest) {
+                    (_, Some(rest)) => rest.responses + day::arriving(&rest.classes.peak(), at_peak),
+                    (Some(daily), None) => day::mean(daily, at_peak),
+                    (None, None) => at_peak,
+                };
                 transfers.push(CostLine {
                     addr: format!("{}/transfer/responses/{}/{}", job.address, pool.cloud, pool.region),
                     what: "responses to users, 250 bytes a token".into(),
@@ -339,8 +400,8 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
         })
         .collect();
     draft.lines.extend(transfers);
-    let ceiling: Money = blocks.iter().map(Block::ceiling).sum();
-    let cost = cost(draft.lines.clone(), ceiling);
+    let of = |binds| -> Money { blocks.iter().map(|b| b.bound(binds)).sum() };
+    let cost = cost(draft.lines.clone(), of(BudgetBinds::PeakMonth), of(BudgetBinds::Ceiling));
     draft.sort();
     WorkloadPlacement {
         address: job.address.clone(),
@@ -378,12 +439,12 @@ fn figure(l: &Latency, limit: &job::Limit<'_>) -> f64 {
     }
 }
 
-fn cost(lines: Vec<CostLine>, ceiling_per_hour: Money) -> Cost {
+fn cost(lines: Vec<CostLine>, peak_per_hour: Money, ceiling_per_hour: Money) -> Cost {
     let expected: Money = lines.iter().filter_map(|l| l.per_hour).sum();
     Cost {
         expected_per_hour: expected,
         expected_per_month: expected.per_month(),
-        peak_per_month: expected.per_month(),
+        peak_per_month: peak_per_hour.per_month(),
         ceiling_per_month: ceiling_per_hour.per_month(),
         incomplete: lines.iter().any(|l| l.per_hour.is_none()),
         lines,
@@ -407,7 +468,7 @@ pub(super) fn batch(
     let mut pool = pool(job, table, &run.chosen, speed, &[])?;
     pool.peak_rate = if batch.deadline_s > 0.0 { batch.items / batch.deadline_s } else { 0.0 };
     pool.capacity = run.items_per_s;
-    draft.bill(job, table, &run.chosen, &pool, month, weights_gib(speed, way));
+    draft.bill(job, table, &run.chosen, &pool, Runs::Share(month), weights_gib(speed, way));
     let lines = std::mem::take(&mut draft.lines);
     let expected_per_hour: Money = lines.iter().filter_map(|l| l.per_hour).sum();
     let expected = run.run.scale(runs) + run.copying;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::base::Base;
-use super::pool::{Ask, weights_gib};
+use super::pool::weights_gib;
 use super::service::{Block, Chosen, Search, weight};
 use crate::placement::Rejection;
 use crate::spec::BudgetBinds;
@@ -26,13 +26,14 @@ pub(super) fn broken(search: &Search<'_>, blocks: &[Block]) -> Option<Rejection>
         return no("spread", reason, Some(s.placement.at.join("spread")), None);
     }
     let replicas: u64 = pools.iter().map(|p| u64::from(p.count.replicas)).sum();
+    let most_replicas: u64 = pools.iter().map(|p| u64::from(p.count.most_replicas)).sum();
     if replicas < u64::from(s.scaling.min_replicas) {
         let reason = format!("{replicas} replicas, at least {} are asked for", s.scaling.min_replicas);
         return no("min_replicas", reason, Some(s.at.join("scaling")), None);
     }
-    if let Some(most) = s.scaling.max_replicas.filter(|most| replicas > u64::from(*most)) {
-        let reason = format!("{replicas} replicas, at most {most} are allowed");
-        let over = replicas as f64 / f64::from(most.max(1)) - 1.0;
+    if let Some(most) = s.scaling.max_replicas.filter(|most| most_replicas > u64::from(*most)) {
+        let reason = format!("{most_replicas} replicas, at most {most} are allowed");
+        let over = most_replicas as f64 / f64::from(most.max(1)) - 1.0;
         return no("max_replicas", reason, Some(s.at.join("scaling")), Some(over));
     }
     for ((cloud, place, code), (amount, limit)) in quotas(search, &pools) {
@@ -55,10 +56,7 @@ pub(super) fn broken(search: &Search<'_>, blocks: &[Block]) -> Option<Rejection>
 
 /// The hourly figure that budgets limit.
 pub(super) fn bound(search: &Search<'_>, blocks: &[Block]) -> Money {
-    match search.job.spec.budget.binds {
-        BudgetBinds::Ceiling => blocks.iter().map(Block::ceiling).sum(),
-        BudgetBinds::Expected | BudgetBinds::PeakMonth => blocks.iter().map(Block::cost).sum(),
-    }
+    blocks.iter().map(|b| b.bound(search.job.spec.budget.binds)).sum()
 }
 
 /// Cloud, place and code to what is taken and what there is.
@@ -67,8 +65,7 @@ fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(Cloud, String, St
     for p in pools {
         let cloud = search.job.world.catalog.regions[search.table.sites[p.site].region].cloud;
         for q in &search.terms[p.site].quotas {
-            let amount =
-                q.base * f64::from(p.count.machines - p.count.spot) + q.spot * f64::from(p.count.spot);
+            let amount = q.base * f64::from(p.count.most_base) + q.spot * f64::from(p.count.most_spot);
             taken.entry((cloud, q.place.clone(), q.code.clone())).or_insert((0.0, q.limit)).0 += amount;
         }
     }
@@ -77,7 +74,7 @@ fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(Cloud, String, St
 
 /// The optimum under the rules, when the one without them breaks `first`.
 ///
-/// The least ceiling that any placement has settles most budgets at once: above the budget, nothing will
+/// The least that any placement has of what the budget limits settles most budgets at once: above the budget, nothing will
 /// do; below it, that placement is one that will, should the search in depth give up.
 ///
 /// # Errors
@@ -92,22 +89,22 @@ pub(super) fn mend<'a>(
 ) -> Result<Vec<Block>, Rejection> {
     let budget = search.budgets.iter().map(|(limit, _)| *limit).min();
     let mut incumbent = None;
-    let mut rules = Rules { bases, floors, ceiling: None, most: Money::MAX, wanted };
+    let mut rules = Rules { bases, floors, bound: None, most: Money::MAX, wanted };
     if let Some(budget) = budget {
         let most = Money::from_micros(budget.micros().div_euclid(HOURS_PER_MONTH));
         match search.job.spec.budget.binds {
-            BudgetBinds::Ceiling => {
-                let (dearest, floors) = search.at_ceiling().optimum(bases);
+            binds @ (BudgetBinds::Ceiling | BudgetBinds::PeakMonth) => {
+                let (dearest, floors) = search.at_bound(binds).optimum(bases);
                 if dearest.as_deref().is_some_and(|blocks| weight(blocks).0 > most) {
                     return Err(first);
                 }
-                rules.ceiling = Some((most, floors));
+                rules.bound = Some((most, floors));
                 incumbent = dearest
-                    .map(|blocks| at_own_prices(search, blocks))
+                    .and_then(|blocks| at_own_prices(search, blocks))
                     .filter(|blocks| broken(search, blocks).is_none());
             }
-            BudgetBinds::Expected | BudgetBinds::PeakMonth if relaxed > most => return Err(first),
-            BudgetBinds::Expected | BudgetBinds::PeakMonth => {}
+            BudgetBinds::Expected if relaxed > most => return Err(first),
+            BudgetBinds::Expected => {}
         }
         rules.most = most;
     }
@@ -127,17 +124,16 @@ pub(super) fn mend<'a>(
     found.ok_or(first)
 }
 
-/// A choice made at ceiling prices, with the cost that it really has.
-fn at_own_prices(search: &Search<'_>, mut blocks: Vec<Block>) -> Vec<Block> {
-    for pool in blocks.iter_mut().flat_map(|b| &mut b.pools) {
-        let count = &mut pool.count;
-        let own = search.terms[pool.site].price(count.machines, count.spot);
-        if let Some((cost, ceiling)) = own {
-            let more = count.ceiling - ceiling;
-            count.cost = cost + more;
+/// A choice made by another figure, with the cost that it really has.
+fn at_own_prices<'a>(search: &Search<'a>, mut blocks: Vec<Block>) -> Option<Vec<Block>> {
+    for block in &mut blocks {
+        let base = search.base(&block.origins);
+        let regions = block.pools.len() as u32;
+        for chosen in &mut block.pools {
+            *chosen = search.own(&base, regions, chosen)?;
         }
     }
-    blocks
+    Some(blocks)
 }
 
 /// Whether the cheapest placement is wanted, or just one that keeps all rules.
@@ -152,8 +148,8 @@ struct Rules<'s, 'a> {
     bases: &'s [Arc<Base<'a>>],
     /// Set of origins to what serving it costs at least.
     floors: &'s [Option<Money>],
-    /// An hour's limit on the ceiling, and set of origins to its least ceiling.
-    ceiling: Option<(Money, Vec<Option<Money>>)>,
+    /// An hour's limit on the ceiling or on an hour of the peak, and set of origins to the least of it.
+    bound: Option<(Money, Vec<Option<Money>>)>,
     /// No placement that is wanted costs more.
     most: Money,
     wanted: Wanted,
@@ -212,7 +208,7 @@ impl Deep<'_, '_> {
         self.rules.floors.get(mask).copied().flatten().filter(|_| mask > 0).unwrap_or(Money::ZERO)
     }
 
-    /// Whether a choice would leave too little of the limit on the ceiling for what is left to choose:
+    /// Whether a choice would leave too little of that limit for what is left to choose:
     /// `more` pools from `others` for this block, and all of `rest`.
     fn too_high(
         &self,
@@ -222,12 +218,13 @@ impl Deep<'_, '_> {
         more: usize,
         rest: usize,
     ) -> bool {
-        let Some((most, floors)) = &self.rules.ceiling else { return false };
+        let Some((most, floors)) = &self.rules.bound else { return false };
+        let binds = self.search.job.spec.budget.binds;
         let so_far: Money =
-            chosen.iter().map(Block::ceiling).chain(mine.iter().map(|c| c.count.ceiling)).sum();
+            chosen.iter().map(|b| b.bound(binds)).chain(mine.iter().map(|c| c.count.bound(binds))).sum();
         let left = floors.get(rest).copied().flatten().filter(|_| rest > 0).unwrap_or(Money::ZERO);
         let mut least: Vec<Money> =
-            others.iter().filter_map(|l| l.iter().map(|c| c.count.ceiling).min()).collect();
+            others.iter().filter_map(|l| l.iter().map(|c| c.count.bound(binds)).min()).collect();
         least.sort_unstable();
         so_far + least.into_iter().take(more).sum() + left > *most
     }
@@ -328,7 +325,7 @@ impl Deep<'_, '_> {
                     return;
                 }
                 self.effort -= 1;
-                let placed = |c: &Chosen| u64::from(c.count.replicas);
+                let placed = |c: &Chosen| u64::from(c.count.most_replicas);
                 let replicas: u64 = chosen.iter().flat_map(|b| &b.pools).chain(mine.iter()).map(placed).sum();
                 let more = replicas + placed(choice) + (wanted - 1) as u64;
                 if self.search.service.scaling.max_replicas.is_some_and(|m| more > u64::from(m)) {
@@ -360,23 +357,20 @@ impl Deep<'_, '_> {
                 if self.effort == 0 {
                     return found;
                 }
-                let speed = &search.table.speeds[index];
+                let near = search.demand(base, regions, ms);
+                let least = search.follows().and(search.least(base, &near, (site.machine, w)));
+                if least.is_some_and(|f| search.least_cost(i, f).is_none_or(|m| m > self.limit)) {
+                    continue;
+                }
                 let needs = search.needs(base, regions, ms, index);
                 let extra = |n: u32| search.responses(base, region, needs.rate(n));
-                let ask = Ask {
-                    terms,
-                    way,
-                    speed,
-                    survive: s.survive,
-                    least_replicas: 1,
-                    most_replicas: s.scaling.max_replicas,
-                    extra: &extra,
-                };
-                if terms.least(way.span.max(1)).is_none_or(|m| m > self.limit) {
+                let Ok(day) = search.day(base, regions, (i, w)) else { continue };
+                let Some(ask) = search.ask((i, w), 1, &extra, day) else { continue };
+                if terms.least(way.span.max(1)).is_none_or(|m| ask.floor(m, way.replicas) > self.limit) {
                     continue;
                 }
                 let Ok((first, last)) = ask.range(&needs) else { continue };
-                let gib = weights_gib(speed, way);
+                let gib = weights_gib(ask.speed, way);
                 let more = s.scaling.min_replicas.div_ceil(way.replicas.max(1));
                 // With on-demand machines alone some number does; more only matter for their replicas or
                 // where a share of them may be spot, until all of them at their cheapest cost as much.
@@ -387,7 +381,8 @@ impl Deep<'_, '_> {
                 for units in first..=u32::MAX {
                     let Some(machines) = units.checked_mul(way.span.max(1)) else { break };
                     let Some(floor) = terms.least(machines) else { break };
-                    let floor = floor + terms.copying(gib, machines);
+                    let n = units.saturating_mul(way.replicas);
+                    let floor = ask.floor(floor, n) + terms.copying(gib, machines);
                     let spared = full || units > last.saturating_mul(4).saturating_add(16);
                     let enough = done.is_some_and(|d| floor >= d) && spared && (!counted || units > more);
                     // What no number up to `last` does, none does.
@@ -399,9 +394,8 @@ impl Deep<'_, '_> {
                         break;
                     }
                     let low = if terms.base.is_none() { machines } else { 0 };
-                    // Which of them are spot only matters beside the cost where a ceiling or a quota binds.
-                    let any =
-                        !terms.quotas.is_empty() || (self.rules.ceiling.is_some() && terms.trades_off());
+                    // Which of them are spot only matters beside the cost where what a budget limits or a quota binds.
+                    let any = !terms.quotas.is_empty() || (self.rules.bound.is_some() && terms.trades_off());
                     let only = if any { None } else { ask.spot_of(&needs, units, machines, &mut false) };
                     let spots: Vec<u32> = match only {
                         Some(spot) => vec![spot],
@@ -417,7 +411,9 @@ impl Deep<'_, '_> {
                             done.get_or_insert(count.cost);
                         }
                         full |= spot == terms.most_spot(machines);
-                        let high = self.rules.ceiling.as_ref().is_some_and(|(most, _)| count.ceiling > *most);
+                        let binds = search.job.spec.budget.binds;
+                        let high =
+                            self.rules.bound.as_ref().is_some_and(|(most, _)| count.bound(binds) > *most);
                         if count.cost > self.limit || high {
                             continue;
                         }
@@ -437,9 +433,10 @@ impl Deep<'_, '_> {
     /// Whether `a` is as good as `b` in everything that counts.
     fn beats(&self, a: &Chosen, b: &Chosen) -> bool {
         let scaling = self.search.service.scaling;
-        let fewer = scaling.max_replicas.is_none() || a.count.replicas <= b.count.replicas;
+        let bound = |c: &Chosen| c.count.bound(self.search.job.spec.budget.binds);
+        let fewer = scaling.max_replicas.is_none() || a.count.most_replicas <= b.count.most_replicas;
         let more = scaling.min_replicas <= 1 || a.count.replicas >= b.count.replicas;
-        if !(fewer && more && a.count.cost <= b.count.cost && a.count.ceiling <= b.count.ceiling) {
+        if !(fewer && more && a.count.cost <= b.count.cost && bound(a) <= bound(b)) {
             return false;
         }
         let (of_a, of_b) = (quotas(self.search, &[a]), quotas(self.search, &[b]));

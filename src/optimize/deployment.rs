@@ -371,7 +371,8 @@ fn month(placed: &WorkloadPlacement) -> Money {
 pub(super) fn limited(spec: &Spec, placed: &WorkloadPlacement) -> Money {
     match spec.budget.binds {
         BudgetBinds::Ceiling => placed.cost.ceiling_per_month,
-        BudgetBinds::Expected | BudgetBinds::PeakMonth => placed.cost.expected_per_month,
+        BudgetBinds::PeakMonth => placed.cost.peak_per_month,
+        BudgetBinds::Expected => placed.cost.expected_per_month,
     }
 }
 

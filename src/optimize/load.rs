@@ -241,9 +241,9 @@ impl Demand<'_> {
         high
     }
 
-    /// Replicas that are needed at least, given [`Demand::bound_per_replica`].
-    pub fn at_least(&self, speed: &Speed, bound: f64) -> u32 {
-        let n = match self.load {
+    /// Replicas that are needed at least, given [`Demand::bound_per_replica`]: a share of it for a share of the load, see [`whole`].
+    pub fn at_least(&self, speed: &Speed, bound: f64) -> f64 {
+        match self.load {
             PoolLoad::Rate(rate) => rate / bound,
             PoolLoad::Clients(clients) => {
                 // Requests in flight on a replica at the bound, alone: in a pool they are fewer.
@@ -252,8 +252,7 @@ impl Demand<'_> {
                     clients / (rate * (l.e2e.mean / 1e3 + self.think_s())).max(f64::MIN_POSITIVE)
                 })
             }
-        };
-        (n * (1.0 - 1e-9)).ceil().clamp(1.0, f64::from(u32::MAX)) as u32
+        }
     }
 
     /// The limit that is missed most when nothing loads the replica, and by how much.
@@ -292,6 +291,11 @@ impl Demand<'_> {
 /// `p95`, `p99.9`, `mean`.
 pub(super) fn quantile(q: Option<f64>) -> String {
     q.map_or("mean".into(), |q| format!("p{}", crate::math::round_to(q * 100.0, 4)))
+}
+
+/// Whole replicas, at least one.
+pub(super) fn whole(replicas: f64) -> u32 {
+    (replicas * (1.0 - 1e-9)).ceil().clamp(1.0, f64::from(u32::MAX)) as u32
 }
 
 /// The largest `x` in `[0, high]` that holds, to a relative 1e-9, for a property that is lost as `x` grows.

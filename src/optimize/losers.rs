@@ -8,7 +8,7 @@ use rhumb_api::Money;
 use super::base::Base;
 use super::batch::Found;
 use super::job::Job;
-use super::pool::{Ask, Terms};
+use super::pool::Terms;
 use super::service::Search;
 use super::table::{Machine, Site, Table, Way};
 use crate::placement::{CandidateId, Loser, Rejection, WorkloadPlacement};
@@ -231,28 +231,22 @@ fn alone<'a>(search: &Search<'a>, optimum: Money, chosen: &[CandidateId], base: 
         let site = &table.sites[i];
         let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
         let mut best: Option<(Money, u32, usize, bool)> = None;
-        let dear = |n: u32, limit: Money| search.terms[i].least(n).is_none_or(|least| least > limit);
-        for (machines, w) in &floors[m] {
-            let (w, way) = (*w, &table.machines[m].ways[*w]);
+        let dear = |floor, limit: Money| search.least_cost(i, floor).is_none_or(|least| least > limit);
+        for floor in &floors[m] {
+            let (w, way) = (floor.way, &table.machines[m].ways[floor.way]);
             let Ok(index) = way.speed else { continue };
             let limit = best.map_or(Money::MAX, |b| b.0);
-            if dear(*machines, limit) {
+            if dear(*floor, limit) && search.follows().is_none() {
                 break;
             }
-            if search.least(base, &near, way).is_none_or(|n| dear(n, limit)) {
+            if search.least(base, &near, (m, w)).is_none_or(|floor| dear(floor, limit)) {
                 continue;
             }
-            let speed = &table.speeds[index];
             let needs = search.needs(base, 1, ms, index);
             let extra = |n: u32| search.responses(base, site.region, needs.rate(n));
-            let ask = Ask {
-                terms: &search.terms[i],
-                way,
-                speed,
-                survive: search.service.survive,
-                least_replicas: search.service.scaling.min_replicas,
-                most_replicas: search.service.scaling.max_replicas,
-                extra: &extra,
+            let Ok(day) = search.day(base, 1, (i, w)) else { continue };
+            let Some(ask) = search.ask((i, w), search.service.scaling.min_replicas, &extra, day) else {
+                continue;
             };
             if let Ok(Some(count)) = ask.cheapest(&needs, limit)
                 && best.is_none_or(|b| (count.cost, w) < (b.0, b.2))

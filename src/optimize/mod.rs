@@ -19,6 +19,7 @@ mod batch;
 mod build;
 mod changes;
 mod couple;
+mod day;
 mod deployment;
 mod fates;
 mod impossible;
@@ -116,8 +117,8 @@ fn least_limited(spec: &Spec, world: &World, address: &str) -> Option<Money> {
         Kind::Service(service) => {
             let search = Search::new(&job, &table, service);
             let search = match spec.budget.binds {
-                BudgetBinds::Ceiling => search.at_ceiling(),
-                BudgetBinds::Expected | BudgetBinds::PeakMonth => search,
+                BudgetBinds::Expected => search,
+                binds => search.at_bound(binds),
             };
             let blocks = search.run(Wanted::Cheapest).ok()?;
             Some(service::weight(&blocks).0.per_month())

@@ -2,16 +2,17 @@
 //! that the load needs are known.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rhumb_api::Money;
 
+use super::day::{self, Rest};
 use super::job::{self, Job};
 use super::load::{Demand, MOST_REPLICAS, PoolLoad};
 use super::table::{Site, Speed, Table, Way};
 use crate::catalog::TransferTo;
 use crate::placement::Rejection;
-use crate::spec::{Purchase, RegionRef, Survive};
+use crate::spec::{BudgetBinds, Daily, Purchase, RegionRef, Survive};
 
 /// Bytes of a GiB.
 pub(super) const GIB: f64 = 1_073_741_824.0;
@@ -26,10 +27,53 @@ pub(super) struct Count {
     pub machines: u32,
     pub spot: u32,
     pub replicas: u32,
-    /// Micro-dollars an hour, transfers included.
+    /// The most of each in any hour of the day: not spot, spot, replicas.
+    pub most_base: u32,
+    pub most_spot: u32,
+    pub most_replicas: u32,
+    /// Micro-dollars an hour as expected over the day, transfers included.
     pub cost: Money,
+    /// The same if all hours have the load of the peak.
+    pub peak: Money,
     /// The same with spot bought on demand.
     pub ceiling: Money,
+}
+
+impl Count {
+    /// The figure that a budget limits.
+    pub fn bound(&self, binds: BudgetBinds) -> Money {
+        match binds {
+            BudgetBinds::Expected => self.cost,
+            BudgetBinds::PeakMonth => self.peak,
+            BudgetBinds::Ceiling => self.ceiling,
+        }
+    }
+}
+
+/// What a pool costs besides machines and weights, dollars an hour at the load of the peak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extra {
+    /// For what is sent.
+    pub run: Money,
+    /// For what it takes of budgets that limit the load of the peak.
+    pub toll: Money,
+}
+
+impl Extra {
+    pub fn all(self) -> Money {
+        self.run + self.toll
+    }
+}
+
+/// How a pool goes through the day.
+#[derive(Clone, Debug)]
+pub(super) enum Day {
+    /// The peak in every hour.
+    Flat,
+    /// As large as the peak asks for in every hour; what is sent follows the load.
+    Fixed(Daily),
+    /// As large as each hour asks for.
+    Following(Arc<Rest>),
 }
 
 /// What limits the machines of a site by declared quotas: `on * base + spot * spots <= limit`.
@@ -50,6 +94,9 @@ pub(super) struct Terms {
     pub spot: Option<Money>,
     /// On demand, for the ceiling.
     pub on_demand: Option<Money>,
+    /// The same as `base` and `spot` without what machines take of limits on the peak.
+    pub run_base: Option<Money>,
+    pub run_spot: Option<Money>,
     pub interruption: f64,
     pub zones: Option<u32>,
     pub quotas: Vec<QuotaLimit>,
@@ -57,7 +104,12 @@ pub(super) struct Terms {
     pub weights: Option<Money>,
     pub share: f64,
     pub least_base: u32,
+    /// What a dollar of expected cost takes of budgets, over [`PRICE_ONE`].
+    pub budget: i128,
 }
+
+/// The scale of prices of shared limits.
+pub(super) const PRICE_ONE: i128 = 1 << 24;
 
 impl Terms {
     /// Reads them from the catalogue.
@@ -93,6 +145,8 @@ impl Terms {
         Terms {
             base: base.map(|o| o.price),
             spot: spot.map(|o| o.price),
+            run_base: base.map(|o| o.price),
+            run_spot: spot.map(|o| o.price),
             on_demand: catalog.offering(index, site.region, Purchase::OnDemand).map(|o| o.price),
             interruption: spot.and_then(|o| o.interruption).unwrap_or(UNKNOWN_INTERRUPTION),
             zones: region.zones,
@@ -100,6 +154,7 @@ impl Terms {
             weights,
             share: job.purchase.spot_max_share,
             least_base: job.purchase.on_demand_base,
+            budget: 0,
         }
     }
 
@@ -121,6 +176,17 @@ impl Terms {
             (None, Some(cheap)) if spot == machines => Some(cheap.times(i64::from(machines))),
             (None, _) => None,
         }
+    }
+
+    /// The same over the day of a pool that follows the load: `thousandths` of machines on the mean, `machines` at the peak.
+    pub fn least_over_day(&self, thousandths: u64, machines: u32) -> Option<Money> {
+        let run = day::least_of_one(self, self.run_base, self.run_spot)?;
+        let toll = |all: Option<Money>, run: Option<Money>| all.zip(run).map(|(all, run)| all - run);
+        let tolls = [toll(self.base, self.run_base), toll(self.spot, self.run_spot)];
+        let toll = tolls.into_iter().flatten().min().unwrap_or(Money::ZERO);
+        let micros = i128::from(run.micros()) * i128::from(thousandths) / 1000;
+        let run = Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64);
+        Some(run + toll.times(i64::from(machines)))
     }
 
     /// Whether the declared quotas allow it.
@@ -158,6 +224,15 @@ impl Terms {
             }
             _ => false,
         }
+    }
+
+    /// Dollars with what a budget on expected cost makes of them.
+    pub fn priced(&self, of: Money) -> Money {
+        if self.budget == 0 {
+            return of;
+        }
+        let micros = i128::from(of.micros()) * (PRICE_ONE + self.budget) / PRICE_ONE;
+        Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
     }
 
     /// Weights copied to machines, as dollars an hour.
@@ -242,7 +317,8 @@ pub(super) struct Ask<'a> {
     pub least_replicas: u32,
     pub most_replicas: Option<u32>,
     /// Cost besides machines and weights, for a pool of so many replicas.
-    pub extra: &'a dyn Fn(u32) -> Money,
+    pub extra: &'a dyn Fn(u32) -> Extra,
+    pub day: Day,
 }
 
 impl Ask<'_> {
@@ -339,7 +415,7 @@ impl Ask<'_> {
                 break;
             }
             let Some(floor) = self.terms.least(machines) else { break };
-            let floor = floor + self.terms.copying(gib, machines) + (self.extra)(n);
+            let floor = self.floor(floor, n) + self.terms.copying(gib, machines);
             let bar = best.map_or(limit, |b| b.cost.min(limit));
             if floor > bar || best.is_some_and(|b| floor == b.cost) {
                 dear = true;
@@ -374,12 +450,76 @@ impl Ask<'_> {
         Err(Rejection { constraint, reason, at: None, distance: None })
     }
 
+    /// What a pool costs over the day at least, copies apart, if its machines cost at least `least` at the peak.
+    pub fn floor(&self, least: Money, replicas: u32) -> Money {
+        let extra = (self.extra)(replicas);
+        match &self.day {
+            Day::Flat => least + extra.all(),
+            Day::Fixed(daily) => least + day::mean(daily, extra.run) + extra.toll,
+            Day::Following(rest) => {
+                let peak = rest.classes.peak();
+                let machines = i128::from(least.micros()) * i128::from(peak.seconds) / i128::from(day::DAY);
+                let below = |price: Option<Money>, seconds| {
+                    price.map_or(Money::ZERO, |p| day::by_seconds(p, seconds))
+                };
+                // Rounded once where it is rounded twice here.
+                Money::from_micros(machines as i64 - 2)
+                    + below(self.terms.run_base, rest.base_seconds)
+                    + below(self.terms.run_spot, rest.spot_seconds)
+                    + self.terms.priced(rest.responses)
+                    + day::arriving(&peak, extra.run)
+                    + extra.toll
+            }
+        }
+    }
+
     /// The cost of a number.
     pub fn count(&self, units: u32, machines: u32, spot: u32, gib: f64) -> Option<Count> {
-        let (price, ceiling) = self.terms.price(machines, spot)?;
+        let (price, dearest) = self.terms.price(machines, spot)?;
         let replicas = units * self.way.replicas;
-        let more = self.terms.copying(gib, machines) + (self.extra)(replicas);
-        Some(Count { machines, spot, replicas, cost: price + more, ceiling: ceiling + more })
+        let extra = (self.extra)(replicas);
+        let copies = self.terms.copying(gib, machines);
+        let on = machines - spot;
+        let peak = price + copies + extra.all();
+        let ceiling = dearest + copies + extra.all();
+        let mut count = Count {
+            machines,
+            spot,
+            replicas,
+            most_base: on,
+            most_spot: spot,
+            most_replicas: replicas,
+            cost: peak,
+            peak,
+            ceiling,
+        };
+        match &self.day {
+            Day::Flat => {}
+            Day::Fixed(daily) => count.cost = price + copies + day::mean(daily, extra.run) + extra.toll,
+            Day::Following(rest) => {
+                let at_peak = rest.classes.peak();
+                let seconds = i64::from(at_peak.seconds);
+                let line = |price: Option<Money>, below: i64, machines: u32| {
+                    price.map_or(Money::ZERO, |p| day::by_seconds(p, below + seconds * i64::from(machines)))
+                };
+                let run = |price: Option<Money>, machines: u32| {
+                    price.map_or(Money::ZERO, |p| p.times(i64::from(machines)))
+                };
+                let tolls = price - run(self.terms.run_base, on) - run(self.terms.run_spot, spot);
+                count.cost = line(self.terms.run_base, rest.base_seconds, on)
+                    + line(self.terms.run_spot, rest.spot_seconds, spot)
+                    + tolls
+                    + copies
+                    + self.terms.priced(rest.responses)
+                    + day::arriving(&at_peak, extra.run)
+                    + extra.toll;
+                count.ceiling = ceiling.max(rest.ceiling);
+                count.most_base = on.max(rest.most_base);
+                count.most_spot = spot.max(rest.most_spot);
+                count.most_replicas = replicas.max(rest.most_replicas);
+            }
+        }
+        Some(count)
     }
 
     /// The cheapest number of spot machines among `machines` that does.

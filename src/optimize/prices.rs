@@ -7,26 +7,48 @@ use rhumb_api::Money;
 
 use super::base::Base;
 use super::fates::Fates;
-use super::pool::{Count, Terms, weights_gib};
+use super::pool::{Count, PRICE_ONE, Terms, weights_gib};
 use super::service::{Chosen, Search};
+use crate::spec::BudgetBinds;
 
 impl<'a> Search<'a> {
-    /// The same search with every price at its ceiling: spot bought on demand.
-    pub fn at_ceiling(&self) -> Self {
-        self.at(|_, terms| terms.spot = terms.spot.map(|spot| terms.on_demand.unwrap_or(spot)), |price| price)
+    /// The same search by the figure that a budget limits in place of what is expected.
+    pub fn at_bound(&self, binds: BudgetBinds) -> Self {
+        let mut search = self.at(
+            |_, terms| {
+                if binds == BudgetBinds::Ceiling {
+                    terms.spot = terms.spot.map(|spot| terms.on_demand.unwrap_or(spot));
+                }
+            },
+            0,
+            0,
+        );
+        search.flat = binds != BudgetBinds::Expected;
+        search
     }
 
-    /// The same search at other prices: those of a site, and that of a GiB to the internet.
-    pub fn at(&self, mut of: impl FnMut(usize, &mut Terms), internet: impl Fn(Money) -> Money) -> Self {
+    /// The same search at other prices: those of a site, and what budgets make of a dollar that is expected to be paid and of one that
+    /// is paid at the load of the peak, over [`PRICE_ONE`].
+    pub fn at(&self, mut of: impl FnMut(usize, &mut Terms), budget: i128, toll: i128) -> Self {
         let mut terms = self.terms.clone();
         terms.iter_mut().enumerate().for_each(|(site, terms)| of(site, terms));
+        let priced = |price: Money| {
+            let micros = i128::from(price.micros()) * (PRICE_ONE + budget) / PRICE_ONE;
+            Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
+        };
         Search {
             job: self.job,
             table: self.table,
             service: self.service,
             hops: Arc::clone(&self.hops),
             terms,
-            internet: self.internet.iter().map(|price| price.map(&internet)).collect(),
+            own_terms: Arc::clone(&self.own_terms),
+            internet: self.internet.iter().map(|price| price.map(priced)).collect(),
+            own_internet: Arc::clone(&self.own_internet),
+            toll,
+            flat: self.flat,
+            days: Arc::clone(&self.days),
+            rests: Arc::clone(&self.rests),
             fates: Fates::new(self.table),
             needs: Arc::clone(&self.needs),
             known: Arc::clone(&self.known),
@@ -43,12 +65,12 @@ impl<'a> Search<'a> {
         let index = *way.speed.as_ref().ok()?;
         let ms = base.network.get(site.region).copied().flatten()?;
         let needs = self.needs(base, regions, ms, index);
-        let terms = &self.terms[chosen.site];
-        let Count { machines, spot, replicas, .. } = chosen.count;
-        let (price, ceiling) = terms.price(machines, spot)?;
+        let Count { machines, spot, .. } = chosen.count;
         let gib = weights_gib(&self.table.speeds[index], way);
-        let more = terms.copying(gib, machines) + self.responses(base, site.region, needs.rate(replicas));
-        let count = Count { cost: price + more, ceiling: ceiling + more, ..chosen.count };
+        let extra = |n: u32| self.responses(base, site.region, needs.rate(n));
+        let day = self.day(base, regions, (chosen.site, chosen.way)).ok()?;
+        let ask = self.ask((chosen.site, chosen.way), 1, &extra, day)?;
+        let count = ask.count(machines / way.span.max(1), machines, spot, gib)?;
         Some(Chosen { count, ..*chosen })
     }
 }

@@ -9,15 +9,16 @@ use rhumb_api::Money;
 
 use super::base::{Base, Bases};
 use super::couple::{self, Wanted};
+use super::day::{self, Classes, Rest};
 use super::fates::{self, Fates};
 use super::job::{Job, Kind};
 use super::load::{self, Demand, PoolLoad};
-use super::pool::{Ask, Count, GIB, Needs, Terms};
+use super::pool::{Ask, Count, Day, Extra, GIB, Needs, PRICE_ONE, Terms};
 use super::table::{Speed, Table, Way};
 use crate::catalog::{Evidence, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
-use crate::spec::{Batch, Service};
+use crate::spec::{Batch, BudgetBinds, DAY_HOURS, PEAK_SHARE, Service};
 
 /// Bytes of a streamed token on the wire (assumed).
 const BYTES_PER_TOKEN: f64 = 250.0;
@@ -54,8 +55,9 @@ impl Block {
         self.pools.iter().map(|p| p.count.cost).sum()
     }
 
-    pub fn ceiling(&self) -> Money {
-        self.pools.iter().map(|p| p.count.ceiling).sum()
+    /// The figure that a budget limits.
+    pub fn bound(&self, binds: BudgetBinds) -> Money {
+        self.pools.iter().map(|p| p.count.bound(binds)).sum()
     }
 
     pub fn machines(&self) -> u64 {
@@ -66,6 +68,17 @@ impl Block {
 /// Share, regions, network time and speed to what a pool needs.
 pub(super) type Remembered<'a> = Arc<Mutex<BTreeMap<(u64, u32, u64, usize), Arc<Needs<'a>>>>>;
 
+/// Origins, regions, site and way to the hours of a pool below the peak.
+pub(super) type Rests = Arc<Mutex<BTreeMap<(Vec<usize>, u32, usize, usize), Result<Arc<Rest>, Rejection>>>>;
+
+/// The fewest machines of a way: on the mean of the day, in thousandths, and at the peak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Floor {
+    pub thousandths: u64,
+    pub machines: u32,
+    pub way: usize,
+}
+
 /// The search for one service.
 pub(super) struct Search<'a> {
     pub job: &'a Job<'a>,
@@ -74,8 +87,19 @@ pub(super) struct Search<'a> {
     /// Origin and region to network time.
     pub hops: Arc<Vec<Vec<Option<Hop>>>>,
     pub terms: Vec<Terms>,
+    /// The same at the prices of the catalogue, whatever this search goes by.
+    pub own_terms: Arc<Vec<Terms>>,
     /// Region to the price of a GiB to the internet.
     pub internet: Vec<Option<Money>>,
+    pub own_internet: Arc<Vec<Option<Money>>>,
+    /// What a dollar of responses at the peak takes of budgets on it, over [`PRICE_ONE`].
+    pub toll: i128,
+    /// Whether every hour is priced like the peak.
+    pub flat: bool,
+    /// Start-up time to the classes of the day.
+    pub days: Arc<Mutex<BTreeMap<u32, Arc<Classes>>>>,
+    /// Block, regions, site and way to the hours below the peak.
+    pub rests: Rests,
     pub fates: Fates,
     pub needs: Remembered<'a>,
     /// Blocks that were looked at.
@@ -118,7 +142,7 @@ impl<'a> Search<'a> {
                     .collect()
             })
             .collect();
-        let internet = (0..used.len())
+        let internet: Vec<Option<Money>> = (0..used.len())
             .map(|r| {
                 if used[r] {
                     catalog.transfer_price(r, TransferTo::Internet).map(|p| p.usd_per_gib)
@@ -127,13 +151,20 @@ impl<'a> Search<'a> {
                 }
             })
             .collect();
+        let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
         Search {
             job,
             table,
             service,
             hops: Arc::new(hops),
-            terms: table.sites.iter().map(|s| Terms::of(job, table, s)).collect(),
+            own_terms: Arc::new(terms.clone()),
+            terms,
+            own_internet: Arc::new(internet.clone()),
             internet,
+            toll: 0,
+            flat: false,
+            days: Arc::default(),
+            rests: Arc::default(),
             fates: Fates::new(table),
             needs: Arc::default(),
             known: Arc::default(),
@@ -145,13 +176,18 @@ impl<'a> Search<'a> {
 
     /// What a pool of the block carries when `regions` share it.
     pub fn demand(&self, base: &Base<'a>, regions: u32, network_ms: f64) -> Demand<'a> {
+        self.demand_at(base, regions, network_ms, 1.0)
+    }
+
+    /// The same at a share of the peak.
+    fn demand_at(&self, base: &Base<'a>, regions: u32, network_ms: f64, share: f64) -> Demand<'a> {
         let s = self.service;
         let others = regions.saturating_sub(s.survive.region);
         Demand {
             arrivals: s.traffic.arrivals,
             limits: base.limits.clone(),
             network_ms,
-            load: load::pool_load(s, base.share / f64::from(regions)),
+            load: load::pool_load(s, base.share * share / f64::from(regions)),
             capacity: s.during_failure.capacity,
             slo_factor: s.during_failure.slo_factor,
             traffic: &s.traffic,
@@ -163,20 +199,50 @@ impl<'a> Search<'a> {
 
     /// What a pool of the block needs at a speed.
     pub fn needs(&self, base: &Base<'a>, regions: u32, network_ms: f64, speed: usize) -> Arc<Needs<'a>> {
-        let key = (base.share.to_bits(), regions, network_ms.to_bits(), speed);
+        self.needs_of(base, regions, network_ms, speed, 1.0)
+    }
+
+    /// The same at a share of the peak.
+    pub fn needs_of(
+        &self,
+        base: &Base<'a>,
+        regions: u32,
+        network_ms: f64,
+        speed: usize,
+        share: f64,
+    ) -> Arc<Needs<'a>> {
+        let key = ((base.share * share).to_bits(), regions, network_ms.to_bits(), speed);
         let mut all = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Needs::new(self.demand(base, regions, network_ms), &self.table.speeds[speed]));
+        let demand = || self.demand_at(base, regions, network_ms, share);
+        let new = || Arc::new(Needs::new(demand(), &self.table.speeds[speed]));
         Arc::clone(all.entry(key).or_insert_with(new))
     }
 
-    /// Response bytes to the internet, dollars an hour, for a pool that gets `rate` requests/s.
-    pub fn responses(&self, base: &Base<'_>, region: usize, rate: f64) -> Money {
+    /// Response bytes to the internet, dollars an hour, for a pool that gets `rate` requests/s at the peak.
+    pub fn responses(&self, base: &Base<'_>, region: usize, rate: f64) -> Extra {
+        let run = self.sent(base, region, rate, &self.internet);
+        let toll = if self.toll == 0 {
+            Money::ZERO
+        } else {
+            let own = self.own_responses(base, region, rate);
+            let micros = i128::from(own.micros()) * self.toll / PRICE_ONE;
+            Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
+        };
+        Extra { run, toll }
+    }
+
+    /// The same at the prices of the catalogue, whatever this search goes by.
+    pub fn own_responses(&self, base: &Base<'_>, region: usize, rate: f64) -> Money {
+        self.sent(base, region, rate, &self.own_internet)
+    }
+
+    fn sent(&self, base: &Base<'_>, region: usize, rate: f64, internet: &[Option<Money>]) -> Money {
         if base.outside <= 0.0 || base.share <= 0.0 {
             return Money::ZERO;
         }
         let bytes =
             rate * base.outside / base.share * 3600.0 * self.service.traffic.output.mean * BYTES_PER_TOKEN;
-        self.internet.get(region).copied().flatten().map_or(Money::ZERO, |p| p.scale(bytes / GIB))
+        internet.get(region).copied().flatten().map_or(Money::ZERO, |p| p.scale(bytes / GIB))
     }
 
     /// Whether response bytes cost something unknown there.
@@ -192,13 +258,37 @@ impl<'a> Search<'a> {
     }
 
     /// Machines that a way needs at least if no replica does more than `bound` requests/s.
-    fn floor(&self, demand: &Demand<'_>, way: &Way, speed: usize, bound: f64) -> Option<u32> {
-        let s = self.service.survive;
+    fn floor(
+        &self,
+        demand: &Demand<'_>,
+        (machine, w): (usize, usize),
+        speed: usize,
+        bound: f64,
+    ) -> Option<Floor> {
+        let way = &self.table.machines[machine].ways[w];
         let speed = self.table.speeds.get(speed)?;
         if bound <= 0.0 {
             return None;
         }
-        let mut n = demand.at_least(speed, bound);
+        let replicas = demand.at_least(speed, bound);
+        let machines = self.machines_for(demand, way, replicas, 1.0);
+        let thousandths = match self.classes(machine, way) {
+            None => u64::from(machines) * 1000,
+            Some(classes) => {
+                let of = |class: &day::Class| {
+                    let share = f64::from(class.share) / f64::from(PEAK_SHARE);
+                    u64::from(class.seconds) * u64::from(self.machines_for(demand, way, replicas, share))
+                };
+                classes.list.iter().map(of).sum::<u64>() * 1000 / u64::from(day::DAY)
+            }
+        };
+        Some(Floor { thousandths, machines, way: w })
+    }
+
+    /// Machines for a share of a load that needs so many replicas.
+    fn machines_for(&self, demand: &Demand<'_>, way: &Way, replicas: f64, share: f64) -> u32 {
+        let s = self.service.survive;
+        let mut n = load::whole(replicas * share);
         let per = way.replicas.max(1);
         let lost = s.replica.max(s.machine.saturating_mul(per)).max(s.zone.saturating_mul(per));
         if lost > 0 {
@@ -209,43 +299,45 @@ impl<'a> Search<'a> {
             };
             n = n.max(left.saturating_add(lost));
         }
-        Some(n.div_ceil(per).saturating_mul(way.span.max(1)))
+        n.div_ceil(per).saturating_mul(way.span.max(1))
     }
 
     /// Machines that a way needs at least, for each way of each machine type, fewest first. Good for an order, and to leave out
     /// most; [`Search::least`] knows better.
-    pub fn floors(&self, base: &Base<'a>, demand: &Demand<'_>) -> Vec<Vec<(u32, usize)>> {
-        let floor = |way: &Way, speed: usize| self.floor(demand, way, speed, *base.tops.get(speed)?);
-        let of = |machine: &super::table::Machine| {
-            let mut list: Vec<(u32, usize)> = machine
-                .ways
-                .iter()
-                .enumerate()
-                .filter_map(|(w, way)| Some((floor(way, *way.speed.as_ref().ok()?)?, w)))
-                .collect();
+    pub fn floors(&self, base: &Base<'a>, demand: &Demand<'_>) -> Vec<Vec<Floor>> {
+        let of = |m: usize, machine: &super::table::Machine| {
+            let floor = |w: usize, way: &Way| {
+                let speed = *way.speed.as_ref().ok()?;
+                self.floor(demand, (m, w), speed, *base.tops.get(speed)?)
+            };
+            let mut list: Vec<Floor> =
+                machine.ways.iter().enumerate().filter_map(|(w, way)| floor(w, way)).collect();
             list.sort_unstable();
             list
         };
-        self.table.machines.iter().map(of).collect()
+        self.table.machines.iter().enumerate().map(|(m, machine)| of(m, machine)).collect()
     }
 
     /// Machines that a way needs at least, by the most that a replica does within the limits; `None` if no number does.
-    pub fn least(&self, base: &Base<'a>, demand: &Demand<'_>, way: &Way) -> Option<u32> {
-        let speed = *way.speed.as_ref().ok()?;
+    pub fn least(&self, base: &Base<'a>, demand: &Demand<'_>, (machine, w): (usize, usize)) -> Option<Floor> {
+        let speed = *self.table.machines[machine].ways[w].speed.as_ref().ok()?;
         let bound = base.bounds.get(speed)?.get_or_init(|| {
             let near = self.demand(base, 1, base.nearest);
             self.table.speeds.get(speed).map_or(0.0, |s| near.bound_per_replica(s))
         });
-        self.floor(demand, way, speed, *bound)
+        self.floor(demand, (machine, w), speed, *bound)
+    }
+
+    /// What machines cost at a site at least.
+    pub fn least_cost(&self, site: usize, floor: Floor) -> Option<Money> {
+        match self.follows() {
+            None => self.terms[site].least(floor.machines),
+            Some(_) => self.terms[site].least_over_day(floor.thousandths, floor.machines),
+        }
     }
 
     /// Sites that may serve the block with a cost that none of their pools is under, cheapest first.
-    pub fn sites(
-        &self,
-        base: &Base<'a>,
-        demand: &Demand<'_>,
-        floors: &[Vec<(u32, usize)>],
-    ) -> Vec<(Money, usize)> {
+    pub fn sites(&self, base: &Base<'a>, demand: &Demand<'_>, floors: &[Vec<Floor>]) -> Vec<(Money, usize)> {
         let mut list: Vec<(Money, usize)> = self
             .table
             .sites
@@ -253,19 +345,62 @@ impl<'a> Search<'a> {
             .enumerate()
             .filter_map(|(i, site)| {
                 base.network.get(site.region).copied().flatten()?;
-                let (machines, _) = floors.get(site.machine)?.first()?;
-                Some((self.terms[i].least(*machines)? + self.least_extra(base, demand, site.region), i))
+                let list = floors.get(site.machine)?;
+                // Of a pool that follows the day the fewest machines on the mean are not always the fewest at the peak.
+                let few = if self.follows().is_some() { list.len() } else { 1 };
+                let least = list.iter().take(few).filter_map(|floor| self.least_cost(i, *floor)).min()?;
+                Some((least + self.least_extra(base, demand, site.region), i))
             })
             .collect();
         list.sort_unstable();
         list
     }
 
+    /// What a pool costs besides machines at least, over the day.
     pub fn least_extra(&self, base: &Base<'_>, demand: &Demand<'_>, region: usize) -> Money {
         match demand.load {
-            PoolLoad::Rate(rate) => self.responses(base, region, rate),
+            PoolLoad::Rate(rate) => {
+                let extra = self.responses(base, region, rate);
+                match &self.service.traffic.daily {
+                    // Rounded once for each class, in which the load is.
+                    Some(daily) if !self.flat => {
+                        let rounded = Money::from_micros(DAY_HOURS as i64);
+                        (day::mean(daily, extra.run) - rounded).max(Money::ZERO) + extra.toll
+                    }
+                    _ => extra.all(),
+                }
+            }
             PoolLoad::Clients(_) => Money::ZERO,
         }
+    }
+
+    /// What a pool costs besides machines at the peak, where it does not depend on their number.
+    pub fn constant(&self, base: &Base<'_>, demand: &Demand<'_>, region: usize) -> Option<Extra> {
+        match demand.load {
+            PoolLoad::Rate(rate) => Some(self.responses(base, region, rate)),
+            PoolLoad::Clients(_) => None,
+        }
+    }
+
+    /// What to ask for the machines of a way, given what its pools cost besides.
+    pub fn ask<'s>(
+        &'s self,
+        (site, way): (usize, usize),
+        least_replicas: u32,
+        extra: &'s dyn Fn(u32) -> Extra,
+        day: Day,
+    ) -> Option<Ask<'s>> {
+        let of = &self.table.machines[self.table.sites[site].machine].ways[way];
+        Some(Ask {
+            terms: &self.terms[site],
+            way: of,
+            speed: self.table.speeds.get(*of.speed.as_ref().ok()?)?,
+            survive: self.service.survive,
+            least_replicas,
+            most_replicas: self.service.scaling.max_replicas,
+            extra,
+            day,
+        })
     }
 
     /// The cheapest pools for a block that `regions` regions share, at most `limit` together.
@@ -300,39 +435,44 @@ impl<'a> Search<'a> {
             let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
             let Some(demand) = demands.get(&ms.to_bits()) else { continue };
             let extra_floor = self.least_extra(base, demand, site.region);
-            for (machines, w) in &floors[site.machine] {
+            for floor in &floors[site.machine] {
+                let w = floor.way;
                 let here = best.get(&site.region).map(|c| c.count);
                 let bar = here.map_or(bar, |c| c.cost.min(bar));
-                if self.terms[i].least(*machines).is_none_or(|m| m + extra_floor > bar) {
+                if self.least_cost(i, *floor).is_none_or(|m| m + extra_floor > bar) {
+                    // The next ones have no fewer machines; on the mean of a day that is not all that counts.
+                    if self.follows().is_some() {
+                        continue;
+                    }
                     break;
                 }
-                let way = &self.table.machines[site.machine].ways[*w];
+                let way = &self.table.machines[site.machine].ways[w];
                 let Ok(speed_index) = way.speed else { continue };
-                let least = self.least(base, &near, way).and_then(|n| self.terms[i].least(n));
+                let least = self.least(base, &near, (site.machine, w)).and_then(|n| self.least_cost(i, n));
                 if least.is_none_or(|m| m + extra_floor > bar) {
                     continue;
                 }
                 let speed = &self.table.speeds[speed_index];
                 let needs = self.needs(base, regions, ms, speed_index);
-                let extra = |n: u32| self.responses(base, site.region, needs.rate(n));
-                let constant = extra_floor;
-                let same = |_: u32| constant;
-                let ask = Ask {
-                    terms: &self.terms[i],
-                    way,
-                    speed,
-                    survive: self.service.survive,
-                    least_replicas: if whole { self.service.scaling.min_replicas } else { 1 },
-                    most_replicas: self.service.scaling.max_replicas,
-                    extra: if matches!(demand.load, PoolLoad::Rate(_)) { &same } else { &extra },
+                let constant = self.constant(base, demand, site.region);
+                let extra =
+                    |n: u32| constant.unwrap_or_else(|| self.responses(base, site.region, needs.rate(n)));
+                let least = if whole { self.service.scaling.min_replicas } else { 1 };
+                let day = match self.day(base, regions, (i, w)) {
+                    Ok(day) => day,
+                    Err(why) => {
+                        self.fates.mark(i, w, &Err(why.constraint));
+                        continue;
+                    }
                 };
+                let Some(ask) = self.ask((i, w), least, &extra, day) else { continue };
                 match ask.cheapest(&needs, bar) {
                     Ok(found) => {
-                        self.fates.mark(i, *w, &Ok(()));
+                        self.fates.mark(i, w, &Ok(()));
                         if let Some(count) = found {
                             // Of one site the first way that costs as little, in whatever order they are looked at.
                             let order = |c: &Chosen| (c.count.cost, c.count.machines, c.way);
-                            let new = Chosen { site: i, way: *w, count };
+                            let new = Chosen { site: i, way: w, count };
                             let better = best.get(&site.region).is_none_or(|b| match b.site == i {
                                 true => order(&new) < order(b),
                                 false => (count.cost, count.machines) < (b.count.cost, b.count.machines),
@@ -348,7 +488,7 @@ impl<'a> Search<'a> {
                         } else {
                             why.constraint
                         };
-                        self.fates.mark(i, *w, &Err(name));
+                        self.fates.mark(i, w, &Err(name));
                     }
                 }
             }
@@ -437,21 +577,16 @@ impl<'a> Search<'a> {
                 else {
                     continue;
                 };
-                let index = *index;
-                let speed = &self.table.speeds[index];
-                let needs = self.needs(&base, block.pools.len() as u32, ms, index);
-                let ask = Ask {
-                    terms: &self.terms[chosen.site],
-                    way,
-                    speed,
-                    survive: self.service.survive,
-                    least_replicas: 1,
-                    most_replicas: None,
-                    extra: &|_| Money::ZERO,
-                };
+                let needs = self.needs(&base, block.pools.len() as u32, ms, *index);
+                let extra = |_: u32| Extra::default();
+                let Some(ask) = self.ask((chosen.site, chosen.way), 1, &extra, Day::Flat) else { continue };
                 let units = chosen.count.machines / way.span.max(1);
                 any |= !ask.confirmed(&needs, units, chosen.count.spot);
+                any |= self.contradicted_below(&base, block.pools.len() as u32, chosen);
             }
+        }
+        if any {
+            self.rests.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         any
     }

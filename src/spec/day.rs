@@ -112,9 +112,10 @@ mod tests {
     #[test]
     fn a_profile_has_24_shares_of_which_one_is_the_peak() {
         let (name, of) = shares(&json!("office-hours")).expect("known");
-        assert_eq!((name.as_deref(), of[0], of[8], of[9], of[16], of[17], of[21], of[22]), (
-            Some("office-hours"), 100_000, 600_000, PEAK, PEAK, 600_000, 300_000, 100_000
-        ));
+        assert_eq!(
+            (name.as_deref(), of[0], of[8], of[9], of[16], of[17], of[21], of[22]),
+            (Some("office-hours"), 100_000, 600_000, PEAK, PEAK, 600_000, 300_000, 100_000)
+        );
         let mut list = vec![json!("25%"); HOURS];
         assert_eq!(shares(&json!(list)).unwrap_err().code, "out-of-range");
         list[3] = json!("100%");

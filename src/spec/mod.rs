@@ -30,7 +30,7 @@ pub mod use_case;
 mod yaml;
 
 pub use convert::{canonical, tree_of};
-pub use day::Daily;
+pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use format::{convert_to, format};
 pub use model::*;
 pub use trace::{Recorded, RecordedRequest, read as read_trace};

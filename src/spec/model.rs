@@ -199,6 +199,13 @@ pub struct Service {
     pub at: Pointer,
 }
 
+impl Service {
+    /// The profile of the day that its pools follow, if they do.
+    pub fn follows(&self) -> Option<&super::Daily> {
+        self.traffic.daily.as_ref().filter(|_| self.scaling.mode == ScalingMode::Horizontal)
+    }
+}
+
 /// How much work arrives, in the busiest hour.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {

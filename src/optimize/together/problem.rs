@@ -1,7 +1,7 @@
 //! The problem of all workloads at once, in integers: one plan for each, within limits that they share.
 
 /// Multipliers are integers over this.
-pub const ONE: i128 = 1 << 24;
+pub const ONE: i128 = super::super::pool::PRICE_ONE;
 
 /// A plan of one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -40,8 +40,8 @@ pub struct Rows {
     quotas: BTreeMap<(Cloud, String, String), usize>,
     total: Option<usize>,
     own: BTreeMap<String, usize>,
-    /// Whether budgets limit the ceiling rather than what is expected.
-    pub ceiling: bool,
+    /// What budgets limit.
+    pub binds: BudgetBinds,
 }
 
 /// An amount of a quota's unit in millionths.
@@ -52,8 +52,7 @@ pub fn millionths(amount: f64) -> i64 {
 impl Rows {
     /// The budgets of `spec`; quotas follow as workloads name them.
     pub fn of(spec: &Spec) -> Self {
-        let ceiling = spec.budget.binds == BudgetBinds::Ceiling;
-        let mut rows = Rows { ceiling, ..Rows::default() };
+        let mut rows = Rows { binds: spec.budget.binds, ..Rows::default() };
         if let Some(total) = &spec.budget.monthly {
             rows.total = Some(rows.add(Shared::Total, total.limit.micros(), Some(total.at.clone())));
         }
@@ -115,6 +114,11 @@ impl Rows {
         self.budgets(address).into_iter().map(|row| i128::from(prices[row])).sum()
     }
 
+    /// What a budget makes of a dollar that is expected to be paid, and of one that is paid at the load of the peak.
+    pub fn tolls_of(&self, budget: i128) -> (i128, i128) {
+        if self.binds == BudgetBinds::Expected { (budget, 0) } else { (0, budget) }
+    }
+
     /// Hourly prices of a site with what its machines take of shared limits, rounded down so that nothing priced so costs
     /// more than it should; and dollars a GiB likewise.
     pub fn terms(&self, terms: &mut Terms, site: &[(usize, i64, i64)], budget: i128, prices: &[i64]) {
@@ -124,8 +128,13 @@ impl Rows {
             let month = (i128::from(own.micros()) * ONE + i128::from(bound.micros()) * budget) * hours + toll;
             Money::from_micros((month / (hours * ONE)).clamp(0, i128::from(i64::MAX / 1024)) as i64)
         };
+        let (expected, _) = self.tolls_of(budget);
+        terms.budget = expected;
+        terms.run_base = terms.run_base.map(|price| with_budget(price, expected));
+        terms.run_spot = terms.run_spot.map(|price| with_budget(price, expected));
         if let Some(spot) = terms.spot {
-            let bound = if self.ceiling { terms.on_demand.unwrap_or(spot) } else { spot };
+            let bound =
+                if self.binds == BudgetBinds::Ceiling { terms.on_demand.unwrap_or(spot) } else { spot };
             terms.spot = Some(priced(spot, bound, spot_toll));
         }
         terms.base = terms.base.map(|base| priced(base, base, base_toll));

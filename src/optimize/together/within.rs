@@ -7,8 +7,7 @@ use rhumb_api::Money;
 
 use super::super::base::Base;
 use super::super::couple;
-use super::super::load::PoolLoad;
-use super::super::pool::{Ask, weights_gib};
+use super::super::pool::weights_gib;
 use super::super::service::{Block, Chosen, Search};
 
 /// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
@@ -156,7 +155,6 @@ impl<'a> All<'_, 'a> {
     /// The pools of each region that may be part of a block under `limit`, cheapest first.
     fn pools(&mut self, block: usize, regions: u32, limit: Money) -> Option<Vec<Vec<Priced>>> {
         let (search, base) = (self.search, &self.bases[block]);
-        let service = search.service;
         let near = search.demand(base, regions, base.nearest);
         let floors = search.floors(base, &near);
         let mut found: BTreeMap<usize, Vec<Priced>> = BTreeMap::new();
@@ -168,39 +166,35 @@ impl<'a> All<'_, 'a> {
             let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
             let terms = &search.terms[i];
             let floor_extra = search.least_extra(base, &near, site.region);
-            for (machines, w) in &floors[site.machine] {
-                if terms.least(*machines).is_none_or(|m| m + floor_extra > limit) {
+            for floor in &floors[site.machine] {
+                let w = floor.way;
+                if search.least_cost(i, *floor).is_none_or(|m| m + floor_extra > limit) {
+                    if search.follows().is_some() {
+                        continue;
+                    }
                     break;
                 }
-                let way = &search.table.machines[site.machine].ways[*w];
+                let way = &search.table.machines[site.machine].ways[w];
                 let Ok(index) = way.speed else { continue };
-                let least = search.least(base, &near, way).and_then(|n| terms.least(n));
+                let least =
+                    search.least(base, &near, (site.machine, w)).and_then(|n| search.least_cost(i, n));
                 if least.is_none_or(|m| m + floor_extra > limit) {
                     continue;
                 }
                 let needs = search.needs(base, regions, ms, index);
-                let constant = matches!(near.load, PoolLoad::Rate(_));
-                let extra = |n: u32| {
-                    if constant { floor_extra } else { search.responses(base, site.region, needs.rate(n)) }
-                };
-                let speed = &search.table.speeds[index];
-                let ask = Ask {
-                    terms,
-                    way,
-                    speed,
-                    survive: service.survive,
-                    least_replicas: 1,
-                    most_replicas: service.scaling.max_replicas,
-                    extra: &extra,
-                };
+                let constant = search.constant(base, &near, site.region);
+                let extra =
+                    |n: u32| constant.unwrap_or_else(|| search.responses(base, site.region, needs.rate(n)));
+                let Ok(day) = search.day(base, regions, (i, w)) else { continue };
+                let Some(ask) = search.ask((i, w), 1, &extra, day) else { continue };
                 let Ok((first, last)) = ask.range(&needs) else { continue };
-                let gib = weights_gib(speed, way);
+                let gib = weights_gib(ask.speed, way);
                 let mut any = false;
                 for units in first..=u32::MAX {
                     let Some(machines) = units.checked_mul(way.span.max(1)) else { break };
                     let n = units.saturating_mul(way.replicas);
                     let Some(floor) = terms.least(machines) else { break };
-                    let over = floor + terms.copying(gib, machines) + extra(n) > limit;
+                    let over = ask.floor(floor, n) + terms.copying(gib, machines) > limit;
                     // What no number up to `last` does, none does; and where nothing is paid, no number is too dear.
                     let hopeless =
                         (!any && units > last) || units > last.saturating_mul(4).saturating_add(64);
@@ -220,8 +214,7 @@ impl<'a> All<'_, 'a> {
                         any = true;
                         if let Some(count) = ask.count(units, machines, spot, gib)
                             && count.cost <= limit
-                            && let Some(own) =
-                                self.own.own(base, regions, &Chosen { site: i, way: *w, count })
+                            && let Some(own) = self.own.own(base, regions, &Chosen { site: i, way: w, count })
                         {
                             found.entry(site.region).or_default().push(Priced {
                                 cost: count.cost,
@@ -244,8 +237,8 @@ impl<'a> All<'_, 'a> {
 
     /// What a pool takes of declared quotas.
     fn uses(&self, c: &Chosen) -> Vec<(usize, i64)> {
-        let on = i64::from(c.count.machines - c.count.spot);
-        let spot = i64::from(c.count.spot);
+        let on = i64::from(c.count.most_base);
+        let spot = i64::from(c.count.most_spot);
         let taken = self.sites[c.site].iter().map(|(row, base, spots)| (*row, base * on + spots * spot));
         taken.filter(|(_, n)| *n > 0).collect()
     }
@@ -255,10 +248,11 @@ impl<'a> All<'_, 'a> {
         let (cost, of_a, of_b) = (a.cost <= b.cost, &a.uses, &b.uses);
         let (a, b) = (&a.own, &b.own);
         let scaling = self.search.service.scaling;
-        let fewer = scaling.max_replicas.is_none() || a.count.replicas <= b.count.replicas;
+        let bound = |c: &Chosen| c.count.bound(self.search.job.spec.budget.binds);
+        let fewer = scaling.max_replicas.is_none() || a.count.most_replicas <= b.count.most_replicas;
         let more = scaling.min_replicas <= 1 || a.count.replicas >= b.count.replicas;
         let cheaper = (a.count.cost, a.count.machines) <= (b.count.cost, b.count.machines);
-        if !(fewer && more && cost && cheaper && a.count.ceiling <= b.count.ceiling) {
+        if !(fewer && more && cost && cheaper && bound(a) <= bound(b)) {
             return false;
         }
         let of = |row: usize| of_b.binary_search_by_key(&row, |(r, _)| *r).map_or(0, |i| of_b[i].1);

@@ -13,10 +13,10 @@ use super::super::pool::Terms;
 use super::super::service::{Block, Search, Sought};
 use super::super::table::Table;
 use super::problem::{Column, ONE};
-use super::rows::{Rows, with_budget};
+use super::rows::Rows;
 use super::{Effort, within};
 use crate::placement::Rejection;
-use crate::spec::{Batch, Spec};
+use crate::spec::{Batch, BudgetBinds, Spec};
 
 /// What a column stands for.
 #[derive(Clone, Debug)]
@@ -95,10 +95,8 @@ impl<'a> Workload<'a> {
 
     fn priced(&self, search: &Search<'a>, rows: &Rows, prices: &[i64]) -> Search<'a> {
         let budget = rows.budget_price(&self.job.address, prices);
-        search.at(
-            |i, terms| rows.terms(terms, &self.sites[i], budget, prices),
-            |price| with_budget(price, budget),
-        )
+        let (expected, at_peak) = rows.tolls_of(budget);
+        search.at(|i, terms| rows.terms(terms, &self.sites[i], budget, prices), expected, at_peak)
     }
 
     /// The cheapest plan at `prices`.
@@ -187,25 +185,28 @@ impl<'a> Workload<'a> {
         let hourly: i64 = blocks.iter().map(|b| b.cost().micros()).sum();
         let bound = couple::bound(search, &blocks).per_month().micros();
         let pools = blocks.iter().flat_map(|b| &b.pools);
+        let machines = blocks.iter().map(Block::machines).sum();
         let counts: Vec<(usize, u32, u32)> =
-            pools.map(|p| (p.site, p.count.machines, p.count.spot)).collect();
-        let column = self.column(hourly.saturating_mul(HOURS_PER_MONTH), bound, &counts);
+            pools.map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
+        let column = self.column(hourly.saturating_mul(HOURS_PER_MONTH), bound, &counts, machines);
         Planned { column, plan: Plan::Service(blocks) }
     }
 
     fn run(&self, rows: &Rows, priced: &batch::Priced) -> Planned {
         let count = priced.run.chosen.count;
-        let counts = [(priced.run.chosen.site, count.machines, count.spot)];
-        let bound = if rows.ceiling { priced.ceiling } else { priced.month };
-        let column = self.column(priced.month.micros(), bound.micros(), &counts);
+        let counts = [(priced.run.chosen.site, count.machines - count.spot, count.spot)];
+        let bound = if rows.binds == BudgetBinds::Ceiling { priced.ceiling } else { priced.month };
+        let machines = u64::from(count.machines);
+        let column = self.column(priced.month.micros(), bound.micros(), &counts, machines);
         Planned { column, plan: Plan::Batch(priced.run) }
     }
 
-    fn column(&self, cost: i64, bound: i64, pools: &[(usize, u32, u32)]) -> Column {
+    /// `pools`: site, the most machines that are not spot, and the most that are.
+    fn column(&self, cost: i64, bound: i64, pools: &[(usize, u32, u32)], machines: u64) -> Column {
         let mut uses: Vec<(usize, i64)> = self.budgets.iter().map(|row| (*row, bound)).collect();
-        for (site, machines, spot) in pools {
+        for (site, on, spot) in pools {
             for (row, base, spots) in &self.sites[*site] {
-                let amount = base * i64::from(machines - spot) + spots * i64::from(*spot);
+                let amount = base * i64::from(*on) + spots * i64::from(*spot);
                 match uses.iter_mut().find(|(r, _)| r == row) {
                     Some((_, sum)) => *sum += amount,
                     None => uses.push((*row, amount)),
@@ -214,7 +215,6 @@ impl<'a> Workload<'a> {
         }
         uses.retain(|(_, amount)| *amount > 0);
         uses.sort_unstable();
-        let machines = pools.iter().map(|(_, m, _)| u64::from(*m)).sum();
         Column { cost, machines, uses }
     }
 

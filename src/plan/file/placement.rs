@@ -13,8 +13,8 @@ use crate::placement::{
     self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, FailureCheck, JointViolation,
     SharedLimit,
 };
-use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
+use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::spec::{KvCacheDtype, Quantization};
 
 words!(EvidenceWord for Evidence {

@@ -52,6 +52,18 @@ impl Reader<'_> {
                     ),
                 );
             }
+            if let Some(option) = service.purchase.options.iter().find(|o| **o != Purchase::OnDemand) {
+                self.report(
+                    &at.key("purchase").key("options").pointer,
+                    false,
+                    Problem::new(
+                        "not-supported",
+                        format!("`horizontal` with machines that are bought as `{option}`"),
+                        "not supported yet",
+                        "what is reserved is paid whether it runs or not: write `[on_demand]`, or `fixed`",
+                    ),
+                );
+            }
             if models.get(&service.model).is_some_and(|m| m.artifacts_at.is_some()) {
                 self.report(
                     &mode.pointer,

@@ -1,0 +1,326 @@
+//! Pools that follow the load of a day (decision 10): which share of the peak a pool must be ready for at which second, and
+//! what the machines of the hours below the peak come to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use rhumb_api::Money;
+
+use super::base::Base;
+use super::pool::{Ask, Count, Day, Extra, Needs, Terms, weights_gib};
+use super::service::{Chosen, Search};
+use super::table::Way;
+use crate::perf;
+use crate::placement::{Following, HourClass, Rejection, Switch};
+use crate::spec::{DAY_HOURS, Daily, PEAK_SHARE};
+
+const HOUR: u32 = 3600;
+/// Seconds of a day.
+pub(super) const DAY: u32 = HOUR * DAY_HOURS as u32;
+
+/// A share of the peak that a pool is ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Class {
+    /// Millionths of the peak.
+    pub share: u32,
+    /// Seconds of the day in which it is so.
+    pub seconds: u32,
+    /// The sum over these seconds of the share that then arrives, in millionths.
+    pub arrives: u64,
+}
+
+/// The classes of a start-up time, ascending, and when they begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Classes {
+    pub list: Vec<Class>,
+    pub schedule: Vec<Switch>,
+}
+
+impl Classes {
+    /// Those of machines that are started `start_up_s` before they are needed.
+    pub fn of(daily: &Daily, start_up_s: u32) -> Self {
+        let (whole, part) = ((start_up_s / HOUR) as usize, start_up_s % HOUR);
+        let most = |from: usize, hours: usize| {
+            (0..=hours.min(DAY_HOURS - 1)).map(|k| daily.shares[(from + k) % DAY_HOURS]).max().unwrap_or(0)
+        };
+        // Each hour until a start-up of what follows begins in it, and from then on.
+        let mut stretches: Vec<(u32, u32, u32, u32)> = Vec::with_capacity(2 * DAY_HOURS);
+        for (hour, share) in daily.shares.iter().enumerate() {
+            let start = hour as u32 * HOUR;
+            stretches.push((start, HOUR - part, most(hour, whole), *share));
+            if part > 0 {
+                stretches.push((start + HOUR - part, part, most(hour, whole + 1), *share));
+            }
+        }
+        let mut classes: BTreeMap<u32, Class> = BTreeMap::new();
+        for (_, seconds, share, arrives) in &stretches {
+            let class = classes.entry(*share).or_insert(Class { share: *share, seconds: 0, arrives: 0 });
+            class.seconds += seconds;
+            class.arrives += u64::from(*seconds) * u64::from(*arrives);
+        }
+        let list: Vec<Class> = classes.into_values().collect();
+        let mut before = stretches.last().map_or(0, |s| s.2);
+        let mut schedule = Vec::new();
+        for (at_s, _, share, _) in stretches {
+            if share != before
+                && let Ok(class) = list.binary_search_by_key(&share, |c| c.share)
+            {
+                schedule.push(Switch { at_s, class });
+            }
+            before = share;
+        }
+        Classes { list, schedule }
+    }
+
+    /// Seconds of the peak.
+    pub fn peak(&self) -> Class {
+        self.list.last().copied().unwrap_or(Class { share: PEAK_SHARE, seconds: DAY, arrives: 0 })
+    }
+
+    /// All below the peak.
+    pub fn below(&self) -> &[Class] {
+        self.list.split_last().map_or(&[], |(_, below)| below)
+    }
+}
+
+/// The mean of a day's shares.
+pub(super) fn mean(daily: &Daily, of: Money) -> Money {
+    let sum: i128 = daily.shares.iter().map(|s| i128::from(*s)).sum();
+    over(i128::from(of.micros()) * sum, i128::from(PEAK_SHARE) * DAY_HOURS as i128)
+}
+
+/// A quotient, rounded half up.
+pub(super) fn over(amount: i128, by: i128) -> Money {
+    let micros = (2 * amount + by).div_euclid(2 * by);
+    Money::from_micros(micros.clamp(i128::from(i64::MIN / 1024), i128::from(i64::MAX / 1024)) as i64)
+}
+
+/// `price` for so many machine-seconds of a day, dollars an hour.
+pub(super) fn by_seconds(price: Money, seconds: i64) -> Money {
+    over(i128::from(price.micros()) * i128::from(seconds), i128::from(DAY))
+}
+
+/// Responses of a class as a part of an hour of the whole day, if an hour at the class's own load costs `of`.
+pub(super) fn arriving(class: &Class, of: Money) -> Money {
+    if class.share == 0 {
+        return Money::ZERO;
+    }
+    over(i128::from(of.micros()) * i128::from(class.arrives), i128::from(class.share) * i128::from(DAY))
+}
+
+/// A pool's hours below the peak. They depend on nothing that is chosen for the peak, nor on prices of shared limits.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rest {
+    pub classes: Arc<Classes>,
+    /// Of each class below the peak.
+    pub counts: Vec<Count>,
+    /// Machine-seconds of a day below the peak: not spot, and spot.
+    pub base_seconds: i64,
+    pub spot_seconds: i64,
+    /// The most machines of a kind in these hours.
+    pub most_base: u32,
+    pub most_spot: u32,
+    pub most_replicas: u32,
+    /// Response bytes of these hours, dollars an hour of the whole day.
+    pub responses: Money,
+    /// The dearest hour with spot bought on demand.
+    pub ceiling: Money,
+}
+
+impl<'a> Search<'a> {
+    /// Whether pools follow the load of the day.
+    pub fn follows(&self) -> Option<&'a Daily> {
+        self.service.follows().filter(|_| !self.flat)
+    }
+
+    /// Seconds that a machine of a way is started before it is needed.
+    fn start_up_s(&self, machine: usize, way: &Way) -> Option<u32> {
+        let speed = self.table.speeds.get(*way.speed.as_ref().ok()?)?;
+        let kind = &self.job.world.catalog.instance_types[self.table.machines[machine].index];
+        let bytes = weights_gib(speed, way) * super::pool::GIB;
+        Some(perf::start_up_s(bytes, kind.network_gbps).ceil().clamp(0.0, f64::from(u32::MAX)) as u32)
+    }
+
+    /// The classes of a way, if its pools follow the day.
+    pub fn classes(&self, machine: usize, way: &Way) -> Option<Arc<Classes>> {
+        let daily = self.follows()?;
+        let start_up_s = self.start_up_s(machine, way)?;
+        let mut known = self.days.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Classes::of(daily, start_up_s));
+        Some(Arc::clone(known.entry(start_up_s).or_insert_with(new)))
+    }
+
+    /// How a pool goes through the day.
+    ///
+    /// # Errors
+    /// What stands in the way of an hour below the peak.
+    pub fn day(&self, base: &Base<'a>, regions: u32, (site, way): (usize, usize)) -> Result<Day, Rejection> {
+        let Some(daily) = &self.service.traffic.daily else { return Ok(Day::Flat) };
+        if self.flat {
+            return Ok(Day::Flat);
+        }
+        let machine = self.table.sites[site].machine;
+        let of = &self.table.machines[machine].ways[way];
+        let Some(classes) = self.classes(machine, of) else { return Ok(Day::Fixed(daily.clone())) };
+        let key = (base.origins.clone(), regions, site, way);
+        let known = self.rests.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return known.map(Day::Following);
+        }
+        let rest = self.rest(base, regions, (site, way), classes).map(Arc::new);
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner).insert(key, rest.clone());
+        rest.map(Day::Following)
+    }
+
+    fn rest(
+        &self,
+        base: &Base<'a>,
+        regions: u32,
+        (site, way): (usize, usize),
+        classes: Arc<Classes>,
+    ) -> Result<Rest, Rejection> {
+        let place = &self.table.sites[site];
+        let of = &self.table.machines[place.machine].ways[way];
+        let none = |why: &str| Rejection {
+            constraint: "infeasible",
+            reason: why.to_owned(),
+            at: None,
+            distance: None,
+        };
+        let index = of.speed.clone()?;
+        let ms = base.network.get(place.region).copied().flatten().ok_or_else(|| none("no route"))?;
+        let terms = &self.own_terms[site];
+        // Its part of what the service has at least, so that all pools together have it in every hour.
+        let part = f64::from(self.service.scaling.min_replicas) * base.share / f64::from(regions);
+        let least_replicas = (part - 1e-9).ceil().max(1.0) as u32;
+        let mut rest = Rest {
+            counts: Vec::new(),
+            base_seconds: 0,
+            spot_seconds: 0,
+            most_base: 0,
+            most_spot: 0,
+            most_replicas: 0,
+            responses: Money::ZERO,
+            ceiling: Money::ZERO,
+            classes: Arc::clone(&classes),
+        };
+        for class in classes.below() {
+            let needs = self.needs_at(base, regions, ms, index, class.share);
+            // Of an hour of the class, not of the day.
+            let responses = |n: u32| self.own_responses(base, place.region, needs.rate(n));
+            let extra = |n: u32| Extra {
+                run: arriving(class, responses(n)).scale(f64::from(DAY) / f64::from(class.seconds)),
+                toll: Money::ZERO,
+            };
+            let ask = Ask {
+                terms,
+                way: of,
+                speed: &self.table.speeds[index],
+                survive: self.service.survive,
+                least_replicas,
+                most_replicas: self.service.scaling.max_replicas,
+                extra: &extra,
+                day: Day::Flat,
+            };
+            let count = ask.cheapest(&needs, Money::MAX)?.ok_or_else(|| none("no number of machines"))?;
+            let (price, ceiling) =
+                terms.price(count.machines, count.spot).ok_or_else(|| none("not for sale"))?;
+            let seconds = i64::from(class.seconds);
+            let on = count.machines - count.spot;
+            rest.base_seconds += seconds * i64::from(on);
+            rest.spot_seconds += seconds * i64::from(count.spot);
+            rest.most_base = rest.most_base.max(on);
+            rest.most_spot = rest.most_spot.max(count.spot);
+            rest.most_replicas = rest.most_replicas.max(count.replicas);
+            rest.responses += arriving(class, responses(count.replicas));
+            rest.ceiling = rest.ceiling.max(ceiling.max(price) + responses(count.replicas));
+            rest.counts.push(count);
+        }
+        Ok(rest)
+    }
+
+    /// What a pool of the block needs at a speed, at a share of the peak in millionths.
+    pub fn needs_at(
+        &self,
+        base: &Base<'a>,
+        regions: u32,
+        network_ms: f64,
+        speed: usize,
+        share: u32,
+    ) -> Arc<Needs<'a>> {
+        self.needs_of(base, regions, network_ms, speed, f64::from(share) / f64::from(PEAK_SHARE))
+    }
+
+    /// Whether the replay contradicts an hour below the peak.
+    pub fn contradicted_below(&self, base: &Base<'a>, regions: u32, chosen: &Chosen) -> bool {
+        let Ok(Day::Following(rest)) = self.day(base, regions, (chosen.site, chosen.way)) else {
+            return false;
+        };
+        let site = &self.table.sites[chosen.site];
+        let way = &self.table.machines[site.machine].ways[chosen.way];
+        let (Ok(index), Some(ms)) = (&way.speed, base.network.get(site.region).copied().flatten()) else {
+            return false;
+        };
+        let mut any = false;
+        for (class, count) in rest.classes.below().iter().zip(&rest.counts) {
+            let needs = self.needs_at(base, regions, ms, *index, class.share);
+            let ask = Ask {
+                terms: &self.own_terms[chosen.site],
+                way,
+                speed: &self.table.speeds[*index],
+                survive: self.service.survive,
+                least_replicas: 1,
+                most_replicas: None,
+                extra: &|_| Extra::default(),
+                day: Day::Flat,
+            };
+            any |= !ask.confirmed(&needs, count.machines / way.span.max(1), count.spot);
+        }
+        any
+    }
+
+    /// What a plan says of it.
+    pub fn following(
+        &self,
+        base: &Base<'a>,
+        regions: u32,
+        chosen: &Chosen,
+    ) -> Option<(Following, Arc<Rest>)> {
+        let Ok(Day::Following(rest)) = self.day(base, regions, (chosen.site, chosen.way)) else {
+            return None;
+        };
+        let machine = self.table.sites[chosen.site].machine;
+        let way = &self.table.machines[machine].ways[chosen.way];
+        let counts = rest.counts.iter().copied().chain([chosen.count]);
+        let classes = rest
+            .classes
+            .list
+            .iter()
+            .zip(counts)
+            .map(|(class, count)| HourClass {
+                share: class.share,
+                seconds: class.seconds,
+                replicas: count.replicas,
+                machines: vec![count.machines - count.spot, count.spot],
+            })
+            .collect();
+        let following = Following {
+            time_zone: self.service.traffic.daily.as_ref()?.time_zone.clone(),
+            start_up_s: self.start_up_s(machine, way)?,
+            classes,
+            schedule: rest.classes.schedule.clone(),
+        };
+        Some((following, rest))
+    }
+}
+
+/// No machine of a site costs less than this, whatever the mix.
+pub(super) fn least_of_one(terms: &Terms, base: Option<Money>, spot: Option<Money>) -> Option<Money> {
+    match (base, spot) {
+        (Some(base), Some(spot)) if spot < base && terms.share > 0.0 => {
+            Some(Money::from_micros(base.micros() - (base - spot).scale(terms.share.min(1.0)).micros() - 1))
+        }
+        (Some(base), _) => Some(base),
+        (None, spot) => spot.filter(|_| terms.share > 0.0),
+    }
+}
