@@ -7,7 +7,7 @@ use super::super::batch::LOST_WORK;
 use super::super::subject::{self, Work};
 use super::field::{Field, Site, Way};
 use super::pool::{Pool, spots, within_quotas};
-use super::prices::{Prices, SCALE};
+use super::prices::{Costs, Prices, SCALE};
 use crate::perf;
 use crate::placement::World;
 use crate::spec::Batch;
@@ -59,9 +59,9 @@ pub(super) fn least(
             };
             let (machines, spot, priced) = asked.cheapest()?;
             let replicas = machines / way.span.max(1) * way.replicas;
-            let (month, ceiling) = asked.month(machines, spot, asked.hours(replicas, spot > 0));
-            let pool = Pool { site: *s, way: *w, machines, spot, replicas, priced };
-            Some((pool, prices.counted(month, ceiling)))
+            let month = asked.month(machines, spot, asked.hours(replicas, spot > 0));
+            let pool = Pool { site: *s, way: *w, machines, spot, replicas, priced, lower: Vec::new() };
+            Some((pool, month.bound(prices.binds)))
         })
         .min_by_key(|(p, _)| (p.priced, p.machines, p.site, p.way))
 }
@@ -72,8 +72,7 @@ impl Asked<'_> {
         (starts * self.start_s + work * self.batch.items / (self.rate * f64::from(replicas))) / 3600.0
     }
 
-    /// A month: as planned, with spot bought on demand.
-    fn month(&self, machines: u32, spot: u32, hours: f64) -> (Money, Money) {
+    fn month(&self, machines: u32, spot: u32, hours: f64) -> Costs {
         let base = self.site.base.unwrap_or(Money::ZERO).times(i64::from(machines - spot));
         let cheap = self.site.spot.unwrap_or(Money::ZERO);
         let dear = self.site.on_demand.unwrap_or(cheap);
@@ -82,14 +81,13 @@ impl Asked<'_> {
         let month =
             hourly.scale(hours).scale(self.runs) + self.site.weights.scale(gib).times(HOURS_PER_MONTH);
         let ceiling = month + (dear - cheap).times(i64::from(spot)).scale(hours * self.runs);
-        (month, ceiling)
+        Costs { ceiling, ..Costs::same(month) }
     }
 
     /// A month at the prices.
     fn cost(&self, machines: u32, spot: u32, hours: f64) -> i128 {
-        let (month, ceiling) = self.month(machines, spot, hours);
         let tolls = self.tolls.0 * i128::from(machines - spot) + self.tolls.1 * i128::from(spot);
-        self.prices.month(month, self.prices.counted(month, ceiling)) + tolls
+        self.prices.month(self.month(machines, spot, hours)) + tolls
     }
 
     fn cheapest(&self) -> Option<(u32, u32, i128)> {

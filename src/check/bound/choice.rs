@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, Money};
 
+use super::super::day;
 use super::super::subject::{self, Kind, Work};
 use super::field::Field;
 use super::prices::Prices;
@@ -35,18 +36,21 @@ pub struct Choice {
 /// The problem of a deployment over the plans of a single pool, by the closed form of capacity.
 ///
 /// # Errors
-/// In words: a workload that such plans cannot stand for (a batch, spot, a region that may fail, too many origins), or
+/// In words: a workload that such plans cannot stand for (a batch, spot, a region that may fail, pools that follow the day, too
+/// many origins), or
 /// without any plan.
 pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
     let mut rows = Rows::default();
     let total = spec.budget.monthly.as_ref().map(|b| rows.row("budget".into(), b.limit.micros()));
-    let ceiling = spec.budget.binds == BudgetBinds::Ceiling;
     let (mut services, mut plans) = (Vec::new(), 0);
     for address in subject::addresses(spec) {
         let work = Work::of(spec, world, &address).ok_or_else(|| format!("{address}: unknown model"))?;
         let Kind::Service(service) = work.kind else { return Err(format!("{address}: a batch")) };
         if work.purchase.spot_max_share > 0.0 || service.survive.region > 0 || work.rules.spread_regions > 1 {
             return Err(format!("{address}: one pool without spot is not all that it may have"));
+        }
+        if day::followed(service).is_some() {
+            return Err(format!("{address}: its pools follow the load of a day"));
         }
         let own = spec.budget.per.get(&address).map(|b| rows.row(address.clone(), b.limit.micros()));
         let field = Field::of(spec, world, &work);
@@ -55,7 +59,7 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
             .ok_or_else(|| format!("{address}: too many origins"))?;
         let mut columns = Vec::new();
         for least in search.single() {
-            let bound = search.cost(&least, ceiling).per_month().micros();
+            let bound = search.cost(&least, spec.budget.binds).per_month().micros();
             let mut uses: BTreeMap<usize, i64> =
                 total.into_iter().chain(own).map(|row| (row, bound)).collect();
             for pool in least.blocks.iter().flat_map(|(_, pools)| pools) {
@@ -67,7 +71,7 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
                     *uses.entry(row).or_insert(0) += each.saturating_mul(i64::from(pool.machines));
                 }
             }
-            let cost: Money = search.cost(&least, false).per_month();
+            let cost: Money = search.cost(&least, BudgetBinds::Expected).per_month();
             columns.push(Column {
                 cost: cost.micros(),
                 uses: uses.into_iter().filter(|(_, n)| *n > 0).collect(),

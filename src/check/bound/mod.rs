@@ -7,7 +7,8 @@
 //! from below (Lagrange).
 //!
 //! What makes the bound lower than it could be, and so is told and not held against a plan: rules over several pools of a service
-//! (`min_replicas`, `max_replicas`, quotas and budgets, as far as one pool does not break them by itself). The
+//! (`min_replicas`, `max_replicas`, quotas and budgets, as far as one pool does not break them by itself), and what a pool that
+//! follows the day takes of shared limits in other hours than those of the peak. The
 //! replay is asked only about what would be cheaper than the plan by the closed form.
 //!
 //! It shares no code with the optimizer.
@@ -214,7 +215,7 @@ fn judge(
             per.into_iter().chain(&spec.budget.monthly).map(|b| b.limit).collect()
         }
     };
-    let ceiling = spec.budget.binds == BudgetBinds::Ceiling;
+    let binds = spec.budget.binds;
     let found: Vec<Option<Found>> = match work.kind {
         Kind::Service(service) => {
             let bars = claims.iter().map(|c| c.least).collect();
@@ -228,7 +229,7 @@ fn judge(
                 };
                 return (bound, None);
             };
-            (0..claims.len()).map(|p| of_service(&search, p, &claims[p], &own, ceiling)).collect()
+            (0..claims.len()).map(|p| of_service(&search, p, &claims[p], &own, binds)).collect()
         }
         Kind::Batch(batch) => (0..claims.len())
             .map(|p| {
@@ -281,7 +282,7 @@ fn of_service(
     price: usize,
     claim: &Claim,
     budgets: &[Money],
-    ceiling: bool,
+    binds: BudgetBinds,
 ) -> Option<Found> {
     let found = |least: &Least, left_out| Found { least: least.priced, words: search.words(least), left_out };
     loop {
@@ -289,7 +290,7 @@ fn of_service(
         if least.priced >= claim.least - i128::from(SLACK) * SCALE {
             return Some(found(&least, Vec::new()));
         }
-        let broken = search.breaks(&least, budgets, ceiling);
+        let broken = search.breaks(&least, budgets, binds);
         if !broken.is_empty() {
             return Some(found(&least, broken));
         }

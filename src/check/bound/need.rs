@@ -34,6 +34,8 @@ pub(super) struct Need<'a> {
     pub fewest: Option<u32>,
     rates: RefCell<BTreeMap<u32, f64>>,
     left: RefCell<BTreeMap<u64, Option<u32>>>,
+    /// Replicas, and how many of them fail, to what a replay said.
+    replays: RefCell<BTreeMap<(u32, u32), bool>>,
 }
 
 impl<'a> Part<'a> {
@@ -134,8 +136,14 @@ impl<'a> Part<'a> {
 
 impl<'a> Need<'a> {
     pub fn new(part: Part<'a>, speed: &'a Speed) -> Self {
-        let mut need =
-            Need { part, speed, fewest: None, rates: RefCell::default(), left: RefCell::default() };
+        let mut need = Need {
+            part,
+            speed,
+            fewest: None,
+            rates: RefCell::default(),
+            left: RefCell::default(),
+            replays: RefCell::default(),
+        };
         let factor = part.service.during_failure.slo_factor;
         let top = speed.engine.slowed.saturation_rate().max(f64::MIN_POSITIVE);
         let from = if part.is_rate() { part.own() / top } else { 1.0 };
@@ -173,6 +181,13 @@ impl<'a> Need<'a> {
 
     /// Whether the replay lets them: as planned, with `lost` of them failed, and with a region failed.
     pub fn replays(&self, n: u32, lost: u32) -> bool {
+        let known = self.replays.borrow().get(&(n, lost)).copied();
+        let replays = known.unwrap_or_else(|| self.survives(n, lost));
+        self.replays.borrow_mut().insert((n, lost), replays);
+        replays
+    }
+
+    fn survives(&self, n: u32, lost: u32) -> bool {
         let during = self.part.service.during_failure;
         let rate = self.rate(n);
         // What fewer do with no less load and no looser limits, all of them do.

@@ -2,13 +2,14 @@
 
 use rhumb_api::Money;
 
+use super::super::day::Class;
 use super::field::{Site, Way};
 use super::need::{MOST_REPLICAS, Need};
-use super::prices::{Machine, Prices};
+use super::prices::Machine;
 use crate::spec::{PurchaseRules, Survive};
 
 /// A pool of some machines of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pool {
     /// Index into the sites of the field.
     pub site: usize,
@@ -19,6 +20,19 @@ pub(super) struct Pool {
     pub replicas: u32,
     /// A month at the prices, over the scale.
     pub priced: i128,
+    /// The same pool in the classes of the day below the peak.
+    pub lower: Vec<Lower>,
+}
+
+/// A pool in a class of the day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lower {
+    pub class: Class,
+    pub machines: u32,
+    pub spot: u32,
+    pub replicas: u32,
+    /// Dollars an hour for the responses of its whole load.
+    pub responses: Money,
 }
 
 /// What decides the count of a candidate's machines.
@@ -31,8 +45,15 @@ pub(super) struct Asked<'a> {
     pub most_replicas: Option<u32>,
     /// Whether a replay of this speed contradicted the closed form: it is then asked for each count.
     pub doubted: bool,
-    /// Dollars an hour for the responses of so many replicas.
-    pub responses: &'a dyn Fn(u32) -> Money,
+}
+
+/// What a count of machines costs, in whatever unit the caller compares by.
+pub(super) struct Bill<'a> {
+    pub machine: Machine,
+    /// Machines and replicas to what they cost besides; no less with more of either.
+    pub more: &'a dyn Fn(u32, u32) -> i128,
+    /// What costs as much need not be exact.
+    pub bar: i128,
 }
 
 impl Asked<'_> {
@@ -60,9 +81,8 @@ impl Asked<'_> {
     }
 
     /// Whether the replay lets a count.
-    pub fn replays(&self, need: &Need<'_>, pool: &Pool) -> bool {
-        let units = pool.machines / self.way.span.max(1);
-        self.lost(units, pool.spot).is_some_and(|lost| need.replays(pool.replicas, lost))
+    pub fn replays(&self, need: &Need<'_>, machines: u32, spot: u32) -> bool {
+        self.does(need, machines / self.way.span.max(1), spot, true)
     }
 
     /// Spot machines that the rules of purchase and the declared quotas allow among `machines`: the fewest and the most.
@@ -71,14 +91,9 @@ impl Asked<'_> {
         within_quotas(self.site, machines, low, high)
     }
 
-    /// The cheapest count; `None` if none does. Costs of `bar` or more need not be exact.
-    pub fn cheapest(
-        &self,
-        need: &Need<'_>,
-        prices: &Prices,
-        machine: Machine,
-        bar: i128,
-    ) -> Option<(u32, u32, i128)> {
+    /// The cheapest count, its spot machines and what they cost; `None` if none does.
+    pub fn cheapest(&self, need: &Need<'_>, bill: &Bill<'_>) -> Option<(u32, u32, i128)> {
+        let machine = bill.machine;
         let fewest = need.fewest?;
         let per = self.way.replicas.max(1);
         if self.survive.zone > 0 && self.site.zones.is_none_or(|zones| zones <= self.survive.zone) {
@@ -101,14 +116,11 @@ impl Asked<'_> {
             return None;
         }
         let mut best: Option<(u32, u32, i128)> = None;
-        let same = (self.responses)(first.saturating_mul(per));
         for units in first..=MOST_REPLICAS {
             let (Some(machines), Some(n)) = (units.checked_mul(self.way.span), units.checked_mul(per)) else {
                 break;
             };
-            let copied = self.way.weights_gib * f64::from(machines) / rhumb_api::HOURS_PER_MONTH as f64;
-            let copied = self.site.weights.scale(copied);
-            let floor = cheaper * i128::from(machines) + prices.hourly(copied + same);
+            let floor = cheaper * i128::from(machines) + (bill.more)(machines, first.saturating_mul(per));
             if n > MOST_REPLICAS
                 || self.most_replicas.is_some_and(|most| n > most)
                 || best.is_some_and(|(_, _, b)| floor >= b)
@@ -116,7 +128,8 @@ impl Asked<'_> {
                 break;
             }
             // A replay far out, or of what is dearer than is asked about, would change nothing.
-            let replayed = self.doubted && floor < bar && units <= first.saturating_mul(8).saturating_add(64);
+            let replayed =
+                self.doubted && floor < bill.bar && units <= first.saturating_mul(8).saturating_add(64);
             // What the quotas do not allow of some machines they do not allow of more.
             let Some((low, high)) = self.spots(machines) else { break };
             // What fewer spot machines cannot do, more of them cannot.
@@ -126,7 +139,7 @@ impl Asked<'_> {
                 most(low, high, |spot| self.does(need, units, spot, false))
             };
             let Some(most) = most else { continue };
-            let more = prices.hourly((self.responses)(n) + copied);
+            let more = (bill.more)(machines, n);
             let cost = |spot: u32| {
                 let base = machine.base.unwrap_or(0) * i128::from(machines - spot);
                 base + machine.spot.unwrap_or(0) * i128::from(spot) + more

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
+use super::super::day::DAY;
 use super::field::Site;
 use crate::placement::{Coupling, World};
 use crate::spec::{BudgetBinds, Spec};
@@ -15,13 +16,48 @@ pub(super) const SCALE: i128 = 1 << 24;
 pub(super) struct Prices {
     /// The sum of the multipliers of its budgets.
     budget: i128,
-    /// Whether a budget limits what spot costs on demand.
-    ceiling: bool,
+    /// Which figure budgets limit.
+    pub binds: BudgetBinds,
     /// Cloud, place and code to a multiplier.
     quotas: BTreeMap<(Cloud, String, String), i128>,
 }
 
-/// The price of a machine for a month, over [`SCALE`].
+/// What something costs, by each figure that budgets may limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
+    pub expected: Money,
+    pub peak: Money,
+    pub ceiling: Money,
+}
+
+impl Costs {
+    /// The same by all of them.
+    pub fn same(amount: Money) -> Costs {
+        Costs { expected: amount, peak: amount, ceiling: amount }
+    }
+
+    /// The figure that a budget limits.
+    pub fn bound(&self, binds: BudgetBinds) -> Money {
+        match binds {
+            BudgetBinds::Expected => self.expected,
+            BudgetBinds::PeakMonth => self.peak,
+            BudgetBinds::Ceiling => self.ceiling,
+        }
+    }
+}
+
+impl std::ops::Add for Costs {
+    type Output = Costs;
+    fn add(self, other: Costs) -> Costs {
+        Costs {
+            expected: self.expected + other.expected,
+            peak: self.peak + other.peak,
+            ceiling: self.ceiling + other.ceiling,
+        }
+    }
+}
+
+/// The price of a machine for a month, over [`SCALE`], or of what it is compared by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Machine {
     pub base: Option<i128>,
@@ -32,8 +68,7 @@ impl Prices {
     /// Those of `coupling` for a workload; nothing is paid for limits without one. Negative multipliers prove nothing and are
     /// read as none.
     pub fn of(spec: &Spec, coupling: Option<&Coupling>, address: &str) -> Prices {
-        let ceiling = spec.budget.binds == BudgetBinds::Ceiling;
-        let mut prices = Prices { budget: 0, ceiling, quotas: BTreeMap::new() };
+        let mut prices = Prices { budget: 0, binds: spec.budget.binds, quotas: BTreeMap::new() };
         for limit in coupling.iter().flat_map(|c| &c.limits) {
             let multiplier = i128::from(limit.multiplier.max(0));
             match (limit.cloud, &limit.region, &limit.code) {
@@ -49,19 +84,15 @@ impl Prices {
         prices
     }
 
-    /// An amount an hour that a budget counts, for a month.
-    pub fn hourly(&self, amount: Money) -> i128 {
-        self.month(amount, amount) * i128::from(HOURS_PER_MONTH)
+    /// Costs of an hour, for a month.
+    pub fn hourly(&self, costs: Costs) -> i128 {
+        self.month(costs) * i128::from(HOURS_PER_MONTH)
     }
 
-    /// An amount a month, of which budgets count `bound`.
-    pub fn month(&self, amount: Money, bound: Money) -> i128 {
-        i128::from(amount.micros()) * SCALE + i128::from(bound.micros()) * self.budget
-    }
-
-    /// What a budget counts of a batch or a machine that costs `expected`, and `ceiling` if spot is bought on demand.
-    pub fn counted(&self, expected: Money, ceiling: Money) -> Money {
-        if self.ceiling { ceiling } else { expected }
+    /// Costs of a month.
+    pub fn month(&self, costs: Costs) -> i128 {
+        i128::from(costs.expected.micros()) * SCALE
+            + i128::from(costs.bound(self.binds).micros()) * self.budget
     }
 
     /// What a machine takes of quotas, for a month: bought as planned, and as spot.
@@ -75,14 +106,28 @@ impl Prices {
         })
     }
 
-    /// The price of a service's machine.
-    pub fn machine(&self, world: &World, site: &Site) -> Machine {
-        let tolls = self.tolls(world, site);
-        let hours = i128::from(HOURS_PER_MONTH);
-        let spot = site.spot.map(|spot| {
-            let counted = self.counted(spot, site.on_demand.unwrap_or(spot));
-            self.month(spot, counted) * hours + tolls.1
-        });
-        Machine { base: site.base.map(|base| self.hourly(base) + tolls.0), spot }
+    /// The price of a service's machine that is paid for so many seconds of the day, takes what it takes of quotas at any time,
+    /// and is counted by budgets of the peak as if it was paid for all day.
+    pub fn machine(&self, site: &Site, tolls: (i128, i128), seconds: u32) -> Machine {
+        let price = |cheap: Money, dear: Money| {
+            let (paid, all) = (i128::from(cheap.micros()) * i128::from(seconds), i128::from(DAY));
+            let counted = match self.binds {
+                BudgetBinds::Expected => paid,
+                BudgetBinds::PeakMonth => i128::from(cheap.micros()) * all,
+                BudgetBinds::Ceiling => i128::from(dear.micros()) * all,
+            };
+            ((paid * SCALE + counted * self.budget) * i128::from(HOURS_PER_MONTH)).div_euclid(all)
+        };
+        Machine {
+            base: site.base.map(|base| price(base, base) + tolls.0),
+            spot: site.spot.map(|spot| price(spot, site.on_demand.unwrap_or(spot)) + tolls.1),
+        }
+    }
+
+    /// The price of a machine that is there for so many seconds of the day beside those of the peak.
+    pub fn beside(&self, hourly: Money, seconds: u32) -> i128 {
+        let counted = if self.binds == BudgetBinds::Expected { self.budget } else { 0 };
+        let paid = i128::from(hourly.micros()) * i128::from(seconds) * i128::from(HOURS_PER_MONTH);
+        (paid * (SCALE + counted)).div_euclid(i128::from(DAY))
     }
 }

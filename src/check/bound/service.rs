@@ -1,20 +1,23 @@
 //! The least that a service can cost: over every partition of its origins, every number of regions that share a block, and
 //! every candidate in each.
 
+mod hours;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
-use rhumb_api::{HOURS_PER_MONTH, Money};
+use rhumb_api::Money;
 
 use super::super::subject::{self, Work};
 use super::field::Field;
 use super::need::{Need, Part};
-use super::pool::{Asked, Pool};
-use super::prices::{Machine, Prices};
+use super::pool::{Asked, Lower, Pool};
+use super::prices::Prices;
 use crate::catalog::TransferTo;
 use crate::placement::World;
-use crate::spec::{Connections, Load, MeasuredAt, Origin, Place, Service};
+use crate::spec::{BudgetBinds, Connections, MeasuredAt, Origin, Place, Service};
+use hours::{Days, days};
 
 /// Bytes of a streamed token (assumed).
 const BYTES_PER_TOKEN: f64 = 250.0;
@@ -54,8 +57,9 @@ pub(super) struct Search<'a> {
     prices: &'a [Prices],
     /// For each price, what costs as much need not be exact.
     bars: Vec<i128>,
-    /// Price and site to what a machine costs a month.
-    machines: Vec<Vec<Machine>>,
+    /// Price and site to what a machine takes of quotas, a month.
+    tolls: Vec<Vec<(i128, i128)>>,
+    days: Days,
     /// Region to the price of a GiB to the internet.
     internet: Vec<Option<Money>>,
     blocks: Vec<Block>,
@@ -79,8 +83,7 @@ impl<'a> Search<'a> {
         if origins > MOST_ORIGINS {
             return None;
         }
-        let machines =
-            prices.iter().map(|p| field.sites.iter().map(|s| p.machine(world, s)).collect()).collect();
+        let tolls = prices.iter().map(|p| field.sites.iter().map(|s| p.tolls(world, s)).collect()).collect();
         let used: BTreeSet<usize> = field.sites.iter().map(|s| s.region).collect();
         let price = |r: usize| world.catalog.transfer_price(r, TransferTo::Internet).map(|p| p.usd_per_gib);
         let internet = (0..world.catalog.regions.len())
@@ -94,7 +97,8 @@ impl<'a> Search<'a> {
             field,
             prices,
             bars,
-            machines,
+            tolls,
+            days: days(world, service, field),
             internet,
             blocks,
             known: Mutex::default(),
@@ -162,22 +166,18 @@ impl<'a> Search<'a> {
 
     /// What `regions` regions cost at least by what a replica can carry, and if the load were nothing; `None` if there are
     /// not so many.
-    fn floor(&self, block: &Block, part: &Part<'_>, most: &[f64], price: usize) -> Option<(i128, i128)> {
+    fn floor(&self, block: &Block, part: &Part<'a>, most: &[f64], price: usize) -> Option<(i128, i128)> {
         let mut loaded: BTreeMap<usize, i128> = BTreeMap::new();
         let mut alone: BTreeMap<usize, i128> = BTreeMap::new();
         for ((speed, _), candidates) in &block.groups {
             if most[*speed] <= 0.0 {
                 continue;
             }
-            let n = part.at_least(most[*speed]);
             for (s, w) in candidates {
-                let (site, machine) = (&self.field.sites[*s], self.machines[price][*s]);
-                let way = &self.field.ways(site)[*w];
-                let each = machine.base.into_iter().chain(machine.spot).min()? * i128::from(way.span);
-                let units = n.div_ceil(way.replicas.max(1));
-                for (costs, n) in [(&mut loaded, units), (&mut alone, 1)] {
-                    let cost = each * i128::from(n);
-                    costs.entry(site.region).and_modify(|c| *c = cost.min(*c)).or_insert(cost);
+                let region = self.field.sites[*s].region;
+                let (with_load, without) = self.at_least((*s, *w), part, most[*speed], price)?;
+                for (costs, cost) in [(&mut loaded, with_load), (&mut alone, without)] {
+                    costs.entry(region).and_modify(|c| *c = cost.min(*c)).or_insert(cost);
                 }
             }
         }
@@ -202,10 +202,10 @@ impl<'a> Search<'a> {
             best.entry(*region)
                 .and_modify(|b| {
                     if rank(pool) < rank(b) {
-                        *b = *pool;
+                        *b = pool.clone();
                     }
                 })
-                .or_insert(*pool);
+                .or_insert_with(|| pool.clone());
         }
         let mut pools: Vec<Pool> = best.into_values().collect();
         pools.sort_by_key(rank);
@@ -213,53 +213,7 @@ impl<'a> Search<'a> {
         (pools.len() == regions as usize).then_some(pools)
     }
 
-    /// The cheapest pool of each region among the candidates of one speed and network time, at each price.
-    fn group(
-        &self,
-        set: usize,
-        regions: u32,
-        ((speed, ms), candidates): &Group,
-        doubted: bool,
-    ) -> Vec<BTreeMap<usize, Pool>> {
-        let block = &self.blocks[set];
-        let need = Need::new(self.part(block, regions, *ms), &self.field.speeds[*speed]);
-        let mut found: Vec<BTreeMap<usize, Pool>> = vec![BTreeMap::new(); self.prices.len()];
-        if need.fewest.is_none() {
-            return found;
-        }
-        for (s, w) in candidates {
-            let region = self.field.sites[*s].region;
-            let responses = |n: u32| self.responses(block, region, need.rate(n));
-            let asked = self.asked(set, regions, (*s, *w), doubted, &responses);
-            for (p, prices) in self.prices.iter().enumerate() {
-                let machine = self.machines[p][*s];
-                let Some((machines, spot, priced)) = asked.cheapest(&need, prices, machine, self.bars[p])
-                else {
-                    continue;
-                };
-                let replicas = machines / asked.way.span.max(1) * asked.way.replicas;
-                let pool = Pool { site: *s, way: *w, machines, spot, replicas, priced };
-                found[p]
-                    .entry(region)
-                    .and_modify(|b| {
-                        if rank(&pool) < rank(b) {
-                            *b = pool;
-                        }
-                    })
-                    .or_insert(pool);
-            }
-        }
-        found
-    }
-
-    fn asked<'s>(
-        &'s self,
-        set: usize,
-        regions: u32,
-        (s, w): (usize, usize),
-        doubted: bool,
-        responses: &'s dyn Fn(u32) -> Money,
-    ) -> Asked<'s> {
+    fn asked(&self, set: usize, regions: u32, (s, w): (usize, usize), doubted: bool) -> Asked<'_> {
         let (site, scaling) = (&self.field.sites[s], self.service.scaling);
         // One pool for all origins is the whole service.
         let whole = regions == 1 && set == self.blocks.len() - 1;
@@ -271,7 +225,6 @@ impl<'a> Search<'a> {
             least_replicas: if whole { scaling.min_replicas } else { 1 },
             most_replicas: scaling.max_replicas,
             doubted,
-            responses,
         }
     }
 
@@ -292,15 +245,11 @@ impl<'a> Search<'a> {
     pub fn replayed(&self, least: &Least) -> Option<bool> {
         let mut refused: BTreeSet<(usize, u32, usize)> = BTreeSet::new();
         for (set, pools) in &least.blocks {
-            let (block, regions) = (&self.blocks[*set], pools.len() as u32);
+            let regions = pools.len() as u32;
             for pool in pools {
-                let site = &self.field.sites[pool.site];
-                let speed = self.field.ways(site)[pool.way].speed;
-                let ms = block.network.get(&site.region).copied().unwrap_or(f64::INFINITY);
-                let need = Need::new(self.part(block, regions, ms), &self.field.speeds[speed]);
-                let none = |_: u32| Money::ZERO;
-                if !self.asked(*set, regions, (pool.site, pool.way), true, &none).replays(&need, pool) {
-                    refused.insert((*set, regions, speed));
+                if !self.pool_replays(*set, regions, pool) {
+                    let site = &self.field.sites[pool.site];
+                    refused.insert((*set, regions, self.field.ways(site)[pool.way].speed));
                 }
             }
         }
@@ -328,17 +277,10 @@ impl<'a> Search<'a> {
         let set = self.blocks.len() - 1;
         let block = &self.blocks[set];
         let of = |((speed, ms), candidates): &Group| -> Vec<Pool> {
-            let need = Need::new(self.part(block, 1, *ms), &self.field.speeds[*speed]);
-            let pool = |(s, w): &(usize, usize)| {
-                let region = self.field.sites[*s].region;
-                let responses = |n: u32| self.responses(block, region, need.rate(n));
-                let asked = self.asked(set, 1, (*s, *w), false, &responses);
-                // By the price of machines alone the fewest are the cheapest.
-                let (machines, spot, priced) =
-                    asked.cheapest(&need, &self.prices[0], self.machines[0][*s], i128::MAX)?;
-                let replicas = machines / asked.way.span.max(1) * asked.way.replicas;
-                Some(Pool { site: *s, way: *w, machines, spot, replicas, priced })
-            };
+            let part = self.part(block, 1, *ms);
+            let need = Need::new(part, &self.field.speeds[*speed]);
+            // By the price of machines alone the fewest are the cheapest.
+            let pool = |(s, w): &(usize, usize)| self.at_peak(set, &part, &need, (*s, *w), 0, false);
             candidates.iter().filter_map(pool).collect()
         };
         let pools: Vec<Vec<Pool>> = block.groups.par_iter().map(of).collect();
@@ -347,15 +289,17 @@ impl<'a> Search<'a> {
     }
 
     /// The rules over all pools that a choice breaks: they are in no bound.
-    pub fn breaks(&self, least: &Least, limits: &[Money], ceiling: bool) -> Vec<&'static str> {
+    pub fn breaks(&self, least: &Least, limits: &[Money], binds: BudgetBinds) -> Vec<&'static str> {
         let pools: Vec<&Pool> = least.blocks.iter().flat_map(|(_, pools)| pools).collect();
         let mut broken = Vec::new();
         let replicas: u64 = pools.iter().map(|p| u64::from(p.replicas)).sum();
+        let most = |p: &&Pool| p.lower.iter().map(|of| of.replicas).fold(p.replicas, u32::max);
+        let highest: u64 = pools.iter().map(|p| u64::from(most(p))).sum();
         let scaling = self.service.scaling;
         if replicas < u64::from(scaling.min_replicas) {
             broken.push("min_replicas");
         }
-        if scaling.max_replicas.is_some_and(|most| replicas > u64::from(most)) {
+        if scaling.max_replicas.is_some_and(|most| highest > u64::from(most)) {
             broken.push("max_replicas");
         }
         let regions: BTreeSet<usize> = pools.iter().map(|p| self.field.sites[p.site].region).collect();
@@ -367,45 +311,26 @@ impl<'a> Search<'a> {
             let site = &self.field.sites[pool.site];
             let cloud = self.world.catalog.regions[site.region].cloud.to_string();
             for q in &site.quotas {
-                let amount = q.base * f64::from(pool.machines - pool.spot) + q.spot * f64::from(pool.spot);
+                let classes = || pool.lower.iter().map(|of| (of.machines, of.spot));
+                let base = classes().map(|(m, s)| m - s).fold(pool.machines - pool.spot, u32::max);
+                let spot = classes().map(|(_, s)| s).fold(pool.spot, u32::max);
+                let amount = q.base * f64::from(base) + q.spot * f64::from(spot);
                 taken.entry((cloud.clone(), &q.place, &q.code)).or_insert((0.0, q.limit)).0 += amount;
             }
         }
         if taken.values().any(|(amount, limit)| *amount > limit + 1e-9) {
             broken.push("quota");
         }
-        let month = self.cost(least, ceiling).per_month();
+        let month = self.cost(least, binds).per_month();
         if limits.iter().any(|limit| month > *limit) {
             broken.push("budget");
         }
         broken
     }
 
-    /// What a choice costs an hour, with spot at its own or at the on-demand price.
-    pub fn cost(&self, least: &Least, ceiling: bool) -> Money {
-        let mut sum = Money::ZERO;
-        for (set, pools) in &least.blocks {
-            let block = &self.blocks[*set];
-            for pool in pools {
-                let site = &self.field.sites[pool.site];
-                let way = &self.field.ways(site)[pool.way];
-                let ms = block.network.get(&site.region).copied().unwrap_or(0.0);
-                let part = self.part(block, pools.len() as u32, ms);
-                let rate = match self.service.traffic.load {
-                    Load::Rate(rate) => rate * block.share / f64::from(part.regions),
-                    Load::Concurrency(_) => {
-                        Need::new(part, &self.field.speeds[way.speed]).rate(pool.replicas)
-                    }
-                };
-                let spot = site.spot.unwrap_or(Money::ZERO);
-                let spot = if ceiling { site.on_demand.unwrap_or(spot) } else { spot };
-                let base = site.base.unwrap_or(Money::ZERO).times(i64::from(pool.machines - pool.spot));
-                let gib = way.weights_gib * f64::from(pool.machines) / HOURS_PER_MONTH as f64;
-                sum += base + spot.times(i64::from(pool.spot)) + site.weights.scale(gib);
-                sum += self.responses(block, site.region, rate);
-            }
-        }
-        sum
+    /// What a choice costs an hour, by a figure that budgets may limit.
+    pub fn cost(&self, least: &Least, by: BudgetBinds) -> Money {
+        least.blocks.iter().map(|(set, pools)| self.costs_of(*set, pools).bound(by)).sum()
     }
 
     /// A choice in words.
@@ -422,8 +347,10 @@ pub(super) fn words(world: &World, field: &Field, pool: &Pool) -> String {
     let (kind, region) =
         (&world.catalog.instance_types[site.instance_type], &world.catalog.regions[site.region]);
     let spot = if pool.spot > 0 { format!(" ({} of them spot)", pool.spot) } else { String::new() };
+    let lower = |of: &Lower| format!("; {} in the hours of {} %", of.machines, of.class.part() * 100.0);
+    let lower: String = pool.lower.iter().rev().map(lower).collect();
     format!(
-        "{} x {}/{}/{}{spot}, {} {}, {} sequences",
+        "{} x {}/{}/{}{spot}, {} {}, {} sequences{lower}",
         pool.machines,
         region.cloud,
         region.id,

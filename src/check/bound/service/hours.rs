@@ -1,0 +1,291 @@
+//! Candidates of a service through the day: what each costs with the machines of every class of hours.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::{HOURS_PER_MONTH, Money};
+
+use super::super::super::day::{self, Class, Day};
+use super::super::super::subject;
+use super::super::SLACK;
+use super::super::field::{Field, Site, Way};
+use super::super::need::{Need, Part};
+use super::super::pool::{Bill, Lower, Pool, spots};
+use super::super::prices::{Costs, Machine, SCALE};
+use super::{Block, Group, Search, rank};
+use crate::perf;
+use crate::placement::World;
+use crate::spec::{Load, Service};
+
+/// Start-up seconds to the day of pools whose machines take as long.
+pub(super) type Days = BTreeMap<u32, Day>;
+
+pub(super) fn days(world: &World, service: &Service, field: &Field) -> Days {
+    let of = |site: &Site| -> Vec<u32> {
+        field.ways(site).iter().map(|way| ahead(world, service, site, way)).collect()
+    };
+    field.sites.iter().flat_map(of).map(|ahead| (ahead, Day::of(service, ahead))).collect()
+}
+
+/// Seconds that machines are started ahead; where pools do not follow the day nobody asks.
+fn ahead(world: &World, service: &Service, site: &Site, way: &Way) -> u32 {
+    if day::followed(service).is_none() {
+        return 0;
+    }
+    let network = world.catalog.instance_types[site.instance_type].network_gbps;
+    day::whole_seconds(perf::start_up_s(way.weights_gib * subject::GIB, network))
+}
+
+/// What a set of candidates needs, made when it is asked for: the class of the day to the need.
+type Needs<'n> = BTreeMap<u32, Need<'n>>;
+
+impl<'a> Search<'a> {
+    /// The classes below the peak, and the peak.
+    fn classes(&self, site: &Site, way: &Way) -> (&[Class], Class) {
+        let day = self.days.get(&ahead(self.world, self.service, site, way));
+        let whole = Class { share: day::PEAK, seconds: day::DAY, load: 0 };
+        day.and_then(|d| d.classes.split_last()).map_or((&[], whole), |(peak, lower)| (lower, *peak))
+    }
+
+    /// A block's load in a class.
+    fn part_in(&self, part: &Part<'a>, class: &Class) -> Part<'a> {
+        Part { share: part.share * class.part(), ..*part }
+    }
+
+    /// The fewest replicas of each pool of a part in a class below the peak: its part of those of the service.
+    fn fewest_in(&self, part: &Part<'_>) -> u32 {
+        let share = part.share / f64::from(part.regions);
+        subject::part_up(share, self.service.scaling.min_replicas).max(1)
+    }
+
+    /// What a candidate costs at least by what its replicas can carry, and if the load were nothing; `None` if it cannot be bought.
+    pub(super) fn at_least(
+        &self,
+        (s, w): (usize, usize),
+        part: &Part<'a>,
+        most: f64,
+        price: usize,
+    ) -> Option<(i128, i128)> {
+        let site = &self.field.sites[s];
+        let way = &self.field.ways(site)[w];
+        let (lower, peak) = self.classes(site, way);
+        let machine = self.prices[price].machine(site, self.tolls[price][s], peak.seconds);
+        let each = machine.base.into_iter().chain(machine.spot).min()? * i128::from(way.span);
+        let units = part.at_least(most).div_ceil(way.replicas.max(1));
+        let below = |load: bool| self.below(site, way, lower, part, most, price, load);
+        Some((each * i128::from(units) + below(true), each + below(false)))
+    }
+
+    /// What the classes below the peak cost at least by what a replica can carry, or if the load were nothing.
+    #[allow(clippy::too_many_arguments)]
+    fn below(
+        &self,
+        site: &Site,
+        way: &Way,
+        lower: &[Class],
+        part: &Part<'a>,
+        most: f64,
+        price: usize,
+        load: bool,
+    ) -> i128 {
+        let spot = site.spot.filter(|_| spots(site, self.work.purchase, u32::MAX).1 > 0);
+        let Some(cheaper) = site.base.into_iter().chain(spot).min() else { return 0 };
+        let of = |class: &Class| {
+            let n = if load { self.part_in(part, class).at_least(most).max(self.fewest_in(part)) } else { 1 };
+            let machines = n.div_ceil(way.replicas.max(1)).saturating_mul(way.span);
+            self.prices[price].beside(cheaper, class.seconds) * i128::from(machines)
+        };
+        lower.iter().map(of).sum()
+    }
+
+    /// The cheapest pool of each region among the candidates of one speed and network time, at each price.
+    ///
+    /// Where pools follow the day, a candidate that is dearer than is asked about by its peak and what a replica can carry in
+    /// the other hours is left at that.
+    pub(super) fn group(
+        &self,
+        set: usize,
+        regions: u32,
+        ((speed, ms), candidates): &Group,
+        doubted: bool,
+    ) -> Vec<BTreeMap<usize, Pool>> {
+        let block = &self.blocks[set];
+        let part = self.part(block, regions, *ms);
+        let need = Need::new(part, &self.field.speeds[*speed]);
+        let mut found: Vec<BTreeMap<usize, Pool>> = vec![BTreeMap::new(); self.prices.len()];
+        if need.fewest.is_none() {
+            return found;
+        }
+        let most = if day::followed(self.service).is_some() {
+            part.most_of_a_replica(&self.field.speeds[*speed])
+        } else {
+            f64::INFINITY
+        };
+        let mut needs = Needs::new();
+        for (s, w) in candidates {
+            let site = &self.field.sites[*s];
+            let way = &self.field.ways(site)[*w];
+            let (lower, _) = self.classes(site, way);
+            let mut counted: Option<Option<Vec<Lower>>> = None;
+            for p in 0..self.prices.len() {
+                let Some(mut pool) = self.at_peak(set, &part, &need, (*s, *w), p, doubted) else { continue };
+                if !lower.is_empty() {
+                    // Below what the whole costs by the rounding of its lines.
+                    let slack = i128::from(SLACK) * SCALE;
+                    let floor = pool.priced + self.below(site, way, lower, &part, most, p, true) - slack;
+                    if floor > self.bars[p].saturating_add(slack) {
+                        pool.priced = floor;
+                    } else {
+                        let count = || self.lower(set, &part, (*s, *w), lower, doubted, &mut needs);
+                        let Some(lower) = counted.get_or_insert_with(count) else { continue };
+                        pool.lower.clone_from(lower);
+                        pool.priced = self.priced(p, block, &need, &pool);
+                    }
+                }
+                found[p]
+                    .entry(site.region)
+                    .and_modify(|b| {
+                        if rank(&pool) < rank(b) {
+                            *b = pool.clone();
+                        }
+                    })
+                    .or_insert(pool);
+            }
+        }
+        found
+    }
+
+    /// The count of the peak that is cheapest, paid for as long as the peak lasts.
+    pub(super) fn at_peak(
+        &self,
+        set: usize,
+        part: &Part<'a>,
+        need: &Need<'_>,
+        (s, w): (usize, usize),
+        price: usize,
+        doubted: bool,
+    ) -> Option<Pool> {
+        let block = &self.blocks[set];
+        let asked = self.asked(set, part.regions, (s, w), doubted);
+        let (site, way, prices) = (asked.site, asked.way, &self.prices[price]);
+        let (_, peak) = self.classes(site, way);
+        let more = |machines: u32, n: u32| {
+            let responses = self.responses(block, site.region, need.rate(n));
+            let expected = peak.responses(responses);
+            prices.hourly(
+                Costs { expected, ..Costs::same(responses) } + Costs::same(copied(site, way, machines)),
+            )
+        };
+        let machine = prices.machine(site, self.tolls[price][s], peak.seconds);
+        let bill = Bill { machine, more: &more, bar: self.bars[price] };
+        let (machines, spot, priced) = asked.cheapest(need, &bill)?;
+        let replicas = machines / way.span.max(1) * way.replicas;
+        Some(Pool { site: s, way: w, machines, spot, replicas, priced, lower: Vec::new() })
+    }
+
+    /// The counts of the classes below the peak, each the cheapest by itself; `None` if one has none.
+    fn lower<'n>(
+        &'n self,
+        set: usize,
+        part: &Part<'n>,
+        (s, w): (usize, usize),
+        classes: &[Class],
+        doubted: bool,
+        needs: &mut Needs<'n>,
+    ) -> Option<Vec<Lower>> {
+        let block = &self.blocks[set];
+        let mut asked = self.asked(set, part.regions, (s, w), doubted);
+        asked.least_replicas = self.fewest_in(part);
+        let (site, way) = (asked.site, asked.way);
+        let speed = &self.field.speeds[way.speed];
+        let mut counts = Vec::new();
+        for class in classes {
+            let need =
+                needs.entry(class.share).or_insert_with(|| Need::new(self.part_in(part, class), speed));
+            let responses = |n: u32| self.responses(block, site.region, need.rate(n));
+            // Both over the class's share, of which its load is a multiple: so all is whole.
+            let seconds = i128::from(class.seconds) * i128::from(class.share.max(1));
+            let price = |hourly: Money| i128::from(hourly.micros()) * seconds;
+            let more = |_: u32, n: u32| i128::from(responses(n).micros()) * i128::from(class.load);
+            let machine = Machine { base: site.base.map(price), spot: site.spot.map(price) };
+            let bill = Bill { machine, more: &more, bar: i128::MAX };
+            let (machines, spot, _) = asked.cheapest(need, &bill)?;
+            let replicas = machines / way.span.max(1) * way.replicas;
+            counts.push(Lower { class: *class, machines, spot, replicas, responses: responses(replicas) });
+        }
+        Some(counts)
+    }
+
+    /// A pool with all of its hours, at a price. What budgets count of months that are all one class is that of the peak.
+    fn priced(&self, price: usize, block: &Block, need: &Need<'_>, pool: &Pool) -> i128 {
+        let site = &self.field.sites[pool.site];
+        let responses = self.responses(block, site.region, need.rate(pool.replicas));
+        let tolls = self.tolls[price][pool.site];
+        self.prices[price].hourly(self.costs(pool, responses, false))
+            + tolls.0 * i128::from(pool.machines - pool.spot)
+            + tolls.1 * i128::from(pool.spot)
+    }
+
+    /// What a pool costs an hour with such responses at its peak; its ceiling that of the peak, or of its dearest class.
+    fn costs(&self, pool: &Pool, responses: Money, dearest: bool) -> Costs {
+        let site = &self.field.sites[pool.site];
+        let way = &self.field.ways(site)[pool.way];
+        let (_, class) = self.classes(site, way);
+        let base = site.base.unwrap_or(Money::ZERO);
+        let cheap = site.spot.unwrap_or(Money::ZERO);
+        let dear = site.on_demand.unwrap_or(cheap);
+        let (machines, spot, replicas) = (pool.machines, pool.spot, pool.replicas);
+        let peak = Lower { class, machines, spot, replicas, responses };
+        let hour = |of: &Lower, spot: Money| {
+            base.times(i64::from(of.machines - of.spot)) + spot.times(i64::from(of.spot)) + of.responses
+        };
+        let (mut on_base, mut on_spot, mut sent) = (0_u64, 0_u64, Money::ZERO);
+        let mut ceiling = hour(&peak, dear);
+        for of in pool.lower.iter().chain([&peak]) {
+            on_base += u64::from(of.class.seconds) * u64::from(of.machines - of.spot);
+            on_spot += u64::from(of.class.seconds) * u64::from(of.spot);
+            sent += of.class.responses(of.responses);
+            if dearest {
+                ceiling = ceiling.max(hour(of, dear));
+            }
+        }
+        let expected = day::averaged(base, on_base) + day::averaged(cheap, on_spot) + sent;
+        Costs { expected, peak: hour(&peak, cheap), ceiling } + Costs::same(copied(site, way, machines))
+    }
+
+    /// What the pools of a block cost an hour.
+    pub(super) fn costs_of(&self, set: usize, pools: &[Pool]) -> Costs {
+        let block = &self.blocks[set];
+        let of = |pool: &Pool| {
+            let site = &self.field.sites[pool.site];
+            let way = &self.field.ways(site)[pool.way];
+            let ms = block.network.get(&site.region).copied().unwrap_or(0.0);
+            let part = self.part(block, pools.len() as u32, ms);
+            let rate = match self.service.traffic.load {
+                Load::Rate(rate) => rate * block.share / f64::from(part.regions),
+                Load::Concurrency(_) => Need::new(part, &self.field.speeds[way.speed]).rate(pool.replicas),
+            };
+            self.costs(pool, self.responses(block, site.region, rate), true)
+        };
+        pools.iter().map(of).fold(Costs::same(Money::ZERO), |sum, costs| sum + costs)
+    }
+
+    /// Whether the replay lets a pool be what it is, at all hours.
+    pub(super) fn pool_replays(&self, set: usize, regions: u32, pool: &Pool) -> bool {
+        let block = &self.blocks[set];
+        let site = &self.field.sites[pool.site];
+        let speed = &self.field.speeds[self.field.ways(site)[pool.way].speed];
+        let ms = block.network.get(&site.region).copied().unwrap_or(f64::INFINITY);
+        let part = self.part(block, regions, ms);
+        let asked = self.asked(set, regions, (pool.site, pool.way), true);
+        asked.replays(&Need::new(part, speed), pool.machines, pool.spot)
+            && pool.lower.iter().all(|of| {
+                let need = Need::new(self.part_in(&part, &of.class), speed);
+                asked.replays(&need, of.machines, of.spot)
+            })
+    }
+}
+
+/// Dollars an hour for the weights that are copied to machines once a month.
+fn copied(site: &Site, way: &Way, machines: u32) -> Money {
+    site.weights.scale(way.weights_gib * f64::from(machines) / HOURS_PER_MONTH as f64)
+}
