@@ -6,7 +6,7 @@ use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
 use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, parts};
 use super::{Graph, Unplaced, engine};
-use crate::placement::{Placement, Pool, WorkloadPlacement};
+use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
 use crate::spec::{Batch, Exposure, Model, Service, Spec};
 
 /// A workload of the spec.
@@ -72,9 +72,13 @@ impl Graph<Unplaced> {
     }
 }
 
-/// Purchase options of a pool that have machines.
+/// Purchase options of a pool that have machines in some hour, and their number at the peak.
 fn purchases(pool: &Pool) -> impl Iterator<Item = (Purchase, u32)> {
-    pool.machines.iter().filter(|m| m.count > 0).map(|m| (m.purchase, m.count))
+    let most = |i: usize| {
+        pool.following.iter().flat_map(|f| &f.classes).filter_map(move |c| c.machines.get(i)).max()
+    };
+    let used = move |(i, m): &(usize, &PoolMachines)| m.count > 0 || most(*i).is_some_and(|n| *n > 0);
+    pool.machines.iter().enumerate().filter(used).map(|(_, m)| (m.purchase, m.count))
 }
 
 fn regions<'a>(
@@ -129,7 +133,9 @@ impl<'a> Region<'a> {
                 let addr = pool.addr.child(purchase.as_str());
                 let common = self.machine_attributes(pool, &template, purchase, count);
                 let (kind, attributes) = match self.workload {
-                    Workload::Service(_) => (ResourceKind::Fleet, self.fleet_attributes(common, pool)),
+                    Workload::Service(_) => {
+                        (ResourceKind::Fleet, self.fleet_attributes(following(common, pool, purchase), pool))
+                    }
                     Workload::Batch(batch) => (ResourceKind::JobRun, run_attributes(common, batch)),
                 };
                 self.put(graph, &addr, kind, attributes);
@@ -290,6 +296,21 @@ impl<'a> Region<'a> {
             .with("target_ports", Attr::List(ports))
             .finish()
     }
+}
+
+/// The schedule of a fleet that follows the load of the day: from when, seconds after midnight, how many machines.
+fn following(common: Builder, pool: &Pool, purchase: Purchase) -> Builder {
+    let Some(following) = &pool.following else { return common };
+    let Some(index) = pool.machines.iter().position(|m| m.purchase == purchase) else { return common };
+    let of = |class: usize| following.classes.get(class).and_then(|c| c.machines.get(index)).copied();
+    let counts = || (0..following.classes.len()).filter_map(of);
+    let entry = |at_s: u32, count: u32| Builder::default().number("at_s", at_s).number("count", count).map();
+    let schedule = following.schedule.iter().filter_map(|s| Some(entry(s.at_s, of(s.class)?))).collect();
+    common
+        .number("min_count", counts().min().unwrap_or(0))
+        .number("max_count", counts().max().unwrap_or(0))
+        .with("schedule", Attr::List(schedule))
+        .with("time_zone", following.time_zone.as_str())
 }
 
 fn run_attributes(common: Builder, batch: &Batch) -> Attributes {

@@ -22,6 +22,7 @@ mod couple;
 mod day;
 mod deployment;
 mod fates;
+mod floors;
 mod impossible;
 mod job;
 mod load;

@@ -14,6 +14,8 @@ pub(crate) struct Totals {
     pub per_hour: Money,
     /// Dollars a month as planned.
     pub per_month: Money,
+    /// Dollars a month if every hour has the load of the peak.
+    pub peak: Money,
     /// Dollars a month at the ceiling.
     pub ceiling: Money,
     /// `at least ` when a line is not priced, else empty.
@@ -28,6 +30,7 @@ pub(crate) fn totals(plan: &Plan) -> Totals {
     Totals {
         per_hour: costs().map(|c| c.expected_per_hour).sum(),
         per_month: costs().map(|c| c.expected_per_month).sum(),
+        peak: costs().map(|c| c.peak_per_month).sum(),
         ceiling: costs().map(|c| c.ceiling_per_month).sum(),
         at_least: if costs().any(|c| c.incomplete) { "at least " } else { "" },
         unpriced,
@@ -95,6 +98,10 @@ pub(super) fn cost(plan: &Plan) -> Section {
             t.at_least, t.ceiling
         )),
     ];
+    if t.peak != t.per_month {
+        let text = format!("A month that is all peak: {}{} USD.", t.at_least, t.peak);
+        lines.insert(1, Cell::plain(text));
+    }
     match &plan.budget {
         Some(b) if b.figure > b.limit => lines.push(Cell::tone(
             format!(

@@ -6,14 +6,16 @@
 use rhumb_api::{Money, Support, capabilities};
 use serde_json::{Map, Value, json};
 
+use super::hours::clock;
 use super::{cost, quantile};
 use crate::check::Fact;
 use crate::diagnostic::{Pointer, SourceMap};
 use crate::perf::Layout;
 use crate::placement::{
-    CandidateId, Coupling, Infeasible, Loser, Pool, Rejection, Relaxation, WorkloadPlacement,
+    CandidateId, Coupling, Following, Infeasible, Loser, Pool, Rejection, Relaxation, WorkloadPlacement,
 };
 use crate::plan::{Action, Change, Plan};
+use crate::spec::PEAK_SHARE;
 
 /// Name and version of the schema.
 pub const SCHEMA: &str = "rhumb.plan/1";
@@ -41,6 +43,35 @@ fn action(a: Action) -> &'static str {
         Action::Remove => "remove",
         Action::Keep => "keep",
     }
+}
+
+fn following(p: &Pool, f: &Following) -> Value {
+    let classes: Vec<Value> = f
+        .classes
+        .iter()
+        .map(|c| {
+            let machines: Map<String, Value> = p
+                .machines
+                .iter()
+                .zip(&c.machines)
+                .map(|(m, n)| (m.purchase.as_str().to_owned(), json!(n)))
+                .collect();
+            json!({
+                "share": f64::from(c.share) / f64::from(PEAK_SHARE),
+                "seconds": c.seconds,
+                "replicas": c.replicas,
+                "machines": machines,
+            })
+        })
+        .collect();
+    let schedule: Vec<Value> =
+        f.schedule.iter().map(|s| json!({ "at": clock(s.at_s), "class": s.class })).collect();
+    json!({
+        "time_zone": f.time_zone,
+        "start_up_s": f.start_up_s,
+        "classes": classes,
+        "schedule": schedule,
+    })
 }
 
 fn pool(p: &Pool) -> Value {
@@ -83,6 +114,7 @@ fn pool(p: &Pool) -> Value {
         "machines_per_replica": p.machines_per_replica,
         "zones": p.zones,
         "machines": machines,
+        "following": p.following.as_ref().map(|f| following(p, f)),
         "peak_rate_per_s": p.peak_rate,
         "capacity_per_s": p.capacity,
         "utilization": p.latency.as_ref().map(|l| l.utilization),
@@ -232,6 +264,7 @@ pub(crate) fn workload(w: &WorkloadPlacement) -> Value {
             "lines": lines,
             "expected_usd_per_hour": usd(w.cost.expected_per_hour),
             "expected_usd_per_month": usd(w.cost.expected_per_month),
+            "peak_usd_per_month": usd(w.cost.peak_per_month),
             "ceiling_usd_per_month": usd(w.cost.ceiling_per_month),
             "incomplete": w.cost.incomplete,
         },
@@ -336,6 +369,7 @@ pub fn plan(plan: &Plan) -> Value {
         "totals": {
             "expected_usd_per_hour": usd(totals.per_hour),
             "expected_usd_per_month": usd(totals.per_month),
+            "peak_usd_per_month": usd(totals.peak),
             "ceiling_usd_per_month": usd(totals.ceiling),
             "incomplete": totals.unpriced > 0,
             "unpriced_lines": totals.unpriced,

@@ -7,6 +7,7 @@ mod basis;
 mod changes;
 mod choice;
 mod cost;
+mod hours;
 mod infeasible;
 pub mod json;
 
@@ -105,6 +106,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(changes::joint(plan));
     sections.extend(shared::shared(plan));
     sections.push(placements::placements(plan));
+    sections.extend(hours::hours(plan));
     sections.push(placements::objectives(plan));
     sections.extend(placements::failures(plan));
     sections.push(cost::cost(plan));

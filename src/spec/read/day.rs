@@ -57,7 +57,7 @@ impl Reader<'_> {
                     &at.key("purchase").key("options").pointer,
                     false,
                     Problem::new(
-                        "not-supported",
+                        "not-supported-yet",
                         format!("`horizontal` with machines that are bought as `{option}`"),
                         "not supported yet",
                         "what is reserved is paid whether it runs or not: write `[on_demand]`, or `fixed`",
@@ -69,7 +69,7 @@ impl Reader<'_> {
                     &mode.pointer,
                     false,
                     Problem::new(
-                        "not-supported",
+                        "not-supported-yet",
                         format!("`horizontal` with a model that has `artifacts_at` ({})", service.model),
                         "not supported yet",
                         "weights would be copied at every start of a machine, which is not priced yet: write `fixed`, or \

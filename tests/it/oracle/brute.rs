@@ -1,14 +1,20 @@
 //! The cheapest placement by plain enumeration, straight from raw rows and the text of
 //! `src/decisions/0002-what-a-placement-promises.md`. It shares nothing with `src/optimize` or `src/check`.
 
+mod day;
+mod run;
 pub mod several;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use rhumb::catalog::TransferTo;
 use rhumb::perf::{self, Configuration, EngineSettings, Layout, RequestShape, ServiceCurve};
 use rhumb::placement::World;
 use rhumb::spec::*;
+
+pub use run::batch;
+use run::each_run;
 
 /// Most machines of a pool that are tried. Worlds are made so that an optimum with more is rare.
 pub const MOST_MACHINES: u32 = 16;
@@ -34,9 +40,24 @@ pub struct Choice {
     pub cost: i64,
     /// The same with spot bought on demand.
     pub ceiling: i64,
+    /// All hours at the load of the peak.
+    pub peak: i64,
     replicas: u32,
+    /// The most in any hour.
+    most_replicas: u32,
     /// Region and code to amount.
     pub quotas: BTreeMap<(usize, String), f64>,
+}
+
+impl Choice {
+    /// The figure that a budget limits.
+    fn bound(&self, spec: &Spec) -> i64 {
+        match spec.budget.binds {
+            BudgetBinds::Expected => self.cost,
+            BudgetBinds::PeakMonth => self.peak,
+            BudgetBinds::Ceiling => self.ceiling,
+        }
+    }
 }
 
 /// The least cost of a service in micro-dollars an hour; `None` if nothing will do.
@@ -52,62 +73,12 @@ pub fn service(spec: &Spec, world: &World, name: &str) -> Option<i64> {
     if regions.len() < s.placement.spread_regions as usize {
         return None;
     }
-    let search =
-        Search { spec, world, s, address: format!("services.{name}"), ways: &ways, regions: &regions };
+    let search = Search::new(spec, world, name, &ways, &regions);
     let mut best: Option<i64> = None;
     for partition in partitions(s.traffic.origins.len()) {
         search.blocks(&partition, &mut Vec::new(), &mut BTreeMap::new(), &mut best);
     }
     best
-}
-
-/// The least cost of one run of a batch in micro-dollars; `None` if nothing ends in time.
-pub fn batch(spec: &Spec, world: &World, name: &str) -> Option<i64> {
-    let mut best: Option<i64> = None;
-    each_run(spec, world, name, &mut |run, month| {
-        let bound = if spec.budget.binds == BudgetBinds::Ceiling { month.ceiling } else { month.cost };
-        if limits(spec, &format!("batches.{name}")).all(|l| bound <= l + 1) {
-            best = best.into_iter().chain([run]).min();
-        }
-    });
-    best
-}
-
-/// Visits every run of a batch that ends in time within the quotas: its cost, and what a month of them costs and takes.
-fn each_run(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(i64, Choice)) {
-    let b = &spec.batches[name];
-    let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
-    for way in ways(spec, world, &b.model, &b.placement, &b.engine, &shape) {
-        let kind = &world.catalog.instance_types[way.type_index];
-        let start = perf::start_up_s(way.weights_bytes, kind.network_gbps);
-        for region in regions(world, &b.placement) {
-            if world.catalog.regions[region].cloud != kind.cloud {
-                continue;
-            }
-            for m in 1..=4 * MOST_MACHINES {
-                for s in 0..=most_spot(&b.purchase, m) {
-                    let found = prices(world, &b.purchase, way.type_index, region, m, s);
-                    let Some((hourly, on_demand)) = found else { continue };
-                    let replicas = m * way.replicas_per_machine;
-                    let work = b.items / (way.curve.batch_rate() / way.f * f64::from(replicas));
-                    let seconds = if s > 0 { 2.0 * start + 1.1 * work } else { start + work };
-                    let over = over_quota(spec, world, way.type_index, region, &b.purchase, m, s);
-                    if over || seconds > b.deadline_s {
-                        continue;
-                    }
-                    let runs = b.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
-                    let of = |price: i64| price as f64 * seconds / 3600.0;
-                    let month = Choice {
-                        cost: (of(hourly) * runs) as i64,
-                        ceiling: (of(on_demand) * runs) as i64,
-                        replicas,
-                        quotas: quotas(world, &b.purchase, way.type_index, region, m, s),
-                    };
-                    visit(of(hourly).round() as i64, month);
-                }
-            }
-        }
-    }
 }
 
 /// Monthly limits on one workload, micro-dollars.
@@ -345,6 +316,15 @@ struct Search<'a> {
     address: String,
     ways: &'a [Way],
     regions: &'a [usize],
+    /// Start-up time to the classes of the day.
+    days: RefCell<BTreeMap<u32, Vec<(u32, i64, i128)>>>,
+}
+
+impl<'a> Search<'a> {
+    fn new(spec: &'a Spec, world: &'a World, name: &str, ways: &'a [Way], regions: &'a [usize]) -> Self {
+        let (s, address) = (&spec.services[name], format!("services.{name}"));
+        Search { spec, world, s, address, ways, regions, days: RefCell::default() }
+    }
 }
 
 impl Search<'_> {
@@ -416,17 +396,14 @@ impl Search<'_> {
 
     /// Whether what is chosen so far takes no more than there is. More pools only take more.
     fn within(&self, chosen: &[(usize, Choice)]) -> bool {
-        let replicas: u32 = chosen.iter().map(|(_, c)| c.replicas).sum();
+        let replicas: u32 = chosen.iter().map(|(_, c)| c.most_replicas).sum();
         let mut taken: BTreeMap<&(usize, String), f64> = BTreeMap::new();
         for (_, c) in chosen {
             for (key, n) in &c.quotas {
                 *taken.entry(key).or_insert(0.0) += n;
             }
         }
-        let bound: i64 = match self.spec.budget.binds {
-            BudgetBinds::Ceiling => chosen.iter().map(|(_, c)| c.ceiling).sum(),
-            BudgetBinds::Expected | BudgetBinds::PeakMonth => chosen.iter().map(|(_, c)| c.cost).sum(),
-        };
+        let bound: i64 = chosen.iter().map(|(_, c)| c.bound(self.spec)).sum();
         self.s.scaling.max_replicas.is_none_or(|max| replicas <= max)
             && taken.iter().all(|(k, n)| allowed(self.spec, self.world, k).is_none_or(|l| *n <= l))
             && limits(self.spec, &self.address).all(|l| bound * 730 <= l)
@@ -474,14 +451,12 @@ impl Search<'_> {
         let others = r as f64 - f64::from(s.survive.region);
         let mut found: Vec<Choice> = Vec::new();
         for way in self.ways.iter().filter(|w| catalog.instance_types[w.type_index].cloud == here.cloud) {
+            let Ok(below) = self.below(way, region, (share, outside, r), &network) else { continue };
             for m in 1..=MOST_MACHINES {
                 let rate = self.peak(way, m * way.replicas_per_machine, share / r as f64);
                 let region_load =
                     (s.survive.region > 0).then(|| s.during_failure.capacity * rate * r as f64 / others);
-                let bytes = rate * outside / share * 3600.0 * s.traffic.output.mean * 250.0;
-                let transfer = catalog
-                    .transfer_price(region, TransferTo::Internet)
-                    .map_or(0, |p| (p.usd_per_gib.micros() as f64 * bytes / 1_073_741_824.0).round() as i64);
+                let transfer = self.transfer(region, rate, outside / share);
                 for spot in 0..=most_spot(&s.purchase, m) {
                     let kind = way.type_index;
                     let Some((cost, ceiling)) = prices(self.world, &s.purchase, kind, region, m, spot) else {
@@ -490,12 +465,15 @@ impl Search<'_> {
                     let choice = Choice {
                         cost: cost + transfer,
                         ceiling: ceiling + transfer,
+                        peak: cost + transfer,
                         replicas: m * way.replicas_per_machine,
+                        most_replicas: m * way.replicas_per_machine,
                         quotas: quotas(self.world, &s.purchase, kind, region, m, spot)
                             .into_iter()
                             .filter(|(k, _)| allowed(self.spec, self.world, k).is_some())
                             .collect(),
                     };
+                    let choice = self.over_day((kind, region), (m, spot), below.as_ref(), transfer, choice);
                     let beaten = found.iter().any(|other| self.beats(other, &choice));
                     if !beaten && self.does(way, m, spot, region, rate, region_load, &network) {
                         found.retain(|other| !self.beats(&choice, other));
@@ -531,8 +509,8 @@ impl Search<'_> {
     fn beats(&self, a: &Choice, b: &Choice) -> bool {
         let counted = self.s.scaling.max_replicas.is_some() || self.s.scaling.min_replicas > 1;
         a.cost <= b.cost
-            && (a.ceiling <= b.ceiling || limits(self.spec, &self.address).next().is_none())
-            && (!counted || a.replicas == b.replicas)
+            && (a.bound(self.spec) <= b.bound(self.spec) || limits(self.spec, &self.address).next().is_none())
+            && (!counted || (a.replicas, a.most_replicas) == (b.replicas, b.most_replicas))
             && a.quotas.iter().all(|(k, n)| b.quotas.get(k).is_some_and(|other| n <= other))
     }
 

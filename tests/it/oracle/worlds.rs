@@ -62,8 +62,35 @@ fn at() -> Pointer {
 pub fn case(seed: u64, base: &Catalog) -> (Spec, World) {
     let mut r = Random::new(seed);
     let (world, types, regions) = world(&mut r, base);
-    let spec = spec(&mut r, &world, &types, &regions);
+    let mut spec = spec(&mut r, &world, &types, &regions);
+    spec.services.values_mut().for_each(|service| day(&mut r, service));
     (spec, world)
+}
+
+/// Gives some services a day of two to four levels, and lets most of these follow it.
+fn day(r: &mut Random, service: &mut Service) {
+    if !r.chance(40) {
+        return;
+    }
+    let levels: Vec<u32> =
+        (0..1 + r.below(3)).map(|_| r.pick(&[0, 50_000, 200_000, 333_333, 600_000, 900_000])).collect();
+    let mut shares = [0; 24];
+    let mut level = levels[0];
+    for share in &mut shares {
+        if r.chance(35) {
+            level = r.pick(&levels);
+        }
+        *share = level;
+    }
+    let first = r.below(24);
+    for hour in 0..1 + r.below(6) {
+        shares[(first + hour) % 24] = 1_000_000;
+    }
+    service.traffic.daily = Some(Daily { name: None, shares, time_zone: "UTC".into(), at: at() });
+    if r.chance(75) {
+        service.scaling.mode = ScalingMode::Horizontal;
+        service.purchase.options = vec![Purchase::OnDemand];
+    }
 }
 
 /// A world and a spec with two or three services or batches that share quotas and, in some, a budget. `tight` says whether the shared limits
@@ -74,8 +101,10 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
     let mut all = spec(&mut r, &world, &types, &regions);
     all.batches.clear();
     all.services.clear();
-    all.budget =
-        Budget { binds: r.pick(&[BudgetBinds::Expected, BudgetBinds::Ceiling]), ..Budget::default() };
+    all.budget = Budget {
+        binds: r.pick(&[BudgetBinds::Expected, BudgetBinds::PeakMonth, BudgetBinds::Ceiling]),
+        ..Budget::default()
+    };
     all.models.values_mut().for_each(|m| m.quality = None);
     for i in 0..2 + r.below(2) {
         let mut one = spec(&mut r, &world, &types, &regions);
@@ -91,6 +120,7 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
         service.placement.spread_regions = 1;
         service.scaling = Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None };
         service.name = format!("s{i}");
+        day(&mut r, &mut service);
         all.services.insert(service.name.clone(), service);
     }
     all.providers.clear();
@@ -265,8 +295,10 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         batches.insert("b".to_owned(), batch(r, rules, purchase, engine));
     }
     let address = if services.is_empty() { "batches.b" } else { "services.s" };
-    let mut budget =
-        Budget { binds: r.pick(&[BudgetBinds::Expected, BudgetBinds::Ceiling]), ..Budget::default() };
+    let mut budget = Budget {
+        binds: r.pick(&[BudgetBinds::Expected, BudgetBinds::PeakMonth, BudgetBinds::Ceiling]),
+        ..Budget::default()
+    };
     if r.chance(25) {
         let limit = BudgetLimit { limit: Money::from_micros(r.range(1e9, 12e9) as i64), at: at() };
         if r.chance(50) {

@@ -6,7 +6,8 @@ use super::*;
 pub fn options(spec: &Spec, world: &World, address: &str) -> Vec<Choice> {
     match address.split_once('.').unwrap() {
         ("services", name) => {
-            let monthly = |c: Choice| Choice { cost: c.cost * 730, ceiling: c.ceiling * 730, ..c };
+            let monthly =
+                |c: Choice| Choice { cost: c.cost * 730, ceiling: c.ceiling * 730, peak: c.peak * 730, ..c };
             serving(spec, world, name).into_iter().map(monthly).collect()
         }
         (_, name) => {
@@ -33,8 +34,7 @@ fn serving(spec: &Spec, world: &World, name: &str) -> Vec<Choice> {
     let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
     let ways = ways(spec, world, &s.model, &s.placement, &s.engine, &shape);
     let regions = regions(world, &s.placement);
-    let search =
-        Search { spec, world, s, address: format!("services.{name}"), ways: &ways, regions: &regions };
+    let search = Search::new(spec, world, name, &ways, &regions);
     let mut all: Vec<Choice> = Vec::new();
     for subset in 1_u32..1 << regions.len() {
         let picked = (0..regions.len()).filter(|i| subset >> i & 1 == 1).map(|i| regions[i]);
@@ -51,10 +51,19 @@ fn serving(spec: &Spec, world: &World, name: &str) -> Vec<Choice> {
             sums = sums.iter().flat_map(with).filter(|sum| search.within(sum)).collect();
         }
         for sum in sums.iter().filter(|sum| search.judge(sum).is_some()) {
-            let mut one = Choice { cost: 0, ceiling: 0, replicas: 0, quotas: BTreeMap::new() };
+            let mut one = Choice {
+                cost: 0,
+                ceiling: 0,
+                peak: 0,
+                replicas: 0,
+                most_replicas: 0,
+                quotas: BTreeMap::new(),
+            };
             for (_, c) in sum {
                 one.cost += c.cost;
                 one.ceiling += c.ceiling;
+                one.peak += c.peak;
+                one.most_replicas += c.most_replicas;
                 one.replicas += c.replicas;
                 for (key, n) in &c.quotas {
                     *one.quotas.entry(key.clone()).or_insert(0.0) += n;
@@ -87,8 +96,7 @@ fn combine<'c>(
     for (key, n) in chosen.iter().flat_map(|c| &c.quotas) {
         *taken.entry(key).or_insert(0.0) += n;
     }
-    let ceiling = spec.budget.binds == BudgetBinds::Ceiling;
-    let bound: i64 = chosen.iter().map(|c| if ceiling { c.ceiling } else { c.cost }).sum();
+    let bound: i64 = chosen.iter().map(|c| c.bound(spec)).sum();
     let limit = spec.budget.monthly.as_ref().map(|b| b.limit.micros());
     if taken.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l))
         || limit.is_some_and(|l| bound > l)

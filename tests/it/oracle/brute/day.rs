@@ -1,0 +1,153 @@
+//! Pools that follow the load of a day, looked at second by second, from `src/decisions/0010-the-load-of-a-day.md`.
+
+use super::*;
+
+/// A share of the peak in millionths, the seconds of its pool, and the sum of what arrives in them.
+type Class = (u32, i64, i128);
+
+/// Machines of the hours below the peak.
+pub struct Below {
+    peak: Class,
+    /// Seconds with machines that are not spot and that are, in each class.
+    counts: Vec<(i64, i64, i64)>,
+    transfer: i64,
+    replicas: u32,
+    ceiling: i64,
+}
+
+/// Quotient rounded half up.
+fn round(a: i128, b: i128) -> i64 {
+    ((2 * a + b).div_euclid(2 * b)) as i64
+}
+
+fn classes(daily: &Daily, start_up: u32) -> Vec<Class> {
+    let mut found: BTreeMap<u32, (i64, i128)> = BTreeMap::new();
+    for second in 0..86_400_u32 {
+        let hours = second / 3600..=(second + start_up) / 3600;
+        let share = hours.map(|h| daily.shares[h as usize % 24]).max().unwrap();
+        let class = found.entry(share).or_default();
+        class.0 += 1;
+        class.1 += i128::from(daily.shares[second as usize / 3600]);
+    }
+    found.into_iter().map(|(share, (seconds, arrives))| (share, seconds, arrives)).collect()
+}
+
+impl Search<'_> {
+    fn follows(&self) -> Option<&Daily> {
+        self.s.traffic.daily.as_ref().filter(|_| self.s.scaling.mode == ScalingMode::Horizontal)
+    }
+
+    /// The hours of a way below the peak; `Err` if one of them cannot be served.
+    pub fn below(
+        &self,
+        way: &Way,
+        region: usize,
+        (share, outside, r): (f64, f64, usize),
+        network: &[f64],
+    ) -> Result<Option<Below>, ()> {
+        let Some(daily) = self.follows() else { return Ok(None) };
+        let kind = &self.world.catalog.instance_types[way.type_index];
+        let start_up = perf::start_up_s(way.weights_bytes, kind.network_gbps).ceil() as u32;
+        let mut days = self.days.borrow_mut();
+        let list = days.entry(start_up).or_insert_with(|| classes(daily, start_up));
+        let (peak, lower) = list.split_last().unwrap();
+        let mut below = Below { peak: *peak, counts: Vec::new(), transfer: 0, replicas: 0, ceiling: 0 };
+        let least = (f64::from(self.s.scaling.min_replicas) * share / r as f64 - 1e-9).ceil().max(1.0) as u32;
+        for (part, seconds, arrives) in lower {
+            let of = f64::from(*part) / 1e6;
+            let mut best: Option<(i128, u32, u32, i64, i64, u32)> = None;
+            for m in 1..=MOST_MACHINES {
+                let n = m * way.replicas_per_machine;
+                if n < least || self.s.scaling.max_replicas.is_some_and(|most| n > most) {
+                    continue;
+                }
+                let rate = self.peak(way, n, share * of / r as f64);
+                let others = r as f64 - f64::from(self.s.survive.region);
+                let region_load = (self.s.survive.region > 0)
+                    .then(|| self.s.during_failure.capacity * rate * r as f64 / others);
+                let transfer = self.transfer(region, rate, outside / share);
+                let sent = if *part == 0 { 0 } else { i128::from(transfer) * arrives / i128::from(*part) };
+                for spot in (0..=most_spot(&self.s.purchase, m)).rev() {
+                    let Some((price, ceiling)) =
+                        prices(self.world, &self.s.purchase, way.type_index, region, m, spot)
+                    else {
+                        continue;
+                    };
+                    let cost = i128::from(price) * i128::from(*seconds) + sent;
+                    if best.as_ref().is_some_and(|b| b.0 <= cost)
+                        || over_quota(
+                            self.spec,
+                            self.world,
+                            way.type_index,
+                            region,
+                            &self.s.purchase,
+                            m,
+                            spot,
+                        )
+                    {
+                        continue;
+                    }
+                    if self.does(way, m, spot, region, rate, region_load, network) {
+                        best = Some((cost, m, spot, transfer, ceiling.max(price), n));
+                    }
+                }
+            }
+            let (_, m, spot, transfer, ceiling, n) = best.ok_or(())?;
+            below.counts.push((*seconds, i64::from(m - spot), i64::from(spot)));
+            if *part > 0 {
+                below.transfer += round(i128::from(transfer) * arrives, i128::from(*part) * 86_400);
+            }
+            below.replicas = below.replicas.max(n);
+            below.ceiling = below.ceiling.max(ceiling + transfer);
+        }
+        Ok(Some(below))
+    }
+
+    /// Response bytes of a pool, micro-dollars an hour.
+    pub fn transfer(&self, region: usize, rate: f64, outside: f64) -> i64 {
+        let bytes = rate * outside * 3600.0 * self.s.traffic.output.mean * 250.0;
+        let price = self.world.catalog.transfer_price(region, TransferTo::Internet);
+        price.map_or(0, |p| (p.usd_per_gib.micros() as f64 * bytes / 1_073_741_824.0).round() as i64)
+    }
+
+    /// What a pool costs and counts for, given its machines at the peak; `transfer` is that of the peak.
+    pub fn over_day(
+        &self,
+        (kind, region): (usize, usize),
+        (m, spot): (u32, u32),
+        below: Option<&Below>,
+        transfer: i64,
+        flat: Choice,
+    ) -> Choice {
+        let Some(daily) = &self.s.traffic.daily else { return flat };
+        let Some(below) = below else {
+            let sum: i128 = daily.shares.iter().map(|s| i128::from(*s)).sum();
+            let mean = round(i128::from(transfer) * sum, 24_000_000);
+            return Choice { cost: flat.cost - transfer + mean, ..flat };
+        };
+        let (_, seconds, arrives) = below.peak;
+        let (on, spot) = (i64::from(m - spot), i64::from(spot));
+        let base = cheapest(self.world, &self.s.purchase, kind, region).map_or(0, |c| c.0);
+        let spot_price = price(self.world, kind, region, Purchase::Spot).unwrap_or(0);
+        let line = |price: i64, of: &dyn Fn(&(i64, i64, i64)) -> i64, at_peak: i64| {
+            let machine_seconds = below.counts.iter().map(|c| c.0 * of(c)).sum::<i64>() + seconds * at_peak;
+            round(i128::from(price) * i128::from(machine_seconds), 86_400)
+        };
+        let cost = line(base, &|c| c.1, on)
+            + line(spot_price, &|c| c.2, spot)
+            + below.transfer
+            + round(i128::from(transfer) * arrives, i128::from(below.peak.0) * 86_400);
+        let most_on = below.counts.iter().map(|c| c.1).max().unwrap_or(0).max(on) as u32;
+        let most_spot = below.counts.iter().map(|c| c.2).max().unwrap_or(0).max(spot) as u32;
+        Choice {
+            cost,
+            ceiling: flat.ceiling.max(below.ceiling),
+            most_replicas: flat.replicas.max(below.replicas),
+            quotas: quotas(self.world, &self.s.purchase, kind, region, most_on + most_spot, most_spot)
+                .into_iter()
+                .filter(|(k, _)| allowed(self.spec, self.world, k).is_some())
+                .collect(),
+            ..flat
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Every run of a batch.
+
+use super::*;
+
+/// The least cost of one run of a batch in micro-dollars; `None` if nothing ends in time.
+pub fn batch(spec: &Spec, world: &World, name: &str) -> Option<i64> {
+    let mut best: Option<i64> = None;
+    each_run(spec, world, name, &mut |run, month| {
+        let bound = month.bound(spec);
+        if limits(spec, &format!("batches.{name}")).all(|l| bound <= l + 1) {
+            best = best.into_iter().chain([run]).min();
+        }
+    });
+    best
+}
+
+/// Visits every run of a batch that ends in time within the quotas: its cost, and what a month of them costs and takes.
+pub fn each_run(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(i64, Choice)) {
+    let b = &spec.batches[name];
+    let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
+    for way in ways(spec, world, &b.model, &b.placement, &b.engine, &shape) {
+        let kind = &world.catalog.instance_types[way.type_index];
+        let start = perf::start_up_s(way.weights_bytes, kind.network_gbps);
+        for region in regions(world, &b.placement) {
+            if world.catalog.regions[region].cloud != kind.cloud {
+                continue;
+            }
+            for m in 1..=4 * MOST_MACHINES {
+                for s in 0..=most_spot(&b.purchase, m) {
+                    let found = prices(world, &b.purchase, way.type_index, region, m, s);
+                    let Some((hourly, on_demand)) = found else { continue };
+                    let replicas = m * way.replicas_per_machine;
+                    let work = b.items / (way.curve.batch_rate() / way.f * f64::from(replicas));
+                    let seconds = if s > 0 { 2.0 * start + 1.1 * work } else { start + work };
+                    let over = over_quota(spec, world, way.type_index, region, &b.purchase, m, s);
+                    if over || seconds > b.deadline_s {
+                        continue;
+                    }
+                    let runs = b.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
+                    let of = |price: i64| price as f64 * seconds / 3600.0;
+                    let month = Choice {
+                        cost: (of(hourly) * runs) as i64,
+                        ceiling: (of(on_demand) * runs) as i64,
+                        peak: (of(hourly) * runs) as i64,
+                        replicas,
+                        most_replicas: replicas,
+                        quotas: quotas(world, &b.purchase, way.type_index, region, m, s),
+                    };
+                    visit(of(hourly).round() as i64, month);
+                }
+            }
+        }
+    }
+}
