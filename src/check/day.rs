@@ -1,4 +1,4 @@
-//! The day of a pool (decision 10), derived from the profile alone: which share of the peak it must carry when, and how much
+//! The day of a pool (decision 11), derived from the profile alone: which share of the peak it must carry when, and how much
 //! of that arrives.
 
 use rhumb_api::Money;

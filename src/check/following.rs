@@ -1,4 +1,4 @@
-//! That a pool goes through the day as its load does (decision 10), and the machines that it has in each class of hours.
+//! That a pool goes through the day as its load does (decision 11), and the machines that it has in each class of hours.
 
 use rhumb_api::Purchase;
 

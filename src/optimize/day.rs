@@ -1,4 +1,4 @@
-//! Pools that follow the load of a day (decision 10): which share of the peak a pool must be ready for at which second, and
+//! Pools that follow the load of a day (decision 11): which share of the peak a pool must be ready for at which second, and
 //! what the machines of the hours below the peak come to.
 
 use std::collections::BTreeMap;

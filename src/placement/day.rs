@@ -1,4 +1,4 @@
-//! A pool that follows the load of the day (decision 10).
+//! A pool that follows the load of the day (decision 11).
 
 /// How a pool goes through the day.
 #[derive(Clone, Debug, PartialEq, Eq)]

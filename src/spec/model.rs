@@ -421,7 +421,7 @@ pub struct PurchaseRules {
 pub enum ScalingMode {
     /// As many as the peak needs, all day.
     Fixed,
-    /// As many as each hour of [`Traffic::daily`] needs, started in time (decision 10).
+    /// As many as each hour of [`Traffic::daily`] needs, started in time (decision 11).
     Horizontal,
 }
 

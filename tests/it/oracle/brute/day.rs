@@ -1,4 +1,4 @@
-//! Pools that follow the load of a day, looked at second by second, from `src/decisions/0010-the-load-of-a-day.md`.
+//! Pools that follow the load of a day, looked at second by second, from `src/decisions/0011-the-load-of-a-day.md`.
 
 use super::*;
 
