@@ -90,14 +90,14 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
     }
 }
 
-/// What moving data costs, for all pools of a workload together: how lines are cut is free.
-fn transfers(
-    log: &mut Ledger,
+/// What moving data costs an hour, for all pools of a workload together; whether a price of it is unknown; and how many
+/// amounts were rounded.
+fn moved(
     world: &World,
     work: &Work<'_>,
     placed: &WorkloadPlacement,
     pools: &[Checked<'_>],
-) {
+) -> (Money, bool, i64) {
     let (mut derived, mut unknown, mut roundings) = (Money::ZERO, false, 1);
     let mut add = |price: Option<Money>, gib_per_hour: f64| {
         if gib_per_hour > 0.0 {
@@ -144,6 +144,18 @@ fn transfers(
             add(price.map(|p| p.usd_per_gib), gib / HOURS_PER_MONTH as f64);
         }
     }
+    (derived, unknown, roundings)
+}
+
+/// How lines are cut is free.
+fn transfers(
+    log: &mut Ledger,
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    pools: &[Checked<'_>],
+) {
+    let (derived, unknown, roundings) = moved(world, work, placed, pools);
     let prefix = format!("{}/transfer", work.address);
     let lines: Vec<&CostLine> = placed.cost.lines.iter().filter(|l| l.addr.starts_with(&prefix)).collect();
     let said: Money = lines.iter().filter_map(|l| l.per_hour).sum();
@@ -184,13 +196,8 @@ fn origin_part(
     if all > 0.0 { own / all } else { 0.0 }
 }
 
-fn ceiling(
-    log: &mut Ledger,
-    world: &World,
-    work: &Work<'_>,
-    placed: &WorkloadPlacement,
-    pools: &[Checked<'_>],
-) {
+/// What a month costs more with all spot bought on demand.
+fn dearer(world: &World, work: &Work<'_>, placed: &WorkloadPlacement, pools: &[Checked<'_>]) -> Money {
     let share = share_of_month(work, placed);
     let mut more = Money::ZERO;
     for c in pools {
@@ -202,7 +209,41 @@ fn ceiling(
             more += dearer.times(i64::from(m.count)).per_month().scale(share);
         }
     }
-    let derived = placed.cost.expected_per_month + more;
+    more
+}
+
+/// The bill of a workload by its pools, routes and run alone.
+pub(super) struct Derived {
+    /// Dollars a month as planned.
+    pub expected: Money,
+    /// Dollars a month with all spot bought on demand.
+    pub ceiling: Money,
+    /// By how many micro-dollars a month both may differ from sums that are rounded elsewhere.
+    pub roundings: i64,
+}
+
+pub(super) fn derived(
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    pools: &[Checked<'_>],
+) -> Derived {
+    let machines: Money =
+        pools.iter().flat_map(|c| &c.pool.machines).map(|m| m.price.times(i64::from(m.count))).sum();
+    let (moved, _, roundings) = moved(world, work, placed, pools);
+    let expected = machines.per_month().scale(share_of_month(work, placed)) + moved.per_month();
+    let ceiling = expected + dearer(world, work, placed, pools);
+    Derived { expected, ceiling, roundings: (roundings + 2 * pools.len() as i64 + 2) * HOURS_PER_MONTH }
+}
+
+fn ceiling(
+    log: &mut Ledger,
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    pools: &[Checked<'_>],
+) {
+    let derived = placed.cost.expected_per_month + dearer(world, work, placed, pools);
     let slack = match work.kind {
         Kind::Service(_) => 0,
         Kind::Batch(_) => (placed.cost.lines.len() as i64 + 2) * HOURS_PER_MONTH,

@@ -13,6 +13,7 @@ mod bill;
 mod bound;
 mod deployment;
 mod facts;
+mod fallback;
 mod ledger;
 mod proof;
 mod rules;
@@ -89,6 +90,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("engine", "engine settings other than the spec's"),
     ("failure", "a declared failure that leaves too little, or whose figures are wrong"),
     ("failure-missing", "a declared failure that nothing was promised for"),
+    (
+        "fallback",
+        "a fallback that is no other offer, out of order, at another price, or missing without a word",
+    ),
     ("figure", "another figure that cannot be derived again"),
     ("instance-type", "an instance type that is not in the catalogue, or not as described"),
     ("instance-types", "an instance type that the spec does not allow"),
@@ -155,5 +160,6 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
         proof::check(&mut log, &work, placed);
     }
     shared::check(&mut log, spec, world, placement);
+    fallback::check(&mut log, spec, world, placement);
     log.report()
 }

@@ -9,3 +9,4 @@
 #![doc = include_str!("0007-users-runs-correct-predictions.md")]
 #![doc = include_str!("0008-workloads-are-placed-together.md")]
 #![doc = include_str!("0009-other-worlds.md")]
+#![doc = include_str!("0010-what-stands-in-for-refused-machines.md")]

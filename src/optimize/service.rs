@@ -101,6 +101,14 @@ impl<'a> Sought<'a> {
             Kind::Batch(batch) => Sought::Batch(batch),
         }
     }
+
+    /// The search of a service.
+    pub fn search(&self) -> Option<&Search<'a>> {
+        match self {
+            Sought::Service(search) => Some(search),
+            Sought::Batch(_) => None,
+        }
+    }
 }
 
 impl<'a> Search<'a> {

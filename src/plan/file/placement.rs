@@ -10,8 +10,8 @@ use crate::catalog::{Evidence, Provenance};
 use crate::diagnostic::Pointer;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
-    self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, FailureCheck, JointViolation,
-    SharedLimit,
+    self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, FailureCheck, Fallback, Fallbacks,
+    JointViolation, SharedLimit,
 };
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Relaxation, Route, WorkloadPlacement};
@@ -61,6 +61,7 @@ mirror!(SharedLimitFile for SharedLimit {
 mirror!(WorkloadFile for WorkloadPlacement {
     address: String,
     pools: Vec<Pool>,
+    fallbacks: Vec<Fallbacks>,
     routes: Vec<Route>,
     objectives: Vec<ObjectiveCheck>,
     failures: Vec<FailureCheck>,
@@ -109,6 +110,16 @@ mirror!(PoolFile for Pool {
     memory: MemoryFit,
     evidence: Evidence,
     notes: Vec<String>,
+});
+
+mirror!(FallbacksFile for Fallbacks { pool: ResourceAddr, list: Vec<Fallback> });
+
+mirror!(FallbackFile for Fallback {
+    pool: Pool,
+    more_per_month: Money,
+    ceiling_per_month: Money,
+    run: Option<BatchRun>,
+    caveats: Vec<String>,
 });
 
 mirror!(MachinesFile for PoolMachines {

@@ -1,6 +1,7 @@
 //! The cheapest placement by plain enumeration, straight from raw rows and the text of
 //! `src/decisions/0002-what-a-placement-promises.md`. It shares nothing with `src/optimize` or `src/check`.
 
+pub mod seat;
 pub mod several;
 
 use std::collections::BTreeMap;
