@@ -17,6 +17,7 @@ use super::{day, serving};
 const BYTES_PER_TOKEN: f64 = 250.0;
 /// Bisections find the same rate within this share.
 const SEARCHED: f64 = 1e-6;
+const CEILING: &str = "the ceiling of a month";
 const PEAK_MONTH: &str = "the cost of a month that is all peak";
 
 pub(super) fn check(
@@ -55,9 +56,10 @@ pub(super) fn check(
     machines(log, work, placed, pools);
     let sent: Vec<Sent> = pools.iter().map(|c| Sent::of(world, work, placed, c)).collect();
     transfers(log, world, work, placed, pools, &sent);
-    let daily = matches!(work.kind, Kind::Service(service) if service.traffic.daily.is_some());
-    if daily {
-        whole_months(log, world, work, placed, pools, &sent);
+    if follows_a_day(work) {
+        let (peak, dearest, slack) = whole_months(world, work, pools, &sent);
+        log.amount("peak-month", address, PEAK_MONTH, peak, cost.peak_per_month, slack);
+        log.amount("ceiling", address, CEILING, dearest, cost.ceiling_per_month, slack);
     } else {
         log.amount("peak-month", address, PEAK_MONTH, cost.expected_per_month, cost.peak_per_month, 0);
         ceiling(log, world, work, placed, pools);
@@ -87,9 +89,7 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
         for (entry, m) in c.pool.machines.iter().enumerate() {
             let fleet = format!("{}/{}", c.pool.addr, m.purchase);
             let Some(line) = placed.cost.lines.iter().find(|l| l.addr == fleet) else { continue };
-            let count = |h: &Hours| u64::from(h.of.get(entry).copied().unwrap_or(0));
-            let machine_seconds = c.hours.iter().map(|h| u64::from(h.class.seconds) * count(h)).sum();
-            let hourly = day::averaged(m.price, machine_seconds);
+            let hourly = day::averaged(m.price, machine_seconds(c, entry));
             match (line.per_hour, work.kind) {
                 (Some(said), Kind::Service(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly, said, 0);
@@ -173,15 +173,9 @@ impl Sent {
     }
 }
 
-/// What moving data costs, for all pools of a workload together: how lines are cut is free.
-fn transfers(
-    log: &mut Ledger,
-    world: &World,
-    work: &Work<'_>,
-    placed: &WorkloadPlacement,
-    pools: &[Checked<'_>],
-    sent: &[Sent],
-) {
+/// What moving data costs an hour, for all pools of a workload together; whether a price of it is unknown; and how many
+/// amounts were rounded.
+fn moved(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[Sent]) -> (Money, bool, i64) {
     let mut derived: Money = sent.iter().map(|s| s.averaged).sum();
     let mut unknown = sent.iter().any(|s| s.unknown);
     let mut roundings = 1 + sent.iter().map(|s| s.slack(work, s.averaged)).sum::<i64>();
@@ -196,6 +190,19 @@ fn transfers(
             _ => {}
         }
     }
+    (derived, unknown, roundings)
+}
+
+/// How lines are cut is free.
+fn transfers(
+    log: &mut Ledger,
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    pools: &[Checked<'_>],
+    sent: &[Sent],
+) {
+    let (derived, unknown, roundings) = moved(world, work, pools, sent);
     let prefix = format!("{}/transfer", work.address);
     let lines: Vec<&CostLine> = placed.cost.lines.iter().filter(|l| l.addr.starts_with(&prefix)).collect();
     let said: Money = lines.iter().filter_map(|l| l.per_hour).sum();
@@ -248,14 +255,7 @@ fn origin_part(
 }
 
 /// A month of the peak, and one of the dearest class of each pool with all spot bought on demand.
-fn whole_months(
-    log: &mut Ledger,
-    world: &World,
-    work: &Work<'_>,
-    placed: &WorkloadPlacement,
-    pools: &[Checked<'_>],
-    sent: &[Sent],
-) {
+fn whole_months(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[Sent]) -> (Money, Money, i64) {
     let (mut peak, mut ceiling, mut roundings) = (Money::ZERO, Money::ZERO, 1);
     for (c, sent) in pools.iter().zip(sent) {
         let on_demand = subject::offering(&world.catalog, c.type_index, c.region_index, Purchase::OnDemand);
@@ -275,20 +275,11 @@ fn whole_months(
         let most = sent.hourly.iter().copied().max().unwrap_or(Money::ZERO);
         roundings += 1 + sent.slack(work, most);
     }
-    let slack = roundings * HOURS_PER_MONTH;
-    let (address, cost) = (&work.address, &placed.cost);
-    log.amount("peak-month", address, PEAK_MONTH, peak.per_month(), cost.peak_per_month, slack);
-    let what = "the ceiling of a month";
-    log.amount("ceiling", address, what, ceiling.per_month(), cost.ceiling_per_month, slack);
+    (peak.per_month(), ceiling.per_month(), roundings * HOURS_PER_MONTH)
 }
 
-fn ceiling(
-    log: &mut Ledger,
-    world: &World,
-    work: &Work<'_>,
-    placed: &WorkloadPlacement,
-    pools: &[Checked<'_>],
-) {
+/// What a month costs more with all spot bought on demand.
+fn dearer(world: &World, work: &Work<'_>, placed: &WorkloadPlacement, pools: &[Checked<'_>]) -> Money {
     let share = share_of_month(work, placed);
     let mut more = Money::ZERO;
     for c in pools {
@@ -300,17 +291,62 @@ fn ceiling(
             more += dearer.times(i64::from(m.count)).per_month().scale(share);
         }
     }
-    let derived = placed.cost.expected_per_month + more;
+    more
+}
+
+/// The bill of a workload by its pools, routes and run alone.
+pub(super) struct Derived {
+    /// Dollars a month as planned.
+    pub expected: Money,
+    /// Dollars a month that is all peak.
+    pub peak: Money,
+    /// Dollars a month with all spot bought on demand.
+    pub ceiling: Money,
+    /// By how many micro-dollars a month these may differ from sums that are rounded elsewhere.
+    pub roundings: i64,
+}
+
+pub(super) fn derived(
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    pools: &[Checked<'_>],
+) -> Derived {
+    let sent: Vec<Sent> = pools.iter().map(|c| Sent::of(world, work, placed, c)).collect();
+    let fleets = pools.iter().flat_map(|c| c.pool.machines.iter().enumerate().map(move |(k, m)| (c, k, m)));
+    let machines: Money = fleets.map(|(c, k, m)| day::averaged(m.price, machine_seconds(c, k))).sum();
+    let (moved, _, roundings) = moved(world, work, pools, &sent);
+    let expected = machines.per_month().scale(share_of_month(work, placed)) + moved.per_month();
+    let rounded = (roundings + 2 * pools.len() as i64 + 2) * HOURS_PER_MONTH;
+    if follows_a_day(work) {
+        let (peak, ceiling, more) = whole_months(world, work, pools, &sent);
+        return Derived { expected, peak, ceiling, roundings: rounded + more };
+    }
+    let ceiling = expected + dearer(world, work, placed, pools);
+    Derived { expected, peak: expected, ceiling, roundings: rounded }
+}
+
+/// Machine-seconds of a day of a pool's entry.
+fn machine_seconds(c: &Checked<'_>, entry: usize) -> u64 {
+    let count = |h: &Hours| u64::from(h.of.get(entry).copied().unwrap_or(0));
+    c.hours.iter().map(|h| u64::from(h.class.seconds) * count(h)).sum()
+}
+
+fn follows_a_day(work: &Work<'_>) -> bool {
+    matches!(work.kind, Kind::Service(service) if service.traffic.daily.is_some())
+}
+
+fn ceiling(
+    log: &mut Ledger,
+    world: &World,
+    work: &Work<'_>,
+    placed: &WorkloadPlacement,
+    pools: &[Checked<'_>],
+) {
+    let derived = placed.cost.expected_per_month + dearer(world, work, placed, pools);
     let slack = match work.kind {
         Kind::Service(_) => 0,
         Kind::Batch(_) => (placed.cost.lines.len() as i64 + 2) * HOURS_PER_MONTH,
     };
-    log.amount(
-        "ceiling",
-        &work.address,
-        "the ceiling of a month",
-        derived,
-        placed.cost.ceiling_per_month,
-        slack,
-    );
+    log.amount("ceiling", &work.address, CEILING, derived, placed.cost.ceiling_per_month, slack);
 }

@@ -114,6 +114,12 @@ impl Ledger {
         self.unpriced += 1;
     }
 
+    /// Takes over what another one counted, and its findings as `tell` tells them.
+    pub fn absorb(&mut self, other: Ledger, tell: impl Fn(Finding) -> Option<Finding>) {
+        self.promises += other.promises;
+        self.findings.extend(other.findings.into_iter().filter_map(tell));
+    }
+
     /// What was checked and found, in a fixed order.
     pub fn report(self) -> Report {
         let mut findings = self.findings;

@@ -14,6 +14,7 @@ mod bound;
 mod day;
 mod deployment;
 mod facts;
+mod fallback;
 mod following;
 mod ledger;
 mod proof;
@@ -92,6 +93,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("failure", "a declared failure that leaves too little, or whose figures are wrong"),
     ("failure-missing", "a declared failure that nothing was promised for"),
     ("following", "a pool that does not go through the day as its load does, or not as it says"),
+    (
+        "fallback",
+        "a fallback that is no other offer, out of order, at another price, or missing without a word",
+    ),
     ("figure", "another figure that cannot be derived again"),
     ("instance-type", "an instance type that is not in the catalogue, or not as described"),
     ("instance-types", "an instance type that the spec does not allow"),
@@ -160,5 +165,6 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
         proof::check(&mut log, &work, placed);
     }
     shared::check(&mut log, spec, world, placement);
+    fallback::check(&mut log, spec, world, placement);
     log.report()
 }

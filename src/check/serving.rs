@@ -132,6 +132,20 @@ fn network(world: &World, service: &Service, origin: &Origin, region: usize) -> 
     Some((whole(trip.ms), whole(trip.ms_p90)))
 }
 
+/// Gives a placement's routes the network time that they have.
+pub(super) fn routed_again(world: &World, service: &Service, placed: &mut WorkloadPlacement) {
+    let pools = &placed.pools;
+    for route in &mut placed.routes {
+        let Some(origin) = service.traffic.origins.iter().find(|o| o.name == route.origin) else { continue };
+        let ms = |(index, _): &(usize, f64)| {
+            let pool = pools.get(*index)?;
+            let region = world.catalog.region(pool.cloud, &pool.region)?;
+            Some(network(world, service, origin, region)?.0)
+        };
+        route.network_ms = route.to.iter().map(|to| ms(to).unwrap_or(f64::NAN)).collect();
+    }
+}
+
 fn counts(service: &Service) -> bool {
     service.slo.measured_at == MeasuredAt::Client
 }

@@ -125,7 +125,7 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
     });
 }
 
-fn bound_cost(spec: &Spec, placed: &WorkloadPlacement) -> Money {
+pub(super) fn bound_cost(spec: &Spec, placed: &WorkloadPlacement) -> Money {
     match spec.budget.binds {
         BudgetBinds::Expected => placed.cost.expected_per_month,
         BudgetBinds::PeakMonth => placed.cost.peak_per_month,
@@ -157,11 +157,11 @@ fn budget(log: &mut Ledger, spec: &Spec, placement: &Placement) {
 }
 
 /// Cloud, region (`global` for a quota of the whole account) and code of a quota.
-type Key = (Cloud, String, String);
+pub(super) type Key = (Cloud, String, String);
 
 /// How much of each quota a workload takes, with the quota's row: the most machines of each purchase option that a pool has at
 /// any time.
-fn taken<'a>(world: &'a World, placed: &WorkloadPlacement) -> BTreeMap<Key, (f64, &'a Quota)> {
+pub(super) fn taken<'a>(world: &'a World, placed: &WorkloadPlacement) -> BTreeMap<Key, (f64, &'a Quota)> {
     let mut taken = BTreeMap::new();
     let catalog = &world.catalog;
     for pool in &placed.pools {

@@ -9,4 +9,5 @@
 #![doc = include_str!("0007-users-runs-correct-predictions.md")]
 #![doc = include_str!("0008-workloads-are-placed-together.md")]
 #![doc = include_str!("0009-other-worlds.md")]
+#![doc = include_str!("0010-what-stands-in-for-refused-machines.md")]
 #![doc = include_str!("0011-the-load-of-a-day.md")]

@@ -121,7 +121,7 @@ pub fn front(
     let address = format!("services.{}", sweep.service);
     let at = |limit_ms: f64| -> Result<Point, String> {
         let limited = sweep.limited(spec, limit_ms);
-        let found = optimize::place(&limited, world);
+        let found = optimize::outline(&limited, world);
         progress(planned.fetch_add(1, Ordering::Relaxed) + 1);
         let placement = found.map_err(|why| refusal(&why))?;
         let lost = || format!("{address} is not placed");

@@ -87,7 +87,7 @@ pub fn scale(spec: &Spec, world: &World, asked: &Scaling, progress: &(dyn Fn(usi
     let at = |factor: f64| {
         let mut spec = spec.clone();
         change::traffic(&mut spec, asked.workload.as_deref(), factor);
-        let outcome = match optimize::place(&spec, world) {
+        let outcome = match optimize::outline(&spec, world) {
             Ok(placement) => Ok(Scaled {
                 cost: cost(&placement),
                 choices: placement.workloads.iter().map(|(a, w)| (a.clone(), choice(w))).collect(),

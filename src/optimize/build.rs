@@ -406,6 +406,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
     WorkloadPlacement {
         address: job.address.clone(),
         pools: draft.pools,
+        fallbacks: Vec::new(),
         routes,
         objectives: checks.into_values().collect(),
         failures,
@@ -495,6 +496,7 @@ pub(super) fn batch(
     Some(WorkloadPlacement {
         address: job.address.clone(),
         pools: draft.pools,
+        fallbacks: Vec::new(),
         routes: Vec::new(),
         objectives: Vec::new(),
         failures: Vec::new(),

@@ -251,32 +251,28 @@ impl<'a> Search<'a> {
         self.needs_of(base, regions, network_ms, speed, f64::from(share) / f64::from(PEAK_SHARE))
     }
 
-    /// Whether the replay contradicts an hour below the peak.
-    pub fn contradicted_below(&self, base: &Base<'a>, regions: u32, chosen: &Chosen) -> bool {
+    /// Forgets what hours need: a replay contradicted one of them.
+    pub fn forget_hours(&self) {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// What the hours below the peak need, and what they have.
+    pub fn hours_below(
+        &self,
+        base: &Base<'a>,
+        regions: u32,
+        chosen: &Chosen,
+    ) -> Vec<(Arc<Needs<'a>>, Count)> {
         let Ok(Day::Following(rest)) = self.day(base, regions, (chosen.site, chosen.way)) else {
-            return false;
+            return Vec::new();
         };
         let site = &self.table.sites[chosen.site];
         let way = &self.table.machines[site.machine].ways[chosen.way];
         let (Ok(index), Some(ms)) = (&way.speed, base.network.get(site.region).copied().flatten()) else {
-            return false;
+            return Vec::new();
         };
-        let mut any = false;
-        for (class, count) in rest.classes.below().iter().zip(&rest.counts) {
-            let needs = self.needs_at(base, regions, ms, *index, class.share);
-            let ask = Ask {
-                terms: &self.own_terms[chosen.site],
-                way,
-                speed: &self.table.speeds[*index],
-                survive: self.service.survive,
-                least_replicas: 1,
-                most_replicas: None,
-                extra: &|_| Extra::default(),
-                day: Day::Flat,
-            };
-            any |= !ask.confirmed(&needs, count.machines / way.span.max(1), count.spot);
-        }
-        any
+        let needs = |share| self.needs_at(base, regions, ms, *index, share);
+        rest.classes.below().iter().zip(&rest.counts).map(|(c, count)| (needs(c.share), *count)).collect()
     }
 
     /// What a plan says of it.

@@ -10,7 +10,7 @@ use super::job::{self, Job, Kind};
 use super::service::{Search, Sought};
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
-use super::{alone, batch, build, losers, relax, unknown_model};
+use super::{alone, batch, build, fallbacks, losers, relax, unknown_model};
 use crate::placement::{
     Certificate, Coupling, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, Relaxation,
     SharedLimit, WorkloadPlacement, World,
@@ -21,7 +21,7 @@ use crate::spec::{BudgetBinds, Spec};
 const DEPLOYMENT: &str = "deployment";
 
 /// See [`super::place`].
-pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
+pub(super) fn place(spec: &Spec, world: &World, with_fallbacks: bool) -> Result<Placement, Infeasible> {
     let mut refused = Vec::new();
     let mut jobs = Vec::new();
     for address in job::addresses(spec) {
@@ -31,7 +31,7 @@ pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible>
         }
     }
     let tables: Vec<Table> = jobs.par_iter().map(Table::new).collect();
-    type Alone<'s> = (Result<WorkloadPlacement, Box<InfeasibleWorkload>>, Sought<'s>);
+    type Alone<'s> = (Result<(WorkloadPlacement, Plan), Box<InfeasibleWorkload>>, Sought<'s>);
     let placed: Vec<Alone<'_>> = jobs
         .par_iter()
         .zip(&tables)
@@ -46,11 +46,13 @@ pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible>
         .collect();
     let mut apart = BTreeMap::new();
     let mut all_sought = Vec::with_capacity(jobs.len());
+    let mut plans = Vec::with_capacity(jobs.len());
     for (result, sought) in placed {
         all_sought.push(sought);
         match result {
-            Ok(placement) => {
+            Ok((placement, plan)) => {
                 apart.insert(placement.address.clone(), placement);
+                plans.push(plan);
             }
             Err(why) => refused.push(*why),
         }
@@ -61,9 +63,19 @@ pub(super) fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible>
     }
     let broken = joint(spec, &apart);
     if broken.is_empty() {
-        return Ok(Placement { workloads: apart, joint_violations: broken, coupling: None });
+        let mut placement = Placement { workloads: apart, joint_violations: broken, coupling: None };
+        if with_fallbacks {
+            let found: Vec<fallbacks::Found> = jobs
+                .par_iter()
+                .zip(&tables)
+                .zip(all_sought.into_par_iter().zip(plans))
+                .map(|(of, (sought, plan))| fallbacks::of(&placement.workloads, of, sought.search(), &plan))
+                .collect();
+            told(&jobs, &mut placement, found);
+        }
+        return Ok(placement);
     }
-    let all = All { spec, jobs: &jobs, tables: &tables, apart: &apart };
+    let all = All { spec, jobs: &jobs, tables: &tables, apart: &apart, with_fallbacks };
     let (workloads, rows) = all.workloads(all_sought).map_err(|why| Infeasible { workloads: vec![*why] })?;
     match together::solve(&workloads, &rows, Effort::default()) {
         Ok(found) => match &found.chosen {
@@ -80,6 +92,17 @@ struct All<'s> {
     tables: &'s [Table],
     /// The separate optima.
     apart: &'s BTreeMap<String, WorkloadPlacement>,
+    with_fallbacks: bool,
+}
+
+/// Writes down the fallbacks of each job.
+fn told(jobs: &[Job<'_>], placement: &mut Placement, found: Vec<fallbacks::Found>) {
+    for (job, (list, caveats)) in jobs.iter().zip(found) {
+        if let Some(placed) = placement.workloads.get_mut(&job.address) {
+            placed.fallbacks = list;
+            placed.caveats.extend(caveats);
+        }
+    }
 }
 
 type Workloads<'s> = Vec<Mutex<Workload<'s>>>;
@@ -133,7 +156,21 @@ impl<'s> All<'s> {
         }
         let joint_violations = joint(self.spec, &workloads);
         let coupling = Some(self.coupling(rows, found, chosen));
-        Ok(Placement { workloads, joint_violations, coupling })
+        let mut placement = Placement { workloads, joint_violations, coupling };
+        if self.with_fallbacks {
+            let found = self
+                .jobs
+                .par_iter()
+                .zip(self.tables)
+                .zip(all.par_iter().zip(chosen))
+                .map(|(of, (workload, planned))| {
+                    let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
+                    fallbacks::of(&placement.workloads, of, workload.search(), &planned.plan)
+                })
+                .collect();
+            told(self.jobs, &mut placement, found);
+        }
+        Ok(placement)
     }
 
     fn built(

@@ -21,6 +21,7 @@ mod changes;
 mod couple;
 mod day;
 mod deployment;
+mod fallbacks;
 mod fates;
 mod floors;
 mod impossible;
@@ -52,7 +53,7 @@ use job::{Job, Kind};
 use service::{Search, Sought};
 use table::Table;
 
-/// Chooses the cheapest placement of all workloads together.
+/// Chooses the cheapest placement of all workloads together, and what may stand in for each of its pools.
 ///
 /// Where their separate optima keep every limit that they share, those are it; otherwise they are searched at once
 /// ([`Placement::coupling`]).
@@ -60,7 +61,15 @@ use table::Table;
 /// # Errors
 /// The workloads that cannot be placed, each with what stands in the way; or the shared limits that cannot hold.
 pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
-    deployment::place(spec, world)
+    deployment::place(spec, world, true)
+}
+
+/// As [`place`] for placements that nobody will apply: without fallbacks.
+///
+/// # Errors
+/// As of [`place`].
+pub fn outline(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
+    deployment::place(spec, world, false)
 }
 
 fn unknown_model(address: &str) -> InfeasibleWorkload {
@@ -148,16 +157,16 @@ fn workload(
 ) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     let Some(job) = Job::of(spec, world, address) else { return Err(Box::new(unknown_model(address))) };
     let table = Table::new(&job);
-    alone(&job, &table, &Sought::of(&job, &table), explain)
+    alone(&job, &table, &Sought::of(&job, &table), explain).map(|(placed, _)| placed)
 }
 
-/// The optimum of one workload by itself.
+/// The optimum of one workload by itself, and the choice that it was built from.
 fn alone(
     job: &Job<'_>,
     table: &Table,
     sought: &Sought<'_>,
     explain: bool,
-) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
+) -> Result<(WorkloadPlacement, together::Plan), Box<InfeasibleWorkload>> {
     let address = job.address.as_str();
     match sought {
         Sought::Service(search) => {
@@ -180,7 +189,7 @@ fn alone(
                     if explain {
                         placed.losers = losers::of_service(search, optimum, &relax::choices(&placed));
                     }
-                    Ok(placed)
+                    Ok((placed, together::Plan::Service(blocks)))
                 }
                 Err(why) => {
                     if bounded + evaluated > 0 {
@@ -203,14 +212,15 @@ fn alone(
                 lower_bound: run.objective,
                 together: false,
             };
-            let placed =
-                found.best.as_ref().and_then(|run| build::batch(job, table, batch, run, certificate(run)));
-            if let Some(mut placed) = placed {
+            let placed = found
+                .best
+                .and_then(|run| Some((build::batch(job, table, batch, &run, certificate(&run))?, run)));
+            if let Some((mut placed, run)) = placed {
                 if explain {
                     let chosen = relax::choices(&placed);
                     placed.losers = losers::of_batch(job, table, &found, placed.certificate.optimum, &chosen);
                 }
-                return Ok(placed);
+                return Ok((placed, together::Plan::Batch(run)));
             }
             {
                 let why = found.rejection.take().unwrap_or_else(|| no_candidate(job));

@@ -117,6 +117,14 @@ impl<'a> Sought<'a> {
             Kind::Batch(batch) => Sought::Batch(batch),
         }
     }
+
+    /// The search of a service.
+    pub fn search(&self) -> Option<&Search<'a>> {
+        match self {
+            Sought::Service(search) => Some(search),
+            Sought::Batch(_) => None,
+        }
+    }
 }
 
 impl<'a> Search<'a> {
@@ -436,13 +444,15 @@ impl<'a> Search<'a> {
                 let needs = self.needs(&base, block.pools.len() as u32, ms, *index);
                 let extra = |_: u32| Extra::default();
                 let Some(ask) = self.ask((chosen.site, chosen.way), 1, &extra, Day::Flat) else { continue };
-                let units = chosen.count.machines / way.span.max(1);
-                any |= !ask.confirmed(&needs, units, chosen.count.spot);
-                any |= self.contradicted_below(&base, block.pools.len() as u32, chosen);
+                let regions = block.pools.len() as u32;
+                let peak = [(needs, chosen.count)];
+                for (needs, count) in self.hours_below(&base, regions, chosen).into_iter().chain(peak) {
+                    any |= !ask.confirmed(&needs, count.machines / way.span.max(1), count.spot);
+                }
             }
         }
         if any {
-            self.rests.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.forget_hours();
         }
         any
     }

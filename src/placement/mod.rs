@@ -6,9 +6,11 @@
 mod day;
 
 pub use day::{Following, HourClass, Switch};
+mod fallback;
 
 use std::collections::BTreeMap;
 
+pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
 
@@ -158,6 +160,8 @@ pub struct WorkloadPlacement {
     pub address: String,
     /// Pools, ordered by address.
     pub pools: Vec<Pool>,
+    /// What may stand in for each pool, in the order of the pools.
+    pub fallbacks: Vec<Fallbacks>,
     /// Which pools serve which origin; empty for a batch.
     pub routes: Vec<Route>,
     /// Every objective against its prediction, at the planned confidence.

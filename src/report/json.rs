@@ -12,7 +12,8 @@ use crate::check::Fact;
 use crate::diagnostic::{Pointer, SourceMap};
 use crate::perf::Layout;
 use crate::placement::{
-    CandidateId, Coupling, Following, Infeasible, Loser, Pool, Rejection, Relaxation, WorkloadPlacement,
+    BatchRun, CandidateId, Coupling, Following, Infeasible, Loser, Pool, Rejection, Relaxation,
+    WorkloadPlacement,
 };
 use crate::plan::{Action, Change, Plan};
 use crate::spec::PEAK_SHARE;
@@ -74,7 +75,7 @@ fn following(p: &Pool, f: &Following) -> Value {
     })
 }
 
-fn pool(p: &Pool) -> Value {
+pub(super) fn pool(p: &Pool) -> Value {
     let machines: Vec<Value> = p
         .machines
         .iter()
@@ -133,7 +134,7 @@ fn pool(p: &Pool) -> Value {
     })
 }
 
-fn candidate(c: &CandidateId) -> Value {
+pub(super) fn candidate(c: &CandidateId) -> Value {
     json!({
         "cloud": c.cloud.as_str(),
         "region": c.region,
@@ -170,6 +171,16 @@ fn relaxation(r: &Relaxation) -> Value {
         "usd_per_month": usd(r.cost_per_month),
         "saves_usd_per_month": r.saves_per_month.map(usd),
         "choice": r.choice.as_ref().map(candidate),
+    })
+}
+
+pub(super) fn run(r: &BatchRun) -> Value {
+    json!({
+        "hours": r.hours,
+        "deadline_hours": r.deadline_hours,
+        "items_per_s": r.items_per_s,
+        "runs_per_month": r.runs_per_month,
+        "usd_per_run": usd(r.cost_per_run),
     })
 }
 
@@ -250,16 +261,11 @@ pub(crate) fn workload(w: &WorkloadPlacement) -> Value {
         .collect();
     json!({
         "pools": w.pools.iter().map(pool).collect::<Vec<_>>(),
+        "fallbacks": super::fallbacks::of_workload(w),
         "routes": routes,
         "objectives": objectives,
         "failures": failures,
-        "run": w.run.as_ref().map(|r| json!({
-            "hours": r.hours,
-            "deadline_hours": r.deadline_hours,
-            "items_per_s": r.items_per_s,
-            "runs_per_month": r.runs_per_month,
-            "usd_per_run": usd(r.cost_per_run),
-        })),
+        "run": w.run.as_ref().map(run),
         "cost": {
             "lines": lines,
             "expected_usd_per_hour": usd(w.cost.expected_per_hour),

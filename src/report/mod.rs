@@ -7,6 +7,7 @@ mod basis;
 mod changes;
 mod choice;
 mod cost;
+mod fallbacks;
 mod hours;
 mod infeasible;
 pub mod json;
@@ -110,6 +111,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.push(placements::objectives(plan));
     sections.extend(placements::failures(plan));
     sections.push(cost::cost(plan));
+    sections.extend(fallbacks::fallbacks(plan));
     sections.push(choice::losers(plan));
     sections.push(changes::changes(plan));
     sections.push(basis::basis(plan));

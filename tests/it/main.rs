@@ -24,6 +24,7 @@ mod check_plan;
 mod determinism;
 mod diff;
 mod explore;
+mod fallbacks;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod judge;

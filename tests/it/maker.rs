@@ -132,6 +132,11 @@ fn quotas(world: &World, pool: &Pool) -> Vec<QuotaNeed> {
     needs
 }
 
+/// A pool's address below its workload.
+fn below(pool: &Pool) -> &str {
+    pool.addr.as_str().split_once('/').unwrap().1
+}
+
 fn finish(world: &World, address: &str, pool: Pool, cost: Cost, optimum: Money) -> WorkloadPlacement {
     let candidate = CandidateId {
         cloud: pool.cloud,
@@ -146,7 +151,11 @@ fn finish(world: &World, address: &str, pool: Pool, cost: Cost, optimum: Money) 
     WorkloadPlacement {
         address: address.into(),
         quotas: quotas(world, &pool),
-        caveats: vec![format!("{} may not be there", pool.instance_type)],
+        caveats: vec![
+            format!("{} may not be there", pool.instance_type),
+            format!("{}: no fallback, nothing else was looked at", below(&pool)),
+        ],
+        fallbacks: vec![Fallbacks { pool: pool.addr.clone(), list: Vec::new() }],
         pools: vec![pool],
         routes: Vec::new(),
         objectives: Vec::new(),

@@ -32,6 +32,8 @@ pub enum View {
     Placements,
     /// What it costs.
     Cost,
+    /// What may stand in for machines that are refused.
+    Fallbacks,
     /// Objectives against predictions, and failures.
     Objectives,
     /// What lost.
@@ -82,6 +84,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         View::Summary | View::Artifacts => Some(&[]),
         View::Placements => Some(&["joint", "placements"]),
         View::Cost => Some(&["cost"]),
+        View::Fallbacks => Some(&["fallbacks"]),
         View::Objectives => Some(&["objectives", "failures"]),
         View::Losers => Some(&["losers"]),
         View::Changes => Some(&["changes"]),

@@ -217,7 +217,7 @@ pub fn at_confidence(
     asked: &Stressing,
 ) -> Result<AtConfidence, String> {
     let spec = Spec { confidence, ..spec.clone() };
-    let outcome = match optimize::place(&spec, world) {
+    let outcome = match optimize::outline(&spec, world) {
         Ok(placement) => Ok((cost(&placement), stress(&spec, world, &placement, asked)?)),
         Err(why) => Err(refusal(&why)),
     };

@@ -10,8 +10,8 @@ use crate::catalog::{Evidence, Provenance};
 use crate::diagnostic::Pointer;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
-    self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, FailureCheck, JointViolation,
-    SharedLimit,
+    self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, FailureCheck, Fallback, Fallbacks,
+    JointViolation, SharedLimit,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
@@ -61,6 +61,7 @@ mirror!(SharedLimitFile for SharedLimit {
 mirror!(WorkloadFile for WorkloadPlacement {
     address: String,
     pools: Vec<Pool>,
+    fallbacks: Vec<Fallbacks>,
     routes: Vec<Route>,
     objectives: Vec<ObjectiveCheck>,
     failures: Vec<FailureCheck>,
@@ -122,6 +123,16 @@ mirror!(FollowingFile for Following {
 mirror!(HourClassFile for HourClass { share: u32, seconds: u32, replicas: u32, machines: Vec<u32> });
 
 mirror!(SwitchFile for Switch { at_s: u32, class: usize });
+
+mirror!(FallbacksFile for Fallbacks { pool: ResourceAddr, list: Vec<Fallback> });
+
+mirror!(FallbackFile for Fallback {
+    pool: Pool,
+    more_per_month: Money,
+    ceiling_per_month: Money,
+    run: Option<BatchRun>,
+    caveats: Vec<String>,
+});
 
 mirror!(MachinesFile for PoolMachines {
     purchase: Purchase,

@@ -39,6 +39,13 @@ pub fn check(plan: &Plan) -> Result<(), String> {
         for pool in &workload.pools {
             pool_sizes(pool).map_err(|what| format!("{}: {what}", pool.addr))?;
         }
+        if !workload.fallbacks.iter().all(|f| workload.pools.iter().any(|p| p.addr == f.pool)) {
+            return Err(format!("{address}: fallbacks of a pool that is not there"));
+        }
+        for fallback in workload.fallbacks.iter().flat_map(|f| &f.list) {
+            pool_sizes(&fallback.pool)
+                .map_err(|what| format!("a fallback, {}: {what}", fallback.pool.addr))?;
+        }
         for route in &workload.routes {
             if route.to.iter().any(|(pool, _)| *pool >= workload.pools.len()) {
                 return Err(format!("{address}: origin {} goes to a pool that is not there", route.origin));

@@ -3,6 +3,7 @@
 
 mod day;
 mod run;
+pub mod seat;
 pub mod several;
 
 use std::cell::RefCell;

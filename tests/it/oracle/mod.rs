@@ -6,7 +6,7 @@ pub mod worlds;
 use rhumb::catalog::Catalog;
 use rhumb::check;
 use rhumb::placement::{Placement, World};
-use rhumb::spec::Spec;
+use rhumb::spec::{ScalingMode, Spec};
 use rhumb_api::Money;
 
 use crate::line;
@@ -178,6 +178,73 @@ fn several_workloads_are_never_beaten_and_never_wrong() {
     );
 }
 
+/// The world without what is refused with a pool: its spot machines if it has some, else all machines of its type there.
+fn refused(world: &World, pool: &rhumb::placement::Pool) -> World {
+    let kind = world.catalog.instance_type(pool.cloud, &pool.instance_type).unwrap();
+    let region = world.catalog.region(pool.cloud, &pool.region).unwrap();
+    let mut other = world.clone();
+    other.catalog.offerings.retain(|o| {
+        (o.instance_type, o.region) != (kind, region)
+            || (pool.uses_spot() && o.purchase != rhumb::spec::Purchase::Spot)
+    });
+    other
+}
+
+#[test]
+fn the_first_fallback_is_the_cheapest_without_what_is_refused() {
+    let base = Catalog::embedded();
+    let (mut faults, mut same, mut none, mut spot, mut several) = (String::new(), 0, 0, 0, 0);
+    for seed in 0..WORLDS {
+        let (spec, world) = worlds::case(seed, &base);
+        let Ok(placement) = line::place(&spec, &world) else { continue };
+        let (address, placed) = placement.workloads.iter().next().unwrap();
+        // Beside pools that follow the day, and without spot in their place, the seat is not as brute force fills it.
+        let follows = |s: &rhumb::spec::Service| {
+            s.follows().is_some() && (placed.pools.len() > 1 || s.purchase.spot_max_share > 0.0)
+        };
+        if spec.services.values().any(follows) {
+            continue;
+        }
+        for (index, pool) in placed.pools.iter().enumerate() {
+            let in_region = |p: &&rhumb::placement::Pool| (p.cloud, &p.region) == (pool.cloud, &pool.region);
+            if placed.pools.iter().filter(in_region).count() > 1 {
+                continue;
+            }
+            let fallbacks = &placed.fallbacks[index].list;
+            let elsewhere = refused(&world, pool);
+            let (truth, said) = match &placed.run {
+                Some(_) => {
+                    let said =
+                        fallbacks.first().and_then(|f| f.run.as_ref()).map(|r| r.cost_per_run.micros());
+                    (brute::batch(&spec, &elsewhere, address.trim_start_matches("batches.")), said)
+                }
+                None => {
+                    let name = address.trim_start_matches("services.");
+                    let (truth, own) = brute::seat::seat(&spec, &world, &elsewhere, (name, placed), index);
+                    (truth, fallbacks.first().map(|f| own + f.more_per_month.micros() / 730))
+                }
+            };
+            let most = if placed.run.is_some() { 4 * brute::MOST_MACHINES } else { brute::MOST_MACHINES };
+            let machines = |p: &rhumb::placement::Pool| p.machines.iter().map(|m| m.count).sum::<u32>();
+            if fallbacks.first().is_some_and(|f| machines(&f.pool) > most) {
+                continue;
+            }
+            if !agree(said, truth) {
+                faults += &format!("world {seed}, {}: {said:?}, brute force {truth:?}\n", pool.addr);
+            }
+            same += u64::from(truth.is_some());
+            none += u64::from(truth.is_none());
+            spot += u64::from(pool.uses_spot());
+            several += u64::from(placed.pools.len() > 1);
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+    assert!(
+        same > 100 && none > 5 && spot > 20 && several > 20,
+        "{same} with and {none} without a fallback, {spot} of spot, {several} beside others"
+    );
+}
+
 #[test]
 fn a_planted_wrong_answer_is_seen() {
     let base = Catalog::embedded();
@@ -197,7 +264,9 @@ fn a_planted_wrong_answer_is_seen() {
 fn a_rule_left_out_changes_the_truth() {
     // Brute force itself reads every rule: without it, some world has another answer.
     let base = Catalog::embedded();
-    let forget: [(&str, fn(&mut Spec, &mut World)); 9] = [
+    let forget: [(&str, fn(&mut Spec, &mut World)); 11] = [
+        ("daily", |s, _| s.services.values_mut().for_each(|s| s.traffic.daily = None)),
+        ("scaling", |s, _| s.services.values_mut().for_each(|s| s.scaling.mode = ScalingMode::Fixed)),
         ("objectives", |s, _| s.services.values_mut().for_each(|s| s.slo.tpot.clear())),
         ("survive", |s, _| s.services.values_mut().for_each(|s| s.survive = Default::default())),
         ("residency", |s, _| s.services.values_mut().for_each(|s| s.placement.residency.clear())),

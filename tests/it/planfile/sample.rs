@@ -115,10 +115,30 @@ fn pool() -> Pool {
     }
 }
 
+fn fallback() -> Fallback {
+    let mut pool = pool();
+    pool.region = "eu-west-3".into();
+    pool.addr = addr("services.chat/aws/eu-west-3/p5.48xlarge");
+    Fallback {
+        pool,
+        more_per_month: usd(-1_000_001),
+        ceiling_per_month: usd(120_537_603_000),
+        run: Some(BatchRun {
+            hours: 4.5,
+            deadline_hours: 6.0,
+            items_per_s: 600.25,
+            runs_per_month: 30.4,
+            cost_per_run: usd(77_000_002),
+        }),
+        caveats: vec!["offered: unknown there".into()],
+    }
+}
+
 fn workload() -> WorkloadPlacement {
     WorkloadPlacement {
         address: "services.chat".into(),
         pools: vec![pool()],
+        fallbacks: vec![Fallbacks { pool: pool().addr, list: vec![fallback()] }],
         routes: vec![Route {
             origin: "eu".into(),
             to: vec![(0, 1.0)],
