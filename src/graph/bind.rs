@@ -305,7 +305,15 @@ fn following(common: Builder, pool: &Pool, purchase: Purchase) -> Builder {
     let of = |class: usize| following.classes.get(class).and_then(|c| c.machines.get(index)).copied();
     let counts = || (0..following.classes.len()).filter_map(of);
     let entry = |at_s: u32, count: u32| Builder::default().number("at_s", at_s).number("count", count).map();
-    let schedule = following.schedule.iter().filter_map(|s| Some(entry(s.at_s, of(s.class)?))).collect();
+    let mut before = following.schedule.last().and_then(|s| of(s.class));
+    let mut schedule = Vec::new();
+    for switch in &following.schedule {
+        let count = of(switch.class);
+        if let Some(n) = count.filter(|_| count != before) {
+            schedule.push(entry(switch.at_s, n));
+        }
+        before = count;
+    }
     common
         .number("min_count", counts().min().unwrap_or(0))
         .number("max_count", counts().max().unwrap_or(0))

@@ -6,7 +6,7 @@ use rhumb_api::Money;
 use super::placed::{METRICS, Placed, Played, PoolUse, Setting};
 use super::statistics::{Interval, Sample};
 use crate::placement::{FailureCheck, Metric, Placement, WorkloadPlacement, World};
-use crate::spec::{Load, Objective, Recorded, Service, Spec};
+use crate::spec::{Load, Objective, PEAK_SHARE, Recorded, Service, Spec};
 
 /// Independent runs of a scenario; blocks of a recorded hour.
 pub const RUNS: usize = 8;
@@ -359,7 +359,36 @@ fn scenarios(play: &Placed<'_>, placed: &WorkloadPlacement) -> Vec<Planned> {
     for failure in &placed.failures {
         list.extend(failed(play, placed, failure));
     }
+    list.extend(hours(play, placed));
     list
+}
+
+/// Each load of the day below the peak, on the machines that pools which follow it then have.
+fn hours(play: &Placed<'_>, placed: &WorkloadPlacement) -> Vec<Planned> {
+    let Some(daily) = play.service.follows() else { return Vec::new() };
+    let mut shares: Vec<u32> = daily.shares.iter().copied().filter(|s| *s > 0 && *s < PEAK_SHARE).collect();
+    shares.sort_unstable();
+    shares.dedup();
+    let replicas = |pool: &crate::placement::Pool, share: u32| {
+        let classes = pool.following.iter().flat_map(|f| &f.classes);
+        classes.filter(|c| c.share >= share).map(|c| c.replicas).next().unwrap_or(pool.replicas)
+    };
+    let planned = play.as_planned();
+    let at = |share: u32| {
+        let load = f64::from(share) / f64::from(PEAK_SHARE);
+        Planned {
+            name: "hours".into(),
+            what: format!("the hours with {} % of the peak", crate::math::round_to(load * 100.0, 3)),
+            asked: Asked::MustHold,
+            setting: Setting {
+                replicas: placed.pools.iter().map(|p| replicas(p, share)).collect(),
+                load,
+                ..planned.clone()
+            },
+            factor: 1.0,
+        }
+    };
+    shares.into_iter().map(at).collect()
 }
 
 fn failed(play: &Placed<'_>, placed: &WorkloadPlacement, failure: &FailureCheck) -> Vec<Planned> {

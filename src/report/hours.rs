@@ -16,19 +16,38 @@ fn share(class: &HourClass) -> String {
     format!("{} %", crate::math::round_to(f64::from(class.share) * 100.0 / f64::from(PEAK_SHARE), 3))
 }
 
-/// From when to when a pool is in a class.
-fn when(following: &Following, class: usize) -> String {
-    let s = &following.schedule;
-    if s.is_empty() {
-        return "all day".to_owned();
+/// For each number of machines that a pool has at some time, the greatest class that has it and from when to when.
+fn stretches(following: &Following) -> Vec<(&HourClass, String)> {
+    let of = |class: usize| following.classes.get(class);
+    // The greatest class with as many machines stands for all of them.
+    let stands = |class: usize| {
+        let own = of(class).map(|c| &c.machines);
+        (0..following.classes.len()).rev().find(|k| of(*k).map(|c| &c.machines) == own).unwrap_or(class)
+    };
+    let mut switches: Vec<(u32, usize)> = Vec::new();
+    let mut before = following.schedule.last().map(|s| stands(s.class));
+    for switch in &following.schedule {
+        let class = stands(switch.class);
+        if before != Some(class) {
+            switches.push((switch.at_s, class));
+        }
+        before = Some(class);
     }
-    let spans: Vec<String> = s
-        .iter()
-        .enumerate()
-        .filter(|(_, switch)| switch.class == class)
-        .map(|(i, switch)| format!("{} to {}", clock(switch.at_s), clock(s[(i + 1) % s.len()].at_s)))
-        .collect();
-    spans.join(", ")
+    let mut kept: Vec<usize> = switches.iter().map(|(_, class)| *class).collect();
+    if kept.is_empty() {
+        kept.push(following.classes.len().saturating_sub(1));
+    }
+    kept.sort_unstable();
+    kept.dedup();
+    let when = |class: usize| {
+        if switches.is_empty() {
+            return "all day".to_owned();
+        }
+        let own = switches.iter().enumerate().filter(|(_, s)| s.1 == class);
+        let until = |i: usize| clock(switches[(i + 1) % switches.len()].0);
+        own.map(|(i, s)| format!("{} to {}", clock(s.0), until(i))).collect::<Vec<_>>().join(", ")
+    };
+    kept.into_iter().filter_map(|class| Some((of(class)?, when(class)))).collect()
 }
 
 fn machines(pool: &Pool, class: &HourClass) -> String {
@@ -41,8 +60,9 @@ fn machines(pool: &Pool, class: &HourClass) -> String {
 pub(super) fn hours(plan: &Plan) -> Option<Section> {
     let mut table = Table {
         columns: vec![
-            ("pool", false),
-            ("load", true),
+            ("workload", false),
+            ("region", false),
+            ("load up to", true),
             ("local time", false),
             ("machines", false),
             ("replicas", true),
@@ -53,11 +73,13 @@ pub(super) fn hours(plan: &Plan) -> Option<Section> {
     for (address, placed) in &plan.placement.workloads {
         for pool in &placed.pools {
             let Some(following) = &pool.following else { continue };
-            for (i, class) in following.classes.iter().enumerate() {
+            let place = format!("{}/{}", pool.cloud, pool.region);
+            for (i, (class, when)) in stretches(following).into_iter().enumerate() {
                 table.rows.push(vec![
-                    Cell::plain(pool.addr.as_str()),
+                    Cell::plain(if i == 0 { address.as_str() } else { "" }),
+                    Cell::plain(if i == 0 { place.as_str() } else { "" }),
                     Cell::plain(share(class)),
-                    Cell::plain(when(following, i)),
+                    Cell::plain(when),
                     Cell::plain(machines(pool, class)),
                     Cell::plain(class.replicas.to_string()),
                 ]);
@@ -90,13 +112,21 @@ mod tests {
         let mut following = Following {
             time_zone: "UTC".into(),
             start_up_s: 90,
-            classes: vec![class(125_000, 1), class(PEAK_SHARE, 8)],
-            schedule: vec![Switch { at_s: 28_710, class: 1 }, Switch { at_s: 72_000, class: 0 }],
+            classes: vec![class(125_000, 1), class(250_000, 1), class(PEAK_SHARE, 8)],
+            schedule: vec![
+                Switch { at_s: 3_600, class: 0 },
+                Switch { at_s: 28_710, class: 2 },
+                Switch { at_s: 72_000, class: 1 },
+            ],
         };
-        assert_eq!(when(&following, 0), "20:00 to 07:58:30");
-        assert_eq!(when(&following, 1), "07:58:30 to 20:00");
-        assert_eq!(share(&following.classes[0]), "12.5 %");
+        let told = |f: &Following| -> Vec<(String, u32, String)> {
+            stretches(f).into_iter().map(|(c, when)| (share(c), c.replicas, when)).collect()
+        };
+        // Both lower classes have one machine.
+        let few = ("25 %".to_owned(), 1, "20:00 to 07:58:30".to_owned());
+        assert_eq!(told(&following), [few, ("100 %".into(), 8, "07:58:30 to 20:00".into())]);
+        following.classes.truncate(1);
         following.schedule.clear();
-        assert_eq!(when(&following, 1), "all day");
+        assert_eq!(told(&following), [("12.5 %".into(), 1, "all day".into())]);
     }
 }
