@@ -8,6 +8,7 @@ mod calibrate;
 mod catalog;
 mod catalog_pack;
 mod cli;
+mod day;
 mod diagnostics;
 mod graph;
 mod inconclusive;

@@ -1,5 +1,6 @@
 //! Makes a placement of one workload by hand, so that the checker can be tested without the optimizer:
-//! one pool of a stated size, with every figure derived as the decision says.
+//! one pool of a stated size, with every figure derived as the decision says. A pool that follows the load of the day is made by
+//! looking at every second of it and at every count of machines.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use rhumb::placement::*;
 use rhumb::spec::*;
 use rhumb_api::ResourceAddr;
 
-/// Where, on what, and how many machines (the second number: spot).
+/// Where, on what, and how many machines (the second number: spot); of a service none means the least that do.
 pub struct Wanted<'a> {
     pub cloud: Cloud,
     pub region: &'a str,
@@ -61,17 +62,7 @@ fn pool(
     let machines = bought
         .into_iter()
         .filter(|(_, n)| *n > 0)
-        .map(|(purchase, count)| {
-            let o = catalog.offering(t, region, purchase).unwrap();
-            PoolMachines {
-                purchase,
-                count,
-                price: o.price,
-                list_price: o.list_price,
-                provenance: o.provenance.clone(),
-                interruption: o.interruption,
-            }
-        })
+        .map(|(purchase, count)| fleet(world, w, purchase, count))
         .collect();
     let addr = ["aws", w.region, w.instance_type]
         .iter()
@@ -107,6 +98,42 @@ fn pool(
     (pool, curve, region)
 }
 
+fn fleet(world: &World, w: &Wanted<'_>, purchase: Purchase, count: u32) -> PoolMachines {
+    let catalog = &world.catalog;
+    let t = catalog.instance_type(w.cloud, w.instance_type).unwrap();
+    let o = catalog.offering(t, catalog.region(w.cloud, w.region).unwrap(), purchase).unwrap();
+    PoolMachines {
+        purchase,
+        count,
+        price: o.price,
+        list_price: o.list_price,
+        provenance: o.provenance.clone(),
+        interruption: o.interruption,
+    }
+}
+
+/// The shares of the day, each with its seconds and what arrives in them (millionths times seconds), and the switches: every
+/// second is looked at, and every one of those ahead of it.
+fn day(shares: &[u32; 24], ahead: u32) -> (Vec<(u32, u32, u64)>, Vec<(u32, u32)>) {
+    let share = |t: u32| shares[(t / 3600 % 24) as usize];
+    let ready: Vec<u32> = (0..86_400).map(|t| (t..=t + ahead).map(share).max().unwrap()).collect();
+    let mut classes: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
+    let mut switches = Vec::new();
+    for t in 0..86_400 {
+        let own = classes.entry(ready[t]).or_default();
+        *own = (own.0 + 1, own.1 + u64::from(share(t as u32)));
+        if ready[(t + 86_399) % 86_400] != ready[t] {
+            switches.push((t as u32, ready[t]));
+        }
+    }
+    (classes.into_iter().map(|(share, (seconds, load))| (share, seconds, load)).collect(), switches)
+}
+
+/// A quotient, half up.
+fn rounded(amount: u128, of: u128) -> Money {
+    Money::from_micros(((2 * amount + of) / (2 * of)) as i64)
+}
+
 fn hourly(pool: &Pool) -> Money {
     pool.machines.iter().map(|m| m.price.times(i64::from(m.count))).sum()
 }
@@ -114,7 +141,9 @@ fn hourly(pool: &Pool) -> Money {
 fn quotas(world: &World, pool: &Pool) -> Vec<QuotaNeed> {
     let t = world.catalog.instance_type(pool.cloud, &pool.instance_type).unwrap();
     let mut needs: Vec<QuotaNeed> = Vec::new();
-    for m in &pool.machines {
+    for (i, m) in pool.machines.iter().enumerate() {
+        let classes = pool.following.iter().flat_map(|f| &f.classes);
+        let most = classes.map(|c| c.machines[i]).max().unwrap_or(m.count);
         for (quota, each) in world.catalog.quotas_for(t, m.purchase) {
             needs.push(QuotaNeed {
                 cloud: pool.cloud,
@@ -122,7 +151,7 @@ fn quotas(world: &World, pool: &Pool) -> Vec<QuotaNeed> {
                 code: quota.code.clone(),
                 name: quota.name.clone(),
                 unit: "vcpus",
-                amount: each * f64::from(m.count),
+                amount: each * f64::from(most),
                 declared: None,
                 default_new_account: quota.default_new_account,
             });
@@ -201,7 +230,8 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
         output: s.traffic.output,
         prefix_cached: s.traffic.prefix_cached,
     };
-    let (mut pool, curve, region) = pool(world, spec, (&address, &s.model), &shape, w);
+    let one = Wanted { machines: (1, 0), ..*w };
+    let (pool, curve, region) = self::pool(world, spec, (&address, &s.model), &shape, &one);
     let (f, g) = (pool.tpot_factor, pool.ttft_factor / pool.tpot_factor);
     let slowed = curve.slowed(f);
     let arrivals = s.traffic.arrivals;
@@ -230,6 +260,97 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
         }
         low
     };
+    let losses = |total: u32, spot: u32| -> Vec<(&'static str, u32, u32)> {
+        let per = pool.replicas_per_machine;
+        let mut lost = Vec::new();
+        if s.survive.replica > 0 {
+            lost.push(("replica", s.survive.replica, s.survive.replica));
+        }
+        if s.survive.machine > 0 {
+            lost.push(("machine", s.survive.machine, s.survive.machine * per));
+        }
+        if s.survive.zone > 0 {
+            let zones = world.catalog.regions[region].zones.map_or(1, |z| z.min(total));
+            lost.push(("zone", s.survive.zone, total.div_ceil(zones) * per * s.survive.zone));
+        }
+        if spot > 0 {
+            let band = fleet(world, w, Purchase::Spot, spot).interruption.unwrap_or(0.2);
+            let gone = ((band * f64::from(spot)).ceil() as u32).max(1);
+            lost.push(("spot", gone, gone * per));
+        }
+        lost
+    };
+    let does = |total: u32, spot: u32, least: u32, rate: f64| {
+        let n = total * pool.replicas_per_machine;
+        let during = s.during_failure;
+        let left = |lost: u32| n > lost && holds(rate * during.capacity, n - lost, during.slo_factor);
+        n >= least && holds(rate, n, 1.0) && losses(total, spot).iter().all(|(.., lost)| left(*lost))
+    };
+    let price = |purchase| fleet(world, w, purchase, 1).price.micros();
+    // Every count up to one that is surely enough.
+    let least = |rate: f64| {
+        let mut best: Option<(i64, u32, u32)> = None;
+        for total in 1..=64 {
+            for spot in 0..=(s.purchase.spot_max_share * f64::from(total) + 1e-9) as u32 {
+                let bought = spot == 0 || total - spot >= s.purchase.on_demand_base;
+                if bought && does(total, spot, s.scaling.min_replicas, rate) {
+                    let dear = if spot > 0 { i64::from(spot) * price(Purchase::Spot) } else { 0 };
+                    let cost = i64::from(total - spot) * price(Purchase::OnDemand) + dear;
+                    best = best.min(Some((cost, total, spot))).or(Some((cost, total, spot)));
+                }
+            }
+        }
+        let (_, total, spot) = best.expect("64 machines are enough");
+        (total, spot)
+    };
+    let machines = if w.machines.0 > 0 { w.machines } else { least(rate) };
+    let one = Wanted { machines, ..*w };
+    let (mut made, _, _) = self::pool(world, spec, (&address, &s.model), &shape, &one);
+    let kind = &world.catalog.instance_types[world.catalog.instance_type(w.cloud, w.instance_type).unwrap()];
+    let start_up_s = perf::start_up_s(pool.memory.weights, kind.network_gbps).ceil() as u32;
+    let follows = s.scaling.mode == ScalingMode::Horizontal;
+    let (classes, switches) = match &s.traffic.daily {
+        Some(daily) if follows => day(&daily.shares, start_up_s),
+        Some(daily) => {
+            let sum: u64 = daily.shares.iter().map(|s| u64::from(*s)).sum();
+            (vec![(1_000_000, 86_400, sum * 3600)], Vec::new())
+        }
+        None => (vec![(1_000_000, 86_400, 86_400_000_000)], Vec::new()),
+    };
+    let counts: Vec<(u32, u32)> = classes
+        .iter()
+        .map(|(share, ..)| if *share == 1_000_000 { machines } else { least(rate * f64::from(*share) / 1e6) })
+        .collect();
+    if follows {
+        let used = |of: fn(&(u32, u32)) -> u32| counts.iter().map(of).max().unwrap() > 0;
+        let fleets = [
+            (Purchase::OnDemand, machines.0 - machines.1, used(|c| c.0 - c.1)),
+            (Purchase::Spot, machines.1, used(|c| c.1)),
+        ];
+        let fleets = fleets.into_iter().filter(|(.., used)| *used);
+        made.machines = fleets.map(|(purchase, n, _)| fleet(world, w, purchase, n)).collect();
+        let counted = |(total, spot): &(u32, u32)| {
+            let of = |m: &PoolMachines| if m.purchase == Purchase::Spot { *spot } else { total - spot };
+            made.machines.iter().map(of).collect()
+        };
+        let class = |((share, seconds, _), of): (&(u32, u32, u64), &(u32, u32))| HourClass {
+            share: *share,
+            seconds: *seconds,
+            replicas: of.0 * pool.replicas_per_machine,
+            machines: counted(of),
+        };
+        let index = |share: u32| classes.iter().position(|c| c.0 == share).unwrap();
+        made.following = Some(Following {
+            time_zone: s.traffic.daily.as_ref().unwrap().time_zone.clone(),
+            start_up_s,
+            classes: classes.iter().zip(&counts).map(class).collect(),
+            schedule: switches
+                .iter()
+                .map(|(at_s, share)| Switch { at_s: *at_s, class: index(*share) })
+                .collect(),
+        });
+    }
+    let mut pool = made;
     let n = pool.replicas;
     pool.peak_rate = rate;
     pool.capacity = capacity(n, 1.0);
@@ -238,7 +359,7 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
     let edge = slowed.latency(rate / f64::from(n), n, arrivals).expect("a load below saturation");
     let required = rate * s.during_failure.capacity;
     let mut failures = Vec::new();
-    let mut fail = |scope: &'static str, count: u32, lost: u32| {
+    for (scope, count, lost) in losses(machines.0, machines.1) {
         failures.push(FailureCheck {
             scope,
             count,
@@ -247,21 +368,6 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
             required_rate: required,
             capacity: capacity(n - lost, s.during_failure.slo_factor),
         });
-    };
-    let (total, spot) = w.machines;
-    if s.survive.replica > 0 {
-        fail("replica", s.survive.replica, s.survive.replica);
-    }
-    if s.survive.machine > 0 {
-        fail("machine", s.survive.machine, s.survive.machine * pool.replicas_per_machine);
-    }
-    if s.survive.zone > 0 {
-        fail("zone", s.survive.zone, total.div_ceil(pool.zones) * pool.replicas_per_machine * s.survive.zone);
-    }
-    if spot > 0 {
-        let row = pool.machines.iter().find(|m| m.purchase == Purchase::Spot).unwrap();
-        let lost = ((row.interruption.unwrap_or(0.2) * f64::from(spot)).ceil() as u32).max(1);
-        fail("spot", lost, lost * pool.replicas_per_machine);
     }
     let mut objectives = Vec::new();
     for (origin, (ms, ms_p90)) in s.traffic.origins.iter().zip(&networks) {
@@ -284,21 +390,38 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
             add(Metric::Tpot, o, shown.tpot.at(o.quantile), edge.tpot.at(o.quantile), 0.0);
         }
     }
-    let mut lines: Vec<CostLine> = pool
-        .machines
-        .iter()
-        .map(|m| line(format!("{}/{}", pool.addr, m.purchase), Some(m.price.times(i64::from(m.count)))))
-        .collect();
-    let bytes = rate * 3600.0 * s.traffic.output.mean * 250.0;
-    let price = world.catalog.transfer_price(region, TransferTo::Internet).map(|p| p.usd_per_gib);
-    lines.push(line(format!("{address}/transfer/internet"), price.map(|p| p.scale(bytes / GIB))));
+    let of = |(total, spot): &(u32, u32), m: &PoolMachines| {
+        u128::from(if m.purchase == Purchase::Spot { *spot } else { total - spot })
+    };
+    let averaged = |m: &PoolMachines| {
+        let day: u128 = classes.iter().zip(&counts).map(|(c, n)| u128::from(c.1) * of(n, m)).sum();
+        rounded(m.price.micros() as u128 * day, 86_400)
+    };
+    let fleets = pool.machines.iter();
+    let mut lines: Vec<CostLine> =
+        fleets.map(|m| line(format!("{}/{}", pool.addr, m.purchase), Some(averaged(m)))).collect();
+    // Every origin that is not next to the service is answered over the internet.
+    let gib = rate * 3600.0 * s.traffic.output.mean * 250.0 / GIB;
+    let internet = world.catalog.transfer_price(region, TransferTo::Internet).map(|p| p.usd_per_gib);
+    let responses = |share: u32| internet.map(|p| p.scale(gib * f64::from(share) / 1e6));
+    let sent = |(share, _, load): &(u32, u32, u64)| {
+        let whole = responses(*share)?.micros() as u128 * u128::from(*load);
+        Some(if *share == 0 { Money::ZERO } else { rounded(whole, u128::from(*share) * 86_400) })
+    };
+    lines.push(line(format!("{address}/transfer/internet"), classes.iter().map(sent).sum()));
     lines.push(line(format!("{address}/load-balancer"), None));
     let sum: Money = lines.iter().filter_map(|l| l.per_hour).sum();
+    let at = |(c, n): (&(u32, u32, u64), &(u32, u32)), price: &dyn Fn(&PoolMachines) -> Money| {
+        let machines = pool.machines.iter().map(|m| price(m).times(of(n, m) as i64)).sum::<Money>();
+        machines + responses(c.0).unwrap_or(Money::ZERO)
+    };
+    let on_demand = fleet(world, w, Purchase::OnDemand, 1).price;
+    let ceiling = classes.iter().zip(&counts).map(|class| at(class, &|_| on_demand)).max().unwrap();
     let cost = Cost {
         expected_per_hour: sum,
         expected_per_month: sum.per_month(),
-        peak_per_month: sum.per_month(),
-        ceiling_per_month: (sum + dearer(world, &pool)).per_month(),
+        peak_per_month: at((classes.last().unwrap(), counts.last().unwrap()), &|m| m.price).per_month(),
+        ceiling_per_month: ceiling.per_month(),
         incomplete: true,
         lines,
     };

@@ -133,17 +133,18 @@ impl Asked<'_> {
             // What the quotas do not allow of some machines they do not allow of more.
             let Some((low, high)) = self.spots(machines) else { break };
             // What fewer spot machines cannot do, more of them cannot.
-            let most = if replayed {
-                (low..=high).rev().find(|spot| self.does(need, units, *spot, true))
-            } else {
-                most(low, high, |spot| self.does(need, units, spot, false))
-            };
-            let Some(most) = most else { continue };
+            let Some(most) = most(low, high, |spot| self.does(need, units, spot, false)) else { continue };
             let more = (bill.more)(machines, n);
             let cost = |spot: u32| {
                 let base = machine.base.unwrap_or(0) * i128::from(machines - spot);
                 base + machine.spot.unwrap_or(0) * i128::from(spot) + more
             };
+            // A replay allows no more than the closed form, so that what is no cheaper by it need not be played.
+            if best.is_some_and(|(_, _, b)| cost(low).min(cost(most)) >= b) {
+                continue;
+            }
+            let played = |spot: &u32| !replayed || self.does(need, units, *spot, true);
+            let Some(most) = (low..=most).rev().find(played) else { continue };
             // The cost is linear in the spot machines, so one of the ends is the least.
             let spot = if cost(low) <= cost(most) { low } else { most };
             if best.is_none_or(|(_, _, b)| cost(spot) < b) {

@@ -280,7 +280,8 @@ impl<'a> Search<'a> {
             let part = self.part(block, 1, *ms);
             let need = Need::new(part, &self.field.speeds[*speed]);
             // By the price of machines alone the fewest are the cheapest.
-            let pool = |(s, w): &(usize, usize)| self.at_peak(set, &part, &need, (*s, *w), 0, false);
+            let pool =
+                |(s, w): &(usize, usize)| self.at_peak(set, &part, &need, (*s, *w), 0, false, i128::MAX);
             candidates.iter().filter_map(pool).collect()
         };
         let pools: Vec<Vec<Pool>> = block.groups.par_iter().map(of).collect();

@@ -121,25 +121,20 @@ impl<'a> Search<'a> {
             f64::INFINITY
         };
         let mut needs = Needs::new();
+        let slack = i128::from(SLACK) * SCALE;
         for (s, w) in candidates {
             let site = &self.field.sites[*s];
-            let way = &self.field.ways(site)[*w];
-            let (lower, _) = self.classes(site, way);
-            let mut counted: Option<Option<Vec<Lower>>> = None;
+            let mut counted = [None, None];
             for p in 0..self.prices.len() {
-                let Some(mut pool) = self.at_peak(set, &part, &need, (*s, *w), p, doubted) else { continue };
-                if !lower.is_empty() {
-                    // Below what the whole costs by the rounding of its lines.
-                    let slack = i128::from(SLACK) * SCALE;
-                    let floor = pool.priced + self.below(site, way, lower, &part, most, p, true) - slack;
-                    if floor > self.bars[p].saturating_add(slack) {
-                        pool.priced = floor;
-                    } else {
-                        let count = || self.lower(set, &part, (*s, *w), lower, doubted, &mut needs);
-                        let Some(lower) = counted.get_or_insert_with(count) else { continue };
-                        pool.lower.clone_from(lower);
-                        pool.priced = self.priced(p, block, &need, &pool);
-                    }
+                let mut made = |played: bool| {
+                    let counted = &mut counted[usize::from(played)];
+                    self.candidate(set, &part, &need, &mut needs, (*s, *w), p, most, played, counted)
+                };
+                let Some(mut pool) = made(false) else { continue };
+                // What is too dear by the closed form is no cheaper by a replay.
+                if doubted && pool.priced <= self.bars[p].saturating_add(slack) {
+                    let Some(played) = made(true) else { continue };
+                    pool = played;
                 }
                 found[p]
                     .entry(site.region)
@@ -154,7 +149,43 @@ impl<'a> Search<'a> {
         found
     }
 
+    /// The cheapest pool of a candidate; `counted` keeps the counts of the classes below the peak, which are the same at all prices.
+    #[allow(clippy::too_many_arguments)]
+    fn candidate<'n>(
+        &'n self,
+        set: usize,
+        part: &Part<'n>,
+        need: &Need<'_>,
+        needs: &mut Needs<'n>,
+        (s, w): (usize, usize),
+        price: usize,
+        most: f64,
+        played: bool,
+        counted: &mut Option<Option<Vec<Lower>>>,
+    ) -> Option<Pool> {
+        let site = &self.field.sites[s];
+        let way = &self.field.ways(site)[w];
+        let (lower, _) = self.classes(site, way);
+        if lower.is_empty() {
+            return self.at_peak(set, part, need, (s, w), price, played, self.bars[price]);
+        }
+        // What the lines' rounding may make cheaper than the sum of their parts.
+        let slack = i128::from(SLACK) * SCALE;
+        let below = self.below(site, way, lower, part, most, price, true) - slack;
+        let bar = self.bars[price].saturating_add(slack);
+        let mut pool = self.at_peak(set, part, need, (s, w), price, played, bar.saturating_sub(below))?;
+        if pool.priced + below > bar {
+            pool.priced += below;
+            return Some(pool);
+        }
+        let lower = counted.get_or_insert_with(|| self.lower(set, part, (s, w), lower, played, needs));
+        pool.lower.clone_from(lower.as_ref()?);
+        pool.priced = self.priced(price, &self.blocks[set], need, &pool);
+        Some(pool)
+    }
+
     /// The count of the peak that is cheapest, paid for as long as the peak lasts.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn at_peak(
         &self,
         set: usize,
@@ -163,6 +194,7 @@ impl<'a> Search<'a> {
         (s, w): (usize, usize),
         price: usize,
         doubted: bool,
+        bar: i128,
     ) -> Option<Pool> {
         let block = &self.blocks[set];
         let asked = self.asked(set, part.regions, (s, w), doubted);
@@ -176,7 +208,7 @@ impl<'a> Search<'a> {
             )
         };
         let machine = prices.machine(site, self.tolls[price][s], peak.seconds);
-        let bill = Bill { machine, more: &more, bar: self.bars[price] };
+        let bill = Bill { machine, more: &more, bar };
         let (machines, spot, priced) = asked.cheapest(need, &bill)?;
         let replicas = machines / way.span.max(1) * way.replicas;
         Some(Pool { site: s, way: w, machines, spot, replicas, priced, lower: Vec::new() })
