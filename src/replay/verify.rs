@@ -1,12 +1,14 @@
 //! A plan's promises under replayed traffic.
 
+mod scenarios;
+
 use rayon::prelude::*;
 use rhumb_api::Money;
 
 use super::placed::{METRICS, Placed, Played, PoolUse, Setting};
 use super::statistics::{Interval, Sample};
-use crate::placement::{FailureCheck, Metric, Placement, WorkloadPlacement, World};
-use crate::spec::{Load, Objective, PEAK_SHARE, Recorded, Service, Spec};
+use crate::placement::{Metric, Placement, WorkloadPlacement, World};
+use crate::spec::{Load, Objective, Recorded, Service, Spec};
 
 /// Independent runs of a scenario; blocks of a recorded hour.
 pub const RUNS: usize = 8;
@@ -225,7 +227,8 @@ pub fn verify(
         }
         all.push((play, placed, address));
     }
-    let settings: Vec<Vec<Planned>> = all.iter().map(|(play, placed, _)| scenarios(play, placed)).collect();
+    let settings: Vec<Vec<Planned>> =
+        all.iter().map(|(play, placed, _)| scenarios::scenarios(play, placed)).collect();
     let fewer: Vec<Vec<(usize, Setting)>> = all.iter().map(|(play, ..)| one_fewer(play)).collect();
     let total: usize =
         settings.iter().map(Vec::len).sum::<usize>() + fewer.iter().map(Vec::len).sum::<usize>();
@@ -323,102 +326,6 @@ impl Planned {
     }
 }
 
-/// The scenarios of a service: the displayed prediction, the planned confidence, a lost replica of each
-/// pool, and every declared failure.
-fn scenarios(play: &Placed<'_>, placed: &WorkloadPlacement) -> Vec<Planned> {
-    let service = play.service;
-    let planned = play.as_planned();
-    let mut list = vec![
-        Planned {
-            name: "expected".into(),
-            what: "as planned, by the predicted figures".into(),
-            asked: Asked::Nothing,
-            setting: Setting { at_confidence: false, ..planned.clone() },
-            factor: 1.0,
-        },
-        Planned {
-            name: "planned".into(),
-            what: "as planned, at the planned confidence".into(),
-            asked: Asked::MustHold,
-            setting: planned.clone(),
-            factor: 1.0,
-        },
-    ];
-    let promised = service.survive.replica > 0;
-    for (i, pool) in placed.pools.iter().enumerate().filter(|_| !promised) {
-        let mut setting = planned.clone();
-        setting.replicas[i] -= 1;
-        list.push(Planned {
-            name: "replica-lost".into(),
-            what: format!("one replica lost in {}", pool.addr.as_str()),
-            asked: Asked::Nothing,
-            setting,
-            factor: 1.0,
-        });
-    }
-    for failure in &placed.failures {
-        list.extend(failed(play, placed, failure));
-    }
-    list.extend(hours(play, placed));
-    list
-}
-
-/// Each load of the day below the peak, on the machines that pools which follow it then have.
-fn hours(play: &Placed<'_>, placed: &WorkloadPlacement) -> Vec<Planned> {
-    let Some(daily) = play.service.follows() else { return Vec::new() };
-    let mut shares: Vec<u32> = daily.shares.iter().copied().filter(|s| *s > 0 && *s < PEAK_SHARE).collect();
-    shares.sort_unstable();
-    shares.dedup();
-    let replicas = |pool: &crate::placement::Pool, share: u32| {
-        let classes = pool.following.iter().flat_map(|f| &f.classes);
-        classes.filter(|c| c.share >= share).map(|c| c.replicas).next().unwrap_or(pool.replicas)
-    };
-    let planned = play.as_planned();
-    let at = |share: u32| {
-        let load = f64::from(share) / f64::from(PEAK_SHARE);
-        Planned {
-            name: "hours".into(),
-            what: format!("the hours with {} % of the peak", crate::math::round_to(load * 100.0, 3)),
-            asked: Asked::MustHold,
-            setting: Setting {
-                replicas: placed.pools.iter().map(|p| replicas(p, share)).collect(),
-                load,
-                ..planned.clone()
-            },
-            factor: 1.0,
-        }
-    };
-    shares.into_iter().map(at).collect()
-}
-
-fn failed(play: &Placed<'_>, placed: &WorkloadPlacement, failure: &FailureCheck) -> Vec<Planned> {
-    let during = play.service.during_failure;
-    let planned = play.as_planned();
-    let base = |what: String, setting: Setting| Planned {
-        name: failure.scope.into(),
-        what,
-        asked: Asked::MustHold,
-        setting: Setting { load: during.capacity, ..setting },
-        factor: during.slo_factor,
-    };
-    if let Some(i) = placed.pools.iter().position(|p| p.addr.as_str() == failure.at) {
-        let mut setting = planned;
-        setting.replicas[i] = failure.replicas_left;
-        let what = format!("{} {} lost in {}", failure.count, failure.scope, failure.at);
-        return vec![base(what, setting)];
-    }
-    let mut regions: Vec<&String> = play.pools.iter().map(|p| &p.region).collect();
-    regions.sort_unstable();
-    regions.dedup();
-    regions
-        .into_iter()
-        .map(|region| {
-            let setting = Setting { without: Some(region.clone()), ..planned.clone() };
-            base(format!("region {region} lost"), setting)
-        })
-        .collect()
-}
-
 /// Each pool with one machine fewer.
 fn one_fewer(play: &Placed<'_>) -> Vec<(usize, Setting)> {
     let fewer = |(i, pool): (usize, &super::placed::PlayedPool)| {
@@ -489,7 +396,7 @@ fn constraint(
                 why: format!("nothing would be left with {} {} lost", failure.count, failure.scope),
             });
         }
-        for mut planned in failed(play, placed, failure) {
+        for mut planned in scenarios::failed(play, placed, failure) {
             planned.setting.replicas[pool] -= lost;
             let runs = runs(play, &planned.setting, options);
             let broken = measure(play, &runs, planned.factor).0.into_iter().find(|o| o.kept != Kept::Yes);
