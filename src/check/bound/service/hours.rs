@@ -124,16 +124,17 @@ impl<'a> Search<'a> {
         let slack = i128::from(SLACK) * SCALE;
         for (s, w) in candidates {
             let site = &self.field.sites[*s];
-            let mut counted = [None, None];
+            let mut counted = None;
             for p in 0..self.prices.len() {
-                let mut made = |played: bool| {
-                    let counted = &mut counted[usize::from(played)];
-                    self.candidate(set, &part, &need, &mut needs, (*s, *w), p, most, played, counted)
+                let candidate = (*s, *w);
+                let Some(mut pool) =
+                    self.candidate(set, &part, &need, &mut needs, candidate, p, most, &mut counted)
+                else {
+                    continue;
                 };
-                let Some(mut pool) = made(false) else { continue };
                 // What is too dear by the closed form is no cheaper by a replay.
                 if doubted && pool.priced <= self.bars[p].saturating_add(slack) {
-                    let Some(played) = made(true) else { continue };
+                    let Some(played) = self.played(set, &part, &need, &mut needs, &pool, p) else { continue };
                     pool = played;
                 }
                 found[p]
@@ -149,7 +150,8 @@ impl<'a> Search<'a> {
         found
     }
 
-    /// The cheapest pool of a candidate; `counted` keeps the counts of the classes below the peak, which are the same at all prices.
+    /// The cheapest pool of a candidate by the closed form; `counted` keeps the counts of the classes below the peak, which are the
+    /// same at all prices.
     #[allow(clippy::too_many_arguments)]
     fn candidate<'n>(
         &'n self,
@@ -160,26 +162,68 @@ impl<'a> Search<'a> {
         (s, w): (usize, usize),
         price: usize,
         most: f64,
-        played: bool,
         counted: &mut Option<Option<Vec<Lower>>>,
     ) -> Option<Pool> {
         let site = &self.field.sites[s];
         let way = &self.field.ways(site)[w];
         let (lower, _) = self.classes(site, way);
+        let mut pool = self.at_peak(set, part, need, (s, w), price, false, self.bars[price])?;
         if lower.is_empty() {
-            return self.at_peak(set, part, need, (s, w), price, played, self.bars[price]);
+            return Some(pool);
         }
         // What the lines' rounding may make cheaper than the sum of their parts.
         let slack = i128::from(SLACK) * SCALE;
         let below = self.below(site, way, lower, part, most, price, true) - slack;
-        let bar = self.bars[price].saturating_add(slack);
-        let mut pool = self.at_peak(set, part, need, (s, w), price, played, bar.saturating_sub(below))?;
-        if pool.priced + below > bar {
+        if pool.priced + below > self.bars[price].saturating_add(slack) {
             pool.priced += below;
             return Some(pool);
         }
-        let lower = counted.get_or_insert_with(|| self.lower(set, part, (s, w), lower, played, needs));
-        pool.lower.clone_from(lower.as_ref()?);
+        let mut count = || {
+            let of = lower.iter().map(|class| self.lower(set, part, (s, w), class, false, needs));
+            of.collect::<Option<Vec<Lower>>>()
+        };
+        pool.lower.clone_from(counted.get_or_insert_with(&mut count).as_ref()?);
+        pool.priced = self.priced(price, &self.blocks[set], need, &pool);
+        Some(pool)
+    }
+
+    /// The cheapest pool of a candidate that a replay lets be, given the one by the closed form. It is left where it has become
+    /// dearer than is asked about.
+    fn played<'n>(
+        &'n self,
+        set: usize,
+        part: &Part<'n>,
+        need: &Need<'_>,
+        needs: &mut Needs<'n>,
+        by_form: &Pool,
+        price: usize,
+    ) -> Option<Pool> {
+        let (s, w) = (by_form.site, by_form.way);
+        let site = &self.field.sites[s];
+        if by_form.lower.is_empty() {
+            return self.at_peak(set, part, need, (s, w), price, true, self.bars[price]);
+        }
+        let (slack, prices) = (i128::from(SLACK) * SCALE, &self.prices[price]);
+        let bar = self.bars[price].saturating_add(slack);
+        let beside = |of: &Lower| {
+            let each = |hourly: Option<Money>| prices.beside(hourly.unwrap_or_default(), of.class.seconds);
+            each(site.base) * i128::from(of.machines - of.spot) + each(site.spot) * i128::from(of.spot)
+        };
+        let below = by_form.lower.iter().map(beside).sum::<i128>() - slack;
+        let mut pool = self.at_peak(set, part, need, (s, w), price, true, bar.saturating_sub(below))?;
+        let mut floor = pool.priced + below;
+        let mut lower = Vec::new();
+        for of in by_form.lower.iter().rev() {
+            if floor > bar {
+                pool.priced = floor;
+                return Some(pool);
+            }
+            let played = self.lower(set, part, (s, w), &of.class, true, needs)?;
+            floor += beside(&played) - beside(of);
+            lower.push(played);
+        }
+        lower.reverse();
+        pool.lower = lower;
         pool.priced = self.priced(price, &self.blocks[set], need, &pool);
         Some(pool)
     }
@@ -214,37 +258,32 @@ impl<'a> Search<'a> {
         Some(Pool { site: s, way: w, machines, spot, replicas, priced, lower: Vec::new() })
     }
 
-    /// The counts of the classes below the peak, each the cheapest by itself; `None` if one has none.
+    /// The count of a class below the peak that is the cheapest by itself.
     fn lower<'n>(
         &'n self,
         set: usize,
         part: &Part<'n>,
         (s, w): (usize, usize),
-        classes: &[Class],
-        doubted: bool,
+        class: &Class,
+        played: bool,
         needs: &mut Needs<'n>,
-    ) -> Option<Vec<Lower>> {
+    ) -> Option<Lower> {
         let block = &self.blocks[set];
-        let mut asked = self.asked(set, part.regions, (s, w), doubted);
+        let mut asked = self.asked(set, part.regions, (s, w), played);
         asked.least_replicas = self.fewest_in(part);
         let (site, way) = (asked.site, asked.way);
         let speed = &self.field.speeds[way.speed];
-        let mut counts = Vec::new();
-        for class in classes {
-            let need =
-                needs.entry(class.share).or_insert_with(|| Need::new(self.part_in(part, class), speed));
-            let responses = |n: u32| self.responses(block, site.region, need.rate(n));
-            // Both over the class's share, of which its load is a multiple: so all is whole.
-            let seconds = i128::from(class.seconds) * i128::from(class.share.max(1));
-            let price = |hourly: Money| i128::from(hourly.micros()) * seconds;
-            let more = |_: u32, n: u32| i128::from(responses(n).micros()) * i128::from(class.load);
-            let machine = Machine { base: site.base.map(price), spot: site.spot.map(price) };
-            let bill = Bill { machine, more: &more, bar: i128::MAX };
-            let (machines, spot, _) = asked.cheapest(need, &bill)?;
-            let replicas = machines / way.span.max(1) * way.replicas;
-            counts.push(Lower { class: *class, machines, spot, replicas, responses: responses(replicas) });
-        }
-        Some(counts)
+        let need = needs.entry(class.share).or_insert_with(|| Need::new(self.part_in(part, class), speed));
+        let responses = |n: u32| self.responses(block, site.region, need.rate(n));
+        // Both over the class's share, of which its load is a multiple: so all is whole.
+        let seconds = i128::from(class.seconds) * i128::from(class.share.max(1));
+        let price = |hourly: Money| i128::from(hourly.micros()) * seconds;
+        let more = |_: u32, n: u32| i128::from(responses(n).micros()) * i128::from(class.load);
+        let machine = Machine { base: site.base.map(price), spot: site.spot.map(price) };
+        let bill = Bill { machine, more: &more, bar: i128::MAX };
+        let (machines, spot, _) = asked.cheapest(need, &bill)?;
+        let replicas = machines / way.span.max(1) * way.replicas;
+        Some(Lower { class: *class, machines, spot, replicas, responses: responses(replicas) })
     }
 
     /// A pool with all of its hours, at a price. What budgets count of months that are all one class is that of the peak.
