@@ -269,7 +269,7 @@ fn whole_months(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[S
             machines.sum::<Money>() + *responses + copied.unwrap_or(Money::ZERO)
         };
         let classes = || c.hours.iter().zip(&sent.hourly);
-        let own = classes().last().map_or(Money::ZERO, |class| hour(class, false));
+        let own = classes().next_back().map_or(Money::ZERO, |class| hour(class, false));
         peak += own;
         ceiling += classes().map(|class| hour(class, true)).max().unwrap_or(own);
         let most = sent.hourly.iter().copied().max().unwrap_or(Money::ZERO);

@@ -138,7 +138,10 @@ mod tests {
         shares
     }
 
-    fn told(day: &Day) -> (Vec<(u32, u32)>, Vec<(u32, usize)>) {
+    /// Percent and seconds of each class; second and class of each switch.
+    type Told = (Vec<(u32, u32)>, Vec<(u32, usize)>);
+
+    fn told(day: &Day) -> Told {
         (
             day.classes.iter().map(|c| (c.share / 10_000, c.seconds)).collect(),
             day.schedule.iter().map(|s| (s.at_s, s.class)).collect(),

@@ -125,7 +125,7 @@ impl<'a> Search<'a> {
         for (s, w) in candidates {
             let site = &self.field.sites[*s];
             let mut counted = None;
-            for p in 0..self.prices.len() {
+            for (p, found) in found.iter_mut().enumerate() {
                 let candidate = (*s, *w);
                 let Some(mut pool) =
                     self.candidate(set, &part, &need, &mut needs, candidate, p, most, &mut counted)
@@ -137,7 +137,7 @@ impl<'a> Search<'a> {
                     let Some(played) = self.played(set, &part, &need, &mut needs, &pool, p) else { continue };
                     pool = played;
                 }
-                found[p]
+                found
                     .entry(site.region)
                     .and_modify(|b| {
                         if rank(&pool) < rank(b) {
