@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Money, Resource, ResourceKind};
 use sha2::{Digest, Sha256};
 
-use crate::placement::World;
+use crate::placement::{Following, World};
 use crate::plan::{Action, Change, Plan};
 use crate::spec::{BudgetBinds, Spec};
 use crate::state::State;
@@ -199,12 +199,69 @@ fn bill(log: &mut Ledger, plan: &Plan) {
     }
 }
 
-/// Every pool's machines are a fleet of that size, and every fleet is of a pool.
+/// The hours of a fleet: the number of its machines at each minute of the day, and at each second around which it changes.
+#[derive(Debug, PartialEq)]
+struct Day {
+    time_zone: String,
+    least_and_most: (i64, i64),
+    /// Second and number, wherever the number before was another.
+    changes: Vec<(i64, i64)>,
+}
+
+impl Day {
+    fn of(following: &Following, entry: usize) -> Self {
+        let count = |class: usize| {
+            let machines = following.classes.get(class).and_then(|c| c.machines.get(entry));
+            i64::from(machines.copied().unwrap_or(0))
+        };
+        let all: Vec<i64> = (0..following.classes.len()).map(count).collect();
+        let steps: Vec<(i64, i64)> =
+            following.schedule.iter().map(|s| (i64::from(s.at_s), count(s.class))).collect();
+        let before = steps.iter().cycle().skip(steps.len().saturating_sub(1));
+        let changes = steps.iter().zip(before).filter(|(now, before)| now.1 != before.1).map(|(now, _)| *now);
+        Day {
+            time_zone: following.time_zone.clone(),
+            least_and_most: (all.iter().copied().min().unwrap_or(0), all.iter().copied().max().unwrap_or(0)),
+            changes: changes.collect(),
+        }
+    }
+
+    /// What a fleet says; `None` if it says nothing of hours.
+    fn said(attributes: &BTreeMap<String, Attr>) -> Option<Self> {
+        let number = |key: &str| match attributes.get(key) {
+            Some(Attr::Int(n)) => Some(*n),
+            _ => None,
+        };
+        let entry = |entry: &Attr| match entry {
+            Attr::Map(map) => match (map.get("at_s"), map.get("count")) {
+                (Some(Attr::Int(at_s)), Some(Attr::Int(count))) => Some((*at_s, *count)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let changes = match attributes.get("schedule")? {
+            Attr::List(list) => list.iter().map(entry).collect::<Option<Vec<_>>>()?,
+            _ => return None,
+        };
+        let time_zone = match attributes.get("time_zone") {
+            Some(Attr::Text(zone)) => zone.clone(),
+            _ => String::new(),
+        };
+        Some(Day {
+            time_zone,
+            least_and_most: (number("min_count").unwrap_or(-1), number("max_count").unwrap_or(-1)),
+            changes,
+        })
+    }
+}
+
+/// Every pool's machines are a fleet of that size with those hours, and every fleet is of a pool.
 fn machines(log: &mut Ledger, plan: &Plan) {
-    let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
+    let mut wanted: BTreeMap<String, (i64, Option<Day>)> = BTreeMap::new();
     for pool in plan.placement.workloads.values().flat_map(|w| &w.pools) {
-        for m in &pool.machines {
-            wanted.insert(format!("{}/{}", pool.addr, m.purchase), i64::from(m.count));
+        for (entry, m) in pool.machines.iter().enumerate() {
+            let day = pool.following.as_ref().map(|f| Day::of(f, entry));
+            wanted.insert(format!("{}/{}", pool.addr, m.purchase), (i64::from(m.count), day));
         }
     }
     let mut made: BTreeSet<&str> = BTreeSet::new();
@@ -215,13 +272,17 @@ fn machines(log: &mut Ledger, plan: &Plan) {
         }
         let address = change.addr.as_str();
         made.insert(address);
-        let Some(count) = wanted.get(address) else {
+        let Some((count, day)) = wanted.get(address) else {
             log.finding("plan", address, "machines that nobody placed", "a pool", "none");
             continue;
         };
         let said = ["count", "machines", "size", "desired"].iter().find_map(|k| after.attributes.get(*k));
         log.hold(said == Some(&Attr::Int(*count)), "plan", address, || {
             ("the fleet has another size than the pool".into(), count.to_string(), format!("{said:?}"))
+        });
+        let said = Day::said(&after.attributes);
+        log.hold(said == *day, "plan", address, || {
+            ("the fleet has other hours than the pool".into(), format!("{day:?}"), format!("{said:?}"))
         });
     }
     for address in wanted.keys().filter(|a| !made.contains(a.as_str())) {

@@ -118,7 +118,9 @@ fn what(pool: &Pool, machines: &PoolMachines, counts: &[u32]) -> String {
 /// How long a pool runs.
 #[derive(Clone, Copy)]
 pub(super) enum Runs<'a> {
-    /// All hours, or this share of them.
+    /// All hours.
+    Always,
+    /// This share of them.
     Share(f64),
     /// As the day goes.
     Following(&'a Rest),
@@ -146,7 +148,7 @@ impl Draft {
             let of = |class: &HourClass| class.machines.get(k).copied();
             let counts: Vec<u32> = pool.following.iter().flat_map(|f| &f.classes).filter_map(of).collect();
             let hourly = match runs {
-                Runs::Share(share) if share == 1.0 => all,
+                Runs::Always => all,
                 Runs::Share(share) => all.scale(share),
                 Runs::Following(rest) => {
                     let below =
@@ -307,7 +309,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
                 }
                 following
             });
-            let runs = rest.as_deref().map_or(Runs::Share(1.0), Runs::Following);
+            let runs = rest.as_deref().map_or(Runs::Always, Runs::Following);
             draft.bill(job, table, chosen, &pool, runs, gib);
             if base_outside(search, &block.origins) {
                 let price = job.world.catalog.transfer_price(site.region, TransferTo::Internet);

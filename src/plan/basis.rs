@@ -25,10 +25,9 @@ pub fn desired(graph: &Graph<Resource>) -> Desired {
 pub fn budget(spec: &Spec, placement: &Placement) -> Option<BudgetLine> {
     let limit = spec.budget.monthly.as_ref()?.limit;
     let costs = placement.workloads.values().map(|w| &w.cost);
-    // Every profile that can be planned for is flat, so the peak month is the expected one.
     let (binds, figure): (&str, Money) = match spec.budget.binds {
         BudgetBinds::Expected => ("expected", costs.map(|c| c.expected_per_month).sum()),
-        BudgetBinds::PeakMonth => ("peak_month", costs.map(|c| c.expected_per_month).sum()),
+        BudgetBinds::PeakMonth => ("peak_month", costs.map(|c| c.peak_per_month).sum()),
         BudgetBinds::Ceiling => ("ceiling", costs.map(|c| c.ceiling_per_month).sum()),
     };
     Some(BudgetLine { limit, binds: binds.to_owned(), figure })

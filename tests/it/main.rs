@@ -9,6 +9,7 @@ mod catalog;
 mod catalog_pack;
 mod cli;
 mod day;
+mod day_laws;
 mod diagnostics;
 mod graph;
 mod inconclusive;

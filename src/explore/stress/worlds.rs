@@ -245,8 +245,11 @@ impl<'a> Worlds<'a> {
         let worlds = self.asked.worlds as usize;
         let costs = match self.spec.budget.binds {
             BudgetBinds::Ceiling => vec![placed.cost.ceiling_per_month.usd(); worlds],
-            BudgetBinds::Expected | BudgetBinds::PeakMonth => {
-                let mut costs = vec![placed.cost.expected_per_month.usd(); worlds];
+            binds @ (BudgetBinds::Expected | BudgetBinds::PeakMonth) => {
+                let cost = &placed.cost;
+                let all_peak = binds == BudgetBinds::PeakMonth;
+                let month = if all_peak { cost.peak_per_month } else { cost.expected_per_month };
+                let mut costs = vec![month.usd(); worlds];
                 for (p, lost) in pools.iter().zip(&lost).filter(|(_, lost)| lost.iter().any(|n| *n > 0)) {
                     match self.dearer(p.pool) {
                         Some(more) => {
