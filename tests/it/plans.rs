@@ -69,7 +69,7 @@ const GOLDENS: &[Golden] = &[
         exit: 0,
         // Machines of each hour times 3,600 s, of which the last 225 s have those of the next hour where they are more: 465,750
         // machine-seconds of the day's 86,400, at 8.73134 USD/h, for 730 hours.
-        facts: &["2 to 8 x g7e.12xlarge", "34,359.19", "Machines over the day", "17:56:15 to 21:00"],
+        facts: &["2 to 8 x g7e.12xlarge", "34,359.19", "Machines over the day", "16:56:15 to 22:00"],
     },
     Golden {
         name: "shared-quota",
