@@ -44,17 +44,17 @@ pub(super) fn of(
 }
 
 /// Cloud, place (region or `global`) and code of a declared quota to what is taken of it.
-type Taken = BTreeMap<(Cloud, String, String), f64>;
+pub(super) type Taken = BTreeMap<(Cloud, String, String), f64>;
 
 /// What the other workloads leave.
-struct Left {
+pub(super) struct Left {
     taken: Taken,
     /// Dollars a month that the workload may cost, by the figure that budgets bind.
     month: Option<Money>,
 }
 
 impl Left {
-    fn of(all: &BTreeMap<String, WorkloadPlacement>, job: &Job<'_>) -> Self {
+    pub fn of(all: &BTreeMap<String, WorkloadPlacement>, job: &Job<'_>) -> Self {
         let mut taken = Taken::new();
         let mut spent = Money::ZERO;
         for other in all.values().filter(|w| w.address != job.address) {
@@ -74,7 +74,7 @@ impl Left {
 }
 
 /// A site's terms with what is left of its quotas, with spot or without; `None` if that is not on sale there.
-fn remaining(terms: &Terms, cloud: Cloud, taken: &Taken, spot: bool) -> Option<Terms> {
+pub(super) fn remaining(terms: &Terms, cloud: Cloud, taken: &Taken, spot: bool) -> Option<Terms> {
     if (spot && terms.most_spot(u32::MAX) == 0) || (!spot && terms.base.is_none()) {
         return None;
     }
@@ -89,19 +89,19 @@ fn remaining(terms: &Terms, cloud: Cloud, taken: &Taken, spot: bool) -> Option<T
 }
 
 /// A pool's place in a service, emptied.
-struct Seat<'s, 'a> {
+pub(super) struct Seat<'s, 'a> {
     search: &'s Search<'a>,
-    base: Arc<Base<'a>>,
-    regions: u32,
+    pub base: Arc<Base<'a>>,
+    pub regions: u32,
     own: Chosen,
     /// Regions that are taken.
-    closed: BTreeSet<usize>,
+    pub closed: BTreeSet<usize>,
     least_replicas: u32,
     most_replicas: Option<u32>,
-    taken: Taken,
+    pub taken: Taken,
     /// The most that it may cost an hour, and with spot bought on demand.
-    most: Money,
-    ceiling: Money,
+    pub most: Money,
+    pub ceiling: Money,
     near: Demand<'a>,
     floors: Vec<Vec<(u32, usize)>>,
     /// Sites by a bound of their cost.
@@ -192,7 +192,7 @@ impl<'c, T: Copy> Short<'c, T> {
 type Why = BTreeMap<&'static str, u32>;
 
 impl<'s, 'a> Seat<'s, 'a> {
-    fn new(search: &'s Search<'a>, blocks: &[Block], (b, p): (usize, usize), left: &Left) -> Self {
+    pub fn new(search: &'s Search<'a>, blocks: &[Block], (b, p): (usize, usize), left: &Left) -> Self {
         let (block, s) = (&blocks[b], search.service);
         let base = search.base(&block.origins);
         let regions = block.pools.len() as u32;
@@ -249,7 +249,7 @@ impl<'s, 'a> Seat<'s, 'a> {
     }
 
     /// What a pool of some way at a site is asked for.
-    fn ask<R>(
+    pub fn ask<R>(
         &self,
         terms: &Terms,
         (i, w): (usize, usize),
@@ -367,7 +367,7 @@ impl<'s, 'a> Seat<'s, 'a> {
 
     /// The cheapest count whose ceiling is low enough: not always the one that is the cheapest as bought, where machines that
     /// are not spot cost less than on demand.
-    fn under_ceiling(&self, ask: &Ask<'_>, needs: &Needs<'_>, limit: Money) -> Option<Count> {
+    pub fn under_ceiling(&self, ask: &Ask<'_>, needs: &Needs<'_>, limit: Money) -> Option<Count> {
         let (first, _) = ask.range(needs).ok()?;
         let gib = weights_gib(ask.speed, ask.way);
         let mut best: Option<Count> = None;

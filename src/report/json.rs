@@ -29,7 +29,7 @@ pub(crate) fn usd(money: Money) -> Value {
     Value::String(format!("{sign}{}.{:06}", magnitude / 1_000_000, magnitude % 1_000_000))
 }
 
-fn layout(l: Layout) -> Value {
+pub(super) fn layout(l: Layout) -> Value {
     json!({ "tp": l.tp, "pp": l.pp, "dp": l.dp, "ep": l.ep })
 }
 
@@ -130,7 +130,7 @@ fn loser(l: &Loser) -> Value {
     })
 }
 
-fn relaxation(r: &Relaxation) -> Value {
+pub(super) fn relaxation(r: &Relaxation) -> Value {
     json!({
         "constraint": r.constraint,
         "at": r.at.as_ref().map(Pointer::dotted),
