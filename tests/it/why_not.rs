@@ -139,6 +139,10 @@ fn explained(args: &[&str]) -> (String, String, i32) {
 
 #[test]
 fn the_command_answers_for_people_and_machines() {
+    // A build without some sources may not know the offer.
+    if option_env!("RHUMB_CATALOG_EXCLUDE").is_some() {
+        return;
+    }
     let (out, err, code) = explained(&["aws/p5.48xlarge/on_demand", CHAT, "--json"]);
     assert_eq!(code, 0, "{err}");
     let value: Value = serde_json::from_str(&out).unwrap();
@@ -150,12 +154,15 @@ fn the_command_answers_for_people_and_machines() {
     assert!(!validator.is_valid(&wrong));
     let (out, err, code) = explained(&["aws/p5.48xlarge/spot", "services.chat", CHAT]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("purchase: spot machines are not allowed"), "{out}");
+    assert!(out.contains("purchase: spot") && out.contains("spot_max_share 100 %"), "{out}");
     assert!(!out.contains('\u{1b}'), "no colour without a terminal");
 }
 
 #[test]
 fn a_wrong_name_is_told_with_the_nearest() {
+    if option_env!("RHUMB_CATALOG_EXCLUDE").is_some() {
+        return;
+    }
     for (args, part) in [
         (&["aws/p5.48xlrge", CHAT][..], "did you mean"),
         (&["aws/af-south-1/p5.48xlarge", CHAT], "nothing on sale is all of"),
