@@ -140,10 +140,15 @@ impl<'c, T: Copy> Short<'c, T> {
         Short { cheapest: BTreeMap::new(), plain: None, other: None, may_use_spot: job.may_use_spot() }
     }
 
+    /// What an offer must not cost more than to be among the cheapest; `None` = anything.
+    fn full(&self) -> Option<Money> {
+        let full = self.cheapest.len() >= WANTED_FALLBACKS;
+        self.cheapest.last_key_value().filter(|_| full).map(|(k, _)| k.0)
+    }
+
     /// What an offer must not cost more than to be told; `None` = anything.
     fn bar(&self, spot: bool, other: bool) -> Option<Money> {
-        let full = self.cheapest.len() >= WANTED_FALLBACKS;
-        let mut bar = self.cheapest.last_key_value().filter(|_| full).map(|(k, _)| k.0)?;
+        let mut bar = self.full()?;
         if self.may_use_spot && !spot {
             bar = bar.max(self.plain.as_ref()?.0.0);
         }
@@ -554,20 +559,30 @@ fn of_batch(
     let ceiling = job.spec.budget.binds == BudgetBinds::Ceiling;
     let mut short = Short::new(job);
     let (mut over, mut does) = (BTreeSet::new(), BTreeSet::from([run.chosen.site]));
-    let within = batch::Within { job, table, batch, terms: &terms };
-    within.each(&|_| (0, 0), i128::MAX, &mut |priced: Priced| {
-        let chosen = priced.run.chosen;
-        let own = chosen.site == run.chosen.site;
-        let fits = left.month.is_none_or(|most| if ceiling { priced.ceiling } else { priced.month } <= most);
-        if !fits {
-            over.insert(chosen.site);
-        } else if !own || (chosen.count.spot == 0 && run.chosen.count.spot > 0) {
-            does.insert(chosen.site);
-            let other = differs(job, table, chosen.site, run.chosen.site);
-            short.offer(key(job, table, priced.month, &chosen), other, priced);
-        }
-        short.bar(false, true).map_or(i128::MAX, |bar| i128::from(bar.micros()) * ONE)
-    });
+    let mut search = |terms: &[Terms], bar: &dyn Fn(&Short<'_, Priced>) -> Option<Money>| {
+        let within = batch::Within { job, table, batch, terms };
+        within.each(&|_| (0, 0), i128::MAX, &mut |priced: Priced| {
+            let chosen = priced.run.chosen;
+            let own = chosen.site == run.chosen.site;
+            let fits =
+                left.month.is_none_or(|most| if ceiling { priced.ceiling } else { priced.month } <= most);
+            if !fits {
+                over.insert(chosen.site);
+            } else if !own || (chosen.count.spot == 0 && run.chosen.count.spot > 0) {
+                does.insert(chosen.site);
+                let other = differs(job, table, chosen.site, run.chosen.site);
+                short.offer(key(job, table, priced.month, &chosen), other, priced);
+            }
+            bar(&short).map_or(i128::MAX, |bar| i128::from(bar.micros()) * ONE)
+        });
+    };
+    search(&terms, &|short| short.full());
+    // What is not among the cheapest is told for being without spot or of another kind. Machines without spot are enough for both:
+    // all shares of spot up to the price of the dearest would be many.
+    for terms in &mut terms {
+        terms.spot = None;
+    }
+    search(&terms, &|short| short.bar(false, true));
     let mut list = Vec::new();
     for priced in short.list(|p| differs(job, table, p.run.chosen.site, run.chosen.site)) {
         let built = build::batch(job, table, batch, &priced.run, placed.certificate.clone());
