@@ -6,6 +6,8 @@
 //! cheaper than without. Where the cheapest are all spot, or all of the pool's own accelerator, what is out of stock for one may
 //! be for all: there the cheapest of another kind is told besides.
 
+mod runs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,17 +15,15 @@ use rayon::prelude::*;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::base::Base;
-use super::batch::{self, Priced, Run};
 use super::floors::Floor;
 use super::job::Job;
 use super::load::Demand;
 use super::pool::{Ask, Count, Day, Extra, Needs, QuotaLimit, Terms, weights_gib};
 use super::service::{Block, Chosen, Search};
 use super::table::Table;
-use super::together::{ONE, Plan};
+use super::together::Plan;
 use super::{build, deployment};
 use crate::placement::{Fallback, Fallbacks, Pool, Rejection, WANTED_FALLBACKS, WorkloadPlacement};
-use crate::spec::{Batch, BudgetBinds};
 
 /// The fallbacks of a workload's pools, and what has to be told of them.
 pub(super) type Found = (Vec<Fallbacks>, Vec<String>);
@@ -39,23 +39,23 @@ pub(super) fn of(
     let left = Left::of(all, job);
     match (plan, search, job.kind) {
         (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, placed, &left),
-        (Plan::Batch(run), _, super::Kind::Batch(own)) => of_batch(job, table, own, run, placed, &left),
+        (Plan::Batch(run), _, super::Kind::Batch(own)) => runs::of_batch(job, table, own, run, placed, &left),
         _ => Found::default(),
     }
 }
 
 /// Cloud, place (region or `global`) and code of a declared quota to what is taken of it.
-type Taken = BTreeMap<(Cloud, String, String), f64>;
+pub(super) type Taken = BTreeMap<(Cloud, String, String), f64>;
 
 /// What the other workloads leave.
-struct Left {
+pub(super) struct Left {
     taken: Taken,
     /// Dollars a month that the workload may cost, by the figure that budgets bind.
     month: Option<Money>,
 }
 
 impl Left {
-    fn of(all: &BTreeMap<String, WorkloadPlacement>, job: &Job<'_>) -> Self {
+    pub fn of(all: &BTreeMap<String, WorkloadPlacement>, job: &Job<'_>) -> Self {
         let mut taken = Taken::new();
         let mut spent = Money::ZERO;
         for other in all.values().filter(|w| w.address != job.address) {
@@ -75,7 +75,7 @@ impl Left {
 }
 
 /// A site's terms with what is left of its quotas, with spot or without; `None` if that is not on sale there.
-fn remaining(terms: &Terms, cloud: Cloud, taken: &Taken, spot: bool) -> Option<Terms> {
+pub(super) fn remaining(terms: &Terms, cloud: Cloud, taken: &Taken, spot: bool) -> Option<Terms> {
     if (spot && terms.most_spot(u32::MAX) == 0) || (!spot && terms.base.is_none()) {
         return None;
     }
@@ -90,18 +90,18 @@ fn remaining(terms: &Terms, cloud: Cloud, taken: &Taken, spot: bool) -> Option<T
 }
 
 /// A pool's place in a service, emptied.
-struct Seat<'s, 'a> {
+pub(super) struct Seat<'s, 'a> {
     search: &'s Search<'a>,
-    base: Arc<Base<'a>>,
-    regions: u32,
+    pub base: Arc<Base<'a>>,
+    pub regions: u32,
     own: Chosen,
     /// Regions that are taken.
-    closed: BTreeSet<usize>,
+    pub closed: BTreeSet<usize>,
     least_replicas: u32,
     most_replicas: Option<u32>,
-    taken: Taken,
+    pub taken: Taken,
     /// The most that it may cost an hour by the figure that budgets bind.
-    most: Money,
+    pub most: Money,
     near: Demand<'a>,
     floors: Vec<Vec<Floor>>,
     /// Sites by a bound of their cost.
@@ -140,10 +140,15 @@ impl<'c, T: Copy> Short<'c, T> {
         Short { cheapest: BTreeMap::new(), plain: None, other: None, may_use_spot: job.may_use_spot() }
     }
 
+    /// What an offer must not cost more than to be among the cheapest; `None` = anything.
+    fn full(&self) -> Option<Money> {
+        let full = self.cheapest.len() >= WANTED_FALLBACKS;
+        self.cheapest.last_key_value().filter(|_| full).map(|(k, _)| k.0)
+    }
+
     /// What an offer must not cost more than to be told; `None` = anything.
     fn bar(&self, spot: bool, other: bool) -> Option<Money> {
-        let full = self.cheapest.len() >= WANTED_FALLBACKS;
-        let mut bar = self.cheapest.last_key_value().filter(|_| full).map(|(k, _)| k.0)?;
+        let mut bar = self.full()?;
         if self.may_use_spot && !spot {
             bar = bar.max(self.plain.as_ref()?.0.0);
         }
@@ -192,7 +197,7 @@ impl<'c, T: Copy> Short<'c, T> {
 type Why = BTreeMap<&'static str, u32>;
 
 impl<'s, 'a> Seat<'s, 'a> {
-    fn new(search: &'s Search<'a>, blocks: &[Block], (b, p): (usize, usize), left: &Left) -> Self {
+    pub fn new(search: &'s Search<'a>, blocks: &[Block], (b, p): (usize, usize), left: &Left) -> Self {
         let (block, s) = (&blocks[b], search.service);
         let base = search.base(&block.origins);
         let regions = block.pools.len() as u32;
@@ -245,7 +250,7 @@ impl<'s, 'a> Seat<'s, 'a> {
     }
 
     /// What a pool of some way at a site is asked for.
-    fn ask<R>(
+    pub fn ask<R>(
         &self,
         terms: &Terms,
         (i, w): (usize, usize),
@@ -375,7 +380,7 @@ impl<'s, 'a> Seat<'s, 'a> {
 
     /// The cheapest count that the budget allows: not always the one that is the cheapest as bought, where machines that
     /// are not spot cost less than on demand.
-    fn under_budget(&self, ask: &Ask<'_>, needs: &Needs<'_>, limit: Money) -> Option<Count> {
+    pub fn under_budget(&self, ask: &Ask<'_>, needs: &Needs<'_>, limit: Money) -> Option<Count> {
         let (first, _) = ask.range(needs).ok()?;
         let gib = weights_gib(ask.speed, ask.way);
         let mut best: Option<Count> = None;
@@ -554,53 +559,4 @@ fn few(found: &Fallbacks, table: &Table, slow: u32, why: &Why) -> Option<String>
     let count =
         if n == 0 { "no fallback".to_owned() } else { format!("{n} of {WANTED_FALLBACKS} fallbacks") };
     Some(format!("{addr}: {count}; other offers: {reasons}"))
-}
-
-fn of_batch(
-    job: &Job<'_>,
-    table: &Table,
-    batch: &Batch,
-    run: &Run,
-    placed: &WorkloadPlacement,
-    left: &Left,
-) -> Found {
-    let Some(own) = placed.pools.first() else { return Found::default() };
-    let catalog = &job.world.catalog;
-    let mut terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
-    for (terms, site) in terms.iter_mut().zip(&table.sites) {
-        let cloud = catalog.regions[site.region].cloud;
-        for q in &mut terms.quotas {
-            q.limit -= left.taken.get(&(cloud, q.place.clone(), q.code.clone())).copied().unwrap_or(0.0);
-        }
-    }
-    let ceiling = job.spec.budget.binds == BudgetBinds::Ceiling;
-    let mut short = Short::new(job);
-    let (mut over, mut does) = (BTreeSet::new(), BTreeSet::from([run.chosen.site]));
-    let within = batch::Within { job, table, batch, terms: &terms };
-    within.each(&|_| (0, 0), i128::MAX, &mut |priced: Priced| {
-        let chosen = priced.run.chosen;
-        let own = chosen.site == run.chosen.site;
-        let fits = left.month.is_none_or(|most| if ceiling { priced.ceiling } else { priced.month } <= most);
-        if !fits {
-            over.insert(chosen.site);
-        } else if !own || (chosen.count.spot == 0 && run.chosen.count.spot > 0) {
-            does.insert(chosen.site);
-            let other = differs(job, table, chosen.site, run.chosen.site);
-            short.offer(key(job, table, priced.month, &chosen), other, priced);
-        }
-        short.bar(false, true).map_or(i128::MAX, |bar| i128::from(bar.micros()) * ONE)
-    });
-    let mut list = Vec::new();
-    for priced in short.list(|p| differs(job, table, p.run.chosen.site, run.chosen.site)) {
-        let built = build::batch(job, table, batch, &priced.run, placed.certificate.clone());
-        match built.filter(|built| left.allows(job, built)) {
-            Some(built) => list.push(fallback(&built, 0, placed)),
-            None => drop(over.insert(priced.run.chosen.site)),
-        }
-    }
-    let fallbacks = sorted(own, list);
-    let slow = (table.sites.len() - does.union(&over).count()) as u32;
-    let why = Why::from([("budget", over.difference(&does).count() as u32)]);
-    let told = few(&fallbacks, table, slow, &why).into_iter().collect();
-    (vec![fallbacks], told)
 }

@@ -35,6 +35,7 @@ mod relax;
 mod service;
 mod table;
 mod together;
+mod why_not;
 
 pub use batch::LOST_WORK;
 pub use pool::UNKNOWN_INTERRUPTION;
@@ -44,8 +45,8 @@ use std::collections::BTreeMap;
 use rhumb_api::Money;
 
 use crate::placement::{
-    Certificate, Infeasible, InfeasibleWorkload, Loser, Placement, Rejection, Relaxation, WorkloadPlacement,
-    World,
+    Certificate, Infeasible, InfeasibleWorkload, Loser, Placement, Rejection, Relaxation, WhyNot,
+    WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, BudgetLimit, Spec};
 use couple::Wanted;
@@ -95,6 +96,12 @@ pub fn relaxations(spec: &Spec, world: &World, address: &str) -> Vec<Relaxation>
     let Some(job) = Job::of(spec, world, address) else { return Vec::new() };
     let Ok(placed) = solve(spec, world, address) else { return Vec::new() };
     relax::savings(&job, placed.cost.expected_per_month)
+}
+
+/// Why offers (indexes of the catalogue's, ascending) were not chosen for a workload by itself: every candidate of them, and which
+/// single constraint would let them in. `None` if the workload is not there.
+pub fn why_not(spec: &Spec, world: &World, address: &str, offers: &[usize]) -> Option<WhyNot> {
+    why_not::of(spec, world, address, offers)
 }
 
 /// The cheapest placement of one workload, without losers and relaxations; `None` if nothing keeps its

@@ -21,7 +21,7 @@ pub(super) const GIB: f64 = 1_073_741_824.0;
 pub const UNKNOWN_INTERRUPTION: f64 = 0.20;
 
 /// A number of machines that does the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
     /// Machines, spot included.
     pub machines: u32,

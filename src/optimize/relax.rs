@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use rayon::prelude::*;
-use rhumb_api::{Money, Purchase};
+use rhumb_api::Money;
 
 use super::changes::{Change, Step, changes};
 use super::job::Job;
@@ -11,17 +11,7 @@ use crate::placement::{CandidateId, InfeasibleWorkload, Loser, Rejection, Relaxa
 use crate::spec::Spec;
 
 fn choice(placed: &WorkloadPlacement) -> Option<CandidateId> {
-    let pool = placed.pools.first()?;
-    let purchase =
-        pool.machines.iter().find(|m| m.purchase != Purchase::Spot).or(pool.machines.first())?.purchase;
-    Some(CandidateId {
-        cloud: pool.cloud,
-        region: pool.region.clone(),
-        instance_type: pool.instance_type.clone(),
-        purchase,
-        variant: pool.variant.clone(),
-        layout: pool.layout,
-    })
+    Some(placed.pools.first()?.candidate())
 }
 
 /// The choices of a placement, for telling losers apart.
@@ -67,10 +57,11 @@ pub(super) fn savings(job: &Job<'_>, now: Money) -> Vec<Relaxation> {
 }
 
 /// What a looser spec leads to.
-struct Works {
-    choice: CandidateId,
+pub(super) struct Works {
+    pub choice: CandidateId,
     machines: u32,
-    cost: Money,
+    /// Dollars a month.
+    pub cost: Money,
     per_hour: Money,
 }
 
@@ -85,7 +76,7 @@ fn works(job: &Job<'_>, spec: &Spec) -> Option<Works> {
 }
 
 /// The nearest step of a change that works, by bisection: a looser step never fails where one before works.
-fn nearest_step<'c>(job: &Job<'_>, change: &'c Change) -> Option<(Cow<'c, Step>, Works)> {
+pub(super) fn nearest_step<'c>(job: &Job<'_>, change: &'c Change) -> Option<(Cow<'c, Step>, Works)> {
     if change.constraint == "budget" {
         let (step, works) = least_budget(job, change)?;
         return Some((Cow::Owned(step), works));

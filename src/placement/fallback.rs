@@ -45,23 +45,27 @@ impl Fallback {
         self.pool.uses_spot()
     }
 
-    /// The candidate behind it: by the machines that are not spot, if it has any.
+    /// See [`Pool::candidate`].
     pub fn candidate(&self) -> CandidateId {
-        let pool = &self.pool;
-        let mut purchases = pool.machines.iter().map(|m| m.purchase);
-        let other = purchases.find(|p| *p != Purchase::Spot);
-        CandidateId {
-            cloud: pool.cloud,
-            region: pool.region.clone(),
-            instance_type: pool.instance_type.clone(),
-            purchase: other.unwrap_or(Purchase::Spot),
-            variant: pool.variant.clone(),
-            layout: pool.layout,
-        }
+        self.pool.candidate()
     }
 }
 
 impl Pool {
+    /// The candidate behind it: by the machines that are not spot, if it has any.
+    pub fn candidate(&self) -> CandidateId {
+        let mut purchases = self.machines.iter().map(|m| m.purchase);
+        let other = purchases.find(|p| *p != Purchase::Spot);
+        CandidateId {
+            cloud: self.cloud,
+            region: self.region.clone(),
+            instance_type: self.instance_type.clone(),
+            purchase: other.unwrap_or(Purchase::Spot),
+            variant: self.variant.clone(),
+            layout: self.layout,
+        }
+    }
+
     /// Whether some of its machines are spot.
     pub fn uses_spot(&self) -> bool {
         self.machines

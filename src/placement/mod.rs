@@ -7,12 +7,14 @@ mod day;
 
 pub use day::{Following, HourClass, Switch};
 mod fallback;
+mod why_not;
 
 use std::collections::BTreeMap;
 
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
+pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
 use crate::catalog::{Catalog, Evidence, ModelArch, Provenance};
 use crate::diagnostic::Pointer;

@@ -32,7 +32,7 @@ pub(crate) fn usd(money: Money) -> Value {
     Value::String(format!("{sign}{}.{:06}", magnitude / 1_000_000, magnitude % 1_000_000))
 }
 
-fn layout(l: Layout) -> Value {
+pub(super) fn layout(l: Layout) -> Value {
     json!({ "tp": l.tp, "pp": l.pp, "dp": l.dp, "ep": l.ep })
 }
 
@@ -163,7 +163,7 @@ fn loser(l: &Loser) -> Value {
     })
 }
 
-fn relaxation(r: &Relaxation) -> Value {
+pub(super) fn relaxation(r: &Relaxation) -> Value {
     json!({
         "constraint": r.constraint,
         "at": r.at.as_ref().map(Pointer::dotted),

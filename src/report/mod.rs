@@ -14,11 +14,13 @@ pub mod json;
 
 mod placements;
 mod shared;
+mod why_not;
 
 pub use basis::facts;
 pub use choice::explain;
 pub use infeasible::infeasible;
 pub(crate) use placements::{layout, machines};
+pub use why_not::{json as why_not_json, why_not};
 
 use crate::plan::Plan;
 

@@ -29,16 +29,21 @@ services:
     engine: { args: { max_num_seqs: 256, max_num_batched_tokens: 8192, max_model_len: 8192 } }
 ";
 
-/// Two types: a small one, and one of four accelerators that is cheaper for each of them.
-fn world() -> (Spec, World) {
-    let catalog = line::on_sale(&[
-        ("g6e.xlarge", "eu-west-1", Purchase::OnDemand, 2_071_111),
-        ("g6e.xlarge", "eu-west-1", Purchase::Spot, 1_601_113),
-        ("g6e.12xlarge", "eu-west-1", Purchase::OnDemand, 7_504_000),
-    ]);
+/// A small type, with or without spot, and a large one of four accelerators at a price.
+fn world_of(spot: bool, large: Option<i64>) -> (Spec, World) {
+    let mut offers = vec![("g6e.xlarge", "eu-west-1", Purchase::OnDemand, 2_071_111)];
+    if spot {
+        offers.push(("g6e.xlarge", "eu-west-1", Purchase::Spot, 1_601_113));
+    }
+    offers.extend(large.map(|price| ("g6e.12xlarge", "eu-west-1", Purchase::OnDemand, price)));
+    let catalog = line::on_sale(&offers);
     let spec = line::spec(TEXT, &catalog);
     let world = line::world(&spec, &catalog);
     (spec, world)
+}
+
+fn world() -> (Spec, World) {
+    world_of(true, Some(7_904_000))
 }
 
 fn place(spec: &Spec, world: &World) -> Placement {
@@ -55,10 +60,22 @@ fn shares(spec: &mut Spec) -> &mut [u32; 24] {
 
 #[test]
 fn the_type_that_is_cheapest_at_the_peak_is_not_cheapest_over_the_day() {
-    let (mut spec, world) = world();
-    let kind = |p: &Placement| p.workloads["services.chat"].pools[0].instance_type.clone();
+    let pool = |p: &Placement| {
+        let pool = &p.workloads["services.chat"].pools[0];
+        (pool.instance_type.clone(), pool.machines[0].count)
+    };
+    let kind = |p: &Placement| pool(p).0;
+    let fix = |spec: &mut Spec| spec.services.get_mut("chat").unwrap().scaling.mode = ScalingMode::Fixed;
+    // The large ones are 2 % cheaper at the peak.
+    let (mut small, of_small) = world_of(false, None);
+    let (mut large, of_large) = world_of(false, Some(1_000_000));
+    fix(&mut small);
+    fix(&mut large);
+    let paid = 2_071_111 * i64::from(pool(&place(&small, &of_small)).1);
+    let price = paid * 98 / 100 / i64::from(pool(&place(&large, &of_large)).1);
+    let (mut spec, world) = world_of(false, Some(price));
     let following = place(&spec, &world);
-    spec.services.get_mut("chat").unwrap().scaling.mode = ScalingMode::Fixed;
+    fix(&mut spec);
     let fixed = place(&spec, &world);
     assert_eq!((kind(&fixed).as_str(), kind(&following).as_str()), ("g6e.12xlarge", "g6e.xlarge"));
     assert!(cost(&following) < cost(&fixed));

@@ -39,3 +39,4 @@ mod points;
 mod predict_extras;
 mod together;
 mod training;
+mod why_not;

@@ -1,0 +1,72 @@
+//! `rhumb explain --why-not`.
+
+use super::Args;
+use crate::catalog::Catalog;
+use crate::cli::planning::{self, PlanArgs};
+use crate::cli::view::terminal;
+use crate::cli::{Exit, Failure, Settings, progress};
+use crate::explore::Selector;
+use crate::placement::WhyNot;
+use crate::{optimize, report};
+
+/// Runs the command.
+///
+/// # Errors
+/// The spec is wrong, or the offer or the workload is unknown.
+pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure> {
+    let mut planning = args.planning.clone();
+    let workload = of_workload(args.address.as_deref(), &mut planning);
+    let gathered = planning::gather(&planning, settings)?;
+    let (spec, world) = (&gathered.input.spec, &gathered.input.world);
+    let known = super::workloads(spec);
+    if let Some(workload) = &workload {
+        super::known(workload, &known, spec)?;
+    }
+    let offers = offers(what, &world.catalog)?;
+    let progress = progress::start("searching placements and loosened constraints", settings);
+    let asked = known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));
+    let all: Vec<WhyNot> =
+        asked.filter_map(|address| optimize::why_not(spec, world, address, &offers)).collect();
+    progress.finish();
+    if settings.json {
+        terminal::print(&format!("{:#}\n", report::why_not_json(what, &all, &gathered.map)))?;
+    } else {
+        terminal::print(&terminal::text(&report::why_not(what, &all, &gathered.map), settings, None))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The workload, if one was named. A single argument that is no workload's address is the path.
+fn of_workload(address: Option<&str>, planning: &mut PlanArgs) -> Option<String> {
+    let address = address?;
+    let is_address = ["services.", "batches."].iter().any(|kind| address.starts_with(kind));
+    if !is_address && planning.spec.path.as_os_str() == "." {
+        planning.spec.path = address.into();
+        return None;
+    }
+    Some(address.split('/').next().unwrap_or_default().to_owned())
+}
+
+/// The offers of one instance type that are meant, in the order of the catalogue.
+fn offers(what: &str, catalog: &Catalog) -> Result<Vec<usize>, Failure> {
+    let selector = Selector::parse(what, catalog).map_err(Failure::usage)?;
+    let offers: Vec<usize> = (0..catalog.offerings.len())
+        .filter(|i| catalog.offerings.get(*i).is_some_and(|o| selector.takes(catalog, o)))
+        .collect();
+    let mut types: Vec<&str> = offers
+        .iter()
+        .filter_map(|i| catalog.instance_types.get(catalog.offerings.get(*i)?.instance_type))
+        .map(|t| t.name.as_str())
+        .collect();
+    types.dedup();
+    types.sort_unstable();
+    types.dedup();
+    if types.len() > 1 {
+        let some = types.iter().take(6).copied().collect::<Vec<_>>().join(", ");
+        let more = if types.len() > 6 { ", ..." } else { "" };
+        let text =
+            format!("`{what}` is {} instance types ({some}{more}); name one: cloud/region/type", types.len());
+        return Err(Failure::usage(text));
+    }
+    Ok(offers)
+}

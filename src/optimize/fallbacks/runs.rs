@@ -1,0 +1,74 @@
+//! Fallbacks of a batch.
+
+use std::collections::BTreeSet;
+
+use rhumb_api::Money;
+
+use super::super::batch::{self, Priced, Run};
+use super::super::build;
+use super::super::job::Job;
+use super::super::pool::Terms;
+use super::super::table::Table;
+use super::super::together::ONE;
+use super::{Found, Left, Short, Why, differs, fallback, few, key, sorted};
+use crate::placement::WorkloadPlacement;
+use crate::spec::{Batch, BudgetBinds};
+
+pub(super) fn of_batch(
+    job: &Job<'_>,
+    table: &Table,
+    batch: &Batch,
+    run: &Run,
+    placed: &WorkloadPlacement,
+    left: &Left,
+) -> Found {
+    let Some(own) = placed.pools.first() else { return Found::default() };
+    let catalog = &job.world.catalog;
+    let mut terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
+    for (terms, site) in terms.iter_mut().zip(&table.sites) {
+        let cloud = catalog.regions[site.region].cloud;
+        for q in &mut terms.quotas {
+            q.limit -= left.taken.get(&(cloud, q.place.clone(), q.code.clone())).copied().unwrap_or(0.0);
+        }
+    }
+    let ceiling = job.spec.budget.binds == BudgetBinds::Ceiling;
+    let mut short = Short::new(job);
+    let (mut over, mut does) = (BTreeSet::new(), BTreeSet::from([run.chosen.site]));
+    let mut search = |terms: &[Terms], bar: &dyn Fn(&Short<'_, Priced>) -> Option<Money>| {
+        let within = batch::Within { job, table, batch, terms };
+        within.each(&|_| (0, 0), i128::MAX, &mut |priced: Priced| {
+            let chosen = priced.run.chosen;
+            let own = chosen.site == run.chosen.site;
+            let fits =
+                left.month.is_none_or(|most| if ceiling { priced.ceiling } else { priced.month } <= most);
+            if !fits {
+                over.insert(chosen.site);
+            } else if !own || (chosen.count.spot == 0 && run.chosen.count.spot > 0) {
+                does.insert(chosen.site);
+                let other = differs(job, table, chosen.site, run.chosen.site);
+                short.offer(key(job, table, priced.month, &chosen), other, priced);
+            }
+            bar(&short).map_or(i128::MAX, |bar| i128::from(bar.micros()) * ONE)
+        });
+    };
+    search(&terms, &|short| short.full());
+    // What is not among the cheapest is told for being without spot or of another kind. Machines without spot are enough for both:
+    // all shares of spot up to the price of the dearest would be many.
+    for terms in &mut terms {
+        terms.spot = None;
+    }
+    search(&terms, &|short| short.bar(false, true));
+    let mut list = Vec::new();
+    for priced in short.list(|p| differs(job, table, p.run.chosen.site, run.chosen.site)) {
+        let built = build::batch(job, table, batch, &priced.run, placed.certificate.clone());
+        match built.filter(|built| left.allows(job, built)) {
+            Some(built) => list.push(fallback(&built, 0, placed)),
+            None => drop(over.insert(priced.run.chosen.site)),
+        }
+    }
+    let fallbacks = sorted(own, list);
+    let slow = (table.sites.len() - does.union(&over).count()) as u32;
+    let why = Why::from([("budget", over.difference(&does).count() as u32)]);
+    let told = few(&fallbacks, table, slow, &why).into_iter().collect();
+    (vec![fallbacks], told)
+}

@@ -1,0 +1,64 @@
+//! Why an offer was not chosen.
+
+use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
+
+use super::{Rejection, Relaxation};
+use crate::perf::Layout;
+
+/// What became of the candidates of some offers in one workload, were it alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WhyNot {
+    /// The workload.
+    pub address: String,
+    /// Its pools that use one of the offers.
+    pub chosen: Vec<ResourceAddr>,
+    /// Dollars of its optimum: an hour of a service, a run of a batch; `None` if nothing keeps its promises.
+    pub optimum: Option<Money>,
+    /// Every candidate: those that would do first, cheapest first; then by offer, variant and layout.
+    pub candidates: Vec<Asked>,
+    /// Changes of one constraint that would make the offers possible, or chosen; each was solved again.
+    pub loosened: Vec<Loosened>,
+}
+
+/// A candidate that was asked for, over all settings of the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Region id.
+    pub region: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// Purchase option.
+    pub purchase: Purchase,
+    /// Variant name; `None` where the offer is rejected whatever it runs.
+    pub variant: Option<String>,
+    /// How a replica is cut; `None` likewise.
+    pub layout: Option<Layout>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A constraint rejects it.
+    Rejected(Rejection),
+    /// It would do, by the closed form: a replay may ask for more.
+    Does {
+        /// Machines that it needs.
+        machines: u32,
+        /// Dollars of the workload with it, in the cheapest of the places that it could take: an hour of a service, a run of a
+        /// batch.
+        cost: Money,
+    },
+}
+
+/// A loosened constraint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loosened {
+    /// The change, with what the workload then costs.
+    pub change: Relaxation,
+    /// Whether one of the offers is then chosen; otherwise it is only possible.
+    pub chosen: bool,
+}
