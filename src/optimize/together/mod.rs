@@ -322,10 +322,11 @@ impl Search<'_, '_> {
                 })
                 .collect();
             if let Some(mut lists) = lists.into_iter().collect::<Option<Vec<_>>>() {
-                for (list, known) in lists.iter_mut().zip(&self.pool) {
-                    for planned in known {
+                for ((list, known), w) in lists.iter_mut().zip(&self.pool).zip(self.workloads) {
+                    let w = w.lock().unwrap_or_else(PoisonError::into_inner);
+                    for planned in known.iter().filter_map(|known| w.renewed(known)) {
                         if !list.iter().any(|p| p.column.beats(&planned.column)) {
-                            list.push(planned.clone());
+                            list.push(planned);
                         }
                     }
                 }
@@ -361,36 +362,33 @@ impl Search<'_, '_> {
     /// are listed again, or, without a reach, the next cheapest joins the known ones.
     fn replayed(&mut self, bound: &Bound, reach: Option<i128>, choice: &Choice) -> Replayed {
         let (rows, prices, effort) = (self.rows, &bound.prices, self.effort);
-        let again: Vec<Option<Option<Vec<Planned>>>> = self
+        let again: Vec<Option<(Vec<Planned>, Replayed)>> = self
             .workloads
             .par_iter()
             .zip(&self.pool)
             .zip(choice.plans.par_iter().zip(&bound.least))
             .map(|((w, own), (p, least))| {
                 let w = w.lock().unwrap_or_else(PoisonError::into_inner);
-                w.contradicted(&own[*p].plan).then(|| match reach {
-                    Some(theta) => w.within(rows, prices, least + theta, effort),
-                    None => {
-                        let mut left = own.clone();
-                        left.remove(*p);
-                        left.extend(w.cheapest(rows, prices).ok().map(|answer| answer.found));
-                        Some(left)
+                w.contradicted(&own[*p].plan).then(|| {
+                    let listed = reach.and_then(|theta| w.within(rows, prices, least + theta, effort));
+                    if let Some(listed) = listed {
+                        return (listed, Replayed::ListedAgain);
                     }
+                    let others = own.iter().enumerate().filter(|(i, _)| i != p);
+                    let mut left: Vec<Planned> = others.filter_map(|(_, own)| w.renewed(own)).collect();
+                    if reach.is_some() {
+                        return (left, Replayed::Lost);
+                    }
+                    left.extend(w.cheapest(rows, prices).ok().map(|answer| answer.found));
+                    (left, Replayed::ListedAgain)
                 })
             })
             .collect();
         let mut replayed = Replayed::Confirmed;
-        for ((own, again), p) in self.pool.iter_mut().zip(again).zip(&choice.plans) {
-            match again {
-                None => {}
-                Some(Some(list)) => {
-                    *own = list;
-                    replayed = replayed.max(Replayed::ListedAgain);
-                }
-                Some(None) => {
-                    own.remove(*p);
-                    replayed = Replayed::Lost;
-                }
+        for (own, again) in self.pool.iter_mut().zip(again) {
+            if let Some((list, how)) = again {
+                *own = list;
+                replayed = replayed.max(how);
             }
         }
         replayed

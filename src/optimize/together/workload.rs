@@ -168,6 +168,17 @@ impl<'a> Workload<'a> {
         (kept.len() <= effort.plans).then_some(kept)
     }
 
+    /// A known plan with what it costs by now: a replay that contradicts an hour below the peak changes what that hour has in every
+    /// plan with the same pool.
+    pub fn renewed(&self, planned: &Planned) -> Option<Planned> {
+        match (&self.kind, &planned.plan) {
+            (Sort::Service { search, .. }, Plan::Service(blocks)) if search.follows().is_some() => {
+                self.own(blocks.clone())
+            }
+            _ => Some(planned.clone()),
+        }
+    }
+
     /// Blocks chosen at other prices, with what they really cost.
     fn own(&self, mut blocks: Vec<Block>) -> Option<Planned> {
         let Sort::Service { search, bases } = &self.kind else { return None };

@@ -246,6 +246,41 @@ fn the_first_fallback_is_the_cheapest_without_what_is_refused() {
 }
 
 #[test]
+fn what_a_replay_changes_in_an_hour_is_paid_for_in_every_plan() {
+    let base = Catalog::embedded();
+    let (mut faults, mut coupled, mut decided) = (String::new(), 0, 0);
+    for seed in 0..TOGETHER {
+        let (spec, mut world) = worlds::together(seed, &base);
+        if spec.services.values().all(|s| s.follows().is_none()) {
+            continue;
+        }
+        let closed = line::place(&spec, &world);
+        // Replays take long: of most worlds those that are placed together are enough.
+        if seed > 100 && closed.as_ref().map_or(true, |closed| closed.coupling.is_none()) {
+            continue;
+        }
+        world.replay = 400;
+        let Ok(placement) = line::place(&spec, &world) else { continue };
+        coupled += u32::from(placement.coupling.is_some());
+        decided += u32::from(closed.is_ok_and(|closed| closed.workloads != placement.workloads));
+        for f in check::placement(&spec, &world, &placement) {
+            faults += &format!(
+                "world {seed}: {} {}: {} ({} / {})\n",
+                f.address, f.code, f.message, f.expected, f.found
+            );
+        }
+        let own: Money = placement.workloads.values().map(|w| w.cost.expected_per_month).sum();
+        if let Some(c) = &placement.coupling
+            && (c.optimum - own).micros().abs() > 8 * 730
+        {
+            faults += &format!("world {seed}: {} is paid, {} was optimized\n", own, c.optimum);
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+    assert!(coupled > 5 && decided > 5, "{coupled} coupled, the replay decided in {decided}");
+}
+
+#[test]
 fn a_planted_wrong_answer_is_seen() {
     let base = Catalog::embedded();
     let cost = (0..50).find_map(|seed| {
