@@ -18,7 +18,7 @@ use super::{alone, solve};
 use crate::placement::{Asked, Loosened, Outcome, Rejection, Relaxation, WhyNot, WorkloadPlacement, World};
 use crate::spec::{Batch, Spec};
 
-/// See [`super::why_not`].
+/// See [`super::why_not()`].
 pub(super) fn of(spec: &Spec, world: &World, address: &str, offers: &[usize]) -> Option<WhyNot> {
     let job = Job::of(spec, world, address)?;
     let table = Table::new(&job);
