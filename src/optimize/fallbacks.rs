@@ -501,7 +501,16 @@ fn index_of(
 }
 
 fn fallback(built: &WorkloadPlacement, index: usize, placed: &WorkloadPlacement) -> Fallback {
-    let pool = built.pools[index].clone();
+    let mut pool = built.pools[index].clone();
+    // The other pools keep the addresses that they have, whatever they are called beside it.
+    let others = || placed.pools.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, p)| &p.addr);
+    let own = pool.addr.clone();
+    for n in 2..=placed.pools.len() + 1 {
+        if others().all(|addr| *addr != pool.addr) {
+            break;
+        }
+        pool.addr = own.child(&n.to_string());
+    }
     let of_others = |caveat: &String| {
         placed.pools.iter().any(|p| p.addr != pool.addr && caveat.starts_with(&format!("{}:", below(p))))
     };
