@@ -199,7 +199,7 @@ fn bill(log: &mut Ledger, plan: &Plan) {
     }
 }
 
-/// The hours of a fleet: the number of its machines at each minute of the day, and at each second around which it changes.
+/// The hours of a fleet: how few and how many machines it has, and when their number changes.
 #[derive(Debug, PartialEq)]
 struct Day {
     time_zone: String,

@@ -205,7 +205,7 @@ impl<'a> Search<'a> {
             classes: Arc::clone(&classes),
         };
         for class in classes.below() {
-            let needs = self.needs_at(base, regions, ms, index, class.share);
+            let needs = self.needs_of(base, regions, ms, index, class.share);
             // Of an hour of the class, not of the day.
             let responses = |n: u32| self.own_responses(base, place.region, needs.rate(n));
             let extra = |n: u32| Extra {
@@ -239,18 +239,6 @@ impl<'a> Search<'a> {
         Ok(rest)
     }
 
-    /// What a pool of the block needs at a speed, at a share of the peak in millionths.
-    pub fn needs_at(
-        &self,
-        base: &Base<'a>,
-        regions: u32,
-        network_ms: f64,
-        speed: usize,
-        share: u32,
-    ) -> Arc<Needs<'a>> {
-        self.needs_of(base, regions, network_ms, speed, f64::from(share) / f64::from(PEAK_SHARE))
-    }
-
     /// Forgets what hours need: a replay contradicted one of them.
     pub fn forget_hours(&self) {
         self.rests.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -271,7 +259,7 @@ impl<'a> Search<'a> {
         let (Ok(index), Some(ms)) = (&way.speed, base.network.get(site.region).copied().flatten()) else {
             return Vec::new();
         };
-        let needs = |share| self.needs_at(base, regions, ms, *index, share);
+        let needs = |share| self.needs_of(base, regions, ms, *index, share);
         rest.classes.below().iter().zip(&rest.counts).map(|(c, count)| (needs(c.share), *count)).collect()
     }
 

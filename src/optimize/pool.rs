@@ -111,6 +111,12 @@ pub(super) struct Terms {
 /// The scale of prices of shared limits.
 pub(super) const PRICE_ONE: i128 = 1 << 24;
 
+/// An amount times a price of shared limits, rounded down.
+pub(super) fn times(of: Money, price: i128) -> Money {
+    let micros = i128::from(of.micros()) * price / PRICE_ONE;
+    Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
+}
+
 impl Terms {
     /// Reads them from the catalogue.
     pub fn of(job: &Job<'_>, table: &Table, site: &Site) -> Self {
@@ -228,11 +234,7 @@ impl Terms {
 
     /// Dollars with what a budget on expected cost makes of them.
     pub fn priced(&self, of: Money) -> Money {
-        if self.budget == 0 {
-            return of;
-        }
-        let micros = i128::from(of.micros()) * (PRICE_ONE + self.budget) / PRICE_ONE;
-        Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
+        times(of, PRICE_ONE + self.budget)
     }
 
     /// Weights copied to machines, as dollars an hour.

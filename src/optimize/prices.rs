@@ -7,7 +7,7 @@ use rhumb_api::Money;
 
 use super::base::Base;
 use super::fates::Fates;
-use super::pool::{Count, PRICE_ONE, Terms, weights_gib};
+use super::pool::{Count, PRICE_ONE, Terms, times, weights_gib};
 use super::service::{Chosen, Search};
 use crate::spec::BudgetBinds;
 
@@ -32,10 +32,7 @@ impl<'a> Search<'a> {
     pub fn at(&self, mut of: impl FnMut(usize, &mut Terms), budget: i128, toll: i128) -> Self {
         let mut terms = self.terms.clone();
         terms.iter_mut().enumerate().for_each(|(site, terms)| of(site, terms));
-        let priced = |price: Money| {
-            let micros = i128::from(price.micros()) * (PRICE_ONE + budget) / PRICE_ONE;
-            Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
-        };
+        let priced = |price: Money| times(price, PRICE_ONE + budget);
         Search {
             job: self.job,
             table: self.table,

@@ -13,12 +13,12 @@ use super::day::{Classes, Rest};
 use super::fates::{self, Fates};
 use super::job::{Job, Kind};
 use super::load::{self, Demand, PoolLoad};
-use super::pool::{Ask, Count, Day, Extra, GIB, Needs, PRICE_ONE, Terms};
+use super::pool::{Ask, Count, Day, Extra, GIB, Needs, Terms, times};
 use super::table::{Speed, Table};
 use crate::catalog::{Evidence, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
-use crate::spec::{Batch, BudgetBinds, Service};
+use crate::spec::{Batch, BudgetBinds, PEAK_SHARE, Service};
 
 /// Bytes of a streamed token on the wire (assumed).
 const BYTES_PER_TOKEN: f64 = 250.0;
@@ -84,7 +84,7 @@ pub(super) struct Search<'a> {
     /// Region to the price of a GiB to the internet.
     pub internet: Vec<Option<Money>>,
     pub own_internet: Arc<Vec<Option<Money>>>,
-    /// What a dollar of responses at the peak takes of budgets on it, over [`PRICE_ONE`].
+    /// What a dollar of responses at the peak takes of budgets on it, over [`super::pool::PRICE_ONE`].
     pub toll: i128,
     /// Whether every hour is priced like the peak.
     pub flat: bool,
@@ -199,18 +199,19 @@ impl<'a> Search<'a> {
 
     /// What a pool of the block needs at a speed.
     pub fn needs(&self, base: &Base<'a>, regions: u32, network_ms: f64, speed: usize) -> Arc<Needs<'a>> {
-        self.needs_of(base, regions, network_ms, speed, 1.0)
+        self.needs_of(base, regions, network_ms, speed, PEAK_SHARE)
     }
 
-    /// The same at a share of the peak.
+    /// The same at a share of the peak, in millionths.
     pub fn needs_of(
         &self,
         base: &Base<'a>,
         regions: u32,
         network_ms: f64,
         speed: usize,
-        share: f64,
+        share: u32,
     ) -> Arc<Needs<'a>> {
+        let share = f64::from(share) / f64::from(PEAK_SHARE);
         let key = ((base.share * share).to_bits(), regions, network_ms.to_bits(), speed);
         let mut all = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
         let demand = || self.demand_at(base, regions, network_ms, share);
@@ -221,14 +222,8 @@ impl<'a> Search<'a> {
     /// Response bytes to the internet, dollars an hour, for a pool that gets `rate` requests/s at the peak.
     pub fn responses(&self, base: &Base<'_>, region: usize, rate: f64) -> Extra {
         let run = self.sent(base, region, rate, &self.internet);
-        let toll = if self.toll == 0 {
-            Money::ZERO
-        } else {
-            let own = self.own_responses(base, region, rate);
-            let micros = i128::from(own.micros()) * self.toll / PRICE_ONE;
-            Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
-        };
-        Extra { run, toll }
+        let own = |toll| times(self.own_responses(base, region, rate), toll);
+        Extra { run, toll: if self.toll == 0 { Money::ZERO } else { own(self.toll) } }
     }
 
     /// The same at the prices of the catalogue, whatever this search goes by.

@@ -3,6 +3,7 @@
 use rhumb::check;
 use rhumb::placement::{Placement, World};
 use rhumb::plan::Plan;
+use rhumb::replay::{Options, verify};
 use rhumb::spec::{PEAK_SHARE, ScalingMode, Spec};
 use rhumb_api::{Attr, Money, Purchase, ResourceKind};
 
@@ -172,4 +173,31 @@ fn fleets_say_the_hours_and_the_checker_reads_them() {
     silent.changes[fleet].after.as_mut().unwrap().attributes.remove("schedule");
     let found = check::plan(&spec, &world, None, &silent).findings;
     assert!(found.iter().any(|f| f.message.contains("other hours")), "{found:?}");
+}
+
+#[test]
+fn the_hours_below_the_peak_are_played_and_one_that_is_too_small_is_noticed() {
+    let (mut spec, mut world) = world_of(false, None);
+    spec.services.get_mut("chat").unwrap().survive = Default::default();
+    world.replay = 2_000;
+    let placement = place(&spec, &world);
+    let traces = Default::default();
+    let options = Options { requests: 8_000, seed: 1, traces: &traces, progress: &|_, _| {} };
+    let hours = |placement: &Placement| -> Vec<(f64, u32, bool)> {
+        let found = verify(&spec, &world, placement, &options).expect("all is known");
+        let scenarios = found.services[0].scenarios.iter().filter(|s| s.name == "hours");
+        scenarios.map(|s| (s.pools[0].rate, s.pools[0].replicas, s.broken())).collect()
+    };
+    let told = hours(&placement);
+    // 10, 30 and 60 % of 60 requests/s.
+    for ((rate, _, broken), wanted) in told.iter().zip([6.0, 18.0, 36.0]) {
+        assert!((rate / wanted - 1.0).abs() < 0.05 && !broken, "{told:?}");
+    }
+    let peak = placement.workloads["services.chat"].pools[0].replicas;
+    assert!(told.len() == 3 && told.windows(2).all(|w| w[0].1 < w[1].1) && told[2].1 < peak, "{told:?}");
+    let mut small = placement.clone();
+    let pool = &mut small.workloads.get_mut("services.chat").unwrap().pools[0];
+    pool.following.as_mut().unwrap().classes[2].replicas /= 2;
+    let told = hours(&small);
+    assert_eq!(told.iter().map(|h| h.2).collect::<Vec<_>>(), [false, false, true], "{told:?}");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
-use super::super::pool::Terms;
+use super::super::pool::{Terms, times};
 use super::problem::ONE;
 use crate::diagnostic::Pointer;
 use crate::spec::{BudgetBinds, Spec};
@@ -130,20 +130,14 @@ impl Rows {
         };
         let (expected, _) = self.tolls_of(budget);
         terms.budget = expected;
-        terms.run_base = terms.run_base.map(|price| with_budget(price, expected));
-        terms.run_spot = terms.run_spot.map(|price| with_budget(price, expected));
+        terms.run_base = terms.run_base.map(|price| times(price, ONE + expected));
+        terms.run_spot = terms.run_spot.map(|price| times(price, ONE + expected));
         if let Some(spot) = terms.spot {
             let bound =
                 if self.binds == BudgetBinds::Ceiling { terms.on_demand.unwrap_or(spot) } else { spot };
             terms.spot = Some(priced(spot, bound, spot_toll));
         }
         terms.base = terms.base.map(|base| priced(base, base, base_toll));
-        terms.weights = terms.weights.map(|price| with_budget(price, budget));
+        terms.weights = terms.weights.map(|price| times(price, ONE + budget));
     }
-}
-
-/// A price with what a budget makes of it.
-pub fn with_budget(price: Money, budget: i128) -> Money {
-    let micros = i128::from(price.micros()) * (ONE + budget) / ONE;
-    Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
 }
