@@ -93,6 +93,7 @@ pub(super) fn pool(
         replicas: count.replicas,
         zones: region.zones.map_or(1, |z| z.min(units).max(1)),
         machines,
+        shared: None,
         following: None,
         peak_rate: 0.0,
         capacity: 0.0,

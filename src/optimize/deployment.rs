@@ -63,7 +63,7 @@ pub(super) fn place(spec: &Spec, world: &World, with_fallbacks: bool) -> Result<
     }
     let broken = joint(spec, &apart);
     if broken.is_empty() {
-        let mut placement = Placement { workloads: apart, joint_violations: broken, coupling: None };
+        let mut placement = Placement { workloads: apart, fleets: Vec::new(), joint_violations: broken, coupling: None };
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
@@ -156,7 +156,7 @@ impl<'s> All<'s> {
         }
         let joint_violations = joint(self.spec, &workloads);
         let coupling = Some(self.coupling(rows, found, chosen));
-        let mut placement = Placement { workloads, joint_violations, coupling };
+        let mut placement = Placement { workloads, fleets: Vec::new(), joint_violations, coupling };
         if self.with_fallbacks {
             let found = self
                 .jobs

@@ -7,6 +7,7 @@ mod day;
 
 pub use day::{Following, HourClass, Switch};
 mod fallback;
+mod shared;
 mod why_not;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
+pub use shared::{Mix, OnShared, SharedFleet, SharedPool};
 pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
 use crate::catalog::{Catalog, Evidence, ModelArch, Provenance};
@@ -101,6 +103,8 @@ impl World {
 pub struct Placement {
     /// Workload address (`services.chat`) to its choice.
     pub workloads: BTreeMap<String, WorkloadPlacement>,
+    /// Machines that services share, ordered by address; what they cost is part of the workloads' cost.
+    pub fleets: Vec<SharedFleet>,
     /// Bounds that several workloads share and that what was chosen breaks.
     pub joint_violations: Vec<JointViolation>,
     /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.
@@ -242,6 +246,8 @@ pub struct Pool {
     pub zones: u32,
     /// How the machines are paid for; at most one entry per purchase option, in its order.
     pub machines: Vec<PoolMachines>,
+    /// Where it is, if its machines are shared: then [`Pool::machines`] is empty, and [`Pool::replicas_per_machine`] the most on one.
+    pub shared: Option<OnShared>,
     /// How it follows the load of the day; what else is said of it is its peak. `None` = always at the peak.
     pub following: Option<Following>,
     /// Requests/s sent here at the peak.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::leaf::{Read, suggest, wrong_type};
+use super::model::{ScalingMode, Service};
 use super::units::{Problem, Range, Unit, quantity};
 use crate::diagnostic::Pointer;
 
@@ -24,6 +25,13 @@ pub struct Daily {
     pub time_zone: String,
     /// Where it was written.
     pub at: Pointer,
+}
+
+impl Service {
+    /// The profile of the day that its pools follow, if they do.
+    pub fn follows(&self) -> Option<&Daily> {
+        self.traffic.daily.as_ref().filter(|_| self.scaling.mode == ScalingMode::Horizontal)
+    }
 }
 
 /// Shares of a named profile, in percent.

@@ -195,15 +195,10 @@ pub struct Service {
     pub engine: Engine,
     /// `endpoint`.
     pub endpoint: Endpoint,
+    /// `share_machines: within-deployment`.
+    pub shares: bool,
     /// Where it was written.
     pub at: Pointer,
-}
-
-impl Service {
-    /// The profile of the day that its pools follow, if they do.
-    pub fn follows(&self) -> Option<&super::Daily> {
-        self.traffic.daily.as_ref().filter(|_| self.scaling.mode == ScalingMode::Horizontal)
-    }
 }
 
 /// How much work arrives, in the busiest hour.

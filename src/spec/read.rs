@@ -7,6 +7,7 @@
 mod day;
 mod inference;
 mod rules;
+mod sharing;
 
 use std::collections::BTreeMap;
 
@@ -143,6 +144,7 @@ impl Reader<'_> {
         }
         self.answers_have_lengths(&root, &models, &services);
         self.followed(&root, &models, &services);
+        self.shared_machines(&root, &services);
         self.unused_models(&root);
         let state = root.key("state");
         Spec {

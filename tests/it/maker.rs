@@ -85,6 +85,7 @@ fn pool(
         replicas: total * whole,
         zones: catalog.regions[region].zones.map_or(1, |z| z.min(total)),
         machines,
+        shared: None,
         following: None,
         peak_rate: 0.0,
         capacity: 0.0,

@@ -14,6 +14,7 @@ use crate::placement::{
     JointViolation, SharedLimit,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
+use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::spec::{KvCacheDtype, Quantization};
 
@@ -31,6 +32,7 @@ mirror!(ProvenanceFile for Provenance { source: Arc<str>, as_of: Arc<str> });
 
 mirror!(PlacementFile for Placement {
     workloads: BTreeMap<String, WorkloadPlacement>,
+    fleets: Vec<SharedFleet>,
     joint_violations: Vec<JointViolation>,
     coupling: Option<Coupling>,
 });
@@ -102,6 +104,7 @@ mirror!(PoolFile for Pool {
     replicas: u32,
     zones: u32,
     machines: Vec<PoolMachines>,
+    shared: Option<OnShared>,
     following: Option<Following>,
     peak_rate: f64,
     capacity: f64,
@@ -112,6 +115,41 @@ mirror!(PoolFile for Pool {
     evidence: Evidence,
     notes: Vec<String>,
 });
+
+mirror!(OnSharedFile for OnShared {
+    fleet: ResourceAddr,
+    accelerators: u32,
+    most_per_machine: u32,
+    most_per_zone: Option<u32>,
+});
+
+mirror!(SharedFleetFile for SharedFleet {
+    addr: ResourceAddr,
+    cloud: Cloud,
+    region: String,
+    instance_type: String,
+    accelerator: Option<String>,
+    accelerators_per_machine: u32,
+    purchase: Purchase,
+    count: u32,
+    zones: u32,
+    price: Money,
+    list_price: Money,
+    provenance: Provenance,
+    pools: Vec<SharedPool>,
+    mixes: Vec<Mix>,
+    quotas: Vec<QuotaNeed>,
+    caveats: Vec<String>,
+});
+
+mirror!(SharedPoolFile for SharedPool {
+    workload: String,
+    addr: ResourceAddr,
+    replicas: u32,
+    per_hour: Money,
+});
+
+mirror!(MixFile for Mix { machines: Vec<u32>, replicas: Vec<u32> });
 
 mirror!(FollowingFile for Following {
     time_zone: String,

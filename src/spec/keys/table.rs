@@ -169,8 +169,8 @@ static SERVICE: &[Key] = &[
     Key::new("endpoint", Kind::Section(ENDPOINT), "Who can reach it."),
     Key::new(
         "share_machines",
-        Kind::Choice { values: &["never"], later: &["within-deployment"] },
-        "Whether services share machines.",
+        Kind::Choice { values: &["never", "within-deployment"], later: &[] },
+        "Whether its replicas may be on machines with those of other services that share.",
     )
     .default("never"),
     Key::not_yet("rollout", "How a change is rolled out."),
@@ -563,7 +563,7 @@ pub static DEFAULTS: &[Key] = &[
     Key::new("endpoint", Kind::Section(ENDPOINT), "For services."),
     Key::new(
         "share_machines",
-        Kind::Choice { values: &["never"], later: &["within-deployment"] },
+        Kind::Choice { values: &["never", "within-deployment"], later: &[] },
         "For services.",
     ),
     Key::not_yet("rollout", "How a change is rolled out."),

@@ -70,6 +70,7 @@ impl Reader<'_> {
             scaling: self.scaling(&at.key("scaling")),
             engine,
             endpoint: self.endpoint(&at.key("endpoint")),
+            shares: at.key("share_machines").word() == Some("within-deployment"),
             at: at.pointer.clone(),
         })
     }

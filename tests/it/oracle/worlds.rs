@@ -466,6 +466,7 @@ fn service(
         scaling: Scaling { mode: ScalingMode::Fixed, min_replicas: r.pick(&[1, 1, 1, 2, 5]), max_replicas },
         engine,
         endpoint: Endpoint { exposure: Exposure::Private, tls_certificate: None, api_keys: None, at: at() },
+        shares: false,
         at: at(),
     }
 }

@@ -88,6 +88,7 @@ fn pool() -> Pool {
                 interruption: Some(0.15),
             },
         ],
+        shared: None,
         following: None,
         peak_rate: 1.0 / 3.0,
         capacity: 12.345_678_901_234_567,
@@ -300,6 +301,7 @@ pub fn plan() -> Plan {
         ],
         placement: Placement {
             workloads: [("services.chat".to_owned(), workload())].into(),
+            fleets: Vec::new(),
             joint_violations: vec![JointViolation {
                 constraint: "budget",
                 reason: "too much".into(),
