@@ -11,11 +11,12 @@ use super::job::{self, Job};
 use super::load::{Demand, at_confidence};
 use super::pool::weights_gib;
 use super::service::{Block, Chosen, Search};
+use super::sharing;
 use super::table::{Speed, Table};
 use crate::catalog::{Evidence, QuotaUnit, TransferTo};
 use crate::perf::{CONTRADICTED, Latency};
 use crate::placement::{
-    BatchRun, Certificate, Cost, CostLine, FailureCheck, HourClass, Metric, ObjectiveCheck, Pool,
+    BatchRun, Certificate, Cost, CostLine, FailureCheck, HourClass, Metric, ObjectiveCheck, OnShared, Pool,
     PoolMachines, QuotaNeed, Route, WorkloadPlacement,
 };
 use crate::spec::{Batch, BudgetBinds, Purchase, RegionRef};
@@ -61,7 +62,7 @@ pub(super) fn pool(
         [(site.base, count.machines - count.spot, count.most_base), (site.spot, count.spot, count.most_spot)];
     let mut machines: Vec<PoolMachines> = kinds
         .into_iter()
-        .filter(|(_, _, most)| *most > 0)
+        .filter(|(_, _, most)| *most > 0 && way.most_on_one.is_none())
         .filter_map(|(i, n, _)| {
             let offering = catalog.offerings.get(i?)?;
             Some(PoolMachines {
@@ -76,6 +77,12 @@ pub(super) fn pool(
         .collect();
     machines.sort_by_key(|m| m.purchase);
     let units = count.machines / way.span.max(1);
+    let shared = way.most_on_one.and_then(|most| {
+        let fleet = sharing::address(catalog, site.base?)?;
+        let most_per_zone = sharing::in_zone(job, region.zones, count.replicas);
+        Some(OnShared { fleet, accelerators: way.span, most_per_machine: most, most_per_zone })
+    });
+    let span = if shared.is_some() { 1 } else { way.span };
     Some(Pool {
         addr: address(job, region.cloud, &region.id, &kind.name, taken)?,
         cloud: region.cloud,
@@ -88,12 +95,12 @@ pub(super) fn pool(
         kv_cache: variant.kv_cache,
         layout: way.layout,
         engine: speed.engine,
-        replicas_per_machine: if way.span > 1 { 0 } else { way.replicas },
-        machines_per_replica: way.span,
+        replicas_per_machine: if span > 1 { 0 } else { way.per_machine() },
+        machines_per_replica: span,
         replicas: count.replicas,
         zones: region.zones.map_or(1, |z| z.min(units).max(1)),
         machines,
-        shared: None,
+        shared,
         following: None,
         peak_rate: 0.0,
         capacity: 0.0,
@@ -179,11 +186,15 @@ impl Draft {
                 .region(from.cloud, &from.region)
                 .and_then(|i| catalog.transfer_price(i, TransferTo::Region(&to)));
             let amount = gib * f64::from(chosen.count.machines) / HOURS_PER_MONTH as f64;
+            let (each, to) = match &pool.shared {
+                Some(on) => (gib * f64::from(on.accelerators), format!("{} replicas", pool.replicas)),
+                None => (gib, format!("{} machines", chosen.count.machines)),
+            };
             self.lines.push(CostLine {
                 addr: format!("{}/transfer/weights/{}/{}", job.address, pool.cloud, pool.region),
                 what: format!(
-                    "{:.1} GiB of weights from {}/{} to {} machines, once a month",
-                    gib, from.cloud, from.region, chosen.count.machines
+                    "{each:.1} GiB of weights from {}/{} to {to}, once a month",
+                    from.cloud, from.region
                 ),
                 per_hour: price.as_ref().map(|p| p.usd_per_gib.scale(amount)),
                 evidence: Evidence::Listed,
@@ -193,36 +204,49 @@ impl Draft {
     }
 
     fn quota(&mut self, job: &Job<'_>, index: usize, pool: &Pool, purchase: Purchase, most: u32) {
-        for (quota, each) in job.world.catalog.quotas_for(index, purchase) {
-            let amount = each * f64::from(most);
-            let region = job::quota_place(quota, &pool.region);
-            let declared = job.declared(pool.cloud, region, &quota.code);
-            let same =
-                |q: &&mut QuotaNeed| q.cloud == pool.cloud && q.region == region && q.code == quota.code;
-            if let Some(known) = self.quotas.iter_mut().find(same) {
-                known.amount += amount;
-                continue;
+        for new in quotas(job, index, (pool.cloud, &pool.region), purchase, most) {
+            let same = |q: &&mut QuotaNeed| {
+                q.cloud == new.cloud && q.region == new.region && q.code == new.code
+            };
+            match self.quotas.iter_mut().find(same) {
+                Some(known) => known.amount += new.amount,
+                None => self.quotas.push(new),
             }
-            self.quotas.push(QuotaNeed {
-                cloud: pool.cloud,
-                region: region.to_owned(),
-                code: quota.code.clone(),
-                name: quota.name.clone(),
-                unit: match quota.unit {
-                    QuotaUnit::Vcpus => "vcpus",
-                    QuotaUnit::Gpus => "gpus",
-                    QuotaUnit::Chips => "chips",
-                },
-                amount,
-                default_new_account: quota.default_new_account,
-                declared,
-            });
         }
     }
 
     fn sort(&mut self) {
         self.quotas.sort_by(|a, b| (a.cloud, &a.region, &a.code).cmp(&(b.cloud, &b.region, &b.code)));
     }
+}
+
+/// What machines of a type (its index) in a region count against.
+pub(super) fn quotas(
+    job: &Job<'_>,
+    index: usize,
+    (cloud, region): (Cloud, &str),
+    purchase: Purchase,
+    machines: u32,
+) -> Vec<QuotaNeed> {
+    let all = job.world.catalog.quotas_for(index, purchase).into_iter();
+    all.map(|(quota, each)| {
+        let place = job::quota_place(quota, region);
+        QuotaNeed {
+            cloud,
+            region: place.to_owned(),
+            code: quota.code.clone(),
+            name: quota.name.clone(),
+            unit: match quota.unit {
+                QuotaUnit::Vcpus => "vcpus",
+                QuotaUnit::Gpus => "gpus",
+                QuotaUnit::Chips => "chips",
+            },
+            amount: each * f64::from(machines),
+            default_new_account: quota.default_new_account,
+            declared: job.declared(cloud, place, &quota.code),
+        }
+    })
+    .collect()
 }
 
 fn order(pools: &mut [Pool]) -> Vec<usize> {
@@ -280,7 +304,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
                 fail("replica", s.replica, s.replica);
             }
             if s.machine > 0 {
-                fail("machine", s.machine, s.machine.saturating_mul(per));
+                fail("machine", s.machine, s.machine.saturating_mul(way.per_machine()));
             }
             if s.zone > 0 {
                 let zones = pool.zones.max(1);

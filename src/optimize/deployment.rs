@@ -8,12 +8,13 @@ use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::job::{self, Job, Kind};
 use super::service::{Search, Sought};
+use super::sharing;
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::{alone, batch, build, fallbacks, losers, relax, unknown_model};
 use crate::placement::{
     Certificate, Coupling, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, Relaxation,
-    SharedLimit, WorkloadPlacement, World,
+    SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, Spec};
 
@@ -61,22 +62,44 @@ pub(super) fn place(spec: &Spec, world: &World, with_fallbacks: bool) -> Result<
         refused.sort_by(|a, b| a.address.cmp(&b.address));
         return Err(Infeasible { workloads: refused });
     }
-    let broken = joint(spec, &apart);
-    if broken.is_empty() {
+    let broken = joint(spec, &apart, &[]);
+    let sharing = |job: &Job<'_>| matches!(job.kind, Kind::Service(service) if service.shares);
+    let shared = jobs.iter().filter(|job| sharing(job)).count() > 1;
+    if broken.is_empty() && !shared {
         let mut placement = Placement { workloads: apart, fleets: Vec::new(), joint_violations: broken, coupling: None };
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
                 .zip(&tables)
                 .zip(all_sought.into_par_iter().zip(plans))
-                .map(|(of, (sought, plan))| fallbacks::of(&placement.workloads, of, sought.search(), &plan))
+                .map(|(of, (sought, plan))| fallbacks::of(&placement, of, sought.search(), &plan))
                 .collect();
             told(&jobs, &mut placement, found);
         }
         return Ok(placement);
     }
-    let all = All { spec, jobs: &jobs, tables: &tables, apart: &apart, with_fallbacks };
-    let (workloads, rows) = all.workloads(all_sought).map_err(|why| Infeasible { workloads: vec![*why] })?;
+    let wide: Vec<Option<Table>> = jobs
+        .par_iter()
+        .map(|job| match job.kind {
+            Kind::Service(service) if shared && service.shares => {
+                Some(Table::with_shared(job, service.survive.machine > 0))
+            }
+            _ => None,
+        })
+        .collect();
+    let mut plain = Vec::with_capacity(jobs.len());
+    let mut all_sought: Vec<Option<Sought<'_>>> = all_sought.into_iter().map(Some).collect();
+    for (sought, wide) in all_sought.iter_mut().zip(&wide) {
+        plain.push(Mutex::new(sought.take_if(|_| wide.is_some())));
+    }
+    let all_sought = jobs.iter().zip(&wide).zip(all_sought);
+    let all_sought = all_sought.filter_map(|((job, wide), sought)| match wide {
+        Some(wide) => Some(Sought::of(job, wide)),
+        None => sought,
+    });
+    let wider: Vec<&Table> = tables.iter().zip(&wide).map(|(t, wide)| wide.as_ref().unwrap_or(t)).collect();
+    let all = All { spec, jobs: &jobs, tables: &tables, wider, plain, apart: &apart, with_fallbacks };
+    let (workloads, rows) = all.workloads(all_sought.collect(), plans).map_err(|why| Infeasible { workloads: vec![*why] })?;
     match together::solve(&workloads, &rows, Effort::default()) {
         Ok(found) => match &found.chosen {
             Some(chosen) => all.placement(&workloads, &rows, &found, chosen),
@@ -90,6 +113,10 @@ struct All<'s> {
     spec: &'s Spec,
     jobs: &'s [Job<'s>],
     tables: &'s [Table],
+    /// The same with shared machines, where those may be used.
+    wider: Vec<&'s Table>,
+    /// What was looked for on own machines alone, where shared ones may be used.
+    plain: Vec<Mutex<Option<Sought<'s>>>>,
     /// The separate optima.
     apart: &'s BTreeMap<String, WorkloadPlacement>,
     with_fallbacks: bool,
@@ -108,11 +135,20 @@ fn told(jobs: &[Job<'_>], placement: &mut Placement, found: Vec<fallbacks::Found
 type Workloads<'s> = Vec<Mutex<Workload<'s>>>;
 
 impl<'s> All<'s> {
-    fn workloads(&self, sought: Vec<Sought<'s>>) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
+    fn workloads(
+        &self,
+        sought: Vec<Sought<'s>>,
+        plans: Vec<Plan>,
+    ) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
         let mut rows = Rows::of(self.spec);
         let mut workloads = Vec::with_capacity(self.jobs.len());
-        for (i, ((job, table), sought)) in self.jobs.iter().zip(self.tables).zip(sought).enumerate() {
-            let workload = Workload::new(self.spec, job, table, sought, &mut rows)
+        let all = self.jobs.iter().zip(&self.wider).zip(sought.into_iter().zip(plans));
+        for (i, ((job, table), (sought, plan))) in all.enumerate() {
+            let alone = match plan {
+                Plan::Service(blocks) if !std::ptr::eq(*table, &self.tables[i]) => Some(blocks),
+                _ => None,
+            };
+            let workload = Workload::new(self.spec, job, table, sought, alone, &mut rows)
                 .map_err(|why| Box::new(self.lost(i, why)))?;
             workloads.push(Mutex::new(workload));
         }
@@ -141,10 +177,11 @@ impl<'s> All<'s> {
             .jobs
             .par_iter()
             .zip(self.tables)
-            .zip(all.par_iter().zip(chosen))
-            .map(|((job, table), (workload, planned))| {
+            .zip(all.par_iter().zip(&self.plain).zip(chosen))
+            .map(|((job, table), ((workload, plain), planned))| {
                 let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
-                self.built(job, table, workload.search(), planned)
+                let plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
+                self.built((job, table), workload.search(), plain.as_ref().and_then(Sought::search), planned)
             })
             .collect();
         let mut workloads = BTreeMap::new();
@@ -154,18 +191,25 @@ impl<'s> All<'s> {
             let placed = placed.ok_or_else(lost)?;
             workloads.insert(placed.address.clone(), placed);
         }
-        let joint_violations = joint(self.spec, &workloads);
-        let coupling = Some(self.coupling(rows, found, chosen));
-        let mut placement = Placement { workloads, fleets: Vec::new(), joint_violations, coupling };
+        let fleets = sharing::fleets(self.jobs, &mut workloads);
+        for (address, placed) in &mut workloads {
+            let by_itself = self.apart.get(address).map(|w| w.certificate.lower_bound);
+            placed.certificate.lower_bound = by_itself.map_or(Money::ZERO, |m| m.min(placed.certificate.optimum));
+        }
+        let joint_violations = joint(self.spec, &workloads, &fleets);
+        let coupling = Some(self.coupling(rows, found));
+        let mut placement = Placement { workloads, fleets, joint_violations, coupling };
         if self.with_fallbacks {
             let found = self
                 .jobs
                 .par_iter()
                 .zip(self.tables)
-                .zip(all.par_iter().zip(chosen))
-                .map(|(of, (workload, planned))| {
+                .zip(all.par_iter().zip(&self.plain).zip(chosen))
+                .map(|(of, ((workload, plain), planned))| {
                     let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
-                    fallbacks::of(&placement.workloads, of, workload.search(), &planned.plan)
+                    let plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
+                    let search = plain.as_ref().map_or_else(|| workload.search(), Sought::search);
+                    fallbacks::of(&placement, of, search, &planned.plan)
                 })
                 .collect();
             told(self.jobs, &mut placement, found);
@@ -175,9 +219,9 @@ impl<'s> All<'s> {
 
     fn built(
         &self,
-        job: &Job<'_>,
-        table: &Table,
+        (job, table): (&Job<'_>, &Table),
         search: Option<&Search<'_>>,
+        plain: Option<&Search<'_>>,
         planned: &Planned,
     ) -> Option<WorkloadPlacement> {
         let apart = self.apart.get(&job.address)?;
@@ -192,10 +236,16 @@ impl<'s> All<'s> {
                 let search = search?;
                 let optimum: Money = blocks.iter().map(super::service::Block::cost).sum();
                 let mut placed = build::service(search, blocks, proof(optimum));
-                placed.losers = if placed.pools == apart.pools {
+                // Its part of shared machines is not known yet: what else lost did so to the best on machines of its own.
+                let shares = placed.pools.iter().any(|pool| pool.shared.is_some());
+                placed.losers = if placed.pools == apart.pools || shares {
                     apart.losers.clone()
                 } else {
-                    losers::of_service(search, optimum, &relax::choices(&placed))
+                    let choices = relax::choices(&placed);
+                    match plain {
+                        Some(plain) => losers::of_service(plain, optimum, &choices),
+                        None => losers::of_service(search, optimum, &choices),
+                    }
                 };
                 placed
             }
@@ -213,12 +263,12 @@ impl<'s> All<'s> {
         Some(placed)
     }
 
-    fn coupling(&self, rows: &Rows, found: &Together, chosen: &[Planned]) -> Coupling {
+    fn coupling(&self, rows: &Rows, found: &Together) -> Coupling {
         let limits = (0..rows.list.len())
             .filter(|r| found.active.contains(r))
             .map(|r| {
                 let row = &rows.list[r];
-                let taken: i64 = chosen.iter().map(|p| p.column.of(r)).sum();
+                let taken = found.taken.get(r).map_or(0, |t| i64::try_from(*t).unwrap_or(i64::MAX));
                 limit(row, taken, found.prices[r], found.worth[r])
             })
             .collect();
@@ -291,6 +341,8 @@ impl<'s> All<'s> {
                 .filter(|q| q.cloud == *cloud && q.region == *place && q.code == *code)
                 .map(|q| together::millionths(q.amount))
                 .sum(),
+            // No limit of the spec.
+            Shared::Slots => 0,
         };
         let shown = limit(of, apart, 0, 0);
         let apart_all: Money = self.apart.values().map(month).sum();
@@ -370,6 +422,7 @@ fn words(row: &together::Row) -> (String, &'static str) {
         Shared::Total => ("a monthly budget".into(), " USD"),
         Shared::Workload(address) => (format!("a monthly budget for {address}"), " USD"),
         Shared::Quota { cloud, place, code } => (format!("a quota {code} in {cloud}/{place}"), ""),
+        Shared::Slots => ("accelerators of shared machines".into(), ""),
     }
 }
 
@@ -378,6 +431,7 @@ fn limit(row: &together::Row, taken: i64, price: i64, worth: i64) -> SharedLimit
         Shared::Total => ("budget", None, None),
         Shared::Workload(address) => ("budget", Some(address.clone()), None),
         Shared::Quota { cloud, place, code } => ("quota", None, Some((*cloud, place.clone(), code.clone()))),
+        Shared::Slots => ("shared", None, None),
     };
     let (cloud, region, code) = quota.map_or((None, None, None), |(c, p, q)| (Some(c), Some(p), Some(q)));
     // Micro-dollars a month for a million millionths.
@@ -414,7 +468,11 @@ pub(super) fn limited(spec: &Spec, placed: &WorkloadPlacement) -> Money {
 }
 
 /// Bounds that the workloads break together.
-fn joint(spec: &Spec, workloads: &BTreeMap<String, WorkloadPlacement>) -> Vec<JointViolation> {
+fn joint(
+    spec: &Spec,
+    workloads: &BTreeMap<String, WorkloadPlacement>,
+    fleets: &[SharedFleet],
+) -> Vec<JointViolation> {
     let mut violations = Vec::new();
     let total: Money = workloads.values().map(|w| limited(spec, w)).sum();
     if let Some(budget) = spec.budget.monthly.as_ref().filter(|b| total > b.limit) {
@@ -432,8 +490,9 @@ fn joint(spec: &Spec, workloads: &BTreeMap<String, WorkloadPlacement>) -> Vec<Jo
     }
     type Taken<'a> = (f64, f64, Vec<&'a str>);
     let mut taken: BTreeMap<(Cloud, &str, &str), Taken<'_>> = BTreeMap::new();
-    for (address, w) in workloads {
-        for q in &w.quotas {
+    let own = workloads.iter().map(|(address, w)| (address.as_str(), &w.quotas));
+    for (address, quotas) in own.chain(fleets.iter().map(|f| (f.addr.as_str(), &f.quotas))) {
+        for q in quotas {
             let Some(limit) = q.declared else { continue };
             let entry = taken.entry((q.cloud, &q.region, &q.code)).or_insert((0.0, limit, Vec::new()));
             entry.0 += q.amount;

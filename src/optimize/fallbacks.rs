@@ -23,19 +23,23 @@ use super::service::{Block, Chosen, Search};
 use super::table::Table;
 use super::together::Plan;
 use super::{build, deployment};
-use crate::placement::{Fallback, Fallbacks, Pool, Rejection, WANTED_FALLBACKS, WorkloadPlacement};
+use crate::placement::{Fallback, Fallbacks, Placement, Pool, Rejection, WANTED_FALLBACKS, WorkloadPlacement};
 
 /// The fallbacks of a workload's pools, and what has to be told of them.
 pub(super) type Found = (Vec<Fallbacks>, Vec<String>);
 
 /// The fallbacks of a workload among `all`, which was built from `plan`.
 pub(super) fn of(
-    all: &BTreeMap<String, WorkloadPlacement>,
+    all: &Placement,
     (job, table): (&Job<'_>, &Table),
     search: Option<&Search<'_>>,
     plan: &Plan,
 ) -> Found {
-    let Some(placed) = all.get(&job.address) else { return Found::default() };
+    let Some(placed) = all.workloads.get(&job.address) else { return Found::default() };
+    if placed.pools.iter().any(|pool| pool.shared.is_some()) {
+        let told = format!("{}: shares machines, for which no stand-ins are looked for", job.address);
+        return (Vec::new(), vec![told]);
+    }
     let left = Left::of(all, job);
     match (plan, search, job.kind) {
         (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, placed, &left),
@@ -55,14 +59,14 @@ pub(super) struct Left {
 }
 
 impl Left {
-    pub fn of(all: &BTreeMap<String, WorkloadPlacement>, job: &Job<'_>) -> Self {
+    pub fn of(all: &Placement, job: &Job<'_>) -> Self {
         let mut taken = Taken::new();
         let mut spent = Money::ZERO;
-        for other in all.values().filter(|w| w.address != job.address) {
-            spent += deployment::limited(job.spec, other);
-            for q in other.quotas.iter().filter(|q| q.declared.is_some()) {
-                *taken.entry((q.cloud, q.region.clone(), q.code.clone())).or_insert(0.0) += q.amount;
-            }
+        let others = || all.workloads.values().filter(|w| w.address != job.address);
+        spent += others().map(|w| deployment::limited(job.spec, w)).sum();
+        let quotas = others().map(|w| &w.quotas).chain(all.fleets.iter().map(|f| &f.quotas)).flatten();
+        for q in quotas.filter(|q| q.declared.is_some()) {
+            *taken.entry((q.cloud, q.region.clone(), q.code.clone())).or_insert(0.0) += q.amount;
         }
         let own = job.spec.budget.per.get(&job.address).map(|b| b.limit);
         let total = job.spec.budget.monthly.as_ref().map(|b| b.limit - spent);

@@ -331,6 +331,11 @@ fn nearest_of(losers: Vec<Loser>) -> Option<Loser> {
 pub(super) fn crowded_out(apart: &WorkloadPlacement, together: &WorkloadPlacement) -> Vec<Loser> {
     let chosen = super::relax::choices(together);
     let machines = apart.pools.iter().flat_map(|p| &p.machines);
+    let reason = if together.pools.iter().any(|p| p.shared.is_some()) {
+        "the cheapest on machines of its own; all services together cost less where they share some"
+    } else {
+        "the cheapest by itself; what all workloads share is worth more elsewhere"
+    };
     super::relax::choices(apart)
         .into_iter()
         .zip(machines)
@@ -341,7 +346,7 @@ pub(super) fn crowded_out(apart: &WorkloadPlacement, together: &WorkloadPlacemen
             per_hour: m.price.times(i64::from(m.count)),
             rejection: Rejection {
                 constraint: "shared",
-                reason: "the cheapest by itself; what all workloads share is worth more elsewhere".into(),
+                reason: reason.into(),
                 at: None,
                 distance: None,
             },

@@ -9,7 +9,8 @@
 //! cheaper, which is the proof (`service`, `batch`). Rules over several pools are searched in depth
 //! only where the optimum without them breaks them (`couple`). Where the optima of several workloads break a budget or a
 //! quota that they share, all are placed at once, by prices on what is shared and a branch and bound over the plans within the gap
-//! (`together`, `src/decisions/0008-workloads-are-placed-together.md`).
+//! (`together`, `src/decisions/0008-workloads-are-placed-together.md`). So are services that share machines: at first each pays for the
+//! accelerators that it takes of a machine, then machines are whole (`sharing`, `src/decisions/0012-machines-that-services-share.md`).
 //!
 //! Equal inputs give the equal placement on any number of threads: only the curves are worked out in
 //! parallel, and they are collected in order.
@@ -33,6 +34,7 @@ mod prices;
 mod refuted;
 mod relax;
 mod service;
+mod sharing;
 mod table;
 mod together;
 mod why_not;

@@ -118,6 +118,20 @@ pub(super) fn times(of: Money, price: i128) -> Money {
 }
 
 impl Terms {
+    /// One accelerator of shared machines, which the fleet pays for.
+    pub fn of_slot(&self) -> Self {
+        Terms {
+            base: Some(Money::ZERO),
+            run_base: Some(Money::ZERO),
+            on_demand: None,
+            spot: None,
+            run_spot: None,
+            quotas: Vec::new(),
+            least_base: 0,
+            ..self.clone()
+        }
+    }
+
     /// Reads them from the catalogue.
     pub fn of(job: &Job<'_>, table: &Table, site: &Site) -> Self {
         let catalog = &job.world.catalog;
@@ -329,7 +343,7 @@ impl Ask<'_> {
         let per = self.way.replicas;
         let zones = self.terms.zones.map_or(1, |z| z.min(units).max(1));
         let mut most = self.survive.replica;
-        most = most.max(self.survive.machine.checked_mul(per)?);
+        most = most.max(self.survive.machine.checked_mul(self.way.per_machine())?);
         if self.survive.zone > 0 {
             if self.terms.zones.is_none() || zones <= self.survive.zone {
                 return None;
@@ -387,7 +401,7 @@ impl Ask<'_> {
         let zone_share =
             if s.zone > 0 { f64::from(s.zone) / f64::from(self.terms.zones.unwrap_or(1)) } else { 0.0 };
         let spot_share = if only_spot { self.terms.interruption } else { 0.0 };
-        let margin = f64::from(s.replica) + f64::from(s.machine) * per + f64::from(s.zone + 2) * per;
+        let margin = f64::from(s.replica) + f64::from(s.machine) * f64::from(self.way.per_machine()) + f64::from(s.zone + 2) * per;
         let enough = (f64::from(left.max(least)) + margin) / per;
         let enough = enough / (1.0 - zone_share) / (1.0 - spot_share) + f64::from(s.zone + 1) + 2.0;
         // The closed form is off by less than that wherever it was checked.

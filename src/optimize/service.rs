@@ -151,7 +151,11 @@ impl<'a> Search<'a> {
                 }
             })
             .collect();
-        let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
+        let of = |(i, site)| {
+            let terms = Terms::of(job, table, site);
+            if table.slots(i).is_some() { terms.of_slot() } else { terms }
+        };
+        let terms: Vec<Terms> = table.sites.iter().enumerate().map(of).collect();
         Search {
             job,
             table,

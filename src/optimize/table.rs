@@ -43,6 +43,15 @@ pub(super) struct Way {
     pub replicas: u32,
     /// Machines that a replica spans.
     pub span: u32,
+    /// On shared machines: the most replicas of a pool on one of them. A `machine` is then one accelerator of such a machine.
+    pub most_on_one: Option<u32>,
+}
+
+impl Way {
+    /// Replicas that are lost with a machine.
+    pub fn per_machine(&self) -> u32 {
+        self.most_on_one.unwrap_or(self.replicas)
+    }
 }
 
 /// A machine type and the ways of using it.
@@ -53,6 +62,8 @@ pub(super) struct Machine {
     pub ways: Vec<Way>,
     /// Candidates that an offering of this type stands for.
     pub candidates: u64,
+    /// Accelerators of a machine, where this stands for a single one of them on shared machines.
+    pub slots: Option<u32>,
 }
 
 /// A machine type on sale in a region.
@@ -165,7 +176,7 @@ impl Table {
                 }
             };
             drafts.push(draft);
-            machines.push(Machine { index, rejection, ways: Vec::new(), candidates });
+            machines.push(Machine { index, rejection, ways: Vec::new(), candidates, slots: None });
         }
         let found: Vec<Vec<Result<Speed, Rejection>>> =
             wanted.par_iter().map(|w| speeds_of(job, &calibrator, w)).collect();
@@ -205,6 +216,61 @@ impl Table {
         };
         table.find_sites(job);
         table
+    }
+
+    /// Reads it together with the accelerators of shared machines (decision 12), behind everything else: there one accelerator is a
+    /// machine, and a replica spans several. A pool may have as many replicas on one machine as fit, or, where a machine may
+    /// fail, fewer.
+    pub fn with_shared(job: &Job<'_>, may_fail: bool) -> Self {
+        let mut table = Table::new(job);
+        let catalog = &job.world.catalog;
+        let mut shared: BTreeMap<usize, usize> = BTreeMap::new();
+        for m in 0..table.machines.len() {
+            let machine = &table.machines[m];
+            let count = catalog.instance_types[machine.index].accelerator_count;
+            let slots = count as u32;
+            if machine.rejection.is_some() || slots < 2 || f64::from(slots) != count {
+                continue;
+            }
+            let mut ways = Vec::new();
+            for way in &machine.ways {
+                let size = way.layout.accelerators().max(1);
+                if way.span > 1 || size >= slots || way.speed.is_err() {
+                    continue;
+                }
+                let most = slots / size;
+                for cap in if may_fail { 1..=most } else { most..=most } {
+                    ways.push(Way {
+                        variant: way.variant,
+                        layout: way.layout,
+                        speed: way.speed.clone(),
+                        replicas: 1,
+                        span: size,
+                        most_on_one: Some(cap),
+                    });
+                }
+            }
+            if !ways.is_empty() {
+                let index = machine.index;
+                let slots = Some(slots);
+                table.machines.push(Machine { index, rejection: None, ways, candidates: 0, slots });
+                shared.insert(m, table.machines.len() - 1);
+            }
+        }
+        for i in 0..table.sites.len() {
+            let site = &table.sites[i];
+            if let Some(machine) = shared.get(&site.machine).filter(|_| site.base.is_some()) {
+                let (region, base) = (site.region, site.base);
+                let site = Site { machine: *machine, region, base, spot: None, rows: 0, dearer: 0 };
+                table.sites.push(site);
+            }
+        }
+        table
+    }
+
+    /// Accelerators of a machine at a site of shared machines; `None` at others.
+    pub fn slots(&self, site: usize) -> Option<u32> {
+        self.machines.get(self.sites.get(site)?.machine)?.slots
     }
 
     fn find_sites(&mut self, job: &Job<'_>) {
@@ -328,7 +394,8 @@ impl Draft {
                     None => continue,
                 },
             };
-            ways.push(Way { variant: self.variant, layout: self.layout, speed, replicas, span });
+            let (variant, layout) = (self.variant, self.layout);
+            ways.push(Way { variant, layout, speed, replicas, span, most_on_one: None });
         }
     }
 }

@@ -15,7 +15,7 @@ use super::service::{Block, Chosen, Search, Sought, weight};
 use super::table::Table;
 use super::together::Plan;
 use super::{alone, solve};
-use crate::placement::{Asked, Loosened, Outcome, Rejection, Relaxation, WhyNot, WorkloadPlacement, World};
+use crate::placement::{Asked, Loosened, Outcome, Placement, Rejection, Relaxation, WhyNot, WorkloadPlacement, World};
 use crate::spec::{Batch, Spec};
 
 /// See [`super::why_not()`].
@@ -151,7 +151,7 @@ struct Place<'s, 'a> {
 
 /// All origins at once, and each pool of the optimum.
 fn places<'s, 'a>(search: &'s Search<'a>, blocks: &[Block]) -> Vec<Place<'s, 'a>> {
-    let left = Left::of(&BTreeMap::new(), search.job);
+    let left = Left::of(&Placement::default(), search.job);
     let mut places = Vec::new();
     let service = search.service;
     let regions = search.least_regions();

@@ -99,7 +99,7 @@ impl World {
 }
 
 /// What was chosen for every workload.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Placement {
     /// Workload address (`services.chat`) to its choice.
     pub workloads: BTreeMap<String, WorkloadPlacement>,

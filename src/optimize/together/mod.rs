@@ -12,6 +12,7 @@
 //!
 //! Limits are looked at when something breaks them: leaving one out only lowers the bound.
 
+mod fleets;
 mod master;
 mod problem;
 mod repair;
@@ -29,6 +30,7 @@ pub(super) use workload::{Plan, Planned, Workload};
 use master::Basis;
 use problem::{Choice, Column, Problem, whole};
 use rayon::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use crate::placement::Rejection;
@@ -51,6 +53,8 @@ pub(super) struct Together {
     pub short: Vec<usize>,
     /// Rows that something broke.
     pub active: Vec<usize>,
+    /// What of budgets and quotas is taken by the choice.
+    pub taken: Vec<i128>,
     pub plans: u64,
     pub nodes: u64,
 }
@@ -101,7 +105,11 @@ pub(super) fn solve(
         pool: workloads.iter().map(|_| Vec::new()).collect(),
         nodes: 0,
     };
-    search.answers(&vec![0; rows.list.len()])?;
+    search.answers(&search.all(&[]))?;
+    for (own, w) in search.pool.iter_mut().zip(workloads) {
+        let alone = w.lock().unwrap_or_else(PoisonError::into_inner).alone();
+        own.extend(alone.filter(|alone| own.iter().all(|p| p.column != alone.column)));
+    }
     loop {
         let found = search.round()?;
         if !search.activate(&found) {
@@ -141,15 +149,12 @@ struct Bound {
 }
 
 impl Search<'_, '_> {
-    /// The known plans over the active rows.
+    /// The known plans over the active rows, with parts of shared machines.
     fn problem(&self) -> Problem {
-        let short = |c: &Column| Column {
-            uses: c
-                .uses
-                .iter()
-                .filter_map(|(r, u)| self.active.binary_search(r).ok().map(|i| (i, *u)))
-                .collect(),
-            ..*c
+        let short = |c: &Column| {
+            let folded = fleets::folded(c, &self.rows.fleets);
+            let place = |(r, u): (usize, i64)| Some((self.active.binary_search(&r).ok()?, u));
+            Column { uses: folded.uses.iter().copied().filter_map(place).collect(), ..folded }
         };
         Problem {
             limits: self.active.iter().map(|r| self.rows.list[*r].limit).collect(),
@@ -163,7 +168,7 @@ impl Search<'_, '_> {
         for (row, price) in self.active.iter().zip(prices) {
             all[*row] = *price;
         }
-        all
+        self.rows.with_slots(all)
     }
 
     /// Asks every workload for its cheapest plan; those that are new are known from then on.
@@ -223,8 +228,9 @@ impl Search<'_, '_> {
         let mut taken = vec![0.0; self.rows.list.len()];
         for (own, list) in self.pool.iter().zip(shares) {
             for (p, x) in list {
-                for (r, u) in own.get(*p).map_or(&[][..], |p| &p.column.uses) {
-                    taken[*r] += *u as f64 * x;
+                let Some(planned) = own.get(*p) else { continue };
+                for (r, u) in fleets::folded(&planned.column, &self.rows.fleets).uses {
+                    taken[r] += u as f64 * x;
                 }
             }
         }
@@ -248,7 +254,8 @@ impl Search<'_, '_> {
             let nearer = |out: i128| most.unwrap_or(i128::MAX).min(out);
             let mut out = nearer(sum / 500);
             for _ in 0..self.effort.reaches {
-                let (theta, pool) = self.listed(&bound, reach.unwrap_or(out));
+                let keep = self.fleets_of(best.as_ref());
+                let (theta, pool) = self.listed(&bound, reach.unwrap_or(out), &keep);
                 listed = pool.iter().map(|own| own.len() as u64).sum();
                 let known = best.take().and_then(|choice| self.moved(&choice, &pool));
                 let before = std::mem::replace(&mut self.pool, pool);
@@ -274,11 +281,12 @@ impl Search<'_, '_> {
         }
         let cost = best.as_ref().map_or(i64::MAX, |b| b.cost);
         let worth = self.worth();
-        let chosen = best.map(|b| {
+        let chosen: Option<Vec<Planned>> = best.map(|b| {
             let own = b.plans.iter().zip(&self.pool);
             own.map(|(p, pool)| pool[*p].clone()).collect()
         });
         Ok(Together {
+            taken: chosen.as_ref().map_or_else(Vec::new, |chosen| self.taken(chosen)),
             chosen,
             cost,
             bound: lower.min(cost),
@@ -292,6 +300,12 @@ impl Search<'_, '_> {
         })
     }
 
+    /// The fleets of a choice.
+    fn fleets_of(&self, choice: Option<&Choice>) -> BTreeSet<usize> {
+        let plans = choice.iter().flat_map(|c| self.pool.iter().zip(&c.plans));
+        plans.flat_map(|(own, p)| own[*p].shared.iter().map(|s| s.fleet)).collect()
+    }
+
     /// Prices of the relaxation with a millionth more of each limit. At the limits themselves they may be those of a little less,
     /// of which there may be no placement at all.
     fn worth(&self) -> Vec<i64> {
@@ -301,15 +315,24 @@ impl Search<'_, '_> {
         self.all(&master::relax(&more, &allowed, None, MISSING).prices)
     }
 
-    fn tree(&mut self, bound: &Bound, known: Option<Choice>, nodes: u64) -> tree::Solved {
-        let solved = tree::solve(&self.problem(), Some(&bound.basis), known, nodes);
+    fn tree(&mut self, bound: &Bound, known: Option<Vec<usize>>, nodes: u64) -> tree::Solved {
+        let full = self.full();
+        let known = known.and_then(|plans| self.completed(&full, &plans)).filter(|c| full.problem.fits(&c.plans));
+        let basis = Some(&bound.basis).filter(|_| full.fleets.is_empty());
+        let mut solved = tree::solve(&full.problem, basis, known.clone(), nodes);
         self.nodes += solved.nodes;
+        if !full.fleets.is_empty() {
+            // The rule may ask for more machines than the rows do.
+            let true_cost = solved.best.take().and_then(|best| self.completed(&full, &best.plans));
+            let fits = true_cost.filter(|choice| full.problem.fits(&choice.plans));
+            solved.best = fits.into_iter().chain(known).min_by(|a, b| a.rank().cmp(&b.rank()));
+        }
         solved
     }
 
     /// Every plan within `theta` of its workload's least at the bound's prices, together with those known that are no
     /// further; and how far it really went.
-    fn listed(&self, bound: &Bound, theta: i128) -> (i128, Vec<Vec<Planned>>) {
+    fn listed(&self, bound: &Bound, theta: i128, keep: &BTreeSet<usize>) -> (i128, Vec<Vec<Planned>>) {
         let mut theta = theta.max(0);
         for _ in 0..MOST_NEARER {
             let lists: Vec<Option<Vec<Planned>>> = self
@@ -325,11 +348,12 @@ impl Search<'_, '_> {
                 for ((list, known), w) in lists.iter_mut().zip(&self.pool).zip(self.workloads) {
                     let w = w.lock().unwrap_or_else(PoisonError::into_inner);
                     for planned in known.iter().filter_map(|known| w.renewed(known)) {
-                        if !list.iter().any(|p| p.column.beats(&planned.column)) {
+                        if !list.iter().any(|p| p.beats(&planned)) {
                             list.push(planned);
                         }
                     }
                 }
+                self.without_replaced(&mut lists, keep);
                 return (theta, lists);
             }
             theta /= 4;
@@ -342,7 +366,7 @@ impl Search<'_, '_> {
     fn confirmed(
         &mut self,
         bound: &Bound,
-        known: Option<Choice>,
+        known: Option<Vec<usize>>,
         reach: Option<i128>,
         nodes: u64,
     ) -> (tree::Solved, bool) {
@@ -395,36 +419,41 @@ impl Search<'_, '_> {
     }
 
     /// A choice in terms of another list of plans, each replaced by one that is as good.
-    fn moved(&self, choice: &Choice, to: &[Vec<Planned>]) -> Option<Choice> {
-        let mut plans = Vec::with_capacity(to.len());
-        let (mut cost, mut machines) = (0_i64, 0_u64);
-        for ((own, list), p) in self.pool.iter().zip(to).zip(&choice.plans) {
-            let column = &own[*p].column;
-            let at = list.iter().position(|q| q.column.beats(column))?;
-            cost = cost.checked_add(list[at].column.cost)?;
-            machines += list[at].column.machines;
-            plans.push(at);
-        }
-        Some(Choice { cost, machines, plans })
+    fn moved(&self, choice: &Choice, to: &[Vec<Planned>]) -> Option<Vec<usize>> {
+        let all = self.pool.iter().zip(to).zip(&choice.plans);
+        all.map(|((own, list), p)| list.iter().position(|q| q.beats(&own[*p]))).collect()
     }
 
     /// Looks at the rows that a choice breaks from now on; whether there are any.
     fn activate(&mut self, found: &Together) -> bool {
         let Some(chosen) = &found.chosen else { return false };
-        let mut taken = vec![0_i128; self.rows.list.len()];
-        for planned in chosen {
-            for (r, u) in &planned.column.uses {
-                taken[*r] += i128::from(*u);
-            }
-        }
+        let taken = self.taken(chosen);
         let before = self.active.len();
         for (r, row) in self.rows.list.iter().enumerate() {
-            if taken[r] > i128::from(row.limit) && self.active.binary_search(&r).is_err() {
+            if taken[r] > i128::from(row.limit) && row.what != Shared::Slots && self.active.binary_search(&r).is_err() {
                 self.active.push(r);
             }
         }
         self.active.sort_unstable();
         self.active.len() > before
+    }
+}
+
+impl Search<'_, '_> {
+    /// What chosen plans take of all rows, with the machines that they share.
+    fn taken(&self, chosen: &[Planned]) -> Vec<i128> {
+        let mut taken = vec![0_i128; self.rows.list.len()];
+        for (r, u) in chosen.iter().flat_map(|p| &p.column.uses) {
+            taken[*r] += i128::from(*u);
+        }
+        let all: Vec<&Planned> = chosen.iter().collect();
+        for (f, fleet) in self.rows.fleets.iter().enumerate() {
+            let n = self.machines(&all, f).unwrap_or(0) as i128;
+            for (r, u) in &fleet.uses {
+                taken[*r] += i128::from(*u) * n;
+            }
+        }
+        taken
     }
 }
 

@@ -31,12 +31,41 @@ pub enum Shared {
         place: String,
         code: String,
     },
+    /// The accelerators of a shared fleet: what is taken of them, less those of its machines, is nothing at most.
+    Slots,
+}
+
+/// Machines that services may share: a fleet of one offering.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    /// Its [`Shared::Slots`].
+    pub row: usize,
+    /// Index of the offering.
+    pub offering: usize,
+    /// Micro-dollars a month for a machine.
+    pub month: i64,
+    /// What a machine takes of other rows.
+    pub uses: Vec<(usize, i64)>,
+    /// Accelerators of a machine.
+    pub slots: u32,
+    /// Zones of its region, if they are known.
+    pub zones: Option<u32>,
+}
+
+impl Fleet {
+    /// A part of what machines take or cost, rounded down.
+    pub fn part(&self, of: i64, slots: i64) -> i64 {
+        let part = i128::from(of) * i128::from(slots) / i128::from(self.slots.max(1));
+        part.clamp(0, i128::from(i64::MAX / 1024)) as i64
+    }
 }
 
 /// All limits of a deployment.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     pub list: Vec<Row>,
+    /// Shared fleets, by what their row is.
+    pub fleets: Vec<Fleet>,
     quotas: BTreeMap<(Cloud, String, String), usize>,
     total: Option<usize>,
     own: BTreeMap<String, usize>,
@@ -88,6 +117,34 @@ impl Rows {
         }
         found.sort_unstable();
         found
+    }
+
+    /// The fleet of an offering, by its index: one machine costs and takes what a site's terms say.
+    pub fn fleet(&mut self, spec: &Spec, cloud: Cloud, terms: &Terms, offering: usize, slots: u32) -> usize {
+        if let Some(known) = self.fleets.iter().position(|f| f.offering == offering) {
+            return known;
+        }
+        let hourly = terms.base.map_or(0, Money::micros);
+        let month = hourly.saturating_mul(HOURS_PER_MONTH);
+        let mut uses: Vec<(usize, i64)> = self.quotas(spec, cloud, terms).into_iter().map(|q| (q.0, q.1)).collect();
+        uses.extend(self.total.map(|row| (row, month)));
+        uses.retain(|(_, amount)| *amount > 0);
+        uses.sort_unstable();
+        let row = self.add(Shared::Slots, 0, None);
+        self.fleets.push(Fleet { row, offering, month, uses, slots, zones: terms.zones });
+        self.fleets.len() - 1
+    }
+
+    /// Prices of all rows from those of budgets and quotas: an accelerator of a shared fleet costs its part of a machine and of
+    /// what that takes, rounded down. No fleet of any number of machines gains by them, so that the bound that they give is
+    /// true.
+    pub fn with_slots(&self, mut prices: Vec<i64>) -> Vec<i64> {
+        for fleet in &self.fleets {
+            let tolls: i128 = fleet.uses.iter().map(|(r, a)| i128::from(prices[*r]) * i128::from(*a)).sum();
+            let each = (i128::from(fleet.month) * ONE + tolls) / i128::from(fleet.slots.max(1));
+            prices[fleet.row] = each.clamp(0, i128::from(i64::MAX / 4)) as i64;
+        }
+        prices
     }
 
     /// What nothing within the limits costs more than, micro-dollars a month: the budget of everything, which limits a figure

@@ -9,6 +9,7 @@ use super::super::base::Base;
 use super::super::couple;
 use super::super::pool::weights_gib;
 use super::super::service::{Block, Chosen, Search};
+use super::super::sharing::Item;
 
 /// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
 /// are worse in everything than another; `None` if more than `effort` pools
@@ -34,7 +35,7 @@ pub fn plans<'a>(
 struct Priced {
     cost: Money,
     own: Chosen,
-    /// What it takes of each row, ascending.
+    /// What it takes of each row, ascending; and, as the last two, how it is spread on shared machines.
     uses: Vec<(usize, i64)>,
 }
 
@@ -240,7 +241,11 @@ impl<'a> All<'_, 'a> {
         let on = i64::from(c.count.most_base);
         let spot = i64::from(c.count.most_spot);
         let taken = self.sites[c.site].iter().map(|(row, base, spots)| (*row, base * on + spots * spot));
-        taken.filter(|(_, n)| *n > 0).collect()
+        // What needs more shared machines, or larger gaps on them, fits in fewer places.
+        let item = Item::of(self.search, c);
+        let spread = item.map_or([0, 0], |i| [i64::from(i.needs()), i64::from(i.size)]);
+        let spread = spread.into_iter().enumerate().map(|(k, n)| (usize::MAX - 1 + k, n));
+        taken.chain(spread).filter(|(_, n)| *n > 0).collect()
     }
 
     /// Whether `a` is as good as `b` in everything that a rule or a shared limit counts.

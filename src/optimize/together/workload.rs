@@ -10,7 +10,8 @@ use super::super::batch::{self, Run};
 use super::super::couple::{self, Wanted};
 use super::super::job::Job;
 use super::super::pool::Terms;
-use super::super::service::{Block, Search, Sought};
+use super::super::service::{Block, Chosen, Search, Sought};
+use super::super::sharing::Item;
 use super::super::table::Table;
 use super::problem::{Column, ONE};
 use super::rows::Rows;
@@ -30,6 +31,32 @@ pub enum Plan {
 pub struct Planned {
     pub column: Column,
     pub plan: Plan,
+    /// Its pools on shared machines, whose cost is not in the column.
+    pub shared: Vec<OnFleet>,
+}
+
+impl Planned {
+    /// Whether it is as good as `other` in everything.
+    pub fn beats(&self, other: &Planned) -> bool {
+        // What needs more machines, or larger gaps on them, fits in fewer places.
+        let shape = |of: &Planned, fleet: usize| {
+            let own = of.shared.iter().filter(|s| s.fleet == fleet).map(|s| s.item);
+            own.fold((0, 0), |(needs, size), item| (item.needs().max(needs), item.size.max(size)))
+        };
+        let spread = self.shared.iter().all(|s| {
+            let (a, b) = (shape(self, s.fleet), shape(other, s.fleet));
+            a.0 <= b.0 && a.1 <= b.1
+        });
+        self.column.beats(&other.column) && spread
+    }
+}
+
+/// A pool on shared machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnFleet {
+    /// Index into [`Rows::fleets`].
+    pub fleet: usize,
+    pub item: Item,
 }
 
 /// The least that a plan may cost at some prices, times [`ONE`], and a plan that does not cost much more.
@@ -45,8 +72,12 @@ pub struct Workload<'a> {
     pub job: &'a Job<'a>,
     /// Each site's quotas, see [`Rows::quotas`].
     sites: Vec<Vec<(usize, i64, i64)>>,
+    /// Each site's fleet, if its machines are shared.
+    fleets: Vec<Option<usize>>,
     budgets: Vec<usize>,
     kind: Sort<'a>,
+    /// Its optimum on machines of its own, where it may be on shared ones.
+    alone: Option<Vec<Block>>,
 }
 
 enum Sort<'a> {
@@ -64,16 +95,27 @@ impl<'a> Workload<'a> {
         job: &'a Job<'a>,
         table: &'a Table,
         sought: Sought<'a>,
+        alone: Option<Vec<Block>>,
         rows: &mut Rows,
     ) -> Result<Self, Rejection> {
         let cloud = |i: usize| job.world.catalog.regions[table.sites[i].region].cloud;
+        let fleets: Vec<Option<usize>> = (0..table.sites.len())
+            .map(|i| {
+                let (slots, offering) = (table.slots(i)?, table.sites[i].base?);
+                let terms = Terms::of(job, table, &table.sites[i]);
+                Some(rows.fleet(spec, cloud(i), &terms, offering, slots))
+            })
+            .collect();
         let of = |terms: &[Terms], rows: &mut Rows| -> Vec<Vec<(usize, i64, i64)>> {
             terms.iter().enumerate().map(|(i, t)| rows.quotas(spec, cloud(i), t)).collect()
         };
         let (kind, sites) = match sought {
             Sought::Service(mut search) => {
                 search.budgets.clear();
-                let (bases, sites) = (search.bases()?, of(&search.terms, rows));
+                let (bases, mut sites) = (search.bases()?, of(&search.terms, rows));
+                for (site, fleet) in sites.iter_mut().zip(&fleets) {
+                    site.extend(fleet.map(|f| (rows.fleets[f].row, 1, 0)));
+                }
                 (Sort::Service { search, bases }, sites)
             }
             Sought::Batch(batch) => {
@@ -82,7 +124,7 @@ impl<'a> Workload<'a> {
                 (Sort::Batch { table, batch, terms }, sites)
             }
         };
-        Ok(Workload { job, sites, budgets: rows.budgets(&job.address), kind })
+        Ok(Workload { job, sites, fleets, budgets: rows.budgets(&job.address), kind, alone })
     }
 
     /// Its search at its own prices, if it is a service.
@@ -168,6 +210,11 @@ impl<'a> Workload<'a> {
         (kept.len() <= effort.plans).then_some(kept)
     }
 
+    /// Its optimum on machines of its own, where it may be on shared ones.
+    pub fn alone(&self) -> Option<Planned> {
+        self.own(self.alone.clone()?)
+    }
+
     /// A known plan with what it costs by now: a replay that contradicts an hour below the peak changes what that hour has in every
     /// plan with the same pool.
     pub fn renewed(&self, planned: &Planned) -> Option<Planned> {
@@ -196,11 +243,18 @@ impl<'a> Workload<'a> {
         let hourly: i64 = blocks.iter().map(|b| b.cost().micros()).sum();
         let bound = couple::bound(search, &blocks).per_month().micros();
         let pools = blocks.iter().flat_map(|b| &b.pools);
-        let machines = blocks.iter().map(Block::machines).sum();
+        let own = |p: &&Chosen| self.fleets[p.site].is_none();
+        let machines = pools.clone().filter(own).map(|p| u64::from(p.count.machines)).sum();
         let counts: Vec<(usize, u32, u32)> =
-            pools.map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
+            pools.clone().map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
         let column = self.column(hourly.saturating_mul(HOURS_PER_MONTH), bound, &counts, machines);
-        Planned { column, plan: Plan::Service(blocks) }
+        let shared = pools.filter_map(|p| self.on_fleet(search, p)).collect();
+        Planned { column, plan: Plan::Service(blocks), shared }
+    }
+
+    fn on_fleet(&self, search: &Search<'a>, chosen: &Chosen) -> Option<OnFleet> {
+        let fleet = self.fleets[chosen.site]?;
+        Some(OnFleet { fleet, item: Item::of(search, chosen)? })
     }
 
     fn run(&self, rows: &Rows, priced: &batch::Priced) -> Planned {
@@ -209,7 +263,7 @@ impl<'a> Workload<'a> {
         let bound = if rows.binds == BudgetBinds::Ceiling { priced.ceiling } else { priced.month };
         let machines = u64::from(count.machines);
         let column = self.column(priced.month.micros(), bound.micros(), &counts, machines);
-        Planned { column, plan: Plan::Batch(priced.run) }
+        Planned { column, plan: Plan::Batch(priced.run), shared: Vec::new() }
     }
 
     /// `pools`: site, the most machines that are not spot, and the most that are.
@@ -250,7 +304,7 @@ fn unbeaten(mut all: Vec<Planned>) -> Vec<Planned> {
     });
     let mut kept: Vec<Planned> = Vec::new();
     for planned in all {
-        if !kept.iter().any(|k| k.column.beats(&planned.column)) {
+        if !kept.iter().any(|k| k.beats(&planned)) {
             kept.push(planned);
         }
     }

@@ -5,6 +5,7 @@ mod day;
 mod run;
 pub mod seat;
 pub mod several;
+pub mod sharing;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

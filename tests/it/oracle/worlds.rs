@@ -153,6 +153,23 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
     (all, world)
 }
 
+/// The same with services that mostly share machines, and as little to do that several fit on one.
+pub fn sharing(seed: u64, base: &Catalog) -> (Spec, World) {
+    let (mut spec, world) = together(seed, base);
+    let mut r = Random::new(seed ^ 0x0073_6861_7265);
+    spec.batches.clear();
+    for service in spec.services.values_mut() {
+        service.scaling = Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None };
+        service.shares = r.chance(85);
+        let less = r.pick(&[0.02, 0.1, 0.3, 1.0]);
+        service.traffic.load = match service.traffic.load {
+            Load::Rate(rate) => Load::Rate(rate * less),
+            Load::Concurrency(clients) => Load::Concurrency((clients * less).ceil()),
+        };
+    }
+    (spec, world)
+}
+
 /// Regions that the worlds are made of, by cloud.
 const REGIONS: &[(Cloud, &str)] = &[
     (Cloud::Aws, "eu-west-1"),

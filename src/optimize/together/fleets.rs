@@ -1,0 +1,204 @@
+//! Shared fleets in the common problem: each is one more workload, whose plans are its numbers of machines. A row says that no more
+//! accelerators are taken than there are; others, that a workload whose pool may have so many replicas on a machine needs as many
+//! machines. Both follow from the rule by which pools are put on machines; what a choice really needs, the rule says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use super::problem::{Choice, Column, Problem};
+use super::rows::Fleet;
+use super::{Planned, Search, Workload};
+use crate::optimize::sharing::{self, Item};
+
+/// The known plans of all workloads, then those of the fleets that any of them uses.
+pub struct Full {
+    pub problem: Problem,
+    /// Indexes of the fleets.
+    pub fleets: Vec<usize>,
+}
+
+/// More rows of machines that a workload needs are left out: the relaxation would be slow, and is true without.
+const MOST_NEEDED: usize = 150;
+
+/// A column in which shared machines are paid and taken in parts, rounded down: what it costs at least beside others.
+pub fn folded(column: &Column, fleets: &[Fleet]) -> Column {
+    let mut folded = Column { uses: Vec::new(), ..*column };
+    let mut add = |row: usize, amount: i64| match folded.uses.iter_mut().find(|(r, _)| *r == row) {
+        Some((_, sum)) => *sum += amount,
+        None => folded.uses.push((row, amount)),
+    };
+    let mut machines = 0;
+    for (row, amount) in &column.uses {
+        match fleets.iter().find(|f| f.row == *row) {
+            None => add(*row, *amount),
+            Some(fleet) => {
+                machines += fleet.part(fleet.month, *amount);
+                fleet.uses.iter().for_each(|(r, a)| add(*r, fleet.part(*a, *amount)));
+            }
+        }
+    }
+    folded.cost += machines;
+    folded.uses.retain(|(_, amount)| *amount > 0);
+    folded.uses.sort_unstable();
+    folded
+}
+
+/// Machines of a fleet that a plan needs, whatever else is on them.
+fn needs(planned: &Planned, fleet: usize) -> i64 {
+    let own = planned.shared.iter().filter(|s| s.fleet == fleet);
+    own.map(|s| i64::from(s.item.needs())).max().unwrap_or(0)
+}
+
+impl Search<'_, '_> {
+    pub(super) fn full(&self) -> Full {
+        let mut used: BTreeSet<usize> = BTreeSet::new();
+        let mut pairs: BTreeSet<(usize, usize)> = BTreeSet::new();
+        for (s, own) in self.pool.iter().enumerate() {
+            for f in own.iter().flat_map(|p| &p.shared).map(|p| p.fleet) {
+                used.insert(f);
+                pairs.insert((f, s));
+            }
+        }
+        let fleets: Vec<usize> = used.into_iter().collect();
+        let pairs: Vec<(usize, usize)> =
+            if pairs.len() <= MOST_NEEDED { pairs.into_iter().collect() } else { Vec::new() };
+        let all = &self.rows.fleets;
+        let mut place: BTreeMap<usize, usize> =
+            self.active.iter().enumerate().map(|(i, row)| (*row, i)).collect();
+        let a = self.active.len();
+        place.extend(fleets.iter().enumerate().map(|(j, f)| (all[*f].row, a + j)));
+        let rows = a + fleets.len();
+        let mut limits: Vec<i64> = self.active.iter().map(|r| self.rows.list[*r].limit).collect();
+        limits.resize(rows + pairs.len(), 0);
+        let of_workload = |s: usize, planned: &Planned| {
+            let known = planned.column.uses.iter().filter_map(|(r, u)| Some((*place.get(r)?, *u)));
+            let needed = pairs.iter().enumerate().filter(|(_, (_, of))| *of == s);
+            let needed = needed.map(|(i, (f, _))| (rows + i, needs(planned, *f))).filter(|(_, n)| *n > 0);
+            let mut uses: Vec<(usize, i64)> = known.chain(needed).collect();
+            uses.sort_unstable();
+            Column { uses, ..planned.column }
+        };
+        let mut plans: Vec<Vec<Column>> = self
+            .pool
+            .iter()
+            .enumerate()
+            .map(|(s, own)| own.iter().map(|p| of_workload(s, p)).collect())
+            .collect();
+        for (j, f) in fleets.iter().enumerate() {
+            let fleet = &all[*f];
+            let most = |own: &Vec<Planned>| own.iter().map(|p| self.alone(p, *f)).max().unwrap_or(0);
+            let most: i64 = self.pool.iter().map(most).sum();
+            let numbers = (0..=most).map(|n| {
+                let own = fleet.uses.iter().filter_map(|(r, u)| Some((*place.get(r)?, u * n)));
+                let here = [(a + j, -n * i64::from(fleet.slots))];
+                let needed = pairs.iter().enumerate().filter(|(_, (of, _))| of == f);
+                let needed = needed.map(|(i, _)| (rows + i, -n));
+                let mut uses: Vec<(usize, i64)> = own.chain(here).chain(needed).filter(|(_, u)| *u != 0).collect();
+                uses.sort_unstable();
+                Column { cost: fleet.month.saturating_mul(n), machines: n as u64, uses }
+            });
+            plans.push(numbers.collect());
+        }
+        Full { problem: Problem { limits, plans }, fleets }
+    }
+
+    /// Machines of a fleet for the pools of one plan, each apart.
+    fn alone(&self, planned: &Planned, fleet: usize) -> i64 {
+        let slots = u64::from(self.rows.fleets[fleet].slots.max(1));
+        let own = planned.shared.iter().filter(|s| s.fleet == fleet);
+        own.map(|s| i64::from(s.item.needs()).max(s.item.slots().div_ceil(slots) as i64)).sum()
+    }
+
+    /// A choice of plans with the machines that the rule gives every fleet; `None` if those are more than there are plans for.
+    pub(super) fn completed(&self, full: &Full, plans: &[usize]) -> Option<Choice> {
+        let chosen: Vec<&Planned> = self.pool.iter().zip(plans).map(|(own, p)| &own[*p]).collect();
+        let mut plans = plans[..self.pool.len()].to_vec();
+        for (j, f) in full.fleets.iter().enumerate() {
+            let n = self.machines(&chosen, *f)?;
+            if n >= full.problem.plans[self.pool.len() + j].len() {
+                return None;
+            }
+            plans.push(n);
+        }
+        full.problem.choice(plans)
+    }
+
+    /// Machines of a fleet for chosen plans.
+    pub(super) fn machines(&self, chosen: &[&Planned], fleet: usize) -> Option<usize> {
+        let mut on: Vec<(Item, String, ())> = Vec::new();
+        for (planned, workload) in chosen.iter().zip(self.workloads) {
+            let own = planned.shared.iter().filter(|s| s.fleet == fleet);
+            if own.clone().next().is_none() {
+                continue;
+            }
+            let workload: &Workload<'_> = &workload.lock().unwrap_or_else(PoisonError::into_inner);
+            let address = format!("{}/", workload.job.address);
+            on.extend(own.map(|s| (s.item, address.clone(), ())));
+        }
+        if on.is_empty() {
+            return Some(0);
+        }
+        sharing::order(&mut on);
+        let items: Vec<Item> = on.into_iter().map(|(item, ..)| item).collect();
+        let of = &self.rows.fleets[fleet];
+        sharing::packed(&items, of.slots, of.zones).map(|machines| machines.len())
+    }
+
+    /// Leaves out plans on fleets that another fleet replaces in every plan of every workload: at no more accelerators, machines,
+    /// cost and limits. Those that `keep` names stay.
+    pub(super) fn without_replaced(&self, lists: &mut [Vec<Planned>], keep: &BTreeSet<usize>) {
+        let fleets = &self.rows.fleets;
+        // Fleet and workload to the plans on that fleet; a plan on several fleets ties them down.
+        let mut on: BTreeMap<usize, BTreeMap<usize, Vec<&Planned>>> = BTreeMap::new();
+        let mut tied: BTreeSet<usize> = keep.clone();
+        for (s, own) in lists.iter().enumerate() {
+            for planned in own {
+                let mut its: Vec<usize> = planned.shared.iter().map(|p| p.fleet).collect();
+                its.dedup();
+                match its[..] {
+                    [] => {}
+                    [one] => on.entry(one).or_default().entry(s).or_default().push(planned),
+                    _ => tied.extend(its),
+                }
+            }
+        }
+        let mut gone: BTreeSet<usize> = BTreeSet::new();
+        let all: Vec<usize> = on.keys().copied().collect();
+        let order = |f: usize| (fleets[f].month, f);
+        for b in &all {
+            if tied.contains(b) {
+                continue;
+            }
+            let better = |a: &&usize| {
+                let (a, b) = (**a, *b);
+                let lighter = |(r, u): &(usize, i64)| fleets[b].uses.iter().any(|(q, v)| q == r && u <= v);
+                order(a) < order(b)
+                    && !gone.contains(&a)
+                    && fleets[a].slots == fleets[b].slots
+                    && fleets[a].uses.iter().all(lighter)
+                    && on[&b].iter().all(|(s, plans)| {
+                        let others = on[&a].get(s).map_or(&[][..], |list| list);
+                        plans.iter().all(|p| others.iter().any(|q| self.replaces((q, a), (p, b))))
+                    })
+            };
+            if all.iter().any(|a| better(&a)) {
+                gone.insert(*b);
+            }
+        }
+        for own in lists {
+            own.retain(|p| !p.shared.iter().any(|s| gone.contains(&s.fleet)));
+        }
+    }
+
+    /// Whether a plan on one fleet is as good as another plan on another one.
+    fn replaces(&self, (p, on_p): (&Planned, usize), (q, on_q): (&Planned, usize)) -> bool {
+        let fleets = &self.rows.fleets;
+        let slots = |p: &Planned, f: usize| p.column.of(fleets[f].row);
+        let others = |(r, _): &&(usize, i64)| *r != fleets[on_p].row;
+        (p.column.cost, p.column.machines) <= (q.column.cost, q.column.machines)
+            && slots(p, on_p) <= slots(q, on_q)
+            && needs(p, on_p) <= needs(q, on_q)
+            && p.shared.len() == 1
+            && p.column.uses.iter().filter(others).all(|(r, u)| *u <= q.column.of(*r))
+    }
+}

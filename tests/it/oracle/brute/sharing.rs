@@ -1,0 +1,237 @@
+//! Services that share machines, by plain enumeration, from `src/decisions/0012-machines-that-services-share.md`.
+
+use std::cmp::Reverse;
+
+use super::*;
+
+/// A pool on shared machines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct On {
+    /// Instance type, region, purchase option.
+    pub fleet: (usize, usize, Purchase),
+    /// Accelerators of a replica, replicas, most on one machine, most in a zone.
+    pub g: u32,
+    pub n: u32,
+    pub c: u32,
+    pub d: Option<u32>,
+    pub addr: String,
+}
+
+/// One way to place a service: what it pays by itself, and what it has on shared machines. By the month.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub own: Choice,
+    pub on: Vec<On>,
+}
+
+/// Every way to serve a service of one origin from one region, on machines of its own or shared ones, without those that another
+/// one of the same shape beats.
+pub fn plans(spec: &Spec, world: &World, name: &str) -> Vec<Plan> {
+    let s = &spec.services[name];
+    let own = several::options(spec, world, &format!("services.{name}"));
+    let mut all: Vec<Plan> = own.into_iter().map(|own| Plan { own, on: Vec::new() }).collect();
+    if !s.shares {
+        return all;
+    }
+    let t = &s.traffic;
+    let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
+    let ways = ways(spec, world, &s.model, &s.placement, &s.engine, &shape);
+    let regions = regions(world, &s.placement);
+    let search = Search::new(spec, world, name, &ways, &regions);
+    for region in &regions {
+        let mut found = search.on_shared(name, *region);
+        all.append(&mut found);
+    }
+    all
+}
+
+impl Search<'_> {
+    fn on_shared(&self, name: &str, region: usize) -> Vec<Plan> {
+        let (catalog, s) = (&self.world.catalog, self.s);
+        let origin = &s.traffic.origins[0];
+        if !may_hold(&origin.residency, self.world, region) {
+            return Vec::new();
+        }
+        let network = match origin.place {
+            Place::Vpc => 0.0,
+            _ => {
+                let Some(trip) = catalog.round_trip(&origin.place, region) else { return Vec::new() };
+                let trips = if s.slo.connections == Connections::New { 3.0 } else { 1.0 };
+                let counts = s.slo.measured_at == MeasuredAt::Client;
+                if counts { (trip.ms_p90 + s.slo.last_mile_ms) * trips } else { 0.0 }
+            }
+        };
+        let outside = f64::from(u8::from(origin.place != Place::Vpc));
+        let mut found: Vec<Plan> = Vec::new();
+        for way in self.ways {
+            let kind = &catalog.instance_types[way.type_index];
+            let slots = kind.accelerator_count as u32;
+            let g = slots / way.replicas_per_machine.max(1);
+            let cheapest = cheapest(self.world, &s.purchase, way.type_index, region);
+            let Some((_, purchase)) = cheapest else { continue };
+            if kind.cloud != catalog.regions[region].cloud || way.replicas_per_machine < 2 {
+                continue;
+            }
+            let most = slots / g;
+            for n in 1..=MOST_REPLICAS {
+                let rate = self.peak(way, n, 1.0);
+                let transfer = self.transfer(region, rate, outside);
+                let cost = match &s.traffic.daily {
+                    None => transfer,
+                    Some(daily) => {
+                        let sum: i64 = daily.shares.iter().map(|s| i64::from(*s)).sum();
+                        (transfer as f64 * sum as f64 / 24e6).round() as i64
+                    }
+                };
+                for c in if s.survive.machine > 0 { 1..=most } else { most..=most } {
+                    if !self.does_on_shared(way, n, c, region, rate, &[network]) {
+                        continue;
+                    }
+                    let zones = catalog.regions[region].zones.unwrap_or(1).min(n);
+                    let on = On {
+                        fleet: (way.type_index, region, purchase),
+                        g,
+                        n,
+                        c,
+                        d: (s.survive.zone > 0).then(|| n.div_ceil(zones)),
+                        addr: format!("services.{name}/"),
+                    };
+                    let own = Choice {
+                        cost: cost * 730,
+                        ceiling: transfer * 730,
+                        peak: transfer * 730,
+                        replicas: n,
+                        most_replicas: n,
+                        quotas: BTreeMap::new(),
+                    };
+                    let same = |a: &On| (a.fleet, a.g, a.c) == (on.fleet, g, c);
+                    let beats = |p: &Plan| {
+                        p.on.iter().any(|a| same(a) && a.n <= n && a.d <= on.d)
+                            && p.own.cost <= own.cost
+                            && p.own.peak <= own.peak
+                    };
+                    if !found.iter().any(beats) {
+                        found.push(Plan { own, on: vec![on] });
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn does_on_shared(&self, way: &Way, n: u32, c: u32, region: usize, rate: f64, net: &[f64]) -> bool {
+        let (survive, during) = (self.s.survive, self.s.during_failure);
+        let left = |lost: u32| {
+            n > lost && self.carries(way, n - lost, rate * during.capacity, during.slo_factor, net)
+        };
+        if !self.carries(way, n, rate, 1.0, net)
+            || survive.replica > 0 && !left(survive.replica)
+            || survive.machine > 0 && !left(survive.machine * c)
+        {
+            return false;
+        }
+        if survive.zone == 0 {
+            return true;
+        }
+        let Some(zones) = self.world.catalog.regions[region].zones else { return false };
+        let z = zones.min(n);
+        z > survive.zone && left(survive.zone * n.div_ceil(z))
+    }
+}
+
+/// Most replicas of a pool on shared machines that are tried.
+pub const MOST_REPLICAS: u32 = 20;
+
+/// Machines that hold pools by the rule.
+pub fn machines(world: &World, pools: &[&On]) -> u32 {
+    let mut pools = pools.to_vec();
+    pools.sort_by_key(|p| (Reverse(p.g), p.addr.clone()));
+    let (kind, region, _) = pools[0].fleet;
+    let slots = world.catalog.instance_types[kind].accelerator_count as u32;
+    let zones = world.catalog.regions[region].zones.unwrap_or(1);
+    'machines: for machines in 1.. {
+        let z = zones.min(machines);
+        let mut free = vec![slots; machines as usize];
+        for pool in &pools {
+            let mut own = vec![0; machines as usize];
+            for _ in 0..pool.n {
+                let mut best: Option<usize> = None;
+                for m in 0..machines as usize {
+                    let here = (0..machines as usize).filter(|o| o % z as usize == m % z as usize);
+                    let in_zone: u32 = here.map(|o| own[o]).sum();
+                    let fits = free[m] >= pool.g && own[m] < pool.c && pool.d.is_none_or(|d| in_zone < d);
+                    if fits && best.is_none_or(|b| free[m] < free[b]) {
+                        best = Some(m);
+                    }
+                }
+                let Some(m) = best else { continue 'machines };
+                own[m] += 1;
+                free[m] -= pool.g;
+            }
+        }
+        return machines;
+    }
+    unreachable!()
+}
+
+/// The least that one plan of each workload costs together within quotas and the budget, micro-dollars a month.
+pub fn together(spec: &Spec, world: &World, plans: &[Vec<Plan>]) -> Option<i64> {
+    let mut best = None;
+    combine(spec, world, plans, &mut Vec::new(), &mut best);
+    best
+}
+
+fn fleets<'p>(chosen: &[&'p Plan]) -> BTreeMap<(usize, usize, Purchase), Vec<&'p On>> {
+    let mut fleets: BTreeMap<_, Vec<&On>> = BTreeMap::new();
+    for on in chosen.iter().flat_map(|p| &p.on) {
+        fleets.entry(on.fleet).or_default().push(on);
+    }
+    fleets
+}
+
+fn combine<'p>(
+    spec: &Spec,
+    world: &World,
+    left: &'p [Vec<Plan>],
+    chosen: &mut Vec<&'p Plan>,
+    best: &mut Option<i64>,
+) {
+    let own: i64 = chosen.iter().map(|p| p.own.cost).sum();
+    let mut bound: i64 = chosen.iter().map(|p| p.own.bound(spec)).sum();
+    let mut taken: BTreeMap<(usize, String), f64> = BTreeMap::new();
+    for (key, n) in chosen.iter().flat_map(|p| &p.own.quotas) {
+        *taken.entry(key.clone()).or_insert(0.0) += n;
+    }
+    let mut cost = own;
+    for ((kind, region, purchase), pools) in fleets(chosen) {
+        let slots = world.catalog.instance_types[kind].accelerator_count as u32;
+        // More pools need at least as many accelerators; what the rule makes of them is known at the end.
+        let m = match left.is_empty() {
+            true => machines(world, &pools),
+            false => pools.iter().map(|p| p.g * p.n).sum::<u32>().div_ceil(slots),
+        };
+        let month = price(world, kind, region, purchase).unwrap() * 730 * i64::from(m);
+        cost += month;
+        bound += month;
+        for (quota, each) in world.catalog.quotas_for(kind, purchase) {
+            let place = if quota.scope == "global" { GLOBAL } else { region };
+            *taken.entry((place, quota.code.clone())).or_insert(0.0) += each * f64::from(m);
+        }
+    }
+    let limit = spec.budget.monthly.as_ref().map(|b| b.limit.micros());
+    if taken.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l))
+        || limit.is_some_and(|l| bound > l)
+        || best.is_some_and(|b| cost >= b)
+    {
+        return;
+    }
+    let Some((first, rest)) = left.split_first() else {
+        *best = Some(cost);
+        return;
+    };
+    for plan in first {
+        chosen.push(plan);
+        combine(spec, world, rest, chosen, best);
+        chosen.pop();
+    }
+}

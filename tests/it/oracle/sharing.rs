@@ -1,0 +1,79 @@
+//! Services that share machines against brute force.
+
+use rhumb::catalog::Catalog;
+use rhumb::check;
+use rhumb::placement::Pool;
+
+use super::{brute, worlds};
+use crate::line;
+
+/// Worlds that are tried.
+const WORLDS: u64 = 600;
+
+#[test]
+fn shared_machines_are_never_beaten_and_never_wrong() {
+    let base = Catalog::embedded();
+    let (mut faults, mut all, mut shared, mut saved, mut refused, mut open) = (String::new(), 0, 0, 0, 0, 0);
+    let (mut spread, mut limited) = (0, 0);
+    for seed in 0..WORLDS {
+        let (spec, world) = worlds::sharing(seed, &base);
+        let plans: Vec<Vec<brute::sharing::Plan>> =
+            spec.services.keys().map(|name| brute::sharing::plans(&spec, &world, name)).collect();
+        // What one service cannot do alone on machines of its own is another test's matter.
+        let alone = |own: &Vec<brute::sharing::Plan>| own.iter().any(|p| p.on.is_empty());
+        if plans.len() < 2 || !plans.iter().all(alone) {
+            continue;
+        }
+        let truth = brute::sharing::together(&spec, &world, &plans);
+        let placement = match line::place(&spec, &world) {
+            Ok(placement) => placement,
+            Err(why) => {
+                refused += 1;
+                if truth.is_some() {
+                    faults += &format!(
+                        "world {seed}: refused, brute force {truth:?}: {:?}\n",
+                        why.workloads[0].conflict
+                    );
+                }
+                continue;
+            }
+        };
+        let cost: i64 = placement.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum();
+        let beyond = |p: &Pool| {
+            p.machines.iter().map(|m| m.count).sum::<u32>() > brute::MOST_MACHINES
+                || (p.shared.is_some() && p.replicas > brute::sharing::MOST_REPLICAS)
+        };
+        if placement.workloads.values().flat_map(|w| &w.pools).any(beyond) {
+            continue;
+        }
+        all += 1;
+        let c = placement.coupling.as_ref().expect("services that share are placed together");
+        // Eight products rounded by the hour, of a month.
+        let near = |a: i64, b: i64| (a - b).abs() <= 8 * 730;
+        if truth.is_none_or(|t| !near(t, cost)) {
+            faults += &format!("world {seed}: the optimizer says {cost}, brute force {truth:?}, bound {}\n", c.lower_bound);
+        }
+        if truth.is_some_and(|t| c.lower_bound.micros() > t + 8 * 730) {
+            faults += &format!("world {seed}: a bound of {} above {truth:?}\n", c.lower_bound);
+        }
+        if !near(c.optimum.micros(), cost) {
+            faults += &format!("world {seed}: {cost} is paid, {} was optimized\n", c.optimum);
+        }
+        open += u64::from(!near(c.lower_bound.micros(), cost));
+        let several = placement.fleets.iter().any(|f| f.pools.len() > 1);
+        shared += u64::from(several);
+        saved += u64::from(c.optimum < c.apart);
+        limited += u64::from(several && c.limits.iter().any(|l| l.multiplier > 0));
+        spread += u64::from(placement.fleets.iter().any(|f| f.mixes.len() > 1));
+        for f in check::placement(&spec, &world, &placement) {
+            faults += &format!(
+                "world {seed}: {} {}: {} ({} / {})\n",
+                f.address, f.code, f.message, f.expected, f.found
+            );
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+    eprintln!("{all} worlds, {shared} share, {saved} cheaper, {spread} with mixes, {limited} limited, {refused} refused, {open} open");
+    assert!(shared > 40 && saved > 40 && spread > 10 && limited > 5 && refused > 10);
+    assert!(open * 20 < all, "{open} of {all} are not proven");
+}
