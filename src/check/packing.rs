@@ -62,11 +62,11 @@ pub(super) fn least(items: &[Item], whole: u32, of_region: Option<u32>) -> Optio
     }
     let taken: u64 = items.iter().map(|i| u64::from(i.each) * u64::from(i.replicas)).sum();
     let apart = |i: &Item| i.replicas.div_ceil(i.per_machine);
-    let fewest = items.iter().map(apart).max().unwrap_or(1).max(taken.div_ceil(u64::from(whole)) as u32);
+    let fewest = items.iter().map(apart).max().unwrap_or(1).max(u32::try_from(taken.div_ceil(u64::from(whole))).unwrap_or(u32::MAX));
     // With as many machines in each zone as there are replicas, one is empty wherever the next replica may go.
     let most = u64::from(of_region.unwrap_or(1).max(1)).saturating_mul(replicas);
     (fewest..=most.min(u64::from(u32::MAX)) as u32)
-        .take_while(|n| u64::from(*n) * replicas <= MOST)
+        .take_while(|n| u64::from(*n).saturating_mul(replicas) <= MOST)
         .find_map(|n| packed(items, whole, of_region, n).ok())
 }
 
