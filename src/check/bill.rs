@@ -83,14 +83,24 @@ fn shared(log: &mut Ledger, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
         let mut lines = placed.cost.lines.iter().filter(|l| l.addr == address);
         let (Some(line), None) = (lines.next(), lines.next()) else {
             let found = placed.cost.lines.iter().filter(|l| l.addr == address).count();
-            log.finding("cost-line", &address, "a part of shared machines without its line of the bill", 1, found);
+            log.finding(
+                "cost-line",
+                &address,
+                "a part of shared machines without its line of the bill",
+                1,
+                found,
+            );
             continue;
         };
         // A pool that is in no fleet has no part; that is a finding of the fleets.
         let Some(part) = c.part else { continue };
         match line.per_hour {
-            Some(said) => log.amount("cost-line", &address, "the part of shared machines", part.per_hour, said, 0),
-            None => log.finding("cost-line", &address, "machines without a price", dollars(part.per_hour), "none"),
+            Some(said) => {
+                log.amount("cost-line", &address, "the part of shared machines", part.per_hour, said, 0)
+            }
+            None => {
+                log.finding("cost-line", &address, "machines without a price", dollars(part.per_hour), "none")
+            }
         }
         log.same_debug("cost-line", &address, "the class of the price", &Evidence::Listed, &line.evidence);
         let from = Some(part.provenance);

@@ -186,7 +186,8 @@ fn steps(log: &mut Ledger, plan: &Plan) {
 fn bill(log: &mut Ledger, plan: &Plan) {
     let mut lines: BTreeSet<&str> =
         plan.placement.workloads.values().flat_map(|w| &w.cost.lines).map(|l| l.addr.as_str()).collect();
-    let paid = |f: &&SharedFleet| f.pools.iter().all(|p| lines.contains(format!("{}/shared", p.addr).as_str()));
+    let paid =
+        |f: &&SharedFleet| f.pools.iter().all(|p| lines.contains(format!("{}/shared", p.addr).as_str()));
     let shared: Vec<&str> = plan.placement.fleets.iter().filter(paid).map(|f| f.addr.as_str()).collect();
     lines.extend(shared);
     for change in &plan.changes {

@@ -95,7 +95,8 @@ pub fn facts(world: &World, placement: &Placement, max_age_days: Option<u32>) ->
         let of = (fleet.cloud, fleet.instance_type.as_str(), fleet.region.as_str(), fleet.purchase);
         let address = fleet.addr.to_string();
         found.extend(offered(address.clone(), world, of));
-        let old = |limit| old(address, &format!("prices: {}", key(of)), &fleet.provenance, &world.today, limit);
+        let old =
+            |limit| old(address, &format!("prices: {}", key(of)), &fleet.provenance, &world.today, limit);
         found.extend(max_age_days.and_then(old));
     }
     found.sort();

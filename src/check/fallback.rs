@@ -12,9 +12,9 @@ use crate::placement::{
 };
 use crate::spec::Spec;
 
+use super::fleet::{self, Parts};
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
-use super::fleet::{self, Parts};
 use super::{Finding, Ledger, batch, bill, rules, serving, shared};
 
 /// Promises that a fallback does not repeat, since they follow from its figures: nothing was told, so nothing can be missing.

@@ -36,8 +36,7 @@ fn taken(pool: &Pool) -> u64 {
 
 /// The parts of a fleet's price, in the order of its entries: by the accelerators of each, rounded down; the rest is the first's by address.
 fn divided(placement: &Placement, fleet: &SharedFleet) -> Vec<Money> {
-    let slots: Vec<u64> =
-        fleet.pools.iter().map(|entry| pool(placement, entry).map_or(0, taken)).collect();
+    let slots: Vec<u64> = fleet.pools.iter().map(|entry| pool(placement, entry).map_or(0, taken)).collect();
     let all: u64 = slots.iter().sum();
     let price = fleet.price.times(i64::from(fleet.count));
     let part = |slots: &u64| {
@@ -78,9 +77,18 @@ pub(super) fn sharing(spec: &Spec) -> usize {
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     let coupled = placement.coupling.is_some();
-    log.hold(coupled || (sharing(spec) < 2 && placement.fleets.is_empty()), "certificate", "deployment", || {
-        ("services may share machines and are not proven together".into(), "a coupling".into(), "none".into())
-    });
+    log.hold(
+        coupled || (sharing(spec) < 2 && placement.fleets.is_empty()),
+        "certificate",
+        "deployment",
+        || {
+            (
+                "services may share machines and are not proven together".into(),
+                "a coupling".into(),
+                "none".into(),
+            )
+        },
+    );
     let sorted = placement.fleets.windows(2).all(|w| w[0].addr < w[1].addr);
     log.hold(sorted, "fleet", "deployment", || {
         ("the shared fleets are not in order, each once".into(), "by address".into(), "another order".into())
@@ -139,7 +147,11 @@ fn member(log: &mut Ledger, spec: &Spec, world: &World, work: &Work<'_>, pool: &
         ("its machines cannot be shared".into(), "2 accelerators or more, all whole".into(), found)
     });
     log.hold(each < whole, "sharing", address, || {
-        ("a replica takes a whole machine".into(), format!("fewer than {whole} accelerators"), each.to_string())
+        (
+            "a replica takes a whole machine".into(),
+            format!("fewer than {whole} accelerators"),
+            each.to_string(),
+        )
     });
     let most = whole / each.max(1);
     let c = on.most_per_machine;
@@ -173,9 +185,8 @@ fn at_home(log: &mut Ledger, placement: &Placement, workload: &str, pool: &Pool,
     log.hold(home.is_some(), "fleet", address, || {
         ("there are no such shared machines".into(), on.fleet.to_string(), "no such fleet".into())
     });
-    let listed = |f: &SharedFleet| {
-        f.pools.iter().filter(|p| p.addr == pool.addr && p.workload == workload).count()
-    };
+    let listed =
+        |f: &SharedFleet| f.pools.iter().filter(|p| p.addr == pool.addr && p.workload == workload).count();
     let there: usize = placement.fleets.iter().map(listed).sum();
     log.hold(there == 1 && home.is_none_or(|f| listed(f) == 1), "fleet", address, || {
         let at = placement.fleets.iter().filter(|f| listed(f) > 0).map(|f| f.addr.as_str());
@@ -201,22 +212,25 @@ fn one(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, flee
     let type_index = catalog.instance_type(fleet.cloud, &fleet.instance_type);
     let region_index = catalog.region(fleet.cloud, &fleet.region);
     let (Some(of), Some(at)) = (type_index, region_index) else {
-        let (code, what) =
-            if type_index.is_none() { ("instance-type", "no such type") } else { ("region", "no such region") };
-        log.finding(code, address, what, "a catalogue row", format!("{}/{}", fleet.region, fleet.instance_type));
+        let (code, what) = if type_index.is_none() {
+            ("instance-type", "no such type")
+        } else {
+            ("region", "no such region")
+        };
+        log.finding(
+            code,
+            address,
+            what,
+            "a catalogue row",
+            format!("{}/{}", fleet.region, fleet.instance_type),
+        );
         return;
     };
     let (kind, region) = (&catalog.instance_types[of], &catalog.regions[at]);
     let accelerator = kind.accelerator.and_then(|i| catalog.accelerators.get(i)).map(|a| a.id.clone());
     log.same_debug("instance-type", address, "the accelerator", &accelerator, &fleet.accelerator);
     let whole = slots(kind).unwrap_or(0);
-    log.same(
-        "instance-type",
-        address,
-        "the number of accelerators",
-        &whole,
-        &fleet.accelerators_per_machine,
-    );
+    log.same("instance-type", address, "the number of accelerators", &whole, &fleet.accelerators_per_machine);
     bought(log, spec, world, fleet, (of, at));
     log.hold(!fleet.pools.is_empty() && fleet.count > 0, "fleet", address, || {
         let found = format!("{} machines for {} pools", fleet.count, fleet.pools.len());
@@ -244,13 +258,7 @@ fn one(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, flee
 }
 
 /// The offering that the machines are bought by: as the services would buy them, at its price.
-fn bought(
-    log: &mut Ledger,
-    spec: &Spec,
-    world: &World,
-    fleet: &SharedFleet,
-    (of, at): (usize, usize),
-) {
+fn bought(log: &mut Ledger, spec: &Spec, world: &World, fleet: &SharedFleet, (of, at): (usize, usize)) {
     let address = fleet.addr.as_str();
     log.hold(fleet.purchase != Purchase::Spot, "purchase", address, || {
         ("spot machines are not shared".into(), "another option".into(), fleet.purchase.to_string())
@@ -273,7 +281,11 @@ fn bought(
     let named = fleet.caveats.iter().any(|caveat| caveat.contains(&fleet.instance_type));
     log.hold(row.offered != Offered::Unknown || named, "caveat", address, || {
         let what = format!("a caveat that names {}", fleet.instance_type);
-        ("nobody knows whether the type can be had there, and the fleet does not say so".into(), what, "none".into())
+        (
+            "nobody knows whether the type can be had there, and the fleet does not say so".into(),
+            what,
+            "none".into(),
+        )
     });
 }
 
@@ -340,7 +352,11 @@ fn kept(log: &mut Ledger, fleet: &SharedFleet, items: &[Item], whole: u32) {
     let mut said: Vec<u32> = fleet.mixes.iter().flat_map(|m| m.machines.iter().copied()).collect();
     said.sort_unstable();
     log.hold(said.iter().copied().eq(0..fleet.count), "packing", address, || {
-        ("not every machine is said to hold something once".into(), format!("0 to {}", fleet.count), format!("{said:?}"))
+        (
+            "not every machine is said to hold something once".into(),
+            format!("0 to {}", fleet.count),
+            format!("{said:?}"),
+        )
     });
     let counted = fleet.mixes.iter().all(|m| m.replicas.len() == items.len());
     log.hold(counted, "packing", address, || {
@@ -351,8 +367,7 @@ fn kept(log: &mut Ledger, fleet: &SharedFleet, items: &[Item], whole: u32) {
         return;
     }
     for mix in &fleet.mixes {
-        let full: u64 =
-            mix.replicas.iter().zip(items).map(|(n, i)| u64::from(*n) * u64::from(i.each)).sum();
+        let full: u64 = mix.replicas.iter().zip(items).map(|(n, i)| u64::from(*n) * u64::from(i.each)).sum();
         log.hold(full <= u64::from(whole), "packing", address, || {
             let what = format!("more accelerators are taken than there are on machines {:?}", mix.machines);
             (what, format!("at most {whole}"), full.to_string())

@@ -62,7 +62,12 @@ pub(super) fn least(items: &[Item], whole: u32, of_region: Option<u32>) -> Optio
     }
     let taken: u64 = items.iter().map(|i| u64::from(i.each) * u64::from(i.replicas)).sum();
     let apart = |i: &Item| i.replicas.div_ceil(i.per_machine);
-    let fewest = items.iter().map(apart).max().unwrap_or(1).max(u32::try_from(taken.div_ceil(u64::from(whole))).unwrap_or(u32::MAX));
+    let fewest = items
+        .iter()
+        .map(apart)
+        .max()
+        .unwrap_or(1)
+        .max(u32::try_from(taken.div_ceil(u64::from(whole))).unwrap_or(u32::MAX));
     // With as many machines in each zone as there are replicas, one is empty wherever the next replica may go.
     let most = u64::from(of_region.unwrap_or(1).max(1)).saturating_mul(replicas);
     (fewest..=most.min(u64::from(u32::MAX)) as u32)
@@ -94,8 +99,7 @@ mod tests {
         let mut on: Machines = (0..machines).map(|_| vec![0; items.len()]).collect();
         let next = items.iter().enumerate().flat_map(|(k, item)| (0..item.replicas).map(move |_| k));
         for k in next {
-            let free =
-                |m: &Vec<u32>| whole - m.iter().zip(items).map(|(n, item)| n * item.each).sum::<u32>();
+            let free = |m: &Vec<u32>| whole - m.iter().zip(items).map(|(n, item)| n * item.each).sum::<u32>();
             let mut chosen: Option<usize> = None;
             for i in 0..on.len() {
                 let zone = i as u32 % zones;

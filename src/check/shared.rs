@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use crate::catalog::{InstanceType, Quota, QuotaUnit};
-use crate::placement::{
-    Coupling, Placement, QuotaNeed, SharedFleet, SharedLimit, WorkloadPlacement, World,
-};
+use crate::placement::{Coupling, Placement, QuotaNeed, SharedFleet, SharedLimit, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Spec};
 
-use super::{Ledger, fleet};
 use super::ledger::dollars;
+use super::{Ledger, fleet};
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     budget(log, spec, placement);

@@ -37,6 +37,7 @@ mod oracle;
 mod plans;
 mod points;
 mod predict_extras;
+mod sharing_faults;
 mod together;
 mod training;
 mod why_not;

@@ -27,8 +27,8 @@ pub use choice::{Choice, Column, choice};
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::ledger::dollars;
-use super::{Ledger, day, fleet};
 use super::subject::{self, Kind, Work};
+use super::{Ledger, day, fleet};
 use crate::placement::{Coupling, Placement, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Service, Spec};
 use field::Field;

@@ -233,8 +233,7 @@ impl Asked<'_> {
             if self.most_replicas.is_some_and(|most| n > most) || least.is_none() {
                 return None;
             }
-            let replayed =
-                self.doubted && cost(n) < bar && n <= first.saturating_mul(8).saturating_add(64);
+            let replayed = self.doubted && cost(n) < bar && n <= first.saturating_mul(8).saturating_add(64);
             let fits = |slots: &Slots| {
                 let machines = self.machines_of(*slots, n);
                 within_quotas(self.site, machines, 0, 0).is_some() && self.does_on(need, *slots, n, replayed)

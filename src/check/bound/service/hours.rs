@@ -74,7 +74,9 @@ impl<'a> Search<'a> {
         let below = |load: bool| self.below(site, way, lower, part, most, price, load);
         let own = (each * i128::from(units) + below(true), each + below(false));
         let Some((size, whole)) = self.slots(site, way) else { return Some(own) };
-        let Some(slot) = machine.base.map(|base| base.div_euclid(i128::from(whole))) else { return Some(own) };
+        let Some(slot) = machine.base.map(|base| base.div_euclid(i128::from(whole))) else {
+            return Some(own);
+        };
         let on = |n: u32| slot * i128::from(size) * i128::from(n);
         Some((own.0.min(on(part.at_least(most))), own.1.min(on(1))))
     }
