@@ -3,8 +3,8 @@
 
 use rhumb_api::{HOURS_PER_MONTH, Money, Purchase};
 
-use crate::catalog::TransferTo;
-use crate::placement::{CostLine, WorkloadPlacement, World};
+use crate::catalog::{Evidence, TransferTo};
+use crate::placement::{CostLine, Pool, WorkloadPlacement, World};
 use crate::spec::{Load, Origin, Place};
 
 use super::Ledger;
@@ -72,6 +72,45 @@ pub(super) fn check(
                 ("machines without their line of the bill".into(), "1".into(), lines.to_string())
             });
         }
+    }
+    shared(log, placed, pools);
+}
+
+/// Every pool on shared machines has a line with its part of their price, and nothing else has.
+fn shared(log: &mut Ledger, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
+    for c in pools.iter().filter(|c| c.pool.shared.is_some()) {
+        let address = format!("{}/shared", c.pool.addr);
+        let mut lines = placed.cost.lines.iter().filter(|l| l.addr == address);
+        let (Some(line), None) = (lines.next(), lines.next()) else {
+            let found = placed.cost.lines.iter().filter(|l| l.addr == address).count();
+            log.finding(
+                "cost-line",
+                &address,
+                "a part of shared machines without its line of the bill",
+                1,
+                found,
+            );
+            continue;
+        };
+        // A pool that is in no fleet has no part; that is a finding of the fleets.
+        let Some(part) = c.part else { continue };
+        match line.per_hour {
+            Some(said) => {
+                log.amount("cost-line", &address, "the part of shared machines", part.per_hour, said, 0)
+            }
+            None => {
+                log.finding("cost-line", &address, "machines without a price", dollars(part.per_hour), "none")
+            }
+        }
+        log.same_debug("cost-line", &address, "the class of the price", &Evidence::Listed, &line.evidence);
+        let from = Some(part.provenance);
+        log.same_debug("cost-line", &address, "the source of the price", &from, &line.provenance.as_ref());
+    }
+    for line in placed.cost.lines.iter().filter(|l| l.addr.ends_with("/shared")) {
+        let of = |p: &Pool| p.shared.is_some() && line.addr.strip_suffix("/shared") == Some(p.addr.as_str());
+        log.hold(placed.pools.iter().any(of), "cost-line", &line.addr, || {
+            ("a part of shared machines for no pool on them".into(), "such a pool".into(), "none".into())
+        });
     }
 }
 
@@ -231,7 +270,7 @@ fn weights(world: &World, work: &Work<'_>, c: &Checked<'_>) -> Option<(Option<Mo
     let at = regions.iter().position(|r| r.cloud == from.cloud && r.id == from.region);
     let to = crate::spec::RegionRef { cloud: c.pool.cloud, region: c.pool.region.clone() };
     let price = at.and_then(|i| world.catalog.transfer_price(i, TransferTo::Region(&to)));
-    let gib = c.weights_per_machine * f64::from(c.machines) / GIB;
+    let gib = c.weights_per_machine * f64::from(c.copies()) / GIB;
     Some((price.map(|p| p.usd_per_gib), gib / HOURS_PER_MONTH as f64))
 }
 
@@ -266,7 +305,7 @@ fn whole_months(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[S
                 let price = on_demand.filter(|_| spot && dear).map_or(m.price, |o| o.price);
                 price.times(i64::from(*n))
             });
-            machines.sum::<Money>() + *responses + copied.unwrap_or(Money::ZERO)
+            machines.sum::<Money>() + part(c) + *responses + copied.unwrap_or(Money::ZERO)
         };
         let classes = || c.hours.iter().zip(&sent.hourly);
         let own = classes().next_back().map_or(Money::ZERO, |class| hour(class, false));
@@ -314,7 +353,8 @@ pub(super) fn derived(
 ) -> Derived {
     let sent: Vec<Sent> = pools.iter().map(|c| Sent::of(world, work, placed, c)).collect();
     let fleets = pools.iter().flat_map(|c| c.pool.machines.iter().enumerate().map(move |(k, m)| (c, k, m)));
-    let machines: Money = fleets.map(|(c, k, m)| day::averaged(m.price, machine_seconds(c, k))).sum();
+    let machines = fleets.map(|(c, k, m)| day::averaged(m.price, machine_seconds(c, k))).sum::<Money>()
+        + pools.iter().map(part).sum::<Money>();
     let (moved, _, roundings) = moved(world, work, pools, &sent);
     let expected = machines.per_month().scale(share_of_month(work, placed)) + moved.per_month();
     let rounded = (roundings + 2 * pools.len() as i64 + 2) * HOURS_PER_MONTH;
@@ -324,6 +364,11 @@ pub(super) fn derived(
     }
     let ceiling = expected + dearer(world, work, placed, pools);
     Derived { expected, peak: expected, ceiling, roundings: rounded }
+}
+
+/// What a pool pays of the machines that it shares, dollars an hour.
+fn part(c: &Checked<'_>) -> Money {
+    c.part.map_or(Money::ZERO, |part| part.per_hour)
 }
 
 /// Machine-seconds of a day of a pool's entry.

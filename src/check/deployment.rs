@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Money, Resource, ResourceKind};
 use sha2::{Digest, Sha256};
 
-use crate::placement::{Following, World};
+use crate::placement::{Following, SharedFleet, World};
 use crate::plan::{Action, Change, Plan};
 use crate::spec::{BudgetBinds, Spec};
 use crate::state::State;
@@ -182,10 +182,14 @@ fn steps(log: &mut Ledger, plan: &Plan) {
     }
 }
 
-/// Every resource that costs or could cost is a line of the bill, if only as "not priced".
+/// Every resource that costs or could cost is a line of the bill, if only as "not priced"; shared machines are a line of each pool.
 fn bill(log: &mut Ledger, plan: &Plan) {
-    let lines: BTreeSet<&str> =
+    let mut lines: BTreeSet<&str> =
         plan.placement.workloads.values().flat_map(|w| &w.cost.lines).map(|l| l.addr.as_str()).collect();
+    let paid =
+        |f: &&SharedFleet| f.pools.iter().all(|p| lines.contains(format!("{}/shared", p.addr).as_str()));
+    let shared: Vec<&str> = plan.placement.fleets.iter().filter(paid).map(|f| f.addr.as_str()).collect();
+    lines.extend(shared);
     for change in &plan.changes {
         let Some(after) = &change.after else { continue };
         let billed = matches!(
@@ -263,6 +267,9 @@ fn machines(log: &mut Ledger, plan: &Plan) {
             let day = pool.following.as_ref().map(|f| Day::of(f, entry));
             wanted.insert(format!("{}/{}", pool.addr, m.purchase), (i64::from(m.count), day));
         }
+    }
+    for fleet in &plan.placement.fleets {
+        wanted.insert(fleet.addr.to_string(), (i64::from(fleet.count), None));
     }
     let mut made: BTreeSet<&str> = BTreeSet::new();
     for change in &plan.changes {

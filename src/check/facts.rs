@@ -2,8 +2,10 @@
 //!
 //! What counts and what does not is argued in `src/decisions/0004-when-a-plan-is-inconclusive.md`.
 
+use rhumb_api::{Cloud, Purchase};
+
 use crate::catalog::{Offered, Provenance};
-use crate::placement::{Placement, Pool, World};
+use crate::placement::{Placement, World};
 
 use super::subject;
 
@@ -56,14 +58,16 @@ pub fn facts(world: &World, placement: &Placement, max_age_days: Option<u32>) ->
     let mut found = Vec::new();
     for placed in placement.workloads.values() {
         for pool in &placed.pools {
-            offered(&mut found, world, pool);
+            for machines in &pool.machines {
+                let address = format!("{}/{}", pool.addr, machines.purchase);
+                let of = (pool.cloud, pool.instance_type.as_str(), pool.region.as_str(), machines.purchase);
+                found.extend(offered(address, world, of));
+            }
             let Some(limit) = max_age_days else { continue };
             for machines in &pool.machines {
                 let address = format!("{}/{}", pool.addr, machines.purchase);
-                let key = format!(
-                    "prices: cloud {}, instance_type {}, region {}, purchase {}",
-                    pool.cloud, pool.instance_type, pool.region, machines.purchase
-                );
+                let of = (pool.cloud, pool.instance_type.as_str(), pool.region.as_str(), machines.purchase);
+                let key = format!("prices: {}", key(of));
                 found.extend(old(address, &key, &machines.provenance, &world.today, limit));
             }
         }
@@ -87,37 +91,47 @@ pub fn facts(world: &World, placement: &Placement, max_age_days: Option<u32>) ->
             });
         }
     }
+    for fleet in &placement.fleets {
+        let of = (fleet.cloud, fleet.instance_type.as_str(), fleet.region.as_str(), fleet.purchase);
+        let address = fleet.addr.to_string();
+        found.extend(offered(address.clone(), world, of));
+        let old =
+            |limit| old(address, &format!("prices: {}", key(of)), &fleet.provenance, &world.today, limit);
+        found.extend(max_age_days.and_then(old));
+    }
     found.sort();
     found
 }
 
-fn offered(found: &mut Vec<Fact>, world: &World, pool: &Pool) {
+/// Cloud, instance type, region and purchase option.
+type Bought<'a> = (Cloud, &'a str, &'a str, Purchase);
+
+fn key((cloud, instance_type, region, purchase): Bought<'_>) -> String {
+    format!("cloud {cloud}, instance_type {instance_type}, region {region}, purchase {purchase}")
+}
+
+fn offered(address: String, world: &World, bought: Bought<'_>) -> Option<Fact> {
     let catalog = &world.catalog;
-    let of =
-        catalog.instance_types.iter().position(|t| t.cloud == pool.cloud && t.name == pool.instance_type);
-    let at = catalog.regions.iter().position(|r| r.cloud == pool.cloud && r.id == pool.region);
-    let (Some(of), Some(at)) = (of, at) else { return };
-    for machines in &pool.machines {
-        let row = subject::offering(catalog, of, at, machines.purchase);
-        let Some(row) = row.filter(|row| row.offered == Offered::Unknown) else { continue };
-        found.push(Fact {
-            address: format!("{}/{}", pool.addr, machines.purchase),
-            fact: "offered",
-            lack: Lack::Missing,
-            message: format!(
-                "{} has a price in {}, but no source says that it can be had there",
-                pool.instance_type, pool.region
-            ),
-            source: Some(row.provenance.source.to_string()),
-            as_of: dated(&row.provenance),
-            age_days: age(&row.provenance, &world.today),
-            fix: format!(
-                "if your account can have it, state it in a file for `--catalog` (prices: cloud {}, \
-                 instance_type {}, region {}, purchase {}, usd_per_hour, offered: yes)",
-                pool.cloud, pool.instance_type, pool.region, machines.purchase
-            ),
-        });
-    }
+    let (cloud, instance_type, region, purchase) = bought;
+    let of = catalog.instance_types.iter().position(|t| t.cloud == cloud && t.name == instance_type)?;
+    let at = catalog.regions.iter().position(|r| r.cloud == cloud && r.id == region)?;
+    let row = subject::offering(catalog, of, at, purchase).filter(|row| row.offered == Offered::Unknown)?;
+    Some(Fact {
+        address,
+        fact: "offered",
+        lack: Lack::Missing,
+        message: format!(
+            "{instance_type} has a price in {region}, but no source says that it can be had there"
+        ),
+        source: Some(row.provenance.source.to_string()),
+        as_of: dated(&row.provenance),
+        age_days: age(&row.provenance, &world.today),
+        fix: format!(
+            "if your account can have it, state it in a file for `--catalog` (prices: {}, usd_per_hour, \
+             offered: yes)",
+            key(bought)
+        ),
+    })
 }
 
 fn old(address: String, key: &str, from: &Provenance, today: &str, limit: u32) -> Option<Fact> {

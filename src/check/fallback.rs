@@ -12,6 +12,7 @@ use crate::placement::{
 };
 use crate::spec::Spec;
 
+use super::fleet::{self, Parts};
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
 use super::{Finding, Ledger, batch, bill, rules, serving, shared};
@@ -20,7 +21,12 @@ use super::{Finding, Ledger, batch, bill, rules, serving, shared};
 const NOT_TOLD: [&str; 2] = ["objective-missing", "failure-missing"];
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
+    let parts = fleet::parts(placement);
     for (address, placed) in &placement.workloads {
+        if placed.pools.iter().any(|p| p.shared.is_some()) {
+            none(log, placed);
+            continue;
+        }
         let of: Vec<&str> = placed.fallbacks.iter().map(|f| f.pool.as_str()).collect();
         let pools: Vec<&str> = placed.pools.iter().map(|p| p.addr.as_str()).collect();
         log.same_debug("fallback", address, "the pools that fallbacks are told for", &pools, &of);
@@ -28,10 +34,22 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
             list(log, placed, &placed.pools[index], fallbacks);
             for (k, fallback) in fallbacks.list.iter().enumerate() {
                 let at = format!("{}, fallback {}", fallbacks.pool, k + 1);
-                one(log, (spec, world, placement), placed, index, fallback, &at);
+                one(log, (spec, world, placement, &parts), placed, index, fallback, &at);
             }
         }
     }
+}
+
+/// None are looked for where a workload has a pool on shared machines, which the plan says.
+fn none(log: &mut Ledger, placed: &WorkloadPlacement) {
+    let told = placed.fallbacks.iter().map(|f| f.list.len()).sum::<usize>();
+    log.hold(told == 0, "fallback", &placed.address, || {
+        ("a fallback of what shares machines".into(), "none".into(), told.to_string())
+    });
+    log.hold(placed.caveats.iter().any(|c| c.contains("fallback")), "fallback", &placed.address, || {
+        let what = "no fallbacks were looked for, and the plan does not say so";
+        (what.into(), "a caveat".into(), "none".into())
+    });
 }
 
 fn machines(pool: &Pool) -> u32 {
@@ -77,7 +95,7 @@ fn list(log: &mut Ledger, placed: &WorkloadPlacement, pool: &Pool, fallbacks: &F
 /// Checks the workload with a fallback in place of the pool at `index`.
 fn one(
     log: &mut Ledger,
-    (spec, world, placement): (&Spec, &World, &Placement),
+    (spec, world, placement, parts): (&Spec, &World, &Placement, &Parts<'_>),
     placed: &WorkloadPlacement,
     index: usize,
     fallback: &Fallback,
@@ -94,7 +112,7 @@ fn one(
         serving::routed_again(world, service, &mut other);
     }
     let mut own = Ledger::default();
-    let pools = subject::pools(&mut own, world, &work, &other);
+    let pools = subject::pools(&mut own, world, &work, &other, parts);
     rules::check(&mut own, spec, world, &work, &other, &pools);
     match work.kind {
         Kind::Service(service) => serving::check(&mut own, world, &work, service, &other, &pools),
@@ -158,6 +176,9 @@ fn limits(
         for (key, (amount, _)) in shared::taken(world, placed) {
             *taken.entry(key).or_insert(0.0) += amount;
         }
+    }
+    for (key, (amount, _)) in placement.fleets.iter().flat_map(|f| shared::taken_by(world, f)) {
+        *taken.entry(key).or_insert(0.0) += amount;
     }
     for (key, _) in shared::taken(world, other) {
         let declared = spec.providers.get(&key.0).and_then(|p| p.quotas.get(&key.1)?.get(&key.2));

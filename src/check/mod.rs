@@ -15,8 +15,10 @@ mod day;
 mod deployment;
 mod facts;
 mod fallback;
+mod fleet;
 mod following;
 mod ledger;
+mod packing;
 mod proof;
 mod rules;
 mod serving;
@@ -97,6 +99,7 @@ pub const CODES: &[(&str, &str)] = &[
         "fallback",
         "a fallback that is no other offer, out of order, at another price, or missing without a word",
     ),
+    ("fleet", "shared machines that are not what their pools make them, or a pool that is not on its own"),
     ("figure", "another figure that cannot be derived again"),
     ("instance-type", "an instance type that is not in the catalogue, or not as described"),
     ("instance-types", "an instance type that the spec does not allow"),
@@ -108,6 +111,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("objective-missing", "an objective of the spec that nothing was promised for"),
     ("on-demand-base", "fewer machines that are not spot than demanded"),
     ("optimum", "something cheaper keeps the promises, or nothing so cheap can"),
+    ("packing", "another number of shared machines than the rule needs, or replicas that it puts elsewhere"),
     ("peak-month", "a month that is all peak, with another cost than that of the peak"),
     ("plan", "a plan that does not follow from its own parts"),
     ("price", "a price that is not the catalogue's"),
@@ -120,6 +124,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("residency", "data where it may not be"),
     ("route", "traffic that goes nowhere, twice or unevenly"),
     ("run", "a batch run whose figures are wrong"),
+    ("sharing", "a pool on shared machines that may not be there, or not as it says"),
     ("spot-share", "more spot machines than allowed"),
     ("spread", "fewer regions than demanded"),
     ("variant", "a variant that is not the model's, or not as declared"),
@@ -138,6 +143,7 @@ pub fn placement(spec: &Spec, world: &World, placement: &Placement) -> Vec<Findi
 /// As [`placement`], with how much was checked.
 pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
     let mut log = Ledger::default();
+    let parts = fleet::parts(placement);
     let asked: Vec<String> = subject::addresses(spec);
     for address in placement.workloads.keys().filter(|a| !asked.contains(a)) {
         log.finding("workload", address, "nobody asked for this workload", "no such workload", "a placement");
@@ -152,7 +158,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
             log.finding("workload", address, "its model is not known", "an architecture", "none");
             continue;
         };
-        let pools = subject::pools(&mut log, world, &work, placed);
+        let pools = subject::pools(&mut log, world, &work, placed, &parts);
         rules::check(&mut log, spec, world, &work, placed, &pools);
         following::check(&mut log, &work, placed, &pools);
         match work.kind {
@@ -164,6 +170,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
         bill::check(&mut log, world, &work, placed, &pools);
         proof::check(&mut log, &work, placed);
     }
+    fleet::check(&mut log, spec, world, placement);
     shared::check(&mut log, spec, world, placement);
     fallback::check(&mut log, spec, world, placement);
     log.report()

@@ -1,8 +1,8 @@
 //! The spec's yes-or-no rules, read from the spec itself: where, on what, how paid, how compressed.
 
-use rhumb_api::Purchase;
+use rhumb_api::{Cloud, Money, Purchase};
 
-use crate::catalog::Offered;
+use crate::catalog::{Offered, Offering, Provenance};
 use crate::placement::{Pool, PoolMachines, WorkloadPlacement, World};
 use crate::spec::{Spec, Variant};
 
@@ -177,6 +177,12 @@ fn layout(log: &mut Ledger, c: &Checked<'_>) {
         );
         ("the replicas do not fit the machine".into(), format!("{of_machine} accelerators"), found)
     });
+    if pool.shared.is_some() {
+        log.hold(pool.replicas > 0, "replicas", address, || {
+            ("a pool of no replicas".into(), "at least one".into(), "0".into())
+        });
+        return;
+    }
     for hours in &c.hours {
         let replicas = if span > 1 {
             hours.machines.is_multiple_of(span).then_some(hours.machines / span)
@@ -244,6 +250,29 @@ fn purchase(log: &mut Ledger, world: &World, work: &Work<'_>, c: &Checked<'_>) {
     }
 }
 
+/// What machines cost by an offering, as the catalogue lists it: the price, the list price and where it comes from.
+pub(super) fn listed(
+    log: &mut Ledger,
+    spec: &Spec,
+    world: &World,
+    address: &str,
+    (cloud, row): (Cloud, &Offering),
+    (price, list_price, provenance): (Money, Money, &Provenance),
+) {
+    log.same("price", address, "the price", &dollars(row.price), &dollars(price));
+    log.same("price", address, "the list price", &dollars(row.list_price), &dollars(list_price));
+    log.same_debug("price", address, "the source of the price", &row.provenance, provenance);
+    // The user's own catalogue files may discount further; without any, the discount is the spec's.
+    if world.catalog.user_files.is_empty() {
+        let discount = match (row.purchase, spec.providers.get(&cloud)) {
+            (Purchase::Spot, _) | (_, None) => 0.0,
+            (_, Some(settings)) => settings.discount,
+        };
+        let derived = row.list_price.scale(1.0 - discount);
+        log.amount("price", address, "the price after discount", derived, price, 1);
+    }
+}
+
 fn price(
     log: &mut Ledger,
     spec: &Spec,
@@ -258,18 +287,8 @@ fn price(
         log.finding("purchase", &address, "not offered there", "an offering", "none");
         return;
     };
-    log.same("price", &address, "the price", &dollars(row.price), &dollars(machines.price));
-    log.same("price", &address, "the list price", &dollars(row.list_price), &dollars(machines.list_price));
-    log.same_debug("price", &address, "the source of the price", &row.provenance, &machines.provenance);
-    // The user's own catalogue files may discount further; without any, the discount is the spec's.
-    if world.catalog.user_files.is_empty() {
-        let discount = match (machines.purchase, spec.providers.get(&c.pool.cloud)) {
-            (Purchase::Spot, _) | (_, None) => 0.0,
-            (_, Some(settings)) => settings.discount,
-        };
-        let derived = row.list_price.scale(1.0 - discount);
-        log.amount("price", &address, "the price after discount", derived, machines.price, 1);
-    }
+    let said = (machines.price, machines.list_price, &machines.provenance);
+    listed(log, spec, world, &address, (c.pool.cloud, row), said);
     if machines.purchase == Purchase::Spot {
         log.same_debug("price", &address, "the interruption band", &row.interruption, &machines.interruption);
     }

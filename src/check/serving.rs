@@ -357,7 +357,10 @@ fn losses(
     let n = hours.replicas;
     let span = c.pool.machines_per_replica > 1;
     let on_machine = if span { 1 } else { c.pool.replicas_per_machine };
-    let units = if span { n } else { hours.machines };
+    let shared = c.pool.shared.is_some();
+    let units = if span || shared { n } else { hours.machines };
+    // On shared machines a zone has its part of the replicas, wherever they are in it.
+    let of_unit = if shared { 1 } else { on_machine };
     let survive = service.survive;
     let required = rate * service.during_failure.capacity;
     let mut lost = Vec::new();
@@ -371,7 +374,7 @@ fn losses(
     if survive.zone > 0 {
         let zones = c.region.zones.map(|z| z.min(units).max(1));
         let left = zones.filter(|z| *z > survive.zone).and_then(|z| {
-            n.checked_sub(units.div_ceil(z).saturating_mul(on_machine).saturating_mul(survive.zone))
+            n.checked_sub(units.div_ceil(z).saturating_mul(of_unit).saturating_mul(survive.zone))
         });
         lost.push(("zone", survive.zone, left, required));
     }

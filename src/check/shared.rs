@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Cloud, Money};
+use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
-use crate::catalog::{Quota, QuotaUnit};
-use crate::placement::{Coupling, Placement, SharedLimit, WorkloadPlacement, World};
+use crate::catalog::{InstanceType, Quota, QuotaUnit};
+use crate::placement::{Coupling, Placement, QuotaNeed, SharedFleet, SharedLimit, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Spec};
 
-use super::Ledger;
 use super::ledger::dollars;
+use super::{Ledger, fleet};
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     budget(log, spec, placement);
@@ -51,6 +51,13 @@ fn amounts(
     }
 }
 
+/// What shared machines take of a limit, in millionths of a unit; what they cost is in the workloads' costs.
+fn taken_of(world: &World, limit: &SharedLimit, fleet: &SharedFleet) -> i128 {
+    let (Some(cloud), Some(place), Some(code)) = (limit.cloud, &limit.region, &limit.code) else { return 0 };
+    let own = taken_by(world, fleet).get(&(cloud, place.clone(), code.clone())).map_or(0.0, |(n, _)| *n);
+    (own * 1e6).round() as i128
+}
+
 /// What the workloads were given together, and that the numbers of the proof add up: the multipliers are not negative, no
 /// workload's least is above what its own placement costs with what it takes, and the bound that both give is no higher than
 /// the one that is claimed, nor that one than the cost.
@@ -68,7 +75,8 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
     log.hold(c.lower_bound <= c.optimum, "certificate", at, || {
         ("the bound is above the cost".into(), dollars(c.optimum), dollars(c.lower_bound))
     });
-    let mut tolls: BTreeMap<&str, i128> = BTreeMap::new();
+    let mut tolls: BTreeMap<&str, i128> = placement.workloads.keys().map(|a| (a.as_str(), 0)).collect();
+    let mut budgets: BTreeMap<&str, i128> = BTreeMap::new();
     let mut paid = 0_i128;
     for limit in &c.limits {
         let name = limit.code.as_deref().unwrap_or("budget");
@@ -81,6 +89,20 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
             declared = Some(there);
             all += own;
             *tolls.entry(&placed.address).or_default() += own * i128::from(limit.multiplier);
+            let mine = limit.workload.as_ref().is_none_or(|own| *own == placed.address);
+            if limit.code.is_none() && mine {
+                *budgets.entry(&placed.address).or_default() += i128::from(limit.multiplier.max(0));
+            }
+        }
+        for fleet in &placement.fleets {
+            let own = taken_of(world, limit, fleet);
+            all += own;
+            // Whoever is on the machines pays by its accelerators.
+            for (address, toll) in &mut tolls {
+                let (slots, of) = fleet::share(placement, fleet, address);
+                let whole = own * i128::from(limit.multiplier) * i128::from(slots);
+                *toll += whole.div_euclid(i128::from(of.max(1))) + i128::from(whole > 0);
+            }
         }
         let Some(declared) = declared else {
             log.finding(
@@ -113,7 +135,11 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
         sum += i128::from(least.micros());
         let priced =
             i128::from(own.micros()) + tolls.get(address.as_str()).map_or(0, |t| t.div_euclid(SCALE) + 1);
-        log.hold(i128::from(least.micros()) <= priced + 800, "certificate", address, || {
+        // Each part of shared machines was rounded down to the micro-dollar of an hour, and with it what budgets count.
+        let parts = placed.pools.iter().filter(|p| p.shared.is_some()).count() as i128;
+        let counted = SCALE + budgets.get(address.as_str()).copied().unwrap_or(0);
+        let slack = 800 + (parts * i128::from(HOURS_PER_MONTH) * counted).div_euclid(SCALE);
+        log.hold(i128::from(least.micros()) <= priced + slack, "certificate", address, || {
             let found = least.micros().to_string();
             ("the least cost is above that of what was chosen".into(), format!("at most {priced}"), found)
         });
@@ -181,15 +207,29 @@ pub(super) fn taken<'a>(world: &'a World, placed: &WorkloadPlacement) -> BTreeMa
     taken
 }
 
+/// How much of each quota shared machines take.
+pub(super) fn taken_by<'a>(world: &'a World, fleet: &SharedFleet) -> BTreeMap<Key, (f64, &'a Quota)> {
+    let catalog = &world.catalog;
+    let row = |t: &InstanceType| t.cloud == fleet.cloud && t.name == fleet.instance_type;
+    let Some(index) = catalog.instance_types.iter().position(row) else { return BTreeMap::new() };
+    let of = |(quota, amount): (&'a Quota, f64)| {
+        let place = if quota.scope == "global" { "global" } else { &fleet.region };
+        ((fleet.cloud, place.to_owned(), quota.code.clone()), (amount * f64::from(fleet.count), quota))
+    };
+    catalog.quotas_for(index, fleet.purchase).into_iter().map(of).collect()
+}
+
 fn quotas(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     let declared = |(cloud, region, code): &Key| -> Option<f64> {
         spec.providers.get(cloud)?.quotas.get(region)?.get(code).copied()
     };
     let mut together: BTreeMap<Key, f64> = BTreeMap::new();
-    for (address, placed) in &placement.workloads {
-        let taken = taken(world, placed);
-        let told: Vec<Key> =
-            placed.quotas.iter().map(|q| (q.cloud, q.region.clone(), q.code.clone())).collect();
+    let workloads = placement.workloads.iter();
+    let listed = workloads.map(|(address, w)| (address.as_str(), taken(world, w), &w.quotas));
+    // Shared machines count once: in no workload's list, but in their own.
+    let fleets = placement.fleets.iter().map(|f| (f.addr.as_str(), taken_by(world, f), &f.quotas));
+    for (address, taken, needs) in listed.chain(fleets) {
+        let told: Vec<Key> = needs.iter().map(|q| (q.cloud, q.region.clone(), q.code.clone())).collect();
         log.same_debug(
             "quota",
             address,
@@ -198,9 +238,8 @@ fn quotas(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
             &told,
         );
         for (key, (amount, row)) in taken {
-            if let Some(need) =
-                placed.quotas.iter().find(|q| (q.cloud, &q.region, &q.code) == (key.0, &key.1, &key.2))
-            {
+            let same = |q: &&QuotaNeed| (q.cloud, &q.region, &q.code) == (key.0, &key.1, &key.2);
+            if let Some(need) = needs.iter().find(same) {
                 let unit = match row.unit {
                     QuotaUnit::Vcpus => "vcpus",
                     QuotaUnit::Gpus => "gpus",

@@ -12,6 +12,7 @@ use crate::spec::{
 
 use super::Ledger;
 use super::day::{self, Day};
+use super::fleet::{Part, Parts};
 use super::following::{self, Hours};
 
 /// Which sort of workload.
@@ -106,6 +107,8 @@ pub(super) struct Checked<'a> {
     pub instance_type: &'a InstanceType,
     /// Seconds that a machine takes to start.
     pub start_up_s: u32,
+    /// What it pays of the machines that it shares, dollars an hour, and where their price comes from.
+    pub part: Option<&'a Part<'a>>,
     /// The day of such a pool.
     pub day: Day,
     /// The pool in each class of it, the peak last.
@@ -113,6 +116,11 @@ pub(super) struct Checked<'a> {
 }
 
 impl Checked<'_> {
+    /// How many times weights are copied: to each machine, and for each replica where they are shared.
+    pub fn copies(&self) -> u32 {
+        if self.pool.shared.is_some() { self.pool.replicas } else { self.machines }
+    }
+
     /// Behind a message about a class of hours: which one, if it is not the peak's.
     pub fn when(&self, hours: &Hours) -> String {
         let share = hours.class.part() * 100.0;
@@ -182,6 +190,7 @@ pub(super) fn pools<'a>(
     world: &'a World,
     work: &Work<'_>,
     placed: &'a WorkloadPlacement,
+    parts: &'a Parts<'a>,
 ) -> Vec<Checked<'a>> {
     log.hold(!placed.pools.is_empty(), "workload", &work.address, || {
         ("nothing was placed".into(), "at least one pool".into(), "none".into())
@@ -199,7 +208,8 @@ pub(super) fn pools<'a>(
             ("the address does not tell what the pool is".into(), expected.clone(), address.to_owned())
         });
         if let Some(c) = check_pool(log, world, work, index, pool) {
-            checked.push(c);
+            let part = pool.shared.as_ref().and_then(|_| parts.get(address));
+            checked.push(Checked { part, ..c });
         }
     }
     checked
@@ -299,6 +309,7 @@ fn check_pool<'a>(
         weights_per_machine,
         instance_type,
         start_up_s,
+        part: None,
         hours: following::hours(pool, &day),
         day,
     })
@@ -373,7 +384,8 @@ fn check_prediction(log: &mut Ledger, pool: &Pool, engine: &Engined, confidence:
 
 /// Zones that a pool's machines can be spread over: `None` if the number of the region's is unknown.
 pub(super) fn zones(c: &Checked<'_>, replicas: u32) -> Option<u32> {
-    let units = if c.pool.machines_per_replica > 1 { replicas } else { c.machines };
+    let by_replica = c.pool.machines_per_replica > 1 || c.pool.shared.is_some();
+    let units = if by_replica { replicas } else { c.machines };
     c.region.zones.map(|z| z.min(units).max(1))
 }
 

@@ -66,7 +66,11 @@ pub fn base() -> &'static Case {
         let chat = maker::service(&spec, &world, "chat", &wanted("eu-west-1", (4, 2)));
         let night = maker::batch(&spec, &world, "night", &wanted("eu-west-1", (1, 1)));
         let workloads = [chat, night].into_iter().map(|w| (w.address.clone(), w)).collect();
-        (spec, world, Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None })
+        (
+            spec,
+            world,
+            Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None },
+        )
     })
 }
 
@@ -275,8 +279,9 @@ fn every_planted_fault_is_found() {
 #[test]
 fn every_code_is_planted_and_documented() {
     // `plan` is planted in check_plan.rs, `optimum` in judge.rs, `following` in day.rs, `fallback` in fallbacks.rs.
-    let planted: Vec<&str> =
-        FAULTS.iter().map(|f| f.1).chain(["plan", "optimum", "following", "fallback"]).collect();
+    let elsewhere = ["plan", "optimum", "following", "fallback"];
+    let shared = crate::sharing_faults::FAULTS.iter().map(|f| f.1);
+    let planted: Vec<&str> = FAULTS.iter().map(|f| f.1).chain(elsewhere).chain(shared).collect();
     for (code, meaning) in check::CODES {
         assert!(planted.contains(code), "nothing shows that `{code}` can be found");
         assert!(!meaning.is_empty());

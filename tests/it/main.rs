@@ -38,6 +38,7 @@ mod plans;
 mod points;
 mod predict_extras;
 mod sharing;
+mod sharing_faults;
 mod together;
 mod training;
 mod why_not;

@@ -43,7 +43,9 @@ fn pool(
         max_model_len: 8192,
         gpu_memory_utilization: 0.9,
     };
-    let layout = Layout { tp: 1, pp: 1, dp: 1, ep: 1 };
+    let service = address.strip_prefix("services.").and_then(|name| spec.services.get(name));
+    let tp = service.and_then(|s| s.engine.tensor_parallel_size).unwrap_or(1);
+    let layout = Layout { tp, pp: 1, dp: 1, ep: 1 };
     let whole = (kind.accelerator_count as u32).max(1);
     let configuration = Configuration {
         arch: &world.archs[model],
@@ -80,9 +82,9 @@ fn pool(
         kv_cache: variant.kv_cache,
         layout,
         engine,
-        replicas_per_machine: whole,
+        replicas_per_machine: whole / tp,
         machines_per_replica: 1,
-        replicas: total * whole,
+        replicas: total * (whole / tp),
         zones: catalog.regions[region].zones.map_or(1, |z| z.min(total)),
         machines,
         shared: None,

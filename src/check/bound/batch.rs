@@ -60,7 +60,8 @@ pub(super) fn least(
             let (machines, spot, priced) = asked.cheapest()?;
             let replicas = machines / way.span.max(1) * way.replicas;
             let month = asked.month(machines, spot, asked.hours(replicas, spot > 0));
-            let pool = Pool { site: *s, way: *w, machines, spot, replicas, priced, lower: Vec::new() };
+            let (site, way, lower) = (*s, *w, Vec::new());
+            let pool = Pool { site, way, machines, spot, replicas, priced, shared: None, lower };
             Some((pool, month.bound(prices.binds)))
         })
         .min_by_key(|(p, _)| (p.priced, p.machines, p.site, p.way))

@@ -10,6 +10,7 @@ use super::super::subject::{self, Kind, Work};
 use super::field::Field;
 use super::prices::Prices;
 use super::service::Search;
+use super::shares;
 use crate::placement::World;
 use crate::spec::{BudgetBinds, Spec};
 
@@ -36,9 +37,8 @@ pub struct Choice {
 /// The problem of a deployment over the plans of a single pool, by the closed form of capacity.
 ///
 /// # Errors
-/// In words: a workload that such plans cannot stand for (a batch, spot, a region that may fail, pools that follow the day, too
-/// many origins), or
-/// without any plan.
+/// In words: a workload that such plans cannot stand for (a batch, spot, a region that may fail, shared machines, pools that follow the
+/// day, too many origins), or without any plan.
 pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
     let mut rows = Rows::default();
     let total = spec.budget.monthly.as_ref().map(|b| rows.row("budget".into(), b.limit.micros()));
@@ -46,6 +46,9 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
     for address in subject::addresses(spec) {
         let work = Work::of(spec, world, &address).ok_or_else(|| format!("{address}: unknown model"))?;
         let Kind::Service(service) = work.kind else { return Err(format!("{address}: a batch")) };
+        if shares(spec, service) {
+            return Err(format!("{address}: its replicas may be on machines that others share"));
+        }
         if work.purchase.spot_max_share > 0.0 || service.survive.region > 0 || work.rules.spread_regions > 1 {
             return Err(format!("{address}: one pool without spot is not all that it may have"));
         }
@@ -55,7 +58,7 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
         let own = spec.budget.per.get(&address).map(|b| rows.row(address.clone(), b.limit.micros()));
         let field = Field::of(spec, world, &work);
         let prices = [Prices::of(spec, None, &address)];
-        let search = Search::new(world, &work, service, &field, &prices, vec![0])
+        let search = Search::new(world, &work, service, &field, &prices, vec![0], false)
             .ok_or_else(|| format!("{address}: too many origins"))?;
         let mut columns = Vec::new();
         for least in search.single() {

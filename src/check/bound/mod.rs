@@ -8,7 +8,8 @@
 //!
 //! What makes the bound lower than it could be, and so is told and not held against a plan: rules over several pools of a service
 //! (`min_replicas`, `max_replicas`, quotas and budgets, as far as one pool does not break them by itself), and what a pool that
-//! follows the day takes of shared limits in other hours than those of the peak. The
+//! follows the day takes of shared limits in other hours than those of the peak; and that shared machines are whole: replicas on
+//! them are paid for by the accelerator, at a part, rounded down, of a machine with what it takes of limits. The
 //! replay is asked only about what would be cheaper than the plan by the closed form.
 //!
 //! It shares no code with the optimizer.
@@ -25,11 +26,11 @@ pub use choice::{Choice, Column, choice};
 
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
-use super::Ledger;
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
+use super::{Ledger, day, fleet};
 use crate::placement::{Coupling, Placement, WorkloadPlacement, World};
-use crate::spec::{BudgetBinds, Spec};
+use crate::spec::{BudgetBinds, Service, Spec};
 use field::Field;
 use prices::{Prices, SCALE};
 use service::{Least, Search};
@@ -84,6 +85,9 @@ pub struct Proof {
     pub report: super::Report,
 }
 
+/// What is told as left out where a bound has some accelerators of shared machines and not all.
+const WHOLE_MACHINES: &str = "that shared machines are whole";
+
 /// Rounding of a month of a few pools, micro-dollars.
 const SLACK: i64 = 8 * HOURS_PER_MONTH;
 
@@ -115,7 +119,10 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     let mut left_out: Vec<&'static str> = workloads.iter().flat_map(|b| b.left_out.clone()).collect();
     left_out.sort_unstable();
     left_out.dedup();
-    let all = Bound { address: "deployment".into(), cost, bound, candidates, left_out };
+    let mut all = Bound { address: "deployment".into(), cost, bound, candidates, left_out };
+    if all.gap() == Some(0.0) {
+        all.left_out.retain(|rule| *rule != WHOLE_MACHINES);
+    }
     if let (Some(bound), true) = (bound, placement.coupling.is_some()) {
         let most = cost + Money::from_micros(SLACK);
         log.hold(bound <= most, "optimum", "deployment", || {
@@ -133,6 +140,11 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
 fn micros(scaled: i128) -> Money {
     let up = scaled.div_euclid(SCALE) + i128::from(scaled.rem_euclid(SCALE) > 0);
     Money::from_micros(up.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+}
+
+/// Whether a service's replicas may be on machines with those of others.
+fn shares(spec: &Spec, service: &Service) -> bool {
+    service.shares && day::followed(service).is_none() && fleet::sharing(spec) > 1
 }
 
 /// What all that there is of the shared limits costs at the multipliers, over the scale: by the spec's own limits.
@@ -219,7 +231,8 @@ fn judge(
     let found: Vec<Option<Found>> = match work.kind {
         Kind::Service(service) => {
             let bars = claims.iter().map(|c| c.least).collect();
-            let Some(search) = Search::new(world, work, service, &field, &prices, bars) else {
+            let shares = shares(spec, service);
+            let Some(search) = Search::new(world, work, service, &field, &prices, bars, shares) else {
                 let bound = Bound {
                     address: work.address.clone(),
                     cost: placed.cost.expected_per_month,
@@ -237,7 +250,7 @@ fn judge(
                 let over = own.iter().any(|limit| counted > *limit);
                 let left_out = if over { vec!["budget"] } else { Vec::new() };
                 let words = service::words(world, &field, &pool);
-                Some(Found { least: pool.priced, words, left_out })
+                Some(Found { least: pool.priced, words, left_out, by_accelerator: false })
             })
             .collect(),
     };
@@ -257,6 +270,9 @@ fn judge(
             ),
         }
     }
+    if found.last().and_then(Option::as_ref).is_some_and(|f| f.by_accelerator) {
+        left_out.push(WHOLE_MACHINES);
+    }
     left_out.sort_unstable();
     left_out.dedup();
     let least = |p: usize| found.get(p).and_then(Option::as_ref).map(|f| f.least);
@@ -275,6 +291,8 @@ struct Found {
     least: i128,
     words: String,
     left_out: Vec<&'static str>,
+    /// Whether a part of it is paid by the accelerator, as if machines were not whole.
+    by_accelerator: bool,
 }
 
 fn of_service(
@@ -284,7 +302,11 @@ fn of_service(
     budgets: &[Money],
     binds: BudgetBinds,
 ) -> Option<Found> {
-    let found = |least: &Least, left_out| Found { least: least.priced, words: search.words(least), left_out };
+    let found = |least: &Least, left_out| {
+        let mut pools = least.blocks.iter().flat_map(|(_, pools)| pools);
+        let by_accelerator = pools.any(|p| p.shared.is_some());
+        Found { least: least.priced, words: search.words(least), left_out, by_accelerator }
+    };
     loop {
         let least = search.least(price)?;
         if least.priced >= claim.least - i128::from(SLACK) * SCALE {

@@ -20,6 +20,8 @@ pub(super) struct Pool {
     pub replicas: u32,
     /// A month at the prices, over the scale.
     pub priced: i128,
+    /// Where it is on shared machines: it is paid for by the accelerators that it takes, and `machines` is the fewest that hold it.
+    pub shared: Option<Slots>,
     /// The same pool in the classes of the day below the peak.
     pub lower: Vec<Lower>,
 }
@@ -33,6 +35,25 @@ pub(super) struct Lower {
     pub replicas: u32,
     /// Dollars an hour for the responses of its whole load.
     pub responses: Money,
+}
+
+/// How replicas are on shared machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slots {
+    /// Accelerators of a replica, and of a machine.
+    pub each: u32,
+    pub whole: u32,
+    /// Most replicas on one machine.
+    pub most: u32,
+}
+
+impl Slots {
+    /// The fewest machines that `n` replicas are on, by what they take and by the most on one.
+    fn machines(self, n: u32) -> u32 {
+        let taken = u64::from(n) * u64::from(self.each);
+        let full = u32::try_from(taken.div_ceil(u64::from(self.whole.max(1)))).unwrap_or(u32::MAX);
+        full.max(n.div_ceil(self.most.max(1)))
+    }
 }
 
 /// What decides the count of a candidate's machines.
@@ -152,6 +173,77 @@ impl Asked<'_> {
             }
         }
         best
+    }
+}
+
+impl Asked<'_> {
+    /// Most replicas on shared machines that fail at once; `None` if everything does.
+    fn lost_of(&self, slots: Slots, n: u32) -> Option<u32> {
+        let lost = self.survive.replica.max(self.survive.machine.checked_mul(slots.most)?);
+        let zone = if self.survive.zone > 0 { self.per_zone(n)?.checked_mul(self.survive.zone)? } else { 0 };
+        Some(lost.max(zone))
+    }
+
+    /// Most of `n` replicas in one zone; `None` if no zone is left when those that may have failed.
+    fn per_zone(&self, n: u32) -> Option<u32> {
+        let zones = self.site.zones?.min(n).max(1);
+        (zones > self.survive.zone).then(|| n.div_ceil(zones))
+    }
+
+    fn does_on(&self, need: &Need<'_>, slots: Slots, n: u32, replayed: bool) -> bool {
+        self.lost_of(slots, n).is_some_and(|lost| need.does(n, lost) && (!replayed || need.replays(n, lost)))
+    }
+
+    /// Whether the replay lets a number of replicas on shared machines.
+    pub fn replays_on(&self, need: &Need<'_>, slots: Slots, n: u32) -> bool {
+        self.does_on(need, slots, n, true)
+    }
+
+    /// The fewest machines that `n` replicas are on, whoever else is there.
+    fn machines_of(&self, slots: Slots, n: u32) -> u32 {
+        let in_zones = if self.survive.zone > 0 { self.per_zone(n).map_or(0, |d| n.div_ceil(d)) } else { 0 };
+        slots.machines(n).max(in_zones)
+    }
+
+    /// The fewest replicas that do on shared machines (each more costs no less), how they are there, and the fewest machines
+    /// that hold them; `cost` is what so many cost. `None` if no number does.
+    ///
+    /// Fewer on a machine never costs more here, since accelerators are paid for and not machines; more are tried where the
+    /// declared quotas do not have so many machines.
+    pub fn fewest_on(
+        &self,
+        need: &Need<'_>,
+        (each, whole): (u32, u32),
+        cost: &dyn Fn(u32) -> i128,
+        bar: i128,
+    ) -> Option<(u32, Slots, u32)> {
+        let first = need.fewest?.max(self.least_replicas).max(1);
+        if self.survive.zone > 0 && self.site.zones.is_none_or(|zones| zones <= self.survive.zone) {
+            return None;
+        }
+        let most = whole / each.max(1);
+        let choices = if self.survive.machine > 0 { 1..=most } else { most..=most };
+        let survive = self.survive;
+        if survive.replica.max(survive.machine).max(survive.zone) > 0 && need.left(first).is_none() {
+            return None;
+        }
+        for n in first..=MOST_REPLICAS {
+            // Of more replicas as many machines at least; not so where zones make it more.
+            let least = within_quotas(self.site, Slots { each, whole, most }.machines(n), 0, 0);
+            if self.most_replicas.is_some_and(|most| n > most) || least.is_none() {
+                return None;
+            }
+            let replayed = self.doubted && cost(n) < bar && n <= first.saturating_mul(8).saturating_add(64);
+            let fits = |slots: &Slots| {
+                let machines = self.machines_of(*slots, n);
+                within_quotas(self.site, machines, 0, 0).is_some() && self.does_on(need, *slots, n, replayed)
+            };
+            let chosen = choices.clone().map(|most| Slots { each, whole, most }).find(fits);
+            if let Some(slots) = chosen {
+                return Some((n, slots, self.machines_of(slots, n)));
+            }
+        }
+        None
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) struct Search<'a> {
     /// Price and site to what a machine takes of quotas, a month.
     tolls: Vec<Vec<(i128, i128)>>,
     days: Days,
+    /// Whether its replicas may be on machines that others share.
+    shares: bool,
     /// Region to the price of a GiB to the internet.
     internet: Vec<Option<Money>>,
     blocks: Vec<Block>,
@@ -78,6 +80,7 @@ impl<'a> Search<'a> {
         field: &'a Field,
         prices: &'a [Prices],
         bars: Vec<i128>,
+        shares: bool,
     ) -> Option<Self> {
         let origins = service.traffic.origins.len();
         if origins > MOST_ORIGINS {
@@ -99,6 +102,7 @@ impl<'a> Search<'a> {
             bars,
             tolls,
             days: days(world, service, field),
+            shares,
             internet,
             blocks,
             known: Mutex::default(),
@@ -347,6 +351,13 @@ pub(super) fn words(world: &World, field: &Field, pool: &Pool) -> String {
     let way = &field.ways(site)[pool.way];
     let (kind, region) =
         (&world.catalog.instance_types[site.instance_type], &world.catalog.regions[site.region]);
+    if let Some(slots) = pool.shared {
+        let (sequences, each) = (field.speeds[way.speed].sequences, slots.each);
+        return format!(
+            "{} replicas on {each} of {} accelerators each of shared {}/{}/{}, {} {}, {sequences} sequences",
+            pool.replicas, slots.whole, region.cloud, region.id, kind.name, way.variant, way.layout
+        );
+    }
     let spot = if pool.spot > 0 { format!(" ({} of them spot)", pool.spot) } else { String::new() };
     let lower = |of: &Lower| format!("; {} in the hours of {} %", of.machines, of.class.part() * 100.0);
     let lower: String = pool.lower.iter().rev().map(lower).collect();

@@ -72,7 +72,21 @@ impl<'a> Search<'a> {
         let each = machine.base.into_iter().chain(machine.spot).min()? * i128::from(way.span);
         let units = part.at_least(most).div_ceil(way.replicas.max(1));
         let below = |load: bool| self.below(site, way, lower, part, most, price, load);
-        Some((each * i128::from(units) + below(true), each + below(false)))
+        let own = (each * i128::from(units) + below(true), each + below(false));
+        let Some((size, whole)) = self.slots(site, way) else { return Some(own) };
+        let Some(slot) = machine.base.map(|base| base.div_euclid(i128::from(whole))) else {
+            return Some(own);
+        };
+        let on = |n: u32| slot * i128::from(size) * i128::from(n);
+        Some((own.0.min(on(part.at_least(most))), own.1.min(on(1))))
+    }
+
+    /// Accelerators of a replica and of a machine, where several services may have replicas on it.
+    fn slots(&self, site: &Site, way: &Way) -> Option<(u32, u32)> {
+        let count = self.world.catalog.instance_types[site.instance_type].accelerator_count;
+        let (each, whole) = (way.layout.accelerators(), count.clamp(0.0, 1024.0) as u32);
+        let fits = self.shares && way.span == 1 && count.fract() == 0.0 && each >= 1 && each < whole;
+        fits.then_some((each, whole))
     }
 
     /// What the classes below the peak cost at least by what a replica can carry, or if the load were nothing.
@@ -127,24 +141,27 @@ impl<'a> Search<'a> {
             let mut counted = None;
             for (p, found) in found.iter_mut().enumerate() {
                 let candidate = (*s, *w);
-                let Some(mut pool) =
-                    self.candidate(set, &part, &need, &mut needs, candidate, p, most, &mut counted)
-                else {
-                    continue;
-                };
-                // What is too dear by the closed form is no cheaper by a replay.
-                if doubted && pool.priced <= self.bars[p].saturating_add(slack) {
-                    let Some(played) = self.played(set, &part, &need, &mut needs, &pool, p) else { continue };
-                    pool = played;
+                let own = self.candidate(set, &part, &need, &mut needs, candidate, p, most, &mut counted);
+                let shared = self.on_shared(set, &part, &need, candidate, p, false);
+                for mut pool in own.into_iter().chain(shared) {
+                    // What is too dear by the closed form is no cheaper by a replay.
+                    if doubted && pool.priced <= self.bars[p].saturating_add(slack) {
+                        let played = match pool.shared {
+                            Some(_) => self.on_shared(set, &part, &need, candidate, p, true),
+                            None => self.played(set, &part, &need, &mut needs, &pool, p),
+                        };
+                        let Some(played) = played else { continue };
+                        pool = played;
+                    }
+                    found
+                        .entry(site.region)
+                        .and_modify(|b| {
+                            if rank(&pool) < rank(b) {
+                                *b = pool.clone();
+                            }
+                        })
+                        .or_insert(pool);
                 }
-                found
-                    .entry(site.region)
-                    .and_modify(|b| {
-                        if rank(&pool) < rank(b) {
-                            *b = pool.clone();
-                        }
-                    })
-                    .or_insert(pool);
             }
         }
         found
@@ -255,7 +272,48 @@ impl<'a> Search<'a> {
         let bill = Bill { machine, more: &more, bar };
         let (machines, spot, priced) = asked.cheapest(need, &bill)?;
         let replicas = machines / way.span.max(1) * way.replicas;
-        Some(Pool { site: s, way: w, machines, spot, replicas, priced, lower: Vec::new() })
+        Some(Pool { site: s, way: w, machines, spot, replicas, priced, shared: None, lower: Vec::new() })
+    }
+
+    /// The fewest replicas on shared machines that do, at the price of the accelerators that they take.
+    ///
+    /// No placement has them for less: an accelerator costs at least its part, rounded down, of the machine with what that takes
+    /// of limits, since no more are taken than there are.
+    fn on_shared(
+        &self,
+        set: usize,
+        part: &Part<'a>,
+        need: &Need<'_>,
+        (s, w): (usize, usize),
+        price: usize,
+        doubted: bool,
+    ) -> Option<Pool> {
+        let block = &self.blocks[set];
+        let asked = self.asked(set, part.regions, (s, w), doubted);
+        let (site, way, prices) = (asked.site, asked.way, &self.prices[price]);
+        let (each, whole) = self.slots(site, way)?;
+        let machine = prices.machine(site, self.tolls[price][s], day::DAY).base?;
+        let slot = machine.div_euclid(i128::from(whole));
+        let (_, peak) = self.classes(site, way);
+        let cost = |n: u32| {
+            let responses = self.responses(block, site.region, need.rate(n));
+            let expected = peak.responses(responses);
+            let copied = Costs::same(copied(site, way, n));
+            let besides = prices.hourly(Costs { expected, ..Costs::same(responses) } + copied);
+            slot * i128::from(each) * i128::from(n) + besides
+        };
+        let (n, slots, machines) = asked.fewest_on(need, (each, whole), &cost, self.bars[price])?;
+        let shared = Some(slots);
+        Some(Pool {
+            site: s,
+            way: w,
+            machines,
+            spot: 0,
+            replicas: n,
+            priced: cost(n),
+            shared,
+            lower: Vec::new(),
+        })
     }
 
     /// The count of a class below the peak that is the cheapest by itself.
@@ -302,6 +360,12 @@ impl<'a> Search<'a> {
         let way = &self.field.ways(site)[pool.way];
         let (_, class) = self.classes(site, way);
         let base = site.base.unwrap_or(Money::ZERO);
+        if let Some(slots) = pool.shared {
+            let taken = i64::from(slots.each) * i64::from(pool.replicas);
+            let part = Money::from_micros(base.times(taken).micros() / i64::from(slots.whole.max(1)));
+            let besides = Costs { expected: class.responses(responses), ..Costs::same(responses) };
+            return Costs::same(part + copied(site, way, pool.replicas)) + besides;
+        }
         let cheap = site.spot.unwrap_or(Money::ZERO);
         let dear = site.on_demand.unwrap_or(cheap);
         let (machines, spot, replicas) = (pool.machines, pool.spot, pool.replicas);
@@ -348,6 +412,9 @@ impl<'a> Search<'a> {
         let ms = block.network.get(&site.region).copied().unwrap_or(f64::INFINITY);
         let part = self.part(block, regions, ms);
         let asked = self.asked(set, regions, (pool.site, pool.way), true);
+        if let Some(slots) = pool.shared {
+            return asked.replays_on(&Need::new(part, speed), slots, pool.replicas);
+        }
         asked.replays(&Need::new(part, speed), pool.machines, pool.spot)
             && pool.lower.iter().all(|of| {
                 let need = Need::new(self.part_in(&part, &of.class), speed);
