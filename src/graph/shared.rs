@@ -95,6 +95,9 @@ fn name(fleet: &SharedFleet, mix: &Mix) -> String {
             (&pool.addr, format!("{n}x{service}{apart}"))
         })
         .collect();
+    if on.is_empty() {
+        return "empty".to_owned();
+    }
     on.sort();
     on.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("+")
 }
@@ -148,12 +151,7 @@ pub(super) fn networks(spec: &Spec, placement: &Placement, graph: &mut Graph<Res
 }
 
 /// The firewalls and the machines, once the load balancers of the services are there.
-pub(super) fn fleets(
-    of: &Graph<Unplaced>,
-    spec: &Spec,
-    placement: &Placement,
-    graph: &mut Graph<Resource>,
-) {
+pub(super) fn fleets(of: &Graph<Unplaced>, spec: &Spec, placement: &Placement, graph: &mut Graph<Resource>) {
     let mut guarded: BTreeSet<(Cloud, &str)> = BTreeSet::new();
     for fleet in &placement.fleets {
         let place = |kind| part(SHARED, fleet.cloud, &fleet.region, kind);
@@ -162,8 +160,7 @@ pub(super) fn fleets(
             continue;
         };
         if guarded.insert((fleet.cloud, &fleet.region)) {
-            let here =
-                placement.fleets.iter().filter(|f| f.cloud == fleet.cloud && f.region == fleet.region);
+            let here = placement.fleets.iter().filter(|f| f.cloud == fleet.cloud && f.region == fleet.region);
             let seats: Vec<Seat<'_>> = here.flat_map(|f| seats(of, spec, placement, f)).flatten().collect();
             let attributes = firewall_attributes(spec, fleet.cloud, &network, &seats);
             put(graph, &firewall, ResourceKind::Firewall, fleet, attributes);

@@ -37,7 +37,8 @@ pub fn complete(placement: &mut Placement, desired: &Desired) {
         for (cloud, region) in places.intersection(&there) {
             let addr = format!("{address}/{cloud}/{region}/shared");
             if !placed.cost.lines.iter().any(|l| l.addr == addr) {
-                let what = "its part of the shared firewall, launch templates, network, system disks".to_owned();
+                let what =
+                    "its part of the shared firewall, launch templates, network, system disks".to_owned();
                 placed.cost.lines.push(unpriced(addr, what));
                 placed.cost.incomplete = true;
             }

@@ -17,14 +17,11 @@ fn taken(placement: &Placement, fleet: &SharedFleet, mix: &Mix) -> u64 {
     each.sum()
 }
 
-fn pool<'a>(
-    placement: &'a Placement,
-    fleet: &SharedFleet,
-    workload: &str,
-    addr: &str,
-) -> Option<&'a Pool> {
+fn pool<'a>(placement: &'a Placement, fleet: &SharedFleet, workload: &str, addr: &str) -> Option<&'a Pool> {
     let pools = &placement.workloads.get(workload)?.pools;
-    pools.iter().find(|p| p.addr.as_str() == addr && p.shared.as_ref().is_some_and(|on| on.fleet == fleet.addr))
+    pools
+        .iter()
+        .find(|p| p.addr.as_str() == addr && p.shared.as_ref().is_some_and(|on| on.fleet == fleet.addr))
 }
 
 /// Taken and all accelerators of a fleet.
@@ -40,7 +37,8 @@ fn contents(fleet: &SharedFleet, mix: &Mix) -> String {
         let one = fleet.pools.iter().filter(|p| p.workload == pool.workload).count() == 1;
         format!("{n} {}", if one { pool.workload.as_str() } else { pool.addr.as_str() })
     });
-    told.collect::<Vec<_>>().join(" + ")
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { "nothing".to_owned() } else { told.join(" + ") }
 }
 
 /// What sharing saved, where all workloads were placed together.

@@ -21,7 +21,8 @@ pub(crate) fn machines(pool: &Pool, fleets: &[SharedFleet]) -> String {
     if let Some(on) = &pool.shared {
         let s = if pool.replicas == 1 { "" } else { "s" };
         let fleet = fleets.iter().find(|f| f.addr == on.fleet);
-        let place = fleet.and_then(|f| Some(format!("{} of {} x ", f.machines_of(f.position(&pool.addr)?), f.count)));
+        let place =
+            fleet.and_then(|f| Some(format!("{} of {} x ", f.machines_of(f.position(&pool.addr)?), f.count)));
         let place = place.unwrap_or_default();
         return format!("shared: {} replica{s} on {place}{}", pool.replicas, pool.instance_type);
     }

@@ -66,7 +66,11 @@ pub fn base() -> &'static Case {
         let chat = maker::service(&spec, &world, "chat", &wanted("eu-west-1", (4, 2)));
         let night = maker::batch(&spec, &world, "night", &wanted("eu-west-1", (1, 1)));
         let workloads = [chat, night].into_iter().map(|w| (w.address.clone(), w)).collect();
-        (spec, world, Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None })
+        (
+            spec,
+            world,
+            Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None },
+        )
     })
 }
 

@@ -21,7 +21,9 @@ pub fn check(placement: &Placement) -> Result<(), String> {
         let Some(on) = &pool.shared else { continue };
         let fleet = placement.fleets.iter().find(|f| f.addr == on.fleet);
         match fleet.map(|f| f.position(&pool.addr)) {
-            None => return Err(format!("{}: on shared machines that are not there, {}", pool.addr, on.fleet)),
+            None => {
+                return Err(format!("{}: on shared machines that are not there, {}", pool.addr, on.fleet));
+            }
             Some(None) => return Err(format!("{}: {} does not have it", pool.addr, on.fleet)),
             Some(Some(_)) => {}
         }
@@ -31,7 +33,8 @@ pub fn check(placement: &Placement) -> Result<(), String> {
 
 fn one(placement: &Placement, fleet: &SharedFleet) -> Result<(), String> {
     let parts = [fleet.cloud.as_str(), &fleet.region, &fleet.instance_type, fleet.purchase.as_str()];
-    let named = ResourceAddr::parse(SHARED).map(|root| parts.iter().fold(root, |addr, part| addr.child(part)));
+    let named =
+        ResourceAddr::parse(SHARED).map(|root| parts.iter().fold(root, |addr, part| addr.child(part)));
     if named.ok().as_ref() != Some(&fleet.addr) {
         return Err("its address is not that of its place, type and purchase option".into());
     }
@@ -45,7 +48,10 @@ fn one(placement: &Placement, fleet: &SharedFleet) -> Result<(), String> {
         return Err(format!("{} machines are not spread over {} zones", fleet.count, fleet.zones));
     }
     if fleet.accelerators_per_machine < 2 || fleet.accelerators_per_machine > MOST {
-        return Err(format!("machines with {} accelerators cannot be shared", fleet.accelerators_per_machine));
+        return Err(format!(
+            "machines with {} accelerators cannot be shared",
+            fleet.accelerators_per_machine
+        ));
     }
     let mut seen = BTreeSet::new();
     let mut pools = Vec::new();
@@ -93,9 +99,7 @@ fn pool<'a>(
     if shared.replicas != pool.replicas || pool.replicas == 0 {
         return Err(format!("{} replicas are on the machines, it has {}", shared.replicas, pool.replicas));
     }
-    let l = pool.layout;
-    let accelerators = [l.tp, l.pp, l.dp].iter().fold(1_u64, |n, size| n.saturating_mul(u64::from(*size)));
-    if u64::from(on.accelerators) != accelerators || on.accelerators >= fleet.accelerators_per_machine {
+    if on.accelerators != pool.layout.accelerators() || on.accelerators >= fleet.accelerators_per_machine {
         return Err(format!("{} accelerators for a replica do not fit", on.accelerators));
     }
     let room = fleet.accelerators_per_machine / on.accelerators.max(1);
@@ -130,12 +134,15 @@ fn mixes(fleet: &SharedFleet, pools: &[(&Pool, &OnShared)]) -> Result<(), String
         for (k, ((pool, on), n)) in pools.iter().zip(&mix.replicas).enumerate() {
             if *n > pool.replicas_per_machine {
                 let most = pool.replicas_per_machine;
-                return Err(format!("{n} replicas of {} are on one machine, at most {most} may be", pool.addr));
+                return Err(format!(
+                    "{n} replicas of {} are on one machine, at most {most} may be",
+                    pool.addr
+                ));
             }
             taken += u64::from(*n) * u64::from(on.accelerators);
             replicas[k] += u64::from(*n) * mix.machines.len() as u64;
         }
-        if taken == 0 || taken > u64::from(fleet.accelerators_per_machine) {
+        if taken > u64::from(fleet.accelerators_per_machine) {
             let whole = fleet.accelerators_per_machine;
             return Err(format!("{taken} accelerators of a machine are taken, it has {whole}"));
         }
