@@ -37,14 +37,18 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
 pub(super) fn proof(c: &Coupling) -> String {
     let more = c.optimum - c.apart;
     let proven = if c.lower_bound >= c.optimum {
-        "proven cheapest within the shared limits".to_owned()
+        let within = if c.limits.is_empty() { "" } else { " within the shared limits" };
+        format!("proven cheapest{within}")
     } else {
         let gap = (c.optimum - c.lower_bound).usd() / c.optimum.usd().max(1e-9) * 100.0;
         let gap = if gap < 0.001 { "less than 0.001".to_owned() } else { format!("at most {gap:.3}") };
         format!("{gap} % above the cheapest (nothing costs less than {} USD)", c.lower_bound)
     };
-    let against = super::fleets::saved(c)
-        .unwrap_or_else(|| format!("the limits cost {more} USD/month over the separate optima"));
+    let against = match super::fleets::saved(c) {
+        Some(words) => words,
+        None if c.limits.is_empty() => "shared machines would save nothing".to_owned(),
+        None => format!("the limits cost {more} USD/month over the separate optima"),
+    };
     format!(
         "All workloads together {} USD/month: {proven}; {against}. {} plans compared, {} nodes.",
         c.optimum, c.plans, c.nodes

@@ -166,7 +166,7 @@ const FAULTS: &[Fault] = &[
     ("replicas to a machine do not fit", |p| rank(p).machines_per_replica = 2),
     ("replicas to a machine do not fit", |p| rank(p).shared.as_mut().unwrap().most_per_machine = 5),
     ("replicas to a machine do not fit", |p| rank(p).replicas_per_machine = 3),
-    ("does not say of every pool", |p| drop(fleet(p).mixes[0].replicas.pop())),
+    ("does not say of every pool", |p| fleet(p).mixes[0].replicas.truncate(1)),
     ("two mixes are the same", |p| fleet(p).mixes[1].replicas = vec![1, 2]),
     ("in their order, each once", |p| fleet(p).mixes[0].machines = vec![0, 0]),
     ("in their order, each once", |p| fleet(p).mixes[0].machines.clear()),
