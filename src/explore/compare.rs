@@ -21,11 +21,13 @@ pub struct Choice {
     pub quantization: Quantization,
     /// How a replica is cut.
     pub layout: Layout,
-    /// Machines by purchase option.
+    /// Machines of its own by purchase option; none where services share them.
     pub machines: Machines,
+    /// How many replicas are on machines that services share, and how these are bought.
+    pub shared: Option<(Purchase, u32)>,
 }
 
-/// How many machines, by purchase option, in its order; never none.
+/// How many machines, by purchase option, in its order.
 pub type Machines = Vec<(Purchase, u32)>;
 
 /// What may differ between two choices.
@@ -41,7 +43,9 @@ pub enum Aspect {
     Layout,
     /// Other purchase options.
     Purchase,
-    /// Another number of machines.
+    /// On machines that services share, or no longer.
+    Sharing,
+    /// Another number of machines, or of replicas on shared ones.
     Count,
 }
 
@@ -54,6 +58,7 @@ impl Aspect {
             Aspect::Precision => "precision",
             Aspect::Layout => "layout",
             Aspect::Purchase => "purchase",
+            Aspect::Sharing => "sharing",
             Aspect::Count => "count",
         }
     }
@@ -67,6 +72,7 @@ fn of(pool: &Pool) -> Choice {
         quantization: pool.quantization,
         layout: pool.layout,
         machines: pool.machines.iter().map(|m| (m.purchase, m.count)).collect(),
+        shared: pool.shared.is_some().then(|| (pool.candidate().purchase, pool.replicas)),
     }
 }
 
@@ -81,15 +87,24 @@ pub fn compare(before: &[Choice], after: &[Choice]) -> BTreeSet<Aspect> {
         let set = |list: &[Choice]| list.iter().flat_map(&of).collect::<BTreeSet<T>>();
         set(before) != set(after)
     }
-    let count = |list: &[Choice]| list.iter().flat_map(|c| &c.machines).map(|m| m.1).sum::<u32>();
+    let count = |list: &[Choice]| {
+        let own = list.iter().flat_map(|c| &c.machines).map(|m| m.1).sum::<u32>();
+        (own, list.iter().filter_map(|c| c.shared).map(|s| s.1).sum::<u32>())
+    };
+    let purchases = |c: &Choice| -> Vec<Purchase> {
+        c.machines.iter().map(|m| m.0).chain(c.shared.map(|s| s.0)).collect()
+    };
+    let sharing = differs(before, after, |c| vec![c.shared.is_some()]);
     let mut found = BTreeSet::new();
     let aspects = [
         (Aspect::Region, differs(before, after, |c| vec![(c.cloud, c.region.clone())])),
         (Aspect::Type, differs(before, after, |c| vec![(c.cloud, c.instance_type.clone())])),
         (Aspect::Precision, differs(before, after, |c| vec![c.quantization])),
         (Aspect::Layout, differs(before, after, |c| vec![c.layout])),
-        (Aspect::Purchase, differs(before, after, |c| c.machines.iter().map(|m| m.0).collect())),
-        (Aspect::Count, count(before) != count(after)),
+        (Aspect::Purchase, differs(before, after, purchases)),
+        (Aspect::Sharing, sharing),
+        // Machines and replicas on shared ones do not compare.
+        (Aspect::Count, !sharing && count(before) != count(after)),
     ];
     found.extend(aspects.into_iter().filter(|(_, differ)| *differ).map(|(aspect, _)| aspect));
     // The same sets in other pairs: some pool went from one to the other.
@@ -125,6 +140,7 @@ mod tests {
             quantization: Quantization::Fp8,
             layout: Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
             machines: machines.to_vec(),
+            shared: None,
         }
     }
 
@@ -146,6 +162,10 @@ mod tests {
         );
         let int4 = Choice { quantization: Quantization::Int4, ..now[0].clone() };
         assert_eq!(names(&[int4]), ["precision"]);
+        let on_shared =
+            |n| Choice { machines: Vec::new(), shared: Some((Purchase::OnDemand, n)), ..now[0].clone() };
+        assert_eq!(compare(&[on_shared(2)], &[on_shared(3)]), BTreeSet::from([Aspect::Count]));
+        assert_eq!(names(&[on_shared(2)]), ["sharing"]);
         // Two pools that swap their sizes have the same sets and the same sum.
         let two =
             |a, b| [pool("a", "x", &[(Purchase::OnDemand, a)]), pool("b", "x", &[(Purchase::OnDemand, b)])];

@@ -45,12 +45,15 @@ pub struct Scaled {
     pub cost: Money,
     /// By workload.
     pub choices: BTreeMap<String, Vec<Choice>>,
+    /// Machines that services share; no workload's choice has them.
+    pub shared: u32,
 }
 
 impl Scaled {
     /// Machines of all workloads.
     pub fn machines(&self) -> u32 {
-        self.choices.values().flatten().flat_map(|c| &c.machines).map(|m| m.1).sum()
+        let own: u32 = self.choices.values().flatten().flat_map(|c| &c.machines).map(|m| m.1).sum();
+        own + self.shared
     }
 }
 
@@ -91,6 +94,7 @@ pub fn scale(spec: &Spec, world: &World, asked: &Scaling, progress: &(dyn Fn(usi
             Ok(placement) => Ok(Scaled {
                 cost: cost(&placement),
                 choices: placement.workloads.iter().map(|(a, w)| (a.clone(), choice(w))).collect(),
+                shared: placement.fleets.iter().map(|f| f.count).sum(),
             }),
             Err(why) => Err(refusal(&why)),
         };
@@ -206,9 +210,10 @@ mod tests {
                 quantization: crate::spec::Quantization::Bf16,
                 layout: crate::perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
                 machines: vec![(rhumb_api::Purchase::OnDemand, factor as u32 + 1)],
+                shared: None,
             };
             let choices = BTreeMap::from([("services.s".to_owned(), vec![choice])]);
-            Point { factor, outcome: Ok(Scaled { cost: Money::ZERO, choices }) }
+            Point { factor, outcome: Ok(Scaled { cost: Money::ZERO, choices, shared: 0 }) }
         };
         let found = located(&at(1.0), &at(8.0), &asked((1.0, 8.0), 2), &at);
         let names = |f: &Flip| {

@@ -9,8 +9,8 @@
 //! | attribute | value |
 //! |---|---|
 //! | `deployment` | `name` of the spec |
-//! | `workload` | `services.NAME` or `batches.NAME` |
-//! | `labels` | map; `labels` of the spec with the workload's own |
+//! | `workload` | `services.NAME` or `batches.NAME`; `machines.shared` for what services share |
+//! | `labels` | map; `labels` of the spec with the workload's own; those of the spec alone for what services share |
 //! | `account`? | `profile`, `subscription` or `project` of `providers.CLOUD` |
 //!
 //! `network`:
@@ -25,7 +25,7 @@
 //! | attribute | value |
 //! |---|---|
 //! | `network` | address |
-//! | `inbound` | list of maps: `from` (`internet`, `network`, `load_balancer`, `members`), `to` (`load_balancer`, `machines`), `protocol` (`tcp`), `first_port`, `last_port` |
+//! | `inbound` | list of maps: `from` (`internet`, `network`, `load_balancer`, `members`), `to` (`load_balancer`, `machines`), `protocol` (`tcp`), `first_port`, `last_port`; of shared machines also `firewall`: that of the load balancer which may come in |
 //! | `outbound` | `any`: weights and engine are fetched from outside |
 //!
 //! `load_balancer` (services only, one per region):
@@ -36,7 +36,7 @@
 //! | `exposure` | `private` or `public` |
 //! | `protocol`, `port` | what clients speak: `https` 443 with a certificate, else `http` 80 |
 //! | `tls_certificate`? | reference to the certificate |
-//! | `health_check_path`, `health_check_port` | what is asked of a machine |
+//! | `health_check_path`, `health_check_port`? | what is asked of a machine; the port is left out where the service has a pool on shared machines: there every target port is asked by itself, and other machines say theirs |
 //! | `stickiness`? | `session`: the turns of a conversation go to one replica, which may have them in its cache |
 //! | `origins_ppm` | map: origin to the share of its traffic that is sent to this region, in millionths |
 //!
@@ -81,6 +81,27 @@
 //! | `health_check_path`, `health_check_port` | as in its load balancer |
 //! | `target_ports` | list; ports that get traffic |
 //!
+//! Machines that services share (one launch template and one `fleet` for each mix of replicas on them; network and firewall are one
+//! for all of a region). A machine has labels of the deployment alone: no service may claim it.
+//!
+//! | attribute of the launch template | value |
+//! |---|---|
+//! | `network`, `firewall`, `instance_type`, `accelerator`?, `accelerators_per_machine_permille` | as above |
+//! | `replicas_per_machine` | engine processes of a machine, of all services |
+//! | `machines_per_replica` | 1 |
+//! | `engines` | map: pool to `workload`, `port` (the first of the pool), `replicas` (list of maps: `port` and `accelerators`, the indexes of its devices), `model`, `engine`, `artifacts_at`?, `api_keys`? |
+//! | `start_script_sha256` | SHA-256 of the rendered start script |
+//! | `environments_sha256` | map: environment file to its SHA-256 |
+//!
+//! | attribute of the fleet | value |
+//! |---|---|
+//! | `network`, `launch_template`, `launch_template_sha256`, `instance_type`, `accelerator`?, `purchase`, `replicas_per_machine`, `machines_per_replica` | as above |
+//! | `count` | machines with this mix |
+//! | `zones` | zones of the whole fleet |
+//! | `machines_in_zones` | list: machines with this mix in the first zone, in the second, ... |
+//! | `health_check_path` | asked at every target port: an engine that does not answer gets no traffic, its neighbours do |
+//! | `targets` | map: load balancer to the list of ports that get its traffic |
+//!
 //! `job_run` (in the place of a fleet, for a batch): `network`, `launch_template`, `launch_template_sha256`,
 //! `instance_type`, `accelerator`?, `purchase`, `count`, `zones`, `replicas_per_machine`, `machines_per_replica`, and
 //!
@@ -100,6 +121,9 @@ pub const ENGINE_PORT: i64 = 8000;
 
 /// What a machine answers with 200 once its engine can serve; the same path in all three engines.
 pub const HEALTH_PATH: &str = "/health";
+
+/// The workload of machines that services share, and of what belongs to them.
+pub const SHARED: &str = "machines.shared";
 
 /// Address range of every network.
 pub const ADDRESS_RANGE: &str = "10.64.0.0/16";

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
-use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, parts};
-use super::{Graph, Unplaced, engine};
+use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
+use super::{Graph, Unplaced, engine, shared};
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
 use crate::spec::{Batch, Exposure, Model, Service, Spec};
 
@@ -24,6 +24,7 @@ struct Region<'a> {
     cloud: Cloud,
     region: &'a str,
     pools: Vec<(usize, &'a Pool)>,
+    /// That of the shared machines, if one of its pools is on them.
     network: ResourceAddr,
     firewall: ResourceAddr,
     load_balancer: ResourceAddr,
@@ -36,11 +37,15 @@ impl Graph<Unplaced> {
     /// pool a launch template and, per purchase option, a fleet or, for a batch, a run. A workload that
     /// the graph, the spec or the placement does not have gives nothing.
     ///
+    /// The shared machines of a region have a network and a firewall, and for each mix of replicas on them a launch template
+    /// and a fleet; a service with a pool on them has no network of its own there.
+    ///
     /// The launch templates are complete once [`crate::render::with_hashes`] has added the hashes of their
     /// files.
     #[must_use]
     pub fn bind(&self, spec: &Spec, placement: &Placement) -> Graph<Resource> {
         let mut graph = Graph::default();
+        shared::networks(spec, placement, &mut graph);
         for (address, chosen) in &placement.workloads {
             let workload = match self.get(address) {
                 Some(Unplaced::Service(name)) => spec.services.get(name).map(Workload::Service),
@@ -53,6 +58,7 @@ impl Graph<Unplaced> {
             }
         }
         self.order_runs(placement, &mut graph);
+        shared::fleets(self, spec, placement, &mut graph);
         graph
     }
 
@@ -96,6 +102,8 @@ fn regions<'a>(
         .into_iter()
         .map(|((cloud, region), pools)| {
             let here = root.child(cloud.as_str()).child(region);
+            let shares = pools.iter().any(|(_, p)| p.shared.is_some());
+            let common = shared::part(SHARED, cloud, region, ResourceKind::Network).filter(|_| shares);
             Region {
                 spec,
                 address,
@@ -103,7 +111,7 @@ fn regions<'a>(
                 cloud,
                 region,
                 pools,
-                network: here.child(ResourceKind::Network.as_str()),
+                network: common.unwrap_or_else(|| here.child(ResourceKind::Network.as_str())),
                 firewall: here.child(ResourceKind::Firewall.as_str()),
                 load_balancer: here.child(ResourceKind::LoadBalancer.as_str()),
             }
@@ -113,7 +121,9 @@ fn regions<'a>(
 
 impl<'a> Region<'a> {
     fn add_to(&self, graph: &mut Graph<Resource>, chosen: &WorkloadPlacement) {
-        self.put(graph, &self.network, ResourceKind::Network, self.network_attributes());
+        if !self.shares() {
+            self.put(graph, &self.network, ResourceKind::Network, self.network_attributes());
+        }
         self.put(graph, &self.firewall, ResourceKind::Firewall, self.firewall_attributes());
         graph.connect(self.firewall.as_str(), self.network.as_str(), "in");
         if let Workload::Service(service) = self.workload {
@@ -122,7 +132,7 @@ impl<'a> Region<'a> {
             graph.connect(self.load_balancer.as_str(), self.network.as_str(), "in");
             graph.connect(self.load_balancer.as_str(), self.firewall.as_str(), "guarded_by");
         }
-        for (_, pool) in &self.pools {
+        for pool in self.own() {
             let Some(model) = self.spec.models.get(self.model()) else { continue };
             let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
             let attributes = self.template_attributes(pool, model);
@@ -146,6 +156,16 @@ impl<'a> Region<'a> {
                 }
             }
         }
+    }
+
+    /// The pools on machines of their own.
+    fn own(&self) -> impl Iterator<Item = &'a Pool> {
+        self.pools.iter().map(|(_, p)| *p).filter(|p| p.shared.is_none())
+    }
+
+    /// Whether a pool is on shared machines.
+    fn shares(&self) -> bool {
+        self.pools.iter().any(|(_, p)| p.shared.is_some())
     }
 
     fn put(
@@ -186,7 +206,7 @@ impl<'a> Region<'a> {
     }
 
     fn firewall_attributes(&self) -> Attributes {
-        let last = self.pools.iter().map(|(_, p)| replicas_per_machine(p)).max().unwrap_or(1);
+        let last = self.own().map(replicas_per_machine).max();
         let rule = |from: &str, to: &str, first: i64, last: i64| {
             Builder::default()
                 .with("from", from)
@@ -204,7 +224,9 @@ impl<'a> Region<'a> {
             };
             let (_, port) = listener(service);
             inbound.push(rule(from, "load_balancer", port, port));
-            inbound.push(rule("load_balancer", "machines", ENGINE_PORT, ENGINE_PORT + i64::from(last) - 1));
+            inbound.extend(
+                last.map(|n| rule("load_balancer", "machines", ENGINE_PORT, ENGINE_PORT + i64::from(n) - 1)),
+            );
         }
         if self.pools.iter().any(|(_, p)| p.machines_per_replica > 1) {
             inbound.push(rule("members", "machines", 1, 65_535));
@@ -240,7 +262,7 @@ impl<'a> Region<'a> {
             .with("port", port)
             .maybe("tls_certificate", service.endpoint.tls_certificate.as_deref())
             .with("health_check_path", HEALTH_PATH)
-            .with("health_check_port", ENGINE_PORT)
+            .maybe("health_check_port", (!self.shares()).then_some(ENGINE_PORT))
             .maybe("stickiness", service.traffic.sessions.map(|_| "session"))
             .with("origins_ppm", Attr::Map(origins))
             .finish()

@@ -13,6 +13,7 @@ mod bind;
 mod compile;
 pub mod draw;
 mod engine;
+mod shared;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -22,6 +23,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
 pub use compile::{GraphError, compile};
+pub use shared::mix_address;
 
 /// A directed graph with named nodes; an edge points from what needs to what is needed.
 #[derive(Clone, Debug)]
@@ -70,7 +72,7 @@ pub struct Edge<'a> {
     pub from: &'a str,
     /// Key of what is needed.
     pub to: &'a str,
-    /// Why: `model`, `origin`, `after`, `limits`, `starts_from`, `behind`, `in`, `guarded_by`.
+    /// Why: `model`, `origin`, `after`, `limits`, `starts_from`, `behind`, `in`, `guarded_by`, `admits`.
     pub label: &'static str,
 }
 

@@ -55,7 +55,7 @@ impl Pool {
     /// The candidate behind it: by the machines that are not spot, if it has any.
     pub fn candidate(&self) -> CandidateId {
         let mut purchases = self.machines.iter().map(|m| m.purchase);
-        let other = purchases.find(|p| *p != Purchase::Spot);
+        let other = purchases.find(|p| *p != Purchase::Spot).or_else(|| self.shared.as_ref()?.purchase());
         CandidateId {
             cloud: self.cloud,
             region: self.region.clone(),

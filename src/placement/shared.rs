@@ -18,6 +18,14 @@ pub struct OnShared {
     pub most_per_zone: Option<u32>,
 }
 
+impl OnShared {
+    /// How the machines are paid for: the last part of the fleet's address.
+    pub fn purchase(&self) -> Option<Purchase> {
+        let (_, last) = self.fleet.as_str().rsplit_once('/')?;
+        last.parse().ok()
+    }
+}
+
 /// Equal machines that hold replicas of several services.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SharedFleet {
@@ -75,4 +83,17 @@ pub struct Mix {
     pub machines: Vec<u32>,
     /// Replicas of each of [`SharedFleet::pools`] on each of these machines.
     pub replicas: Vec<u32>,
+}
+
+impl SharedFleet {
+    /// Where a pool is in [`SharedFleet::pools`].
+    pub fn position(&self, pool: &ResourceAddr) -> Option<usize> {
+        self.pools.iter().position(|p| p.addr == *pool)
+    }
+
+    /// Machines with a replica of the pool at `position`.
+    pub fn machines_of(&self, position: usize) -> usize {
+        let with = self.mixes.iter().filter(|m| m.replicas.get(position).is_some_and(|n| *n > 0));
+        with.map(|m| m.machines.len()).sum()
+    }
 }

@@ -39,7 +39,8 @@ pub fn warnings(placement: &Placement) -> Vec<String> {
     let mut warnings: Vec<String> =
         placement.joint_violations.iter().map(|v| format!("{}: {}", v.constraint, v.reason)).collect();
     let mut needs: BTreeMap<(Cloud, &str, &str), (&QuotaNeed, f64)> = BTreeMap::new();
-    for quota in placement.workloads.values().flat_map(|w| &w.quotas) {
+    let of_fleets = placement.fleets.iter().flat_map(|f| &f.quotas);
+    for quota in placement.workloads.values().flat_map(|w| &w.quotas).chain(of_fleets) {
         let key = (quota.cloud, quota.region.as_str(), quota.code.as_str());
         needs.entry(key).or_insert((quota, 0.0)).1 += quota.amount;
     }

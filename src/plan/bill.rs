@@ -1,13 +1,17 @@
 //! The bill of a placement, completed by what the plan makes besides machines.
 
-use rhumb_api::{Attr, Resource, ResourceKind};
+use std::collections::BTreeSet;
+
+use rhumb_api::{Attr, Cloud, Resource, ResourceKind};
 
 use super::Desired;
 use crate::catalog::Evidence;
+use crate::graph::attributes::SHARED;
 use crate::placement::{CostLine, Placement};
 
 /// Adds a line that is not priced for every resource without one, and one for the disks of every fleet:
-/// the catalogue holds no price of these, and what is unknown is never zero.
+/// the catalogue holds no price of these, and what is unknown is never zero. What belongs to machines that services share is
+/// a line of each of these services: its part.
 pub fn complete(placement: &mut Placement, desired: &Desired) {
     for (addr, (resource, _)) in desired {
         let Some(placed) = placement.workloads.get_mut(addr.workload()) else { continue };
@@ -24,6 +28,21 @@ pub fn complete(placement: &mut Placement, desired: &Desired) {
             lines.push(unpriced(addr.child("disks").to_string(), machines));
         }
         placed.cost.incomplete = placed.cost.lines.iter().any(|l| l.per_hour.is_none());
+    }
+    let of_shared = desired.iter().filter(|(addr, _)| addr.workload() == SHARED);
+    let there: BTreeSet<(Cloud, &str)> = of_shared.map(|(_, (r, _))| (r.cloud, r.region.as_str())).collect();
+    for (address, placed) in &mut placement.workloads {
+        let pools = placed.pools.iter().filter(|p| p.shared.is_some());
+        let places: BTreeSet<(Cloud, &str)> = pools.map(|p| (p.cloud, p.region.as_str())).collect();
+        for (cloud, region) in places.intersection(&there) {
+            let addr = format!("{address}/{cloud}/{region}/shared");
+            if !placed.cost.lines.iter().any(|l| l.addr == addr) {
+                let what =
+                    "its part of the shared firewall, launch templates, network, system disks".to_owned();
+                placed.cost.lines.push(unpriced(addr, what));
+                placed.cost.incomplete = true;
+            }
+        }
     }
 }
 

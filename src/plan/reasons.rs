@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Cloud, Resource, ResourceAddr, ResourceKind};
 
 use super::between::Desired;
+use crate::graph::attributes::SHARED;
 use crate::state::State;
 
 type Spot<'a> = (Cloud, &'a str);
@@ -46,6 +47,7 @@ impl<'a> Reasons<'a> {
         let (cloud, region) = spot(resource);
         match self.was.get(workload) {
             _ if !self.anything => "nothing exists yet".to_owned(),
+            None if workload == SHARED => "no machines were shared before".to_owned(),
             None => format!("{workload} is new"),
             Some(was) if !was.contains(&(cloud, region)) => {
                 format!("{workload} has nothing in {cloud}/{region} yet")
@@ -60,6 +62,7 @@ impl<'a> Reasons<'a> {
         let here = spot(resource);
         let (cloud, region) = here;
         let why = match self.will.get(workload) {
+            None if workload == SHARED => "no services share machines any more".to_owned(),
             None => format!("{workload} is not in the spec"),
             Some(will) if !will.contains(&here) => {
                 let was = self.was.get(workload);
@@ -76,6 +79,9 @@ impl<'a> Reasons<'a> {
                 }
             }
             Some(_) => match (machine(addr, resource), self.types.get(&(workload, here))) {
+                (Some(machine), Some(types)) if types.contains(machine) && workload == SHARED => {
+                    format!("no {machine} in {cloud}/{region} has these replicas on it any more")
+                }
                 (Some(machine), Some(types)) if types.contains(machine) => {
                     format!("{workload} uses {machine} in {cloud}/{region} in another way")
                 }

@@ -1,11 +1,13 @@
 //! The files that machines get: the engine's start script and its environment, hashed.
 //!
 //! Two files per launch template, from its attributes alone: [`START_SCRIPT`] and [`ENVIRONMENT`]. They hold
-//! references to secrets, never secrets, and no name of an image, since none is chosen here.
+//! references to secrets, never secrets, and no name of an image, since none is chosen here. A machine that services share has
+//! one start script and an environment for each pool on it, `engine-PORT.env` by the pool's first port.
 //!
 //! What the script relies on is put on the machine by whatever makes it: the engine, the environment file
 //! beside the script, the file that `RHUMB_API_KEY_FILE` names, and, where a replica spans machines,
-//! `RHUMB_NODE_RANK` and `RHUMB_LEADER_ADDRESS`. The script says so and stops when one is missing.
+//! `RHUMB_NODE_RANK` and `RHUMB_LEADER_ADDRESS`. The script says so and stops when one is missing; on a shared machine the
+//! engine that lacks it does, and is tried again, while the others run.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,9 @@ pub const START_SCRIPT: &str = "start.sh";
 
 /// File name of the environment.
 pub const ENVIRONMENT: &str = "engine.env";
+
+/// Of one that starts the engines of several pools.
+const SHARED_SCRIPT: &str = "shared.sh";
 
 /// A rendered file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,30 +83,81 @@ pub fn artifacts(desired: &Graph<Resource>) -> Result<Vec<Artifact>, RenderError
             name: START_SCRIPT,
             reason: e.to_string(),
         })?;
-        refuse_unsupported(&addr, resource)?;
-        for name in [ENVIRONMENT, START_SCRIPT] {
-            let content = fill(&templates, &addr, name, resource)?;
+        let files = match resource.attributes.get("engines") {
+            Some(Attr::Map(engines)) => shared_files(&templates, &addr, resource, engines)?,
+            _ => own_files(&templates, &addr, resource)?,
+        };
+        artifacts.extend(files.into_iter().map(|(name, content)| {
             let sha256 = hex(&Sha256::digest(content.as_bytes()));
-            artifacts.push(Artifact { addr: addr.clone(), name: name.to_owned(), content, sha256 });
-        }
+            Artifact { addr: addr.clone(), name, content, sha256 }
+        }));
     }
     Ok(artifacts)
 }
 
+/// Texts by file name.
+type Files = BTreeMap<String, String>;
+
+fn own_files(
+    templates: &Environment<'_>,
+    addr: &ResourceAddr,
+    resource: &Resource,
+) -> Result<Files, RenderError> {
+    refuse_unsupported(addr.as_str(), &resource.attributes)?;
+    let mut files = Files::new();
+    for name in [ENVIRONMENT, START_SCRIPT] {
+        let content = fill(templates, addr.as_str(), name, resource, &BTreeMap::new())?;
+        files.insert(name.to_owned(), content);
+    }
+    Ok(files)
+}
+
+fn shared_files(
+    templates: &Environment<'_>,
+    addr: &ResourceAddr,
+    resource: &Resource,
+    engines: &BTreeMap<String, Attr>,
+) -> Result<Files, RenderError> {
+    let mut files = Files::new();
+    for (pool, engine) in engines {
+        let Attr::Map(engine) = engine else { continue };
+        refuse_unsupported(pool, engine)?;
+        let Some(Attr::Int(port)) = engine.get("port") else { continue };
+        let mut own = engine.clone();
+        own.insert("api_key_file".to_owned(), Attr::Text(format!("/run/rhumb/{port}/api_key")));
+        let content = fill(templates, pool, ENVIRONMENT, resource, &own)?;
+        files.insert(environment_of(*port), content);
+    }
+    let script = fill(templates, addr.as_str(), SHARED_SCRIPT, resource, &BTreeMap::new())?;
+    files.insert(START_SCRIPT.to_owned(), script);
+    Ok(files)
+}
+
+/// The environment of the engines of a pool on shared machines, by its first port.
+fn environment_of(port: i64) -> String {
+    format!("engine-{port}.env")
+}
+
 /// The graph with the hash of each file on its launch template (`start_script_sha256`,
-/// `environment_sha256`), so that a changed file is a changed launch template, and with the hash of its
+/// `environment_sha256` or, by file, `environments_sha256`), so that a changed file is a changed launch template, and with the hash of its
 /// launch template on each fleet and run (`launch_template_sha256`), so that machines which were started
 /// from another one are seen to be out of date.
 #[must_use]
 pub fn with_hashes(mut desired: Graph<Resource>, artifacts: &[Artifact]) -> Graph<Resource> {
     for artifact in artifacts {
         let Some(resource) = desired.get_mut(artifact.addr.as_str()) else { continue };
-        let attribute = match artifact.name.as_str() {
-            START_SCRIPT => "start_script_sha256",
-            ENVIRONMENT => "environment_sha256",
-            _ => continue,
-        };
-        resource.attributes.insert(attribute.to_owned(), Attr::from(artifact.sha256.as_str()));
+        let sha256 = Attr::from(artifact.sha256.as_str());
+        let attributes = &mut resource.attributes;
+        match artifact.name.as_str() {
+            START_SCRIPT => drop(attributes.insert("start_script_sha256".to_owned(), sha256)),
+            ENVIRONMENT => drop(attributes.insert("environment_sha256".to_owned(), sha256)),
+            name => {
+                let several = attributes.entry("environments_sha256".to_owned());
+                if let Attr::Map(files) = several.or_insert_with(|| Attr::Map(BTreeMap::new())) {
+                    files.insert(name.to_owned(), sha256);
+                }
+            }
+        }
     }
     let starts: Vec<(String, String)> = desired
         .keys()
@@ -198,6 +254,7 @@ fn templates() -> Result<Environment<'static>, RenderError> {
     environment.add_filter("sixteen_bit", sixteen_bit);
     let sources = [
         (START_SCRIPT, include_str!("../../templates/deploy/start.sh.j2")),
+        (SHARED_SCRIPT, include_str!("../../templates/deploy/shared.sh.j2")),
         (ENVIRONMENT, include_str!("../../templates/deploy/engine.env.j2")),
         ("vllm.j2", include_str!("../../templates/deploy/vllm.j2")),
         ("sglang.j2", include_str!("../../templates/deploy/sglang.j2")),
@@ -233,17 +290,20 @@ fn sixteen_bit(accelerator: String) -> &'static str {
     if before.iter().any(|p| accelerator.starts_with(p)) { "float16" } else { "bfloat16" }
 }
 
+/// The template with the attributes of the resource, those of `own` before them.
 fn fill(
     templates: &Environment<'_>,
-    addr: &ResourceAddr,
+    addr: &str,
     name: &'static str,
     resource: &Resource,
+    own: &BTreeMap<String, Attr>,
 ) -> Result<String, RenderError> {
     let failed =
-        |e: minijinja::Error| RenderError::Template { addr: addr.to_string(), name, reason: e.to_string() };
+        |e: minijinja::Error| RenderError::Template { addr: addr.to_owned(), name, reason: e.to_string() };
+    let attributes = resource.attributes.iter().chain(own);
     let mut context: BTreeMap<&str, minijinja::Value> =
-        resource.attributes.iter().map(|(key, attr)| (key.as_str(), value(attr))).collect();
-    context.insert("address", addr.as_str().into());
+        attributes.map(|(key, attr)| (key.as_str(), value(attr))).collect();
+    context.insert("address", addr.into());
     context.insert("cloud", resource.cloud.as_str().into());
     context.insert("region", resource.region.as_str().into());
     templates.get_template(name).map_err(failed)?.render(context).map_err(failed)
@@ -261,24 +321,24 @@ fn value(attr: &Attr) -> minijinja::Value {
     }
 }
 
-fn at<'a>(resource: &'a Resource, map: &str, key: &str) -> Option<&'a Attr> {
-    match resource.attributes.get(map) {
+fn at<'a>(attributes: &'a BTreeMap<String, Attr>, map: &str, key: &str) -> Option<&'a Attr> {
+    match attributes.get(map) {
         Some(Attr::Map(entries)) => entries.get(key),
         _ => None,
     }
 }
 
 /// What the engines' own servers cannot do is an error here, so that it is not found out on the machine.
-fn refuse_unsupported(addr: &ResourceAddr, resource: &Resource) -> Result<(), RenderError> {
-    let engine = match at(resource, "engine", "name") {
+fn refuse_unsupported(addr: &str, attributes: &BTreeMap<String, Attr>) -> Result<(), RenderError> {
+    let engine = match at(attributes, "engine", "name") {
         Some(Attr::Text(name)) => name.as_str(),
         _ => "",
     };
-    let number = |map: &str, key: &str| match at(resource, map, key) {
+    let number = |map: &str, key: &str| match at(attributes, map, key) {
         Some(Attr::Int(n)) => *n,
         _ => 1,
     };
-    let spans = matches!(resource.attributes.get("machines_per_replica"), Some(Attr::Int(n)) if *n > 1);
+    let spans = matches!(attributes.get("machines_per_replica"), Some(Attr::Int(n)) if *n > 1);
     let wide = number("engine", "data_parallel_size") > 1 && number("engine", "tensor_parallel_size") > 1;
     let (reason, fix) = match engine {
         "vllm" | "sglang" => return Ok(()),
@@ -287,7 +347,7 @@ fn refuse_unsupported(addr: &ResourceAddr, resource: &Resource) -> Result<(), Re
             "write `engine.name: vllm` or `sglang`, or limit `placement.instance_types` to those that hold a \
              whole replica",
         ),
-        "trtllm" if resource.attributes.contains_key("api_keys") => (
+        "trtllm" if attributes.contains_key("api_keys") => (
             "trtllm-serve does not check API keys",
             "make the endpoint private without `api_keys`, or write `engine.name: vllm` or `sglang`",
         ),
@@ -299,7 +359,7 @@ fn refuse_unsupported(addr: &ResourceAddr, resource: &Resource) -> Result<(), Re
         "trtllm" => return Ok(()),
         _ => ("the engine is not known", "write `engine.name: vllm`, `sglang` or `trtllm`"),
     };
-    Err(RenderError::Unsupported { addr: addr.to_string(), reason: reason.to_owned(), fix: fix.to_owned() })
+    Err(RenderError::Unsupported { addr: addr.to_owned(), reason: reason.to_owned(), fix: fix.to_owned() })
 }
 
 #[cfg(test)]

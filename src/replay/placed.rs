@@ -22,7 +22,7 @@ pub(super) struct PlayedPool {
     g: f64,
     limits: Limits,
     pub replicas: u32,
-    /// Replicas that go when one machine is not bought.
+    /// Replicas that go when one machine is not bought; one where services share machines.
     pub on_a_machine: u32,
     pub region: String,
 }
@@ -150,7 +150,7 @@ impl<'a> Placed<'a> {
                 limits: limits_of(&curve, &pool.engine, pool.layout),
                 curve,
                 replicas: pool.replicas,
-                on_a_machine: pool.replicas_per_machine.max(1),
+                on_a_machine: if pool.shared.is_some() { 1 } else { pool.replicas_per_machine.max(1) },
                 region: format!("{}/{}", pool.cloud.as_str(), pool.region),
             });
         }

@@ -144,7 +144,7 @@ pub struct Attainment {
     pub kept: Kept,
 }
 
-/// What one machine fewer in a pool would do.
+/// What one machine fewer in a pool would do; on machines that services share, one replica fewer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fewer {
     /// The pool's address.
@@ -155,8 +155,9 @@ pub struct Fewer {
     pub objectives: Vec<Attainment>,
     /// What comes of it.
     pub verdict: Buys,
-    /// What the dearest machine of the pool costs a month.
-    pub per_month: Money,
+    /// What the dearest machine of the pool costs a month; `None` on machines that services share: a replica less frees
+    /// accelerators there, which is no money by itself.
+    pub per_month: Option<Money>,
 }
 
 /// What the last machine of a pool buys.
@@ -344,13 +345,15 @@ fn judge_fewer(
     options: &Options<'_>,
 ) -> Fewer {
     let (addr, left) = (placed.pools[pool].addr.as_str().to_owned(), setting.replicas[pool]);
-    let dearest = placed.pools[pool].machines.iter().map(|m| m.price).max().unwrap_or(Money::ZERO);
-    let per_month = dearest.times(730);
+    let planned = &placed.pools[pool];
+    let dearest = planned.machines.iter().map(|m| m.price).max().unwrap_or(Money::ZERO);
+    let per_month = planned.shared.is_none().then(|| dearest.per_month());
+    let only = if planned.shared.is_some() { "replica" } else { "machine" };
     let mut found = Fewer {
         pool: addr,
         replicas: left,
         objectives: Vec::new(),
-        verdict: Buys::Objective { what: "the pool's only machine".into() },
+        verdict: Buys::Objective { what: format!("the pool's only {only}") },
         per_month,
     };
     if left == 0 {

@@ -71,12 +71,11 @@ pub(super) fn quotas(plan: &Plan) -> Option<Section> {
     /// Unit, amount, declared, a new account's.
     type Need<'a> = (&'a str, f64, Option<f64>, Option<f64>);
     let mut needs: BTreeMap<(String, String, String), Need<'_>> = BTreeMap::new();
-    for placed in plan.placement.workloads.values() {
-        for q in &placed.quotas {
-            let key = (q.cloud.to_string(), q.region.clone(), q.code.clone());
-            let entry = needs.entry(key).or_insert((q.unit, 0.0, q.declared, q.default_new_account));
-            entry.1 += q.amount;
-        }
+    let of_workloads = plan.placement.workloads.values().flat_map(|w| &w.quotas);
+    for q in of_workloads.chain(plan.placement.fleets.iter().flat_map(|f| &f.quotas)) {
+        let key = (q.cloud.to_string(), q.region.clone(), q.code.clone());
+        let entry = needs.entry(key).or_insert((q.unit, 0.0, q.declared, q.default_new_account));
+        entry.1 += q.amount;
     }
     if needs.is_empty() {
         return None;
@@ -116,6 +115,9 @@ pub(super) fn caveats(plan: &Plan) -> Option<Section> {
     for (address, placed) in &plan.placement.workloads {
         let caveats = placed.caveats.iter().filter(|c| !c.starts_with("quota "));
         lines.extend(caveats.map(|c| Cell::tone(format!("{address}: {c}"), Tone::Warn)));
+    }
+    for fleet in &plan.placement.fleets {
+        lines.extend(fleet.caveats.iter().map(|c| Cell::tone(format!("{}: {c}", fleet.addr), Tone::Warn)));
     }
     (!lines.is_empty()).then(|| Section {
         name: "caveats",

@@ -120,6 +120,13 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
             pool.cloud,
             pool.region
         )));
+        if let Some(on) = &pool.shared {
+            let zone = on.most_per_zone.map_or(String::new(), |n| format!(" and {n} in one zone"));
+            chosen.push(Cell::plain(format!(
+                "  on shared machines, {}: {} accelerators each, at most {} on one machine{zone}",
+                on.fleet, on.accelerators, on.most_per_machine
+            )));
+        }
         for note in &pool.notes {
             chosen.push(Cell::tone(format!("  {note}"), Tone::Dim));
         }

@@ -22,7 +22,7 @@ fn row(first: Option<&str>, f: &Fallback) -> Vec<Cell> {
     vec![
         Cell::plain(first.unwrap_or_default()),
         Cell::plain(format!("{}/{}", p.cloud, p.region)),
-        Cell::plain(machines(p)),
+        Cell::plain(machines(p, &[])),
         Cell::plain(format!("{} x {} {}", p.replicas, p.quantization.as_str(), layout(p.layout))),
         Cell::plain(carries),
         Cell::plain(format!("{sign}{more}")),

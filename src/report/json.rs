@@ -12,7 +12,7 @@ use crate::check::Fact;
 use crate::diagnostic::{Pointer, SourceMap};
 use crate::perf::Layout;
 use crate::placement::{
-    BatchRun, CandidateId, Coupling, Following, Infeasible, Loser, Pool, Rejection, Relaxation,
+    BatchRun, CandidateId, Coupling, Following, Infeasible, Loser, Pool, QuotaNeed, Rejection, Relaxation,
     WorkloadPlacement,
 };
 use crate::plan::{Action, Change, Plan};
@@ -115,6 +115,12 @@ pub(super) fn pool(p: &Pool) -> Value {
         "machines_per_replica": p.machines_per_replica,
         "zones": p.zones,
         "machines": machines,
+        "shared": p.shared.as_ref().map(|on| json!({
+            "fleet": on.fleet.as_str(),
+            "accelerators_per_replica": on.accelerators,
+            "most_per_machine": on.most_per_machine,
+            "most_per_zone": on.most_per_zone,
+        })),
         "following": p.following.as_ref().map(|f| following(p, f)),
         "peak_rate_per_s": p.peak_rate,
         "capacity_per_s": p.capacity,
@@ -184,6 +190,19 @@ pub(super) fn run(r: &BatchRun) -> Value {
     })
 }
 
+pub(super) fn quota(q: &QuotaNeed) -> Value {
+    json!({
+        "cloud": q.cloud.as_str(),
+        "region": q.region,
+        "code": q.code,
+        "name": q.name,
+        "unit": q.unit,
+        "amount": q.amount,
+        "declared": q.declared,
+        "default_new_account": q.default_new_account,
+    })
+}
+
 pub(crate) fn workload(w: &WorkloadPlacement) -> Value {
     let routes: Vec<Value> = w
         .routes
@@ -243,22 +262,6 @@ pub(crate) fn workload(w: &WorkloadPlacement) -> Value {
             })
         })
         .collect();
-    let quotas: Vec<Value> = w
-        .quotas
-        .iter()
-        .map(|q| {
-            json!({
-                "cloud": q.cloud.as_str(),
-                "region": q.region,
-                "code": q.code,
-                "name": q.name,
-                "unit": q.unit,
-                "amount": q.amount,
-                "declared": q.declared,
-                "default_new_account": q.default_new_account,
-            })
-        })
-        .collect();
     json!({
         "pools": w.pools.iter().map(pool).collect::<Vec<_>>(),
         "fallbacks": super::fallbacks::of_workload(w),
@@ -286,7 +289,7 @@ pub(crate) fn workload(w: &WorkloadPlacement) -> Value {
         },
         "losers": w.losers.iter().map(loser).collect::<Vec<_>>(),
         "relaxations": w.relaxations.iter().map(relaxation).collect::<Vec<_>>(),
-        "quotas": quotas,
+        "quotas": w.quotas.iter().map(quota).collect::<Vec<_>>(),
         "caveats": w.caveats,
     })
 }
@@ -386,6 +389,7 @@ pub fn plan(plan: &Plan) -> Value {
         "joint_violations": joint,
         "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,
+        "fleets": super::fleets::json(&plan.placement),
         "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
         "steps": plan.steps.iter()
             .map(|s| json!({ "address": s.addr.as_str(), "action": action(s.action) })).collect::<Vec<_>>(),

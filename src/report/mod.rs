@@ -8,6 +8,7 @@ mod changes;
 mod choice;
 mod cost;
 mod fallbacks;
+mod fleets;
 mod hours;
 mod infeasible;
 pub mod json;
@@ -109,6 +110,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(changes::joint(plan));
     sections.extend(shared::shared(plan));
     sections.push(placements::placements(plan));
+    sections.extend(fleets::fleets(plan));
     sections.extend(hours::hours(plan));
     sections.push(placements::objectives(plan));
     sections.extend(placements::failures(plan));

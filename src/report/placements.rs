@@ -2,7 +2,7 @@
 
 use super::{Block, Cell, Section, Table, Tone, ms, number, percent, quantile};
 use crate::perf::Layout;
-use crate::placement::{Pool, WorkloadPlacement};
+use crate::placement::{Pool, SharedFleet, WorkloadPlacement};
 use crate::plan::Plan;
 
 /// `tp4`, `tp2 pp2`, `tp8 ep8`.
@@ -16,14 +16,28 @@ pub(crate) fn layout(l: Layout) -> String {
     parts.join(" ")
 }
 
-/// `2 on_demand + 1 spot p5.48xlarge`.
-pub(crate) fn machines(pool: &Pool) -> String {
+/// `2 on_demand + 1 spot p5.48xlarge`; of a pool on shared machines `shared: 3 replicas on 2 of 2 x p5.48xlarge`.
+pub(crate) fn machines(pool: &Pool, fleets: &[SharedFleet]) -> String {
+    if let Some(on) = &pool.shared {
+        let s = if pool.replicas == 1 { "" } else { "s" };
+        let fleet = fleets.iter().find(|f| f.addr == on.fleet);
+        let place =
+            fleet.and_then(|f| Some(format!("{} of {} x ", f.machines_of(f.position(&pool.addr)?), f.count)));
+        let place = place.unwrap_or_default();
+        return format!("shared: {} replica{s} on {place}{}", pool.replicas, pool.instance_type);
+    }
     let parts: Vec<String> = pool.machines.iter().map(|m| format!("{} {}", m.count, m.purchase)).collect();
     format!("{} {}", parts.join(" + "), pool.instance_type)
 }
 
-fn accelerator(pool: &Pool) -> String {
+fn accelerator(pool: &Pool, fleets: &[SharedFleet]) -> String {
     let name = pool.accelerator.as_deref().unwrap_or("CPU");
+    if let Some(on) = &pool.shared {
+        let taken = u64::from(pool.replicas) * u64::from(on.accelerators);
+        let fleet = fleets.iter().find(|f| f.addr == on.fleet);
+        let all = fleet.map(|f| u64::from(f.count) * u64::from(f.accelerators_per_machine));
+        return all.map_or(format!("{taken} {name}"), |all| format!("{taken} of {all} x {name}"));
+    }
     let each = pool.accelerators_per_machine;
     if each >= 1.0 { format!("{each:.0} x {name}") } else { format!("{} of {name}", percent(each)) }
 }
@@ -41,6 +55,7 @@ pub(super) fn placements(plan: &Plan) -> Section {
         rows: Vec::new(),
     };
     let mut lines = Vec::new();
+    let fleets = &plan.placement.fleets;
     for (address, placed) in &plan.placement.workloads {
         for pool in &placed.pools {
             let load = if placed.run.is_none() {
@@ -58,8 +73,8 @@ pub(super) fn placements(plan: &Plan) -> Section {
             table.rows.push(vec![
                 Cell::plain(address),
                 Cell::plain(format!("{}/{}", pool.cloud, pool.region)),
-                Cell::plain(machines(pool)),
-                Cell::plain(accelerator(pool)),
+                Cell::plain(machines(pool, fleets)),
+                Cell::plain(accelerator(pool, fleets)),
                 Cell::plain(runs),
                 Cell::plain(load),
             ]);

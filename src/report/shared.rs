@@ -37,15 +37,20 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
 pub(super) fn proof(c: &Coupling) -> String {
     let more = c.optimum - c.apart;
     let proven = if c.lower_bound >= c.optimum {
-        "proven cheapest within the shared limits".to_owned()
+        let within = if c.limits.is_empty() { "" } else { " within the shared limits" };
+        format!("proven cheapest{within}")
     } else {
         let gap = (c.optimum - c.lower_bound).usd() / c.optimum.usd().max(1e-9) * 100.0;
         let gap = if gap < 0.001 { "less than 0.001".to_owned() } else { format!("at most {gap:.3}") };
         format!("{gap} % above the cheapest (nothing costs less than {} USD)", c.lower_bound)
     };
+    let against = match super::fleets::saved(c) {
+        Some(words) => words,
+        None if c.limits.is_empty() => "shared machines would save nothing".to_owned(),
+        None => format!("the limits cost {more} USD/month over the separate optima"),
+    };
     format!(
-        "All workloads together {} USD/month: {proven}; the limits cost {more} USD/month over the separate optima. {} plans \
-         compared, {} nodes.",
+        "All workloads together {} USD/month: {proven}; {against}. {} plans compared, {} nodes.",
         c.optimum, c.plans, c.nodes
     )
 }
@@ -57,9 +62,11 @@ pub(super) fn shared(plan: &Plan) -> Option<Section> {
         rows: c.limits.iter().map(row).collect(),
     };
     let lines = Block::Lines(vec![Cell::plain(proof(c))]);
-    Some(Section {
-        name: "shared",
-        heading: "Shared limits".to_owned(),
-        blocks: vec![Block::Table(table), lines],
-    })
+    // Machines alone may be shared, and no limit.
+    let (heading, blocks) = if c.limits.is_empty() {
+        ("Placed together", vec![lines])
+    } else {
+        ("Shared limits", vec![Block::Table(table), lines])
+    };
+    Some(Section { name: "shared", heading: heading.to_owned(), blocks })
 }

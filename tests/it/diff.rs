@@ -23,7 +23,12 @@ pub fn header() -> Header {
 }
 
 pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
-    let nothing = Placement { workloads: BTreeMap::new(), fleets: Vec::new(), joint_violations: Vec::new(), coupling: None };
+    let nothing = Placement {
+        workloads: BTreeMap::new(),
+        fleets: Vec::new(),
+        joint_violations: Vec::new(),
+        coupling: None,
+    };
     plan::between(header(), prior, desired, nothing, Vec::new())
 }
 

@@ -16,6 +16,7 @@ mod inconclusive;
 mod perf;
 mod planfile;
 mod report;
+mod shared_machines;
 mod spec;
 mod spec_files;
 mod state;

@@ -28,7 +28,7 @@ pub enum View {
     All,
     /// The last line.
     Summary,
-    /// What goes where.
+    /// What goes where, and what is on machines that services share.
     Placements,
     /// What it costs.
     Cost,
@@ -82,7 +82,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let only: Option<&[&str]> = match args.view {
         View::All => None,
         View::Summary | View::Artifacts => Some(&[]),
-        View::Placements => Some(&["joint", "placements"]),
+        View::Placements => Some(&["joint", "placements", "fleets"]),
         View::Cost => Some(&["cost"]),
         View::Fallbacks => Some(&["fallbacks"]),
         View::Objectives => Some(&["objectives", "failures"]),

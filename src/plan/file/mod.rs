@@ -9,6 +9,7 @@
 //! number of micro-dollars. Fractions are written with the fewest digits that read back to the same number.
 
 mod changes;
+mod fleets;
 mod mirror;
 mod perf;
 mod placement;

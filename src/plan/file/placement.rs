@@ -14,8 +14,8 @@ use crate::placement::{
     JointViolation, SharedLimit,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
-use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
+use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
 use crate::spec::{KvCacheDtype, Quantization};
 
 words!(EvidenceWord for Evidence {

@@ -2,12 +2,13 @@
 
 use rhumb_api::ResourceAddr;
 
+use super::fleets;
 use crate::placement::Pool;
 use crate::plan::{Action, Change, Plan};
 
 /// Largest number of machines, replicas or accelerators of a replica: far above any plan, and products of
 /// two of them with a price stay in range.
-const MOST: u32 = 1_000_000;
+pub(super) const MOST: u32 = 1_000_000;
 
 /// # Errors
 /// The first part that does not fit, in words.
@@ -32,6 +33,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
             return Err(format!("{}: a step that no change asks for", step.addr));
         }
     }
+    fleets::check(&plan.placement)?;
     for (address, workload) in &plan.placement.workloads {
         if *address != workload.address {
             return Err(format!("{address}: its choice is of {}", workload.address));
@@ -43,6 +45,9 @@ pub fn check(plan: &Plan) -> Result<(), String> {
             return Err(format!("{address}: fallbacks of a pool that is not there"));
         }
         for fallback in workload.fallbacks.iter().flat_map(|f| &f.list) {
+            if fallback.pool.shared.is_some() {
+                return Err(format!("a fallback, {}: on shared machines", fallback.pool.addr));
+            }
             pool_sizes(&fallback.pool)
                 .map_err(|what| format!("a fallback, {}: {what}", fallback.pool.addr))?;
         }

@@ -116,6 +116,72 @@ fn pool() -> Pool {
     }
 }
 
+/// The pool on shared machines: `replicas` of tensor parallel size `tp`, at most `most` on one machine.
+fn on_shared(address: &str, tp: u32, replicas: u32, most: u32) -> Pool {
+    Pool {
+        addr: addr(address),
+        layout: Layout { tp, pp: 1, dp: 1, ep: 1 },
+        replicas_per_machine: most,
+        replicas,
+        zones: 2,
+        machines: Vec::new(),
+        shared: Some(OnShared {
+            fleet: addr("machines.shared/aws/eu-west-1/p5.48xlarge/on_demand"),
+            accelerators: tp,
+            most_per_machine: most,
+            most_per_zone: (most > 1).then_some(2),
+        }),
+        ..pool()
+    }
+}
+
+/// Two machines of eight: four and two twos on the first, four and a two on the second.
+fn shared_fleet() -> SharedFleet {
+    let on = |workload: &str, address: &str, replicas, micros| SharedPool {
+        workload: workload.into(),
+        addr: addr(address),
+        replicas,
+        per_hour: usd(micros),
+    };
+    SharedFleet {
+        addr: addr("machines.shared/aws/eu-west-1/p5.48xlarge/on_demand"),
+        cloud: Cloud::Aws,
+        region: "eu-west-1".into(),
+        instance_type: "p5.48xlarge".into(),
+        accelerator: Some("h100-sxm-80gb".into()),
+        accelerators_per_machine: 8,
+        purchase: Purchase::OnDemand,
+        count: 2,
+        zones: 2,
+        price: usd(55_040_000),
+        list_price: usd(60_000_001),
+        provenance: source("aws-prices"),
+        // 8 and 6 of the 14 that are taken; the micro-dollar that is left goes to the first.
+        pools: vec![
+            on("services.chat", "services.chat/aws/eu-west-1/p5.48xlarge/2", 2, 62_902_858),
+            on("services.rank", "services.rank/aws/eu-west-1/p5.48xlarge", 3, 47_177_142),
+        ],
+        mixes: vec![
+            Mix { machines: vec![0], replicas: vec![1, 2] },
+            Mix { machines: vec![1], replicas: vec![1, 1] },
+        ],
+        quotas: vec![QuotaNeed { amount: 385.0, declared: None, ..workload().quotas.remove(0) }],
+        caveats: vec!["offered: assumed".into()],
+    }
+}
+
+/// The service that has nothing but a pool on the shared machines.
+fn rank() -> WorkloadPlacement {
+    let pool = on_shared("services.rank/aws/eu-west-1/p5.48xlarge", 2, 3, 2);
+    WorkloadPlacement {
+        address: "services.rank".into(),
+        fallbacks: vec![Fallbacks { pool: pool.addr.clone(), list: Vec::new() }],
+        pools: vec![pool],
+        quotas: Vec::new(),
+        ..workload()
+    }
+}
+
 fn fallback() -> Fallback {
     let mut pool = pool();
     pool.region = "eu-west-3".into();
@@ -138,7 +204,7 @@ fn fallback() -> Fallback {
 fn workload() -> WorkloadPlacement {
     WorkloadPlacement {
         address: "services.chat".into(),
-        pools: vec![pool()],
+        pools: vec![pool(), on_shared("services.chat/aws/eu-west-1/p5.48xlarge/2", 4, 2, 1)],
         fallbacks: vec![Fallbacks { pool: pool().addr, list: vec![fallback()] }],
         routes: vec![Route {
             origin: "eu".into(),
@@ -300,8 +366,8 @@ pub fn plan() -> Plan {
             change(&kept, Action::Keep, Some(&net), Some(&net)),
         ],
         placement: Placement {
-            workloads: [("services.chat".to_owned(), workload())].into(),
-            fleets: Vec::new(),
+            workloads: [workload(), rank()].map(|w| (w.address.clone(), w)).into(),
+            fleets: vec![shared_fleet()],
             joint_violations: vec![JointViolation {
                 constraint: "budget",
                 reason: "too much".into(),

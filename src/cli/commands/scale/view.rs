@@ -15,15 +15,19 @@ fn times(factor: f64) -> String {
     format!("x{}", round_to(factor, if factor < 1.0 { 4 } else { 3 }))
 }
 
-/// `8 on_demand g7e.2xlarge in aws/eu-south-2, fp8 tp1`.
+/// `8 on_demand g7e.2xlarge in aws/eu-south-2, fp8 tp1`; `3 replicas on shared p5.48xlarge in ...`.
 pub(crate) fn words(choice: &[Choice]) -> String {
     let pools: Vec<String> = choice
         .iter()
         .map(|c| {
             let machines: Vec<String> = c.machines.iter().map(|(p, n)| format!("{n} {p}")).collect();
+            let machines = match c.shared {
+                Some((_, 1)) => "1 replica on shared".to_owned(),
+                Some((_, n)) => format!("{n} replicas on shared"),
+                None => machines.join(" + "),
+            };
             format!(
-                "{} {} in {}/{}, {} {}",
-                machines.join(" + "),
+                "{machines} {} in {}/{}, {} {}",
                 c.instance_type,
                 c.cloud,
                 c.region,
@@ -199,6 +203,7 @@ pub(crate) fn choice_json(choice: &[Choice]) -> Value {
                 "quantization": c.quantization.as_str(),
                 "layout": { "tp": c.layout.tp, "pp": c.layout.pp, "dp": c.layout.dp, "ep": c.layout.ep },
                 "machines": machines,
+                "replicas_on_shared_machines": c.shared.map_or(0, |s| s.1),
             })
         })
         .collect()

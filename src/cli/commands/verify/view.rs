@@ -99,21 +99,26 @@ fn used(service: &Verified, pools: &[String]) -> Block {
 }
 
 fn fewer(f: &Fewer) -> Cell {
-    let head = format!("{}: with one machine fewer ({} replicas)", f.pool, f.replicas);
+    let unit = if f.per_month.is_some() { "machine" } else { "replica" };
+    let head = format!("{}: with one {unit} fewer ({} replicas)", f.pool, f.replicas);
     match &f.verdict {
         Buys::Objective { what } if f.replicas == 0 => Cell::plain(format!("{}: {what}", f.pool)),
         Buys::Objective { what } => Cell::plain(format!("{head} an objective is not safe: {what}")),
-        Buys::Constraint { name, why } => Cell::plain(format!(
-            "{head} every objective holds; `{name}` buys it: {why} ({}/month)",
-            f.per_month
-        )),
-        Buys::Nothing => Cell::tone(
-            format!(
-                "{head} every objective and declared failure still holds in the replay: {}/month more than it needs",
-                f.per_month
-            ),
-            Tone::Warn,
-        ),
+        Buys::Constraint { name, why } => {
+            let price = f.per_month.map_or(String::new(), |m| format!(" ({m}/month)"));
+            Cell::plain(format!("{head} every objective holds; `{name}` buys it: {why}{price}"))
+        }
+        Buys::Nothing => {
+            let spare = match f.per_month {
+                Some(m) => format!("{m}/month more than it needs"),
+                None => "its accelerators would be free on shared machines, which is no money by itself"
+                    .to_owned(),
+            };
+            Cell::tone(
+                format!("{head} every objective and declared failure still holds in the replay: {spare}"),
+                Tone::Warn,
+            )
+        }
     }
 }
 
@@ -182,7 +187,10 @@ fn summary(found: &Verification) -> String {
     let count = |k: Kept| all().flat_map(|s| &s.objectives).filter(|o| o.kept == k).count();
     let (no, unsure) = (count(Kept::No), count(Kept::Unsure));
     let lost = all().filter(|s| s.lost > 0.0).count() + found.batches.iter().filter(|b| !b.kept()).count();
-    let spare = found.services.iter().flat_map(|s| &s.fewer).filter(|f| f.verdict == Buys::Nothing).count();
+    let spare = |shared: bool| {
+        let all = found.services.iter().flat_map(|s| &s.fewer).filter(|f| f.verdict == Buys::Nothing);
+        all.filter(|f| f.per_month.is_none() == shared).count()
+    };
     let mut text = if promises == 0 {
         "nothing was promised that a replay can see".to_owned()
     } else if no + lost == 0 {
@@ -193,8 +201,10 @@ fn summary(found: &Verification) -> String {
     if unsure > 0 {
         text += &format!("; {unsure} at the limit, within the noise of the replay");
     }
-    if spare > 0 {
-        text += &format!("; {spare} pools could do with a machine fewer");
+    for (n, unit) in [(spare(false), "machine"), (spare(true), "replica on shared machines")] {
+        if n > 0 {
+            text += &format!("; {n} pools could do with a {unit} fewer");
+        }
     }
     text
 }
@@ -309,7 +319,8 @@ pub(super) fn json(found: &Verification, spec: &Spec, seed: u64) -> Value {
                         "buys": verdict,
                         "constraint": name,
                         "why": why,
-                        "usd_per_month": f.per_month.to_string(),
+                        "fewer": if f.per_month.is_some() { "machine" } else { "replica" },
+                        "usd_per_month": f.per_month.map(|m| m.to_string()),
                         "objectives": f.objectives.iter().map(attainment).collect::<Vec<_>>(),
                     })
                 })

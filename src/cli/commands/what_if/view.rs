@@ -115,6 +115,7 @@ fn choices(all: &[World]) -> Table {
     ];
     let mut rows = Vec::new();
     for w in all {
+        let fleets = w.plan().map_or(&[][..], |p| &p.placement.fleets);
         for (address, placed) in shown(all, w) {
             for pool in &placed.pools {
                 let load = match &placed.run {
@@ -136,7 +137,7 @@ fn choices(all: &[World]) -> Table {
                     Cell::plain(w.name()),
                     Cell::plain(address),
                     Cell::plain(format!("{}/{}", pool.cloud, pool.region)),
-                    Cell::plain(machines(pool)),
+                    Cell::plain(machines(pool, fleets)),
                     Cell::plain(runs),
                     Cell::plain(load),
                 ]);
