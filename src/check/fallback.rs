@@ -46,7 +46,8 @@ fn none(log: &mut Ledger, placed: &WorkloadPlacement) {
     log.hold(told == 0, "fallback", &placed.address, || {
         ("a fallback of what shares machines".into(), "none".into(), told.to_string())
     });
-    log.hold(placed.caveats.iter().any(|c| c.contains("fallback")), "fallback", &placed.address, || {
+    let says = |c: &String| ["fallback", "stand-in"].iter().any(|word| c.contains(word));
+    log.hold(placed.caveats.iter().any(says), "fallback", &placed.address, || {
         let what = "no fallbacks were looked for, and the plan does not say so";
         (what.into(), "a caveat".into(), "none".into())
     });

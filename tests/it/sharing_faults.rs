@@ -24,13 +24,13 @@ defaults:
 services:
   a:
     model: chat
-    traffic: { peak: 14 req/s, input_tokens: { mean: 600 }, output_tokens: { mean: 200 }, origins: { eu: { at: DE, share: 100% } } }
+    traffic: { peak: 8 req/s, input_tokens: { mean: 600 }, output_tokens: { mean: 200 }, origins: { eu: { at: DE, share: 100% } } }
     slo: { ttft: { p95: 2s }, tpot: { p95: 25ms } }
     survive: { machine: 1 }
     engine: { args: { max_num_seqs: 256, max_num_batched_tokens: 8192, max_model_len: 8192, tensor_parallel_size: 2 } }
   b:
     model: chat
-    traffic: { peak: 24 req/s, input_tokens: { mean: 600 }, output_tokens: { mean: 200 }, origins: { eu: { at: DE, share: 100% } } }
+    traffic: { peak: 15 req/s, input_tokens: { mean: 600 }, output_tokens: { mean: 200 }, origins: { eu: { at: DE, share: 100% } } }
     slo: { ttft: { p95: 2s }, tpot: { p95: 60ms } }
     survive: { zone: 1 }
     scaling: { min_replicas: 6 }
@@ -42,7 +42,13 @@ services:
     scaling: { min_replicas: 5 }
     engine: { args: { max_num_seqs: 256, max_num_batched_tokens: 8192, max_model_len: 8192, tensor_parallel_size: 1 } }
 batches:
-  night: { model: chat, items: 100k, input_tokens: 350, output_tokens: 20, deadline: 20h }
+  night:
+    model: chat
+    items: 100k
+    input_tokens: 350
+    output_tokens: 20
+    deadline: 20h
+    engine: { args: { max_num_seqs: 256, max_num_batched_tokens: 8192, max_model_len: 8192 } }
 providers: { aws: { quotas: { eu-west-1: { L-417A185B: 300, L-DB2E81BA: 8 } } } }
 budget: { monthly: 80000 USD }
 "#;
@@ -126,8 +132,7 @@ fn candidates(spec: &Spec, world: &World, name: &str) -> u64 {
         let divides = |l: &&rhumb::perf::Layout| l.accelerators() <= whole || l.accelerators() % whole == 0;
         cuts.iter().filter(divides).count() as u64
     };
-    let settings = if spec.services.contains_key(name) { 1 } else { 3 };
-    settings * (3 * of(TYPE) + of("g6e.xlarge"))
+    3 * of(TYPE) + of("g6e.xlarge")
 }
 
 fn prove(made: &mut WorkloadPlacement, optimum: Money, alone: Money) {
