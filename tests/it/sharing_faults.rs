@@ -129,7 +129,8 @@ fn candidates(spec: &Spec, world: &World, name: &str) -> u64 {
         let whole = t.accelerator_count as u32;
         let spans = if t.rdma_gbps.is_some_and(|g| g > 0.0) && whole >= 4 { 4 } else { 1 };
         let cuts = rhumb::perf::layouts(&world.archs[model], whole, spans);
-        let divides = |l: &&rhumb::perf::Layout| l.accelerators() <= whole || l.accelerators() % whole == 0;
+        let divides =
+            |l: &&rhumb::perf::Layout| l.accelerators() <= whole || l.accelerators().is_multiple_of(whole);
         cuts.iter().filter(divides).count() as u64
     };
     3 * of(TYPE) + of("g6e.xlarge")
