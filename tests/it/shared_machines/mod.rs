@@ -121,7 +121,7 @@ pub fn together() -> (Spec, World, Placement) {
         }
     }
     let paid: Money = pools.iter().map(|p| p.per_hour).sum();
-    pools[0].per_hour = pools[0].per_hour + (total - paid);
+    pools[0].per_hour += total - paid;
     let set = |p: &mut Placement, name: &str, of: fn(&mut Pool)| {
         of(&mut p.workloads.get_mut(&format!("services.{name}")).unwrap().pools[0]);
     };
@@ -200,7 +200,7 @@ fn shared_machines_are_resources_that_need_each_other() {
     for service in ["chat", "draft", "rank"] {
         let network = "machines.shared/network".to_owned();
         let firewall = format!("services.{service}/firewall");
-        assert_eq!(needs(&format!("services.{service}/aws/eu-west-1/firewall")), [network.clone()]);
+        assert_eq!(needs(&format!("services.{service}/aws/eu-west-1/firewall")), ["machines.shared/network"]);
         assert_eq!(needs(&format!("services.{service}/aws/eu-west-1/load_balancer")), [network, firewall]);
     }
     assert_eq!(
