@@ -110,7 +110,7 @@ const FACTS: &[Fact] = &[
     ("not-supported.yaml", &[("not-supported-yet", 4, 29), ("not-supported-yet", 9, 31), ("not-supported-yet", 10, 17), ("not-supported-yet", 11, 5), ("not-supported-yet", 12, 5), ("not-supported-yet", 13, 11), ("not-supported-yet", 14, 1), ("not-supported-yet", 15, 1), ("not-supported-yet", 16, 1), ("not-supported-yet", 17, 1)]),
     ("daily.yaml", &[("wrong-length", 9, 92), ("out-of-range", 10, 90), ("unknown-value", 11, 92), ("unknown-value", 11, 116), ("useless-key", 12, 84), ("missing-key", 13, 106), ("not-supported-yet", 14, 128), ("not-supported-yet", 15, 163)]),
     ("not-supported-values.yaml", &[("not-supported-yet", 9, 22), ("not-supported-yet", 10, 19), ("not-supported-yet", 11, 29)]),
-    ("shared-machines.yaml", &[("not-supported-yet", 10, 21), ("not-supported-yet", 11, 34)]),
+    ("shared-machines.yaml", &[("not-supported-yet", 10, 21), ("not-supported-yet", 11, 30)]),
     ("literal-secret.yaml", &[("literal-secret", 11, 24), ("literal-secret", 12, 17)]),
     ("public-endpoint.yaml", &[("missing-key", 9, 27)]),
     ("bad-schedule.yaml", &[("bad-schedule", 5, 69), ("bad-schedule", 6, 69), ("bad-schedule", 7, 69)]),

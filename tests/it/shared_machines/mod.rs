@@ -121,7 +121,7 @@ pub fn together() -> (Spec, World, Placement) {
         }
     }
     let paid: Money = pools.iter().map(|p| p.per_hour).sum();
-    pools[0].per_hour = pools[0].per_hour + (total - paid);
+    pools[0].per_hour += total - paid;
     let set = |p: &mut Placement, name: &str, of: fn(&mut Pool)| {
         of(&mut p.workloads.get_mut(&format!("services.{name}")).unwrap().pools[0]);
     };
@@ -200,7 +200,7 @@ fn shared_machines_are_resources_that_need_each_other() {
     for service in ["chat", "draft", "rank"] {
         let network = "machines.shared/network".to_owned();
         let firewall = format!("services.{service}/firewall");
-        assert_eq!(needs(&format!("services.{service}/aws/eu-west-1/firewall")), [network.clone()]);
+        assert_eq!(needs(&format!("services.{service}/aws/eu-west-1/firewall")), ["machines.shared/network"]);
         assert_eq!(needs(&format!("services.{service}/aws/eu-west-1/load_balancer")), [network, firewall]);
     }
     assert_eq!(
@@ -407,4 +407,51 @@ fn the_replay_takes_one_replica_from_shared_machines() {
     assert_eq!((own.replicas, own.per_month), (0, Some(price.times(730))));
     assert!(only(own).contains("the pool's only machine"), "{own:?}");
     assert_eq!((shared.replicas, shared.per_month), (1, None));
+}
+
+/// Three services that need an accelerator or two each, where only eights are sold: one machine instead of three.
+#[test]
+fn the_line_from_the_spec_to_the_saved_plan_knows_shared_machines() {
+    let price = 32_772_600;
+    let catalog = line::on_sale(&[("p4d.24xlarge", "eu-west-1", Purchase::OnDemand, price)]);
+    let spec = line::spec(SPEC, &catalog);
+    let world = line::world(&spec, &catalog);
+    let input = rhumb::PlanningInput {
+        spec,
+        spec_digest: rhumb::plan::spec_digest(&json!({ "name": "together" })),
+        world,
+        prior: None,
+        now: "2026-11-25T08:00:00Z".into(),
+        warnings: Vec::new(),
+    };
+    let plan = rhumb::plan(&input).unwrap_or_else(|e| panic!("{e}"));
+    let placement = &plan.placement;
+    let [fleet] = &placement.fleets[..] else { panic!("{:#?}", placement.fleets) };
+    assert_eq!((fleet.count, fleet.pools.len(), fleet.price.micros()), (1, 3, price));
+    let hourly: Money = placement.workloads.values().map(|w| w.cost.expected_per_hour).sum();
+    assert_eq!(hourly.micros(), price);
+    let apart = placement.coupling.as_ref().unwrap().apart;
+    assert_eq!(apart.micros(), 3 * 730 * price);
+
+    let text = plan::file::encode(&plan);
+    assert_eq!(plan::file::decode("p.json", &text).unwrap(), plan);
+    let told = format!("{:?}", rhumb::report::report(&plan));
+    let saved = Money::from_micros(2 * 730 * price);
+    assert!(
+        told.contains(&format!("placed apart they would cost {apart} USD/month, {saved} more")),
+        "{told}"
+    );
+    let schema = serde_json::from_str(rhumb::report::json::PLAN_SCHEMA).unwrap();
+    let problems: Vec<String> = jsonschema::validator_for(&schema)
+        .unwrap()
+        .iter_errors(&rhumb::report::json::plan(&plan))
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(problems.is_empty(), "{problems:#?}");
+    // Three environments and one script; nothing of a service but its load balancer and its firewall.
+    let names: Vec<&str> = plan.artifacts.iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    let own = plan.changes.iter().filter(|c| c.addr.as_str().starts_with("services."));
+    assert_eq!(own.count(), 6);
+    assert!(plan.changes.iter().any(|c| c.addr == graph::mix_address(fleet, &fleet.mixes[0])));
 }

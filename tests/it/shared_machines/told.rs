@@ -191,7 +191,7 @@ const FAULTS: &[Fault] = &[
     }),
     ("in the order of their first machines", |p| fleet(p).mixes.swap(0, 1)),
     ("what the pools pay is not what the machines cost", |p| {
-        fleet(p).pools[0].per_hour = fleet(p).pools[0].per_hour + Money::from_micros(1);
+        fleet(p).pools[0].per_hour += Money::from_micros(1);
     }),
     ("what the pools pay is not what the machines cost", |p| fleet(p).price = Money::from_micros(1)),
     ("a fallback, services.chat/aws/eu-west-3/p5.48xlarge: on shared machines", |p| {
