@@ -12,7 +12,7 @@ use crate::check::Fact;
 use crate::diagnostic::{Pointer, SourceMap};
 use crate::perf::Layout;
 use crate::placement::{
-    BatchRun, CandidateId, Coupling, Following, Infeasible, Loser, Pool, Rejection, Relaxation,
+    BatchRun, CandidateId, Coupling, Following, Infeasible, Loser, Pool, Rejection, Relaxation, Stop,
     WorkloadPlacement,
 };
 use crate::plan::{Action, Change, Plan};
@@ -348,6 +348,7 @@ fn coupling(c: &Coupling) -> Value {
         "apart_usd_per_month": usd(c.apart),
         "plans": c.plans,
         "nodes": c.nodes,
+        "stopped": c.stopped.map(Stop::as_str),
     })
 }
 

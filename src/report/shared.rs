@@ -36,6 +36,9 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
 /// How far the proof got, in words.
 pub(super) fn proof(c: &Coupling) -> String {
     let more = c.optimum - c.apart;
+    let stopped = c.stopped.map_or_else(String::new, |by| {
+        format!(" The search was stopped {}: another run may give another plan.", by.words())
+    });
     let proven = if c.lower_bound >= c.optimum {
         "proven cheapest within the shared limits".to_owned()
     } else {
@@ -45,7 +48,7 @@ pub(super) fn proof(c: &Coupling) -> String {
     };
     format!(
         "All workloads together {} USD/month: {proven}; the limits cost {more} USD/month over the separate optima. {} plans \
-         compared, {} nodes.",
+         compared, {} nodes.{stopped}",
         c.optimum, c.plans, c.nodes
     )
 }

@@ -1,6 +1,7 @@
 //! The optimizer against brute force, on several hundred small random worlds.
 
 mod brute;
+mod stops;
 pub mod worlds;
 
 use rhumb::catalog::Catalog;
