@@ -64,7 +64,7 @@ enum Shown {
 /// Begins to watch.
 pub fn begin(args: &SearchArgs, settings: &Settings) -> Watching {
     let began = Instant::now();
-    let shown = if settings.quiet || settings.json {
+    let shown = if settings.quiet || (settings.json && settings.verbose == 0) {
         Shown::Nothing
     } else if std::io::stderr().is_terminal() {
         let text = Arc::new(Mutex::new("searching placements".to_owned()));

@@ -108,9 +108,9 @@ fn a_search_may_be_ended_at_every_step() {
             }
         }
     }
-    assert!(worlds_tried > 40, "{worlds_tried} worlds shared too little");
+    assert!(worlds_tried > 25, "{worlds_tried} worlds shared too little");
     assert!(
-        unfinished > 100 && cut > 5 && whole > 40,
+        unfinished > 100 && cut > 100 && whole > 10,
         "{unfinished} unfinished, {cut} cut short, {whole} whole"
     );
 }
@@ -140,6 +140,9 @@ fn little_effort_gives_a_gap_that_is_true_and_the_same_on_any_number_of_threads(
                 assert_eq!(pool.install(one).as_ref(), Ok(&placement), "world {seed}, {threads} threads");
             }
             alike += 1;
+        }
+        if gaps == 12 {
+            break;
         }
     }
     assert!(gaps > 0 && alike > 0, "one node closed every proof");
