@@ -52,7 +52,8 @@ pub mod report;
 pub mod spec;
 pub mod state;
 
-use placement::{Infeasible, World};
+use optimize::{NoPlacement, Watch};
+use placement::{Infeasible, Unfinished, World};
 
 /// Everything that may influence a plan.
 #[derive(Clone, Debug)]
@@ -80,6 +81,9 @@ pub enum PlanError {
     /// No placement keeps the promises.
     #[error("cannot be placed: {}", addresses(.0))]
     Infeasible(Box<Infeasible>),
+    /// The search was ended before any placement was known.
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
     /// A file for the machines cannot be made.
     #[error(transparent)]
     Render(#[from] render::RenderError),
@@ -95,9 +99,20 @@ fn addresses(infeasible: &Infeasible) -> String {
 /// # Errors
 /// The spec contradicts itself, no placement keeps its promises, or a file cannot be made.
 pub fn plan(input: &PlanningInput) -> Result<plan::Plan, PlanError> {
+    plan_watched(input, Watch::default())
+}
+
+/// As [`plan()`], with a search that goes as far as `watch` lets it.
+///
+/// # Errors
+/// As of [`plan()`], or that the search was ended before any placement was known.
+pub fn plan_watched(input: &PlanningInput, watch: Watch<'_>) -> Result<plan::Plan, PlanError> {
     let unplaced = graph::compile(&input.spec)?;
-    let mut placement =
-        optimize::place(&input.spec, &input.world).map_err(|e| PlanError::Infeasible(Box::new(e)))?;
+    let found = optimize::place_watched(&input.spec, &input.world, watch);
+    let mut placement = found.map_err(|why| match why {
+        NoPlacement::Infeasible(why) => PlanError::Infeasible(Box::new(why)),
+        NoPlacement::Unfinished(why) => PlanError::Unfinished(why),
+    })?;
     let bound = unplaced.bind(&input.spec, &placement);
     let artifacts = render::artifacts(&bound)?;
     let desired = plan::desired(&render::with_hashes(bound, &artifacts));

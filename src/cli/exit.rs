@@ -17,13 +17,15 @@ pub enum Exit {
     Inconclusive,
     /// No placement keeps the promises.
     Infeasible,
+    /// The search was ended by its time limit before any placement was known.
+    Unfinished,
     /// Interrupted; no file is half-written.
     Interrupted,
 }
 
 impl Exit {
     /// Code, name and meaning of every exit.
-    pub const TABLE: [(Exit, i32, &'static str, &'static str); 8] = [
+    pub const TABLE: [(Exit, i32, &'static str, &'static str); 9] = [
         (Exit::Done, 0, "done", "done, passed, or no change"),
         (Exit::Error, 1, "error", "an error, usage errors included"),
         (Exit::Changes, 2, "changes", "there are changes (plan --detailed-exitcode)"),
@@ -31,14 +33,16 @@ impl Exit {
         (Exit::Stale, 4, "stale", "the saved plan is stale, or the lock is held"),
         (Exit::Inconclusive, 5, "inconclusive", "a fact that the placement needs is missing or too old"),
         (Exit::Infeasible, 6, "infeasible", "no placement keeps the promises"),
+        (Exit::Unfinished, 7, "unfinished", "the time limit ended the search before any placement was known"),
         (Exit::Interrupted, 130, "interrupted", "interrupted; no file is half-written"),
     ];
 
     /// Which of several wins.
-    pub const PRECEDENCE: [Exit; 7] = [
+    pub const PRECEDENCE: [Exit; 8] = [
         Exit::Error,
         Exit::Stale,
         Exit::Infeasible,
+        Exit::Unfinished,
         Exit::CheckFailed,
         Exit::Inconclusive,
         Exit::Changes,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Exit, Failure};
@@ -14,11 +15,41 @@ fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The next Ctrl-C only asks to end.
+static GENTLE: AtomicBool = AtomicBool::new(false);
+/// It has asked.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// While it lives, the first Ctrl-C only makes [`interrupted`] true.
+pub(super) struct Gentle(());
+
+/// From now on the next Ctrl-C only asks to end.
+pub(super) fn end_gently() -> Gentle {
+    ASKED.store(false, Ordering::SeqCst);
+    GENTLE.store(true, Ordering::SeqCst);
+    Gentle(())
+}
+
+impl Drop for Gentle {
+    fn drop(&mut self) {
+        GENTLE.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Whether Ctrl-C has asked to end.
+pub(super) fn interrupted() -> bool {
+    ASKED.load(Ordering::SeqCst)
+}
+
 /// From now on Ctrl-C removes the temporary files of writes under way and ends the process with
-/// [`Exit::Interrupted`].
+/// [`Exit::Interrupted`], unless it only asks to ([`end_gently`]).
 pub(super) fn stop_cleanly_when_interrupted() {
     // Without a handler the process still ends, only without the cleaning.
     let _ = ctrlc::set_handler(|| {
+        if GENTLE.swap(false, Ordering::SeqCst) {
+            ASKED.store(true, Ordering::SeqCst);
+            return;
+        }
         // Held to the end, so that no further temporary file appears.
         let paths = unfinished();
         for path in paths.iter() {

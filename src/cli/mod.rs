@@ -16,6 +16,7 @@ mod settings;
 pub mod state;
 pub mod stdout;
 pub mod view;
+pub mod watch;
 
 pub use exit::Exit;
 pub use failure::Failure;

@@ -8,7 +8,8 @@ use super::state::LocalState;
 use super::{Exit, Failure, Settings, files};
 use crate::catalog::ModelArch;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap};
-use crate::placement::{Infeasible, World};
+use crate::optimize::Watch;
+use crate::placement::{Infeasible, Stop, World};
 use crate::plan::{self, Plan};
 use crate::render::RenderError;
 use crate::spec::{ModelSource, Spec};
@@ -156,8 +157,24 @@ pub fn read_state(store: &LocalState) -> Result<Option<State>, Failure> {
 /// # Errors
 /// The reasons why there is no plan.
 pub fn think(gathered: &Gathered) -> Result<Plan, NoPlan> {
-    crate::plan(&gathered.input).map_err(|error| match error {
+    think_watched(gathered, Watch::default())
+}
+
+/// As [`think`], as far as `watch` lets it.
+///
+/// # Errors
+/// As of [`think`], or that the search was ended before any placement was known.
+pub fn think_watched(gathered: &Gathered, watch: Watch<'_>) -> Result<Plan, NoPlan> {
+    crate::plan_watched(&gathered.input, watch).map_err(|error| match error {
         PlanError::Infeasible(why) => NoPlan::Infeasible(why),
+        PlanError::Unfinished(why) => {
+            let (exit, help) = match why.by {
+                Stop::TimeLimit => (Exit::Unfinished, "; give it more time with --time-limit"),
+                Stop::ByHand => (Exit::Interrupted, ""),
+            };
+            let text = format!("{why}; whether there is one is not known{help}");
+            NoPlan::Failure(Failure::Message { exit, text })
+        }
         PlanError::Graph(error) => {
             let problem = error.diagnostic(&gathered.map);
             NoPlan::Failure(Diagnostics::new(gathered.map.clone(), vec![problem]).into())

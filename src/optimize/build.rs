@@ -205,9 +205,8 @@ impl Draft {
 
     fn quota(&mut self, job: &Job<'_>, index: usize, pool: &Pool, purchase: Purchase, most: u32) {
         for new in quotas(job, index, (pool.cloud, &pool.region), purchase, most) {
-            let same = |q: &&mut QuotaNeed| {
-                q.cloud == new.cloud && q.region == new.region && q.code == new.code
-            };
+            let same =
+                |q: &&mut QuotaNeed| q.cloud == new.cloud && q.region == new.region && q.code == new.code;
             match self.quotas.iter_mut().find(same) {
                 Some(known) => known.amount += new.amount,
                 None => self.quotas.push(new),

@@ -11,7 +11,8 @@ use super::service::{Search, Sought};
 use super::sharing;
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
-use super::{alone, batch, build, fallbacks, losers, relax, unknown_model};
+use super::watch::{Asking, Watch};
+use super::{NoPlacement, alone, batch, build, fallbacks, losers, relax, unknown_model};
 use crate::placement::{
     Certificate, Coupling, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, Relaxation,
     SharedFleet, SharedLimit, WorkloadPlacement, World,
@@ -22,7 +23,13 @@ use crate::spec::{BudgetBinds, Spec};
 const DEPLOYMENT: &str = "deployment";
 
 /// See [`super::place`].
-pub(super) fn place(spec: &Spec, world: &World, with_fallbacks: bool) -> Result<Placement, Infeasible> {
+pub(super) fn place(
+    spec: &Spec,
+    world: &World,
+    with_fallbacks: bool,
+    watch: Watch<'_>,
+) -> Result<Placement, NoPlacement> {
+    let infeasible = |workloads| NoPlacement::Infeasible(Infeasible { workloads });
     let mut refused = Vec::new();
     let mut jobs = Vec::new();
     for address in job::addresses(spec) {
@@ -31,24 +38,36 @@ pub(super) fn place(spec: &Spec, world: &World, with_fallbacks: bool) -> Result<
             None => refused.push(unknown_model(&address)),
         }
     }
-    let tables: Vec<Table> = jobs.par_iter().map(Table::new).collect();
+    let asking = Asking::new(watch, jobs.len());
+    let unfinished = |otherwise: Vec<InfeasibleWorkload>| {
+        asking.unfinished().map_or_else(|| infeasible(otherwise), NoPlacement::Unfinished)
+    };
+    let tables = jobs.par_iter().map(|job| (!asking.stops_apart()).then(|| Table::new(job)));
+    let Some(tables) = tables.collect::<Option<Vec<Table>>>() else { return Err(unfinished(refused)) };
     type Alone<'s> = (Result<(WorkloadPlacement, Plan), Box<InfeasibleWorkload>>, Sought<'s>);
-    let placed: Vec<Alone<'_>> = jobs
+    let placed: Vec<Option<Alone<'_>>> = jobs
         .par_iter()
         .zip(&tables)
         .map(|(job, table)| {
+            if asking.stops_apart() {
+                return None;
+            }
             let sought = Sought::of(job, table);
             let placed = alone(job, table, &sought, true).map_err(|mut why| {
-                relax::refusal(job, &mut why);
+                if asking.stopped().is_none() {
+                    relax::refusal(job, &mut why);
+                }
                 why
             });
-            (placed, sought)
+            asking.placed_apart();
+            Some((placed, sought))
         })
         .collect();
+    let missing = placed.iter().any(Option::is_none);
     let mut apart = BTreeMap::new();
     let mut all_sought = Vec::with_capacity(jobs.len());
     let mut plans = Vec::with_capacity(jobs.len());
-    for (result, sought) in placed {
+    for (result, sought) in placed.into_iter().flatten() {
         all_sought.push(sought);
         match result {
             Ok((placement, plan)) => {
@@ -60,13 +79,17 @@ pub(super) fn place(spec: &Spec, world: &World, with_fallbacks: bool) -> Result<
     }
     if !refused.is_empty() {
         refused.sort_by(|a, b| a.address.cmp(&b.address));
-        return Err(Infeasible { workloads: refused });
+        return Err(infeasible(refused));
+    }
+    if missing {
+        return Err(unfinished(refused));
     }
     let broken = joint(spec, &apart, &[]);
     let sharing = |job: &Job<'_>| matches!(job.kind, Kind::Service(service) if service.shares);
     let shared = jobs.iter().filter(|job| sharing(job)).count() > 1;
     if broken.is_empty() && !shared {
-        let mut placement = Placement { workloads: apart, fleets: Vec::new(), joint_violations: broken, coupling: None };
+        let mut placement =
+            Placement { workloads: apart, fleets: Vec::new(), joint_violations: broken, coupling: None };
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
@@ -98,14 +121,26 @@ pub(super) fn place(spec: &Spec, world: &World, with_fallbacks: bool) -> Result<
         None => sought,
     });
     let wider: Vec<&Table> = tables.iter().zip(&wide).map(|(t, wide)| wide.as_ref().unwrap_or(t)).collect();
-    let all = All { spec, jobs: &jobs, tables: &tables, wider, plain, apart: &apart, with_fallbacks };
-    let (workloads, rows) = all.workloads(all_sought.collect(), plans).map_err(|why| Infeasible { workloads: vec![*why] })?;
-    match together::solve(&workloads, &rows, Effort::default()) {
+    let all = All {
+        spec,
+        jobs: &jobs,
+        tables: &tables,
+        wider,
+        plain,
+        apart: &apart,
+        with_fallbacks,
+        asking: &asking,
+    };
+    let (workloads, rows) =
+        all.workloads(all_sought.collect(), plans).map_err(|why| infeasible(vec![*why]))?;
+    let effort = Effort { nodes: watch.nodes.get(), ..Effort::default() };
+    match together::solve(&workloads, &rows, effort, &asking) {
         Ok(found) => match &found.chosen {
-            Some(chosen) => all.placement(&workloads, &rows, &found, chosen),
-            None => Err(Infeasible { workloads: vec![all.refusal(&workloads, &rows, &found)] }),
+            Some(chosen) => all.placement(&workloads, &rows, &found, chosen).map_err(NoPlacement::Infeasible),
+            None if asking.stopped().is_some() => Err(unfinished(Vec::new())),
+            None => Err(infeasible(vec![all.refusal(&workloads, &rows, &found)])),
         },
-        Err((i, why)) => Err(Infeasible { workloads: vec![all.lost(i, why)] }),
+        Err((i, why)) => Err(unfinished(vec![all.lost(i, why)])),
     }
 }
 
@@ -120,6 +155,7 @@ struct All<'s> {
     /// The separate optima.
     apart: &'s BTreeMap<String, WorkloadPlacement>,
     with_fallbacks: bool,
+    asking: &'s Asking<'s>,
 }
 
 /// Writes down the fallbacks of each job.
@@ -192,9 +228,14 @@ impl<'s> All<'s> {
             workloads.insert(placed.address.clone(), placed);
         }
         let fleets = sharing::fleets(self.jobs, &mut workloads);
-        for (address, placed) in &mut workloads {
-            let by_itself = self.apart.get(address).map(|w| w.certificate.lower_bound);
-            placed.certificate.lower_bound = by_itself.map_or(Money::ZERO, |m| m.min(placed.certificate.optimum));
+        for (job, least) in self.jobs.iter().zip(&found.unlimited) {
+            let Some(placed) = workloads.get_mut(&job.address) else { continue };
+            losers::against_shared(placed);
+            if matches!(job.kind, Kind::Service(service) if service.shares) {
+                let hour = least.div_euclid(i128::from(HOURS_PER_MONTH) * ONE);
+                placed.certificate.lower_bound =
+                    Money::from_micros(hour as i64).min(placed.certificate.optimum);
+            }
         }
         let joint_violations = joint(self.spec, &workloads, &fleets);
         let coupling = Some(self.coupling(rows, found));
@@ -281,11 +322,13 @@ impl<'s> All<'s> {
             least: self.jobs.iter().zip(&found.least).map(|(j, l)| (j.address.clone(), down(*l))).collect(),
             plans: found.plans,
             nodes: found.nodes,
+            stopped: self.asking.stopped().filter(|_| found.bound < found.cost),
         }
     }
 
     /// Which limits cannot hold together, and what each would have to be.
     fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> InfeasibleWorkload {
+        self.asking.refuses();
         let few = found.short.is_empty() || found.active.len() <= MOST_SUSPECTS;
         let suspects: Vec<usize> = if few { found.active.clone() } else { found.short.clone() };
         let works = |limits: &[(usize, i64)]| {
@@ -293,7 +336,7 @@ impl<'s> All<'s> {
             for (row, limit) in limits {
                 other.list[*row].limit = *limit;
             }
-            let found = together::solve(workloads, &other, Effort::any()).ok()?;
+            let found = together::solve(workloads, &other, Effort::any(), self.asking).ok()?;
             found.chosen.map(|chosen| (found.cost, chosen))
         };
         // Taken away one after the other, until what is left is needed for the conflict.
@@ -308,10 +351,17 @@ impl<'s> All<'s> {
             }
         }
         let mut relaxations = Vec::new();
+        // What was not looked at to the end says nothing.
+        if self.asking.stopped().is_some() {
+            needed.clear();
+        }
         for row in &needed {
             if let Some(r) = self.nearest(rows, *row, &works) {
                 relaxations.push(r);
             }
+        }
+        if self.asking.stopped().is_some() {
+            relaxations.clear();
         }
         relaxations
             .sort_by(|a, b| a.cost_per_month.cmp(&b.cost_per_month).then_with(|| a.change.cmp(&b.change)));

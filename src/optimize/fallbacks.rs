@@ -23,7 +23,9 @@ use super::service::{Block, Chosen, Search};
 use super::table::Table;
 use super::together::Plan;
 use super::{build, deployment};
-use crate::placement::{Fallback, Fallbacks, Placement, Pool, Rejection, WANTED_FALLBACKS, WorkloadPlacement};
+use crate::placement::{
+    Fallback, Fallbacks, Placement, Pool, Rejection, WANTED_FALLBACKS, WorkloadPlacement,
+};
 
 /// The fallbacks of a workload's pools, and what has to be told of them.
 pub(super) type Found = (Vec<Fallbacks>, Vec<String>);

@@ -332,7 +332,7 @@ pub(super) fn crowded_out(apart: &WorkloadPlacement, together: &WorkloadPlacemen
     let chosen = super::relax::choices(together);
     let machines = apart.pools.iter().flat_map(|p| &p.machines);
     let reason = if together.pools.iter().any(|p| p.shared.is_some()) {
-        "the cheapest on machines of its own; all services together cost less where they share some"
+        SHARED
     } else {
         "the cheapest by itself; what all workloads share is worth more elsewhere"
     };
@@ -344,12 +344,23 @@ pub(super) fn crowded_out(apart: &WorkloadPlacement, together: &WorkloadPlacemen
             candidate,
             machines: Some(m.count),
             per_hour: m.price.times(i64::from(m.count)),
-            rejection: Rejection {
-                constraint: "shared",
-                reason: reason.into(),
-                at: None,
-                distance: None,
-            },
+            rejection: Rejection { constraint: "shared", reason: reason.into(), at: None, distance: None },
         })
         .collect()
 }
+
+/// Of a workload on shared machines, what costs less than its part of them by itself did not lose for being dearer.
+pub(super) fn against_shared(placed: &mut WorkloadPlacement) {
+    if placed.pools.iter().all(|pool| pool.shared.is_none()) {
+        return;
+    }
+    let own = placed.cost.expected_per_hour;
+    for loser in placed.losers.iter_mut().filter(|l| l.rejection.constraint == "dearer" && l.per_hour <= own)
+    {
+        loser.rejection.constraint = "shared";
+        loser.rejection.reason = SHARED.into();
+    }
+}
+
+/// Why the best on own machines lost.
+const SHARED: &str = "on machines of its own; all services together cost less where they share some";

@@ -37,17 +37,19 @@ mod service;
 mod sharing;
 mod table;
 mod together;
+mod watch;
 mod why_not;
 
 pub use batch::LOST_WORK;
 pub use pool::UNKNOWN_INTERRUPTION;
+pub use watch::{Question, Standing, Step, Watch};
 
 use std::collections::BTreeMap;
 
 use rhumb_api::Money;
 
 use crate::placement::{
-    Certificate, Infeasible, InfeasibleWorkload, Loser, Placement, Rejection, Relaxation, WhyNot,
+    Certificate, Infeasible, InfeasibleWorkload, Loser, Placement, Rejection, Relaxation, Unfinished, WhyNot,
     WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, BudgetLimit, Spec};
@@ -64,7 +66,33 @@ use table::Table;
 /// # Errors
 /// The workloads that cannot be placed, each with what stands in the way; or the shared limits that cannot hold.
 pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
-    deployment::place(spec, world, true)
+    decided(deployment::place(spec, world, true, Watch::default()))
+}
+
+/// As [`place`], as far as `watch` lets it: with fewer nodes or ended early, the placement keeps every promise all the same, and its
+/// [`Coupling::lower_bound`](crate::placement::Coupling::lower_bound) is true; only what lies between the two is wider.
+///
+/// # Errors
+/// As of [`place`], or that it was ended before any placement was known.
+pub fn place_watched(spec: &Spec, world: &World, watch: Watch<'_>) -> Result<Placement, NoPlacement> {
+    deployment::place(spec, world, true, watch)
+}
+
+/// Why there is no placement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoPlacement {
+    /// None keeps the promises.
+    Infeasible(Infeasible),
+    /// The search was ended first.
+    Unfinished(Unfinished),
+}
+
+/// The answer of a search that nobody ends.
+fn decided(found: Result<Placement, NoPlacement>) -> Result<Placement, Infeasible> {
+    found.map_err(|why| match why {
+        NoPlacement::Infeasible(why) => why,
+        NoPlacement::Unfinished(_) => unreachable!("nobody is asked whether to end"),
+    })
 }
 
 /// As [`place`] for placements that nobody will apply: without fallbacks.
@@ -72,7 +100,7 @@ pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
 /// # Errors
 /// As of [`place`].
 pub fn outline(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
-    deployment::place(spec, world, false)
+    decided(deployment::place(spec, world, false, Watch::default()))
 }
 
 fn unknown_model(address: &str) -> InfeasibleWorkload {

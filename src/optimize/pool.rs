@@ -401,7 +401,9 @@ impl Ask<'_> {
         let zone_share =
             if s.zone > 0 { f64::from(s.zone) / f64::from(self.terms.zones.unwrap_or(1)) } else { 0.0 };
         let spot_share = if only_spot { self.terms.interruption } else { 0.0 };
-        let margin = f64::from(s.replica) + f64::from(s.machine) * f64::from(self.way.per_machine()) + f64::from(s.zone + 2) * per;
+        let margin = f64::from(s.replica)
+            + f64::from(s.machine) * f64::from(self.way.per_machine())
+            + f64::from(s.zone + 2) * per;
         let enough = (f64::from(left.max(least)) + margin) / per;
         let enough = enough / (1.0 - zone_share) / (1.0 - spot_share) + f64::from(s.zone + 1) + 2.0;
         // The closed form is off by less than that wherever it was checked.

@@ -38,7 +38,8 @@ impl Item {
 
     /// Machines that it needs, whatever else is on them.
     pub fn needs(&self) -> u32 {
-        self.replicas.div_ceil(self.most.max(1))
+        let zones = self.in_zone.map_or(0, |most| self.replicas.div_ceil(most.max(1)));
+        self.replicas.div_ceil(self.most.max(1)).max(zones)
     }
 }
 
@@ -190,8 +191,7 @@ fn item(pool: &Pool, on: &OnShared) -> Item {
 fn parts(all: Money, pools: &[(Item, String, String)]) -> Vec<Money> {
     let taken: u64 = pools.iter().map(|(item, ..)| item.slots()).sum();
     let of = |item: &Item| i128::from(all.micros()) * i128::from(item.slots()) / i128::from(taken.max(1));
-    let mut parts: Vec<Money> =
-        pools.iter().map(|(item, ..)| Money::from_micros(of(item) as i64)).collect();
+    let mut parts: Vec<Money> = pools.iter().map(|(item, ..)| Money::from_micros(of(item) as i64)).collect();
     let left = all - parts.iter().copied().sum();
     let first = pools.iter().enumerate().min_by(|a, b| a.1.1.cmp(&b.1.1)).map_or(0, |(i, _)| i);
     parts[first] += left;

@@ -15,7 +15,9 @@ use super::service::{Block, Chosen, Search, Sought, weight};
 use super::table::Table;
 use super::together::Plan;
 use super::{alone, solve};
-use crate::placement::{Asked, Loosened, Outcome, Placement, Rejection, Relaxation, WhyNot, WorkloadPlacement, World};
+use crate::placement::{
+    Asked, Loosened, Outcome, Placement, Rejection, Relaxation, WhyNot, WorkloadPlacement, World,
+};
 use crate::spec::{Batch, Spec};
 
 /// See [`super::why_not()`].

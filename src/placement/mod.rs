@@ -132,7 +132,62 @@ pub struct Coupling {
     pub plans: u64,
     /// Nodes of the trees.
     pub nodes: u64,
+    /// Who ended the search before the proof was complete: another run may end with another placement.
+    pub stopped: Option<Stop>,
 }
+
+/// Who ended a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its time was over.
+    TimeLimit,
+    /// A person.
+    ByHand,
+}
+
+impl Stop {
+    /// `time-limit`, `by-hand`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Stop::TimeLimit => "time-limit",
+            Stop::ByHand => "by-hand",
+        }
+    }
+
+    /// In words, after "stopped".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Stop::TimeLimit => "by the time limit",
+            Stop::ByHand => "by hand",
+        }
+    }
+}
+
+/// A search that was ended before any placement was known. Whether there is one was not decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Who ended it.
+    pub by: Stop,
+    /// Workloads that were placed by themselves.
+    pub apart: u64,
+    /// All workloads.
+    pub all: u64,
+}
+
+impl std::fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Unfinished { by, apart, all } = self;
+        let far = if apart < all {
+            format!("{apart} of {all} workloads were placed by themselves")
+        } else {
+            "every workload was placed by itself, but no choice for all of them within what they share was known"
+                .to_owned()
+        };
+        write!(f, "the search was stopped {} before any placement was found: {far}", by.words())
+    }
+}
+
+impl std::error::Error for Unfinished {}
 
 /// A limit that workloads share.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,7 +13,7 @@ use crate::diagnostic::{Pointer, SourceMap};
 use crate::perf::Layout;
 use crate::placement::{
     BatchRun, CandidateId, Coupling, Following, Infeasible, Loser, Pool, QuotaNeed, Rejection, Relaxation,
-    WorkloadPlacement,
+    Stop, WorkloadPlacement,
 };
 use crate::plan::{Action, Change, Plan};
 use crate::spec::PEAK_SHARE;
@@ -351,6 +351,7 @@ fn coupling(c: &Coupling) -> Value {
         "apart_usd_per_month": usd(c.apart),
         "plans": c.plans,
         "nodes": c.nodes,
+        "stopped": c.stopped.map(Stop::as_str),
     })
 }
 

@@ -36,6 +36,9 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
 /// How far the proof got, in words.
 pub(super) fn proof(c: &Coupling) -> String {
     let more = c.optimum - c.apart;
+    let stopped = c.stopped.map_or_else(String::new, |by| {
+        format!(" The search was stopped {}: another run may give another plan.", by.words())
+    });
     let proven = if c.lower_bound >= c.optimum {
         let within = if c.limits.is_empty() { "" } else { " within the shared limits" };
         format!("proven cheapest{within}")
@@ -50,7 +53,7 @@ pub(super) fn proof(c: &Coupling) -> String {
         None => format!("the limits cost {more} USD/month over the separate optima"),
     };
     format!(
-        "All workloads together {} USD/month: {proven}; {against}. {} plans compared, {} nodes.",
+        "All workloads together {} USD/month: {proven}; {against}. {} plans compared, {} nodes.{stopped}",
         c.optimum, c.plans, c.nodes
     )
 }

@@ -111,6 +111,7 @@ fn every_exit_of_the_table_happens() {
         (Exit::Infeasible, &["plan", HOPELESS]),
         (Exit::Infeasible, &["plan", HOPELESS, "--detailed-exitcode"]),
         (Exit::Infeasible, &["check", HOPELESS]),
+        (Exit::Unfinished, &["plan", CHAT, "--time-limit", "0s"]),
     ];
     for (exit, args) in cases {
         let (out, err, code) = plain(args);
@@ -387,4 +388,100 @@ fn an_interruption_ends_with_130() {
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     assert_eq!(child.wait().unwrap().code(), Some(Exit::Interrupted.code()));
+}
+
+#[test]
+fn a_search_that_had_no_time_says_so_and_decides_nothing() {
+    let (out, err, code) = plain(&["plan", HOPELESS, "--time-limit", "0s"]);
+    assert_eq!((out.as_str(), code), ("", Exit::Unfinished.code()), "{err}");
+    assert!(err.contains("stopped by the time limit before any placement was found"), "{err}");
+    assert!(err.contains("not known") && !err.to_lowercase().contains("infeasible"), "{err}");
+    let (out, _, code) = plain(&["plan", CHAT, "--time-limit", "0ms", "--json"]);
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&value["schema"], &value["exit"], code), (&"rhumb.error/1".into(), &7.into(), 7));
+    let (out, err, code) = plain(&["plan", CHAT, "--time-limit", "1h", "--effort", "1"]);
+    assert_eq!((code, err.as_str()), (0, ""), "what is done in time is a plan as any other: {out}");
+    for (option, value, says) in [
+        ("--time-limit", "30", "has no unit"),
+        ("--time-limit", "-1s", "out of range"),
+        ("--time-limit", "soon", "is not a duration"),
+        ("--effort", "0", "a whole number of at least 1"),
+        ("--effort", "much", "a whole number of at least 1"),
+    ] {
+        let (out, err, code) = plain(&["plan", CHAT, &format!("{option}={value}")]);
+        assert_eq!((out.as_str(), code), ("", 1), "{option} {value}: {err}");
+        assert!(err.contains(says) && err.contains(option), "{option} {value}: {err}");
+    }
+}
+
+/// Starts a search over services that share quotas, and waits until it knows a choice for all of them.
+#[cfg(unix)]
+fn searching(more: &[&str]) -> std::process::Child {
+    let fleet = "tests/it/fixtures/fleet-20.yaml";
+    let mut child = rhumb()
+        .args(["plan", fleet, "--at", "2026-11-25", "-v"])
+        .args(more)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("; best ") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut lines, &mut line).unwrap() > 0, "it ended before that");
+    }
+    // Nobody waits for its messages from here on.
+    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+    child
+}
+
+#[cfg(unix)]
+fn interrupt(child: &std::process::Child) {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).output().unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_search_ends_with_the_best_so_far() {
+    if option_env!("RHUMB_CATALOG_EXCLUDE").is_some() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("saved.plan");
+    let child = searching(&["--out", saved.to_str().unwrap()]);
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let plan = rhumb::plan::file::decode("saved", &std::fs::read_to_string(&saved).unwrap()).unwrap();
+    let c = plan.placement.coupling.unwrap();
+    assert!(c.apart <= c.lower_bound && c.lower_bound <= c.optimum);
+    assert_eq!(plan.placement.workloads.len(), 20);
+    // Either it had time to prove it, or it says who stopped it.
+    assert_eq!(c.stopped.is_some(), c.lower_bound < c.optimum);
+    let says = |what: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").contains(what);
+    assert_eq!(says("stopped by hand: another run may give another plan"), c.stopped.is_some(), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_interruption_ends_a_search_at_once() {
+    if option_env!("RHUMB_CATALOG_EXCLUDE").is_some() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("saved.plan");
+    // Nobody reads the plan, which is larger than a pipe holds: it does not end by itself.
+    let mut child = searching(&["--json", "--out", saved.to_str().unwrap()]);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        // It may be gone by now.
+        let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).output().unwrap();
+    };
+    assert_eq!(status.code(), Some(Exit::Interrupted.code()));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no part of a file is left");
 }

@@ -119,7 +119,9 @@ fn one_that_shares_alone_or_not_at_all_keeps_its_machines() {
 fn quotas_and_budgets_count_the_shared_machines() {
     // One machine of 96 vCPUs is within the quota; three were not.
     let quota = |vcpus: u32| {
-        format!("providers:\n  aws: {{ quotas: {{ eu-west-1: {{ L-417A185B: {vcpus} }}, eu-north-1: {{ L-417A185B: {vcpus} }} }} }}\n")
+        format!(
+            "providers:\n  aws: {{ quotas: {{ eu-west-1: {{ L-417A185B: {vcpus} }}, eu-north-1: {{ L-417A185B: {vcpus} }} }} }}\n"
+        )
     };
     let (spec, world, found) = placed(&text(SHARED, "", &quota(96)));
     let found = found.unwrap();

@@ -232,6 +232,7 @@ fn base() -> &'static Case {
             least,
             plans: 1,
             nodes: 1,
+            stopped: None,
         };
         let workloads = made.into_iter().map(|w| (w.address.clone(), w)).collect();
         let placement = Placement {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use crate::cli::planning::{self, NoPlan, PlanArgs};
 use crate::cli::view::terminal;
-use crate::cli::{Exit, Failure, Settings, files, progress};
+use crate::cli::watch::{self, SearchArgs};
+use crate::cli::{Exit, Failure, Settings, files};
+use crate::optimize::{Standing, Watch};
 use crate::{check, plan, report};
 
 /// Plan a spec: choose, price and check a placement
@@ -13,6 +15,9 @@ pub struct Args {
     /// What to plan.
     #[command(flatten)]
     pub planning: PlanArgs,
+    /// How far to search.
+    #[command(flatten)]
+    pub search: SearchArgs,
     /// Save the plan to this file, for show, check and apply
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -30,9 +35,10 @@ pub struct Args {
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let gathered = planning::gather(&args.planning, settings)?;
-    let progress = progress::start("searching placements", settings);
-    let outcome = planning::think(&gathered);
-    progress.finish();
+    let watching = watch::begin(&args.search, settings);
+    let ask = |standing: &Standing| watching.ask(standing);
+    let outcome = planning::think_watched(&gathered, Watch { nodes: args.search.effort, ask: Some(&ask) });
+    drop(watching);
     let plan = match outcome {
         Ok(plan) => plan,
         Err(NoPlan::Failure(failure)) => return Err(failure),

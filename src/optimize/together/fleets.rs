@@ -93,7 +93,8 @@ impl Search<'_, '_> {
                 let here = [(a + j, -n * i64::from(fleet.slots))];
                 let needed = pairs.iter().enumerate().filter(|(_, (of, _))| of == f);
                 let needed = needed.map(|(i, _)| (rows + i, -n));
-                let mut uses: Vec<(usize, i64)> = own.chain(here).chain(needed).filter(|(_, u)| *u != 0).collect();
+                let mut uses: Vec<(usize, i64)> =
+                    own.chain(here).chain(needed).filter(|(_, u)| *u != 0).collect();
                 uses.sort_unstable();
                 Column { cost: fleet.month.saturating_mul(n), machines: n as u64, uses }
             });
@@ -104,9 +105,9 @@ impl Search<'_, '_> {
 
     /// Machines of a fleet for the pools of one plan, each apart.
     fn alone(&self, planned: &Planned, fleet: usize) -> i64 {
-        let slots = u64::from(self.rows.fleets[fleet].slots.max(1));
+        let of = &self.rows.fleets[fleet];
         let own = planned.shared.iter().filter(|s| s.fleet == fleet);
-        own.map(|s| i64::from(s.item.needs()).max(s.item.slots().div_ceil(slots) as i64)).sum()
+        own.map(|s| sharing::packed(&[s.item], of.slots, of.zones).map_or(0, |m| m.len() as i64)).sum()
     }
 
     /// A choice of plans with the machines that the rule gives every fleet; `None` if those are more than there are plans for.

@@ -33,7 +33,9 @@ use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use super::watch::{Asking, Standing, Step};
 use crate::placement::Rejection;
+use rhumb_api::Money;
 
 /// What was found.
 pub(super) struct Together {
@@ -49,6 +51,8 @@ pub(super) struct Together {
     pub worth: Vec<i64>,
     /// The least of each workload at these prices, times [`ONE`].
     pub least: Vec<i128>,
+    /// The least of each workload where no limit is priced, times [`ONE`].
+    pub unlimited: Vec<i128>,
     /// Rows that are short at any price.
     pub short: Vec<usize>,
     /// Rows that something broke.
@@ -90,22 +94,31 @@ const MISSING: f64 = 1e6;
 
 /// The cheapest choice of one plan for each workload within all rows, as far as the effort goes.
 ///
+/// When `asking` ends it, that is the cheapest known; none may be.
+///
 /// # Errors
 /// The workload that has no plan at all, and why.
 pub(super) fn solve(
     workloads: &[Mutex<Workload<'_>>],
     rows: &Rows,
     effort: Effort,
+    asking: &Asking<'_>,
 ) -> Result<Together, (usize, Rejection)> {
     let mut search = Search {
         workloads,
         rows,
         effort,
+        asking,
+        held: None,
+        bound: None,
+        proven: None,
         active: Vec::new(),
         pool: workloads.iter().map(|_| Vec::new()).collect(),
         nodes: 0,
     };
-    search.answers(&search.all(&[]))?;
+    // There is no choice within the limits among the cheapest plans of each.
+    let (first, _) =
+        search.answers(&search.all(&[]), Step::Prices { round: 0 })?.ok_or_else(|| (0, never()))?;
     for (own, w) in search.pool.iter_mut().zip(workloads) {
         let alone = w.lock().unwrap_or_else(PoisonError::into_inner).alone();
         own.extend(alone.filter(|alone| own.iter().all(|p| p.column != alone.column)));
@@ -113,7 +126,7 @@ pub(super) fn solve(
     loop {
         let found = search.round()?;
         if !search.activate(&found) {
-            return Ok(found);
+            return Ok(Together { unlimited: first, ..found });
         }
     }
 }
@@ -122,11 +135,25 @@ struct Search<'s, 'a> {
     workloads: &'s [Mutex<Workload<'a>>],
     rows: &'s Rows,
     effort: Effort,
+    asking: &'s Asking<'s>,
+    /// The cheapest choice within all rows that a replay has confirmed.
+    held: Option<Held>,
+    /// What is proven so far, micro-dollars a month.
+    bound: Option<i64>,
+    /// What the prices of the last round proved.
+    proven: Option<Bound>,
     /// Rows that something broke, in order.
     active: Vec<usize>,
     /// Plans that are known of each workload.
     pool: Vec<Vec<Planned>>,
     nodes: u64,
+}
+
+/// A choice by its plans.
+#[derive(Clone)]
+struct Held {
+    cost: i64,
+    chosen: Vec<Planned>,
 }
 
 /// What a replay said of a choice.
@@ -140,6 +167,7 @@ enum Replayed {
 }
 
 /// A bound with what it follows from.
+#[derive(Clone)]
 struct Bound {
     scaled: i128,
     prices: Vec<i64>,
@@ -147,6 +175,9 @@ struct Bound {
     short: Vec<usize>,
     basis: Basis,
 }
+
+/// The least of each workload, and whether a plan is new.
+type Answers = (Vec<i128>, bool);
 
 impl Search<'_, '_> {
     /// The known plans over the active rows, with parts of shared machines.
@@ -171,13 +202,26 @@ impl Search<'_, '_> {
         self.rows.with_slots(all)
     }
 
-    /// Asks every workload for its cheapest plan; those that are new are known from then on.
-    fn answers(&mut self, prices: &[i64]) -> Result<(Vec<i128>, bool), (usize, Rejection)> {
+    /// Asks whether to end.
+    fn stops(&self, step: Step) -> bool {
+        let found = self.held.as_ref().map(|h| Money::from_micros(h.cost));
+        self.asking.stops(Standing { step, found, bound: self.bound.map(Money::from_micros) })
+    }
+
+    /// Asks every workload for its cheapest plan; those that are new are known from then on. `None` if the search was ended
+    /// before all had answered.
+    fn answers(&mut self, prices: &[i64], step: Step) -> Result<Option<Answers>, (usize, Rejection)> {
         let (rows, workloads) = (self.rows, self.workloads);
-        let answers: Vec<_> = workloads
+        let answers: Option<Vec<_>> = workloads
             .par_iter()
-            .map(|w| w.lock().unwrap_or_else(PoisonError::into_inner).cheapest(rows, prices))
+            .map(|w| {
+                if self.stops(step) {
+                    return None;
+                }
+                Some(w.lock().unwrap_or_else(PoisonError::into_inner).cheapest(rows, prices))
+            })
             .collect();
+        let Some(answers) = answers else { return Ok(None) };
         let (mut least, mut new) = (Vec::with_capacity(answers.len()), false);
         for (i, answer) in answers.into_iter().enumerate() {
             let answer = answer.map_err(|why| (i, why))?;
@@ -188,7 +232,7 @@ impl Search<'_, '_> {
                 self.pool[i].push(answer.found);
             }
         }
-        Ok((least, new))
+        Ok(Some((least, new)))
     }
 
     /// Prices of what is shared at which no workload has a better answer, and what they prove.
@@ -196,12 +240,12 @@ impl Search<'_, '_> {
         let mut best: Option<Bound> = None;
         let mut basis: Option<Basis> = None;
         let mut short = Vec::new();
-        for _ in 0..MOST_ROUNDS {
+        for round in 0..MOST_ROUNDS {
             let problem = self.problem();
             let allowed: Vec<Vec<usize>> = problem.plans.iter().map(|own| (0..own.len()).collect()).collect();
             let relaxed = master::relax(&problem, &allowed, basis.as_ref(), MISSING);
             let prices = self.all(&relaxed.prices);
-            let (least, new) = self.answers(&prices)?;
+            let Some((least, new)) = self.answers(&prices, Step::Prices { round })? else { break };
             let scaled = least.iter().sum::<i128>() - problem.paid(&relaxed.prices);
             basis = Some(relaxed.basis.clone());
             if best.as_ref().is_none_or(|b| scaled >= b.scaled) {
@@ -220,7 +264,10 @@ impl Search<'_, '_> {
             }
             self.active.sort_unstable();
         }
-        best.map(|b| Bound { short, ..b }).ok_or_else(|| (0, never()))
+        // Rows that something broke since then only raise what was proven without them.
+        let best = best.or_else(|| self.proven.take()).map(|b| Bound { short, ..b });
+        self.proven = best.clone().map(|b| Bound { basis: Basis::default(), short: Vec::new(), ..b });
+        best.ok_or_else(|| (0, never()))
     }
 
     /// Rows that mixed plans break and that are not looked at yet.
@@ -243,8 +290,9 @@ impl Search<'_, '_> {
         let mut best = None;
         let mut lower = whole(bound.scaled);
         let mut listed = 0;
+        self.bound = self.bound.max(Some(lower));
         if bound.short.is_empty() {
-            best = self.confirmed(&bound, None, None, self.effort.nodes / 8).0.best;
+            best = self.confirmed(&bound, None, None, (self.effort.nodes / 8).max(1)).0.best;
             // Without a choice to measure by, plans are listed further and further out.
             let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
             // Most of a first gap is for want of a good choice, and lists within a part of it hold a better one.
@@ -256,12 +304,16 @@ impl Search<'_, '_> {
             for _ in 0..self.effort.reaches {
                 let keep = self.fleets_of(best.as_ref());
                 let (theta, pool) = self.listed(&bound, reach.unwrap_or(out), &keep);
+                if self.asking.stopped().is_some() {
+                    break;
+                }
                 listed = pool.iter().map(|own| own.len() as u64).sum();
                 let known = best.take().and_then(|choice| self.moved(&choice, &pool));
                 let before = std::mem::replace(&mut self.pool, pool);
                 let (solved, complete) = self.confirmed(&bound, known, Some(theta), self.effort.nodes);
                 let listed_to = if complete { theta } else { 0 };
                 lower = lower.max(solved.bound.min(whole(bound.scaled + listed_to)));
+                self.bound = self.bound.max(Some(lower));
                 best = solved.best;
                 if best.is_none() {
                     self.pool = before;
@@ -279,12 +331,13 @@ impl Search<'_, '_> {
                 }
             }
         }
-        let cost = best.as_ref().map_or(i64::MAX, |b| b.cost);
         let worth = self.worth();
-        let chosen: Option<Vec<Planned>> = best.map(|b| {
-            let own = b.plans.iter().zip(&self.pool);
-            own.map(|(p, pool)| pool[*p].clone()).collect()
-        });
+        let last = best.map(|b| Held { cost: b.cost, chosen: self.of(&b) });
+        let cut = last.is_none() || self.asking.stopped().is_some();
+        let held = self.held.take_if(|_| cut).filter(|h| self.holds(h));
+        let best = last.into_iter().chain(held).min_by_key(|h| h.cost);
+        let cost = best.as_ref().map_or(i64::MAX, |b| b.cost);
+        let chosen = best.map(|b| b.chosen);
         Ok(Together {
             taken: chosen.as_ref().map_or_else(Vec::new, |chosen| self.taken(chosen)),
             chosen,
@@ -293,6 +346,7 @@ impl Search<'_, '_> {
             prices: bound.prices,
             worth,
             least: bound.least,
+            unlimited: Vec::new(),
             short: bound.short.iter().filter_map(|r| self.active.get(*r).copied()).collect(),
             active: self.active.clone(),
             plans: listed,
@@ -315,11 +369,37 @@ impl Search<'_, '_> {
         self.all(&master::relax(&more, &allowed, None, MISSING).prices)
     }
 
+    /// The plans of a choice.
+    fn of(&self, choice: &Choice) -> Vec<Planned> {
+        choice.plans.iter().zip(&self.pool).map(|(p, own)| own[*p].clone()).collect()
+    }
+
+    /// Keeps a confirmed choice if it is the cheapest within all rows.
+    fn hold(&mut self, choice: &Choice) {
+        if self.held.as_ref().is_none_or(|h| choice.cost < h.cost) {
+            let chosen = self.of(choice);
+            if self.broken_by(&chosen).is_empty() {
+                self.held = Some(Held { cost: choice.cost, chosen });
+            }
+        }
+    }
+
+    /// Whether what was confirmed is still so after later replays.
+    fn holds(&self, held: &Held) -> bool {
+        held.chosen.iter().zip(self.workloads).all(|(planned, w)| {
+            let w = w.lock().unwrap_or_else(PoisonError::into_inner);
+            w.renewed(planned).is_some_and(|now| now.column == planned.column)
+        })
+    }
+
     fn tree(&mut self, bound: &Bound, known: Option<Vec<usize>>, nodes: u64) -> tree::Solved {
         let full = self.full();
-        let known = known.and_then(|plans| self.completed(&full, &plans)).filter(|c| full.problem.fits(&c.plans));
+        let known =
+            known.and_then(|plans| self.completed(&full, &plans)).filter(|c| full.problem.fits(&c.plans));
         let basis = Some(&bound.basis).filter(|_| full.fleets.is_empty());
-        let mut solved = tree::solve(&full.problem, basis, known.clone(), nodes);
+        let before = self.nodes;
+        let stops = |nodes| self.stops(Step::Choices { nodes: before + nodes });
+        let mut solved = tree::solve(&full.problem, basis, known.clone(), nodes, &stops);
         self.nodes += solved.nodes;
         if !full.fleets.is_empty() {
             // The rule may ask for more machines than the rows do.
@@ -340,6 +420,9 @@ impl Search<'_, '_> {
                 .par_iter()
                 .zip(&bound.least)
                 .map(|(w, least)| {
+                    if self.stops(Step::Plans) {
+                        return None;
+                    }
                     let w = w.lock().unwrap_or_else(PoisonError::into_inner);
                     w.within(self.rows, &bound.prices, least + theta, self.effort)
                 })
@@ -375,7 +458,13 @@ impl Search<'_, '_> {
         loop {
             let solved = self.tree(bound, known.take(), nodes);
             match solved.best.as_ref().map(|best| self.replayed(bound, reach, best)) {
-                None | Some(Replayed::Confirmed) => return (solved, complete),
+                None => return (solved, complete),
+                Some(Replayed::Confirmed) => {
+                    if let Some(best) = &solved.best {
+                        self.hold(best);
+                    }
+                    return (solved, complete);
+                }
                 Some(Replayed::ListedAgain) => {}
                 Some(Replayed::Lost) => complete = false,
             }
@@ -386,6 +475,7 @@ impl Search<'_, '_> {
     /// are listed again, or, without a reach, the next cheapest joins the known ones.
     fn replayed(&mut self, bound: &Bound, reach: Option<i128>, choice: &Choice) -> Replayed {
         let (rows, prices, effort) = (self.rows, &bound.prices, self.effort);
+        let ended = self.asking.stopped().is_some();
         let again: Vec<Option<(Vec<Planned>, Replayed)>> = self
             .workloads
             .par_iter()
@@ -394,7 +484,9 @@ impl Search<'_, '_> {
             .map(|((w, own), (p, least))| {
                 let w = w.lock().unwrap_or_else(PoisonError::into_inner);
                 w.contradicted(&own[*p].plan).then(|| {
-                    let listed = reach.and_then(|theta| w.within(rows, prices, least + theta, effort));
+                    let listed = reach
+                        .filter(|_| !ended)
+                        .and_then(|theta| w.within(rows, prices, least + theta, effort));
                     if let Some(listed) = listed {
                         return (listed, Replayed::ListedAgain);
                     }
@@ -427,15 +519,23 @@ impl Search<'_, '_> {
     /// Looks at the rows that a choice breaks from now on; whether there are any.
     fn activate(&mut self, found: &Together) -> bool {
         let Some(chosen) = &found.chosen else { return false };
-        let taken = self.taken(chosen);
         let before = self.active.len();
-        for (r, row) in self.rows.list.iter().enumerate() {
-            if taken[r] > i128::from(row.limit) && row.what != Shared::Slots && self.active.binary_search(&r).is_err() {
+        for r in self.broken_by(chosen) {
+            if self.active.binary_search(&r).is_err() {
                 self.active.push(r);
+                self.active.sort_unstable();
             }
         }
-        self.active.sort_unstable();
         self.active.len() > before
+    }
+
+    /// Rows of which plans take more than there is.
+    fn broken_by(&self, chosen: &[Planned]) -> Vec<usize> {
+        let taken = self.taken(chosen);
+        let over = |(r, row): (usize, &Row)| {
+            (row.what != Shared::Slots && taken[r] > i128::from(row.limit)).then_some(r)
+        };
+        self.rows.list.iter().enumerate().filter_map(over).collect()
     }
 }
 

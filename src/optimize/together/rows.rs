@@ -126,7 +126,8 @@ impl Rows {
         }
         let hourly = terms.base.map_or(0, Money::micros);
         let month = hourly.saturating_mul(HOURS_PER_MONTH);
-        let mut uses: Vec<(usize, i64)> = self.quotas(spec, cloud, terms).into_iter().map(|q| (q.0, q.1)).collect();
+        let mut uses: Vec<(usize, i64)> =
+            self.quotas(spec, cloud, terms).into_iter().map(|q| (q.0, q.1)).collect();
         uses.extend(self.total.map(|row| (row, month)));
         uses.retain(|(_, amount)| *amount > 0);
         uses.sort_unstable();

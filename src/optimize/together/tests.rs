@@ -68,13 +68,18 @@ fn small(seed: u64) -> Problem {
     problem(seed, workloads, plans, rows, r.below(75) as i64)
 }
 
+/// Nobody stops it.
+fn never(_: u64) -> bool {
+    false
+}
+
 #[test]
 fn the_tree_is_never_beaten_and_never_wrong() {
     let (mut none, mut split) = (0, 0);
     for seed in 0..2_000 {
         let p = small(seed);
         let truth = brute(&p);
-        let solved = tree::solve(&p, None, None, u64::MAX);
+        let solved = tree::solve(&p, None, None, u64::MAX, &never);
         assert_eq!(solved.best.as_ref().map(|b| b.cost), truth, "seed {seed}");
         if let Some(best) = solved.best {
             assert!(p.fits(&best.plans), "seed {seed}");
@@ -94,13 +99,26 @@ fn a_tree_that_stops_early_tells_a_valid_bound() {
         let p = small(seed);
         let Some(truth) = brute(&p) else { continue };
         for nodes in 1..6 {
-            let solved = tree::solve(&p, None, None, nodes);
+            let solved = tree::solve(&p, None, None, nodes, &never);
             assert!(solved.bound <= truth, "seed {seed}: {} above {truth}", solved.bound);
             assert!(solved.best.is_none_or(|b| b.cost >= truth), "seed {seed}");
             open += u32::from(solved.bound < truth);
         }
     }
     assert!(open > 20, "{open} were cut short");
+}
+
+#[test]
+fn a_tree_that_is_stopped_is_one_with_so_many_nodes() {
+    for seed in 0..200 {
+        let p = small(seed);
+        for after in 1..6 {
+            let stopped = tree::solve(&p, None, None, u64::MAX, &|nodes| nodes >= after);
+            let fewer = tree::solve(&p, None, None, after, &never);
+            let told = |s: &tree::Solved| (s.best.clone(), s.bound, s.nodes);
+            assert_eq!(told(&stopped), told(&fewer), "seed {seed}");
+        }
+    }
 }
 
 #[test]
@@ -132,7 +150,7 @@ fn amounts_near_the_limits_do_not_overflow() {
     let plan = |cost: i64, taken: i64| Column { cost, machines: 100_000, uses: vec![(0, taken)] };
     let plans = (0..2_000).map(|i| vec![plan(most, 100_000_000_000 + i), plan(most + 7, 1)]).collect();
     let p = Problem { limits: vec![100_000_000_000 * 1_000], plans };
-    let solved = tree::solve(&p, None, None, 50);
+    let solved = tree::solve(&p, None, None, 50, &never);
     let best = solved.best.unwrap();
     assert!(p.fits(&best.plans) && best.cost >= solved.bound && solved.bound >= most * 2_000);
     assert!(p.choice(vec![0; 2_000]).is_some());

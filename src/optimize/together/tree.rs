@@ -26,8 +26,15 @@ struct Node {
 /// A price of what is missing that no plan is worth, in units of the dearest plan.
 const MISSING: f64 = 1e3;
 
-/// Searches all of `problem`; `known` is a choice that fits. `nodes` at most are looked at.
-pub fn solve(problem: &Problem, start: Option<&Basis>, known: Option<Choice>, nodes: u64) -> Solved {
+/// Searches all of `problem`; `known` is a choice that fits. `nodes` at most are looked at, and none after the root once `stops`
+/// says so of the nodes so far.
+pub fn solve(
+    problem: &Problem,
+    start: Option<&Basis>,
+    known: Option<Choice>,
+    nodes: u64,
+    stops: &dyn Fn(u64) -> bool,
+) -> Solved {
     let all: Vec<Vec<usize>> = problem.plans.iter().map(|own| (0..own.len()).collect()).collect();
     let mut search = Tree { problem, best: known.filter(|c| problem.fits(&c.plans)), nodes: 0 };
     let mut open = Vec::new();
@@ -39,7 +46,7 @@ pub fn solve(problem: &Problem, start: Option<&Basis>, known: Option<Choice>, no
         if search.useless(node.bound) {
             continue;
         }
-        if search.nodes >= nodes {
+        if search.nodes >= nodes || (search.nodes > 0 && stops(search.nodes)) {
             left = left.min(node.bound);
             continue;
         }

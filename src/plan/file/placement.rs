@@ -11,7 +11,7 @@ use crate::diagnostic::Pointer;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, FailureCheck, Fallback, Fallbacks,
-    JointViolation, SharedLimit,
+    JointViolation, SharedLimit, Stop,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
@@ -45,7 +45,10 @@ mirror!(CouplingFile for Coupling {
     least: BTreeMap<String, Money>,
     plans: u64,
     nodes: u64,
+    stopped: Option<Stop>,
 });
+
+words!(StopWord for placement::Stop { TimeLimit = "time-limit", ByHand = "by-hand" });
 
 mirror!(SharedLimitFile for SharedLimit {
     constraint: &'static str,

@@ -2,6 +2,7 @@
 
 mod brute;
 mod sharing;
+mod stops;
 pub mod worlds;
 
 use rhumb::catalog::Catalog;

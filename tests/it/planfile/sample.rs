@@ -410,5 +410,6 @@ fn coupling() -> Coupling {
         least: [("services.chat".to_owned(), usd(50_000_000_000))].into(),
         plans: 12,
         nodes: 3,
+        stopped: Some(Stop::TimeLimit),
     }
 }

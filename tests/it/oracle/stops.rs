@@ -1,0 +1,149 @@
+//! Searches that are ended at every step, or that may do little: what they give is valid, and brute force is never above its bound.
+
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rhumb::catalog::Catalog;
+use rhumb::check;
+use rhumb::optimize::{NoPlacement, Standing, Watch, place_watched};
+use rhumb::placement::{Placement, Stop, World};
+use rhumb::spec::Spec;
+
+use super::{brute, worlds};
+
+/// Eight products rounded by the hour, of a month.
+const ROUNDED: i64 = 8 * 730;
+
+/// A world whose workloads share too little, and the least that a placement of them costs a month.
+fn coupled(seed: u64, base: &Catalog) -> Option<(Spec, World, Option<i64>)> {
+    let (spec, world) = worlds::together(seed, base);
+    let free = place_watched(&spec, &world, Watch::default());
+    if matches!(&free, Ok(placement) if placement.coupling.is_none()) {
+        return None;
+    }
+    let services = spec.services.keys().map(|name| format!("services.{name}"));
+    let addresses: Vec<String> =
+        services.chain(spec.batches.keys().map(|name| format!("batches.{name}"))).collect();
+    let options: Vec<Vec<brute::Choice>> =
+        addresses.iter().map(|a| brute::several::options(&spec, &world, a)).collect();
+    if options.len() < 2 || options.iter().any(Vec::is_empty) {
+        return None;
+    }
+    let truth = brute::several::together(&spec, &world, &options);
+    // What brute force does not try is beyond it.
+    let large = |p: &Placement| {
+        let services = p.workloads.values().filter(|w| w.run.is_none());
+        services
+            .flat_map(|w| &w.pools)
+            .any(|p| p.machines.iter().map(|m| m.count).sum::<u32>() > brute::MOST_MACHINES)
+    };
+    (!free.is_ok_and(|p| large(&p))).then_some((spec, world, truth))
+}
+
+/// What is wrong with a placement that a search was kept from improving.
+fn faults(spec: &Spec, world: &World, placement: &Placement, truth: Option<i64>) -> Vec<String> {
+    let mut found: Vec<String> = check::placement(spec, world, placement)
+        .iter()
+        .map(|f| format!("{}: {}", f.code, f.message))
+        .collect();
+    let cost: i64 = placement.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum();
+    let Some(c) = &placement.coupling else { return found };
+    let (bound, truth) = (c.lower_bound.micros(), truth.unwrap_or(i64::MIN));
+    if bound > truth.saturating_add(ROUNDED)
+        || cost < truth - ROUNDED
+        || (cost - c.optimum.micros()).abs() > ROUNDED
+    {
+        found.push(format!("bound {bound}, truth {truth}, cost {cost}"));
+    }
+    if c.stopped.is_some() && c.lower_bound >= c.optimum {
+        found.push("a proof that is complete was not stopped".into());
+    }
+    found
+}
+
+#[test]
+fn a_search_may_be_ended_at_every_step() {
+    let base = Catalog::embedded();
+    let (mut worlds_tried, mut unfinished, mut cut, mut whole) = (0, 0, 0, 0);
+    for seed in 0..400 {
+        let Some((spec, world, truth)) = coupled(seed, &base) else { continue };
+        worlds_tried += 1;
+        let asked = AtomicU64::new(0);
+        let end_at = |at: u64| {
+            asked.store(0, Ordering::Relaxed);
+            let ask = |_: &Standing| (asked.fetch_add(1, Ordering::Relaxed) == at).then_some(Stop::ByHand);
+            place_watched(&spec, &world, Watch { ask: Some(&ask), ..Watch::default() })
+        };
+        let full = end_at(u64::MAX);
+        let questions = asked.load(Ordering::Relaxed);
+        assert_eq!(
+            full,
+            place_watched(&spec, &world, Watch::default()),
+            "world {seed}: to look on changes it"
+        );
+        let refused = full.is_err();
+        let step = (questions / 24).max(1);
+        for at in (0..=questions).step_by(step as usize) {
+            match end_at(at) {
+                Ok(placement) => {
+                    let wrong = faults(&spec, &world, &placement, truth);
+                    assert!(wrong.is_empty(), "world {seed}, question {at} of {questions}: {wrong:?}");
+                    match placement.coupling.as_ref().and_then(|c| c.stopped) {
+                        Some(by) => {
+                            assert_eq!(by, Stop::ByHand);
+                            cut += 1;
+                        }
+                        None => whole += 1,
+                    }
+                }
+                Err(NoPlacement::Unfinished(why)) => {
+                    assert!(at < questions, "world {seed}: there was no such question");
+                    assert_eq!(why.by, Stop::ByHand);
+                    assert_eq!(why.all, (spec.services.len() + spec.batches.len()) as u64);
+                    unfinished += 1;
+                }
+                Err(NoPlacement::Infeasible(why)) => {
+                    assert!(refused && truth.is_none(), "world {seed}, question {at}: {why:?}");
+                }
+            }
+        }
+    }
+    assert!(worlds_tried > 25, "{worlds_tried} worlds shared too little");
+    assert!(
+        unfinished > 100 && cut > 100 && whole > 10,
+        "{unfinished} unfinished, {cut} cut short, {whole} whole"
+    );
+}
+
+#[test]
+fn little_effort_gives_a_gap_that_is_true_and_the_same_on_any_number_of_threads() {
+    let base = Catalog::embedded();
+    let (mut gaps, mut alike) = (0, 0);
+    for seed in 0..1_200 {
+        let Some((spec, world, truth)) = coupled(seed, &base) else { continue };
+        let one = || place_watched(&spec, &world, Watch { nodes: NonZeroU64::MIN, ask: None });
+        let Ok(placement) = one() else {
+            continue;
+        };
+        let wrong = faults(&spec, &world, &placement, truth);
+        assert!(wrong.is_empty(), "world {seed}: {wrong:?}");
+        let Some(c) = placement.coupling.as_ref().filter(|c| c.lower_bound < c.optimum) else { continue };
+        assert_eq!(c.stopped, None, "world {seed}: nobody ended it");
+        gaps += 1;
+        let proof = check::prove(&spec, &world, &placement);
+        assert!(proof.report.passed(), "world {seed}: {:?}", proof.report.findings);
+        assert!(proof.all.bound.is_some_and(|b| b.micros() <= truth.unwrap() + ROUNDED), "world {seed}");
+        assert!(proof.all.verdict().starts_with("within"), "world {seed}: {}", proof.all.verdict());
+        if alike < 5 {
+            for threads in [1, 2, 8] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert_eq!(pool.install(one).as_ref(), Ok(&placement), "world {seed}, {threads} threads");
+            }
+            alike += 1;
+        }
+        if gaps == 12 {
+            break;
+        }
+    }
+    assert!(gaps > 0 && alike > 0, "one node closed every proof");
+}
