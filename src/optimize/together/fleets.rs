@@ -15,10 +15,21 @@ pub struct Full {
     pub problem: Problem,
     /// Indexes of the fleets.
     pub fleets: Vec<usize>,
+    /// Accelerators of a machine of each.
+    slots: Vec<i64>,
+}
+
+impl Full {
+    /// One machine of each fleet with its accelerators.
+    pub fn fleets_of_problem(&self) -> impl Iterator<Item = (&Column, i64)> {
+        let first = self.problem.fleets.unwrap_or(self.problem.plans.len());
+        let machines = self.problem.plans[first..].iter().filter_map(|numbers| numbers.get(1));
+        machines.zip(self.slots.iter().copied())
+    }
 }
 
 /// More rows of machines that a workload needs are left out: the relaxation would be slow, and is true without.
-const MOST_NEEDED: usize = 150;
+const MOST_NEEDED: usize = 40;
 
 /// A column in which shared machines are paid and taken in parts, rounded down: what it costs at least beside others.
 pub fn folded(column: &Column, fleets: &[Fleet]) -> Column {
@@ -100,7 +111,12 @@ impl Search<'_, '_> {
             });
             plans.push(numbers.collect());
         }
-        Full { problem: Problem { limits, plans }, fleets }
+        let first = (!fleets.is_empty()).then_some(self.pool.len());
+        Full {
+            problem: Problem { limits, plans, fleets: first },
+            slots: fleets.iter().map(|f| i64::from(all[*f].slots)).collect(),
+            fleets,
+        }
     }
 
     /// Machines of a fleet for the pools of one plan, each apart.

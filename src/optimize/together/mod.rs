@@ -12,6 +12,7 @@
 //!
 //! Limits are looked at when something breaks them: leaving one out only lowers the bound.
 
+mod descent;
 mod fleets;
 mod master;
 mod problem;
@@ -74,18 +75,20 @@ pub(super) struct Effort {
     pub pools: u64,
     /// Times that plans are listed further out.
     pub reaches: u32,
+    /// Whether plans are listed in which a block of origins is shared by more regions than it must be.
+    pub split: bool,
 }
 
 impl Effort {
     /// For any choice within the limits, cheap or not.
     pub fn any() -> Self {
-        Effort { nodes: 200, plans: 400, pools: 60_000, reaches: 2 }
+        Effort { nodes: 200, plans: 400, pools: 60_000, reaches: 2, split: true }
     }
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Effort { nodes: 2_000, plans: 4_000, pools: 400_000, reaches: 6 }
+        Effort { nodes: 2_000, plans: 4_000, pools: 400_000, reaches: 6, split: true }
     }
 }
 
@@ -190,6 +193,7 @@ impl Search<'_, '_> {
         Problem {
             limits: self.active.iter().map(|r| self.rows.list[*r].limit).collect(),
             plans: self.pool.iter().map(|own| own.iter().map(|p| short(&p.column)).collect()).collect(),
+            fleets: None,
         }
     }
 
@@ -293,6 +297,7 @@ impl Search<'_, '_> {
         self.bound = self.bound.max(Some(lower));
         if bound.short.is_empty() {
             best = self.confirmed(&bound, None, None, (self.effort.nodes / 8).max(1)).0.best;
+            best = self.further(&bound, best);
             // Without a choice to measure by, plans are listed further and further out.
             let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
             // Most of a first gap is for want of a good choice, and lists within a part of it hold a better one.
@@ -354,6 +359,39 @@ impl Search<'_, '_> {
         })
     }
 
+    /// Where machines are shared, bounds are weak, and lists of all plans do not reach far: a better choice is looked for among
+    /// the plans that split no block, out to what the best one costs more than the bound.
+    fn further(&mut self, bound: &Bound, best: Option<Choice>) -> Option<Choice> {
+        let Some(known) = best.as_ref().filter(|_| !self.rows.fleets.is_empty()) else { return best };
+        let theta = (i128::from(known.cost) * ONE - bound.scaled).max(0);
+        let effort = Effort { split: false, ..self.effort };
+        let lists: Vec<Option<Vec<Planned>>> = self
+            .workloads
+            .par_iter()
+            .zip(&bound.least)
+            .map(|(w, least)| {
+                let w = w.lock().unwrap_or_else(PoisonError::into_inner);
+                w.within(self.rows, &bound.prices, least + theta, effort)
+            })
+            .collect();
+        let mut pool = Vec::with_capacity(lists.len());
+        for (list, known) in lists.into_iter().zip(&self.pool) {
+            let mut list = list.unwrap_or_default();
+            let new = known.iter().filter(|k| !list.iter().any(|p| p.beats(k))).cloned().collect::<Vec<_>>();
+            list.extend(new);
+            pool.push(list);
+        }
+        self.without_replaced(&mut pool, &self.fleets_of(best.as_ref()));
+        let moved = self.moved(known, &pool);
+        let before = std::mem::replace(&mut self.pool, pool);
+        let found = self.confirmed(bound, moved, None, self.effort.nodes / 4).0.best;
+        if found.is_none() {
+            self.pool = before;
+            return best;
+        }
+        found
+    }
+
     /// The fleets of a choice.
     fn fleets_of(&self, choice: Option<&Choice>) -> BTreeSet<usize> {
         let plans = choice.iter().flat_map(|c| self.pool.iter().zip(&c.plans));
@@ -396,7 +434,13 @@ impl Search<'_, '_> {
         let full = self.full();
         let known =
             known.and_then(|plans| self.completed(&full, &plans)).filter(|c| full.problem.fits(&c.plans));
-        let basis = Some(&bound.basis).filter(|_| full.fleets.is_empty());
+        let (mut known, mut basis, mut nodes) = (known, Some(&bound.basis), nodes);
+        if !full.fleets.is_empty() {
+            let prices: Vec<i64> = self.active.iter().map(|row| bound.prices[*row]).collect();
+            known = self.descended(&full, known.as_ref(), &prices);
+            // The relaxation is weaker, so that all nodes would be looked at in every reach.
+            (basis, nodes) = (None, nodes.min(self.effort.nodes.saturating_sub(self.nodes)).max(1));
+        }
         let before = self.nodes;
         let stops = |nodes| self.stops(Step::Choices { nodes: before + nodes });
         let mut solved = tree::solve(&full.problem, basis, known.clone(), nodes, &stops);

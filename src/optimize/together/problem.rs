@@ -40,6 +40,8 @@ pub struct Problem {
     pub limits: Vec<i64>,
     /// Plans of each workload.
     pub plans: Vec<Vec<Column>>,
+    /// From here on the workloads are fleets, whose plans are the numbers of their machines.
+    pub fleets: Option<usize>,
 }
 
 /// One plan of each workload, with its cost.

@@ -36,7 +36,7 @@ fn problem(seed: u64, workloads: u64, plans: u64, rows: u64, tight: i64) -> Prob
     let plans: Vec<Vec<Column>> = (0..workloads).map(|_| own(&mut r)).collect();
     let least = |row| plans.iter().map(|o| o.iter().min_by_key(|c| c.cost).unwrap().of(row)).sum::<i64>();
     let limits = (0..rows as usize).map(|row| least(row) * (100 - tight) / 100).collect();
-    Problem { limits, plans }
+    Problem { limits, plans, fleets: None }
 }
 
 fn brute(p: &Problem) -> Option<i64> {
@@ -149,11 +149,15 @@ fn amounts_near_the_limits_do_not_overflow() {
     let most = 10_i64 * 1_000_000 * 730 * 120 * 1_000;
     let plan = |cost: i64, taken: i64| Column { cost, machines: 100_000, uses: vec![(0, taken)] };
     let plans = (0..2_000).map(|i| vec![plan(most, 100_000_000_000 + i), plan(most + 7, 1)]).collect();
-    let p = Problem { limits: vec![100_000_000_000 * 1_000], plans };
+    let p = Problem { limits: vec![100_000_000_000 * 1_000], plans, fleets: None };
     let solved = tree::solve(&p, None, None, 50, &never);
     let best = solved.best.unwrap();
     assert!(p.fits(&best.plans) && best.cost >= solved.bound && solved.bound >= most * 2_000);
     assert!(p.choice(vec![0; 2_000]).is_some());
-    let huge = Problem { limits: vec![1], plans: vec![vec![plan(i64::MAX, 0)], vec![plan(i64::MAX, 0)]] };
+    let huge = Problem {
+        limits: vec![1],
+        plans: vec![vec![plan(i64::MAX, 0)], vec![plan(i64::MAX, 0)]],
+        fleets: None,
+    };
     assert!(huge.choice(vec![0, 0]).is_none(), "a sum that no number holds is no choice");
 }

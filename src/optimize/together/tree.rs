@@ -42,7 +42,7 @@ pub fn solve(
         open.push(Node { allowed: all, bound: i64::MIN, basis: start.cloned().unwrap_or_default() });
     }
     let mut left = i64::MAX;
-    while let Some(node) = open.pop() {
+    while let Some(node) = next(&mut open, problem.fleets.is_some()) {
         if search.useless(node.bound) {
             continue;
         }
@@ -56,6 +56,15 @@ pub fn solve(
     }
     let cost = search.best.as_ref().map_or(i64::MAX, |b| b.cost);
     Solved { best: search.best, bound: left.min(cost), nodes: search.nodes }
+}
+
+/// The last node; or, where a good choice is known from the start and bounds are weak, the one with the least bound.
+fn next(open: &mut Vec<Node>, by_bound: bool) -> Option<Node> {
+    if !by_bound {
+        return open.pop();
+    }
+    let least = open.iter().enumerate().rev().min_by_key(|(_, node)| node.bound).map(|(i, _)| i)?;
+    Some(open.swap_remove(least))
 }
 
 struct Tree<'p> {
@@ -133,8 +142,38 @@ impl Tree<'_> {
         least.iter().zip(&self.problem.limits).all(|(a, b)| *a <= i128::from(*b))
     }
 
+    /// Splits on the number of machines of a fleet that is not whole, the one with most money between its whole numbers.
+    fn split_fleet(&self, node: &Node, relaxed: &Relaxed) -> Option<Vec<Vec<Vec<usize>>>> {
+        let mut best: Option<(f64, usize, usize)> = None;
+        for s in self.problem.fleets?..self.problem.plans.len() {
+            let mean: f64 = relaxed.shares[s].iter().map(|(p, x)| *p as f64 * x).sum();
+            let part = mean - mean.floor();
+            let (Some(none), Some(one)) = (self.problem.plans[s].first(), self.problem.plans[s].get(1))
+            else {
+                continue;
+            };
+            let between = (one.cost - none.cost) as f64 * part.min(1.0 - part);
+            let down = mean.floor() as usize;
+            let splits =
+                node.allowed[s].iter().any(|p| *p <= down) && node.allowed[s].iter().any(|p| *p > down);
+            if part > 1e-6 && part < 1.0 - 1e-6 && splits && best.is_none_or(|(most, ..)| between > most) {
+                best = Some((between, s, down));
+            }
+        }
+        let (_, s, down) = best?;
+        let child = |up: bool| {
+            let mut allowed = node.allowed.clone();
+            allowed[s].retain(|p| (*p > down) == up);
+            allowed
+        };
+        Some(vec![child(false), child(true)])
+    }
+
     /// Two nodes that together hold all choices of this one, the likelier last; none if one choice is left.
     fn split(&self, node: &Node, relaxed: &Relaxed) -> Vec<Vec<Vec<usize>>> {
+        if let Some(children) = self.split_fleet(node, relaxed) {
+            return children;
+        }
         let mixed = relaxed
             .shares
             .iter()

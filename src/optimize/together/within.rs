@@ -10,6 +10,7 @@ use super::super::couple;
 use super::super::pool::weights_gib;
 use super::super::service::{Block, Chosen, Search};
 use super::super::sharing::Item;
+use super::Effort;
 
 /// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
 /// are worse in everything than another; `None` if more than `effort` pools
@@ -19,13 +20,23 @@ pub fn plans<'a>(
     bases: &[Arc<Base<'a>>],
     sites: &[Vec<(usize, i64, i64)>],
     hour: i128,
-    effort: u64,
+    effort: Effort,
 ) -> Option<Vec<Vec<Block>>> {
     let limit = Money::from_micros(hour.clamp(0, i128::from(i64::MAX / 1024)) as i64);
     let n = search.service.traffic.origins.len();
     let (_, floors) = search.optimum(bases);
-    let mut all =
-        All { search, own, bases, sites, floors, limit, found: Vec::new(), effort, lists: BTreeMap::new() };
+    let mut all = All {
+        search,
+        own,
+        bases,
+        sites,
+        floors,
+        limit,
+        found: Vec::new(),
+        effort: effort.pools,
+        split: effort.split,
+        lists: BTreeMap::new(),
+    };
     all.partition((1 << n) - 1, limit, &mut Vec::new())?;
     Some(all.found)
 }
@@ -50,6 +61,8 @@ struct All<'s, 'a> {
     limit: Money,
     found: Vec<Vec<Block>>,
     effort: u64,
+    /// Whether a block may be shared by more regions than it must.
+    split: bool,
     /// Block and regions to the pools of each region.
     lists: BTreeMap<(usize, u32), Arc<Vec<Vec<Priced>>>>,
 }
@@ -90,7 +103,8 @@ impl<'a> All<'_, 'a> {
             return Some(());
         }
         let places = base.network.iter().flatten().count().min(1024) as u32;
-        for regions in self.search.least_regions()..=places {
+        let least = self.search.least_regions();
+        for regions in least..=if self.split { places } else { places.min(least) } {
             if one.times(i64::from(regions)) > left {
                 break;
             }
@@ -190,7 +204,7 @@ impl<'a> All<'_, 'a> {
                 let Some(ask) = search.ask((i, w), 1, &extra, day) else { continue };
                 let Ok((first, last)) = ask.range(&needs) else { continue };
                 let gib = weights_gib(ask.speed, way);
-                let mut any = false;
+                let (mut any, mut enough) = (false, false);
                 for units in first..=u32::MAX {
                     let Some(machines) = units.checked_mul(way.span.max(1)) else { break };
                     let n = units.saturating_mul(way.replicas);
@@ -200,6 +214,7 @@ impl<'a> All<'_, 'a> {
                     let hopeless =
                         (!any && units > last) || units > last.saturating_mul(4).saturating_add(64);
                     if over
+                        || enough
                         || hopeless
                         || !terms.any_within_quotas(machines)
                         || ask.most_replicas.is_some_and(|most| n > most)
@@ -213,6 +228,8 @@ impl<'a> All<'_, 'a> {
                             continue;
                         }
                         any = true;
+                        // Without spot a larger pool costs and takes more of everything.
+                        enough |= terms.spot.is_none() && n >= search.service.scaling.min_replicas;
                         if let Some(count) = ask.count(units, machines, spot, gib)
                             && count.cost <= limit
                             && let Some(own) = self.own.own(base, regions, &Chosen { site: i, way: w, count })

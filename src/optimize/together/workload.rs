@@ -188,7 +188,7 @@ impl<'a> Workload<'a> {
             Sort::Service { search, bases } => {
                 let priced = self.priced(search, rows, prices);
                 let hour = limit.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) + 1 + ROUNDED * 1024;
-                for blocks in within::plans((&priced, search), bases, &self.sites, hour, effort.pools)? {
+                for blocks in within::plans((&priced, search), bases, &self.sites, hour, effort)? {
                     let planned = self.service(search, blocks);
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
