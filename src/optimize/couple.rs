@@ -11,6 +11,7 @@ use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 use super::base::Base;
 use super::pool::weights_gib;
 use super::service::{Block, Chosen, Search, weight};
+use super::table;
 use crate::placement::Rejection;
 use crate::spec::BudgetBinds;
 
@@ -349,7 +350,8 @@ impl Deep<'_, '_> {
         let mut found: Vec<Chosen> = Vec::new();
         let Some(ms) = base.network.get(region).copied().flatten() else { return found };
         let counted = s.scaling.min_replicas > 1;
-        for (i, site) in search.table.sites.iter().enumerate().filter(|(_, s)| s.region == region) {
+        let here = |(i, s): &(usize, &table::Site)| s.region == region && search.may_share(*i, regions);
+        for (i, site) in search.table.sites.iter().enumerate().filter(here) {
             let terms = &search.terms[i];
             for (w, way) in search.table.machines[site.machine].ways.iter().enumerate() {
                 let Ok(index) = way.speed else { continue };

@@ -256,6 +256,11 @@ impl<'a> Search<'a> {
         self.service.survive.region + 1
     }
 
+    /// Whether a site may have a pool of a block that so many regions share: on shared machines only if no fewer would do.
+    pub fn may_share(&self, site: usize, regions: u32) -> bool {
+        regions <= self.least_regions() || self.table.slots(site).is_none()
+    }
+
     /// What a pool costs besides machines at the peak, where it does not depend on their number.
     pub fn constant(&self, base: &Base<'_>, demand: &Demand<'_>, region: usize) -> Option<Extra> {
         match demand.load {
@@ -289,7 +294,8 @@ impl<'a> Search<'a> {
     fn shared(&self, base: &Base<'a>, regions: u32, limit: Money, whole: bool) -> Option<Block> {
         let near = self.demand(base, regions, base.nearest);
         let floors = self.floors(base, &near);
-        let sites = self.sites(base, &near, &floors);
+        let mut sites = self.sites(base, &near, &floors);
+        sites.retain(|(_, i)| self.may_share(*i, regions));
         let mut sum = Money::ZERO;
         let mut seen: Vec<usize> = Vec::new();
         for (least, i) in &sites {

@@ -188,6 +188,9 @@ impl Search<'_, '_> {
         };
         let apart = |plan: &Move| if plan.on.is_empty() { plan.own } else { i128::MAX };
         let known_plans = known.map(|c| c.plans[..self.pool.len()].to_vec());
+        // Rows of shared machines have no price of their own.
+        let mut padded = prices.to_vec();
+        padded.resize(full.problem.limits.len(), 0);
         let starts = known_plans.into_iter().chain([least(&|plan| plan.part), least(&apart)]);
         let mut best: Option<Choice> = None;
         let all: Vec<Vec<usize>> = full.problem.plans.iter().map(|own| (0..own.len()).collect()).collect();
@@ -195,9 +198,11 @@ impl Search<'_, '_> {
             let Some(choice) = self.completed(full, &descent.best(start).plans) else { continue };
             let choice = match full.problem.fits(&choice.plans) {
                 true => Some(choice),
-                false => repair::repaired(&full.problem, &all, choice.plans, prices, repair::Effort::Singles)
-                    .and_then(|plans| self.completed(full, &plans))
-                    .filter(|choice| full.problem.fits(&choice.plans)),
+                false => {
+                    repair::repaired(&full.problem, &all, choice.plans, &padded, repair::Effort::Singles)
+                        .and_then(|plans| self.completed(full, &plans))
+                        .filter(|choice| full.problem.fits(&choice.plans))
+                }
             };
             best = best.into_iter().chain(choice).min_by(|a, b| a.rank().cmp(&b.rank()));
         }

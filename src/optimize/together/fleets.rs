@@ -207,6 +207,28 @@ impl Search<'_, '_> {
         }
     }
 
+    /// The fleets of a choice.
+    pub(super) fn fleets_of(&self, choice: Option<&Choice>) -> BTreeSet<usize> {
+        let plans = choice.iter().flat_map(|c| self.pool.iter().zip(&c.plans));
+        plans.flat_map(|(own, p)| own[*p].shared.iter().map(|s| s.fleet)).collect()
+    }
+
+    /// What chosen plans take of all rows, with the machines that they share.
+    pub(super) fn taken(&self, chosen: &[Planned]) -> Vec<i128> {
+        let mut taken = vec![0_i128; self.rows.list.len()];
+        for (r, u) in chosen.iter().flat_map(|p| &p.column.uses) {
+            taken[*r] += i128::from(*u);
+        }
+        let all: Vec<&Planned> = chosen.iter().collect();
+        for (f, fleet) in self.rows.fleets.iter().enumerate() {
+            let n = self.machines(&all, f).unwrap_or(0) as i128;
+            for (r, u) in &fleet.uses {
+                taken[*r] += i128::from(*u) * n;
+            }
+        }
+        taken
+    }
+
     /// Whether a plan on one fleet is as good as another plan on another one.
     fn replaces(&self, (p, on_p): (&Planned, usize), (q, on_q): (&Planned, usize)) -> bool {
         let fleets = &self.rows.fleets;

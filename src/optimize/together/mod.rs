@@ -75,20 +75,18 @@ pub(super) struct Effort {
     pub pools: u64,
     /// Times that plans are listed further out.
     pub reaches: u32,
-    /// Whether plans are listed in which a block of origins is shared by more regions than it must be.
-    pub split: bool,
 }
 
 impl Effort {
     /// For any choice within the limits, cheap or not.
     pub fn any() -> Self {
-        Effort { nodes: 200, plans: 400, pools: 60_000, reaches: 2, split: true }
+        Effort { nodes: 200, plans: 400, pools: 60_000, reaches: 2 }
     }
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Effort { nodes: 2_000, plans: 4_000, pools: 400_000, reaches: 6, split: true }
+        Effort { nodes: 2_000, plans: 4_000, pools: 400_000, reaches: 6 }
     }
 }
 
@@ -296,12 +294,16 @@ impl Search<'_, '_> {
         let mut listed = 0;
         self.bound = self.bound.max(Some(lower));
         if bound.short.is_empty() {
-            best = self.confirmed(&bound, None, None, (self.effort.nodes / 8).max(1)).0.best;
-            best = self.further(&bound, best);
+            // Shared machines are good for a weak bound: all that counts is what is listed out to the whole gap.
+            let (first, nodes) = match self.rows.fleets.is_empty() {
+                true => (FIRST_REACH, (self.effort.nodes / 8).max(1)),
+                false => (1, 1),
+            };
+            best = self.confirmed(&bound, None, None, nodes).0.best;
             // Without a choice to measure by, plans are listed further and further out.
             let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
             // Most of a first gap is for want of a good choice, and lists within a part of it hold a better one.
-            let mut reach = best.as_ref().map(|b| (i128::from(b.cost) * ONE - bound.scaled) / FIRST_REACH);
+            let mut reach = best.as_ref().map(|b| (i128::from(b.cost) * ONE - bound.scaled) / first);
             // Nothing that keeps the budget lies further out than it.
             let most = self.rows.most().map(|m| (i128::from(m) + 1) * ONE - bound.scaled);
             let nearer = |out: i128| most.unwrap_or(i128::MAX).min(out);
@@ -357,45 +359,6 @@ impl Search<'_, '_> {
             plans: listed,
             nodes: self.nodes,
         })
-    }
-
-    /// Where machines are shared, bounds are weak, and lists of all plans do not reach far: a better choice is looked for among
-    /// the plans that split no block, out to what the best one costs more than the bound.
-    fn further(&mut self, bound: &Bound, best: Option<Choice>) -> Option<Choice> {
-        let Some(known) = best.as_ref().filter(|_| !self.rows.fleets.is_empty()) else { return best };
-        let theta = (i128::from(known.cost) * ONE - bound.scaled).max(0);
-        let effort = Effort { split: false, ..self.effort };
-        let lists: Vec<Option<Vec<Planned>>> = self
-            .workloads
-            .par_iter()
-            .zip(&bound.least)
-            .map(|(w, least)| {
-                let w = w.lock().unwrap_or_else(PoisonError::into_inner);
-                w.within(self.rows, &bound.prices, least + theta, effort)
-            })
-            .collect();
-        let mut pool = Vec::with_capacity(lists.len());
-        for (list, known) in lists.into_iter().zip(&self.pool) {
-            let mut list = list.unwrap_or_default();
-            let new = known.iter().filter(|k| !list.iter().any(|p| p.beats(k))).cloned().collect::<Vec<_>>();
-            list.extend(new);
-            pool.push(list);
-        }
-        self.without_replaced(&mut pool, &self.fleets_of(best.as_ref()));
-        let moved = self.moved(known, &pool);
-        let before = std::mem::replace(&mut self.pool, pool);
-        let found = self.confirmed(bound, moved, None, self.effort.nodes / 4).0.best;
-        if found.is_none() {
-            self.pool = before;
-            return best;
-        }
-        found
-    }
-
-    /// The fleets of a choice.
-    fn fleets_of(&self, choice: Option<&Choice>) -> BTreeSet<usize> {
-        let plans = choice.iter().flat_map(|c| self.pool.iter().zip(&c.plans));
-        plans.flat_map(|(own, p)| own[*p].shared.iter().map(|s| s.fleet)).collect()
     }
 
     /// Prices of the relaxation with a millionth more of each limit. At the limits themselves they may be those of a little less,
@@ -458,6 +421,7 @@ impl Search<'_, '_> {
     /// further; and how far it really went.
     fn listed(&self, bound: &Bound, theta: i128, keep: &BTreeSet<usize>) -> (i128, Vec<Vec<Planned>>) {
         let mut theta = theta.max(0);
+        let limited = !self.active.is_empty();
         for _ in 0..MOST_NEARER {
             let lists: Vec<Option<Vec<Planned>>> = self
                 .workloads
@@ -468,7 +432,7 @@ impl Search<'_, '_> {
                         return None;
                     }
                     let w = w.lock().unwrap_or_else(PoisonError::into_inner);
-                    w.within(self.rows, &bound.prices, least + theta, self.effort)
+                    w.within(self.rows, (&bound.prices, limited), least + theta, self.effort)
                 })
                 .collect();
             if let Some(mut lists) = lists.into_iter().collect::<Option<Vec<_>>>() {
@@ -519,6 +483,7 @@ impl Search<'_, '_> {
     /// are listed again, or, without a reach, the next cheapest joins the known ones.
     fn replayed(&mut self, bound: &Bound, reach: Option<i128>, choice: &Choice) -> Replayed {
         let (rows, prices, effort) = (self.rows, &bound.prices, self.effort);
+        let limited = !self.active.is_empty();
         let ended = self.asking.stopped().is_some();
         let again: Vec<Option<(Vec<Planned>, Replayed)>> = self
             .workloads
@@ -530,7 +495,7 @@ impl Search<'_, '_> {
                 w.contradicted(&own[*p].plan).then(|| {
                     let listed = reach
                         .filter(|_| !ended)
-                        .and_then(|theta| w.within(rows, prices, least + theta, effort));
+                        .and_then(|theta| w.within(rows, (prices, limited), least + theta, effort));
                     if let Some(listed) = listed {
                         return (listed, Replayed::ListedAgain);
                     }
@@ -580,24 +545,6 @@ impl Search<'_, '_> {
             (row.what != Shared::Slots && taken[r] > i128::from(row.limit)).then_some(r)
         };
         self.rows.list.iter().enumerate().filter_map(over).collect()
-    }
-}
-
-impl Search<'_, '_> {
-    /// What chosen plans take of all rows, with the machines that they share.
-    fn taken(&self, chosen: &[Planned]) -> Vec<i128> {
-        let mut taken = vec![0_i128; self.rows.list.len()];
-        for (r, u) in chosen.iter().flat_map(|p| &p.column.uses) {
-            taken[*r] += i128::from(*u);
-        }
-        let all: Vec<&Planned> = chosen.iter().collect();
-        for (f, fleet) in self.rows.fleets.iter().enumerate() {
-            let n = self.machines(&all, f).unwrap_or(0) as i128;
-            for (r, u) in &fleet.uses {
-                taken[*r] += i128::from(*u) * n;
-            }
-        }
-        taken
     }
 }
 

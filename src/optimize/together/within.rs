@@ -20,6 +20,7 @@ pub fn plans<'a>(
     bases: &[Arc<Base<'a>>],
     sites: &[Vec<(usize, i64, i64)>],
     hour: i128,
+    most: Option<Money>,
     effort: Effort,
 ) -> Option<Vec<Vec<Block>>> {
     let limit = Money::from_micros(hour.clamp(0, i128::from(i64::MAX / 1024)) as i64);
@@ -34,7 +35,7 @@ pub fn plans<'a>(
         limit,
         found: Vec::new(),
         effort: effort.pools,
-        split: effort.split,
+        most,
         lists: BTreeMap::new(),
     };
     all.partition((1 << n) - 1, limit, &mut Vec::new())?;
@@ -61,8 +62,8 @@ struct All<'s, 'a> {
     limit: Money,
     found: Vec<Vec<Block>>,
     effort: u64,
-    /// Whether a block may be shared by more regions than it must.
-    split: bool,
+    /// What nothing may cost without shared machines.
+    most: Option<Money>,
     /// Block and regions to the pools of each region.
     lists: BTreeMap<(usize, u32), Arc<Vec<Vec<Priced>>>>,
 }
@@ -103,8 +104,7 @@ impl<'a> All<'_, 'a> {
             return Some(());
         }
         let places = base.network.iter().flatten().count().min(1024) as u32;
-        let least = self.search.least_regions();
-        for regions in least..=if self.split { places } else { places.min(least) } {
+        for regions in self.search.least_regions()..=places {
             if one.times(i64::from(regions)) > left {
                 break;
             }
@@ -157,6 +157,11 @@ impl<'a> All<'_, 'a> {
                 if choice.cost + least > left {
                     break;
                 }
+                let blocks = chosen.iter().map(Block::cost);
+                let own = blocks.chain(mine.iter().chain([&choice.own]).map(|p| p.count.cost)).sum::<Money>();
+                if self.most.is_some_and(|most| own > most) {
+                    continue;
+                }
                 self.spend(1)?;
                 mine.push(choice.own);
                 let left = (left - choice.cost, of_rest);
@@ -174,6 +179,9 @@ impl<'a> All<'_, 'a> {
         let floors = search.floors(base, &near);
         let mut found: BTreeMap<usize, Vec<Priced>> = BTreeMap::new();
         for (least, i) in search.sites(base, &near, &floors) {
+            if !search.may_share(i, regions) {
+                continue;
+            }
             if least > limit {
                 break;
             }
@@ -233,6 +241,7 @@ impl<'a> All<'_, 'a> {
                         if let Some(count) = ask.count(units, machines, spot, gib)
                             && count.cost <= limit
                             && let Some(own) = self.own.own(base, regions, &Chosen { site: i, way: w, count })
+                            && self.most.is_none_or(|most| own.count.cost <= most)
                         {
                             found.entry(site.region).or_default().push(Priced {
                                 cost: count.cost,

@@ -14,7 +14,7 @@ use super::super::service::{Block, Chosen, Search, Sought};
 use super::super::sharing::Item;
 use super::super::table::Table;
 use super::problem::{Column, ONE};
-use super::rows::Rows;
+use super::rows::{Rows, Shared};
 use super::{Effort, within};
 use crate::placement::Rejection;
 use crate::spec::{Batch, BudgetBinds, Spec};
@@ -180,15 +180,25 @@ impl<'a> Workload<'a> {
         }
     }
 
-    /// Every plan that costs at most `limit` at `prices` (times [`ONE`]) and that no other one beats; `None` if they are
+    /// Every plan that costs at most `limit` at `prices` (times [`ONE`]; `limited` if something broke a limit) and that no other one beats; `None` if they are
     /// more than the effort allows.
-    pub fn within(&self, rows: &Rows, prices: &[i64], limit: i128, effort: Effort) -> Option<Vec<Planned>> {
+    pub fn within(
+        &self,
+        rows: &Rows,
+        (prices, limited): (&[i64], bool),
+        limit: i128,
+        effort: Effort,
+    ) -> Option<Vec<Planned>> {
         let mut found: Vec<Planned> = Vec::new();
         match &self.kind {
             Sort::Service { search, bases } => {
                 let priced = self.priced(search, rows, prices);
                 let hour = limit.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) + 1 + ROUNDED * 1024;
-                for blocks in within::plans((&priced, search), bases, &self.sites, hour, effort)? {
+                // Where nothing is priced, what costs more than the optimum on own machines by itself is in no optimum.
+                let free = prices.iter().zip(&rows.list).all(|(p, row)| *p == 0 || row.what == Shared::Slots);
+                let alone = self.alone.as_ref().filter(|_| free && !limited);
+                let most = alone.map(|blocks| blocks.iter().map(Block::cost).sum());
+                for blocks in within::plans((&priced, search), bases, &self.sites, hour, most, effort)? {
                     let planned = self.service(search, blocks);
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
