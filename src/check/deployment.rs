@@ -184,12 +184,11 @@ fn steps(log: &mut Ledger, plan: &Plan) {
 
 /// Every resource that costs or could cost is a line of the bill, if only as "not priced"; shared machines are a line of each pool.
 fn bill(log: &mut Ledger, plan: &Plan) {
-    let mut lines: BTreeSet<&str> =
+    let lines: BTreeSet<&str> =
         plan.placement.workloads.values().flat_map(|w| &w.cost.lines).map(|l| l.addr.as_str()).collect();
     let paid =
         |f: &&SharedFleet| f.pools.iter().all(|p| lines.contains(format!("{}/shared", p.addr).as_str()));
     let shared: Vec<&str> = plan.placement.fleets.iter().filter(paid).map(|f| f.addr.as_str()).collect();
-    lines.extend(shared);
     for change in &plan.changes {
         let Some(after) = &change.after else { continue };
         let billed = matches!(
@@ -197,7 +196,8 @@ fn bill(log: &mut Ledger, plan: &Plan) {
             ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::LoadBalancer | ResourceKind::EdgeUnit
         );
         let address = change.addr.as_str();
-        log.hold(!billed || lines.contains(address), "cost-line", address, || {
+        let of_fleet = shared.iter().any(|fleet| below(address, fleet));
+        log.hold(!billed || of_fleet || lines.contains(address), "cost-line", address, || {
             ("it is made and is no line of the bill".into(), "a line".into(), "none".into())
         });
     }
@@ -268,9 +268,9 @@ fn machines(log: &mut Ledger, plan: &Plan) {
             wanted.insert(format!("{}/{}", pool.addr, m.purchase), (i64::from(m.count), day));
         }
     }
-    for fleet in &plan.placement.fleets {
-        wanted.insert(fleet.addr.to_string(), (i64::from(fleet.count), None));
-    }
+    // Shared machines are a resource for each mix of what is on them.
+    let mut mixed: BTreeMap<&str, (i64, i64)> =
+        plan.placement.fleets.iter().map(|f| (f.addr.as_str(), (i64::from(f.count), 0))).collect();
     let mut made: BTreeSet<&str> = BTreeSet::new();
     for change in &plan.changes {
         let Some(after) = &change.after else { continue };
@@ -279,11 +279,19 @@ fn machines(log: &mut Ledger, plan: &Plan) {
         }
         let address = change.addr.as_str();
         made.insert(address);
+        let said = ["count", "machines", "size", "desired"].iter().find_map(|k| after.attributes.get(*k));
+        if let Some((_, there)) =
+            mixed.iter_mut().find_map(|(fleet, n)| below(address, fleet).then_some((fleet, n)))
+        {
+            if let Some(Attr::Int(n)) = said {
+                there.1 += n;
+            }
+            continue;
+        }
         let Some((count, day)) = wanted.get(address) else {
             log.finding("plan", address, "machines that nobody placed", "a pool", "none");
             continue;
         };
-        let said = ["count", "machines", "size", "desired"].iter().find_map(|k| after.attributes.get(*k));
         log.hold(said == Some(&Attr::Int(*count)), "plan", address, || {
             ("the fleet has another size than the pool".into(), count.to_string(), format!("{said:?}"))
         });
@@ -295,6 +303,14 @@ fn machines(log: &mut Ledger, plan: &Plan) {
     for address in wanted.keys().filter(|a| !made.contains(a.as_str())) {
         log.finding("plan", address, "placed machines that are not made", "a fleet", "none");
     }
+    for (fleet, (count, there)) in mixed {
+        log.same("plan", fleet, "the machines of all its mixes", &count, &there);
+    }
+}
+
+/// Whether a resource is below another one.
+fn below(address: &str, other: &str) -> bool {
+    address.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn artifacts(log: &mut Ledger, plan: &Plan) {

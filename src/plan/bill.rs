@@ -35,7 +35,7 @@ pub fn complete(placement: &mut Placement, desired: &Desired) {
         let pools = placed.pools.iter().filter(|p| p.shared.is_some());
         let places: BTreeSet<(Cloud, &str)> = pools.map(|p| (p.cloud, p.region.as_str())).collect();
         for (cloud, region) in places.intersection(&there) {
-            let addr = format!("{address}/{cloud}/{region}/shared");
+            let addr = format!("{address}/{cloud}/{region}/shared_parts");
             if !placed.cost.lines.iter().any(|l| l.addr == addr) {
                 let what =
                     "its part of the shared firewall, launch templates, network, system disks".to_owned();

@@ -373,7 +373,7 @@ fn what_is_not_priced_of_shared_machines_is_on_every_bill() {
     }
     plan::complete_bill(&mut placement, &wanted);
     for (address, placed) in &placement.workloads {
-        let addr = format!("{address}/aws/eu-west-1/shared");
+        let addr = format!("{address}/aws/eu-west-1/shared_parts");
         let lines: Vec<_> = placed.cost.lines.iter().filter(|l| l.addr == addr).collect();
         assert_eq!(lines.len(), 1, "{address}");
         assert_eq!(lines[0].per_hour, None);
@@ -383,7 +383,7 @@ fn what_is_not_priced_of_shared_machines_is_on_every_bill() {
     let (spec, _, mut own) = apart().clone();
     let wanted = plan::desired(&bound(&spec, &own));
     plan::complete_bill(&mut own, &wanted);
-    assert!(own.workloads.values().flat_map(|w| &w.cost.lines).all(|l| !l.addr.ends_with("/shared")));
+    assert!(own.workloads.values().flat_map(|w| &w.cost.lines).all(|l| !l.addr.ends_with("/shared_parts")));
 }
 
 /// One replica fewer on shared machines frees accelerators, not money.
