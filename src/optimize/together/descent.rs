@@ -139,6 +139,47 @@ impl Descent {
         Some(self.settled(plans))
     }
 
+    /// One machine of a fleet less: workloads leave it, that first which costs least for what it frees, until the others fit.
+    fn shrunk(&self, at: &At, fleet: usize) -> Option<At> {
+        let each = self.fleets[fleet].1;
+        let mut plans = at.plans.clone();
+        let all = |load: (i64, i64)| ((load.0 + each - 1) / each).max(load.1);
+        let most = all(self.loads(&plans, None)[fleet]) - 1;
+        let over = |load: (i64, i64)| (load.0 - most * each).max(0) + each * (load.1 - most).max(0);
+        loop {
+            let now = over(self.loads(&plans, None)[fleet]);
+            if now == 0 {
+                return Some(self.settled(plans));
+            }
+            let mut best: Option<(i128, usize, usize)> = None;
+            for s in 0..plans.len() {
+                let here = &self.moves[s][plans[s]];
+                if here.on.iter().all(|(f, ..)| *f != fleet) {
+                    continue;
+                }
+                let mut loads = self.loads(&plans, Some(s));
+                // Its machines are paid for whoever is on them.
+                let others = loads[fleet];
+                loads[fleet] = (0, most);
+                let now_costs = self.beside(here, &loads);
+                for (p, plan) in self.moves[s].iter().enumerate() {
+                    let own = plan.on.iter().filter(|(f, ..)| *f == fleet);
+                    let then =
+                        own.fold(others, |load, (_, slots, needs)| (load.0 + slots, load.1.max(*needs)));
+                    let freed = now - over(then);
+                    if freed > 0 {
+                        let dearer = (self.beside(plan, &loads) - now_costs).max(0) / i128::from(freed);
+                        if best.is_none_or(|b| (dearer, s, p) < b) {
+                            best = Some((dearer, s, p));
+                        }
+                    }
+                }
+            }
+            let (_, s, p) = best?;
+            plans[s] = p;
+        }
+    }
+
     /// All workloads on a fleet for which its part costs at most `percent` of what they cost now.
     fn filled(&self, at: &At, fleet: usize, percent: i128) -> At {
         let mut plans = at.plans.clone();
@@ -157,9 +198,8 @@ impl Descent {
         for _ in 0..MOST_ROUNDS {
             let before = best.cost;
             for f in 0..self.fleets.len() {
-                let emptied = self.emptied(&best, f);
-                let tries =
-                    emptied.into_iter().chain([100, 130, 1_000_000].map(|p| self.filled(&best, f, p)));
+                let fewer = self.emptied(&best, f).into_iter().chain(self.shrunk(&best, f));
+                let tries = fewer.chain([100, 130, 1_000_000].map(|p| self.filled(&best, f, p)));
                 if let Some(found) = tries.min_by(|a, b| (a.cost, &a.plans).cmp(&(b.cost, &b.plans)))
                     && found.cost < best.cost
                 {
