@@ -6,6 +6,10 @@
 //! the gap beyond its least: nothing cheaper than the best choice known uses another. Branch and bound over these closes the proof.
 //! As most of a first gap is for want of a good choice, plans are listed within a part of it first, then further out.
 //!
+//! Where machines are shared (`fleets`), what is priced pays for its part of a machine, which bounds weakly: plans are listed out to the
+//! whole gap at once, a descent (`descent`) makes the first choice, and the tree splits on machines that are not whole, the least
+//! bound first. What the rule by which machines are filled asks for beyond the rows of the problem is told as a gap.
+//!
 //! All of this goes by the closed form of capacity. A choice is replayed before anything is measured by it; a plan that the replay
 //! contradicts is left out from then on, and its workload's plans are listed again, with those that it had beaten. The
 //! prices stay: leaving plans out only raises what they bound.
