@@ -78,8 +78,8 @@ pub enum PlanError {
     /// The spec contradicts itself.
     #[error(transparent)]
     Graph(#[from] graph::GraphError),
-    /// No placement keeps the promises.
-    #[error("cannot be placed: {}", addresses(.0))]
+    /// No placement keeps the promises, or none was found ([`Infeasible::proven`]).
+    #[error("{0}")]
     Infeasible(Box<Infeasible>),
     /// The search was ended before any placement was known.
     #[error(transparent)]
@@ -87,11 +87,6 @@ pub enum PlanError {
     /// A file for the machines cannot be made.
     #[error(transparent)]
     Render(#[from] render::RenderError),
-}
-
-fn addresses(infeasible: &Infeasible) -> String {
-    let addresses: Vec<&str> = infeasible.workloads.iter().map(|w| w.address.as_str()).collect();
-    addresses.join(", ")
 }
 
 /// The whole line: spec to plan.

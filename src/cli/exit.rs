@@ -1,5 +1,7 @@
 //! Exit codes: one table, shown in the documentation and used by the tests.
 
+use crate::placement::Infeasible;
+
 /// How a command ended. When several apply at once, the first of [`Exit::PRECEDENCE`] wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -17,7 +19,7 @@ pub enum Exit {
     Inconclusive,
     /// No placement keeps the promises.
     Infeasible,
-    /// The search was ended by its time limit before any placement was known.
+    /// The search ended, by its time limit or its effort, before any placement was known, and without a proof that there is none.
     Unfinished,
     /// Interrupted; no file is half-written.
     Interrupted,
@@ -33,7 +35,12 @@ impl Exit {
         (Exit::Stale, 4, "stale", "the saved plan is stale, or the lock is held"),
         (Exit::Inconclusive, 5, "inconclusive", "a fact that the placement needs is missing or too old"),
         (Exit::Infeasible, 6, "infeasible", "no placement keeps the promises"),
-        (Exit::Unfinished, 7, "unfinished", "the time limit ended the search before any placement was known"),
+        (
+            Exit::Unfinished,
+            7,
+            "unfinished",
+            "the search ended before any placement was known, and did not prove that there is none",
+        ),
         (Exit::Interrupted, 130, "interrupted", "interrupted; no file is half-written"),
     ];
 
@@ -48,6 +55,11 @@ impl Exit {
         Exit::Changes,
         Exit::Done,
     ];
+
+    /// Of a search that found no placement.
+    pub fn of(why: &Infeasible) -> Self {
+        if why.proven { Exit::Infeasible } else { Exit::Unfinished }
+    }
 
     /// The process's exit code.
     pub fn code(self) -> i32 {

@@ -46,7 +46,7 @@ pub struct Gathered {
 pub enum NoPlan {
     /// Something was wrong before planning.
     Failure(Failure),
-    /// Nothing keeps the promises.
+    /// Nothing keeps the promises, or nothing was found that does.
     Infeasible(Box<Infeasible>),
 }
 
@@ -56,10 +56,8 @@ impl From<NoPlan> for Failure {
         match why {
             NoPlan::Failure(failure) => failure,
             NoPlan::Infeasible(why) => {
-                let names: Vec<&str> = why.workloads.iter().map(|w| w.address.as_str()).collect();
-                let text =
-                    format!("no placement keeps the promises of {}; `rhumb plan` says why", names.join(", "));
-                Failure::Message { exit: Exit::Infeasible, text }
+                let text = format!("{why}; `rhumb plan` says why");
+                Failure::Message { exit: Exit::of(&why), text }
             }
         }
     }

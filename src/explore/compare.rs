@@ -119,13 +119,14 @@ pub fn cost(placement: &Placement) -> Money {
     placement.workloads.values().map(|w| w.cost.expected_per_month).sum()
 }
 
-/// The constraints of a refusal, by workload: `services.chat: budget, ttft`.
+/// The constraints of a refusal, by workload: `services.chat: budget, ttft`; and whether it was not proven.
 pub fn refusal(why: &Infeasible) -> String {
     let told = why.workloads.iter().map(|w| {
         let names: BTreeSet<&str> = w.conflict.iter().map(|r| r.constraint).collect();
         format!("{}: {}", w.address, names.into_iter().collect::<Vec<_>>().join(", "))
     });
-    told.collect::<Vec<_>>().join("; ")
+    let told = told.collect::<Vec<_>>().join("; ");
+    if why.proven { told } else { format!("{told} (not proven)") }
 }
 
 #[cfg(test)]

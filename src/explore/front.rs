@@ -41,6 +41,15 @@ pub struct Point {
     pub choice: Vec<Choice>,
 }
 
+/// Why there is no front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The constraints in words.
+    pub why: String,
+    /// Nothing keeps the other promises; otherwise nothing was found.
+    pub proven: bool,
+}
+
 /// The front.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Front {
@@ -110,21 +119,21 @@ const FASTEST: f64 = 0.01;
 /// one beats in both is left out.
 ///
 /// # Errors
-/// Nothing keeps the other promises even without this limit; the constraints in words.
+/// Nothing keeps the other promises even without this limit, or nothing was found that does.
 pub fn front(
     spec: &Spec,
     world: &World,
     sweep: &Sweep,
     progress: &(dyn Fn(usize) + Sync),
-) -> Result<Front, String> {
+) -> Result<Front, Lost> {
     let planned = AtomicUsize::new(0);
     let address = format!("services.{}", sweep.service);
-    let at = |limit_ms: f64| -> Result<Point, String> {
+    let at = |limit_ms: f64| -> Result<Point, Lost> {
         let limited = sweep.limited(spec, limit_ms);
         let found = optimize::outline(&limited, world);
         progress(planned.fetch_add(1, Ordering::Relaxed) + 1);
-        let placement = found.map_err(|why| refusal(&why))?;
-        let lost = || format!("{address} is not placed");
+        let placement = found.map_err(|why| Lost { why: refusal(&why), proven: why.proven })?;
+        let lost = || Lost { why: format!("{address} is not placed"), proven: true };
         let placed = placement.workloads.get(&address).ok_or_else(lost)?;
         let worst = placed
             .objectives
@@ -151,7 +160,7 @@ pub fn front(
             Ok(point) => tightest = point,
             Err(why) => {
                 low = middle;
-                refused = Some((middle, why));
+                refused = Some((middle, why.why));
             }
         }
     }
@@ -166,7 +175,7 @@ fn between(
     (fast, known): (&Point, f64),
     slow: &Point,
     nearer: f64,
-    at: &(impl Fn(f64) -> Result<Point, String> + Sync),
+    at: &(impl Fn(f64) -> Result<Point, Lost> + Sync),
 ) -> Vec<Point> {
     if fast.cost == slow.cost || slow.promised_ms <= known * nearer {
         return Vec::new();
@@ -233,7 +242,7 @@ mod tests {
             tried.lock().unwrap().push(limit);
             let steps = [(900.0, 10), (300.0, 40), (100.0, 90)];
             let found = steps.iter().find(|(ms, _)| *ms <= limit).map(|(ms, usd)| point(*ms, *usd));
-            found.ok_or_else(|| "ttft".to_owned())
+            found.ok_or_else(|| Lost { why: "ttft".to_owned(), proven: true })
         };
         let found = between((&point(100.0, 90), 100.0), &point(900.0, 10), 1.05, &at);
         let front = undominated(found.into_iter().chain([point(100.0, 90), point(900.0, 10)]).collect());

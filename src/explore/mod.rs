@@ -13,7 +13,7 @@ mod stress;
 
 pub use change::{Amount, Change, changes, workload};
 pub use compare::{Aspect, Choice, Machines, choice, compare, cost, refusal};
-pub use front::{Front, Point as FrontPoint, Sweep, front};
+pub use front::{Front, Lost, Point as FrontPoint, Sweep, front};
 pub use scale::{Flip, Point as ScalePoint, Scale, Scaled, Scaling, scale};
 pub use select::Selector;
 pub use stress::{

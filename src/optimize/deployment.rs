@@ -1,5 +1,7 @@
 //! All workloads of a deployment: each by itself, and together where they share too little.
 
+mod refusal;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -14,8 +16,8 @@ use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, 
 use super::watch::{Asking, Watch};
 use super::{NoPlacement, alone, batch, build, fallbacks, losers, relax, unknown_model};
 use crate::placement::{
-    Certificate, Coupling, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, Relaxation,
-    SharedFleet, SharedLimit, WorkloadPlacement, World,
+    Certificate, Coupling, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, SharedFleet,
+    SharedLimit, WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, Spec};
 
@@ -29,7 +31,7 @@ pub(super) fn place(
     with_fallbacks: bool,
     watch: Watch<'_>,
 ) -> Result<Placement, NoPlacement> {
-    let infeasible = |workloads| NoPlacement::Infeasible(Infeasible { workloads });
+    let infeasible = |workloads| NoPlacement::Infeasible(Infeasible { workloads, proven: true });
     let mut refused = Vec::new();
     let mut jobs = Vec::new();
     for address in job::addresses(spec) {
@@ -102,10 +104,11 @@ pub(super) fn place(
         return Ok(placement);
     }
     let wide: Vec<Option<Table>> = jobs
-        .par_iter()
-        .map(|job| match job.kind {
+        .iter()
+        .zip(&tables)
+        .map(|(job, table)| match job.kind {
             Kind::Service(service) if shared && service.shares => {
-                Some(Table::with_shared(job, service.survive.machine > 0))
+                Some(table.with_shared(job, service.survive.machine > 0))
             }
             _ => None,
         })
@@ -138,7 +141,7 @@ pub(super) fn place(
         Ok(found) => match &found.chosen {
             Some(chosen) => all.placement(&workloads, &rows, &found, chosen).map_err(NoPlacement::Infeasible),
             None if asking.stopped().is_some() => Err(unfinished(Vec::new())),
-            None => Err(infeasible(vec![all.refusal(&workloads, &rows, &found)])),
+            None => Err(NoPlacement::Infeasible(all.refusal(&workloads, &rows, &found))),
         },
         Err((i, why)) => Err(unfinished(vec![all.lost(i, why)])),
     }
@@ -223,7 +226,10 @@ impl<'s> All<'s> {
         let mut workloads = BTreeMap::new();
         for (i, placed) in built.into_iter().enumerate() {
             // A plan without one of its workloads is no plan.
-            let lost = || Infeasible { workloads: vec![self.lost(i, super::no_candidate(&self.jobs[i]))] };
+            let lost = || {
+                let workloads = vec![self.lost(i, super::no_candidate(&self.jobs[i]))];
+                Infeasible { workloads, proven: true }
+            };
             let placed = placed.ok_or_else(lost)?;
             workloads.insert(placed.address.clone(), placed);
         }
@@ -325,141 +331,7 @@ impl<'s> All<'s> {
             stopped: self.asking.stopped().filter(|_| found.bound < found.cost),
         }
     }
-
-    /// Which limits cannot hold together, and what each would have to be.
-    fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> InfeasibleWorkload {
-        self.asking.refuses();
-        let few = found.short.is_empty() || found.active.len() <= MOST_SUSPECTS;
-        let suspects: Vec<usize> = if few { found.active.clone() } else { found.short.clone() };
-        let works = |limits: &[(usize, i64)]| {
-            let mut other = rows.clone();
-            for (row, limit) in limits {
-                other.list[*row].limit = *limit;
-            }
-            let found = together::solve(workloads, &other, Effort::any(), self.asking).ok()?;
-            found.chosen.map(|chosen| (found.cost, chosen))
-        };
-        // Taken away one after the other, until what is left is needed for the conflict.
-        let mut needed: Vec<usize> = suspects.clone();
-        let mut gone: Vec<(usize, i64)> = Vec::new();
-        for row in suspects {
-            let mut without = gone.clone();
-            without.push((row, UNLIMITED));
-            if works(&without).is_none() {
-                gone = without;
-                needed.retain(|r| *r != row);
-            }
-        }
-        let mut relaxations = Vec::new();
-        // What was not looked at to the end says nothing.
-        if self.asking.stopped().is_some() {
-            needed.clear();
-        }
-        for row in &needed {
-            if let Some(r) = self.nearest(rows, *row, &works) {
-                relaxations.push(r);
-            }
-        }
-        if self.asking.stopped().is_some() {
-            relaxations.clear();
-        }
-        relaxations
-            .sort_by(|a, b| a.cost_per_month.cmp(&b.cost_per_month).then_with(|| a.change.cmp(&b.change)));
-        let told = if needed.is_empty() { found.active.clone() } else { needed };
-        let conflict = told.iter().map(|r| self.conflict(rows, *r, found)).collect();
-        InfeasibleWorkload {
-            address: DEPLOYMENT.to_owned(),
-            conflict,
-            relaxations,
-            nearest: None,
-            rejected: BTreeMap::new(),
-            candidates: self.tables.iter().map(|t| t.candidates).sum(),
-        }
-    }
-
-    fn conflict(&self, rows: &Rows, row: usize, found: &Together) -> Rejection {
-        let of = &rows.list[row];
-        let apart: i64 = match &of.what {
-            Shared::Total => self.apart.values().map(|w| limited(self.spec, w).micros()).sum(),
-            Shared::Workload(address) => {
-                self.apart.get(address).map_or(0, |w| limited(self.spec, w).micros())
-            }
-            Shared::Quota { cloud, place, code } => self
-                .apart
-                .values()
-                .flat_map(|w| &w.quotas)
-                .filter(|q| q.cloud == *cloud && q.region == *place && q.code == *code)
-                .map(|q| together::millionths(q.amount))
-                .sum(),
-            // No limit of the spec.
-            Shared::Slots => 0,
-        };
-        let shown = limit(of, apart, 0, 0);
-        let apart_all: Money = self.apart.values().map(month).sum();
-        let proof = if found.short.contains(&row) && found.bound / HOPELESS >= apart_all.micros() {
-            format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
-        } else if rows.most().is_some_and(|most| found.bound > most) {
-            "nothing that keeps the other limits costs less than the budget".to_owned()
-        } else {
-            "the search found nothing that keeps it, and did not prove that there is nothing".to_owned()
-        };
-        let (name, unit) = words(of);
-        Rejection {
-            constraint: shown.constraint,
-            reason: format!(
-                "{name} of {}{unit}: {proof}; the separate optima take {}{unit}",
-                figure(shown.limit),
-                figure(shown.taken)
-            ),
-            at: of.at.clone(),
-            distance: Some(shown.taken / shown.limit.max(1e-9) - 1.0),
-        }
-    }
-
-    /// The least limit that works, by bisection down to a unit or a dollar.
-    fn nearest(
-        &self,
-        rows: &Rows,
-        row: usize,
-        works: &impl Fn(&[(usize, i64)]) -> Option<(i64, Vec<Planned>)>,
-    ) -> Option<Relaxation> {
-        let (_, free) = works(&[(row, UNLIMITED)])?;
-        let step = 1_000_000;
-        let units = |amount: i64| amount.div_euclid(step) + i64::from(amount.rem_euclid(step) > 0);
-        let taken = |plans: &[Planned]| -> i64 { plans.iter().map(|p| p.column.of(row)).sum() };
-        let (mut low, mut high) = (rows.list[row].limit.div_euclid(step), units(taken(&free)));
-        let mut best = works(&[(row, high.saturating_mul(step))])?;
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            match works(&[(row, middle.saturating_mul(step))]) {
-                Some(found) => {
-                    high = units(taken(&found.1)).clamp(low + 1, middle);
-                    best = found;
-                }
-                None => low = middle,
-            }
-        }
-        let of = &rows.list[row];
-        let (name, unit) = words(of);
-        Some(Relaxation {
-            constraint: limit(of, 0, 0, 0).constraint,
-            at: of.at.clone(),
-            change: format!("{name} of {high}{unit} instead of {}{unit}", figure(of.limit as f64 / 1e6)),
-            cost_per_month: Money::from_micros(best.0),
-            saves_per_month: None,
-            choice: None,
-        })
-    }
 }
-
-/// With more limits than this, only those that are short at any price are looked at for a conflict.
-const MOST_SUSPECTS: usize = 12;
-
-/// Above so many times what the workloads cost apart, a lower bound is as good as a proof that there is nothing.
-const HOPELESS: i64 = 1000;
-
-/// A limit that nothing reaches, with room for sums.
-const UNLIMITED: i64 = i64::MAX / 1024;
 
 /// A number without trailing zeros, to the cent.
 fn figure(x: f64) -> String {

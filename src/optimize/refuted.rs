@@ -19,6 +19,14 @@ pub(super) struct Refuted {
     known: Mutex<BTreeMap<Key, f64>>,
 }
 
+impl Clone for Refuted {
+    /// With all that is known.
+    fn clone(&self) -> Self {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Refuted { any: AtomicBool::new(self.any()), known: Mutex::new(known) }
+    }
+}
+
 impl Refuted {
     pub fn note(&self, rate: f64, replicas: u32, factor: f64, network_ms: f64) {
         self.any.store(true, Ordering::Release);

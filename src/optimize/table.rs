@@ -19,6 +19,7 @@ pub(super) const MOST_MACHINES_PER_REPLICA: u32 = 4;
 const LEAST_TO_SPAN: u32 = 4;
 
 /// A replica's speed, and the same at the pessimistic edge of its band.
+#[derive(Clone)]
 pub(super) struct Speed {
     pub curve: ServiceCurve,
     pub slowed: ServiceCurve,
@@ -33,6 +34,7 @@ pub(super) struct Speed {
 }
 
 /// One way of running the model on a machine type.
+#[derive(Clone)]
 pub(super) struct Way {
     /// Index into the names of the model's variants.
     pub variant: usize,
@@ -55,6 +57,7 @@ impl Way {
 }
 
 /// A machine type and the ways of using it.
+#[derive(Clone)]
 pub(super) struct Machine {
     pub index: usize,
     pub rejection: Option<Rejection>,
@@ -67,6 +70,7 @@ pub(super) struct Machine {
 }
 
 /// A machine type on sale in a region.
+#[derive(Clone)]
 pub(super) struct Site {
     /// Index into [`Table::machines`].
     pub machine: usize,
@@ -83,6 +87,7 @@ pub(super) struct Site {
 }
 
 /// Everything on sale that one workload may look at.
+#[derive(Clone)]
 pub(super) struct Table {
     pub machines: Vec<Machine>,
     pub sites: Vec<Site>,
@@ -218,11 +223,11 @@ impl Table {
         table
     }
 
-    /// Reads it together with the accelerators of shared machines (decision 12), behind everything else: there one accelerator is a
+    /// It together with the accelerators of shared machines (decision 12), behind everything else: there one accelerator is a
     /// machine, and a replica spans several. A pool may have as many replicas on one machine as fit, or, where a machine may
     /// fail, fewer.
-    pub fn with_shared(job: &Job<'_>, may_fail: bool) -> Self {
-        let mut table = Table::new(job);
+    pub fn with_shared(&self, job: &Job<'_>, may_fail: bool) -> Self {
+        let mut table = self.clone();
         let catalog = &job.world.catalog;
         let mut shared: BTreeMap<usize, usize> = BTreeMap::new();
         for m in 0..table.machines.len() {

@@ -558,11 +558,27 @@ pub struct JointViolation {
     pub at: Option<Pointer>,
 }
 
-/// Why a workload cannot be placed.
+/// Why there is no placement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Infeasible {
     /// The workloads that cannot be placed.
     pub workloads: Vec<InfeasibleWorkload>,
+    /// There is no placement; otherwise the search found none and did not prove that there is none.
+    pub proven: bool,
+}
+
+impl std::fmt::Display for Infeasible {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.workloads.iter().map(|w| w.address.as_str()).collect();
+        let names = names.join(", ");
+        match self.proven {
+            true => write!(f, "no placement keeps the promises of {names}"),
+            false => write!(
+                f,
+                "no placement that keeps the promises of {names} was found, and it was not proven that there is none"
+            ),
+        }
+    }
 }
 
 /// One workload that cannot be placed.
@@ -570,8 +586,8 @@ pub struct Infeasible {
 pub struct InfeasibleWorkload {
     /// `services.NAME` or `batches.NAME`.
     pub address: String,
-    /// Constraints that cannot hold together: taking any one away would make it feasible, unless
-    /// [`InfeasibleWorkload::relaxations`] has none.
+    /// Constraints that cannot hold together. Taking any one away would make it feasible, unless
+    /// [`InfeasibleWorkload::relaxations`] has none for it.
     pub conflict: Vec<Rejection>,
     /// The nearest change of each single constraint that would work.
     pub relaxations: Vec<Relaxation>,

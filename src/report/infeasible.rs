@@ -28,17 +28,28 @@ pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Report {
         }
         sections.push(Section {
             name: "conflict",
-            heading: format!("{}: these cannot hold together", w.address),
+            heading: match refusal.proven {
+                true => format!("{}: these cannot hold together", w.address),
+                false => format!("{}: nothing was found that keeps these together", w.address),
+            },
             blocks: vec![Block::Lines(conflict)],
         });
         let blocks = if w.relaxations.is_empty() {
-            vec![Block::Lines(vec![Cell::plain("No change of a single rule makes it work.")])]
+            vec![Block::Lines(vec![Cell::plain(match refusal.proven {
+                true => "No change of a single rule makes it work.",
+                false => {
+                    "No change of a single rule was found that makes it work; that there is none was not proven."
+                }
+            })])]
         } else {
             vec![Block::Table(relaxations(&w.relaxations))]
         };
         sections.push(Section {
             name: "relaxations",
-            heading: format!("{}: any one of these would work", w.address),
+            heading: match w.relaxations.is_empty() {
+                true => format!("{}: changes of a single rule", w.address),
+                false => format!("{}: any one of these would work", w.address),
+            },
             blocks,
         });
         let mut nearest = Vec::new();
@@ -66,10 +77,12 @@ pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Report {
             });
         }
     }
-    let which: Vec<&str> = refusal.workloads.iter().map(|w| w.address.as_str()).collect();
     Report {
         title: format!("No plan for {name}"),
         sections,
-        summary: format!("Infeasible: no placement keeps the promises of {}.", which.join(", ")),
+        summary: match refusal.proven {
+            true => format!("Infeasible: {refusal}."),
+            false => format!("Not decided: {refusal}."),
+        },
     }
 }

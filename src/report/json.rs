@@ -433,7 +433,7 @@ pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Value {
             (w.address.clone(), value)
         })
         .collect();
-    json!({ "schema": "rhumb.infeasible/1", "name": name, "workloads": workloads })
+    json!({ "schema": "rhumb.infeasible/1", "name": name, "proven": refusal.proven, "workloads": workloads })
 }
 
 /// Facts that are missing or too old.

@@ -67,7 +67,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
                 let report = report::infeasible(&spec.name, &why, &gathered.map);
                 terminal::print(&terminal::text(&report, settings, None))?;
             }
-            Ok(Exit::Infeasible)
+            Ok(Exit::of(&why))
         }
     }
 }

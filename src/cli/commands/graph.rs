@@ -64,7 +64,7 @@ fn resources(args: &Args, format: Format, settings: &Settings) -> Result<Exit, F
                 terminal::text(&report::infeasible(&spec.name, &why, &gathered.map), settings, None)
             };
             stdout::print(&text)?;
-            return Ok(Exit::Infeasible);
+            return Ok(Exit::of(&why));
         }
     };
     let bound = compiled(spec, &gathered.map)?.bind(spec, &plan.placement);

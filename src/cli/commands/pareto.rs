@@ -92,9 +92,10 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         bar.finish();
     }
     let found = found.map_err(|why| Failure::Message {
-        exit: Exit::Infeasible,
+        exit: if why.proven { Exit::Infeasible } else { Exit::Unfinished },
         text: format!(
-            "even without this limit no placement keeps the promises: {why}; `rhumb plan` says more"
+            "even without this limit no placement was found that keeps the promises: {}; `rhumb plan` says more",
+            why.why
         ),
     })?;
     let told = view::Told { name: &spec.name, spec, sweep: &sweep, found: &found };

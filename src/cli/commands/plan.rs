@@ -50,7 +50,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
                 let report = report::infeasible(name, &why, &gathered.map);
                 terminal::print(&terminal::text(&report, settings, None))?;
             }
-            return Ok(Exit::Infeasible);
+            return Ok(Exit::of(&why));
         }
     };
     if let Some(path) = &args.out {

@@ -120,6 +120,7 @@ pub(super) fn solve(
         active: Vec::new(),
         pool: workloads.iter().map(|_| Vec::new()).collect(),
         nodes: 0,
+        begun: 0,
     };
     // There is no choice within the limits among the cheapest plans of each.
     let (first, _) =
@@ -152,6 +153,8 @@ struct Search<'s, 'a> {
     /// Plans that are known of each workload.
     pool: Vec<Vec<Planned>>,
     nodes: u64,
+    /// Nodes when this round began.
+    begun: u64,
 }
 
 /// A choice by its plans.
@@ -292,6 +295,7 @@ impl Search<'_, '_> {
     }
 
     fn round(&mut self) -> Result<Together, (usize, Rejection)> {
+        self.begun = self.nodes;
         let bound = self.prices()?;
         let mut best = None;
         let mut lower = whole(bound.scaled);
@@ -406,7 +410,8 @@ impl Search<'_, '_> {
             let prices: Vec<i64> = self.active.iter().map(|row| bound.prices[*row]).collect();
             known = self.descended(&full, known.as_ref(), &prices);
             // The relaxation is weaker, so that all nodes would be looked at in every reach.
-            (basis, nodes) = (None, nodes.min(self.effort.nodes.saturating_sub(self.nodes)).max(1));
+            let left = self.effort.nodes.saturating_sub(self.nodes - self.begun);
+            (basis, nodes) = (None, nodes.min(left).max(1));
         }
         let before = self.nodes;
         let stops = |nodes| self.stops(Step::Choices { nodes: before + nodes });
