@@ -143,3 +143,37 @@ fn sharing_is_the_same_on_any_number_of_threads() {
         assert_eq!(pool.install(|| line::place(&spec, &world)).unwrap(), found, "{threads} threads");
     }
 }
+
+/// What the embedded catalogue has changes with what was left out of it.
+const REDUCED: bool = option_env!("RHUMB_CATALOG_EXCLUDE").is_some();
+
+/// Six services on shared machines cost 52,007.16 USD a month at least; the budget is 51,000. One node of the search proves
+/// nothing of that, all of them do.
+#[test]
+fn a_refusal_that_was_not_proven_is_no_infeasibility() {
+    let plan = |more: &[&str]| {
+        let file = "tests/it/sharing_refused/six.yaml";
+        let mut rhumb = std::process::Command::new(env!("CARGO_BIN_EXE_rhumb"));
+        rhumb.args(["plan", file, "--at", "2026-11-25", "--quiet"]).args(more);
+        let out = rhumb.env("NO_COLOR", "1").output().unwrap();
+        (String::from_utf8(out.stdout).unwrap(), out.status.code())
+    };
+    let (text, code) = plan(&[]);
+    assert!(code == Some(6) && text.contains("Infeasible: no placement keeps"), "{code:?} {text}");
+    if REDUCED {
+        return;
+    }
+    assert!(text.contains("a monthly budget of 52008 USD"), "{text}");
+    assert!(text.contains("nothing that keeps the") && !text.contains("did not prove"), "{text}");
+
+    let (text, code) = plan(&["--effort", "1"]);
+    assert_eq!(code, Some(7), "{text}");
+    assert!(text.contains("Not decided: ") && !text.contains("Infeasible"), "{text}");
+    assert!(text.contains("did not prove that there is nothing"), "{text}");
+    assert!(text.contains("nothing was found that keeps these together"), "{text}");
+    assert!(text.contains("a monthly budget of 52008 USD"), "{text}");
+    let (json, code) = plan(&["--effort", "1", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["schema"], &json["proven"]), (&"rhumb.infeasible/1".into(), &false.into()));
+    assert_eq!(code, Some(7));
+}

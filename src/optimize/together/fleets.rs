@@ -3,11 +3,10 @@
 //! machines. Both follow from the rule by which pools are put on machines; what a choice really needs, the rule says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 
-use super::problem::{Choice, Column, Problem};
+use super::problem::{Choice, Class, Column, Problem};
 use super::rows::Fleet;
-use super::{Planned, Search, Workload};
+use super::{Planned, Search, tree};
 use crate::optimize::sharing::{self, Item};
 
 /// The known plans of all workloads, then those of the fleets that any of them uses.
@@ -17,6 +16,8 @@ pub struct Full {
     pub fleets: Vec<usize>,
     /// Accelerators of a machine of each.
     slots: Vec<i64>,
+    /// Fleets and workloads that there is a row for: machines that it needs there.
+    pairs: Vec<(usize, usize)>,
 }
 
 impl Full {
@@ -28,8 +29,11 @@ impl Full {
     }
 }
 
-/// More rows of machines that a workload needs are left out: the relaxation would be slow, and is true without.
+/// Up to so many rows of machines that a workload needs are all there from the start. Of more, those are added that a relaxation or
+/// a choice breaks: it would be slow with all, and is true without.
 const MOST_NEEDED: usize = 40;
+/// Rows that are added at once, those first that break most money.
+const ADDED: usize = 12;
 
 /// A column in which shared machines are paid and taken in parts, rounded down: what it costs at least beside others.
 pub fn folded(column: &Column, fleets: &[Fleet]) -> Column {
@@ -71,15 +75,20 @@ impl Search<'_, '_> {
             }
         }
         let fleets: Vec<usize> = used.into_iter().collect();
-        let pairs: Vec<(usize, usize)> =
-            if pairs.len() <= MOST_NEEDED { pairs.into_iter().collect() } else { Vec::new() };
+        // Later ones behind, so that a basis without them still is one.
+        let pairs: Vec<(usize, usize)> = match pairs.len() <= MOST_NEEDED {
+            true => pairs.into_iter().collect(),
+            false => self.needed.iter().copied().filter(|pair| pairs.contains(pair)).collect(),
+        };
         let all = &self.rows.fleets;
         let mut place: BTreeMap<usize, usize> =
             self.active.iter().enumerate().map(|(i, row)| (*row, i)).collect();
         let a = self.active.len();
         place.extend(fleets.iter().enumerate().map(|(j, f)| (all[*f].row, a + j)));
-        let rows = a + fleets.len();
         let mut limits: Vec<i64> = self.active.iter().map(|r| self.rows.list[*r].limit).collect();
+        limits.resize(a + fleets.len(), 0);
+        let classes = self.classes(&fleets, &mut limits);
+        let rows = limits.len();
         limits.resize(rows + pairs.len(), 0);
         let of_workload = |s: usize, planned: &Planned| {
             let known = planned.column.uses.iter().filter_map(|(r, u)| Some((*place.get(r)?, *u)));
@@ -112,10 +121,79 @@ impl Search<'_, '_> {
             plans.push(numbers.collect());
         }
         let first = (!fleets.is_empty()).then_some(self.pool.len());
+        for class in &classes {
+            for s in &class.fleets {
+                for (n, column) in plans[*s].iter_mut().enumerate().skip(1) {
+                    column.uses.extend([(class.rows.0, n as i64), (class.rows.1, -(n as i64))]);
+                    column.uses.sort_unstable();
+                }
+            }
+        }
         Full {
-            problem: Problem { limits, plans, fleets: first },
+            problem: Problem { limits, plans, fleets: first, classes },
             slots: fleets.iter().map(|f| i64::from(all[*f].slots)).collect(),
             fleets,
+            pairs,
+        }
+    }
+
+    /// Rows of machines that a workload needs, not there yet, which a choice breaks.
+    pub(super) fn breaks(&self, full: &Full, plans: &[usize]) -> Vec<(usize, usize)> {
+        let mut broken = Vec::new();
+        for (f, n) in full.fleets.iter().zip(&plans[self.pool.len()..]) {
+            for (s, (own, p)) in self.pool.iter().zip(plans).enumerate() {
+                let pair = (*f, s);
+                if needs(&own[*p], *f) > *n as i64 && !full.pairs.contains(&pair) {
+                    broken.push(pair);
+                }
+            }
+        }
+        broken
+    }
+
+    /// Fleets of the same machines in several regions, and all of the same number of accelerators, each with two rows at the end of
+    /// `limits`: many fleets may have whole machines only as their sum is whole, and cost about the same.
+    fn classes(&self, fleets: &[usize], limits: &mut Vec<i64>) -> Vec<Class> {
+        let all = &self.rows.fleets;
+        let mut by: BTreeMap<(Option<usize>, u32), Vec<usize>> = BTreeMap::new();
+        for (j, f) in fleets.iter().enumerate() {
+            for key in [(Some(all[*f].kind), all[*f].slots), (None, all[*f].slots)] {
+                by.entry(key).or_default().push(self.pool.len() + j);
+            }
+        }
+        let several: BTreeSet<Vec<usize>> = by.into_values().filter(|own| own.len() > 1).collect();
+        let class = |own: Vec<usize>| {
+            limits.extend([tree::MOST_MACHINES, 0]);
+            let machine = own.iter().map(|s| all[fleets[s - self.pool.len()]].month).min().unwrap_or(0);
+            Class { fleets: own, rows: (limits.len() - 2, limits.len() - 1), machine }
+        };
+        several.into_iter().map(class).collect()
+    }
+
+    /// Adds rows of machines that a workload needs where mixed plans of `full` break them; whether any was added.
+    pub(super) fn separates(&mut self, full: &Full, shares: &[Vec<(usize, f64)>]) -> bool {
+        let mut broken: Vec<(f64, (usize, usize))> = Vec::new();
+        for (j, f) in full.fleets.iter().enumerate() {
+            let machines: f64 = shares[self.pool.len() + j].iter().map(|(n, x)| *n as f64 * x).sum();
+            for (s, (own, list)) in self.pool.iter().zip(shares).enumerate() {
+                let needed: f64 = list.iter().map(|(p, x)| needs(&own[*p], *f) as f64 * x).sum();
+                if needed > machines + 1e-6 && !full.pairs.contains(&(*f, s)) {
+                    broken.push(((needed - machines) * self.rows.fleets[*f].month as f64, (*f, s)));
+                }
+            }
+        }
+        broken.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        broken.truncate(ADDED);
+        self.needs_rows(broken.iter().map(|(_, pair)| *pair));
+        !broken.is_empty()
+    }
+
+    /// Adds rows of machines that a workload needs.
+    pub(super) fn needs_rows(&mut self, pairs: impl IntoIterator<Item = (usize, usize)>) {
+        for pair in pairs {
+            if !self.needed.contains(&pair) {
+                self.needed.push(pair);
+            }
         }
     }
 
@@ -142,21 +220,12 @@ impl Search<'_, '_> {
 
     /// Machines of a fleet for chosen plans.
     pub(super) fn machines(&self, chosen: &[&Planned], fleet: usize) -> Option<usize> {
-        let mut on: Vec<(Item, String, ())> = Vec::new();
-        for (planned, workload) in chosen.iter().zip(self.workloads) {
-            let own = planned.shared.iter().filter(|s| s.fleet == fleet);
-            if own.clone().next().is_none() {
-                continue;
-            }
-            let workload: &Workload<'_> = &workload.lock().unwrap_or_else(PoisonError::into_inner);
-            let address = format!("{}/", workload.job.address);
-            on.extend(own.map(|s| (s.item, address.clone(), ())));
-        }
-        if on.is_empty() {
+        let all = self.by_address.iter().filter_map(|s| chosen.get(*s)).flat_map(|planned| &planned.shared);
+        let mut items: Vec<Item> = all.filter(|s| s.fleet == fleet).map(|s| s.item).collect();
+        if items.is_empty() {
             return Some(0);
         }
-        sharing::order(&mut on);
-        let items: Vec<Item> = on.into_iter().map(|(item, ..)| item).collect();
+        items.sort_by_key(|item| std::cmp::Reverse(item.size));
         let of = &self.rows.fleets[fleet];
         sharing::packed(&items, of.slots, of.zones).map(|machines| machines.len())
     }

@@ -2,7 +2,7 @@
 //!
 //! A simplex for generalised upper bounds (Dantzig and Van Slyke 1967): every workload's shares sum to one, so one of its
 //! plans, the key, is eliminated, and the basis is as large as the number of rows, not of workloads. The basis is
-//! factorised afresh after every exchange: rows are few, and nothing can drift.
+//! factorised afresh when a key changes, after some exchanges, and before anything is told: nothing can drift.
 //!
 //! Floating point decides only which prices are tried. What they prove is computed from them in integers
 //! ([`Problem::bound`]).
@@ -49,8 +49,10 @@ struct Simplex<'p> {
     /// What a row and the costs are divided by.
     rows: Vec<f64>,
     money: f64,
-    /// Scaled price of a missing unit.
+    /// Scaled price of a plan that is not allowed.
     missing: f64,
+    /// Scaled price of a missing unit of each row.
+    short: Vec<f64>,
     keys: Vec<usize>,
     basic: Vec<Variable>,
 }
@@ -66,13 +68,24 @@ pub fn relax(problem: &Problem, allowed: &[Vec<usize>], start: Option<&Basis>, m
         for p in list {
             money = money.max((own[*p].cost as f64).abs());
             for (r, u) in &own[*p].uses {
-                rows[*r] = rows[*r].max(*u as f64);
+                rows[*r] = rows[*r].max((*u as f64).abs());
             }
         }
     }
+    // Prices beyond what a number holds would prove nothing.
+    let short = |row: &f64| missing.min(DEAREST / 4.0 / ONE as f64 / money * row);
+    let short = rows.iter().map(short).collect();
     let keys = allowed.iter().enumerate().map(|(s, list)| cheapest(problem, s, list)).collect();
-    let mut simplex =
-        Simplex { problem, allowed, rows, money, missing, keys, basic: (0..k).map(Variable::Left).collect() };
+    let mut simplex = Simplex {
+        problem,
+        allowed,
+        rows,
+        money,
+        missing,
+        short,
+        keys,
+        basic: (0..k).map(Variable::Left).collect(),
+    };
     if !start.is_some_and(|basis| simplex.resume(basis)) {
         simplex.begin();
     }
@@ -139,8 +152,22 @@ impl Simplex<'_> {
                 self.basic.push(Variable::Left(r));
             }
         }
-        let feasible = self.basic.len() == self.k()
-            && self.factors().is_some_and(|f| f.x.iter().chain(&f.key).all(|x| *x >= -NOTHING));
+        let mut feasible = false;
+        if self.basic.len() == self.k()
+            && let Some(f) = self.factors()
+        {
+            // What is left of a row that a limit was lowered for is now missing.
+            for (v, x) in self.basic.iter_mut().zip(&f.x) {
+                if let Variable::Left(r) = *v
+                    && *x < -NOTHING
+                {
+                    *v = Variable::Short(r);
+                }
+            }
+            let x = self.basic.iter().zip(&f.x);
+            let mut x = x.map(|(v, x)| if matches!(v, Variable::Short(_)) { x.abs() } else { *x });
+            feasible = x.all(|x| x >= -NOTHING) && f.key.iter().all(|x| *x >= -NOTHING);
+        }
         if !feasible {
             (self.keys, self.basic) = own;
         }
@@ -169,7 +196,7 @@ impl Simplex<'_> {
             }
             Variable::Short(r) => {
                 column[r] = -1.0;
-                self.missing
+                self.short[r]
             }
             Variable::Plan(s, p) => {
                 let (own, key) = (&self.problem.plans[s][p], &self.problem.plans[s][self.keys[s]]);
@@ -197,12 +224,7 @@ impl Simplex<'_> {
         let inverse = invert(matrix)?;
         let left = self.left();
         let x: Vec<f64> = inverse.iter().map(|row| dot(row, &left)).collect();
-        let mut key = vec![1.0; self.keys.len()];
-        for (v, x) in self.basic.iter().zip(&x) {
-            if let Variable::Plan(s, _) = v {
-                key[*s] -= x;
-            }
-        }
+        let key = self.key_shares(&x);
         Some(Factors { inverse, x, key })
     }
 
@@ -222,7 +244,7 @@ impl Simplex<'_> {
         };
         for (r, price) in prices.iter().enumerate() {
             consider(*price, Variable::Left(r));
-            consider(self.missing - price, Variable::Short(r));
+            consider(self.short[r] - price, Variable::Short(r));
         }
         for (s, list) in self.allowed.iter().enumerate() {
             let value = |p: usize| {
@@ -239,8 +261,9 @@ impl Simplex<'_> {
         best.map(|(_, v)| v)
     }
 
-    /// Brings a variable in and tells how far; `None` if nothing leaves, which a bounded problem does not do.
-    fn exchange(&mut self, f: &Factors, enter: Variable) -> Option<f64> {
+    /// Brings a variable in and tells how far, and what the basis becomes by it if no key changes; `None` if nothing leaves, which a
+    /// bounded problem does not do.
+    fn exchange(&mut self, f: &Factors, enter: Variable) -> Option<(f64, Option<Factors>)> {
         let (column, _) = self.column(enter);
         let direction: Vec<f64> = f.inverse.iter().map(|row| dot(row, &column)).collect();
         let mut rate = vec![0.0; self.keys.len()];
@@ -270,14 +293,14 @@ impl Simplex<'_> {
         let k = self.k();
         if i < k {
             self.basic[i] = enter;
-            return Some(step);
+            return Some((step, Some(self.exchanged(f, &direction, i, step))));
         }
         let s = i - k;
         if let Variable::Plan(of, p) = enter
             && of == s
         {
             self.keys[s] = p;
-            return Some(step);
+            return Some((step, None));
         }
         let heir = self.basic.iter().zip(&direction).enumerate().filter_map(|(j, (v, d))| match v {
             Variable::Plan(of, p) if *of == s => Some((d.abs(), j, *p)),
@@ -286,26 +309,65 @@ impl Simplex<'_> {
         let (_, j, p) = heir.max_by(|a, b| a.0.total_cmp(&b.0))?;
         self.keys[s] = p;
         self.basic[j] = enter;
-        Some(step)
+        Some((step, None))
+    }
+
+    /// The factors after the basic variable of a place was exchanged, by one step of elimination.
+    fn exchanged(&self, f: &Factors, direction: &[f64], place: usize, step: f64) -> Factors {
+        let mut inverse = f.inverse.clone();
+        let by = 1.0 / direction[place];
+        inverse[place].iter_mut().for_each(|value| *value *= by);
+        let pivot = inverse[place].clone();
+        let mut x = f.x.clone();
+        for (i, d) in direction.iter().enumerate().filter(|(i, d)| *i != place && **d != 0.0) {
+            inverse[i].iter_mut().zip(&pivot).for_each(|(value, p)| *value -= d * p);
+            x[i] -= d * step;
+        }
+        x[place] = step;
+        let key = self.key_shares(&x);
+        Factors { inverse, x, key }
+    }
+
+    /// What the basic plans leave of each key.
+    fn key_shares(&self, x: &[f64]) -> Vec<f64> {
+        let mut key = vec![1.0; self.keys.len()];
+        for (v, x) in self.basic.iter().zip(x) {
+            if let Variable::Plan(s, _) = v {
+                key[*s] -= x;
+            }
+        }
+        key
     }
 
     fn run(mut self) -> Relaxed {
         let mut still = 0;
         let mut last: Option<Factors> = None;
+        // With how many exchanges since the basis was factorised.
+        let mut kept: Option<(Factors, u32)> = None;
         for _ in 0..MOST_EXCHANGES {
-            let Some(factors) = self.factors() else {
-                // A singular basis: begin again; prices from anywhere are valid.
-                self.begin();
-                last = self.factors();
-                break;
+            let (factors, exchanges) = match kept.take().filter(|(_, exchanges)| *exchanges < FRESH) {
+                Some(kept) => kept,
+                None => match self.factors() {
+                    Some(factors) => (factors, 0),
+                    None => {
+                        // A singular basis: begin again; prices from anywhere are valid.
+                        self.begin();
+                        last = self.factors();
+                        break;
+                    }
+                },
             };
             let prices = self.prices(&factors);
             let entering = self.entering(&prices, still > STILL);
-            let step = entering.and_then(|v| self.exchange(&factors, v));
-            let Some(step) = step else {
-                last = Some(factors);
-                break;
+            let Some((step, next)) = entering.and_then(|v| self.exchange(&factors, v)) else {
+                // What is told must not have drifted.
+                if exchanges == 0 {
+                    last = Some(factors);
+                    break;
+                }
+                continue;
             };
+            kept = next.map(|next| (next, exchanges + 1));
             still = if step <= NOTHING { still + 1 } else { 0 };
         }
         self.finish(last)
@@ -318,7 +380,7 @@ impl Simplex<'_> {
         let prices = scaled
             .iter()
             .zip(&self.rows)
-            .map(|(p, row)| (p.max(0.0) * self.money / row * ONE as f64).round().clamp(0.0, 1e18) as i64)
+            .map(|(p, row)| (p.max(0.0) * self.money / row * ONE as f64).round().clamp(0.0, DEAREST) as i64)
             .collect();
         let mut shares: Vec<Vec<(usize, f64)>> = self.keys.iter().map(|_| Vec::new()).collect();
         let mut short = Vec::new();
@@ -344,8 +406,12 @@ impl Simplex<'_> {
     }
 }
 
+/// No price is higher, times [`ONE`].
+const DEAREST: f64 = 4e18;
 /// Exchanges before whatever was reached is taken.
 const MOST_EXCHANGES: usize = 20_000;
+/// Exchanges before the basis is factorised afresh, so that nothing drifts.
+const FRESH: u32 = 40;
 /// Exchanges without progress before the first gain is taken instead of the largest (Bland).
 const STILL: usize = 40;
 

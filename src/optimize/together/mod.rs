@@ -7,8 +7,9 @@
 //! As most of a first gap is for want of a good choice, plans are listed within a part of it first, then further out.
 //!
 //! Where machines are shared (`fleets`), what is priced pays for its part of a machine, which bounds weakly: plans are listed out to the
-//! whole gap at once, a descent (`descent`) makes the first choice, and the tree splits on machines that are not whole, the least
-//! bound first. What the rule by which machines are filled asks for beyond the rows of the problem is told as a gap.
+//! whole gap at once, a descent (`descent`) makes the first choice, parts of it are chosen anew (`choose`), and the tree splits on
+//! machines that are not whole: those of a kind in all regions together, then those of a fleet. It goes down from the least bound. A choice
+//! costs what the rule says by which machines are filled; rows that it breaks are added.
 //!
 //! All of this goes by the closed form of capacity. A choice is replayed before anything is measured by it; a plan that the replay
 //! contradicts is left out from then on, and its workload's plans are listed again, with those that it had beaten. The
@@ -16,6 +17,8 @@
 //!
 //! Limits are looked at when something breaks them: leaving one out only lowers the bound.
 
+mod choose;
+mod confirm;
 mod descent;
 mod fleets;
 mod master;
@@ -121,7 +124,15 @@ pub(super) fn solve(
         pool: workloads.iter().map(|_| Vec::new()).collect(),
         nodes: 0,
         begun: 0,
+        needed: Vec::new(),
+        by_address: Vec::new(),
     };
+    let address = |s: &usize| {
+        let workload = workloads[*s].lock().unwrap_or_else(PoisonError::into_inner);
+        format!("{}/", workload.job.address)
+    };
+    search.by_address = (0..workloads.len()).collect();
+    search.by_address.sort_by_cached_key(address);
     // There is no choice within the limits among the cheapest plans of each.
     let (first, _) =
         search.answers(&search.all(&[]), Step::Prices { round: 0 })?.ok_or_else(|| (0, never()))?;
@@ -155,6 +166,10 @@ struct Search<'s, 'a> {
     nodes: u64,
     /// Nodes when this round began.
     begun: u64,
+    /// Fleets and workloads whose machines are counted by a row of their own, where not all are: as they were added.
+    needed: Vec<(usize, usize)>,
+    /// Workloads in the order in which their pools are put on machines of a fleet, among those of the same size.
+    by_address: Vec<usize>,
 }
 
 /// A choice by its plans.
@@ -162,16 +177,6 @@ struct Search<'s, 'a> {
 struct Held {
     cost: i64,
     chosen: Vec<Planned>,
-}
-
-/// What a replay said of a choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Replayed {
-    Confirmed,
-    /// A plan was contradicted; those of its workload were listed again without it.
-    ListedAgain,
-    /// They are too many to list again: what it beat is lost.
-    Lost,
 }
 
 /// A bound with what it follows from.
@@ -198,7 +203,7 @@ impl Search<'_, '_> {
         Problem {
             limits: self.active.iter().map(|r| self.rows.list[*r].limit).collect(),
             plans: self.pool.iter().map(|own| own.iter().map(|p| short(&p.column)).collect()).collect(),
-            fleets: None,
+            ..Problem::default()
         }
     }
 
@@ -401,31 +406,6 @@ impl Search<'_, '_> {
         })
     }
 
-    fn tree(&mut self, bound: &Bound, known: Option<Vec<usize>>, nodes: u64) -> tree::Solved {
-        let full = self.full();
-        let known =
-            known.and_then(|plans| self.completed(&full, &plans)).filter(|c| full.problem.fits(&c.plans));
-        let (mut known, mut basis, mut nodes) = (known, Some(&bound.basis), nodes);
-        if !full.fleets.is_empty() {
-            let prices: Vec<i64> = self.active.iter().map(|row| bound.prices[*row]).collect();
-            known = self.descended(&full, known.as_ref(), &prices);
-            // The relaxation is weaker, so that all nodes would be looked at in every reach.
-            let left = self.effort.nodes.saturating_sub(self.nodes - self.begun);
-            (basis, nodes) = (None, nodes.min(left).max(1));
-        }
-        let before = self.nodes;
-        let stops = |nodes| self.stops(Step::Choices { nodes: before + nodes });
-        let mut solved = tree::solve(&full.problem, basis, known.clone(), nodes, &stops);
-        self.nodes += solved.nodes;
-        if !full.fleets.is_empty() {
-            // The rule may ask for more machines than the rows do.
-            let true_cost = solved.best.take().and_then(|best| self.completed(&full, &best.plans));
-            let fits = true_cost.filter(|choice| full.problem.fits(&choice.plans));
-            solved.best = fits.into_iter().chain(known).min_by(|a, b| a.rank().cmp(&b.rank()));
-        }
-        solved
-    }
-
     /// Every plan within `theta` of its workload's least at the bound's prices, together with those known that are no
     /// further; and how far it really went.
     fn listed(&self, bound: &Bound, theta: i128, keep: &BTreeSet<usize>) -> (i128, Vec<Vec<Planned>>) {
@@ -459,79 +439,6 @@ impl Search<'_, '_> {
             theta /= 4;
         }
         (0, self.pool.clone())
-    }
-
-    /// The best choice among the known plans that the replay confirms, and whether every plan within `reach` of its workload's
-    /// least was among them. Without a reach the known plans are all there is.
-    fn confirmed(
-        &mut self,
-        bound: &Bound,
-        known: Option<Vec<usize>>,
-        reach: Option<i128>,
-        nodes: u64,
-    ) -> (tree::Solved, bool) {
-        let mut known = known;
-        let mut complete = true;
-        loop {
-            let solved = self.tree(bound, known.take(), nodes);
-            match solved.best.as_ref().map(|best| self.replayed(bound, reach, best)) {
-                None => return (solved, complete),
-                Some(Replayed::Confirmed) => {
-                    if let Some(best) = &solved.best {
-                        self.hold(best);
-                    }
-                    return (solved, complete);
-                }
-                Some(Replayed::ListedAgain) => {}
-                Some(Replayed::Lost) => complete = false,
-            }
-        }
-    }
-
-    /// Replays a choice. A plan that is contradicted is known no more; what it beat is not gone with it: the plans of its workload
-    /// are listed again, or, without a reach, the next cheapest joins the known ones.
-    fn replayed(&mut self, bound: &Bound, reach: Option<i128>, choice: &Choice) -> Replayed {
-        let (rows, prices, effort) = (self.rows, &bound.prices, self.effort);
-        let limited = !self.active.is_empty();
-        let ended = self.asking.stopped().is_some();
-        let again: Vec<Option<(Vec<Planned>, Replayed)>> = self
-            .workloads
-            .par_iter()
-            .zip(&self.pool)
-            .zip(choice.plans.par_iter().zip(&bound.least))
-            .map(|((w, own), (p, least))| {
-                let w = w.lock().unwrap_or_else(PoisonError::into_inner);
-                w.contradicted(&own[*p].plan).then(|| {
-                    let listed = reach
-                        .filter(|_| !ended)
-                        .and_then(|theta| w.within(rows, (prices, limited), least + theta, effort));
-                    if let Some(listed) = listed {
-                        return (listed, Replayed::ListedAgain);
-                    }
-                    let others = own.iter().enumerate().filter(|(i, _)| i != p);
-                    let mut left: Vec<Planned> = others.filter_map(|(_, own)| w.renewed(own)).collect();
-                    if reach.is_some() {
-                        return (left, Replayed::Lost);
-                    }
-                    left.extend(w.cheapest(rows, prices).ok().map(|answer| answer.found));
-                    (left, Replayed::ListedAgain)
-                })
-            })
-            .collect();
-        let mut replayed = Replayed::Confirmed;
-        for (own, again) in self.pool.iter_mut().zip(again) {
-            if let Some((list, how)) = again {
-                *own = list;
-                replayed = replayed.max(how);
-            }
-        }
-        replayed
-    }
-
-    /// A choice in terms of another list of plans, each replaced by one that is as good.
-    fn moved(&self, choice: &Choice, to: &[Vec<Planned>]) -> Option<Vec<usize>> {
-        let all = self.pool.iter().zip(to).zip(&choice.plans);
-        all.map(|((own, list), p)| list.iter().position(|q| q.beats(&own[*p]))).collect()
     }
 
     /// Looks at the rows that a choice breaks from now on; whether there are any.

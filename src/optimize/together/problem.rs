@@ -42,6 +42,19 @@ pub struct Problem {
     pub plans: Vec<Vec<Column>>,
     /// From here on the workloads are fleets, whose plans are the numbers of their machines.
     pub fleets: Option<usize>,
+    /// Fleets that are counted together, to split on all of their machines.
+    pub classes: Vec<Class>,
+}
+
+/// Fleets of like machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Their indexes among the workloads.
+    pub fleets: Vec<usize>,
+    /// The rows that limit the sum of their machines from above, and its opposite; without a limit unless a node of the search has one.
+    pub rows: (usize, usize),
+    /// What the cheapest of their machines costs, micro-dollars a month.
+    pub machine: i64,
 }
 
 /// One plan of each workload, with its cost.

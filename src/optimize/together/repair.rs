@@ -35,7 +35,9 @@ pub fn repaired(
     prices: &[i64],
     effort: Effort,
 ) -> Option<Vec<usize>> {
-    let mut state = State { problem, allowed, taken: problem.taken(&plans), plans };
+    let taken = problem.taken(&plans);
+    let broken = taken.iter().zip(&problem.limits).filter(|(t, l)| **t > i128::from(**l)).count();
+    let mut state = State { problem, allowed, taken, plans, broken };
     state.repair(prices).then(|| {
         state.improve(effort);
         state.plans
@@ -47,55 +49,81 @@ struct State<'p> {
     allowed: &'p [Vec<usize>],
     plans: Vec<usize>,
     taken: Vec<i128>,
+    /// Limits that are broken.
+    broken: usize,
 }
 
 impl State<'_> {
-    /// How far beyond the limits, as a sum of shares of them.
-    fn excess(&self, taken: impl Fn(usize) -> i128) -> f64 {
-        let over = |(r, l): (usize, &i64)| (taken(r) - i128::from(*l)).max(0) as f64 / (*l).max(1) as f64;
-        self.problem.limits.iter().enumerate().map(over).sum()
+    /// How far a row is taken beyond its limit, as a share of that.
+    fn over(&self, row: usize, taken: i128) -> f64 {
+        let limit = self.problem.limits[row];
+        let over = i64::try_from(taken - i128::from(limit)).unwrap_or(i64::MAX).max(0);
+        over as f64 / limit.max(1) as f64
     }
 
-    /// What is taken of a row after a workload changes its plan.
-    fn after(&self, s: usize, p: usize, r: usize) -> i128 {
+    /// The rows of which a workload takes another amount after it changes its plan, with what is taken of them then.
+    fn after(&self, s: usize, p: usize) -> impl Iterator<Item = (usize, i128)> {
         let own = &self.problem.plans[s];
-        self.taken[r] - i128::from(own[self.plans[s]].of(r)) + i128::from(own[p].of(r))
+        let (mut from, mut to) = (own[self.plans[s]].uses.as_slice(), own[p].uses.as_slice());
+        std::iter::from_fn(move || {
+            let row = [from, to].iter().filter_map(|uses| Some(uses.first()?.0)).min()?;
+            let next = |uses: &mut &[(usize, i64)]| match uses.split_first() {
+                Some(((r, amount), rest)) if *r == row => {
+                    *uses = rest;
+                    i128::from(*amount)
+                }
+                _ => 0,
+            };
+            let change = -next(&mut from) + next(&mut to);
+            Some((row, self.taken[row] + change))
+        })
+        .filter(|(row, then)| self.taken[*row] != *then)
     }
 
     fn change(&mut self, s: usize, p: usize) {
-        for r in 0..self.taken.len() {
-            self.taken[r] = self.after(s, p, r);
+        let after: Vec<(usize, i128)> = self.after(s, p).collect();
+        for (row, taken) in after {
+            let breaks = |taken: i128| usize::from(taken > i128::from(self.problem.limits[row]));
+            self.broken = self.broken + breaks(taken) - breaks(self.taken[row]);
+            self.taken[row] = taken;
         }
         self.plans[s] = p;
     }
 
+    /// Whether all limits are kept after a change.
     fn fits_after(&self, s: usize, p: usize) -> bool {
-        self.problem.limits.iter().enumerate().all(|(r, l)| self.after(s, p, r) <= i128::from(*l))
+        let mut broken = self.broken;
+        for (row, taken) in self.after(s, p) {
+            let limit = i128::from(self.problem.limits[row]);
+            if taken > limit {
+                return false;
+            }
+            broken -= usize::from(self.taken[row] > limit);
+        }
+        broken == 0
     }
 
     /// Changes the plan that costs least for what it takes off the excess, until there is none.
     fn repair(&mut self, prices: &[i64]) -> bool {
-        let mut now = self.excess(|r| self.taken[r]);
-        while now > 0.0 {
-            let mut best: Option<(f64, usize, usize, f64)> = None;
+        while self.broken > 0 {
+            let mut best: Option<(f64, usize, usize)> = None;
             for (s, list) in self.allowed.iter().enumerate() {
                 let own = &self.problem.plans[s];
                 let here = own[self.plans[s]].priced(prices);
                 for p in list.iter().filter(|p| **p != self.plans[s]) {
-                    let then = self.excess(|r| self.after(s, *p, r));
-                    if then >= now {
+                    let less = |(row, then)| self.over(row, self.taken[row]) - self.over(row, then);
+                    let less: f64 = self.after(s, *p).map(less).sum();
+                    if less <= LEAST {
                         continue;
                     }
                     let dearer = (own[*p].priced(prices) - here).max(0) as f64 + 1.0;
-                    let each = dearer / (now - then);
-                    if best.is_none_or(|(least, ..)| each < least) {
-                        best = Some((each, s, *p, then));
+                    if best.is_none_or(|(least, ..)| dearer / less < least) {
+                        best = Some((dearer / less, s, *p));
                     }
                 }
             }
-            let Some((_, s, p, then)) = best else { return false };
+            let Some((_, s, p)) = best else { return false };
             self.change(s, p);
-            now = then;
         }
         true
     }
@@ -159,6 +187,8 @@ impl State<'_> {
     }
 }
 
+/// Less is no progress: sums of shares of limits may differ by so much for want of digits.
+const LEAST: f64 = 1e-12;
 /// Rounds of improvement.
 const MOST_ROUNDS: u32 = 200;
 /// Pairs of changes looked at in a round.

@@ -42,6 +42,8 @@ pub struct Fleet {
     pub row: usize,
     /// Index of the offering.
     pub offering: usize,
+    /// Index of its instance type.
+    pub kind: usize,
     /// Micro-dollars a month for a machine.
     pub month: i64,
     /// What a machine takes of other rows.
@@ -119,8 +121,15 @@ impl Rows {
         found
     }
 
-    /// The fleet of an offering, by its index: one machine costs and takes what a site's terms say.
-    pub fn fleet(&mut self, spec: &Spec, cloud: Cloud, terms: &Terms, offering: usize, slots: u32) -> usize {
+    /// The fleet of an offering, by its index and that of its instance type: one machine costs and takes what a site's terms say.
+    pub fn fleet(
+        &mut self,
+        spec: &Spec,
+        cloud: Cloud,
+        terms: &Terms,
+        (offering, kind): (usize, usize),
+        slots: u32,
+    ) -> usize {
         if let Some(known) = self.fleets.iter().position(|f| f.offering == offering) {
             return known;
         }
@@ -132,7 +141,7 @@ impl Rows {
         uses.retain(|(_, amount)| *amount > 0);
         uses.sort_unstable();
         let row = self.add(Shared::Slots, 0, None);
-        self.fleets.push(Fleet { row, offering, month, uses, slots, zones: terms.zones });
+        self.fleets.push(Fleet { row, offering, kind, month, uses, slots, zones: terms.zones });
         self.fleets.len() - 1
     }
 

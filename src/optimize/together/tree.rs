@@ -4,6 +4,8 @@
 //! cost more than the gap at those prices are dropped from it. It is split on what one mixed workload takes of one row: no
 //! more than a number, or more.
 
+use std::borrow::Cow;
+
 use super::master::{self, Basis, Relaxed};
 use super::problem::{Choice, ONE, Problem, whole};
 use super::repair;
@@ -19,6 +21,8 @@ pub struct Solved {
 
 struct Node {
     allowed: Vec<Vec<usize>>,
+    /// Least and most machines of each class.
+    classes: Vec<(i64, i64)>,
     bound: i64,
     basis: Basis,
 }
@@ -26,24 +30,46 @@ struct Node {
 /// A price of what is missing that no plan is worth, in units of the dearest plan.
 const MISSING: f64 = 1e3;
 
+/// What a choice of plans really is, where the rows of a problem say less than all.
+pub type Truth<'a> = &'a dyn Fn(&[usize]) -> Option<Choice>;
+
 /// Searches all of `problem`; `known` is a choice that fits. `nodes` at most are looked at, and none after the root once `stops`
-/// says so of the nodes so far.
+/// says so of the nodes so far. With a `truth`, what it says of a choice is its cost, and whether there is one.
 pub fn solve(
     problem: &Problem,
     start: Option<&Basis>,
     known: Option<Choice>,
     nodes: u64,
     stops: &dyn Fn(u64) -> bool,
+    truth: Option<Truth<'_>>,
 ) -> Solved {
-    let all: Vec<Vec<usize>> = problem.plans.iter().map(|own| (0..own.len()).collect()).collect();
-    let mut search = Tree { problem, best: known.filter(|c| problem.fits(&c.plans)), nodes: 0 };
+    let all = problem.plans.iter().map(|own| (0..own.len()).collect()).collect();
+    among(problem, all, start, known, nodes, stops, truth)
+}
+
+/// The same among the plans that are `allowed`, each list in ascending order.
+pub fn among(
+    problem: &Problem,
+    allowed: Vec<Vec<usize>>,
+    start: Option<&Basis>,
+    known: Option<Choice>,
+    nodes: u64,
+    stops: &dyn Fn(u64) -> bool,
+    truth: Option<Truth<'_>>,
+) -> Solved {
+    let best = known.filter(|c| problem.fits(&c.plans));
+    let mut search = Tree { problem: Cow::Borrowed(problem), truth, best, nodes: 0 };
     let mut open = Vec::new();
-    if all.iter().all(|list| !list.is_empty()) {
-        open.push(Node { allowed: all, bound: i64::MIN, basis: start.cloned().unwrap_or_default() });
+    if allowed.iter().all(|list| !list.is_empty()) {
+        let classes = vec![(0, MOST_MACHINES); problem.classes.len()];
+        open.push(Node { allowed, classes, bound: i64::MIN, basis: start.cloned().unwrap_or_default() });
     }
     let mut left = i64::MAX;
-    while let Some(node) = next(&mut open, problem.fleets.is_some()) {
+    // Where bounds are weak: the least bound first, and from there down, which is where choices are found.
+    let mut down = problem.fleets.is_none();
+    while let Some(node) = next(&mut open, down) {
         if search.useless(node.bound) {
+            down = problem.fleets.is_none();
             continue;
         }
         if search.nodes >= nodes || (search.nodes > 0 && stops(search.nodes)) {
@@ -52,26 +78,44 @@ pub fn solve(
         }
         search.nodes += 1;
         let root = search.nodes == 1;
-        open.extend(search.look(node, root));
+        let children = search.look(node, root);
+        down = problem.fleets.is_none() || !children.is_empty();
+        open.extend(children);
     }
     let cost = search.best.as_ref().map_or(i64::MAX, |b| b.cost);
     Solved { best: search.best, bound: left.min(cost), nodes: search.nodes }
 }
 
-/// The last node; or, where a good choice is known from the start and bounds are weak, the one with the least bound.
-fn next(open: &mut Vec<Node>, by_bound: bool) -> Option<Node> {
-    if !by_bound {
+/// The last node, or the one with the least bound.
+fn next(open: &mut Vec<Node>, last: bool) -> Option<Node> {
+    if last {
         return open.pop();
     }
     let least = open.iter().enumerate().rev().min_by_key(|(_, node)| node.bound).map(|(i, _)| i)?;
     Some(open.swap_remove(least))
 }
 
+/// What a node allows: plans, and machines of each class.
+type Part = (Vec<Vec<usize>>, Vec<(i64, i64)>);
+
+/// What a number of machines may be off a whole one for want of digits.
+const NEARLY_WHOLE: f64 = 1e-6;
+
+/// Machines of a fleet in a relaxation.
+fn machines(relaxed: &Relaxed, fleet: usize) -> f64 {
+    relaxed.shares[fleet].iter().map(|(n, x)| *n as f64 * x).sum()
+}
+
 struct Tree<'p> {
-    problem: &'p Problem,
+    /// With the limits of classes at one node, while that is looked at.
+    problem: Cow<'p, Problem>,
+    truth: Option<Truth<'p>>,
     best: Option<Choice>,
     nodes: u64,
 }
+
+/// More machines than any class has.
+pub const MOST_MACHINES: i64 = 1 << 40;
 
 impl Tree<'_> {
     /// Whether nothing under a bound is wanted. Equal costs with fewer machines are not looked for: the first found in a
@@ -81,26 +125,50 @@ impl Tree<'_> {
     }
 
     fn offer(&mut self, plans: Vec<usize>) {
-        if let Some(choice) = self.problem.choice(plans)
+        let choice = match self.truth {
+            Some(truth) => truth(&plans),
+            None => self.problem.choice(plans),
+        };
+        if let Some(choice) = choice
             && self.best.as_ref().is_none_or(|b| choice.rank() < b.rank())
         {
             self.best = Some(choice);
         }
     }
 
+    /// Limits of classes as at a node.
+    fn limited(&mut self, classes: &[(i64, i64)]) {
+        if classes.is_empty() {
+            return;
+        }
+        let problem = self.problem.to_mut();
+        for (class, (least, most)) in problem.classes.iter().zip(classes) {
+            problem.limits[class.rows.0] = *most;
+            problem.limits[class.rows.1] = -least;
+        }
+    }
+
     /// Bounds a node, looks for a choice near its relaxation and splits it.
     fn look(&mut self, mut node: Node, root: bool) -> Vec<Node> {
-        let relaxed = master::relax(self.problem, &node.allowed, Some(&node.basis), MISSING);
-        let Some(scaled) = self.problem.bound(&node.allowed, &relaxed.prices) else {
+        if let Some(fleets) = self.problem.fleets
+            && node.allowed[..fleets].iter().all(|list| list.len() == 1)
+        {
+            // All is chosen; how many machines that takes is no choice.
+            self.offer(node.allowed.iter().map(|list| list[0]).collect());
             return Vec::new();
-        };
+        }
+        self.limited(&node.classes);
+        let relaxed = master::relax(&self.problem, &node.allowed, Some(&node.basis), MISSING);
+        let bound = self.problem.bound(&node.allowed, &relaxed.prices);
+        self.limited(&vec![(0, MOST_MACHINES); node.classes.len()]);
+        let Some(scaled) = bound else { return Vec::new() };
         node.bound = node.bound.max(whole(scaled));
         if self.useless(node.bound) {
             return Vec::new();
         }
         if relaxed.short.is_empty() {
             let effort = if root { repair::Effort::Pairs } else { repair::Effort::Singles };
-            let rounded = repair::nearest(self.problem, &node.allowed, &relaxed, effort);
+            let rounded = repair::nearest(&self.problem, &node.allowed, &relaxed, effort);
             if let Some(plans) = rounded {
                 self.offer(plans);
             }
@@ -122,31 +190,78 @@ impl Tree<'_> {
             }
         }
         let children = self.split(&node, &relaxed);
-        children
-            .into_iter()
-            .filter(|allowed| allowed.iter().all(|list| !list.is_empty()))
-            .filter(|allowed| self.possible(allowed))
-            .map(|allowed| Node { allowed, bound: node.bound, basis: relaxed.basis.clone() })
-            .collect()
+        let mut nodes = Vec::with_capacity(children.len());
+        for (allowed, classes) in children {
+            if allowed.iter().all(|list| !list.is_empty()) && self.possible(&allowed, &classes) {
+                nodes.push(Node { allowed, classes, bound: node.bound, basis: relaxed.basis.clone() });
+            }
+        }
+        nodes
     }
 
     /// Whether the least that is taken of each row is within its limit.
-    fn possible(&self, allowed: &[Vec<usize>]) -> bool {
+    fn possible(&mut self, allowed: &[Vec<usize>], classes: &[(i64, i64)]) -> bool {
+        self.limited(classes);
+        let possible = self.least_fits(allowed);
+        self.limited(&vec![(0, MOST_MACHINES); classes.len()]);
+        possible
+    }
+
+    fn least_fits(&self, allowed: &[Vec<usize>]) -> bool {
         let k = self.problem.limits.len();
         let mut least = vec![0_i128; k];
+        // Of one workload: the least of each row, and how many plans take anything of it.
+        let (mut of_one, mut taking) = (vec![0_i64; k], vec![0_usize; k]);
         for (own, list) in self.problem.plans.iter().zip(allowed) {
-            for (r, sum) in least.iter_mut().enumerate() {
-                *sum += i128::from(list.iter().map(|p| own[*p].of(r)).min().unwrap_or(0));
+            for (r, amount) in list.iter().flat_map(|p| &own[*p].uses) {
+                of_one[*r] = if taking[*r] == 0 { *amount } else { of_one[*r].min(*amount) };
+                taking[*r] += 1;
+            }
+            for (r, _) in list.iter().flat_map(|p| &own[*p].uses) {
+                if taking[*r] > 0 {
+                    let idle = taking[*r] < list.len();
+                    least[*r] += i128::from(if idle { of_one[*r].min(0) } else { of_one[*r] });
+                    taking[*r] = 0;
+                }
             }
         }
         least.iter().zip(&self.problem.limits).all(|(a, b)| *a <= i128::from(*b))
     }
 
+    /// Splits on the number of machines of a class that is not whole, the one with most money between its whole numbers.
+    fn split_class(&self, node: &Node, relaxed: &Relaxed) -> Option<Vec<Part>> {
+        let mut best: Option<(f64, usize, i64)> = None;
+        for (c, class) in self.problem.classes.iter().enumerate() {
+            let mean: f64 = class.fleets.iter().map(|s| machines(relaxed, *s)).sum();
+            let part = mean - mean.floor();
+            // What is short keeps no limit.
+            let (least, most) = node.classes[c];
+            if mean < least as f64 || mean > most as f64 {
+                continue;
+            }
+            let between = class.machine as f64 * part.min(1.0 - part);
+            if part > NEARLY_WHOLE
+                && part < 1.0 - NEARLY_WHOLE
+                && best.is_none_or(|(most, ..)| between > most)
+            {
+                best = Some((between, c, mean.floor() as i64));
+            }
+        }
+        let (_, c, down) = best?;
+        let child = |at: (i64, i64)| {
+            let mut classes = node.classes.clone();
+            classes[c] = at;
+            (node.allowed.clone(), classes)
+        };
+        let (least, most) = node.classes[c];
+        Some(vec![child((least, down)), child((down + 1, most))])
+    }
+
     /// Splits on the number of machines of a fleet that is not whole, the one with most money between its whole numbers.
-    fn split_fleet(&self, node: &Node, relaxed: &Relaxed) -> Option<Vec<Vec<Vec<usize>>>> {
+    fn split_fleet(&self, node: &Node, relaxed: &Relaxed) -> Option<Vec<Part>> {
         let mut best: Option<(f64, usize, usize)> = None;
         for s in self.problem.fleets?..self.problem.plans.len() {
-            let mean: f64 = relaxed.shares[s].iter().map(|(p, x)| *p as f64 * x).sum();
+            let mean = machines(relaxed, s);
             let part = mean - mean.floor();
             let (Some(none), Some(one)) = (self.problem.plans[s].first(), self.problem.plans[s].get(1))
             else {
@@ -156,7 +271,11 @@ impl Tree<'_> {
             let down = mean.floor() as usize;
             let splits =
                 node.allowed[s].iter().any(|p| *p <= down) && node.allowed[s].iter().any(|p| *p > down);
-            if part > 1e-6 && part < 1.0 - 1e-6 && splits && best.is_none_or(|(most, ..)| between > most) {
+            if part > NEARLY_WHOLE
+                && part < 1.0 - NEARLY_WHOLE
+                && splits
+                && best.is_none_or(|(most, ..)| between > most)
+            {
                 best = Some((between, s, down));
             }
         }
@@ -164,14 +283,15 @@ impl Tree<'_> {
         let child = |up: bool| {
             let mut allowed = node.allowed.clone();
             allowed[s].retain(|p| (*p > down) == up);
-            allowed
+            (allowed, node.classes.clone())
         };
         Some(vec![child(false), child(true)])
     }
 
     /// Two nodes that together hold all choices of this one, the likelier last; none if one choice is left.
-    fn split(&self, node: &Node, relaxed: &Relaxed) -> Vec<Vec<Vec<usize>>> {
-        if let Some(children) = self.split_fleet(node, relaxed) {
+    fn split(&self, node: &Node, relaxed: &Relaxed) -> Vec<Part> {
+        let machines = self.split_class(node, relaxed).or_else(|| self.split_fleet(node, relaxed));
+        if let Some(children) = machines {
             return children;
         }
         let mixed = relaxed
@@ -225,7 +345,7 @@ impl Tree<'_> {
         let child = |part: Vec<usize>| {
             let mut allowed = node.allowed.clone();
             allowed[s] = part;
-            allowed
+            (allowed, node.classes.clone())
         };
         if likelier_less { vec![child(more), child(less)] } else { vec![child(less), child(more)] }
     }

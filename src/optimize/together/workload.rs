@@ -103,7 +103,8 @@ impl<'a> Workload<'a> {
             .map(|i| {
                 let (slots, offering) = (table.slots(i)?, table.sites[i].base?);
                 let terms = Terms::of(job, table, &table.sites[i]);
-                Some(rows.fleet(spec, cloud(i), &terms, offering, slots))
+                let kind = job.world.catalog.offerings[offering].instance_type;
+                Some(rows.fleet(spec, cloud(i), &terms, (offering, kind), slots))
             })
             .collect();
         let of = |terms: &[Terms], rows: &mut Rows| -> Vec<Vec<(usize, i64, i64)>> {

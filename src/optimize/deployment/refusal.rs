@@ -1,0 +1,222 @@
+//! Why nothing keeps the limits that workloads share, and what each would have to be.
+//!
+//! Another limit is tried by solving again. Such a search may find a choice, prove that there is none, or end with neither; the
+//! third is never taken for the second: a limit stays in the conflict then, and a change is not said to be the least.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::Money;
+
+use super::{All, DEPLOYMENT, Workloads, figure, limit, limited, month, words};
+use crate::placement::{Infeasible, InfeasibleWorkload, Rejection, Relaxation};
+
+use super::super::together::{self, Effort, Rows, Shared, Together};
+
+/// With more limits than this, only those that are short at any price are looked at for a conflict.
+const MOST_SUSPECTS: usize = 12;
+
+/// Above so many times what the workloads cost apart, a lower bound is as good as a proof that there is nothing.
+const HOPELESS: i64 = 1000;
+
+/// A limit that nothing reaches, with room for sums.
+const UNLIMITED: i64 = i64::MAX / 1024;
+
+/// What other limits lead to.
+enum Answer {
+    Works(Works),
+    /// Proven.
+    Nothing,
+    /// Nothing was found; that there is nothing was not proven.
+    Unknown,
+}
+
+struct Works {
+    /// Micro-dollars a month.
+    cost: i64,
+    /// Nothing costs less.
+    bound: i64,
+    /// What it takes of each row, shared machines included.
+    taken: Vec<i128>,
+}
+
+/// What is known of limits that nothing was found for.
+struct Refused<'a, 's> {
+    all: &'a All<'s>,
+    workloads: &'a Workloads<'s>,
+    rows: &'a Rows,
+    found: &'a Together,
+    /// Micro-dollars a month of the separate optima.
+    apart: i64,
+}
+
+impl<'s> All<'s> {
+    /// Which limits cannot hold together, and what each would have to be.
+    pub(super) fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> Infeasible {
+        self.asking.refuses();
+        let apart = self.apart.values().map(month).sum::<Money>().micros();
+        Refused { all: self, workloads, rows, found, apart }.explained()
+    }
+}
+
+impl Refused<'_, '_> {
+    /// Whether what a search ended with proves that `rows` cannot be kept.
+    fn proven(&self, rows: &Rows, found: &Together) -> bool {
+        found.chosen.is_none()
+            && (rows.most().is_some_and(|most| found.bound > most)
+                || (!found.short.is_empty() && found.bound / HOPELESS >= self.apart))
+    }
+
+    fn answer(&self, limits: &[(usize, i64)]) -> Answer {
+        let mut other = self.rows.clone();
+        for (row, limit) in limits {
+            other.list[*row].limit = *limit;
+        }
+        let effort = match self.rows.fleets.is_empty() {
+            true => Effort::any(),
+            false => {
+                Effort { nodes: Effort::any().nodes, reaches: Effort::any().reaches, ..Effort::default() }
+            }
+        };
+        let Ok(found) = together::solve(self.workloads, &other, effort, self.all.asking) else {
+            return Answer::Unknown;
+        };
+        let nothing = self.proven(&other, &found);
+        match found.chosen {
+            Some(_) => Answer::Works(Works { cost: found.cost, bound: found.bound, taken: found.taken }),
+            None if nothing => Answer::Nothing,
+            None => Answer::Unknown,
+        }
+    }
+
+    fn explained(&self) -> Infeasible {
+        let found = self.found;
+        let few = found.short.is_empty() || found.active.len() <= MOST_SUSPECTS;
+        let suspects: Vec<usize> = if few { found.active.clone() } else { found.short.clone() };
+        let proven = self.proven(self.rows, found);
+        // Taken away one after the other, until what is left is needed for the conflict.
+        let mut needed: Vec<usize> = suspects.clone();
+        let mut gone: Vec<(usize, i64)> = Vec::new();
+        for row in suspects {
+            let mut without = gone.clone();
+            without.push((row, UNLIMITED));
+            let drops = match self.answer(&without) {
+                Answer::Works(_) => false,
+                Answer::Nothing => true,
+                Answer::Unknown => !proven,
+            };
+            if drops {
+                gone = without;
+                needed.retain(|r| *r != row);
+            }
+        }
+        let stopped = || self.all.asking.stopped().is_some();
+        // What was not looked at to the end says nothing.
+        if stopped() {
+            needed.clear();
+        }
+        let mut relaxations: Vec<Relaxation> = needed.iter().filter_map(|row| self.nearest(*row)).collect();
+        if stopped() {
+            relaxations.clear();
+        }
+        relaxations
+            .sort_by(|a, b| a.cost_per_month.cmp(&b.cost_per_month).then_with(|| a.change.cmp(&b.change)));
+        let told = if needed.is_empty() { found.active.clone() } else { needed };
+        let conflict = told.iter().map(|r| self.conflict(*r)).collect();
+        let workload = InfeasibleWorkload {
+            address: DEPLOYMENT.to_owned(),
+            conflict,
+            relaxations,
+            nearest: None,
+            rejected: BTreeMap::new(),
+            candidates: self.all.tables.iter().map(|t| t.candidates).sum(),
+        };
+        Infeasible { workloads: vec![workload], proven }
+    }
+
+    /// Millionths of a row that the separate optima take.
+    fn apart_of(&self, what: &Shared) -> i64 {
+        let (spec, apart) = (self.all.spec, self.all.apart);
+        match what {
+            Shared::Total => apart.values().map(|w| limited(spec, w).micros()).sum(),
+            Shared::Workload(address) => apart.get(address).map_or(0, |w| limited(spec, w).micros()),
+            Shared::Quota { cloud, place, code } => apart
+                .values()
+                .flat_map(|w| &w.quotas)
+                .filter(|q| q.cloud == *cloud && q.region == *place && q.code == *code)
+                .map(|q| together::millionths(q.amount))
+                .sum(),
+            // No limit of the spec.
+            Shared::Slots => 0,
+        }
+    }
+
+    fn conflict(&self, row: usize) -> Rejection {
+        let (of, found) = (&self.rows.list[row], self.found);
+        let shown = limit(of, self.apart_of(&of.what), 0, 0);
+        let proof = if found.short.contains(&row) && found.bound / HOPELESS >= self.apart {
+            format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
+        } else if self.rows.most().is_some_and(|most| found.bound > most) {
+            "nothing that keeps the other limits costs less than the budget".to_owned()
+        } else {
+            "the search found nothing that keeps it, and did not prove that there is nothing".to_owned()
+        };
+        let (name, unit) = words(of);
+        Rejection {
+            constraint: shown.constraint,
+            reason: format!(
+                "{name} of {}{unit}: {proof}; the separate optima take {}{unit}",
+                figure(shown.limit),
+                figure(shown.taken)
+            ),
+            at: of.at.clone(),
+            distance: Some(shown.taken / shown.limit.max(1e-9) - 1.0),
+        }
+    }
+
+    /// The least limit that works, by bisection down to a unit or a dollar; that it is the least is said only if it was proven.
+    fn nearest(&self, row: usize) -> Option<Relaxation> {
+        let of = &self.rows.list[row];
+        let Answer::Works(free) = self.answer(&[(row, UNLIMITED)]) else { return None };
+        let step = 1_000_000;
+        let units = |amount: i64| amount.div_euclid(step) + i64::from(amount.rem_euclid(step) > 0);
+        let taken =
+            |works: &Works| works.taken.get(row).map_or(0, |t| i64::try_from(*t).unwrap_or(UNLIMITED));
+        // What the total budget limits is never below the cost.
+        let least = if of.what == Shared::Total { units(free.bound) - 1 } else { 0 };
+        let (mut low, mut high) = (of.limit.div_euclid(step).max(least), units(taken(&free)));
+        let mut decided = true;
+        let Answer::Works(mut best) = self.answer(&[(row, high.saturating_mul(step))]) else { return None };
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match self.answer(&[(row, middle.saturating_mul(step))]) {
+                Answer::Works(works) => {
+                    high = units(taken(&works)).clamp(low + 1, middle);
+                    best = works;
+                }
+                Answer::Nothing => low = middle,
+                Answer::Unknown => {
+                    decided = false;
+                    // Where machines are shared a proof is far, and each further question is as long and says as little.
+                    if !self.rows.fleets.is_empty() {
+                        break;
+                    }
+                    low = middle;
+                }
+            }
+        }
+        if self.all.asking.stopped().is_some() {
+            return None;
+        }
+        let (name, unit) = words(of);
+        let less = if decided { "" } else { " (whether less would do was not decided)" };
+        let now = figure(of.limit as f64 / 1e6);
+        Some(Relaxation {
+            constraint: limit(of, 0, 0, 0).constraint,
+            at: of.at.clone(),
+            change: format!("{name} of {high}{unit} instead of {now}{unit}{less}"),
+            cost_per_month: Money::from_micros(best.cost),
+            saves_per_month: None,
+            choice: None,
+        })
+    }
+}
