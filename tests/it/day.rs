@@ -9,6 +9,7 @@ use rhumb::placement::{Cost, Following, Placement, Pool, WorkloadPlacement, Worl
 use rhumb::spec::{BudgetBinds, BudgetLimit, ScalingMode, Spec};
 use rhumb_api::{Cloud, Money, Purchase};
 
+use crate::faults::{self, Case, Fault, told};
 use crate::line;
 use crate::maker::{self, Wanted};
 
@@ -64,8 +65,6 @@ fn world(text: &str) -> (Spec, World) {
     let world = line::world(&spec, &catalog);
     (spec, world)
 }
-
-type Case = (Spec, World, Placement);
 
 fn made(text: &str) -> Case {
     let (spec, world) = world(text);
@@ -130,9 +129,6 @@ fn budget(s: &mut Spec, binds: BudgetBinds, limit: Money) {
     s.budget.per.insert("services.chat".into(), BudgetLimit { limit, at: Default::default() });
 }
 
-/// Name, code, a part of the message, and the fault.
-type Fault = (&'static str, &'static str, &'static str, fn(&mut Spec, &mut World, &mut Placement));
-
 #[rustfmt::skip]
 const FAULTS: &[Fault] = &[
     // What the day is.
@@ -177,13 +173,6 @@ const FAULTS: &[Fault] = &[
     ("more in a low hour than a quota counts", "quota", "the amount of", |_, _, p| { let c = &mut day(p).classes[1]; c.machines[0] += 40; c.replicas += 40; }),
 ];
 
-fn told(findings: &[Finding]) -> String {
-    let one = |f: &Finding| {
-        format!("    {} {}: {} (expected {}, found {})\n", f.code, f.address, f.message, f.expected, f.found)
-    };
-    findings.iter().map(one).collect()
-}
-
 fn clean(name: &str, (spec, world, placement): &Case) {
     let findings = check::placement(spec, world, placement);
     assert!(findings.is_empty(), "{name}:\n{}", told(&findings));
@@ -202,16 +191,7 @@ fn a_pool_that_is_made_second_by_second_is_clean() {
 
 #[test]
 fn every_fault_of_a_day_is_found() {
-    let mut missed = String::new();
-    for (name, code, part, plant) in FAULTS {
-        let (mut spec, mut world, mut placement) = base().clone();
-        plant(&mut spec, &mut world, &mut placement);
-        let findings = check::placement(&spec, &world, &placement);
-        if !findings.iter().any(|f| f.code == *code && f.message.contains(part)) {
-            missed += &format!("{name}: no `{code}` with `{part}` among:\n{}", told(&findings));
-        }
-    }
-    assert!(missed.is_empty(), "\n{missed}");
+    faults::all_are_found(base(), FAULTS);
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod determinism;
 mod diff;
 mod explore;
 mod fallbacks;
+mod faults;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod judge;

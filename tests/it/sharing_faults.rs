@@ -4,11 +4,12 @@
 use std::sync::OnceLock;
 
 use rhumb::catalog::{Catalog, Evidence, Offered};
-use rhumb::check::{self, Finding, Lack};
+use rhumb::check::{self, Lack};
 use rhumb::placement::*;
 use rhumb::spec::{self, Daily, ScalingMode, Spec};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 
+use crate::faults::{self, Case, Fault, told};
 use crate::line;
 use crate::maker::{self, Wanted};
 
@@ -65,8 +66,6 @@ fn catalog() -> Catalog {
         ("g6e.xlarge", "eu-west-1", Purchase::OnDemand, 2_071_111),
     ])
 }
-
-type Case = (Spec, World, Placement);
 
 fn wanted(kind: &'static str) -> Wanted<'static> {
     Wanted { cloud: Cloud::Aws, region: "eu-west-1", instance_type: kind, variant: "bf16", machines: (0, 0) }
@@ -294,9 +293,6 @@ fn limit(p: &mut Placement, multiplier: i64) -> &mut SharedLimit {
     &mut coupling(p).limits[0]
 }
 
-/// Name, code, a part of the message, and the fault.
-type Fault = (&'static str, &'static str, &'static str, fn(&mut Spec, &mut World, &mut Placement));
-
 #[rustfmt::skip]
 pub const FAULTS: &[Fault] = &[
     // How many machines, and what is on them.
@@ -387,13 +383,6 @@ pub const FAULTS: &[Fault] = &[
     ("no word of fallbacks", "fallback", "does not say so", |_, _, p| of(p, "b").caveats.clear()),
 ];
 
-fn told(findings: &[Finding]) -> String {
-    let one = |f: &Finding| {
-        format!("    {} {}: {} (expected {}, found {})\n", f.code, f.address, f.message, f.expected, f.found)
-    };
-    findings.iter().map(one).collect()
-}
-
 #[test]
 fn three_services_on_three_machines_are_clean() {
     let (spec, world, placement) = base();
@@ -407,16 +396,7 @@ fn three_services_on_three_machines_are_clean() {
 
 #[test]
 fn every_fault_of_shared_machines_is_found() {
-    let mut missed = String::new();
-    for (name, code, part, plant) in FAULTS {
-        let (mut spec, mut world, mut placement) = base().clone();
-        plant(&mut spec, &mut world, &mut placement);
-        let findings = check::placement(&spec, &world, &placement);
-        if !findings.iter().any(|f| f.code == *code && f.message.contains(part)) {
-            missed += &format!("{name}: no `{code}` with `{part}` among:\n{}", told(&findings));
-        }
-    }
-    assert!(missed.is_empty(), "\n{missed}");
+    faults::all_are_found(base(), FAULTS);
 }
 
 /// The least of each service by hand: its accelerators at an eighth of the price, rounded down, and its responses. It is below

@@ -37,7 +37,7 @@ impl Search<'_, '_> {
         }
         let mut polished = None;
         if nodes > 1 {
-            known = self.polished(&full, known);
+            known = self.polished(&full, known, nodes);
             polished = known.as_ref().map(|choice| choice.cost);
         }
         // The rule may ask for more machines than the rows do: a choice costs what it says. What breaks rows that are not there
@@ -69,7 +69,7 @@ impl Search<'_, '_> {
             known = solved.best.and_then(|best| self.completed(&full, &best.plans));
             known = self.descended(&full, known.as_ref(), &prices);
             if known.as_ref().map(|choice| choice.cost) != polished {
-                known = self.polished(&full, known);
+                known = self.polished(&full, known, nodes);
                 polished = known.as_ref().map(|choice| choice.cost);
             }
         }
@@ -77,7 +77,7 @@ impl Search<'_, '_> {
 
     /// A better choice near a known one: what is on two fleets, and on machines of its own, is chosen anew, all else stays, as long as
     /// that makes it cheaper.
-    fn polished(&mut self, full: &fleets::Full, known: Option<Choice>) -> Option<Choice> {
+    fn polished(&mut self, full: &fleets::Full, known: Option<Choice>, nodes: u64) -> Option<Choice> {
         let mut best = known?;
         let first = self.pool.len();
         let mut asked = 0;
@@ -86,7 +86,7 @@ impl Search<'_, '_> {
             let used: Vec<usize> = (0..full.fleets.len()).filter(|j| best.plans[first + j] > 0).collect();
             let pairs = used.iter().flat_map(|j| used.iter().filter(move |i| *i >= j).map(move |i| (*j, *i)));
             for (j, i) in pairs {
-                if asked >= MOST_POLISHED || self.asking.stopped().is_some() {
+                if asked >= MOST_POLISHED.min(nodes / 20) || self.asking.stopped().is_some() {
                     return Some(best);
                 }
                 asked += 1;
@@ -118,8 +118,8 @@ impl Search<'_, '_> {
     }
 }
 
-/// Parts of a choice that are chosen anew.
-const MOST_POLISHED: u32 = 40;
+/// Parts of a choice that are chosen anew, and one for each twenty nodes of the effort at most.
+const MOST_POLISHED: u64 = 40;
 /// Nodes for each.
 const NODES_POLISHED: u64 = 80;
 /// Nodes before the tree begins again with rows that were broken.

@@ -162,9 +162,12 @@ fn amounts_near_the_limits_do_not_overflow() {
     assert!(huge.choice(vec![0, 0]).is_none(), "a sum that no number holds is no choice");
 }
 
+/// Fleet, accelerators taken of it, machines needed there.
+type Take = (usize, i64, i64);
+
 /// Workloads that take accelerators of fleets of eight, or machines of their own: with the rows of the fleets, those of machines that
 /// a workload needs, and a class of all fleets.
-fn shared(seed: u64) -> (Problem, Vec<Vec<(usize, i64, i64)>>) {
+fn shared(seed: u64) -> (Problem, Vec<Vec<Take>>) {
     let mut r = Random(seed ^ 0x5A5A);
     let (workloads, fleets) = (2 + r.below(3) as usize, 2 + r.below(2) as usize);
     let own = |r: &mut Random, s: usize| {
@@ -177,7 +180,7 @@ fn shared(seed: u64) -> (Problem, Vec<Vec<(usize, i64, i64)>>) {
         }
         plans
     };
-    let all: Vec<Vec<(Column, (usize, i64, i64))>> = (0..workloads).map(|s| own(&mut r, s)).collect();
+    let all: Vec<Vec<(Column, Take)>> = (0..workloads).map(|s| own(&mut r, s)).collect();
     // A row for each workload says what it needs on whichever fleet: machines of all fleets together are as many at least.
     let class = Class {
         fleets: (workloads..workloads + fleets).collect(),
@@ -215,7 +218,7 @@ fn plan(cost: i64) -> Column {
 
 /// What plans of workloads cost with the machines that they take: of each fleet so many that the accelerators are there, one more where
 /// three workloads meet, which no row says, and what each needs.
-fn with_machines(p: &Problem, takes: &[Vec<(usize, i64, i64)>], plans: &[usize]) -> Option<Choice> {
+fn with_machines(p: &Problem, takes: &[Vec<Take>], plans: &[usize]) -> Option<Choice> {
     let mut plans = plans[..takes.len()].to_vec();
     for f in 0..p.plans.len() - takes.len() {
         let here = || takes.iter().zip(&plans).map(|(own, q)| own[*q]).filter(|t| t.0 == f && t.1 > 0);

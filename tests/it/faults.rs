@@ -1,0 +1,44 @@
+//! Faults that are planted in a placement, and whether the checker finds each.
+
+use rhumb::check::{self, Finding};
+use rhumb::placement::{Placement, World};
+use rhumb::spec::Spec;
+
+/// A placement with what it was made from.
+pub type Case = (Spec, World, Placement);
+
+/// Name, code, a part of the message, and the fault.
+pub type Fault = (&'static str, &'static str, &'static str, fn(&mut Spec, &mut World, &mut Placement));
+
+/// Findings, a line each.
+pub fn told(findings: &[Finding]) -> String {
+    let one = |f: &Finding| {
+        format!("    {} {}: {} (expected {}, found {})\n", f.code, f.address, f.message, f.expected, f.found)
+    };
+    findings.iter().map(one).collect()
+}
+
+/// The faults that the checker does not find, with what it says instead.
+fn missed(base: &Case, faults: &[Fault]) -> Vec<String> {
+    let mut missed = Vec::new();
+    for (name, code, part, plant) in faults {
+        let (mut spec, mut world, mut placement) = base.clone();
+        plant(&mut spec, &mut world, &mut placement);
+        let findings = check::placement(&spec, &world, &placement);
+        if !findings.iter().any(|f| f.code == *code && f.message.contains(part)) {
+            missed.push(format!("{name}: no `{code}` with `{part}` among:\n{}", told(&findings)));
+        }
+    }
+    missed
+}
+
+/// That each is found, and that no fault at all would not be.
+pub fn all_are_found(base: &Case, faults: &[Fault]) {
+    let none: Vec<Fault> =
+        faults.iter().map(|(name, code, part, _)| (*name, *code, *part, nothing as _)).collect();
+    assert_eq!(missed(base, &none).len(), faults.len(), "what is expected is found without a fault");
+    let missed = missed(base, faults);
+    assert!(missed.is_empty(), "\n{}", missed.concat());
+}
+
+fn nothing(_: &mut Spec, _: &mut World, _: &mut Placement) {}
