@@ -16,7 +16,9 @@ pub type Question<'a> = &'a (dyn Fn(&Standing) -> Option<Stop> + Sync);
 /// Equal effort gives the equal placement on any machine. A stop gives a valid one that depends on when it came.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
-    /// Nodes of the branch and bound over all workloads together; what is then left between cost and bound is told.
+    /// Nodes of the branch and bound over all workloads together; what is then left between cost and bound is told. When a limit
+    /// turns out to be broken or a replay contradicts a choice, there are more of them for the next; where machines are shared, what
+    /// is chosen anew in parts (80 nodes for each twenty of the effort at most, and 40 times at most) comes on top.
     pub nodes: NonZeroU64,
     /// Between two steps of the search; the first answer that ends it stays. `None` = nobody ends it.
     pub ask: Option<Question<'a>>,

@@ -13,11 +13,14 @@ fn name(limit: &SharedLimit) -> String {
     }
 }
 
+fn full(limit: &SharedLimit) -> bool {
+    limit.taken >= limit.limit * (1.0 - 1e-9)
+}
+
 fn row(limit: &SharedLimit) -> Vec<Cell> {
     let unit = if limit.constraint == "budget" { " USD/month" } else { "" };
-    let full = limit.taken >= limit.limit * (1.0 - 1e-9);
-    let used =
-        Cell::tone(format!("{}{unit}", number(limit.taken)), if full { Tone::Warn } else { Tone::Plain });
+    let tone = if full(limit) { Tone::Warn } else { Tone::Plain };
+    let used = Cell::tone(format!("{}{unit}", number(limit.taken)), tone);
     let worth = if limit.worth <= Money::ZERO {
         "nothing".to_owned()
     } else if limit.constraint == "budget" {
@@ -64,7 +67,13 @@ pub(super) fn shared(plan: &Plan) -> Option<Section> {
         columns: vec![("limit", false), ("taken", true), ("of", true), ("more is worth", false)],
         rows: c.limits.iter().map(row).collect(),
     };
-    let lines = Block::Lines(vec![Cell::plain(proof(c))]);
+    let mut lines = vec![Cell::plain(proof(c))];
+    if c.limits.iter().any(|l| !full(l) && l.worth > Money::ZERO) {
+        let words = "What more of a limit is worth is that of mixed plans. Where some of it is left, it lets in nothing before a whole \
+                     machine fits.";
+        lines.push(Cell::tone(words, Tone::Dim));
+    }
+    let lines = Block::Lines(lines);
     // Machines alone may be shared, and no limit.
     let (heading, blocks) = if c.limits.is_empty() {
         ("Placed together", vec![lines])

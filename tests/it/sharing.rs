@@ -151,20 +151,21 @@ const REDUCED: bool = option_env!("RHUMB_CATALOG_EXCLUDE").is_some();
 /// nothing of that, all of them do.
 #[test]
 fn a_refusal_that_was_not_proven_is_no_infeasibility() {
-    let plan = |more: &[&str]| {
-        let file = "tests/it/sharing_refused/six.yaml";
-        let mut rhumb = std::process::Command::new(env!("CARGO_BIN_EXE_rhumb"));
-        rhumb.args(["plan", file, "--at", "2026-11-25", "--quiet"]).args(more);
-        let out = rhumb.env("NO_COLOR", "1").output().unwrap();
-        (String::from_utf8(out.stdout).unwrap(), out.status.code())
-    };
-    let (text, code) = plan(&[]);
-    assert!(code == Some(6) && text.contains("Infeasible: no placement keeps"), "{code:?} {text}");
     if REDUCED {
         return;
     }
+    let plan = |more: &[&str]| {
+        let mut rhumb = std::process::Command::new(env!("CARGO_BIN_EXE_rhumb"));
+        rhumb.args(["plan", "tests/it/sharing_refused/six.yaml", "--at", "2026-11-25"]).args(more);
+        let out = rhumb.env("NO_COLOR", "1").output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap();
+        (text.split_whitespace().collect::<Vec<_>>().join(" "), out.status.code())
+    };
+    let (text, code) = plan(&[]);
+    assert!(code == Some(6) && text.contains("Infeasible: no placement keeps"), "{code:?} {text}");
     assert!(text.contains("a monthly budget of 52008 USD"), "{text}");
-    assert!(text.contains("nothing that keeps the") && !text.contains("did not prove"), "{text}");
+    assert!(text.contains("nothing that keeps the other limits costs less than the budget"), "{text}");
+    assert!(!text.contains("did not prove"), "{text}");
 
     let (text, code) = plan(&["--effort", "1"]);
     assert_eq!(code, Some(7), "{text}");
