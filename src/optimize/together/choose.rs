@@ -50,7 +50,7 @@ impl Search<'_, '_> {
             let broken: RefCell<BTreeSet<(usize, usize)>> = RefCell::default();
             let truth = |plans: &[usize]| {
                 broken.borrow_mut().extend(self.breaks(&full, plans));
-                self.completed(&full, plans).filter(|choice| full.problem.fits(&choice.plans))
+                self.truth(&full, plans)
             };
             let before = self.nodes;
             let stops = |nodes| self.stops(Step::Choices { nodes: before + nodes });
@@ -60,10 +60,12 @@ impl Search<'_, '_> {
             let cost = solved.best.as_ref().map_or(i64::MAX, |best| best.cost);
             proven = proven.max(solved.bound).min(cost);
             solved.bound = proven;
-            if cost <= proven || left <= most || self.asking.stopped().is_some() {
+            let broken = broken.into_inner();
+            let ended = solved.nodes < left.min(most) && broken.is_empty();
+            if cost <= proven || ended || left <= most || self.asking.stopped().is_some() {
                 return solved;
             }
-            self.needs_rows(broken.into_inner());
+            self.needs_rows(broken);
             most = most.saturating_mul(4);
             full = self.full();
             known = solved.best.and_then(|best| self.completed(&full, &best.plans));
@@ -73,6 +75,14 @@ impl Search<'_, '_> {
                 polished = known.as_ref().map(|choice| choice.cost);
             }
         }
+    }
+
+    /// What a choice is by the rule that fills machines, if that fits; and what it costs at least. Plans that others beat are not known,
+    /// and the rule may do better with one of those: so that is the cost of the machines that no rule can do without.
+    fn truth(&self, full: &fleets::Full, plans: &[usize]) -> (Option<Choice>, Option<i64>) {
+        let fits = |choice: &Choice| full.problem.fits(&choice.plans);
+        let floor = self.least(full, plans).filter(fits).map(|choice| choice.cost);
+        (self.completed(full, plans).filter(fits), floor)
     }
 
     /// A better choice near a known one: what is on two fleets, and on machines of its own, is chosen anew, all else stays, as long as
@@ -99,9 +109,7 @@ impl Search<'_, '_> {
                     false => vec![best.plans[s]],
                 };
                 let allowed = (0..full.problem.plans.len()).map(one).collect();
-                let truth = |plans: &[usize]| {
-                    self.completed(full, plans).filter(|choice| full.problem.fits(&choice.plans))
-                };
+                let truth = |plans: &[usize]| self.truth(full, plans);
                 let before = self.nodes;
                 let stops = |nodes| self.stops(Step::Choices { nodes: before + nodes });
                 let known = Some(best.clone());

@@ -218,6 +218,24 @@ impl Search<'_, '_> {
         full.problem.choice(plans)
     }
 
+    /// A choice of plans with the fewest machines of every fleet that any rule could do with.
+    pub(super) fn least(&self, full: &Full, plans: &[usize]) -> Option<Choice> {
+        let mut plans = plans[..self.pool.len()].to_vec();
+        for (j, f) in full.fleets.iter().enumerate() {
+            let chosen = || self.pool.iter().zip(&plans).map(|(own, p)| &own[*p]);
+            let slots: i64 = chosen().map(|p| p.column.of(self.rows.fleets[*f].row)).sum();
+            let needed = chosen().map(|p| needs(p, *f)).max().unwrap_or(0);
+            let each = i64::from(self.rows.fleets[*f].slots.max(1));
+            let n = usize::try_from(slots.div_euclid(each) + i64::from(slots.rem_euclid(each) > 0)).ok()?;
+            let n = n.max(usize::try_from(needed).ok()?);
+            if n >= full.problem.plans[self.pool.len() + j].len() {
+                return None;
+            }
+            plans.push(n);
+        }
+        full.problem.choice(plans)
+    }
+
     /// Machines of a fleet for chosen plans.
     pub(super) fn machines(&self, chosen: &[&Planned], fleet: usize) -> Option<usize> {
         let all = self.by_address.iter().filter_map(|s| chosen.get(*s)).flat_map(|planned| &planned.shared);

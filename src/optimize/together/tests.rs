@@ -236,11 +236,15 @@ fn whole_machines_are_split_to_the_end() {
     let (mut split, mut met, mut empty) = (0, 0, 0);
     for seed in 0..1_500 {
         let (p, takes) = shared(seed);
-        let truth = |plans: &[usize]| with_machines(&p, &takes, plans);
+        let truth = |plans: &[usize]| {
+            let choice = with_machines(&p, &takes, plans);
+            let cost = choice.as_ref().map(|choice| choice.cost);
+            (choice, cost)
+        };
         let mut least: Option<i64> = None;
         let mut at = vec![0; takes.len()];
         'all: loop {
-            least = least.into_iter().chain(truth(&at).map(|choice| choice.cost)).min();
+            least = least.into_iter().chain(truth(&at).1).min();
             for i in 0..at.len() {
                 at[i] += 1;
                 if at[i] < takes[i].len() {

@@ -30,8 +30,9 @@ struct Node {
 /// A price of what is missing that no plan is worth, in units of the dearest plan.
 const MISSING: f64 = 1e3;
 
-/// What a choice of plans really is, where the rows of a problem say less than all.
-pub type Truth<'a> = &'a dyn Fn(&[usize]) -> Option<Choice>;
+/// What a choice of plans really is, where the rows of a problem say less than all; and what it costs at least, also with other plans that
+/// it stands for, if that fits.
+pub type Truth<'a> = &'a dyn Fn(&[usize]) -> (Option<Choice>, Option<i64>);
 
 /// Searches all of `problem`; `known` is a choice that fits. `nodes` at most are looked at, and none after the root once `stops`
 /// says so of the nodes so far. With a `truth`, what it says of a choice is its cost, and whether there is one.
@@ -58,7 +59,7 @@ pub fn among(
     truth: Option<Truth<'_>>,
 ) -> Solved {
     let best = known.filter(|c| problem.fits(&c.plans));
-    let mut search = Tree { problem: Cow::Borrowed(problem), truth, best, nodes: 0 };
+    let mut search = Tree { problem: Cow::Borrowed(problem), truth, best, floor: i64::MAX, nodes: 0 };
     let mut open = Vec::new();
     if allowed.iter().all(|list| !list.is_empty()) {
         let classes = vec![(0, MOST_MACHINES); problem.classes.len()];
@@ -83,6 +84,7 @@ pub fn among(
         open.extend(children);
     }
     let cost = search.best.as_ref().map_or(i64::MAX, |b| b.cost);
+    let left = left.min(search.floor);
     Solved { best: search.best, bound: left.min(cost), nodes: search.nodes }
 }
 
@@ -111,6 +113,8 @@ struct Tree<'p> {
     problem: Cow<'p, Problem>,
     truth: Option<Truth<'p>>,
     best: Option<Choice>,
+    /// What choices cost at least that were decided to the end, where that is less than what they really cost.
+    floor: i64,
     nodes: u64,
 }
 
@@ -126,7 +130,7 @@ impl Tree<'_> {
 
     fn offer(&mut self, plans: Vec<usize>) {
         let choice = match self.truth {
-            Some(truth) => truth(&plans),
+            Some(truth) => truth(&plans).0,
             None => self.problem.choice(plans),
         };
         if let Some(choice) = choice
@@ -154,7 +158,11 @@ impl Tree<'_> {
             && node.allowed[..fleets].iter().all(|list| list.len() == 1)
         {
             // All is chosen; how many machines that takes is no choice.
-            self.offer(node.allowed.iter().map(|list| list[0]).collect());
+            let plans: Vec<usize> = node.allowed.iter().map(|list| list[0]).collect();
+            if let Some(floor) = self.truth.and_then(|truth| truth(&plans).1) {
+                self.floor = self.floor.min(floor.max(node.bound));
+            }
+            self.offer(plans);
             return Vec::new();
         }
         self.limited(&node.classes);
