@@ -55,7 +55,7 @@ fn the_report_shows_what_is_where() {
     let told = report::report(&plan);
     let saved = "placed apart they would cost 61,234.00 USD/month, 11,234.00 more";
     assert_eq!(section(&told, "fleets").pop().unwrap(), format!("All workloads: {saved}."));
-    assert!(section(&told, "shared").pop().unwrap().contains(saved));
+    assert!(section(&told, "shared").iter().any(|line| line.contains(saved)));
     plan.placement.coupling.as_mut().unwrap().limits.clear();
     let told = report::report(&plan);
     let shared = told.sections.iter().find(|s| s.name == "shared").unwrap();
