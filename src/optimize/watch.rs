@@ -18,7 +18,7 @@ pub type Question<'a> = &'a (dyn Fn(&Standing) -> Option<Stop> + Sync);
 pub struct Watch<'a> {
     /// Nodes of the branch and bound over all workloads together; what is then left between cost and bound is told. When a limit
     /// turns out to be broken or a replay contradicts a choice, there are more of them for the next; where machines are shared, what
-    /// is chosen anew in parts (80 nodes for each twenty of the effort at most, and 40 times at most) comes on top.
+    /// is chosen anew in parts (each time a part for each twenty nodes of the effort, 40 at most, of up to 80 nodes) comes on top.
     pub nodes: NonZeroU64,
     /// Between two steps of the search; the first answer that ends it stays. `None` = nobody ends it.
     pub ask: Option<Question<'a>>,

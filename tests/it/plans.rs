@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A build without some sources has other prices: it must plan every example, not the same plan.
-const REDUCED: bool = option_env!("RHUMB_CATALOG_EXCLUDE").is_some();
+pub const REDUCED: bool = option_env!("RHUMB_CATALOG_EXCLUDE").is_some();
 
 struct Golden {
     name: &'static str,

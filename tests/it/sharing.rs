@@ -7,6 +7,7 @@ use rhumb::spec::Spec;
 use rhumb_api::{Money, Purchase};
 
 use crate::line;
+use crate::plans::REDUCED;
 
 /// Machines of eight accelerators and 192 vCPUs at 58.90 USD an hour, dearer ones next to them, and a smaller one that is dearer
 /// for each of its accelerators.
@@ -143,9 +144,6 @@ fn sharing_is_the_same_on_any_number_of_threads() {
         assert_eq!(pool.install(|| line::place(&spec, &world)).unwrap(), found, "{threads} threads");
     }
 }
-
-/// What the embedded catalogue has changes with what was left out of it.
-const REDUCED: bool = option_env!("RHUMB_CATALOG_EXCLUDE").is_some();
 
 /// Six services on shared machines cost 52,007.16 USD a month at least; the budget is 51,000. One node of the search proves
 /// nothing of that, all of them do.

@@ -1,7 +1,8 @@
 //! Why nothing keeps the limits that workloads share, and what each would have to be.
 //!
 //! Another limit is tried by solving again. Such a search may find a choice, prove that there is none, or end with neither; the
-//! third is never taken for the second: a limit stays in the conflict then, and a change is not said to be the least.
+//! third is never taken for the second: where the refusal was proven, a limit stays in the conflict then, and a change is not said to be the
+//! least. Where it was not, the limits that are told are those of which it is known that without them something works.
 
 use std::collections::BTreeMap;
 

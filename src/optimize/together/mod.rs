@@ -164,7 +164,7 @@ struct Search<'s, 'a> {
     /// Plans that are known of each workload.
     pool: Vec<Vec<Planned>>,
     nodes: u64,
-    /// Nodes when this round began.
+    /// Nodes that do not count against the effort: those before this round, and those of parts that were chosen anew.
     begun: u64,
     /// Fleets and workloads whose machines are counted by a row of their own, where not all are: as they were added.
     needed: Vec<(usize, usize)>,
