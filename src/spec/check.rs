@@ -15,10 +15,10 @@ pub struct Checker<'a> {
     pub map: &'a SourceMap,
     /// Known names.
     pub vocabulary: &'a Vocabulary,
-    /// Names in `models` and `batches`.
+    /// Names in `models`.
     pub models: Vec<String>,
-    /// Names in `batches`.
-    pub batches: Vec<String>,
+    /// Addresses of batches and trainings.
+    pub runs: Vec<String>,
     /// Addresses of all workloads.
     pub workloads: Vec<String>,
     /// Places whose values were copied from `defaults`, where they are checked.
@@ -43,14 +43,14 @@ impl<'a> Checker<'a> {
         gaps: bool,
     ) -> Self {
         let mut workloads: Vec<String> = Vec::new();
-        for kind in ["services", "batches"] {
+        for kind in super::WORKLOADS {
             workloads.extend(names(tree, kind).into_iter().map(|n| format!("{kind}.{n}")));
         }
         Checker {
             map,
             vocabulary,
             models: names(tree, "models"),
-            batches: names(tree, "batches").into_iter().map(|n| format!("batches.{n}")).collect(),
+            runs: workloads.iter().filter(|a| !a.starts_with("services.")).cloned().collect(),
             workloads,
             copied,
             gaps,
@@ -231,7 +231,7 @@ impl<'a> Checker<'a> {
             Kind::Jurisdiction => leaf::jurisdiction(vocabulary, value).err(),
             Kind::ModelSource => super::model_source::read(vocabulary, value).err(),
             Kind::Model => reference(value, &self.models, "model", "models"),
-            Kind::Batch => reference(value, &self.batches, "batch", "batches"),
+            Kind::Run => reference(value, &self.runs, "batch or training", "batches and trainings"),
             Kind::Secret => leaf::secret(value).err(),
             Kind::Path => leaf::path(value).err(),
             Kind::Cron => super::cron::parse(value).err(),

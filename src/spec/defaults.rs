@@ -16,7 +16,7 @@ pub fn merge(tree: &mut Value, map: &mut SourceMap) -> BTreeSet<Pointer> {
     let mut copied = BTreeSet::new();
     let Some(Value::Object(defaults)) = tree.get("defaults").cloned() else { return copied };
     let from = Pointer::root().join("defaults");
-    for kind in ["services", "batches"] {
+    for kind in super::WORKLOADS {
         let Some(keys) = workload_keys(kind) else { continue };
         let Some(Value::Object(workloads)) = tree.get_mut(kind) else { continue };
         for (name, workload) in workloads {

@@ -135,8 +135,8 @@ pub enum Kind {
     ModelSource,
     /// A name in `models`.
     Model,
-    /// The address of a batch.
-    Batch,
+    /// The address of a batch or a training.
+    Run,
     /// Where a secret is kept.
     Secret,
     /// A path relative to the spec.
@@ -162,7 +162,7 @@ pub enum Names {
     Loose,
     /// A cloud.
     Cloud,
-    /// A workload's address, `services.NAME` or `batches.NAME`.
+    /// A workload's address, `services.NAME`, `batches.NAME` or `trainings.NAME`.
     Address,
     /// Any text.
     Any,

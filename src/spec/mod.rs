@@ -24,6 +24,7 @@ pub mod schema;
 mod shape;
 mod trace;
 mod traffic;
+mod training;
 mod tree;
 pub mod units;
 pub mod use_case;
@@ -35,8 +36,12 @@ pub use format::{convert_to, format};
 pub use model::*;
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
 pub use traffic::{Arrivals, Load, Sessions};
+pub use training::{Checkpointing, Dataset, Method, Sharding, Training, TrainingPrecision};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};
+
+/// The sections whose entries are workloads, in the order in which they are placed.
+pub const WORKLOADS: [&str; 3] = ["services", "batches", "trainings"];
 
 /// Largest file, bytes.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;

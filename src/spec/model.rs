@@ -23,6 +23,8 @@ pub struct Spec {
     pub services: BTreeMap<String, Service>,
     /// `batches.NAME`.
     pub batches: BTreeMap<String, Batch>,
+    /// `trainings.NAME`.
+    pub trainings: BTreeMap<String, super::Training>,
     /// `budget`.
     pub budget: Budget,
     /// `confidence`, a fraction in (0, 1): the edge of every prediction's band that is planned for.

@@ -8,6 +8,7 @@ mod day;
 mod inference;
 mod rules;
 mod sharing;
+mod training;
 
 use std::collections::BTreeMap;
 
@@ -130,15 +131,21 @@ impl Reader<'_> {
             .into_iter()
             .filter_map(|(name, at)| Some((name.to_owned(), self.batch(name, &at, &labels)?)))
             .collect();
-        if root.key("services").entries().is_empty() && root.key("batches").entries().is_empty() {
+        let trainings: BTreeMap<String, Training> = root
+            .key("trainings")
+            .entries()
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), self.training(name, &at, &labels)?)))
+            .collect();
+        if super::WORKLOADS.iter().all(|kind| root.key(kind).entries().is_empty()) {
             self.report(
                 &Pointer::root(),
                 true,
                 Problem::new(
                     "nothing-to-plan",
-                    "there is neither a service nor a batch",
+                    "there is no service, no batch and no training",
                     "no workload",
-                    "add `services` or `batches`; `rhumb init` writes a first spec",
+                    "add `services`, `batches` or `trainings`; `rhumb init` writes a first spec",
                 ),
             );
         }
@@ -153,6 +160,7 @@ impl Reader<'_> {
             models,
             services,
             batches,
+            trainings,
             budget: budget(&root.key("budget")),
             confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),
             providers: self.providers(&root.key("providers")),
@@ -205,7 +213,7 @@ impl Reader<'_> {
 
     fn unused_models(&mut self, root: &At<'_>) {
         let mut used: Vec<&str> = Vec::new();
-        for kind in ["services", "batches"] {
+        for kind in super::WORKLOADS {
             used.extend(root.key(kind).entries().iter().filter_map(|(_, at)| at.key("model").word()));
         }
         // A name that is misspelt where it is used is reported there.

@@ -93,7 +93,7 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
         | Kind::Accelerator
         | Kind::Jurisdiction => text(),
         Kind::ModelSource | Kind::Model | Kind::Cron => text(),
-        Kind::Batch => or_expression(json!({ "type": "string", "pattern": "^batches\\.[a-z][a-z0-9-]*$" })),
+        Kind::Run => or_expression(json!({ "type": "string", "pattern": "^(batches|trainings)\\.[a-z][a-z0-9-]*$" })),
         Kind::Label => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Name => or_expression(json!({ "type": "string", "pattern": NAME })),
         Kind::Whole { min, max, auto } => {
@@ -201,7 +201,7 @@ fn names_pattern(names: Names) -> Option<&'static str> {
         Names::Identifier => Some("^[A-Za-z_][A-Za-z0-9_]*$"),
         Names::Loose => Some("^[A-Za-z0-9_.-]+$"),
         Names::Cloud => Some("^(aws|azure|gcp)$"),
-        Names::Address => Some("^(services|batches)\\.[a-z][a-z0-9-]*$"),
+        Names::Address => Some("^(services|batches|trainings)\\.[a-z][a-z0-9-]*$"),
         Names::Any => None,
     }
 }
@@ -255,7 +255,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::Jurisdiction => plain("a jurisdiction or a country", "eu"),
         Kind::ModelSource => plain("a known model, or the path of a `config.json`", "Qwen/Qwen3-32B"),
         Kind::Model => ("a name in `models`".to_owned(), None),
-        Kind::Batch => plain("the address of a batch", "batches.embed"),
+        Kind::Run => plain("the address of a batch or a training", "batches.embed"),
         Kind::Secret => (
             format!("a reference to a secret: {}", SECRET_SCHEMES.map(|s| format!("`{s}:`")).join(", ")),
             Some("env:API_KEYS"),

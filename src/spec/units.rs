@@ -3,6 +3,9 @@
 use rhumb_api::Money;
 use serde_json::Value;
 
+/// GiB of a GB.
+const GB: f64 = 1e9 / 1_073_741_824.0;
+
 /// What a quantity measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -16,6 +19,8 @@ pub enum Unit {
     Monthly,
     /// Tokens, items or requests, written as a number or with `k`, `M`, `G`.
     Count,
+    /// Data; read as GiB.
+    Data,
     /// A plain number.
     Number,
 }
@@ -37,6 +42,14 @@ impl Unit {
             Unit::Percent => &[("%", 0.01)],
             Unit::Monthly => &[("USD", 1.0), ("USD/month", 1.0)],
             Unit::Count => &[("", 1.0), ("k", 1e3), ("K", 1e3), ("M", 1e6), ("G", 1e9), ("B", 1e9)],
+            Unit::Data => &[
+                ("GiB", 1.0),
+                ("TiB", 1024.0),
+                ("MiB", 1.0 / 1024.0),
+                ("GB", GB),
+                ("TB", 1e3 * GB),
+                ("MB", 1e-3 * GB),
+            ],
             Unit::Number => &[("", 1.0)],
         }
     }
@@ -49,6 +62,7 @@ impl Unit {
             Unit::Percent => "60%",
             Unit::Monthly => "45000 USD",
             Unit::Count => "40M",
+            Unit::Data => "400GB",
             Unit::Number => "4",
         }
     }
@@ -61,6 +75,7 @@ impl Unit {
             Unit::Percent => "a percentage",
             Unit::Monthly => "a monthly amount in US dollars",
             Unit::Count => "a count",
+            Unit::Data => "an amount of data",
             Unit::Number => "a number",
         }
     }
@@ -377,6 +392,8 @@ mod tests {
         assert_eq!(read(Unit::Rate, "90req/min"), Ok(1.5));
         assert_eq!(read(Unit::Percent, "99.4%"), Ok(0.994));
         assert_eq!(read(Unit::Count, "40M"), Ok(40e6));
+        assert_eq!(read(Unit::Data, "2TiB"), Ok(2048.0));
+        assert_eq!(read(Unit::Data, "1073741824GB"), Ok(1e9));
         assert_eq!(read(Unit::Count, "1_000"), Ok(1000.0));
         assert_eq!(quantity(Unit::Count, Range::POSITIVE, &json!(350)), Ok(350.0));
         assert_eq!(money(&json!("45000.50 USD/month")), Ok(Money::from_micros(45_000_500_000)));
@@ -405,7 +422,7 @@ mod tests {
         fn what_is_formatted_reads_back(
             x in 0.001f64..1e9,
             unit in prop::sample::select(vec![
-                Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Number,
+                Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::Number,
             ]),
         ) {
             let text = unit.format(x);
@@ -415,7 +432,7 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,24}") {
-            for unit in [Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count] {
+            for unit in [Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data] {
                 let _ = quantity(unit, Range::POSITIVE, &json!(text));
             }
         }

@@ -1,7 +1,10 @@
 //! The rows of the key table.
 
+mod training;
+
 use super::{Key, Kind, Names};
 use crate::spec::units::{Range, Unit};
+use training::TRAINING;
 
 const DURATION: Kind = Kind::Quantity(Unit::Duration, Range::POSITIVE);
 const WORKLOAD_LABELS: Kind = Kind::Map { entry: "LABEL", names: Names::Any, of: &Kind::Label };
@@ -43,6 +46,11 @@ pub static ROOT: &[Key] = &[
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(BATCH) },
         "Inference over many items with a deadline.",
     ),
+    Key::new(
+        "trainings",
+        Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(TRAINING) },
+        "Training and fine-tuning runs with a deadline.",
+    ),
     Key::new("budget", Kind::Section(BUDGET), "What may be spent."),
     Key::new(
         "confidence",
@@ -66,7 +74,6 @@ pub static ROOT: &[Key] = &[
         "Your own benchmark runs, as `rhumb calibrate` recorded them: predictions near them are corrected.",
     ),
     Key::new("state", Kind::Section(STATE), "Where what exists is remembered."),
-    Key::not_yet("trainings", "Training and fine-tuning jobs."),
     Key::not_yet("pipelines", "Data pipelines."),
     Key::not_yet("sites", "Your own machines outside the clouds."),
     Key::not_yet("commitments", "Capacity and prices that are already committed to."),
@@ -489,7 +496,7 @@ static BATCH: &[Key] = &[
     Key::new("placement", Kind::Section(PLACEMENT), "Where machines and their data may be."),
     Key::new("purchase", Kind::Section(PURCHASE), "How machines may be paid for."),
     Key::new("engine", Kind::Section(ENGINE), "The inference engine and its arguments."),
-    Key::new("after", Kind::List(&Kind::Batch), "Batches (`batches.NAME`) whose run must be complete first."),
+    Key::new("after", Kind::List(&Kind::Run), "Batches and trainings (`trainings.NAME`) whose run must be complete first."),
 ];
 
 static BUDGET: &[Key] = &[
@@ -549,15 +556,15 @@ static STATE: &[Key] = &[
         .default("rhumb.state.json"),
 ];
 
-/// The keys of `defaults`: what services and batches have, but for what only one workload can mean.
+/// The keys of `defaults`: what services, batches and trainings have, but for what only one workload can mean.
 pub static DEFAULTS: &[Key] = &[
     Key::new("labels", WORKLOAD_LABELS, "Labels of every workload."),
     Key::new("traffic", Kind::Section(TRAFFIC), "For services."),
     Key::new("slo", Kind::Section(SLO), "For services."),
     Key::new("survive", Kind::Section(SURVIVE), "For services."),
     Key::new("during_failure", Kind::Section(DURING_FAILURE), "For services."),
-    Key::new("placement", Kind::Section(PLACEMENT), "For services and batches."),
-    Key::new("purchase", Kind::Section(PURCHASE), "For services and batches."),
+    Key::new("placement", Kind::Section(PLACEMENT), "For services, batches and trainings."),
+    Key::new("purchase", Kind::Section(PURCHASE), "For services, batches and trainings."),
     Key::new("scaling", Kind::Section(SCALING), "For services."),
     Key::new("engine", Kind::Section(ENGINE), "For services and batches."),
     Key::new("endpoint", Kind::Section(ENDPOINT), "For services."),

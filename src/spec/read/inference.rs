@@ -432,24 +432,7 @@ impl Reader<'_> {
         let engine = self.engine(&at.key("engine"));
         self.context_fits(at, &engine, &input, &output);
         self.engine_can(at, &engine);
-        let address = format!("batches.{name}");
-        let after = at.key("after").items();
-        let after: Vec<(String, Pointer)> =
-            after.iter().filter_map(|i| Some((i.text()?, i.pointer.clone()))).collect();
-        for (other, place) in &after {
-            if *other == address {
-                self.report(
-                    place,
-                    false,
-                    Problem::new(
-                        "cycle",
-                        format!("`{address}` cannot run after itself"),
-                        "itself",
-                        "name another batch, or remove it",
-                    ),
-                );
-            }
-        }
+        let after = self.after(at, &format!("batches.{name}"));
         Some(Batch {
             name: name.to_owned(),
             model: at.key("model").text()?,

@@ -132,6 +132,26 @@ impl Reader<'_> {
         }
     }
 
+    /// `after` of the run at `address`.
+    pub(super) fn after(&mut self, at: &At<'_>, address: &str) -> Vec<(String, Pointer)> {
+        let after = at.key("after").items();
+        let after: Vec<(String, Pointer)> =
+            after.iter().filter_map(|i| Some((i.text()?, i.pointer.clone()))).collect();
+        for (_, place) in after.iter().filter(|(other, _)| other == address) {
+            self.report(
+                place,
+                false,
+                Problem::new(
+                    "cycle",
+                    format!("`{address}` cannot run after itself"),
+                    "itself",
+                    "name another batch or training, or remove it",
+                ),
+            );
+        }
+        after
+    }
+
     /// The deployment's labels and a workload's own.
     pub(super) fn merged_labels(
         &mut self,

@@ -1,0 +1,101 @@
+//! `trainings`.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+impl Reader<'_> {
+    /// `trainings.NAME`.
+    pub(super) fn training(
+        &mut self,
+        name: &str,
+        at: &At<'_>,
+        shared: &BTreeMap<String, String>,
+    ) -> Option<Training> {
+        at.value?.as_object()?;
+        let rank = at.key("rank");
+        let method = match at.key("method").word() {
+            Some("lora") => Method::Lora { rank: rank.whole().unwrap_or(16).max(1) },
+            _ => Method::Full,
+        };
+        if rank.is_there() && at.key("method").word() == Some("full") {
+            self.report(
+                &rank.pointer,
+                true,
+                Problem::new(
+                    "conflicting-keys",
+                    "`rank` with the method `full`: there are no adapters",
+                    "belongs to `lora`",
+                    "remove it, or write `method: lora`",
+                ),
+            );
+        }
+        let batch_size = at.key("batch_size").whole().unwrap_or(1).max(1);
+        let micro = at.key("micro_batch");
+        let micro_batch = micro.whole();
+        if let Some(n) = micro_batch.filter(|n| !batch_size.is_multiple_of(*n)) {
+            self.report(
+                &micro.pointer,
+                false,
+                Problem::new(
+                    "out-of-range",
+                    format!("a step of {batch_size} sequences is no multiple of {n}"),
+                    "does not divide `batch_size`",
+                    "write a divisor of `batch_size`, or `auto`",
+                ),
+            );
+        }
+        let command = at.key("command");
+        if command.is_there() && command.items().is_empty() {
+            self.report(
+                &command.pointer,
+                false,
+                Problem::new(
+                    "empty-list",
+                    "an empty command trains nothing",
+                    "empty",
+                    "write the training script and its arguments: `[train.py, --config, tune.yaml]`",
+                ),
+            );
+        }
+        let dataset = at.key("dataset");
+        let dataset = dataset.is_there().then(|| {
+            Some(Dataset {
+                from: dataset.key("at").get(|v| leaf::region(self.vocabulary, v))?,
+                gib: dataset.key("size").quantity(Unit::Data, Range::POSITIVE)?,
+                at: dataset.pointer.clone(),
+            })
+        });
+        let deadline_ms = at.key("deadline").quantity(Unit::Duration, Range::POSITIVE).unwrap_or(1.0);
+        Some(Training {
+            name: name.to_owned(),
+            model: at.key("model").text()?,
+            labels: self.merged_labels(at, shared),
+            method,
+            precision: at
+                .key("precision")
+                .word()
+                .and_then(TrainingPrecision::parse)
+                .unwrap_or(TrainingPrecision::Bf16),
+            dataset_tokens: at.key("dataset_tokens").quantity(Unit::Count, Range::POSITIVE).unwrap_or(1.0),
+            epochs: at.key("epochs").quantity(Unit::Number, Range::POSITIVE).unwrap_or(1.0),
+            sequence_tokens: at.key("sequence_tokens").whole().unwrap_or(2048).max(1),
+            batch_size,
+            micro_batch,
+            sharding: at.key("strategy").word().and_then(Sharding::of_strategy),
+            checkpointing: at.key("activation_checkpointing").word().and_then(Checkpointing::parse),
+            checkpoint_every_s: at
+                .key("checkpoint_every")
+                .quantity(Unit::Duration, Range::POSITIVE)
+                .map(|ms| ms / 1e3),
+            dataset: dataset.flatten(),
+            command: command.items().iter().filter_map(At::text).collect(),
+            schedule: at.key("schedule").get(cron::parse),
+            deadline_s: deadline_ms / 1e3,
+            placement: self.placement(&at.key("placement")),
+            purchase: self.purchase(&at.key("purchase")),
+            after: self.after(at, &format!("trainings.{name}")),
+            at: at.pointer.clone(),
+        })
+    }
+}
