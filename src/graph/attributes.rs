@@ -9,7 +9,7 @@
 //! | attribute | value |
 //! |---|---|
 //! | `deployment` | `name` of the spec |
-//! | `workload` | `services.NAME` or `batches.NAME`; `machines.shared` for what services share |
+//! | `workload` | `services.NAME`, `batches.NAME` or `trainings.NAME`; `machines.shared` for what services share |
 //! | `labels` | map; `labels` of the spec with the workload's own; those of the spec alone for what services share |
 //! | `account`? | `profile`, `subscription` or `project` of `providers.CLOUD` |
 //!
@@ -66,6 +66,12 @@
 //! `data_parallel_size`, `expert_parallel_size`, `accelerators_per_replica`, `max_model_len`,
 //! `max_num_seqs`, `max_num_batched_tokens`, `gpu_memory_utilization_permille`.
 //!
+//! The launch template of a training has `training`, and `dataset_at`? (`cloud/region` that the dataset is copied from), in the place of
+//! `port`, `engine` and `api_keys`; its `model` is what training starts from, without variant and compression.
+//!
+//! `training`: `method`, `rank`?, `precision`, `strategy`, `activation_checkpointing`, `processes_per_machine`, `sequence_tokens`,
+//! `micro_batch`, `gradient_accumulation`, `steps`, `checkpoint_every_s`, `command` (list).
+//!
 //! `fleet` (one per pool and purchase option):
 //!
 //! | attribute | value |
@@ -102,15 +108,15 @@
 //! | `health_check_path` | asked at every target port: an engine that does not answer gets no traffic, its neighbours do |
 //! | `targets` | map: load balancer to the list of ports that get its traffic |
 //!
-//! `job_run` (in the place of a fleet, for a batch): `network`, `launch_template`, `launch_template_sha256`,
+//! `job_run` (in the place of a fleet, for a batch or a training): `network`, `launch_template`, `launch_template_sha256`,
 //! `instance_type`, `accelerator`?, `purchase`, `count`, `zones`, `replicas_per_machine`, `machines_per_replica`, and
 //!
 //! | attribute | value |
 //! |---|---|
-//! | `items` | items of one run |
+//! | `items` or `tokens` | of one run |
 //! | `deadline_s` | seconds from start to end of one run |
 //! | `schedule`? | five cron fields, UTC; run once without it |
-//! | `after`? | list: `batches.NAME` whose run must be complete first |
+//! | `after`? | list: `batches.NAME` and `trainings.NAME` whose run must be complete first |
 
 use std::collections::BTreeMap;
 

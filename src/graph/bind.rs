@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
 use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
-use super::{Graph, Unplaced, engine, shared};
+use super::{Graph, Unplaced, engine, shared, training};
+use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
-use crate::spec::{Batch, Exposure, Model, Service, Spec};
+use crate::spec::{Batch, Exposure, Model, Schedule, Service, Spec, Training};
 
 /// A workload of the spec.
 #[derive(Clone, Copy)]
 enum Workload<'a> {
     Service(&'a Service),
     Batch(&'a Batch),
+    Training(&'a Training),
 }
 
 /// A workload in one region, and the addresses of what its pools there share.
@@ -34,7 +36,7 @@ impl Graph<Unplaced> {
     /// Adds a placement: everything that is to exist, by address.
     ///
     /// Per workload and region there are a network, a firewall and, for a service, a load balancer; per
-    /// pool a launch template and, per purchase option, a fleet or, for a batch, a run. A workload that
+    /// pool a launch template and, per purchase option, a fleet or, for a batch or a training, a run. A workload that
     /// the graph, the spec or the placement does not have gives nothing.
     ///
     /// The shared machines of a region have a network and a firewall, and for each mix of replicas on them a launch template
@@ -50,6 +52,7 @@ impl Graph<Unplaced> {
             let workload = match self.get(address) {
                 Some(Unplaced::Service(name)) => spec.services.get(name).map(Workload::Service),
                 Some(Unplaced::Batch(name)) => spec.batches.get(name).map(Workload::Batch),
+                Some(Unplaced::Training(name)) => spec.trainings.get(name).map(Workload::Training),
                 _ => None,
             };
             let Some(workload) = workload else { continue };
@@ -62,7 +65,7 @@ impl Graph<Unplaced> {
         graph
     }
 
-    /// A run needs every run of the batches that it comes after.
+    /// A run needs every run of the batches and trainings that it comes after.
     fn order_runs(&self, placement: &Placement, graph: &mut Graph<Resource>) {
         let runs = |address: &str| -> Vec<String> {
             let pools = placement.workloads.get(address).map_or(&[][..], |w| &w.pools);
@@ -135,7 +138,12 @@ impl<'a> Region<'a> {
         for pool in self.own() {
             let Some(model) = self.spec.models.get(self.model()) else { continue };
             let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
-            let attributes = self.template_attributes(pool, model);
+            let attributes = match (self.workload, chosen.run.as_ref().and_then(|r| r.training.as_ref())) {
+                (Workload::Training(training), Some(run)) => {
+                    training::template(self.template(pool, model), pool, (model, training), run)
+                }
+                _ => self.template_attributes(pool, model),
+            };
             self.put(graph, &template, ResourceKind::LaunchTemplate, attributes);
             graph.connect(template.as_str(), self.network.as_str(), "in");
             graph.connect(template.as_str(), self.firewall.as_str(), "guarded_by");
@@ -146,7 +154,15 @@ impl<'a> Region<'a> {
                     Workload::Service(_) => {
                         (ResourceKind::Fleet, self.fleet_attributes(following(common, pool, purchase), pool))
                     }
-                    Workload::Batch(batch) => (ResourceKind::JobRun, run_attributes(common, batch)),
+                    Workload::Batch(batch) => {
+                        let common = common.with("items", parts(batch.items, 1.0));
+                        let deadline = batch.deadline_s;
+                        (ResourceKind::JobRun, run_attributes(common, deadline, &batch.schedule, &batch.after))
+                    }
+                    Workload::Training(t) => {
+                        let common = common.with("tokens", parts(t.tokens(), 1.0));
+                        (ResourceKind::JobRun, run_attributes(common, t.deadline_s, &t.schedule, &t.after))
+                    }
                 };
                 self.put(graph, &addr, kind, attributes);
                 graph.connect(addr.as_str(), template.as_str(), "starts_from");
@@ -183,6 +199,7 @@ impl<'a> Region<'a> {
         match self.workload {
             Workload::Service(service) => &service.model,
             Workload::Batch(batch) => &batch.model,
+            Workload::Training(training) => &training.model,
         }
     }
 
@@ -190,6 +207,7 @@ impl<'a> Region<'a> {
         let labels = match self.workload {
             Workload::Service(service) => &service.labels,
             Workload::Batch(batch) => &batch.labels,
+            Workload::Training(training) => &training.labels,
         };
         let labels = labels.iter().map(|(k, v)| (k.clone(), Attr::from(v.as_str()))).collect();
         let account = self.spec.providers.get(&self.cloud).and_then(|p| p.account.as_deref());
@@ -271,8 +289,18 @@ impl<'a> Region<'a> {
     fn template_attributes(&self, pool: &Pool, model: &Model) -> Attributes {
         let keys = match self.workload {
             Workload::Service(service) => service.endpoint.api_keys.as_deref(),
-            Workload::Batch(_) => None,
+            _ => None,
         };
+        self.template(pool, model)
+            .with("port", ENGINE_PORT)
+            .with("model", engine::model(model, pool))
+            .with("engine", engine::engine(pool))
+            .maybe("api_keys", keys)
+            .finish()
+    }
+
+    /// What the launch templates of all workloads have.
+    fn template(&self, pool: &Pool, model: &Model) -> Builder {
         let artifacts = model.artifacts_at.as_ref().map(|r| format!("{}/{}", r.cloud, r.region));
         self.common()
             .with("network", self.network.as_str())
@@ -282,12 +310,7 @@ impl<'a> Region<'a> {
             .with("accelerators_per_machine_permille", parts(pool.accelerators_per_machine, 1000.0))
             .number("replicas_per_machine", replicas_per_machine(pool))
             .number("machines_per_replica", pool.machines_per_replica)
-            .with("port", ENGINE_PORT)
-            .with("model", engine::model(model, pool))
-            .with("engine", engine::engine(pool))
             .maybe("artifacts_at", artifacts)
-            .maybe("api_keys", keys)
-            .finish()
     }
 
     fn machine_attributes(
@@ -343,12 +366,16 @@ fn following(common: Builder, pool: &Pool, purchase: Purchase) -> Builder {
         .with("time_zone", following.time_zone.as_str())
 }
 
-fn run_attributes(common: Builder, batch: &Batch) -> Attributes {
-    let after: Vec<Attr> = batch.after.iter().map(|(name, _)| Attr::from(name.as_str())).collect();
+fn run_attributes(
+    common: Builder,
+    deadline_s: f64,
+    schedule: &Option<Schedule>,
+    after: &[(String, Pointer)],
+) -> Attributes {
+    let after: Vec<Attr> = after.iter().map(|(name, _)| Attr::from(name.as_str())).collect();
     common
-        .with("items", parts(batch.items, 1.0))
-        .with("deadline_s", parts(batch.deadline_s, 1.0))
-        .maybe("schedule", batch.schedule.as_ref().map(|s| s.cron.as_str()))
+        .with("deadline_s", parts(deadline_s, 1.0))
+        .maybe("schedule", schedule.as_ref().map(|s| s.cron.as_str()))
         .maybe("after", (!after.is_empty()).then_some(Attr::List(after)))
         .finish()
 }

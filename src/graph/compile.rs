@@ -7,8 +7,8 @@ use crate::spec::Spec;
 /// Why a spec has no graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
-    /// Batches wait for each other.
-    #[error("batches wait for each other: {}", path.join(" -> "))]
+    /// Runs wait for each other.
+    #[error("runs wait for each other: {}", path.join(" -> "))]
     Cycle {
         /// From the smallest key back to it.
         path: Vec<String>,
@@ -47,7 +47,7 @@ impl GraphError {
                 "unknown-reference",
                 "not in the spec",
                 nearest.as_ref().map_or_else(
-                    || "write it as `services.NAME` or `batches.NAME`, or remove it".to_owned(),
+                    || "write it as `services.NAME`, `batches.NAME` or `trainings.NAME`, or remove it".to_owned(),
                     |name| format!("did you mean `{name}`?"),
                 ),
             ),
@@ -56,13 +56,13 @@ impl GraphError {
     }
 }
 
-/// The graph of a spec: models, services with their origins, batches and the budget.
+/// The graph of a spec: models, services with their origins, batches, trainings and the budget.
 ///
-/// Edges: a service needs its model and its origins, a batch its model and what it runs `after`, the
-/// budget what it limits.
+/// Edges: a service needs its model and its origins, a batch or a training its model and what it runs
+/// `after`, the budget what it limits.
 ///
 /// # Errors
-/// Batches wait for each other, or something is named that is not there.
+/// Runs wait for each other, or something is named that is not there.
 pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
     let mut graph = Graph::default();
     for name in spec.models.keys() {
@@ -81,14 +81,18 @@ pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
     for name in spec.batches.keys() {
         graph.add(format!("batches.{name}"), Unplaced::Batch(name.clone()));
     }
+    for name in spec.trainings.keys() {
+        graph.add(format!("trainings.{name}"), Unplaced::Training(name.clone()));
+    }
     for (name, service) in &spec.services {
         let model = format!("models.{}", service.model);
         connect(&mut graph, &format!("services.{name}"), &model, "model", &service.at.join("model"))?;
     }
-    for (name, batch) in &spec.batches {
-        let key = format!("batches.{name}");
-        connect(&mut graph, &key, &format!("models.{}", batch.model), "model", &batch.at.join("model"))?;
-        for (other, at) in &batch.after {
+    let batches = spec.batches.iter().map(|(n, b)| (format!("batches.{n}"), &b.model, &b.at, &b.after));
+    let trainings = spec.trainings.iter().map(|(n, t)| (format!("trainings.{n}"), &t.model, &t.at, &t.after));
+    for (key, model, place, after) in batches.chain(trainings) {
+        connect(&mut graph, &key, &format!("models.{model}"), "model", &place.join("model"))?;
+        for (other, at) in after {
             connect(&mut graph, &key, other, "after", at)?;
         }
     }
@@ -108,9 +112,7 @@ fn budget(spec: &Spec, graph: &mut Graph<Unplaced>) -> Result<(), GraphError> {
     }
     graph.add("budget", Unplaced::Budget);
     if let Some(limit) = &spec.budget.monthly {
-        let services = spec.services.keys().map(|name| format!("services.{name}"));
-        let batches = spec.batches.keys().map(|name| format!("batches.{name}"));
-        for key in services.chain(batches) {
+        for key in spec.addresses() {
             connect(graph, "budget", &key, "limits", &limit.at)?;
         }
     }
@@ -137,8 +139,12 @@ fn connect(
 /// Where the first edge of a cycle was written.
 fn edge_place(spec: &Spec, path: &[String]) -> Pointer {
     let [from, to, ..] = path else { return Pointer::root() };
-    from.strip_prefix("batches.")
-        .and_then(|name| spec.batches.get(name))
-        .and_then(|batch| batch.after.iter().find(|(other, _)| other == to))
+    let after = match from.split_once('.') {
+        Some(("batches", name)) => spec.batches.get(name).map(|b| &b.after),
+        Some(("trainings", name)) => spec.trainings.get(name).map(|t| &t.after),
+        _ => None,
+    };
+    after
+        .and_then(|after| after.iter().find(|(other, _)| other == to))
         .map_or_else(Pointer::root, |(_, at)| at.clone())
 }

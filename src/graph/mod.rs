@@ -14,6 +14,7 @@ mod compile;
 pub mod draw;
 mod engine;
 mod shared;
+mod training;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -41,6 +42,8 @@ pub enum Unplaced {
     Service(String),
     /// `batches.NAME`.
     Batch(String),
+    /// `trainings.NAME`.
+    Training(String),
     /// `services.NAME.traffic.origins.NAME`.
     Origin {
         /// The service.
@@ -53,12 +56,13 @@ pub enum Unplaced {
 }
 
 impl Unplaced {
-    /// What it is, in one word: `model`, `service`, `batch`, `origin` or `budget`.
+    /// What it is, in one word: `model`, `service`, `batch`, `training`, `origin` or `budget`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Unplaced::Model(_) => "model",
             Unplaced::Service(_) => "service",
             Unplaced::Batch(_) => "batch",
+            Unplaced::Training(_) => "training",
             Unplaced::Origin { .. } => "origin",
             Unplaced::Budget => "budget",
         }

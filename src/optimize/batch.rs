@@ -1,29 +1,36 @@
-//! The cheapest run of a batch: one pool, over all candidates, counts and shares of spot.
+//! The cheapest run of a batch or a training: one pool, over all candidates, counts and shares of spot.
 
 use std::collections::BTreeMap;
 
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
-use super::job::Job;
+use super::job::{Job, Task};
 use super::pool::Count;
 use super::pool::{Terms, weights_gib};
 use super::service::Chosen;
 use super::table::{Speed, Table, Way};
 use super::together::ONE;
-use crate::perf;
+use super::training::Trainer;
+use crate::perf::{self, training::Duration};
 use crate::placement::Rejection;
-use crate::spec::{Batch, BudgetBinds};
+use crate::spec::{Batch, BudgetBinds, Training};
 
 /// Work of a batch with what is done twice because a spot machine went away, as a factor (assumed).
 pub const LOST_WORK: f64 = 1.10;
 
-/// A run of a batch.
+/// A run of a batch or a training.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub chosen: Chosen,
+    /// Hours that are paid.
     pub hours: f64,
+    /// Hours that the deadline is held against.
+    pub late: f64,
+    /// Items or tokens.
     pub items_per_s: f64,
-    /// The run's machines.
+    /// How a training goes on.
+    pub training: Option<Duration>,
+    /// The run's machines, and what is copied for it.
     pub run: Money,
     /// Weights copied in a month.
     pub copying: Money,
@@ -43,61 +50,131 @@ pub(super) struct Found {
     pub rejection: Option<Rejection>,
 }
 
-/// Runs of a month.
-pub(super) fn runs(batch: &Batch) -> f64 {
-    batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month)
-}
-
 /// The objective of a run: its machines, and its part of the copies of a month.
 fn objective(run: Money, copying: Money, runs: f64) -> Money {
     if runs > 0.0 { run + copying.scale(1.0 / runs) } else { run + copying }
 }
 
+/// What does the work.
+#[derive(Clone, Copy)]
+enum Pace<'a> {
+    /// Replicas of an engine: the more, the faster.
+    Items { batch: &'a Batch, speed: &'a Speed },
+    /// A training on just the machines of its way.
+    Tokens { training: &'a Training, trainer: &'a Trainer },
+}
+
 struct Asked<'a> {
     job: &'a Job<'a>,
-    batch: &'a Batch,
+    task: Task<'a>,
     terms: &'a Terms,
-    speed: &'a Speed,
+    pace: Pace<'a>,
     way: &'a Way,
     network_gbps: Option<f64>,
 }
 
-impl Asked<'_> {
+/// Hours of a run.
+#[derive(Clone, Copy)]
+struct Hours {
+    expected: f64,
+    late: f64,
+    training: Option<Duration>,
+}
+
+impl<'a> Asked<'a> {
+    /// For a site and a way; `None` if that does not run.
+    fn of(
+        job: &'a Job<'a>,
+        table: &'a Table,
+        task: Task<'a>,
+        terms: &'a [Terms],
+        (i, w): (usize, usize),
+    ) -> Option<Self> {
+        let machine = &table.machines[table.sites[i].machine];
+        let way = &machine.ways[w];
+        let speed = *way.speed.as_ref().ok()?;
+        let pace = match task {
+            Task::Batch(batch) => Pace::Items { batch, speed: &table.speeds[speed] },
+            Task::Training(training) => Pace::Tokens { training, trainer: &table.trainers[speed] },
+        };
+        let network_gbps = job.world.catalog.instance_types[machine.index].network_gbps;
+        Some(Asked { job, task, terms: &terms[i], pace, way, network_gbps })
+    }
+
     /// The fewest groups of machines that may end within `deadline` hours.
     fn first(&self, deadline: f64) -> Option<u32> {
         // Without spot is faster: what is too slow even so never ends in time.
-        let start = self.hours(u32::MAX / 2, 0);
-        let left = deadline * (1.0 + 1e-12) - start;
-        let work = self.hours(1, 0) - start;
+        let deadline = deadline * (1.0 + 1e-12);
+        let Pace::Items { .. } = self.pace else {
+            return self.hours(1, 0).filter(|hours| hours.late <= deadline).map(|_| 1);
+        };
+        let start = self.of_items(u32::MAX / 2, 0);
+        let left = deadline - start;
+        let work = self.of_items(1, 0) - start;
         let possible = left > 0.0 && work / left < 1e6;
         let per = f64::from(self.way.replicas.max(1));
         possible.then(|| (work / left / per * (1.0 - 1e-9)).ceil().max(1.0) as u32)
     }
 
-    /// Hours of a run.
-    fn hours(&self, replicas: u32, spot: u32) -> f64 {
+    /// The most groups that are worth a look, if the fewest are `first` and `more` of them are looked at.
+    fn most(&self, first: u32, more: u32) -> u32 {
+        match self.pace {
+            Pace::Items { .. } => first.saturating_add(more),
+            Pace::Tokens { .. } => 1,
+        }
+    }
+
+    /// GiB of weights that each machine copies.
+    fn weights_gib(&self) -> f64 {
+        match self.pace {
+            Pace::Items { speed, .. } => weights_gib(speed, self.way),
+            Pace::Tokens { trainer, .. } => trainer.weights_gib,
+        }
+    }
+
+    /// Hours of a run on so many groups of machines; `None` if it may not end.
+    fn hours(&self, units: u32, spot: u32) -> Option<Hours> {
+        match self.pace {
+            Pace::Items { .. } => {
+                let hours = self.of_items(units.checked_mul(self.way.replicas)?, spot);
+                Some(Hours { expected: hours, late: hours, training: None })
+            }
+            Pace::Tokens { training, trainer } => {
+                let confidence = self.job.spec.confidence;
+                let lost = perf::training::lost_per_hour(self.terms.interruption);
+                let duration = trainer.pace(training, lost * f64::from(spot)).duration(confidence)?;
+                let (expected, late) = (duration.expected_s / 3600.0, duration.late_s / 3600.0);
+                Some(Hours { expected, late, training: Some(duration) })
+            }
+        }
+    }
+
+    /// Hours of a batch's run on so many replicas.
+    fn of_items(&self, replicas: u32, spot: u32) -> f64 {
+        let Pace::Items { batch, .. } = self.pace else { return f64::INFINITY };
         let rate = self.rate(replicas);
-        let start = perf::start_up_s(weights_gib(self.speed, self.way) * super::pool::GIB, self.network_gbps);
-        let seconds = if spot > 0 {
-            2.0 * start + LOST_WORK * self.batch.items / rate
-        } else {
-            start + self.batch.items / rate
-        };
+        let start = perf::start_up_s(self.weights_gib() * super::pool::GIB, self.network_gbps);
+        let seconds =
+            if spot > 0 { 2.0 * start + LOST_WORK * batch.items / rate } else { start + batch.items / rate };
         seconds / 3600.0
     }
 
+    /// Items or tokens a second.
     fn rate(&self, replicas: u32) -> f64 {
-        self.speed.curve.batch_rate() / self.speed.f * f64::from(replicas)
+        match self.pace {
+            Pace::Items { speed, .. } => speed.curve.batch_rate() / speed.f * f64::from(replicas),
+            Pace::Tokens { trainer, .. } => trainer.tokens_per_s,
+        }
     }
 
     fn run(&self, chosen: (usize, usize), units: u32, machines: u32, spot: u32) -> Option<(Run, Money)> {
         let replicas = units.checked_mul(self.way.replicas)?;
-        let hours = self.hours(replicas, spot);
+        let Hours { expected: hours, late, training } = self.hours(units, spot)?;
         let (hourly, ceiling) = self.terms.price(machines, spot)?;
-        let runs = runs(self.batch);
-        let run = hourly.scale(hours);
+        let runs = self.task.runs();
+        let run = hourly.scale(hours) + self.terms.dataset.unwrap_or(Money::ZERO);
         // Priced by the hour, as the bill has it: a month is 730 of them.
-        let copying = self.terms.copying(weights_gib(self.speed, self.way), machines).times(HOURS_PER_MONTH);
+        let copying = self.terms.copying(self.weights_gib(), machines).times(HOURS_PER_MONTH);
         let objective = objective(run, copying, runs);
         let month = run.scale(runs) + copying + (ceiling - hourly).scale(hours * runs);
         let count = Count {
@@ -118,13 +195,13 @@ impl Asked<'_> {
         };
         let chosen = Chosen { site: chosen.0, way: chosen.1, count };
         let items_per_s = self.rate(replicas);
-        Some((Run { chosen, hours, items_per_s, run, copying, objective }, bound))
+        Some((Run { chosen, hours, late, items_per_s, training, run, copying, objective }, bound))
     }
 }
 
 /// Searches.
-pub(super) fn search(job: &Job<'_>, table: &Table, batch: &Batch) -> Found {
-    let deadline = batch.deadline_s / 3600.0;
+pub(super) fn search(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
+    let deadline = task.deadline();
     let budget = job.budgets().into_iter().min_by_key(|(l, _)| *l);
     let mut found = Found {
         best: None,
@@ -140,13 +217,9 @@ pub(super) fn search(job: &Job<'_>, table: &Table, batch: &Batch) -> Found {
     let mut order: Vec<(Money, usize, usize, u32)> = Vec::new();
     let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
     for (i, site) in table.sites.iter().enumerate() {
-        let machine = &table.machines[site.machine];
-        let network_gbps = job.world.catalog.instance_types[machine.index].network_gbps;
-        for (w, way) in machine.ways.iter().enumerate() {
-            let Ok(speed) = way.speed else { continue };
+        for w in 0..table.machines[site.machine].ways.len() {
+            let Some(asked) = Asked::of(job, table, task, &terms, (i, w)) else { continue };
             found.bounded += site.dearer;
-            let speed = &table.speeds[speed];
-            let asked = Asked { job, batch, terms: &terms[i], speed, way, network_gbps };
             let Some(units) = asked.first(deadline) else {
                 reject(&mut found, "deadline", site.rows);
                 continue;
@@ -166,18 +239,14 @@ pub(super) fn search(job: &Job<'_>, table: &Table, batch: &Batch) -> Found {
             found.bounded += site.rows;
             continue;
         }
-        let machine = &table.machines[site.machine];
-        let way = &machine.ways[w];
-        let Ok(speed) = way.speed else { continue };
-        let network_gbps = job.world.catalog.instance_types[machine.index].network_gbps;
-        let asked = Asked { job, batch, terms: &terms[i], speed: &table.speeds[speed], way, network_gbps };
+        let Some(asked) = Asked::of(job, table, task, &terms, (i, w)) else { continue };
         let mut best: Option<Run> = None;
         let (mut quota, mut budgeted) = (false, None);
         let mut late = true;
         let bar = found.best.as_ref().map(|b| b.objective);
         // Some number always ends in time; the more machines, the more start-ups are paid.
-        for units in first..first.saturating_add(MOST_MORE) {
-            let machines = units.saturating_mul(way.span.max(1));
+        for units in first..=asked.most(first, MOST_MORE) {
+            let machines = units.saturating_mul(asked.way.span.max(1));
             let Some(floor) = asked.least(units) else { break };
             if best.is_some_and(|b| floor >= b.objective)
                 || (best.is_none() && bar.is_some_and(|b| floor > b))
@@ -190,7 +259,7 @@ pub(super) fn search(job: &Job<'_>, table: &Table, batch: &Batch) -> Found {
             let mut any = false;
             for spot in low..=high {
                 let Some((run, month)) = asked.run((i, w), units, machines, spot) else { continue };
-                if run.hours > deadline * (1.0 + 1e-12) {
+                if run.late > deadline * (1.0 + 1e-12) {
                     continue;
                 }
                 late = false;
@@ -243,7 +312,7 @@ pub(super) fn search(job: &Job<'_>, table: &Table, batch: &Batch) -> Found {
             _ => Rejection {
                 constraint: "infeasible",
                 reason: "no candidate does".into(),
-                at: Some(batch.at.clone()),
+                at: Some(task.at().clone()),
                 distance: None,
             },
         });
@@ -263,8 +332,7 @@ impl Asked<'_> {
     /// No run of at least `units` groups costs less.
     fn least(&self, units: u32) -> Option<Money> {
         let machines = units.checked_mul(self.way.span.max(1))?;
-        let n = units.checked_mul(self.way.replicas)?;
-        let hours = self.hours(n, 0);
+        let hours = self.hours(units, 0)?.expected;
         // The share of spot tends to what is allowed as machines grow; no mix is under it.
         let each = match (self.terms.base, self.terms.spot) {
             (Some(base), Some(spot)) if spot < base && self.terms.share > 0.0 => {
@@ -288,11 +356,11 @@ pub(super) struct Priced {
     pub ceiling: Money,
 }
 
-/// All runs of a batch, for a search over several workloads.
+/// All runs of a batch or a training, for a search over several workloads.
 pub(super) struct Within<'s, 'a> {
     pub job: &'s Job<'a>,
     pub table: &'s Table,
-    pub batch: &'s Batch,
+    pub task: Task<'s>,
     pub terms: &'s [Terms],
 }
 
@@ -305,26 +373,25 @@ impl Within<'_, '_> {
         mut limit: i128,
         visit: &mut dyn FnMut(Priced) -> i128,
     ) {
-        let deadline = self.batch.deadline_s / 3600.0;
-        let runs = runs(self.batch);
+        let deadline = self.task.deadline();
+        let runs = self.task.runs();
         for (i, site) in self.table.sites.iter().enumerate() {
-            let machine = &self.table.machines[site.machine];
-            let network_gbps = self.job.world.catalog.instance_types[machine.index].network_gbps;
             let (base, spot) = tolls(i);
             let toll = match (self.terms[i].base, self.terms[i].spot) {
                 (Some(_), Some(_)) => base.min(spot),
                 (Some(_), None) => base,
                 (None, _) => spot,
             };
-            for (w, way) in machine.ways.iter().enumerate() {
-                let Ok(speed) = way.speed else { continue };
-                let (terms, speed) = (&self.terms[i], &self.table.speeds[speed]);
-                let asked = Asked { job: self.job, batch: self.batch, terms, speed, way, network_gbps };
+            for (w, way) in self.table.machines[site.machine].ways.iter().enumerate() {
+                let Some(asked) = Asked::of(self.job, self.table, self.task, self.terms, (i, w)) else {
+                    continue;
+                };
+                let terms = &self.terms[i];
                 let Some(first) = asked.first(deadline) else { continue };
                 let mut any = false;
                 let never_spot = terms.most_spot(u32::MAX) == 0;
                 // More machines only pay more start-ups; they may help where a share of them may be spot.
-                for units in first..=first.saturating_mul(2).saturating_add(64) {
+                for units in first..=asked.most(first, first.saturating_add(64)) {
                     let machines = units.saturating_mul(way.span.max(1));
                     let Some(least) = asked.least(units) else { break };
                     let month = i128::from(least.scale(runs).micros()) * ONE + toll * i128::from(machines);
@@ -335,7 +402,7 @@ impl Within<'_, '_> {
                     let high = terms.most_spot(machines);
                     for spot in low..=high {
                         let Some((run, _)) = asked.run((i, w), units, machines, spot) else { continue };
-                        if run.hours > deadline * (1.0 + 1e-12) || !terms.within_quotas(machines, spot) {
+                        if run.late > deadline * (1.0 + 1e-12) || !terms.within_quotas(machines, spot) {
                             continue;
                         }
                         any = true;

@@ -1,11 +1,13 @@
 //! From the choice to the placement: every figure that a plan shows.
 
+mod run;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(super) use run::run;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
 
-use super::batch::{self, Run};
 use super::day::{self, Rest};
 use super::job::{self, Job};
 use super::load::{Demand, at_confidence};
@@ -14,14 +16,14 @@ use super::service::{Block, Chosen, Search};
 use super::sharing;
 use super::table::{Speed, Table};
 use crate::catalog::{Evidence, QuotaUnit, TransferTo};
-use crate::perf::{CONTRADICTED, Latency};
+use crate::perf::{CONTRADICTED, EngineSettings, Latency, MemoryFit};
 use crate::placement::{
-    BatchRun, Certificate, Cost, CostLine, FailureCheck, HourClass, Metric, ObjectiveCheck, OnShared, Pool,
+    Certificate, Cost, CostLine, FailureCheck, HourClass, Metric, ObjectiveCheck, OnShared, Pool,
     PoolMachines, QuotaNeed, Route, WorkloadPlacement,
 };
-use crate::spec::{Batch, BudgetBinds, Purchase, RegionRef};
+use crate::spec::{BudgetBinds, KvCacheDtype, Purchase, Quantization, RegionRef};
 
-/// The parts that a service's and a batch's placement share.
+/// The parts that the placements of all workloads share.
 pub(super) struct Draft {
     pub pools: Vec<Pool>,
     pub lines: Vec<CostLine>,
@@ -42,7 +44,33 @@ fn address(job: &Job<'_>, cloud: Cloud, region: &str, kind: &str, taken: &[Pool]
     Some(addr)
 }
 
-/// A pool without its load.
+/// What runs in a pool.
+pub(super) struct Runner {
+    quantization: Quantization,
+    kv_cache: KvCacheDtype,
+    engine: EngineSettings,
+    factors: (f64, f64),
+    memory: MemoryFit,
+    evidence: Evidence,
+    notes: Vec<String>,
+}
+
+impl Runner {
+    fn of(job: &Job<'_>, variant: &str, speed: &Speed) -> Option<Self> {
+        let variant = job.model.variants.get(variant)?;
+        Some(Runner {
+            quantization: variant.quantization,
+            kv_cache: variant.kv_cache,
+            engine: speed.engine,
+            factors: (speed.f * speed.g, speed.f),
+            memory: speed.curve.memory,
+            evidence: speed.curve.evidence,
+            notes: speed.curve.notes.clone(),
+        })
+    }
+}
+
+/// A pool of an engine without its load.
 pub(super) fn pool(
     job: &Job<'_>,
     table: &Table,
@@ -50,13 +78,24 @@ pub(super) fn pool(
     speed: &Speed,
     taken: &[Pool],
 ) -> Option<Pool> {
+    let way = &table.machines[table.sites[chosen.site].machine].ways[chosen.way];
+    let runner = Runner::of(job, table.variants.get(way.variant)?, speed)?;
+    machines(job, table, chosen, runner, taken)
+}
+
+/// The machines of a pool and what runs there.
+fn machines(
+    job: &Job<'_>,
+    table: &Table,
+    chosen: &Chosen,
+    runner: Runner,
+    taken: &[Pool],
+) -> Option<Pool> {
     let catalog = &job.world.catalog;
     let site = &table.sites[chosen.site];
     let machine = &table.machines[site.machine];
     let (kind, region) = (&catalog.instance_types[machine.index], &catalog.regions[site.region]);
     let way = &machine.ways[chosen.way];
-    let name = table.variants.get(way.variant).cloned().unwrap_or_default();
-    let variant = job.model.variants.get(&name)?;
     let count = chosen.count;
     let kinds =
         [(site.base, count.machines - count.spot, count.most_base), (site.spot, count.spot, count.most_spot)];
@@ -90,11 +129,11 @@ pub(super) fn pool(
         instance_type: kind.name.clone(),
         accelerator: kind.accelerator.and_then(|a| catalog.accelerators.get(a)).map(|a| a.id.clone()),
         accelerators_per_machine: kind.accelerator_count,
-        variant: name,
-        quantization: variant.quantization,
-        kv_cache: variant.kv_cache,
+        variant: table.variants.get(way.variant)?.clone(),
+        quantization: runner.quantization,
+        kv_cache: runner.kv_cache,
         layout: way.layout,
-        engine: speed.engine,
+        engine: runner.engine,
         replicas_per_machine: if span > 1 { 0 } else { way.per_machine() },
         machines_per_replica: span,
         replicas: count.replicas,
@@ -105,11 +144,11 @@ pub(super) fn pool(
         peak_rate: 0.0,
         capacity: 0.0,
         latency: None,
-        ttft_factor: speed.f * speed.g,
-        tpot_factor: speed.f,
-        memory: speed.curve.memory,
-        evidence: speed.curve.evidence,
-        notes: speed.curve.notes.clone(),
+        ttft_factor: runner.factors.0,
+        tpot_factor: runner.factors.1,
+        memory: runner.memory,
+        evidence: runner.evidence,
+        notes: runner.notes,
     })
 }
 
@@ -476,70 +515,6 @@ fn cost(lines: Vec<CostLine>, peak_per_hour: Money, ceiling_per_hour: Money) -> 
         incomplete: lines.iter().any(|l| l.per_hour.is_none()),
         lines,
     }
-}
-
-/// What a batch's choice promises.
-pub(super) fn batch(
-    job: &Job<'_>,
-    table: &Table,
-    batch: &Batch,
-    run: &Run,
-    certificate: Certificate,
-) -> Option<WorkloadPlacement> {
-    let site = table.sites.get(run.chosen.site)?;
-    let way = table.machines.get(site.machine)?.ways.get(run.chosen.way)?;
-    let speed = table.speeds.get(*way.speed.as_ref().ok()?)?;
-    let runs = batch::runs(batch);
-    let month = run.hours * runs / HOURS_PER_MONTH as f64;
-    let mut draft = Draft { pools: Vec::new(), lines: Vec::new(), caveats: Vec::new(), quotas: Vec::new() };
-    let mut pool = pool(job, table, &run.chosen, speed, &[])?;
-    pool.peak_rate = if batch.deadline_s > 0.0 { batch.items / batch.deadline_s } else { 0.0 };
-    pool.capacity = run.items_per_s;
-    draft.bill(job, table, &run.chosen, &pool, Runs::Share(month), weights_gib(speed, way));
-    let lines = std::mem::take(&mut draft.lines);
-    let expected_per_hour: Money = lines.iter().filter_map(|l| l.per_hour).sum();
-    let expected = run.run.scale(runs) + run.copying;
-    let dearer: Money = pool
-        .machines
-        .iter()
-        .filter(|m| m.purchase == Purchase::Spot)
-        .filter_map(|m| {
-            let machine = table.machines.get(site.machine)?;
-            let od = job.world.catalog.offering(machine.index, site.region, Purchase::OnDemand)?;
-            Some((od.price - m.price).times(i64::from(m.count)))
-        })
-        .sum();
-    let cost = Cost {
-        expected_per_hour,
-        expected_per_month: expected,
-        peak_per_month: expected,
-        ceiling_per_month: expected + dearer.scale(run.hours * runs),
-        incomplete: lines.iter().any(|l| l.per_hour.is_none()),
-        lines,
-    };
-    draft.sort();
-    draft.pools.push(pool);
-    Some(WorkloadPlacement {
-        address: job.address.clone(),
-        pools: draft.pools,
-        fallbacks: Vec::new(),
-        routes: Vec::new(),
-        objectives: Vec::new(),
-        failures: Vec::new(),
-        cost,
-        run: Some(BatchRun {
-            hours: run.hours,
-            deadline_hours: batch.deadline_s / 3600.0,
-            items_per_s: run.items_per_s,
-            runs_per_month: runs,
-            cost_per_run: run.run,
-        }),
-        certificate,
-        losers: Vec::new(),
-        relaxations: Vec::new(),
-        quotas: draft.quotas,
-        caveats: draft.caveats,
-    })
 }
 
 /// What a reader must know of how a pool's number was found, if it was not the closed form alone.

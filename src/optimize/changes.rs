@@ -104,6 +104,7 @@ fn rules<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PlacementRules
     match address.split_once('.')? {
         ("services", name) => spec.services.get_mut(name).map(|s| &mut s.placement),
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.placement),
+        ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.placement),
         _ => None,
     }
 }
@@ -112,6 +113,7 @@ fn purchase<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PurchaseRul
     match address.split_once('.')? {
         ("services", name) => spec.services.get_mut(name).map(|s| &mut s.purchase),
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.purchase),
+        ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.purchase),
         _ => None,
     }
 }
@@ -228,12 +230,12 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
                 index: 0,
             });
         }
-    } else if let Kind::Batch(b) = job.kind {
-        let now = b.deadline_s / 3600.0;
+    } else if let Kind::Run(task) = job.kind {
+        let now = task.deadline();
         let step = |hours: f64| Step::new(format!("a deadline of {hours} h instead of {now} h"), hours);
         all.push(Change {
             constraint: "deadline",
-            at: b.at.join("deadline"),
+            at: task.at().join("deadline"),
             says: format!("ends within {now} h"),
             coarse: FACTORS.iter().map(|f| step(rounded(now * f))).collect(),
             fine: grid(now).into_iter().map(step).collect(),
@@ -263,8 +265,13 @@ fn set_objective(spec: &mut Spec, address: &str, index: usize, limit_ms: f64) {
 }
 
 fn set_deadline(spec: &mut Spec, address: &str, _: usize, hours: f64) {
-    if let Some(b) = spec.batches.get_mut(address.trim_start_matches("batches.")) {
-        b.deadline_s = hours * 3600.0;
+    let seconds = match address.split_once('.') {
+        Some(("batches", name)) => spec.batches.get_mut(name).map(|b| &mut b.deadline_s),
+        Some(("trainings", name)) => spec.trainings.get_mut(name).map(|t| &mut t.deadline_s),
+        _ => None,
+    };
+    if let Some(seconds) = seconds {
+        *seconds = hours * 3600.0;
     }
 }
 
@@ -333,6 +340,7 @@ fn model<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut Model> {
     let name = match address.split_once('.')? {
         ("services", n) => spec.services.get(n).map(|s| s.model.clone()),
         ("batches", n) => spec.batches.get(n).map(|b| b.model.clone()),
+        ("trainings", n) => spec.trainings.get(n).map(|t| t.model.clone()),
         _ => None,
     };
     spec.models.get_mut(&name?)

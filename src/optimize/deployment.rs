@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
-use super::job::{self, Job, Kind};
+use super::job::{Job, Kind};
 use super::service::{Search, Sought};
 use super::sharing;
 use super::table::Table;
@@ -34,7 +34,7 @@ pub(super) fn place(
     let infeasible = |workloads| NoPlacement::Infeasible(Infeasible { workloads, proven: true });
     let mut refused = Vec::new();
     let mut jobs = Vec::new();
-    for address in job::addresses(spec) {
+    for address in spec.addresses() {
         match Job::of(spec, world, &address) {
             Some(job) => jobs.push(job),
             None => refused.push(unknown_model(&address)),
@@ -296,8 +296,8 @@ impl<'s> All<'s> {
                 };
                 placed
             }
-            (Plan::Batch(run), Kind::Batch(own)) => {
-                let mut placed = build::batch(job, table, own, run, proof(run.objective))?;
+            (Plan::Run(run), Kind::Run(own)) => {
+                let mut placed = build::run(job, table, own, run, proof(run.objective))?;
                 let found = batch::search(job, table, own);
                 placed.losers = losers::of_batch(job, table, &found, run.objective, &relax::choices(&placed));
                 placed

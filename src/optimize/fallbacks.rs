@@ -45,7 +45,7 @@ pub(super) fn of(
     let left = Left::of(all, job);
     match (plan, search, job.kind) {
         (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, placed, &left),
-        (Plan::Batch(run), _, super::Kind::Batch(own)) => runs::of_batch(job, table, own, run, placed, &left),
+        (Plan::Run(run), _, super::Kind::Run(own)) => runs::of_batch(job, table, own, run, placed, &left),
         _ => Found::default(),
     }
 }

@@ -1,12 +1,14 @@
 //! One workload, service or batch, with everything that the search asks of it.
 
+use std::sync::LazyLock;
+
 use crate::catalog::{Accelerator, InstanceType, ModelArch, Offered, Quota, Region};
 use crate::diagnostic::Pointer;
 use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
-    AllowDeny, Batch, Engine, Model, PlacementRules, Purchase, PurchaseRules, Quantization, Service, Spec,
-    Variant,
+    AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, PlacementRules, Purchase, PurchaseRules, Quantization,
+    Service, Spec, Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 
@@ -14,7 +16,42 @@ use rhumb_api::{Cloud, Money};
 #[derive(Clone, Copy)]
 pub(super) enum Kind<'a> {
     Service(&'a Service),
+    Run(Task<'a>),
+}
+
+/// Work that ends, done once or on a schedule.
+#[derive(Clone, Copy)]
+pub(super) enum Task<'a> {
     Batch(&'a Batch),
+    Training(&'a Training),
+}
+
+impl<'a> Task<'a> {
+    /// Hours that a run may take.
+    pub fn deadline(self) -> f64 {
+        let seconds = match self {
+            Task::Batch(batch) => batch.deadline_s,
+            Task::Training(training) => training.deadline_s,
+        };
+        seconds / 3600.0
+    }
+
+    /// Runs of a month.
+    pub fn runs(self) -> f64 {
+        let schedule = match self {
+            Task::Batch(batch) => &batch.schedule,
+            Task::Training(training) => &training.schedule,
+        };
+        schedule.as_ref().map_or(1.0, |s| s.runs_per_month)
+    }
+
+    /// Where it was written.
+    pub fn at(self) -> &'a Pointer {
+        match self {
+            Task::Batch(batch) => &batch.at,
+            Task::Training(training) => &training.at,
+        }
+    }
 }
 
 /// A workload of the spec.
@@ -33,12 +70,6 @@ pub(super) struct Job<'a> {
     pub at: &'a Pointer,
 }
 
-/// The addresses of all workloads, services first, each in the order of its name.
-pub(super) fn addresses(spec: &Spec) -> Vec<String> {
-    let services = spec.services.keys().map(|n| format!("services.{n}"));
-    services.chain(spec.batches.keys().map(|n| format!("batches.{n}"))).collect()
-}
-
 /// A limit of the spec on a latency.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit<'a> {
@@ -55,6 +86,21 @@ pub(super) const SEQUENCES: [u32; 3] = [64, 256, 1024];
 /// Tokens of a step where the spec states none: vLLM's default for serving.
 const BATCHED_TOKENS: u32 = 8192;
 
+/// A training has no engine: nothing is stated.
+static NO_ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine {
+    name: EngineName::Vllm,
+    version: None,
+    max_model_len: None,
+    max_num_seqs: None,
+    max_num_batched_tokens: None,
+    tensor_parallel_size: None,
+    pipeline_parallel_size: None,
+    data_parallel_size: None,
+    enable_expert_parallel: None,
+    gpu_memory_utilization: None,
+    at: Pointer::root(),
+});
+
 /// Share of accelerator memory that the engine may use where the spec states none.
 const UTILIZATION: f64 = 0.90;
 
@@ -63,7 +109,8 @@ impl<'a> Job<'a> {
     pub fn of(spec: &'a Spec, world: &'a World, address: &str) -> Option<Self> {
         let kind = match address.split_once('.')? {
             ("services", name) => Kind::Service(spec.services.get(name)?),
-            ("batches", name) => Kind::Batch(spec.batches.get(name)?),
+            ("batches", name) => Kind::Run(Task::Batch(spec.batches.get(name)?)),
+            ("trainings", name) => Kind::Run(Task::Training(spec.trainings.get(name)?)),
             _ => return None,
         };
         let (model, rules, purchase, engine, at, shape) = match kind {
@@ -72,9 +119,16 @@ impl<'a> Job<'a> {
                 let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
                 (&s.model, &s.placement, &s.purchase, &s.engine, &s.at, shape)
             }
-            Kind::Batch(b) => {
+            Kind::Run(Task::Batch(b)) => {
                 let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
                 (&b.model, &b.placement, &b.purchase, &b.engine, &b.at, shape)
+            }
+            Kind::Run(Task::Training(t)) => {
+                let length = f64::from(t.sequence_tokens);
+                let input = Lengths { mean: length, cv2: 0.0, p95: length, max: length };
+                let output = Lengths { mean: 0.0, cv2: 0.0, p95: 0.0, max: 0.0 };
+                let shape = RequestShape { input, output, prefix_cached: 0.0 };
+                (&t.model, &t.placement, &t.purchase, &*NO_ENGINE, &t.at, shape)
             }
         };
         Some(Job {
@@ -96,6 +150,14 @@ impl<'a> Job<'a> {
     pub fn step_limit_ms(&self) -> Option<f64> {
         let Kind::Service(service) = self.kind else { return None };
         service.slo.tpot.iter().map(|o| o.limit_ms).min_by(f64::total_cmp)
+    }
+
+    /// What a training reads.
+    pub fn dataset(&self) -> Option<&'a Dataset> {
+        match self.kind {
+            Kind::Run(Task::Training(training)) => training.dataset.as_ref(),
+            _ => None,
+        }
     }
 
     /// Engine settings with `max_num_seqs` sequences.

@@ -37,6 +37,7 @@ mod service;
 mod sharing;
 mod table;
 mod together;
+mod training;
 mod watch;
 mod why_not;
 
@@ -54,7 +55,7 @@ use crate::placement::{
 };
 use crate::spec::{BudgetBinds, BudgetLimit, Spec};
 use couple::Wanted;
-use job::{Job, Kind};
+use job::{Job, Kind, Task};
 use service::{Search, Sought};
 use table::Table;
 
@@ -152,7 +153,7 @@ fn feasible(spec: &Spec, world: &World, address: &str) -> bool {
     let table = Table::new(&job);
     match job.kind {
         Kind::Service(service) => Search::new(&job, &table, service).run(Wanted::Any).is_ok(),
-        Kind::Batch(batch) => batch::search(&job, &table, batch).best.is_some(),
+        Kind::Run(task) => batch::search(&job, &table, task).best.is_some(),
     }
 }
 
@@ -170,7 +171,7 @@ fn least_limited(spec: &Spec, world: &World, address: &str) -> Option<Money> {
             let blocks = search.run(Wanted::Cheapest).ok()?;
             Some(service::weight(&blocks).0.per_month())
         }
-        Kind::Batch(_) => {
+        Kind::Run(_) => {
             let mut high = deployment::limited(spec, &solve(spec, world, address).ok()?).usd().ceil();
             let mut low = 0.0;
             while high - low > 1.0 {
@@ -237,10 +238,13 @@ fn alone(
                 }
             }
         }
-        Sought::Batch(batch) => {
-            let mut found = batch::search(job, table, batch);
+        Sought::Run(task) => {
+            let mut found = batch::search(job, table, *task);
             let certificate = |run: &batch::Run| Certificate {
-                family: FAMILY_OF_BATCH.into(),
+                family: match task {
+                    Task::Batch(_) => FAMILY_OF_BATCH.into(),
+                    Task::Training(_) => FAMILY_OF_TRAINING.into(),
+                },
                 candidates: table.candidates,
                 rejected: found.rejected.clone(),
                 bounded: found.bounded,
@@ -251,13 +255,13 @@ fn alone(
             };
             let placed = found
                 .best
-                .and_then(|run| Some((build::batch(job, table, batch, &run, certificate(&run))?, run)));
+                .and_then(|run| Some((build::run(job, table, *task, &run, certificate(&run))?, run)));
             if let Some((mut placed, run)) = placed {
                 if explain {
                     let chosen = relax::choices(&placed);
                     placed.losers = losers::of_batch(job, table, &found, placed.certificate.optimum, &chosen);
                 }
-                return Ok((placed, together::Plan::Batch(run)));
+                return Ok((placed, together::Plan::Run(run)));
             }
             {
                 let why = found.rejection.take().unwrap_or_else(|| no_candidate(job));
@@ -302,6 +306,11 @@ const FAMILY_OF_SERVICE: &str = "every partition of the origins into blocks; eve
 /// The same for a batch.
 const FAMILY_OF_BATCH: &str = "one pool of equal machines; every offering, variant, layout (replicas over at \
     most 4 machines) and max_num_seqs of 64, 256, 1024 unless stated; every count and share of spot";
+
+/// The same for a training.
+const FAMILY_OF_TRAINING: &str = "one pool of at most 64 equal machines, whose accelerators divide a step (of a single machine any number \
+    of them), all data parallel; of each the fastest that fits of the strategies, with and without activation checkpointing, and of the \
+    micro-batches that divide an accelerator's part of a step; every offering and share of spot";
 
 /// Rejected by reason, left out by a bound, evaluated.
 fn tally(table: &Table, fates: BTreeMap<String, u64>) -> (BTreeMap<String, u64>, u64, u64) {

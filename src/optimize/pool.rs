@@ -102,6 +102,8 @@ pub(super) struct Terms {
     pub quotas: Vec<QuotaLimit>,
     /// Dollars a GiB of weights brought here, if they are brought and the price is known.
     pub weights: Option<Money>,
+    /// Dollars to bring the dataset of a training here, for a run; `None` if there is none or the price is not known.
+    pub dataset: Option<Money>,
     pub share: f64,
     pub least_base: u32,
     /// What a dollar of expected cost takes of budgets, over [`PRICE_ONE`].
@@ -157,11 +159,13 @@ impl Terms {
                 }
             }
         }
-        let weights = job.model.artifacts_at.as_ref().and_then(|from| {
-            let to = RegionRef { cloud: region.cloud, region: region.id.clone() };
+        let here = RegionRef { cloud: region.cloud, region: region.id.clone() };
+        let brought = |from: &RegionRef| {
             let from = catalog.region(from.cloud, &from.region)?;
-            catalog.transfer_price(from, TransferTo::Region(&to)).map(|p| p.usd_per_gib)
-        });
+            catalog.transfer_price(from, TransferTo::Region(&here)).map(|p| p.usd_per_gib)
+        };
+        let dataset = job.dataset().and_then(|d| Some(brought(&d.from)?.scale(d.gib)));
+        let weights = job.model.artifacts_at.as_ref().and_then(brought);
         Terms {
             base: base.map(|o| o.price),
             spot: spot.map(|o| o.price),
@@ -172,6 +176,7 @@ impl Terms {
             zones: region.zones,
             quotas: quotas.into_values().collect(),
             weights,
+            dataset,
             share: job.purchase.spot_max_share,
             least_base: job.purchase.on_demand_base,
             budget: 0,

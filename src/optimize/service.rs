@@ -11,14 +11,14 @@ use super::base::{Base, Bases};
 use super::couple::{self, Wanted};
 use super::day::{Classes, Rest};
 use super::fates::{self, Fates};
-use super::job::{Job, Kind};
+use super::job::{Job, Kind, Task};
 use super::load::{self, Demand, PoolLoad};
 use super::pool::{Ask, Count, Day, Extra, GIB, Needs, Terms, times};
 use super::table::{Speed, Table};
 use crate::catalog::{Evidence, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
-use crate::spec::{Batch, BudgetBinds, PEAK_SHARE, Service};
+use crate::spec::{BudgetBinds, PEAK_SHARE, Service};
 
 /// Bytes of a streamed token on the wire (assumed).
 const BYTES_PER_TOKEN: f64 = 250.0;
@@ -107,14 +107,14 @@ pub(super) struct Search<'a> {
 /// What is looked for: a service comes with its search, which remembers what it worked out.
 pub(super) enum Sought<'a> {
     Service(Box<Search<'a>>),
-    Batch(&'a Batch),
+    Run(Task<'a>),
 }
 
 impl<'a> Sought<'a> {
     pub fn of(job: &'a Job<'a>, table: &'a Table) -> Self {
         match job.kind {
             Kind::Service(service) => Sought::Service(Box::new(Search::new(job, table, service))),
-            Kind::Batch(batch) => Sought::Batch(batch),
+            Kind::Run(task) => Sought::Run(task),
         }
     }
 
@@ -122,7 +122,7 @@ impl<'a> Sought<'a> {
     pub fn search(&self) -> Option<&Search<'a>> {
         match self {
             Sought::Service(search) => Some(search),
-            Sought::Batch(_) => None,
+            Sought::Run(_) => None,
         }
     }
 }

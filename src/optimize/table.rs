@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::job::{Job, SEQUENCES};
+use super::job::{Job, Kind, SEQUENCES, Task};
 use super::refuted::Refuted;
+use super::training::Trainer;
 use crate::catalog::{Accelerator, Offering};
 use crate::perf::{self, Calibrator, Configuration, EngineSettings, Layout, ServiceCurve};
 use crate::placement::Rejection;
@@ -39,7 +40,7 @@ pub(super) struct Way {
     /// Index into the names of the model's variants.
     pub variant: usize,
     pub layout: Layout,
-    /// Index into [`Table::speeds`], or why it does not run.
+    /// Index into [`Table::speeds`] (of a training, [`Table::trainers`]), or why it does not run.
     pub speed: Result<usize, Rejection>,
     /// Replicas on one machine; 1 if a replica spans machines.
     pub replicas: u32,
@@ -92,6 +93,8 @@ pub(super) struct Table {
     pub machines: Vec<Machine>,
     pub sites: Vec<Site>,
     pub speeds: Vec<Speed>,
+    /// Of a training, in place of speeds.
+    pub trainers: Vec<Trainer>,
     /// Candidates rejected before any load was looked at, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// All candidates.
@@ -119,6 +122,9 @@ struct Wanted<'a> {
 impl Table {
     /// Reads the catalogue for a job. Curves are worked out in parallel and collected in order.
     pub fn new(job: &Job<'_>) -> Self {
+        if let Kind::Run(Task::Training(training)) = job.kind {
+            return super::training::table(job, training);
+        }
         let catalog = &job.world.catalog;
         let calibrator = job.world.calibrator();
         let variants: Vec<String> = job.model.variants.keys().cloned().collect();
@@ -214,6 +220,7 @@ impl Table {
             machines,
             sites: Vec::new(),
             speeds,
+            trainers: Vec::new(),
             rejected: BTreeMap::new(),
             candidates: 0,
             variants,
@@ -278,7 +285,8 @@ impl Table {
         self.machines.get(self.sites.get(site)?.machine)?.slots
     }
 
-    fn find_sites(&mut self, job: &Job<'_>) {
+    /// Finds out where the machines are on sale.
+    pub(super) fn find_sites(&mut self, job: &Job<'_>) {
         let catalog = &job.world.catalog;
         let regions: Vec<Option<Rejection>> = catalog.regions.iter().map(|r| job.region(r)).collect();
         let Table { machines, sites, rejected, candidates, forbidden, .. } = self;
@@ -360,7 +368,7 @@ impl Site {
 }
 
 /// Which instance types have an offering that the rules of place and purchase allow.
-fn on_sale(job: &Job<'_>) -> Vec<bool> {
+pub(super) fn on_sale(job: &Job<'_>) -> Vec<bool> {
     let catalog = &job.world.catalog;
     let regions: Vec<bool> = catalog.regions.iter().map(|r| job.region(r).is_none()).collect();
     let mut sold = vec![false; catalog.instance_types.len()];
@@ -449,16 +457,7 @@ fn speeds_of(job: &Job<'_>, calibrator: &Calibrator, w: &Wanted<'_>) -> Vec<Resu
             engine,
         };
         found.push(match perf::curve(&configuration, &job.shape) {
-            Err(why) => Err(Rejection {
-                constraint: why.rule(),
-                reason: why.to_string(),
-                at: None,
-                distance: match &why {
-                    perf::DoesNotFit::Memory { needed, available, .. }
-                    | perf::DoesNotFit::Context { needed, available } => Some(needed / available - 1.0),
-                    _ => None,
-                },
-            }),
+            Err(why) => Err(does_not_run(&why)),
             Ok(curve) => {
                 let curve = calibrator.apply(curve, &configuration, job.step_limit_ms());
                 filled = curve.memory.max_sequences >= n.saturating_mul(w.layout.dp);
@@ -471,4 +470,18 @@ fn speeds_of(job: &Job<'_>, calibrator: &Calibrator, w: &Wanted<'_>) -> Vec<Resu
         });
     }
     found
+}
+
+/// Why a prediction says that something does not run.
+pub(super) fn does_not_run(why: &perf::DoesNotFit) -> Rejection {
+    Rejection {
+        constraint: why.rule(),
+        reason: why.to_string(),
+        at: None,
+        distance: match why {
+            perf::DoesNotFit::Memory { needed, available, .. }
+            | perf::DoesNotFit::Context { needed, available } => Some(needed / available - 1.0),
+            _ => None,
+        },
+    }
 }

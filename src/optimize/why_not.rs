@@ -8,7 +8,7 @@ use rhumb_api::{Money, Purchase};
 use super::batch::Within;
 use super::changes::changes;
 use super::fallbacks::{Left, Seat, remaining};
-use super::job::{Job, Kind, resides};
+use super::job::{Job, Kind, Task, resides};
 use super::pool::{Count, Terms};
 use super::relax::nearest_step;
 use super::service::{Block, Chosen, Search, Sought, weight};
@@ -18,7 +18,7 @@ use super::{alone, solve};
 use crate::placement::{
     Asked, Loosened, Outcome, Placement, Rejection, Relaxation, WhyNot, WorkloadPlacement, World,
 };
-use crate::spec::{Batch, Spec};
+use crate::spec::Spec;
 
 /// See [`super::why_not()`].
 pub(super) fn of(spec: &Spec, world: &World, address: &str, offers: &[usize]) -> Option<WhyNot> {
@@ -35,7 +35,7 @@ pub(super) fn of(spec: &Spec, world: &World, address: &str, offers: &[usize]) ->
             let places = places(search, blocks);
             each(&job, &table, offers, &|i, w, spot| in_service(search, &places, i, w, spot))
         }
-        (Sought::Batch(_), Kind::Batch(own)) => {
+        (Sought::Run(_), Kind::Run(own)) => {
             let runs = Runs::of(&job, &table, own, offers);
             each(&job, &table, offers, &|i, w, spot| runs.outcome(i, w, spot))
         }
@@ -279,9 +279,9 @@ fn in_place<'a>(
     Ok(count)
 }
 
-/// The runs of a batch on some sites.
+/// The runs of a batch or a training on some sites.
 struct Runs<'s> {
-    batch: &'s Batch,
+    task: Task<'s>,
     /// Site, way and spot to machines and what a run costs.
     best: BTreeMap<(usize, usize, bool), (u32, Money)>,
     over: BTreeMap<(usize, usize, bool), Rejection>,
@@ -290,7 +290,7 @@ struct Runs<'s> {
 }
 
 impl<'s> Runs<'s> {
-    fn of(job: &Job<'_>, table: &Table, batch: &'s Batch, offers: &[usize]) -> Self {
+    fn of(job: &Job<'_>, table: &Table, task: Task<'s>, offers: &[usize]) -> Self {
         let catalog = &job.world.catalog;
         let asked = |site: &super::table::Site| {
             offers
@@ -306,7 +306,7 @@ impl<'s> Runs<'s> {
         let ceiling = job.spec.budget.binds == crate::spec::BudgetBinds::Ceiling;
         let mut best: BTreeMap<(usize, usize, bool), (u32, Money)> = BTreeMap::new();
         let mut over = BTreeMap::new();
-        let within = Within { job, table, batch, terms: &terms };
+        let within = Within { job, table, task, terms: &terms };
         within.each(&|_| (0, 0), i128::MAX, &mut |priced| {
             let c = priced.run.chosen;
             let key = (c.site, c.way, c.count.spot > 0);
@@ -334,7 +334,7 @@ impl<'s> Runs<'s> {
         });
         let quota = job.spec.providers.values().find(|p| !p.quotas.is_empty()).map(|p| p.at.join("quotas"));
         let limited = terms.iter().map(|t| !t.quotas.is_empty()).collect();
-        Runs { batch, best, over, quota, limited }
+        Runs { task, best, over, quota, limited }
     }
 
     fn outcome(&self, i: usize, w: usize, spot: bool) -> Answer {
@@ -349,8 +349,8 @@ impl<'s> Runs<'s> {
             let reason = "no number of machines within the declared quota ends in time".into();
             return Err(no("quota", reason, self.quota.clone()));
         }
-        let reason = format!("no number of machines ends within {} h", self.batch.deadline_s / 3600.0);
-        Err(no("deadline", reason, Some(self.batch.at.join("deadline"))))
+        let reason = format!("no number of machines ends within {} h", self.task.deadline());
+        Err(no("deadline", reason, Some(self.task.at().join("deadline"))))
     }
 }
 

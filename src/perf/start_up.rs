@@ -28,6 +28,12 @@ pub fn load_s(weights_bytes: f64, storage: f64, loader: Loader) -> f64 {
     if rate > 0.0 { weights_bytes.max(0.0) / rate } else { f64::INFINITY }
 }
 
+/// What a machine with this network (10 Gbit/s if unknown) reads from storage or writes there, bytes/s: 0.8 of the network, at
+/// most 1 GB/s (assumed).
+pub fn storage_rate(network_gbps: Option<f64>) -> f64 {
+    (network_gbps.filter(|g| *g > 0.0).unwrap_or(10.0) * 1e9 / 8.0 * 0.8).min(1e9)
+}
+
 /// One phase of a start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Phase {
@@ -46,8 +52,7 @@ pub struct Phase {
 /// Image and weights come over the network at 0.8 of its rate and at no more than 1 GB/s. For weights
 /// that assumes a streaming loader: with the engines' default they take up to three times as long ([`MAPPED`]).
 pub fn start_up(weights_bytes: f64, network_gbps: Option<f64>) -> [Phase; 4] {
-    let network = network_gbps.filter(|g| *g > 0.0).unwrap_or(10.0) * 1e9 / 8.0 * 0.8;
-    let rate = network.min(1e9);
+    let rate = storage_rate(network_gbps);
     let phase = |name, seconds, evidence, basis| Phase { name, seconds, evidence, basis };
     [
         phase("machine", 120.0, Evidence::Assumed, "boot and driver"),

@@ -8,6 +8,7 @@ mod day;
 pub use day::{Following, HourClass, Switch};
 mod fallback;
 mod shared;
+mod training;
 mod why_not;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
+pub use training::TrainingRun;
 pub use shared::{Mix, OnShared, SharedFleet, SharedPool};
 pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
@@ -217,7 +219,7 @@ pub struct SharedLimit {
 /// What was chosen for one workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadPlacement {
-    /// `services.NAME` or `batches.NAME`.
+    /// `services.NAME`, `batches.NAME` or `trainings.NAME`.
     pub address: String,
     /// Pools, ordered by address.
     pub pools: Vec<Pool>,
@@ -231,7 +233,7 @@ pub struct WorkloadPlacement {
     pub failures: Vec<FailureCheck>,
     /// Cost.
     pub cost: Cost,
-    /// A batch's run; `None` for a service.
+    /// The run of a batch or a training; `None` for a service.
     pub run: Option<BatchRun>,
     /// Proof that nothing cheaper would do.
     pub certificate: Certificate,
@@ -445,19 +447,21 @@ pub struct Cost {
     pub incomplete: bool,
 }
 
-/// A batch's run.
+/// The run of a batch or a training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchRun {
-    /// Hours of one run at the planned confidence, start-up included.
+    /// Hours of one run at the planned confidence, start-up and expected interruptions included: those that are paid.
     pub hours: f64,
     /// The deadline, hours.
     pub deadline_hours: f64,
-    /// Items a second, all machines, at the planned confidence.
+    /// Items (of a training: tokens) a second, all machines, at the planned confidence.
     pub items_per_s: f64,
     /// Runs a month.
     pub runs_per_month: f64,
     /// Dollars for one run.
     pub cost_per_run: Money,
+    /// How a training runs; then a pool's engine, KV cache and the rest of serving say nothing.
+    pub training: Option<TrainingRun>,
 }
 
 /// Proof by exhaustion.

@@ -1,4 +1,4 @@
-//! The files that machines get: the engine's start script and its environment, hashed.
+//! The files that machines get: the start script of an engine or a training and its environment, hashed.
 //!
 //! Two files per launch template, from its attributes alone: [`START_SCRIPT`] and [`ENVIRONMENT`]. They hold
 //! references to secrets, never secrets, and no name of an image, since none is chosen here. A machine that services share has
@@ -26,6 +26,12 @@ pub const ENVIRONMENT: &str = "engine.env";
 
 /// Of one that starts the engines of several pools.
 const SHARED_SCRIPT: &str = "shared.sh";
+
+/// The start script of a training.
+const TRAINING_SCRIPT: &str = "train.sh";
+
+/// The environment of a training.
+const TRAINING_ENVIRONMENT: &str = "train.env";
 
 /// A rendered file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +109,16 @@ fn own_files(
     addr: &ResourceAddr,
     resource: &Resource,
 ) -> Result<Files, RenderError> {
-    refuse_unsupported(addr.as_str(), &resource.attributes)?;
+    let trains = resource.attributes.contains_key("training");
+    let of = if trains {
+        [(ENVIRONMENT, TRAINING_ENVIRONMENT), (START_SCRIPT, TRAINING_SCRIPT)]
+    } else {
+        refuse_unsupported(addr.as_str(), &resource.attributes)?;
+        [(ENVIRONMENT, ENVIRONMENT), (START_SCRIPT, START_SCRIPT)]
+    };
     let mut files = Files::new();
-    for name in [ENVIRONMENT, START_SCRIPT] {
-        let content = fill(templates, addr.as_str(), name, resource, &BTreeMap::new())?;
+    for (name, template) in of {
+        let content = fill(templates, addr.as_str(), template, resource, &BTreeMap::new())?;
         files.insert(name.to_owned(), content);
     }
     Ok(files)
@@ -255,6 +267,8 @@ fn templates() -> Result<Environment<'static>, RenderError> {
     let sources = [
         (START_SCRIPT, include_str!("../../templates/deploy/start.sh.j2")),
         (SHARED_SCRIPT, include_str!("../../templates/deploy/shared.sh.j2")),
+        (TRAINING_SCRIPT, include_str!("../../templates/deploy/train.sh.j2")),
+        (TRAINING_ENVIRONMENT, include_str!("../../templates/deploy/train.env.j2")),
         (ENVIRONMENT, include_str!("../../templates/deploy/engine.env.j2")),
         ("vllm.j2", include_str!("../../templates/deploy/vllm.j2")),
         ("sglang.j2", include_str!("../../templates/deploy/sglang.j2")),

@@ -39,6 +39,16 @@ pub struct Spec {
     pub state: StateSettings,
 }
 
+impl Spec {
+    /// The addresses of all workloads: services, batches, trainings, each in the order of its name.
+    pub fn addresses(&self) -> Vec<String> {
+        let services = self.services.keys().map(|name| format!("services.{name}"));
+        let batches = self.batches.keys().map(|name| format!("batches.{name}"));
+        let trainings = self.trainings.keys().map(|name| format!("trainings.{name}"));
+        services.chain(batches).chain(trainings).collect()
+    }
+}
+
 /// A file that the spec names. Reading it is the caller's job, not the spec's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRef {

@@ -125,6 +125,14 @@ impl Method {
             Method::Lora { .. } => "lora",
         }
     }
+
+    /// The rank of its adapters.
+    pub const fn rank(self) -> Option<u32> {
+        match self {
+            Method::Full => None,
+            Method::Lora { rank } => Some(rank),
+        }
+    }
 }
 
 impl TrainingPrecision {

@@ -1,4 +1,4 @@
-//! Fallbacks of a batch.
+//! Fallbacks of a batch or a training.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,18 @@ use rhumb_api::Money;
 
 use super::super::batch::{self, Priced, Run};
 use super::super::build;
-use super::super::job::Job;
+use super::super::job::{Job, Task};
 use super::super::pool::Terms;
 use super::super::table::Table;
 use super::super::together::ONE;
 use super::{Found, Left, Short, Why, differs, fallback, few, key, sorted};
 use crate::placement::WorkloadPlacement;
-use crate::spec::{Batch, BudgetBinds};
+use crate::spec::BudgetBinds;
 
 pub(super) fn of_batch(
     job: &Job<'_>,
     table: &Table,
-    batch: &Batch,
+    task: Task<'_>,
     run: &Run,
     placed: &WorkloadPlacement,
     left: &Left,
@@ -35,7 +35,7 @@ pub(super) fn of_batch(
     let mut short = Short::new(job);
     let (mut over, mut does) = (BTreeSet::new(), BTreeSet::from([run.chosen.site]));
     let mut search = |terms: &[Terms], bar: &dyn Fn(&Short<'_, Priced>) -> Option<Money>| {
-        let within = batch::Within { job, table, batch, terms };
+        let within = batch::Within { job, table, task, terms };
         within.each(&|_| (0, 0), i128::MAX, &mut |priced: Priced| {
             let chosen = priced.run.chosen;
             let own = chosen.site == run.chosen.site;
@@ -60,7 +60,7 @@ pub(super) fn of_batch(
     search(&terms, &|short| short.bar(false, true));
     let mut list = Vec::new();
     for priced in short.list(|p| differs(job, table, p.run.chosen.site, run.chosen.site)) {
-        let built = build::batch(job, table, batch, &priced.run, placed.certificate.clone());
+        let built = build::run(job, table, task, &priced.run, placed.certificate.clone());
         match built.filter(|built| left.allows(job, built)) {
             Some(built) => list.push(fallback(&built, 0, placed)),
             None => drop(over.insert(priced.run.chosen.site)),

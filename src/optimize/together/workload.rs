@@ -8,7 +8,7 @@ use rhumb_api::HOURS_PER_MONTH;
 use super::super::base::Base;
 use super::super::batch::{self, Run};
 use super::super::couple::{self, Wanted};
-use super::super::job::Job;
+use super::super::job::{Job, Task};
 use super::super::pool::Terms;
 use super::super::service::{Block, Chosen, Search, Sought};
 use super::super::sharing::Item;
@@ -17,13 +17,13 @@ use super::problem::{Column, ONE};
 use super::rows::{Rows, Shared};
 use super::{Effort, within};
 use crate::placement::Rejection;
-use crate::spec::{Batch, BudgetBinds, Spec};
+use crate::spec::{BudgetBinds, Spec};
 
 /// What a column stands for.
 #[derive(Clone, Debug)]
 pub enum Plan {
     Service(Vec<Block>),
-    Batch(Run),
+    Run(Run),
 }
 
 /// A plan with its column over all rows.
@@ -82,7 +82,7 @@ pub struct Workload<'a> {
 
 enum Sort<'a> {
     Service { search: Box<Search<'a>>, bases: Vec<Arc<Base<'a>>> },
-    Batch { table: &'a Table, batch: &'a Batch, terms: Vec<Terms> },
+    Run { table: &'a Table, task: Task<'a>, terms: Vec<Terms> },
 }
 
 impl<'a> Workload<'a> {
@@ -119,10 +119,10 @@ impl<'a> Workload<'a> {
                 }
                 (Sort::Service { search, bases }, sites)
             }
-            Sought::Batch(batch) => {
+            Sought::Run(task) => {
                 let terms: Vec<Terms> = table.sites.iter().map(|site| Terms::of(job, table, site)).collect();
                 let sites = of(&terms, rows);
-                (Sort::Batch { table, batch, terms }, sites)
+                (Sort::Run { table, task, terms }, sites)
             }
         };
         Ok(Workload { job, sites, fleets, budgets: rows.budgets(&job.address), kind, alone })
@@ -132,7 +132,7 @@ impl<'a> Workload<'a> {
     pub fn search(&self) -> Option<&Search<'a>> {
         match &self.kind {
             Sort::Service { search, .. } => Some(search),
-            Sort::Batch { .. } => None,
+            Sort::Run { .. } => None,
         }
     }
 
@@ -163,9 +163,9 @@ impl<'a> Workload<'a> {
                 let least = (value - slack) * i128::from(HOURS_PER_MONTH) * ONE;
                 Ok(Cheapest { least: least.min(found.column.priced(prices)), found })
             }
-            Sort::Batch { table, batch, terms } => {
+            Sort::Run { table, task, terms } => {
                 let mut best: Option<(i128, Planned)> = None;
-                let ask = batch::Within { job: self.job, table, batch, terms };
+                let ask = batch::Within { job: self.job, table, task: *task, terms };
                 ask.each(&|i| rows.tolls(&self.sites[i], prices), i128::MAX, &mut |run| {
                     let planned = self.run(rows, &run);
                     let cost = planned.column.priced(prices);
@@ -206,8 +206,8 @@ impl<'a> Workload<'a> {
                     }
                 }
             }
-            Sort::Batch { table, batch, terms } => {
-                let ask = batch::Within { job: self.job, table, batch, terms };
+            Sort::Run { table, task, terms } => {
+                let ask = batch::Within { job: self.job, table, task: *task, terms };
                 ask.each(&|i| rows.tolls(&self.sites[i], prices), limit, &mut |run| {
                     let planned = self.run(rows, &run);
                     if planned.column.priced(prices) <= limit {
@@ -274,7 +274,7 @@ impl<'a> Workload<'a> {
         let bound = if rows.binds == BudgetBinds::Ceiling { priced.ceiling } else { priced.month };
         let machines = u64::from(count.machines);
         let column = self.column(priced.month.micros(), bound.micros(), &counts, machines);
-        Planned { column, plan: Plan::Batch(priced.run), shared: Vec::new() }
+        Planned { column, plan: Plan::Run(priced.run), shared: Vec::new() }
     }
 
     /// `pools`: site, the most machines that are not spot, and the most that are.

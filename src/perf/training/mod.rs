@@ -12,6 +12,7 @@
 //! attention that keeps no scores).
 
 pub mod facts;
+mod interruptions;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -21,6 +22,7 @@ use super::types::{Band, DoesNotFit};
 use crate::catalog::{Accelerator, Evidence, ModelArch};
 use crate::math;
 use facts::Constants;
+pub use interruptions::{Duration, FAILURES_PER_ACCELERATOR_HOUR, Pace, lost_per_hour};
 pub use types::{Checkpointing, Method, Run, Sharding, TrainingMemory, TrainingPrecision};
 
 const GIB: f64 = 1_073_741_824.0;
@@ -156,10 +158,7 @@ impl Size {
         let routed = a
             .moe
             .map_or(0.0, |m| f64::from(a.moe_layers()) * f64::from(m.experts) * a.ffn_params(m.intermediate));
-        let trained = match run.method {
-            Method::Full => a.params,
-            Method::Lora { rank } => f64::from(rank) * projections(a),
-        };
+        let trained = trained(a, run.method);
         Size {
             active: (a.params_active - embeddings).max(0.0),
             head,
@@ -168,6 +167,14 @@ impl Size {
             embeddings,
             trained,
         }
+    }
+}
+
+/// Parameters that are trained.
+fn trained(a: &ModelArch, method: Method) -> f64 {
+    match method {
+        Method::Full => a.params,
+        Method::Lora { rank } => f64::from(rank) * projections(a),
     }
 }
 
@@ -403,6 +410,11 @@ fn refuse(run: &Run<'_>) -> Result<(), DoesNotFit> {
     Ok(())
 }
 
+/// Seconds of a token on one accelerator, before the factor of experts and LoRA.
+fn seconds(terms: &Terms, constants: &Constants) -> f64 {
+    terms.iter().zip(constants.values).map(|(t, c)| t * c).sum()
+}
+
 /// Predicts a training run.
 ///
 /// # Errors
@@ -436,7 +448,7 @@ pub fn predict_with(run: &Run<'_>, constants: &Constants) -> Result<Training, Do
     }
     let factor = variant(run, constants);
     let parts: Vec<f64> = terms.iter().zip(constants.values).map(|(t, c)| t * c).collect();
-    let sum: f64 = parts.iter().sum();
+    let sum = seconds(&terms, constants);
     let each = 1.0 / (sum * factor);
     let class = Class::of(run);
     let at = Class::ALL.iter().position(|c| *c == class).unwrap_or(0);
@@ -457,6 +469,76 @@ pub fn predict_with(run: &Run<'_>, constants: &Constants) -> Result<Training, Do
         memory,
         shares,
     })
+}
+
+/// What is open in a run: `None` is chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Free {
+    /// Sequences that an accelerator computes at a time.
+    pub micro_batch: Option<u32>,
+    /// How state is spread.
+    pub sharding: Option<Sharding>,
+    /// What is computed again.
+    pub checkpointing: Option<Checkpointing>,
+}
+
+/// The fastest run of steps of `batch` sequences that fits: among the ways to spread state and to recompute that are open, with
+/// micro-batches that divide an accelerator's part of a step. What `base` says of these is not looked at.
+///
+/// A larger micro-batch moves the same weights for more tokens, so that of one way the largest that fits is the fastest. Of equally
+/// fast ways the one that spreads, then recomputes, less.
+///
+/// # Errors
+/// `batch` cannot be split so; or what does not run, of the run with the least memory.
+pub fn fastest<'a>(base: &Run<'a>, batch: u32, free: Free) -> Result<Run<'a>, DoesNotFit> {
+    let each = batch.checked_div(base.accelerators).unwrap_or(0);
+    if each == 0 || !batch.is_multiple_of(base.accelerators) {
+        let reason = format!("steps of {batch} sequences cannot be split over {} accelerators", base.accelerators);
+        return Err(DoesNotFit::Layout { reason });
+    }
+    let mut sizes: Vec<u32> = match free.micro_batch {
+        Some(size) => vec![size],
+        None => (1..=each.min(MOST_MICRO_BATCH)).collect(),
+    };
+    sizes.retain(|m| *m > 0 && each.is_multiple_of(*m));
+    let Some(least) = sizes.first().copied() else {
+        let size = free.micro_batch.unwrap_or_default();
+        let reason = format!("{each} sequences of a step on each accelerator are no multiple of {size}");
+        return Err(DoesNotFit::Layout { reason });
+    };
+    let shardings = free.sharding.map_or(Sharding::ALL.to_vec(), |s| vec![s]);
+    let recomputed = free.checkpointing.map_or(Checkpointing::ALL.to_vec(), |c| vec![c]);
+    let constants = facts::constants();
+    let mut smallest = Run { micro_batch: least, ..*base };
+    let mut best: Option<(f64, Run<'a>)> = None;
+    for sharding in &shardings {
+        for checkpointing in &recomputed {
+            let of = |micro_batch| Run { micro_batch, sharding: *sharding, checkpointing: *checkpointing, ..*base };
+            smallest = of(least);
+            refuse(&smallest)?;
+            let fits = |run: &Run<'_>| {
+                let memory = memory(run);
+                memory.needed() <= memory.device
+            };
+            let Some(run) = sizes.iter().rev().map(|m| of(*m)).find(|run| fits(run)) else { continue };
+            let seconds = seconds(&terms(&run)?.0, constants);
+            if best.as_ref().is_none_or(|(s, _)| seconds < *s) {
+                best = Some((seconds, run));
+            }
+        }
+    }
+    match best {
+        Some((_, run)) => Ok(run),
+        None => predict_with(&smallest, constants).map(|_| smallest),
+    }
+}
+
+/// Largest micro-batch that is chosen.
+pub const MOST_MICRO_BATCH: u32 = 1024;
+
+/// Bytes of a checkpoint: 32-bit weights and the two moments of what is trained (arXiv 1910.02054, section 3.1).
+pub fn checkpoint_bytes(arch: &ModelArch, method: Method) -> f64 {
+    12.0 * trained(arch, method)
 }
 
 /// How much longer than a dense model in full training a run takes.

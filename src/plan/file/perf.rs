@@ -2,7 +2,7 @@
 
 use super::mirror::{mirror, words};
 use crate::perf;
-use crate::spec::{EngineName, KvCacheDtype, Quantization};
+use crate::spec::{Checkpointing, EngineName, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
 
 words!(QuantizationWord for Quantization {
     Native = "native",
@@ -18,6 +18,23 @@ words!(QuantizationWord for Quantization {
 words!(KvCacheWord for KvCacheDtype { Auto = "auto", Bf16 = "bf16", Fp8 = "fp8" });
 
 words!(EngineWord for EngineName { Vllm = "vllm", Sglang = "sglang", Trtllm = "trtllm" });
+
+words!(PrecisionWord for TrainingPrecision { Bf16 = "bf16", Fp8 = "fp8" });
+
+words!(ShardingWord for Sharding { None = "none", Gradients = "gradients", Full = "full" });
+
+words!(CheckpointingWord for Checkpointing { None = "none", Full = "full" });
+
+mirror!(TrainingMemoryFile for perf::training::TrainingMemory {
+    device: f64,
+    weights: f64,
+    gradients: f64,
+    optimizer: f64,
+    gathered: f64,
+    activations: f64,
+    logits: f64,
+    runtime: f64,
+});
 
 mirror!(LayoutFile for perf::Layout { tp: u32, pp: u32, dp: u32, ep: u32 });
 

@@ -8,15 +8,16 @@ use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use super::mirror::{mirror, words};
 use crate::catalog::{Evidence, Provenance};
 use crate::diagnostic::Pointer;
+use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, FailureCheck, Fallback, Fallbacks,
-    JointViolation, SharedLimit, Stop,
+    JointViolation, SharedLimit, Stop, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
-use crate::spec::{KvCacheDtype, Quantization};
+use crate::spec::{Checkpointing, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
 
 words!(EvidenceWord for Evidence {
     Measured = "measured",
@@ -234,6 +235,28 @@ mirror!(RunFile for BatchRun {
     items_per_s: f64,
     runs_per_month: f64,
     cost_per_run: Money,
+    training: Option<TrainingRun>,
+});
+
+mirror!(TrainingFile for TrainingRun {
+    rank: Option<u32>,
+    precision: TrainingPrecision,
+    accelerators: u32,
+    sharding: Sharding,
+    checkpointing: Checkpointing,
+    sequence_tokens: u32,
+    micro_batch: u32,
+    accumulation: u32,
+    steps: f64,
+    predicted_tokens_per_s: f64,
+    memory: TrainingMemory,
+    start_up_s: f64,
+    checkpoint_gib: f64,
+    checkpoint_s: f64,
+    checkpoint_every_s: f64,
+    interruptions: f64,
+    most_interruptions: u32,
+    late_hours: f64,
 });
 
 mirror!(CertificateFile for Certificate {

@@ -1,0 +1,161 @@
+//! What the choice for a batch or a training promises.
+
+use rhumb_api::{HOURS_PER_MONTH, Money};
+
+use super::super::batch::Run;
+use super::super::job::{Job, Task};
+use super::super::pool::weights_gib;
+use super::super::table::Table;
+use super::super::training::Trainer;
+use super::{Draft, Runner, Runs, machines, pool};
+use crate::catalog::{Evidence, TransferTo};
+use crate::perf::MemoryFit;
+use crate::placement::{BatchRun, Certificate, Cost, CostLine, Pool, TrainingRun, WorkloadPlacement};
+use crate::spec::{KvCacheDtype, Purchase, Quantization, RegionRef, Training};
+
+/// What the choice for a batch or a training promises.
+pub(in crate::optimize) fn run(
+    job: &Job<'_>,
+    table: &Table,
+    task: Task<'_>,
+    run: &Run,
+    certificate: Certificate,
+) -> Option<WorkloadPlacement> {
+    let site = table.sites.get(run.chosen.site)?;
+    let way = table.machines.get(site.machine)?.ways.get(run.chosen.way)?;
+    let speed = *way.speed.as_ref().ok()?;
+    let runs = task.runs();
+    let month = run.hours * runs / HOURS_PER_MONTH as f64;
+    let mut draft = Draft { pools: Vec::new(), lines: Vec::new(), caveats: Vec::new(), quotas: Vec::new() };
+    let (mut pool, items, weights_gib, training) = match task {
+        Task::Batch(batch) => {
+            let speed = table.speeds.get(speed)?;
+            let pool = pool(job, table, &run.chosen, speed, &[])?;
+            (pool, batch.items, weights_gib(speed, way), None)
+        }
+        Task::Training(training) => {
+            let trainer = table.trainers.get(speed)?;
+            let pool = machines(job, table, &run.chosen, trains(job, trainer), &[])?;
+            (pool, training.tokens(), trainer.weights_gib, Some(training_run(training, trainer, run)?))
+        }
+    };
+    let seconds = task.deadline() * 3600.0;
+    pool.peak_rate = if seconds > 0.0 { items / seconds } else { 0.0 };
+    pool.capacity = run.items_per_s;
+    draft.bill(job, table, &run.chosen, &pool, Runs::Share(month), weights_gib);
+    draft.dataset(job, &pool, runs);
+    let lines = std::mem::take(&mut draft.lines);
+    let expected_per_hour: Money = lines.iter().filter_map(|l| l.per_hour).sum();
+    let expected = run.run.scale(runs) + run.copying;
+    let dearer: Money = pool
+        .machines
+        .iter()
+        .filter(|m| m.purchase == Purchase::Spot)
+        .filter_map(|m| {
+            let machine = table.machines.get(site.machine)?;
+            let od = job.world.catalog.offering(machine.index, site.region, Purchase::OnDemand)?;
+            Some((od.price - m.price).times(i64::from(m.count)))
+        })
+        .sum();
+    let cost = Cost {
+        expected_per_hour,
+        expected_per_month: expected,
+        peak_per_month: expected,
+        ceiling_per_month: expected + dearer.scale(run.hours * runs),
+        incomplete: lines.iter().any(|l| l.per_hour.is_none()),
+        lines,
+    };
+    draft.sort();
+    draft.pools.push(pool);
+    Some(WorkloadPlacement {
+        address: job.address.clone(),
+        pools: draft.pools,
+        fallbacks: Vec::new(),
+        routes: Vec::new(),
+        objectives: Vec::new(),
+        failures: Vec::new(),
+        cost,
+        run: Some(BatchRun {
+            hours: run.hours,
+            deadline_hours: task.deadline(),
+            items_per_s: run.items_per_s,
+            runs_per_month: runs,
+            cost_per_run: run.run,
+            training,
+        }),
+        certificate,
+        losers: Vec::new(),
+        relaxations: Vec::new(),
+        quotas: draft.quotas,
+        caveats: draft.caveats,
+    })
+}
+
+/// What a trainer is in the words of a pool.
+fn trains(job: &Job<'_>, trainer: &Trainer) -> Runner {
+    let m = &trainer.memory;
+    let weights = m.weights + m.gradients + m.optimizer;
+    Runner {
+        quantization: Quantization::Bf16,
+        kv_cache: KvCacheDtype::Auto,
+        engine: job.settings(1),
+        factors: (1.0, 1.0),
+        memory: MemoryFit {
+            device: m.device,
+            usable: m.device,
+            weights,
+            overhead: m.needed() - weights,
+            kv_cache: 0.0,
+            kv_per_token: 0.0,
+            kv_tokens: 0.0,
+            max_sequences: trainer.micro_batch,
+        },
+        evidence: trainer.evidence,
+        notes: trainer.notes.clone(),
+    }
+}
+
+fn training_run(training: &Training, trainer: &Trainer, run: &Run) -> Option<TrainingRun> {
+    let duration = run.training?;
+    let each = trainer.accelerators.max(1) * trainer.micro_batch.max(1);
+    Some(TrainingRun {
+        rank: training.method.rank(),
+        precision: training.precision,
+        accelerators: trainer.accelerators,
+        sharding: trainer.sharding,
+        checkpointing: trainer.checkpointing,
+        sequence_tokens: training.sequence_tokens,
+        micro_batch: trainer.micro_batch,
+        accumulation: training.batch_size / each,
+        steps: training.steps(),
+        predicted_tokens_per_s: trainer.predicted_tokens_per_s,
+        memory: trainer.memory,
+        start_up_s: trainer.start_s,
+        checkpoint_gib: trainer.checkpoint_gib,
+        checkpoint_s: trainer.checkpoint_s,
+        checkpoint_every_s: duration.every_s,
+        interruptions: duration.interruptions,
+        most_interruptions: duration.most_interruptions,
+        late_hours: run.late,
+    })
+}
+
+impl Draft {
+    /// Adds the line of the dataset of a training.
+    fn dataset(&mut self, job: &Job<'_>, pool: &Pool, runs: f64) {
+        let Some(dataset) = job.dataset() else { return };
+        let (catalog, from) = (&job.world.catalog, &dataset.from);
+        let to = RegionRef { cloud: pool.cloud, region: pool.region.clone() };
+        let price = catalog
+            .region(from.cloud, &from.region)
+            .and_then(|i| catalog.transfer_price(i, TransferTo::Region(&to)));
+        let month = |p: &crate::catalog::TransferPrice| p.usd_per_gib.scale(dataset.gib).scale(runs);
+        self.lines.push(CostLine {
+            addr: format!("{}/transfer/dataset/{}/{}", job.address, pool.cloud, pool.region),
+            what: format!("{:.1} GiB of dataset from {}/{}, for each run", dataset.gib, from.cloud, from.region),
+            per_hour: price.as_ref().map(|p| month(p).scale(1.0 / HOURS_PER_MONTH as f64)),
+            evidence: Evidence::Listed,
+            provenance: price.map(|p| p.provenance),
+        });
+    }
+}
