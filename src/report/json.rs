@@ -187,6 +187,7 @@ pub(super) fn run(r: &BatchRun) -> Value {
         "items_per_s": r.items_per_s,
         "runs_per_month": r.runs_per_month,
         "usd_per_run": usd(r.cost_per_run),
+        "training": r.training.as_ref().map(super::training::json),
     })
 }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use rhumb::catalog::{Evidence, Provenance};
 use rhumb::diagnostic::Pointer;
+use rhumb::perf::training::TrainingMemory;
 use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles};
 use rhumb::placement::*;
 use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
 use rhumb::render::Artifact;
-use rhumb::spec::{EngineName, KvCacheDtype, Quantization};
+use rhumb::spec::{Checkpointing, EngineName, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
 use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 
 fn addr(text: &str) -> ResourceAddr {
@@ -182,6 +183,38 @@ fn rank() -> WorkloadPlacement {
     }
 }
 
+fn training() -> TrainingRun {
+    TrainingRun {
+        rank: Some(16),
+        precision: TrainingPrecision::Fp8,
+        accelerators: 16,
+        sharding: Sharding::Gradients,
+        checkpointing: Checkpointing::Full,
+        sequence_tokens: 4096,
+        micro_batch: 2,
+        accumulation: 4,
+        steps: 12_000.0,
+        predicted_tokens_per_s: 81_234.5,
+        memory: TrainingMemory {
+            device: 80e9,
+            weights: 33e9,
+            gradients: 1e9,
+            optimizer: 2e9,
+            gathered: 3e9,
+            activations: 4e9,
+            logits: 5e9,
+            runtime: 6e9,
+        },
+        start_up_s: 255.5,
+        checkpoint_gib: 1.5,
+        checkpoint_s: 0.75,
+        checkpoint_every_s: 600.25,
+        interruptions: 0.125,
+        most_interruptions: 1,
+        late_hours: 3.5,
+    }
+}
+
 fn fallback() -> Fallback {
     let mut pool = pool();
     pool.region = "eu-west-3".into();
@@ -196,6 +229,7 @@ fn fallback() -> Fallback {
             items_per_s: 600.25,
             runs_per_month: 30.4,
             cost_per_run: usd(77_000_002),
+            training: None,
         }),
         caveats: vec!["offered: unknown there".into()],
     }
@@ -254,6 +288,7 @@ fn workload() -> WorkloadPlacement {
             items_per_s: 812.5,
             runs_per_month: 30.4,
             cost_per_run: usd(77_000_001),
+            training: Some(training()),
         }),
         certificate: Certificate {
             family: "one pool".into(),
