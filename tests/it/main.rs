@@ -32,6 +32,7 @@ mod faults;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod judge;
+mod labels;
 mod line;
 mod maker;
 mod optimize;

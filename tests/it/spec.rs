@@ -118,8 +118,11 @@ fn every_key_arrives_in_the_typed_spec() {
     assert_eq!(spec.confidence, 0.9);
     assert_eq!(spec.catalog_files[0].path, "prices.yaml");
     assert_eq!(spec.state.path, "state/x.json");
-    assert_eq!(spec.budget.monthly.as_ref().unwrap().limit, Money::from_micros(45_000_250_000));
-    assert_eq!(spec.budget.per["services.chat"].limit, Money::from_micros(30_000_000_000));
+    assert_eq!(spec.budget.limits[&spec::BudgetScope::All].limit, Money::from_micros(45_000_250_000));
+    assert_eq!(
+        spec.budget.limits[&spec::BudgetScope::Workload("services.chat".into())].limit,
+        Money::from_micros(30_000_000_000)
+    );
     assert_eq!(spec.budget.binds, spec::BudgetBinds::Expected);
     let aws = &spec.providers[&Cloud::Aws];
     assert_eq!((aws.account.as_deref(), aws.discount), (Some("prod"), 0.12));

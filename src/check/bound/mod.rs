@@ -28,7 +28,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
-use super::{Ledger, day, fleet};
+use super::{Ledger, day, fleet, shared};
 use crate::placement::{Coupling, Placement, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Service, Spec};
 use field::Field;
@@ -155,13 +155,7 @@ fn paid(spec: &Spec, coupling: &Coupling) -> i128 {
                 let declared = spec.providers.get(&cloud)?.quotas.get(place)?.get(code)?;
                 ((declared + 1e-9) * 1e6).round() as i128
             }
-            _ => {
-                let budget = match &limit.workload {
-                    Some(address) => spec.budget.per.get(address)?,
-                    None => spec.budget.monthly.as_ref()?,
-                };
-                i128::from(budget.limit.micros())
-            }
+            _ => i128::from(spec.budget.limits.get(&shared::scope_of(limit)?)?.limit.micros()),
         };
         Some(declared * i128::from(limit.multiplier.max(0)))
     };
@@ -219,14 +213,9 @@ fn judge(
     let claims = claims(placed, coupling, runs);
     let prices: Vec<Prices> =
         [None, coupling].into_iter().take(claims.len()).map(|c| Prices::of(spec, c, &work.address)).collect();
-    // A limit that is shared is no rule of this workload alone.
-    let own: Vec<Money> = match coupling {
-        Some(_) => Vec::new(),
-        None => {
-            let per = spec.budget.per.get(&work.address);
-            per.into_iter().chain(&spec.budget.monthly).map(|b| b.limit).collect()
-        }
-    };
+    let own: Vec<Money> = shared::budgets_on(spec, &work.address).into_iter().map(|(_, b)| b.limit).collect();
+    // By itself it may take all of a budget; at the multipliers it pays for what it takes.
+    let own = |p: usize| if p == 0 { own.as_slice() } else { &[] };
     let binds = spec.budget.binds;
     let found: Vec<Option<Found>> = match work.kind {
         Kind::Service(service) => {
@@ -242,12 +231,12 @@ fn judge(
                 };
                 return (bound, None);
             };
-            (0..claims.len()).map(|p| of_service(&search, p, &claims[p], &own, binds)).collect()
+            (0..claims.len()).map(|p| of_service(&search, p, &claims[p], own(p), binds)).collect()
         }
         Kind::Batch(batch) => (0..claims.len())
             .map(|p| {
                 let (pool, counted) = batch::least(world, work, batch, &field, &prices[p])?;
-                let over = own.iter().any(|limit| counted > *limit);
+                let over = own(p).iter().any(|limit| counted > *limit);
                 let left_out = if over { vec!["budget"] } else { Vec::new() };
                 let words = service::words(world, &field, &pool);
                 Some(Found { least: pool.priced, words, left_out, by_accelerator: false })

@@ -416,29 +416,56 @@ pub fn plan() -> Plan {
             content: "#!/bin/sh\nexec vllm serve \"$MODEL\"\n".into(),
             sha256: "d".repeat(64),
         }],
-        budget: Some(BudgetLine {
-            limit: usd(90_000_000_000),
-            binds: "ceiling".into(),
-            figure: usd(120_537_602_000),
-        }),
+        budgets: vec![
+            BudgetLine {
+                workload: None,
+                label: None,
+                limit: usd(90_000_000_000),
+                binds: "ceiling".into(),
+                figure: usd(120_537_602_000),
+            },
+            BudgetLine {
+                workload: None,
+                label: Some(("team".into(), "search".into())),
+                limit: usd(70_000_000_000),
+                binds: "ceiling".into(),
+                figure: usd(60_537_602_000),
+            },
+        ],
         warnings: vec!["a warning".into()],
     }
 }
 
 fn coupling() -> Coupling {
     Coupling {
-        limits: vec![SharedLimit {
-            constraint: "quota",
-            workload: None,
-            cloud: Some(Cloud::Aws),
-            region: Some("eu-west-1".into()),
-            code: Some("L-417A185B".into()),
-            limit: 384.0,
-            taken: 192.0,
-            multiplier: 1_234_567,
-            worth: usd(73_585_000),
-            at: at("/providers/aws/quotas"),
-        }],
+        limits: vec![
+            SharedLimit {
+                constraint: "quota",
+                workload: None,
+                label: None,
+                cloud: Some(Cloud::Aws),
+                region: Some("eu-west-1".into()),
+                code: Some("L-417A185B".into()),
+                limit: 384.0,
+                taken: 192.0,
+                multiplier: 1_234_567,
+                worth: usd(73_585_000),
+                at: at("/providers/aws/quotas"),
+            },
+            SharedLimit {
+                constraint: "budget",
+                workload: None,
+                label: Some(("team".into(), "search".into())),
+                cloud: None,
+                region: None,
+                code: None,
+                limit: 70_000.0,
+                taken: 60_537.602,
+                multiplier: 0,
+                worth: usd(0),
+                at: at("/budget/by_label/team/search"),
+            },
+        ],
         optimum: usd(50_000_000_000),
         lower_bound: usd(49_999_000_000),
         apart: usd(48_000_000_000),
