@@ -138,7 +138,7 @@ pub(super) fn search(job: &Job<'_>, table: &Table, batch: &Batch) -> Found {
         *found.rejected.entry(why.to_owned()).or_insert(0) += n;
     };
     let mut order: Vec<(Money, usize, usize, u32)> = Vec::new();
-    let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
+    let terms = &table.terms;
     for (i, site) in table.sites.iter().enumerate() {
         let machine = &table.machines[site.machine];
         let network_gbps = job.world.catalog.instance_types[machine.index].network_gbps;
