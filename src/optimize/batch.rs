@@ -215,7 +215,7 @@ pub(super) fn search(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
         *found.rejected.entry(why.to_owned()).or_insert(0) += n;
     };
     let mut order: Vec<(Money, usize, usize, u32)> = Vec::new();
-    let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
+    let terms = &table.terms;
     for (i, site) in table.sites.iter().enumerate() {
         for w in 0..table.machines[site.machine].ways.len() {
             let Some(asked) = Asked::of(job, table, task, &terms, (i, w)) else { continue };

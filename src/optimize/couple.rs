@@ -259,7 +259,7 @@ impl Deep<'_, '_> {
         let base = &self.rules.bases[block];
         let places: Vec<usize> = {
             let mut used: BTreeSet<usize> = BTreeSet::new();
-            for s in &self.search.table.sites {
+            for s in self.search.table.sites.iter() {
                 if base.network.get(s.region).copied().flatten().is_some() {
                     used.insert(s.region);
                 }

@@ -44,8 +44,8 @@ pub(super) fn place(
     let unfinished = |otherwise: Vec<InfeasibleWorkload>| {
         asking.unfinished().map_or_else(|| infeasible(otherwise), NoPlacement::Unfinished)
     };
-    let tables = jobs.par_iter().map(|job| (!asking.stops_apart()).then(|| Table::new(job)));
-    let Some(tables) = tables.collect::<Option<Vec<Table>>>() else { return Err(unfinished(refused)) };
+    let stops = || asking.stops_apart();
+    let Some(tables) = Table::all(&jobs, &stops) else { return Err(unfinished(refused)) };
     type Alone<'s> = (Result<(WorkloadPlacement, Plan), Box<InfeasibleWorkload>>, Sought<'s>);
     let placed: Vec<Option<Alone<'_>>> = jobs
         .par_iter()

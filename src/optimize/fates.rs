@@ -27,7 +27,7 @@ impl Fates {
     pub fn new(table: &Table) -> Self {
         let mut offsets = Vec::with_capacity(table.sites.len());
         let mut total = 0;
-        for site in &table.sites {
+        for site in table.sites.iter() {
             offsets.push(total);
             total += table.machines[site.machine].ways.len();
         }

@@ -18,7 +18,7 @@ pub(super) fn explain(loosened: &Spec, job: &Job<'_>, why: &mut InfeasibleWorklo
     let Some(loose) = Job::of(loosened, job.world, &job.address) else { return };
     let table = Table::new(&loose);
     let mut reasons: BTreeMap<&'static str, (usize, Rejection)> = BTreeMap::new();
-    for way in table.sites.iter().flat_map(|s| &table.machines[s.machine].ways) {
+    for way in table.sites.iter().flat_map(|s| table.machines[s.machine].ways.iter()) {
         let Err(rejection) = &way.speed else { return };
         // It only says that a smaller setting already failed.
         if rejection.constraint == "engine-setting" {

@@ -160,7 +160,7 @@ fn forbidden(job: &Job<'_>, table: &Table, below: Money) -> Vec<Loser> {
     let mut list: Vec<(Money, usize, &Rejection)> = table
         .forbidden
         .iter()
-        .filter_map(|(i, why)| Some((catalog.offerings.get(*i)?.price, *i, why)))
+        .filter_map(|(i, why)| Some((catalog.offerings.get(*i)?.price, *i, why.as_ref())))
         .filter(|(price, _, why)| *price < below && why.constraint != "retired" && why.constraint != "engine")
         .collect();
     list.sort_by_key(|(price, i, _)| (*price, *i));
@@ -276,7 +276,6 @@ pub(super) fn of_batch(
     optimum: Money,
     chosen: &[CandidateId],
 ) -> Vec<Loser> {
-    let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
     let mut kept = Diverse::new(job);
     let mut per_type: BTreeMap<usize, Loser> = BTreeMap::new();
     let mut runs: Vec<_> = found.evaluated.values().collect();
@@ -298,7 +297,7 @@ pub(super) fn of_batch(
             });
         }
     }
-    let tempting = failing(job, table, &terms, &|_| None);
+    let tempting = failing(job, table, &table.terms, &|_| None);
     kept.add(tempting, MOST_TEMPTING);
     let mut rest: Vec<Loser> = per_type.into_values().collect();
     rest.sort_by_key(|l| l.per_hour);
@@ -316,8 +315,7 @@ pub(super) fn nearest(search: &Search<'_>) -> Option<Loser> {
 
 /// The same for a batch.
 pub(super) fn nearest_of_batch(job: &Job<'_>, table: &Table) -> Option<Loser> {
-    let terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
-    nearest_of(failing(job, table, &terms, &|_| None))
+    nearest_of(failing(job, table, &table.terms, &|_| None))
 }
 
 fn nearest_of(losers: Vec<Loser>) -> Option<Loser> {

@@ -39,6 +39,7 @@ mod table;
 mod together;
 mod training;
 mod watch;
+mod ways;
 mod why_not;
 
 pub use batch::LOST_WORK;
@@ -77,6 +78,13 @@ pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
 /// As of [`place`], or that it was ended before any placement was known.
 pub fn place_watched(spec: &Spec, world: &World, watch: Watch<'_>) -> Result<Placement, NoPlacement> {
     deployment::place(spec, world, true, watch)
+}
+
+/// The number of candidates of all workloads, with all of them worked out that no objective and no load can change: what a search
+/// begins with. A workload whose model is not known has none.
+pub fn candidates(spec: &Spec, world: &World) -> u64 {
+    let jobs: Vec<Job<'_>> = spec.addresses().iter().filter_map(|a| Job::of(spec, world, a)).collect();
+    Table::all(&jobs, &|| false).iter().flatten().map(|table| table.candidates).sum()
 }
 
 /// Why there is no placement.

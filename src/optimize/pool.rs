@@ -9,7 +9,7 @@ use rhumb_api::Money;
 use super::day::{self, Rest};
 use super::job::{self, Job};
 use super::load::{Demand, MOST_REPLICAS, PoolLoad};
-use super::table::{Site, Speed, Table, Way};
+use super::table::{Site, Speed, Way};
 use crate::catalog::TransferTo;
 use crate::placement::Rejection;
 use crate::spec::{BudgetBinds, Daily, Purchase, RegionRef, Survive};
@@ -134,11 +134,10 @@ impl Terms {
         }
     }
 
-    /// Reads them from the catalogue.
-    pub fn of(job: &Job<'_>, table: &Table, site: &Site) -> Self {
+    /// Reads those of a site's instance type, by its index, from the catalogue.
+    pub fn of(job: &Job<'_>, index: usize, site: &Site) -> Self {
         let catalog = &job.world.catalog;
         let region = &catalog.regions[site.region];
-        let index = table.machines[site.machine].index;
         let price = |i: Option<usize>| i.and_then(|i| catalog.offerings.get(i));
         let (base, spot) = (price(site.base), price(site.spot));
         let mut quotas: BTreeMap<(String, String), QuotaLimit> = BTreeMap::new();

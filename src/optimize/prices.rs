@@ -30,7 +30,7 @@ impl<'a> Search<'a> {
     /// The same search at other prices: those of a site, and what budgets make of a dollar that is expected to be paid and of one that
     /// is paid at the load of the peak, over [`PRICE_ONE`].
     pub fn at(&self, mut of: impl FnMut(usize, &mut Terms), budget: i128, toll: i128) -> Self {
-        let mut terms = self.terms.clone();
+        let mut terms = self.terms.to_vec();
         terms.iter_mut().enumerate().for_each(|(site, terms)| of(site, terms));
         let priced = |price: Money| times(price, PRICE_ONE + budget);
         Search {
@@ -38,7 +38,7 @@ impl<'a> Search<'a> {
             table: self.table,
             service: self.service,
             hops: Arc::clone(&self.hops),
-            terms,
+            terms: Arc::new(terms),
             own_terms: Arc::clone(&self.own_terms),
             internet: self.internet.iter().map(|price| price.map(priced)).collect(),
             own_internet: Arc::clone(&self.own_internet),

@@ -5,8 +5,7 @@
 //! replayed, and the optimum is still that of both.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A load on some replicas, requests/s, and what limits are multiplied by; the bits of the numbers make it an exact key.
 type Key = (u64, u32, u64);
@@ -14,48 +13,46 @@ type Key = (u64, u32, u64);
 /// Loads that a replay found to break a limit.
 #[derive(Default)]
 pub(super) struct Refuted {
-    any: AtomicBool,
-    /// To the least network time, ms, at which it is known: with more of it the same limits are broken.
-    known: Mutex<BTreeMap<Key, f64>>,
+    /// To the least network time, ms, at which it is known: with more of it the same limits are broken. Of few speeds anything is.
+    known: OnceLock<Box<Known>>,
 }
+
+type Known = Mutex<BTreeMap<Key, f64>>;
 
 impl Clone for Refuted {
     /// With all that is known.
     fn clone(&self) -> Self {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Refuted { any: AtomicBool::new(self.any()), known: Mutex::new(known) }
+        let copied = |known: MutexGuard<'_, BTreeMap<Key, f64>>| Box::new(Mutex::new(known.clone())).into();
+        Refuted { known: self.known().map(copied).unwrap_or_default() }
     }
 }
 
 impl Refuted {
     pub fn note(&self, rate: f64, replicas: u32, factor: f64, network_ms: f64) {
-        self.any.store(true, Ordering::Release);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner);
         let least = known.entry((rate.to_bits(), replicas, factor.to_bits())).or_insert(network_ms);
         *least = least.min(network_ms);
     }
 
     /// Whether anything was contradicted at all.
     pub fn any(&self) -> bool {
-        self.any.load(Ordering::Acquire)
+        self.known.get().is_some()
+    }
+
+    fn known(&self) -> Option<MutexGuard<'_, BTreeMap<Key, f64>>> {
+        Some(self.known.get()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether one of these loads is known to break a limit on fewer than `replicas`.
     pub fn on_fewer(&self, rates: &[f64], replicas: u32, network_ms: f64) -> bool {
-        if !self.any() {
-            return false;
-        }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = self.known() else { return false };
         known.iter().any(|((rate, n, _), least)| {
             *n < replicas && *least <= network_ms && rates.iter().any(|r| r.to_bits() == *rate)
         })
     }
 
     pub fn knows(&self, rate: f64, replicas: u32, factor: f64, network_ms: f64) -> bool {
-        if !self.any() {
-            return false;
-        }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = self.known() else { return false };
         known.get(&(rate.to_bits(), replicas, factor.to_bits())).is_some_and(|least| *least <= network_ms)
     }
 }

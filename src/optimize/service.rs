@@ -78,7 +78,7 @@ pub(super) struct Search<'a> {
     pub service: &'a Service,
     /// Origin and region to network time.
     pub hops: Arc<Vec<Vec<Option<Hop>>>>,
-    pub terms: Vec<Terms>,
+    pub terms: Arc<Vec<Terms>>,
     /// The same at the prices of the catalogue, whatever this search goes by.
     pub own_terms: Arc<Vec<Terms>>,
     /// Region to the price of a GiB to the internet.
@@ -131,7 +131,7 @@ impl<'a> Search<'a> {
     pub fn new(job: &'a Job<'a>, table: &'a Table, service: &'a Service) -> Self {
         let catalog = &job.world.catalog;
         let mut used = vec![false; catalog.regions.len()];
-        for site in &table.sites {
+        for site in table.sites.iter() {
             used[site.region] = true;
         }
         let origins = service.traffic.origins.len();
@@ -151,18 +151,14 @@ impl<'a> Search<'a> {
                 }
             })
             .collect();
-        let of = |(i, site)| {
-            let terms = Terms::of(job, table, site);
-            if table.slots(i).is_some() { terms.of_slot() } else { terms }
-        };
-        let terms: Vec<Terms> = table.sites.iter().enumerate().map(of).collect();
+        let terms = &table.terms;
         Search {
             job,
             table,
             service,
             hops: Arc::new(hops),
-            own_terms: Arc::new(terms.clone()),
-            terms,
+            own_terms: Arc::clone(terms),
+            terms: Arc::clone(terms),
             own_internet: Arc::new(internet.clone()),
             internet,
             toll: 0,

@@ -1,69 +1,26 @@
 //! Machines on sale and ways to run the model on them: what no objective and no load can change.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::job::{Job, Kind, SEQUENCES, Task};
-use super::refuted::Refuted;
+use super::job::Job;
+use super::pool::Terms;
+use super::ways::{Kind, Runs};
 use super::training::Trainer;
-use crate::catalog::{Accelerator, Offering};
-use crate::perf::{self, Calibrator, Configuration, EngineSettings, Layout, ServiceCurve};
+pub(super) use super::ways::{Speed, Way};
+use crate::catalog::Offering;
 use crate::placement::Rejection;
-use crate::replay::{Limits, limits_of};
-use crate::spec::{KvCacheDtype, Purchase, Quantization};
-
-/// Most machines that one replica spans.
-pub(super) const MOST_MACHINES_PER_REPLICA: u32 = 4;
-
-/// Fewest accelerators of a machine whose replicas may span several.
-const LEAST_TO_SPAN: u32 = 4;
-
-/// A replica's speed, and the same at the pessimistic edge of its band.
-#[derive(Clone)]
-pub(super) struct Speed {
-    pub curve: ServiceCurve,
-    pub slowed: ServiceCurve,
-    /// By which every time is longer.
-    pub f: f64,
-    /// By which the time to the first token is longer still.
-    pub g: f64,
-    pub engine: EngineSettings,
-    pub limits: Limits,
-    /// What the replay contradicted.
-    pub refuted: Refuted,
-}
-
-/// One way of running the model on a machine type.
-#[derive(Clone)]
-pub(super) struct Way {
-    /// Index into the names of the model's variants.
-    pub variant: usize,
-    pub layout: Layout,
-    /// Index into [`Table::speeds`] (of a training, [`Table::trainers`]), or why it does not run.
-    pub speed: Result<usize, Rejection>,
-    /// Replicas on one machine; 1 if a replica spans machines.
-    pub replicas: u32,
-    /// Machines that a replica spans.
-    pub span: u32,
-    /// On shared machines: the most replicas of a pool on one of them. A `machine` is then one accelerator of such a machine.
-    pub most_on_one: Option<u32>,
-}
-
-impl Way {
-    /// Replicas that are lost with a machine.
-    pub fn per_machine(&self) -> u32 {
-        self.most_on_one.unwrap_or(self.replicas)
-    }
-}
+use crate::spec::Purchase;
 
 /// A machine type and the ways of using it.
 #[derive(Clone)]
 pub(super) struct Machine {
     pub index: usize,
-    pub rejection: Option<Rejection>,
+    pub rejection: Option<Arc<Rejection>>,
     /// Never empty if there is no rejection.
-    pub ways: Vec<Way>,
+    pub ways: Arc<[Way]>,
     /// Candidates that an offering of this type stands for.
     pub candidates: u64,
     /// Accelerators of a machine, where this stands for a single one of them on shared machines.
@@ -71,7 +28,7 @@ pub(super) struct Machine {
 }
 
 /// A machine type on sale in a region.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Site {
     /// Index into [`Table::machines`].
     pub machine: usize,
@@ -91,10 +48,12 @@ pub(super) struct Site {
 #[derive(Clone)]
 pub(super) struct Table {
     pub machines: Vec<Machine>,
-    pub sites: Vec<Site>,
+    pub sites: Arc<Vec<Site>>,
+    /// Of each site.
+    pub terms: Arc<Vec<Terms>>,
     pub speeds: Vec<Speed>,
     /// Of a training, in place of speeds.
-    pub trainers: Vec<Trainer>,
+    pub trainers: Arc<[Trainer]>,
     /// Candidates rejected before any load was looked at, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// All candidates.
@@ -102,131 +61,72 @@ pub(super) struct Table {
     /// Names of the variants, in order.
     pub variants: Vec<String>,
     /// Offerings that a rule of place or purchase forbids, with the rule; for explanations.
-    pub forbidden: Vec<(usize, Rejection)>,
-}
-
-/// What decides a curve: variant, accelerator, fraction, layout, and for a replica over several
-/// machines what lies between them; the bits of the numbers make it an exact key.
-type Key = (usize, usize, u64, Layout, u32, u64);
-
-struct Wanted<'a> {
-    quantization: Quantization,
-    kv_cache: KvCacheDtype,
-    accelerator: &'a Accelerator,
-    fraction: f64,
-    layout: Layout,
-    node: u32,
-    between: Option<f64>,
+    pub forbidden: Vec<(usize, Arc<Rejection>)>,
 }
 
 impl Table {
-    /// Reads the catalogue for a job. Curves are worked out in parallel and collected in order.
+    /// Reads the catalogue for a job.
     pub fn new(job: &Job<'_>) -> Self {
-        if let Kind::Run(Task::Training(training)) = job.kind {
-            return super::training::table(job, training);
+        let sold = Sold::to(job);
+        let runs = Runs::new(job, &sold.wanted);
+        Table::of(job, sold, &runs, &Shared::default())
+    }
+
+    /// Those of all jobs, in their order; `None` if it was ended before. How a model runs is worked out once for all jobs that run it
+    /// alike.
+    pub fn all(jobs: &[Job<'_>], stops: &(dyn Fn() -> bool + Sync)) -> Option<Vec<Self>> {
+        let go = || (!stops()).then_some(());
+        let sold: Vec<Sold> =
+            jobs.par_iter().map(|job| go().map(|()| Sold::to(job))).collect::<Option<_>>()?;
+        let mut alike: BTreeMap<String, usize> = BTreeMap::new();
+        let mut groups: Vec<(usize, Vec<bool>)> = Vec::new();
+        let mut group_of = Vec::with_capacity(jobs.len());
+        for (i, (job, sold)) in jobs.iter().zip(&sold).enumerate() {
+            let g = *alike.entry(Runs::alike(job)).or_insert_with(|| {
+                groups.push((i, vec![false; sold.wanted.len()]));
+                groups.len() - 1
+            });
+            groups[g].1.iter_mut().zip(&sold.wanted).for_each(|(any, own)| *any |= own);
+            group_of.push(g);
         }
-        let catalog = &job.world.catalog;
-        let calibrator = job.world.calibrator();
-        let variants: Vec<String> = job.model.variants.keys().cloned().collect();
-        let qualities: Vec<Option<Rejection>> = job.model.variants.values().map(|v| job.quality(v)).collect();
-        let on_sale = on_sale(job);
-        let mut keys: BTreeMap<Key, usize> = BTreeMap::new();
-        let mut wanted: Vec<Wanted<'_>> = Vec::new();
-        let mut drafts: Vec<Vec<Draft>> = Vec::new();
-        let mut machines: Vec<Machine> = Vec::new();
-        let mut layouts: BTreeMap<(u32, u32), Vec<Layout>> = BTreeMap::new();
-        for (index, kind) in catalog.instance_types.iter().enumerate() {
-            let whole = (kind.accelerator_count.floor().clamp(1.0, 1024.0)) as u32;
-            let between = kind.rdma_gbps.filter(|g| *g > 0.0).map(|g| g * 1e9 / 8.0 / f64::from(whole));
-            let most =
-                if between.is_some() && whole >= LEAST_TO_SPAN { MOST_MACHINES_PER_REPLICA } else { 1 };
-            let list = layouts
-                .entry((whole, most))
-                .or_insert_with(|| {
-                    let mut list = perf::layouts(job.arch, whole, most);
-                    list.retain(|l| l.accelerators() <= whole || l.accelerators().is_multiple_of(whole));
-                    list
-                })
-                .clone();
-            let candidates = (list.len().max(1) * variants.len() * settings_count(job)) as u64;
-            let mut draft = Vec::new();
-            let rejection = match job.machine(kind) {
-                Err(why) => Some(why),
-                // Nobody asks how fast a type is that cannot be bought.
-                Ok(_) if !on_sale[index] => None,
-                Ok(accelerator) => {
-                    for (v, variant) in job.model.variants.values().enumerate() {
-                        for layout in &list {
-                            let spans = layout.accelerators() > whole;
-                            if let Some(why) = pinned(job, *layout).or_else(|| qualities[v].clone()) {
-                                draft.push(Draft { variant: v, layout: *layout, whole, found: Err(why) });
-                                continue;
-                            }
-                            let fraction = kind.accelerator_count.min(1.0);
-                            let node = if spans { whole } else { 0 };
-                            let speed = between.filter(|_| spans);
-                            let bits = speed.map_or(0, f64::to_bits);
-                            let accelerator_index = kind.accelerator.unwrap_or_default();
-                            let key = (v, accelerator_index, fraction.to_bits(), *layout, node, bits);
-                            let slot = *keys.entry(key).or_insert_with(|| {
-                                wanted.push(Wanted {
-                                    quantization: variant.quantization,
-                                    kv_cache: variant.kv_cache,
-                                    accelerator,
-                                    fraction,
-                                    layout: *layout,
-                                    node: if spans { whole } else { layout.accelerators().max(1) },
-                                    between: speed,
-                                });
-                                wanted.len() - 1
-                            });
-                            draft.push(Draft { variant: v, layout: *layout, whole, found: Ok(slot) });
-                        }
-                    }
-                    None
-                }
+        let runs: Vec<Runs> = groups
+            .par_iter()
+            .map(|(first, wanted)| go().map(|()| Runs::new(&jobs[*first], wanted)))
+            .collect::<Option<_>>()?;
+        let shared = Shared::default();
+        let of = |((job, sold), g): ((&Job<'_>, Sold), usize)| {
+            go().map(|()| Table::of(job, sold, &runs[g], &shared))
+        };
+        jobs.par_iter().zip(sold).zip(group_of).map(of).collect()
+    }
+
+    fn of(job: &Job<'_>, sold: Sold, runs: &Runs, shared: &Shared) -> Self {
+        let mut machines: Vec<Machine> = Vec::with_capacity(runs.kinds.len());
+        for (index, (kind, rejection)) in runs.kinds.iter().zip(sold.rejections).enumerate() {
+            let ways = if sold.wanted[index] { Arc::clone(&kind.ways) } else { Arc::default() };
+            let none = || Rejection {
+                constraint: "layout",
+                reason: format!("no layout divides {}", job.arch.id),
+                at: None,
+                distance: None,
             };
-            drafts.push(draft);
-            machines.push(Machine { index, rejection, ways: Vec::new(), candidates, slots: None });
-        }
-        let found: Vec<Vec<Result<Speed, Rejection>>> =
-            wanted.par_iter().map(|w| speeds_of(job, &calibrator, w)).collect();
-        let mut speeds = Vec::new();
-        let mut slots: Vec<Vec<Result<usize, Rejection>>> = Vec::new();
-        for list in found {
-            let mut slot = Vec::new();
-            for speed in list {
-                slot.push(speed.map(|s| {
-                    speeds.push(s);
-                    speeds.len() - 1
-                }));
-            }
-            slots.push(slot);
-        }
-        for (machine, draft) in machines.iter_mut().zip(drafts) {
-            for d in draft {
-                d.into_ways(&slots, settings_count(job), &mut machine.ways);
-            }
-            if machine.ways.is_empty() && machine.rejection.is_none() && on_sale[machine.index] {
-                machine.rejection = Some(Rejection {
-                    constraint: "layout",
-                    reason: format!("no layout divides {}", job.arch.id),
-                    at: None,
-                    distance: None,
-                });
-            }
+            let rejection = rejection.or_else(|| sold.wanted[index].then(none).filter(|_| ways.is_empty()));
+            let rejection = rejection.map(Arc::new);
+            machines.push(Machine { index, rejection, ways, candidates: kind.candidates, slots: None });
         }
         let mut table = Table {
             machines,
-            sites: Vec::new(),
-            speeds,
-            trainers: Vec::new(),
+            sites: Arc::default(),
+            terms: Arc::default(),
+            speeds: runs.speeds(),
+            trainers: Arc::clone(&runs.trainers),
             rejected: BTreeMap::new(),
             candidates: 0,
-            variants,
+            variants: runs.variants.clone(),
             forbidden: Vec::new(),
         };
-        table.find_sites(job);
+        let sites = table.find_sites(job, &runs.kinds, &sold.regions);
+        (table.sites, table.terms) = shared.of(job, sites);
         table
     }
 
@@ -245,7 +145,7 @@ impl Table {
                 continue;
             }
             let mut ways = Vec::new();
-            for way in &machine.ways {
+            for way in machine.ways.iter() {
                 let size = way.layout.accelerators().max(1);
                 if way.span > 1 || size >= slots || way.speed.is_err() {
                     continue;
@@ -265,16 +165,18 @@ impl Table {
             if !ways.is_empty() {
                 let index = machine.index;
                 let slots = Some(slots);
+                let ways = ways.into();
                 table.machines.push(Machine { index, rejection: None, ways, candidates: 0, slots });
                 shared.insert(m, table.machines.len() - 1);
             }
         }
-        for i in 0..table.sites.len() {
-            let site = &table.sites[i];
+        for site in self.sites.iter() {
             if let Some(machine) = shared.get(&site.machine).filter(|_| site.base.is_some()) {
                 let (region, base) = (site.region, site.base);
                 let site = Site { machine: *machine, region, base, spot: None, rows: 0, dearer: 0 };
-                table.sites.push(site);
+                let index = table.machines[*machine].index;
+                Arc::make_mut(&mut table.terms).push(Terms::of(job, index, &site).of_slot());
+                Arc::make_mut(&mut table.sites).push(site);
             }
         }
         table
@@ -285,25 +187,24 @@ impl Table {
         self.machines.get(self.sites.get(site)?.machine)?.slots
     }
 
-    /// Finds out where the machines are on sale.
-    pub(super) fn find_sites(&mut self, job: &Job<'_>) {
+    fn find_sites(&mut self, job: &Job<'_>, kinds: &[Kind], regions: &[Option<Arc<Rejection>>]) -> Vec<Site> {
         let catalog = &job.world.catalog;
-        let regions: Vec<Option<Rejection>> = catalog.regions.iter().map(|r| job.region(r)).collect();
-        let Table { machines, sites, rejected, candidates, forbidden, .. } = self;
-        let mut reject = |why: &Rejection, n: u64| {
-            match rejected.get_mut(why.constraint) {
+        let Table { machines, rejected, candidates, forbidden, .. } = self;
+        let mut sites: Vec<Site> = Vec::new();
+        let mut reject = |constraint: &str, n: u64| {
+            match rejected.get_mut(constraint) {
                 Some(count) => *count += n,
                 None => {
-                    rejected.insert(why.constraint.to_owned(), n);
+                    rejected.insert(constraint.to_owned(), n);
                 }
             };
         };
-        let not_bought = Rejection {
+        let not_bought = Arc::new(Rejection {
             constraint: "purchase",
             reason: "this purchase option is not allowed".into(),
             at: Some(job.purchase.at.clone()),
             distance: None,
-        };
+        });
         for (i, offering) in catalog.offerings.iter().enumerate() {
             let Some(machine) = machines.get(offering.instance_type) else { continue };
             let n = machine.candidates;
@@ -314,16 +215,14 @@ impl Table {
                 .or_else(|| regions.get(offering.region).and_then(Option::as_ref))
                 .or_else(|| (!job.buys(offering.purchase)).then_some(&not_bought));
             if let Some(why) = why {
-                reject(why, n);
+                reject(why.constraint, n);
                 if machine.rejection.as_ref().is_none_or(|r| r.constraint != "accelerator") {
-                    forbidden.push((i, why.clone()));
+                    forbidden.push((i, Arc::clone(why)));
                 }
                 continue;
             }
-            for way in &machine.ways {
-                if let Err(why) = &way.speed {
-                    reject(why, 1);
-                }
+            for (constraint, n) in &kinds[offering.instance_type].refused {
+                reject(constraint, *n);
             }
             let same = |s: &&mut Site| s.machine == offering.instance_type && s.region == offering.region;
             if let Some(site) = sites.last_mut().filter(|s| same(s)) {
@@ -341,6 +240,40 @@ impl Table {
                 sites.push(site);
             }
         }
+        sites
+    }
+}
+
+/// Sites and their terms, each once for all jobs that buy by the same rules.
+#[derive(Default)]
+struct Shared(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// With a number for each.
+    sites: BTreeMap<Arc<Vec<Site>>, usize>,
+    /// By that number, and what else decides them in words.
+    terms: BTreeMap<(usize, String), Arc<Vec<Terms>>>,
+}
+
+impl Shared {
+    fn of(&self, job: &Job<'_>, sites: Vec<Site>) -> (Arc<Vec<Site>>, Arc<Vec<Terms>>) {
+        let (rules, from) = (job.purchase, &job.model.artifacts_at);
+        let words = format!("{} {} {from:?} {:?}", rules.spot_max_share, rules.on_demand_base, job.dataset());
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sites, key) = {
+            let mut known = known();
+            let new = (Arc::new(sites), known.sites.len());
+            let (sites, number) = known.sites.get_key_value(&new.0).map_or(new, |(s, n)| (Arc::clone(s), *n));
+            known.sites.entry(Arc::clone(&sites)).or_insert(number);
+            (sites, (number, words))
+        };
+        let terms = known().terms.get(&key).map(Arc::clone);
+        let terms = terms.unwrap_or_else(|| {
+            let new = Arc::new(sites.iter().map(|site| Terms::of(job, site.machine, site)).collect());
+            Arc::clone(known().terms.entry(key).or_insert(new))
+        });
+        (sites, terms)
     }
 }
 
@@ -367,121 +300,32 @@ impl Site {
     }
 }
 
-/// Which instance types have an offering that the rules of place and purchase allow.
-pub(super) fn on_sale(job: &Job<'_>) -> Vec<bool> {
-    let catalog = &job.world.catalog;
-    let regions: Vec<bool> = catalog.regions.iter().map(|r| job.region(r).is_none()).collect();
-    let mut sold = vec![false; catalog.instance_types.len()];
-    for o in &catalog.offerings {
-        if regions.get(o.region) == Some(&true)
-            && job.buys(o.purchase)
-            && let Some(slot) = sold.get_mut(o.instance_type)
-        {
-            *slot = true;
-        }
-    }
-    sold
+/// What the rules of place and purchase leave of the catalogue.
+struct Sold {
+    /// Of each region, why it may not be used.
+    regions: Vec<Option<Arc<Rejection>>>,
+    /// Of each instance type, why it may not be used.
+    rejections: Vec<Option<Rejection>>,
+    /// Whether it may be used and has an offering that may be bought: nobody asks how fast another one is.
+    wanted: Vec<bool>,
 }
 
-fn settings_count(job: &Job<'_>) -> usize {
-    if job.engine.max_num_seqs.is_some() { 1 } else { SEQUENCES.len() }
-}
-
-struct Draft {
-    variant: usize,
-    layout: Layout,
-    whole: u32,
-    found: Result<usize, Rejection>,
-}
-
-impl Draft {
-    fn into_ways(self, slots: &[Vec<Result<usize, Rejection>>], settings: usize, ways: &mut Vec<Way>) {
-        let size = self.layout.accelerators().max(1);
-        let (replicas, span) =
-            if size > self.whole { (1, size / self.whole) } else { (self.whole / size, 1) };
-        for i in 0..settings {
-            let speed = match &self.found {
-                Err(why) => Err(why.clone()),
-                Ok(slot) => match slots.get(*slot).and_then(|s| s.get(i)) {
-                    Some(speed) => speed.clone(),
-                    None => continue,
-                },
-            };
-            let (variant, layout) = (self.variant, self.layout);
-            ways.push(Way { variant, layout, speed, replicas, span, most_on_one: None });
-        }
-    }
-}
-
-/// Why a layout is not the spec's.
-fn pinned(job: &Job<'_>, layout: Layout) -> Option<Rejection> {
-    let e = job.engine;
-    let expert = job.arch.moe.as_ref().and(e.enable_expert_parallel);
-    let agrees = e.tensor_parallel_size.is_none_or(|n| n == layout.tp)
-        && e.pipeline_parallel_size.is_none_or(|n| n == layout.pp)
-        && e.data_parallel_size.is_none_or(|n| n == layout.dp)
-        && expert.is_none_or(|on| on == (layout.ep > 1));
-    (!agrees).then(|| Rejection {
-        constraint: "engine",
-        reason: format!("{layout} is not what the engine's arguments ask for"),
-        at: Some(e.at.clone()),
-        distance: None,
-    })
-}
-
-/// The speeds of a configuration under each engine setting, in the order of the settings.
-fn speeds_of(job: &Job<'_>, calibrator: &Calibrator, w: &Wanted<'_>) -> Vec<Result<Speed, Rejection>> {
-    let sequences: Vec<u32> = job.engine.max_num_seqs.map_or(SEQUENCES.to_vec(), |n| vec![n]);
-    let mut filled = true;
-    let mut found = Vec::new();
-    for n in sequences {
-        if !filled {
-            found.push(Err(Rejection {
-                constraint: "engine-setting",
-                reason: format!("memory cannot hold {n} sequences at once, nor the setting below"),
-                at: None,
-                distance: None,
-            }));
-            continue;
-        }
-        let engine = job.settings(n);
-        let configuration = Configuration {
-            arch: job.arch,
-            quantization: w.quantization,
-            kv_cache: w.kv_cache,
-            accelerator: w.accelerator,
-            fraction: w.fraction,
-            layout: w.layout,
-            accelerators_per_node: w.node,
-            inter_node_bandwidth: w.between,
-            engine,
-        };
-        found.push(match perf::curve(&configuration, &job.shape) {
-            Err(why) => Err(does_not_run(&why)),
-            Ok(curve) => {
-                let curve = calibrator.apply(curve, &configuration, job.step_limit_ms());
-                filled = curve.memory.max_sequences >= n.saturating_mul(w.layout.dp);
-                let f = curve.tpot_band.factor(job.spec.confidence).max(1.0);
-                let g = (curve.ttft_band.factor(job.spec.confidence) / f).max(1.0);
-                let limits = limits_of(&curve, &engine, w.layout);
-                let refuted = Refuted::default();
-                Ok(Speed { slowed: curve.slowed(f), curve, f, g, engine, limits, refuted })
+impl Sold {
+    fn to(job: &Job<'_>) -> Self {
+        let catalog = &job.world.catalog;
+        let regions: Vec<Option<Arc<Rejection>>> =
+            catalog.regions.iter().map(|r| job.region(r).map(Arc::new)).collect();
+        let rejections: Vec<Option<Rejection>> =
+            catalog.instance_types.iter().map(|kind| job.machine(kind).err()).collect();
+        let mut wanted = vec![false; rejections.len()];
+        for o in &catalog.offerings {
+            if regions.get(o.region).is_some_and(Option::is_none)
+                && job.buys(o.purchase)
+                && let Some(slot) = wanted.get_mut(o.instance_type)
+            {
+                *slot = rejections[o.instance_type].is_none();
             }
-        });
-    }
-    found
-}
-
-/// Why a prediction says that something does not run.
-pub(super) fn does_not_run(why: &perf::DoesNotFit) -> Rejection {
-    Rejection {
-        constraint: why.rule(),
-        reason: why.to_string(),
-        at: None,
-        distance: match why {
-            perf::DoesNotFit::Memory { needed, available, .. }
-            | perf::DoesNotFit::Context { needed, available } => Some(needed / available - 1.0),
-            _ => None,
-        },
+        }
+        Sold { regions, rejections, wanted }
     }
 }

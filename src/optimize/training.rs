@@ -1,13 +1,14 @@
 //! What a training may run on: for each machine type and number of machines the fastest way that fits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::job::Job;
 use super::pool::GIB;
-use super::table::{Machine, Table, Way, on_sale};
-use crate::catalog::{Accelerator, Evidence};
+use super::ways::{Kind, Way};
+use crate::catalog::{Accelerator, Evidence, InstanceType};
 use crate::math::round_to;
 use crate::perf::training::{self, Checkpointing, Free, Pace, Run, Sharding, TrainingMemory};
 use crate::perf::{self, Layout};
@@ -68,47 +69,39 @@ struct Wanted<'a> {
     network_gbps: Option<f64>,
 }
 
-/// Everything on sale that a training may look at.
-pub(super) fn table(job: &Job<'_>, training: &Training) -> Table {
-    let on_sale = on_sale(job);
+/// The ways of a training on the machine types that are `wanted`, and what does it there.
+pub(super) fn runs(job: &Job<'_>, training: &Training, wanted: &[bool]) -> (Vec<Kind>, Arc<[Trainer]>) {
+    let catalog = &job.world.catalog;
     let mut keys: BTreeMap<Key, usize> = BTreeMap::new();
-    let mut wanted: Vec<Wanted<'_>> = Vec::new();
-    let mut machines: Vec<(Machine, Vec<(u32, usize)>)> = Vec::new();
-    for (index, kind) in job.world.catalog.instance_types.iter().enumerate() {
-        let whole = kind.accelerator_count.floor().clamp(0.0, 1024.0) as u32;
-        let mut ways = Vec::new();
-        let rejection = match job.machine(kind) {
-            Err(why) => Some(why),
-            Ok(_) if f64::from(whole) != kind.accelerator_count => {
-                Some(no("layout", format!("{} has no whole accelerator", kind.name)))
-            }
-            // Nobody asks how fast a type is that cannot be bought.
-            Ok(_) if !on_sale[index] => None,
-            Ok(accelerator) => {
-                // Without a network of their own for this, machines talk over the common one.
-                let gbps = kind.rdma_gbps.or(kind.network_gbps).filter(|g| *g > 0.0);
-                let between = gbps.map(|g| g * 1e9 / 8.0 / f64::from(whole));
-                let bits = |x: Option<f64>| x.map_or(0, f64::to_bits);
-                for n in counts(whole, training.batch_size) {
-                    let accelerator_index = kind.accelerator.unwrap_or_default();
-                    let key = (accelerator_index, whole, n, bits(between), bits(kind.network_gbps));
-                    let slot = *keys.entry(key).or_insert_with(|| {
-                        let network_gbps = kind.network_gbps;
-                        wanted.push(Wanted { accelerator, whole, machines: n, between, network_gbps });
-                        wanted.len() - 1
-                    });
-                    ways.push((n, slot));
-                }
-                None
-            }
+    let mut asked: Vec<Wanted<'_>> = Vec::new();
+    let mut drafts: Vec<Vec<(u32, usize)>> = Vec::with_capacity(wanted.len());
+    for (kind, wanted) in catalog.instance_types.iter().zip(wanted) {
+        let whole = whole(kind);
+        let index = kind.accelerator.unwrap_or_default();
+        let Some(accelerator) = catalog.accelerators.get(index).filter(|_| *wanted) else {
+            drafts.push(Vec::new());
+            continue;
         };
-        let candidates = ways.len().max(1) as u64;
-        machines.push((Machine { index, rejection, ways: Vec::new(), candidates, slots: None }, ways));
+        // Without a network of their own for this, machines talk over the common one.
+        let known = |g: &f64| *g > 0.0;
+        let gbps = kind.rdma_gbps.filter(known).or(kind.network_gbps.filter(known));
+        let between = gbps.map(|g| g * 1e9 / 8.0 / f64::from(whole));
+        let bits = |x: Option<f64>| x.map_or(0, f64::to_bits);
+        let slot = |machines| {
+            let key = (index, whole, machines, bits(between), bits(kind.network_gbps));
+            let slot = *keys.entry(key).or_insert_with(|| {
+                asked.push(Wanted { accelerator, whole, machines, between, network_gbps: kind.network_gbps });
+                asked.len() - 1
+            });
+            (machines, slot)
+        };
+        drafts.push(counts(whole, training.batch_size).map(slot).collect());
     }
-    let found: Vec<Result<Trainer, Rejection>> = wanted.par_iter().map(|w| trainer(job, training, w)).collect();
+    let found: Vec<Result<Trainer, Rejection>> =
+        asked.par_iter().map(|w| trainer(job, training, w)).collect();
     let mut trainers = Vec::new();
     let mut slots = Vec::new();
-    for (trainer, w) in found.into_iter().zip(&wanted) {
+    for (trainer, w) in found.into_iter().zip(&asked) {
         let accelerators = trainer.as_ref().map_or(w.whole * w.machines, |t| t.accelerators);
         let layout = Layout { tp: 1, pp: 1, dp: accelerators, ep: 1 };
         let speed = trainer.map(|t| {
@@ -117,34 +110,27 @@ pub(super) fn table(job: &Job<'_>, training: &Training) -> Table {
         });
         slots.push((layout, speed));
     }
-    let machines = machines.into_iter().map(|(mut machine, ways)| {
-        machine.ways = ways
-            .into_iter()
-            .filter_map(|(span, slot)| {
-                let (layout, speed) = slots.get(slot)?.clone();
-                Some(Way { variant: 0, layout, speed, replicas: 1, span, most_on_one: None })
-            })
-            .collect();
-        machine
+    let kinds = catalog.instance_types.iter().zip(drafts).map(|(kind, draft)| {
+        let way = |(span, slot): (u32, usize)| {
+            let (layout, speed) = slots.get(slot)?.clone();
+            Some(Way { variant: 0, layout, speed, replicas: 1, span, most_on_one: None })
+        };
+        let candidates = counts(whole(kind), training.batch_size).count().max(1) as u64;
+        Kind::of(draft.into_iter().filter_map(way).collect(), candidates)
     });
-    let mut table = Table {
-        machines: machines.collect(),
-        sites: Vec::new(),
-        speeds: Vec::new(),
-        trainers,
-        rejected: BTreeMap::new(),
-        candidates: 0,
-        variants: vec![training.method.as_str().to_owned()],
-        forbidden: Vec::new(),
-    };
-    table.find_sites(job);
-    table
+    (kinds.collect(), trainers.into())
 }
 
-/// Numbers of machines whose accelerators divide a step; one machine always.
+/// Accelerators of a machine; 0 if it has a part of one.
+fn whole(kind: &InstanceType) -> u32 {
+    let whole = kind.accelerator_count.floor().clamp(0.0, 1024.0);
+    if whole == kind.accelerator_count { whole as u32 } else { 0 }
+}
+
+/// Numbers of machines whose accelerators divide a step; one machine always, unless it has no whole accelerator.
 fn counts(whole: u32, batch: u32) -> impl Iterator<Item = u32> {
     (1..=MOST_MACHINES).filter(move |n| {
-        *n == 1 || whole.checked_mul(*n).is_some_and(|all| all > 0 && batch.is_multiple_of(all))
+        whole > 0 && (*n == 1 || whole.checked_mul(*n).is_some_and(|all| batch.is_multiple_of(all)))
     })
 }
 
@@ -188,7 +174,7 @@ fn trainer(job: &Job<'_>, training: &Training, w: &Wanted<'_>) -> Result<Trainer
     }
     let Some((predicted, run)) = best else {
         return Err(match why {
-            Some(why) => super::table::does_not_run(&why),
+            Some(why) => super::ways::does_not_run(&why),
             None => no("layout", format!("no number of accelerators of {} divides a step", w.accelerator.id)),
         });
     };

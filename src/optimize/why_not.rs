@@ -111,8 +111,13 @@ fn each(
                 format!("{} costs {} USD/h there, this {}", base.purchase, base.price, offering.price);
             (!spot && base.purchase != offering.purchase).then(|| no("price", reason, None))
         };
-        let rule =
-            machine.rejection.clone().or_else(|| job.region(region)).or_else(not_bought).or_else(cheaper);
+        let rule = machine
+            .rejection
+            .as_deref()
+            .cloned()
+            .or_else(|| job.region(region))
+            .or_else(not_bought)
+            .or_else(cheaper);
         let (None, Some(site)) = (&rule, site) else {
             let why = rule.unwrap_or_else(|| no("unknown", "not on sale for this workload".into(), None));
             all.push(asked(None, None, Outcome::Rejected(why)));
@@ -298,8 +303,8 @@ impl<'s> Runs<'s> {
                 .filter_map(|o| catalog.offerings.get(*o))
                 .any(|o| (o.instance_type, o.region) == (site.machine, site.region))
         };
-        let mut terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
-        for (terms, _) in terms.iter_mut().zip(&table.sites).filter(|(_, site)| !asked(site)) {
+        let mut terms: Vec<Terms> = table.terms.to_vec();
+        for (terms, _) in terms.iter_mut().zip(table.sites.iter()).filter(|(_, site)| !asked(site)) {
             (terms.base, terms.spot) = (None, None);
         }
         let limit = job.budgets().into_iter().min_by_key(|(l, _)| *l);

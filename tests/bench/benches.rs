@@ -84,9 +84,14 @@ mod choice {
     use super::*;
 
     fn problem(example: &str) -> (Spec, World) {
-        let catalog = Catalog::embedded();
         let name = format!("examples/{example}/deploy.yaml");
         let text = std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        parsed(name, text)
+    }
+
+    /// A spec's text, with the world that it is planned in.
+    pub fn parsed(name: String, text: String) -> (Spec, World) {
+        let catalog = Catalog::embedded();
         let sources = Sources {
             files: vec![SourceFile { name, text }],
             variables: Vec::new(),
@@ -130,6 +135,73 @@ mod choice {
             tables.iter().for_each(|table| hash.update(black_box(table)));
             hash.finalize()
         });
+    }
+}
+
+/// Deployments of `tests/bench/fleet SERVICES SEED BUDGET` whose services share quotas, from parsed specs: all that a search begins
+/// with, and choosing where everything goes, that included, by the closed form of capacity and without fallbacks.
+mod fleet {
+    use std::process::Command;
+
+    use rhumb::placement::World;
+    use rhumb::spec::Spec;
+
+    use super::*;
+
+    fn problem(services: u32, seed: u32) -> (Spec, World) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/fleet");
+        let budget = services * 1_000_000;
+        let args = [services, seed, budget].map(|n| n.to_string());
+        let made = Command::new("python3").arg(script).args(args).output().unwrap();
+        assert!(made.status.success());
+        super::choice::parsed("deploy.yaml".into(), String::from_utf8(made.stdout).unwrap())
+    }
+
+    fn candidates(bencher: Bencher, services: u32, seed: u32) {
+        let (spec, world) = problem(services, seed);
+        bencher.bench(|| rhumb::optimize::candidates(black_box(&spec), &world));
+    }
+
+    fn place(bencher: Bencher, services: u32, seed: u32) {
+        let (spec, world) = problem(services, seed);
+        bencher.bench(|| rhumb::optimize::outline(black_box(&spec), &world).unwrap());
+    }
+
+    #[divan::bench(sample_count = 20, sample_size = 1)]
+    fn candidates_of_1_service(bencher: Bencher) {
+        candidates(bencher, 1, 1);
+    }
+
+    #[divan::bench(sample_count = 20, sample_size = 1)]
+    fn candidates_of_20_services(bencher: Bencher) {
+        candidates(bencher, 20, 3);
+    }
+
+    #[divan::bench(sample_count = 5, sample_size = 1)]
+    fn candidates_of_200_services(bencher: Bencher) {
+        candidates(bencher, 200, 7);
+    }
+
+    #[divan::bench(sample_count = 20, sample_size = 1)]
+    fn place_1_service(bencher: Bencher) {
+        place(bencher, 1, 1);
+    }
+
+    #[divan::bench(sample_count = 10, sample_size = 1)]
+    fn place_20_services(bencher: Bencher) {
+        place(bencher, 20, 3);
+    }
+
+    #[divan::bench(sample_count = 5, sample_size = 1)]
+    fn place_200_services(bencher: Bencher) {
+        place(bencher, 200, 7);
+    }
+
+    /// One curve for each service of 200: least of what candidates are worked out from.
+    #[divan::bench(sample_count = 20)]
+    fn baseline_200_curves(bencher: Bencher) {
+        let replica = Replica::new();
+        bencher.bench(|| (0..200).map(|_| black_box(&replica).curve().alpha_s).sum::<f64>());
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) fn of_batch(
 ) -> Found {
     let Some(own) = placed.pools.first() else { return Found::default() };
     let catalog = &job.world.catalog;
-    let mut terms: Vec<Terms> = table.sites.iter().map(|s| Terms::of(job, table, s)).collect();
-    for (terms, site) in terms.iter_mut().zip(&table.sites) {
+    let mut terms: Vec<Terms> = table.terms.to_vec();
+    for (terms, site) in terms.iter_mut().zip(table.sites.iter()) {
         let cloud = catalog.regions[site.region].cloud;
         for q in &mut terms.quotas {
             q.limit -= left.taken.get(&(cloud, q.place.clone(), q.code.clone())).copied().unwrap_or(0.0);

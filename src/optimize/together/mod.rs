@@ -320,7 +320,8 @@ impl Search<'_, '_> {
             // Nothing that is worth a look lies further out than what budgets allow.
             let most = self.rows.most().map(|m| (i128::from(m) + 1) * ONE - bound.scaled);
             let nearer = |out: i128| most.unwrap_or(i128::MAX).min(out);
-            let mut out = nearer(sum / 500);
+            // A list out to a mean workload's cost holds nearly all that there is.
+            let mut out = nearer(sum / 500.max(self.workloads.len() as i128));
             for _ in 0..self.effort.reaches {
                 let keep = self.fleets_of(best.as_ref());
                 let (theta, pool) = self.listed(&bound, reach.unwrap_or(out), &keep);

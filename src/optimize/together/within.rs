@@ -7,10 +7,12 @@ use rhumb_api::Money;
 
 use super::super::base::Base;
 use super::super::couple;
-use super::super::pool::weights_gib;
+use super::super::floors::Floor;
+use super::super::pool::{Terms, weights_gib};
 use super::super::service::{Block, Chosen, Search};
 use super::super::sharing::Item;
 use super::Effort;
+use crate::spec::BudgetBinds;
 
 /// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
 /// are worse in everything than another; `None` if more than `effort` pools
@@ -25,7 +27,8 @@ pub fn plans<'a>(
 ) -> Option<Vec<Vec<Block>>> {
     let limit = Money::from_micros(hour.clamp(0, i128::from(i64::MAX / 1024)) as i64);
     let n = search.service.traffic.origins.len();
-    let (_, floors) = search.optimum(bases);
+    // With one origin there is no rest whose least is asked for.
+    let floors = if n > 1 { search.optimum(bases).1 } else { vec![None; 1 << n] };
     let mut all = All {
         search,
         own,
@@ -66,6 +69,57 @@ struct All<'s, 'a> {
     most: Option<Money>,
     /// Block and regions to the pools of each region.
     lists: BTreeMap<(usize, u32), Arc<Vec<Vec<Priced>>>>,
+}
+
+/// Pools that take nothing of what is shared, each the cheapest of its region: as many of them as a block has regions beat
+/// whatever costs more, and one of them is always free.
+struct Free {
+    regions: usize,
+    binds: BudgetBinds,
+    /// Region to the cost at own prices, with what a budget limits, and at the prices of the search.
+    cheapest: BTreeMap<usize, (Money, Money)>,
+    /// What beats all that costs more at both prices.
+    bar: Option<(Money, Money)>,
+    /// Whether nothing but costs is compared, see [`All::beats`].
+    applies: bool,
+}
+
+impl Free {
+    fn new(own: &Search<'_>, regions: u32) -> Self {
+        let s = own.service;
+        let by_cost = s.scaling.max_replicas.is_none() && s.scaling.min_replicas <= 1;
+        Free {
+            regions: regions as usize,
+            binds: own.job.spec.budget.binds,
+            cheapest: BTreeMap::new(),
+            bar: None,
+            applies: by_cost && s.placement.spread_regions <= 1 && s.traffic.daily.is_none(),
+        }
+    }
+
+    fn meet(&mut self, region: usize, pool: &Priced) {
+        if !self.applies || !pool.uses.is_empty() {
+            return;
+        }
+        let own = pool.own.count.cost.max(pool.own.count.bound(self.binds));
+        let new = (own, pool.cost);
+        let known = self.cheapest.entry(region).or_insert(new);
+        *known = new.min(*known);
+        let mut all: Vec<(Money, Money)> = self.cheapest.values().copied().collect();
+        all.sort_unstable();
+        let fill = all.get(..self.regions);
+        self.bar =
+            fill.and_then(|all| Some((all.iter().map(|f| f.0).max()?, all.iter().map(|f| f.1).max()?)));
+    }
+
+    /// Whether a pool of a site that costs at least `least`, and `own` at own prices, is beaten.
+    fn beats(&self, terms: &Terms, least: Option<Money>, own: Option<Money>) -> bool {
+        // What budgets limit is then no less than what is expected to be paid.
+        let bound = terms.spot.is_none_or(|spot| terms.on_demand.is_none_or(|dear| dear >= spot));
+        // Of a day there is no bar: ways are in the order of both costs.
+        bound
+            && matches!((self.bar, least, own), (Some(bar), Some(least), Some(own)) if own > bar.0 && least > bar.1)
+    }
 }
 
 impl<'a> All<'_, 'a> {
@@ -178,6 +232,7 @@ impl<'a> All<'_, 'a> {
         let near = search.demand(base, regions, base.nearest);
         let floors = search.floors(base, &near);
         let mut found: BTreeMap<usize, Vec<Priced>> = BTreeMap::new();
+        let mut free = Free::new(self.own, regions);
         for (least, i) in search.sites(base, &near, &floors) {
             if !search.may_share(i, regions) {
                 continue;
@@ -186,6 +241,8 @@ impl<'a> All<'_, 'a> {
                 break;
             }
             let site = &search.table.sites[i];
+            let own_extra = self.own.least_extra(base, &near, site.region);
+            let own_terms = &self.own.terms[i];
             let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
             let terms = &search.terms[i];
             let floor_extra = search.least_extra(base, &near, site.region);
@@ -199,9 +256,16 @@ impl<'a> All<'_, 'a> {
                 }
                 let way = &search.table.machines[site.machine].ways[w];
                 let Ok(index) = way.speed else { continue };
-                let least =
-                    search.least(base, &near, (site.machine, w)).and_then(|n| search.least_cost(i, n));
-                if least.is_none_or(|m| m + floor_extra > limit) {
+                let beaten = |floor: Floor| {
+                    let least = search.least_cost(i, floor).map(|m| m + floor_extra);
+                    let own = self.own.least_cost(i, floor).map(|m| m + own_extra);
+                    free.beats(own_terms, least, own)
+                };
+                if beaten(*floor) {
+                    break;
+                }
+                let Some(least) = search.least(base, &near, (site.machine, w)) else { continue };
+                if search.least_cost(i, least).is_none_or(|m| m + floor_extra > limit) || beaten(least) {
                     continue;
                 }
                 let needs = search.needs(base, regions, ms, index);
@@ -243,11 +307,9 @@ impl<'a> All<'_, 'a> {
                             && let Some(own) = self.own.own(base, regions, &Chosen { site: i, way: w, count })
                             && self.most.is_none_or(|most| own.count.cost <= most)
                         {
-                            found.entry(site.region).or_default().push(Priced {
-                                cost: count.cost,
-                                own,
-                                uses: self.uses(&own),
-                            });
+                            let priced = Priced { cost: count.cost, own, uses: self.uses(&own) };
+                            free.meet(site.region, &priced);
+                            found.entry(site.region).or_default().push(priced);
                         }
                     }
                 }

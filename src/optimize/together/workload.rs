@@ -82,7 +82,7 @@ pub struct Workload<'a> {
 
 enum Sort<'a> {
     Service { search: Box<Search<'a>>, bases: Vec<Arc<Base<'a>>> },
-    Run { table: &'a Table, task: Task<'a>, terms: Vec<Terms> },
+    Run { table: &'a Table, task: Task<'a>, terms: &'a [Terms] },
 }
 
 impl<'a> Workload<'a> {
@@ -102,8 +102,8 @@ impl<'a> Workload<'a> {
         let fleets: Vec<Option<usize>> = (0..table.sites.len())
             .map(|i| {
                 let (slots, offering) = (table.slots(i)?, table.sites[i].base?);
-                let terms = Terms::of(job, table, &table.sites[i]);
                 let kind = job.world.catalog.offerings[offering].instance_type;
+                let terms = Terms::of(job, kind, &table.sites[i]);
                 Some(rows.fleet(spec, cloud(i), &terms, (offering, kind), slots))
             })
             .collect();
@@ -120,9 +120,8 @@ impl<'a> Workload<'a> {
                 (Sort::Service { search, bases }, sites)
             }
             Sought::Run(task) => {
-                let terms: Vec<Terms> = table.sites.iter().map(|site| Terms::of(job, table, site)).collect();
-                let sites = of(&terms, rows);
-                (Sort::Run { table, task, terms }, sites)
+                let sites = of(&table.terms, rows);
+                (Sort::Run { table, task, terms: &table.terms }, sites)
             }
         };
         Ok(Workload { job, sites, fleets, budgets: rows.budgets(&job.address), kind, alone })
