@@ -283,8 +283,8 @@ fn spot() -> &'static (Spec, World, Placement) {
 #[test]
 fn a_dollar_more_of_a_team_s_budget_is_worth_what_spot_machines_save() {
     let (spec, world, placement) = spot();
-    let on_spot = |a: &&str| placement.workloads[**a].pools.iter().any(|p| p.uses_spot());
-    assert_eq!(["services.a", "services.c"].iter().filter(on_spot).count(), 1);
+    let on_spot = |a: &&str| placement.workloads[*a].pools.iter().any(|p| p.uses_spot());
+    assert_eq!(["services.a", "services.c"].into_iter().filter(on_spot).count(), 1);
     let c = placement.coupling.as_ref().unwrap();
     assert_eq!(c.lower_bound, c.optimum);
     let limit = of_team(c);

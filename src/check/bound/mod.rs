@@ -305,6 +305,9 @@ fn of_service(
         if !broken.is_empty() {
             return Some(found(&least, broken));
         }
+        if price > 0 && Search::rises(&least) {
+            return Some(found(&least, vec!["hours below the peak"]));
+        }
         match search.replayed(&least) {
             Some(true) => return Some(found(&least, Vec::new())),
             Some(false) => {}

@@ -333,6 +333,15 @@ impl<'a> Search<'a> {
         broken
     }
 
+    /// Whether a pool has more machines of a purchase in other hours than at its peak: what these take of shared limits is not priced.
+    pub fn rises(least: &Least) -> bool {
+        let more = |pool: &Pool, of: &Lower| {
+            of.spot > pool.spot || of.machines - of.spot > pool.machines - pool.spot
+        };
+        let mut pools = least.blocks.iter().flat_map(|(_, pools)| pools);
+        pools.any(|pool| pool.lower.iter().any(|of| more(pool, of)))
+    }
+
     /// What a choice costs an hour, by a figure that budgets may limit.
     pub fn cost(&self, least: &Least, by: BudgetBinds) -> Money {
         least.blocks.iter().map(|(set, pools)| self.costs_of(*set, pools).bound(by)).sum()

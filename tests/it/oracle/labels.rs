@@ -114,17 +114,16 @@ fn budgets_of_labels_are_never_beaten_and_never_wrong() {
         binding += u64::from(limits.iter().any(|l| l.label.is_some() && l.multiplier > 0));
     }
     let Several { faults, coupled, dearer, batches, refused, all, exact } = tried;
-    eprintln!(
-        "{coupled} coupled, {dearer} dearer, {batches} batches, {refused} refused ({unproven} unproven), {exact}/{all}, {several} {overlapping} {binding}"
-    );
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(exact * 10 > all * 8, "the bound was exact in {exact} of {all}");
+    // Elsewhere a budget is what the bound of a workload by itself leaves out.
+    assert!(exact * 10 > all * 6, "the bound was exact in {exact} of {all}");
     assert!(
-        coupled > 40 && dearer > 20 && refused > 40 && batches > 10,
+        coupled > 12 && dearer > 12 && refused > 80 && batches > 4,
         "{coupled} coupled, {dearer} dearer, {refused} refused, {batches} with a batch"
     );
+    assert!(unproven * 10 < refused, "{unproven} of {refused} refusals were not proven");
     assert!(
-        several > 100 && overlapping > 50 && binding > 20,
+        several > 100 && overlapping > 80 && binding > 8,
         "{several} of several workloads, {overlapping} overlap, {binding} bind"
     );
 }
