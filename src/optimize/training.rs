@@ -86,7 +86,8 @@ pub(super) fn table(job: &Job<'_>, training: &Training) -> Table {
             Ok(_) if !on_sale[index] => None,
             Ok(accelerator) => {
                 // Without a network of their own for this, machines talk over the common one.
-                let gbps = kind.rdma_gbps.or(kind.network_gbps).filter(|g| *g > 0.0);
+                let known = |g: &f64| *g > 0.0;
+                let gbps = kind.rdma_gbps.filter(known).or(kind.network_gbps.filter(known));
                 let between = gbps.map(|g| g * 1e9 / 8.0 / f64::from(whole));
                 let bits = |x: Option<f64>| x.map_or(0, f64::to_bits);
                 for n in counts(whole, training.batch_size) {
@@ -102,7 +103,7 @@ pub(super) fn table(job: &Job<'_>, training: &Training) -> Table {
                 None
             }
         };
-        let candidates = ways.len().max(1) as u64;
+        let candidates = counts(whole, training.batch_size).count() as u64;
         machines.push((Machine { index, rejection, ways: Vec::new(), candidates, slots: None }, ways));
     }
     let found: Vec<Result<Trainer, Rejection>> = wanted.par_iter().map(|w| trainer(job, training, w)).collect();

@@ -21,6 +21,7 @@ mod need;
 mod pool;
 mod prices;
 mod service;
+mod training;
 
 pub use choice::{Choice, Column, choice};
 
@@ -204,18 +205,16 @@ fn judge(
     placed: &WorkloadPlacement,
     coupling: Option<&Coupling>,
 ) -> (Bound, Option<i128>) {
-    let field = Field::of(spec, world, work);
-    log.same(
-        "certificate",
-        &work.address,
-        "the number of candidates there are",
-        &field.all,
-        &placed.certificate.candidates,
-    );
-    let runs = match work.kind {
-        Kind::Batch(batch) => batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month),
-        Kind::Service(_) => 1.0,
+    let mut counted = |all: u64| {
+        let what = "the number of candidates there are";
+        log.same("certificate", &work.address, what, &all, &placed.certificate.candidates);
     };
+    let schedule = match work.kind {
+        Kind::Batch(batch) => batch.schedule.as_ref(),
+        Kind::Training(training) => training.schedule.as_ref(),
+        Kind::Service(_) => None,
+    };
+    let runs = schedule.map_or(1.0, |s| s.runs_per_month);
     let claims = claims(placed, coupling, runs);
     let prices: Vec<Prices> =
         [None, coupling].into_iter().take(claims.len()).map(|c| Prices::of(spec, c, &work.address)).collect();
@@ -228,8 +227,13 @@ fn judge(
         }
     };
     let binds = spec.budget.binds;
-    let found: Vec<Option<Found>> = match work.kind {
+    let over = |amount: Money| {
+        if own.iter().any(|limit| amount > *limit) { vec!["budget"] } else { Vec::new() }
+    };
+    let (found, candidates): (Vec<Option<Found>>, u64) = match work.kind {
         Kind::Service(service) => {
+            let field = Field::of(spec, world, work);
+            counted(field.all);
             let bars = claims.iter().map(|c| c.least).collect();
             let shares = shares(spec, service);
             let Some(search) = Search::new(world, work, service, &field, &prices, bars, shares) else {
@@ -242,17 +246,29 @@ fn judge(
                 };
                 return (bound, None);
             };
-            (0..claims.len()).map(|p| of_service(&search, p, &claims[p], &own, binds)).collect()
+            let of = |p: usize| of_service(&search, p, &claims[p], &own, binds);
+            ((0..claims.len()).map(of).collect(), field.running)
         }
-        Kind::Batch(batch) => (0..claims.len())
-            .map(|p| {
-                let (pool, counted) = batch::least(world, work, batch, &field, &prices[p])?;
-                let over = own.iter().any(|limit| counted > *limit);
-                let left_out = if over { vec!["budget"] } else { Vec::new() };
+        Kind::Batch(batch) => {
+            let field = Field::of(spec, world, work);
+            counted(field.all);
+            let of = |prices: &Prices| {
+                let (pool, amount) = batch::least(world, work, batch, &field, prices)?;
                 let words = service::words(world, &field, &pool);
-                Some(Found { least: pool.priced, words, left_out, by_accelerator: false })
-            })
-            .collect(),
+                Some(Found { least: pool.priced, words, left_out: over(amount), by_accelerator: false })
+            };
+            (prices.iter().map(of).collect(), field.running)
+        }
+        Kind::Training(asked) => {
+            let field = training::Field::of(spec, world, work, asked);
+            counted(field.all);
+            let of = |prices: &Prices| {
+                let least = field.least(prices)?;
+                let left_out = over(least.counted);
+                Some(Found { least: least.priced, words: least.words, left_out, by_accelerator: false })
+            };
+            (prices.iter().map(of).collect(), field.running)
+        }
     };
     let mut left_out = Vec::new();
     for (claim, found) in claims.iter().zip(&found) {
@@ -280,7 +296,7 @@ fn judge(
         address: work.address.clone(),
         cost: placed.cost.expected_per_month,
         bound: least(0).map(micros),
-        candidates: field.running,
+        candidates,
         left_out,
     };
     (bound, least(claims.len() - 1))

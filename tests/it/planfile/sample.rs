@@ -196,6 +196,7 @@ fn fallback() -> Fallback {
             items_per_s: 600.25,
             runs_per_month: 30.4,
             cost_per_run: usd(77_000_002),
+            training: None,
         }),
         caveats: vec!["offered: unknown there".into()],
     }
@@ -254,6 +255,7 @@ fn workload() -> WorkloadPlacement {
             items_per_s: 812.5,
             runs_per_month: 30.4,
             cost_per_run: usd(77_000_001),
+            training: None,
         }),
         certificate: Certificate {
             family: "one pool".into(),
