@@ -117,7 +117,9 @@ fn shared(log: &mut Ledger, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
 /// Hours of a month in which a workload's machines run, as a share of it.
 fn share_of_month(work: &Work<'_>, placed: &WorkloadPlacement) -> f64 {
     match (work.kind, &placed.run) {
-        (Kind::Batch(_) | Kind::Training(_), Some(run)) => run.hours * run.runs_per_month / HOURS_PER_MONTH as f64,
+        (Kind::Batch(_) | Kind::Training(_), Some(run)) => {
+            run.hours * run.runs_per_month / HOURS_PER_MONTH as f64
+        }
         _ => 1.0,
     }
 }

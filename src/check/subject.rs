@@ -7,8 +7,8 @@ use crate::math;
 use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Pool, WorkloadPlacement, World};
 use crate::spec::{
-    AllowDeny, Batch, Engine, KvCacheDtype, Model, PlacementRules, PurchaseRules, Quantization, Service, Spec,
-    Training,
+    AllowDeny, Batch, Engine, KvCacheDtype, Model, PlacementRules, PurchaseRules, Quantization, Service,
+    Spec, Training,
 };
 
 use super::Ledger;
@@ -276,8 +276,9 @@ fn check_pool<'a>(
         pool.accelerators_per_machine,
         0.0,
     );
-    let engine =
-        work.served.and_then(|served| check_engine(log, world, work, served, pool, instance_type, accelerator));
+    let engine = work
+        .served
+        .and_then(|served| check_engine(log, world, work, served, pool, instance_type, accelerator));
     let of = |spot: bool| {
         pool.machines.iter().filter(|m| (m.purchase == Purchase::Spot) == spot).map(|m| m.count).sum::<u32>()
     };

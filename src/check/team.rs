@@ -73,7 +73,9 @@ impl<'a> Team<'a> {
 
     /// Numbers of accelerators that may train.
     pub fn accelerators(&self) -> Vec<u32> {
-        let Some(all) = whole(self.kind).and_then(|g| g.checked_mul(self.machines)) else { return Vec::new() };
+        let Some(all) = whole(self.kind).and_then(|g| g.checked_mul(self.machines)) else {
+            return Vec::new();
+        };
         let fewest = if self.machines == 1 { 1 } else { all };
         (fewest..=all).filter(|n| self.training.batch_size.is_multiple_of(*n)).collect()
     }
@@ -150,7 +152,8 @@ impl<'a> Team<'a> {
     /// Interruptions an hour, with so many spot machines of which this share is lost in a month.
     pub fn interruptions(&self, spot: u32, lost: f64) -> f64 {
         let accelerators = self.kind.accelerator_count * f64::from(self.machines);
-        accelerators * training::FAILURES_PER_ACCELERATOR_HOUR + f64::from(spot) * training::lost_per_hour(lost)
+        accelerators * training::FAILURES_PER_ACCELERATOR_HOUR
+            + f64::from(spot) * training::lost_per_hour(lost)
     }
 
     /// How a run goes at a speed.

@@ -3,8 +3,8 @@
 
 use rhumb_api::{Money, Purchase};
 
-use crate::perf::training as model;
 use crate::perf::Layout;
+use crate::perf::training as model;
 use crate::placement::{BatchRun, TrainingRun, WorkloadPlacement, World};
 use crate::spec::{KvCacheDtype, Quantization, Training};
 
@@ -35,7 +35,8 @@ pub(super) fn check(
     log.near("run", address, "the runs of a month", runs, run.runs_per_month, 1e-9);
     asked(log, address, training, trains);
     let [c] = pools else { return };
-    let Some(accelerator) = c.instance_type.accelerator.and_then(|i| world.catalog.accelerators.get(i)) else {
+    let Some(accelerator) = c.instance_type.accelerator.and_then(|i| world.catalog.accelerators.get(i))
+    else {
         return;
     };
     let team = Team { work, training, kind: c.instance_type, accelerator, machines: c.machines };
@@ -49,7 +50,14 @@ pub(super) fn check(
     };
     let Some(tokens_per_s) = speed(log, &team, c, how, trains) else { return };
     log.near("run", address, "the tokens a second at confidence", tokens_per_s, run.items_per_s, 1e-9);
-    log.near("run", address, "the tokens a second that the pool reaches", tokens_per_s, c.pool.capacity, 1e-9);
+    log.near(
+        "run",
+        address,
+        "the tokens a second that the pool reaches",
+        tokens_per_s,
+        c.pool.capacity,
+        1e-9,
+    );
     time(log, world, &team, c, (run, trains), tokens_per_s);
 }
 
@@ -116,7 +124,13 @@ fn pool(log: &mut Ledger, c: &Checked<'_>, training: &Training, said: &TrainingR
     let (pool, address) = (c.pool, c.pool.addr.as_str());
     log.same("variant", address, "the variant", training.method.as_str(), &pool.variant);
     let stored = (Quantization::Bf16, KvCacheDtype::Auto);
-    log.same_debug("variant", address, "how weights are stored", &stored, &(pool.quantization, pool.kv_cache));
+    log.same_debug(
+        "variant",
+        address,
+        "how weights are stored",
+        &stored,
+        &(pool.quantization, pool.kv_cache),
+    );
     let rate = training.tokens() / training.deadline_s;
     log.near("figure", address, "the tokens a second until the deadline", rate, pool.peak_rate, 1e-9);
     log.hold(pool.latency.is_none(), "figure", address, || {
@@ -218,7 +232,8 @@ fn time(
         ("a run ends too late".into(), format!("at most {deadline} h"), format!("{late} h"))
     });
     let hourly: Money = c.pool.machines.iter().map(|m| m.price.times(i64::from(m.count))).sum();
-    let dataset = team.training.dataset.as_ref().and_then(|d| Some(bill::brought(world, &d.from, c)?.scale(d.gib)));
+    let dataset =
+        team.training.dataset.as_ref().and_then(|d| Some(bill::brought(world, &d.from, c)?.scale(d.gib)));
     let cost = hourly.scale(hours) + dataset.unwrap_or(Money::ZERO);
     log.amount("run", address, "the cost of a run", cost, run.cost_per_run, 2);
 }

@@ -106,7 +106,8 @@ pub(super) fn table(job: &Job<'_>, training: &Training) -> Table {
         let candidates = counts(whole, training.batch_size).count() as u64;
         machines.push((Machine { index, rejection, ways: Vec::new(), candidates, slots: None }, ways));
     }
-    let found: Vec<Result<Trainer, Rejection>> = wanted.par_iter().map(|w| trainer(job, training, w)).collect();
+    let found: Vec<Result<Trainer, Rejection>> =
+        wanted.par_iter().map(|w| trainer(job, training, w)).collect();
     let mut trainers = Vec::new();
     let mut slots = Vec::new();
     for (trainer, w) in found.into_iter().zip(&wanted) {

@@ -43,4 +43,5 @@ mod sharing;
 mod sharing_faults;
 mod together;
 mod training;
+mod training_faults;
 mod why_not;

@@ -75,7 +75,8 @@ impl<'a> Field<'a> {
             .map(|(key, (of, machines))| {
                 let kind = &catalog.instance_types[of];
                 let accelerator = kind.accelerator.and_then(|i| catalog.accelerators.get(i));
-                let team = accelerator.map(|accelerator| Team { work, training, kind, accelerator, machines });
+                let team =
+                    accelerator.map(|accelerator| Team { work, training, kind, accelerator, machines });
                 let fastest = team.and_then(|team| {
                     let (how, predicted) = team.fastest()?;
                     Some((how, team.at_confidence(&predicted))).filter(|(_, rate)| *rate > 0.0)
@@ -86,7 +87,9 @@ impl<'a> Field<'a> {
         let mut ways: BTreeMap<usize, Vec<Way>> = BTreeMap::new();
         for of in types {
             for machines in sizes[of].iter().copied() {
-                let Some((how, tokens_per_s)) = found.get(&key(of, machines)).copied().flatten() else { continue };
+                let Some((how, tokens_per_s)) = found.get(&key(of, machines)).copied().flatten() else {
+                    continue;
+                };
                 ways.entry(of).or_default().push(Way { machines, how, tokens_per_s });
             }
         }
@@ -100,7 +103,9 @@ impl<'a> Field<'a> {
         let all: Vec<(&Site, &Way)> = self
             .sites
             .iter()
-            .flat_map(|site| self.ways.get(&site.instance_type).into_iter().flatten().map(move |way| (site, way)))
+            .flat_map(|site| {
+                self.ways.get(&site.instance_type).into_iter().flatten().map(move |way| (site, way))
+            })
             .collect();
         let found = all.par_iter().enumerate().filter_map(|(i, (site, way))| {
             let (spot, priced, month) = self.cheapest(site, way, prices)?;

@@ -6,6 +6,7 @@ mod run;
 pub mod seat;
 pub mod several;
 pub mod sharing;
+pub mod training;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 mod brute;
 mod sharing;
 mod stops;
+mod training;
 pub mod worlds;
 
 use rhumb::catalog::Catalog;
