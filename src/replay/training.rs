@@ -1,7 +1,8 @@
 //! A training's run, replayed: every interruption is an event, what came after the last checkpoint is done again.
 //!
-//! Against [`Pace::duration`] over the grid of the test at the end (work of 1 to 300 hours, checkpoints of 5 to 300 s, from no
-//! interruption to one in two hours of a run): see there for the largest differences.
+//! [`Pace::duration`] takes one interruption at a time. Over runs of 1 to 300 hours with checkpoints of 5 to 300 s (the test below)
+//! its expected time is up to 7.6 % longer than the mean of the replay where a quarter of the time is lost, within 0.9 % where no
+//! more than an eighth is, and nowhere more than 0.1 % shorter; the time at confidence is kept more often than it says.
 
 use super::arrivals::Random;
 use super::statistics::Sample;
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn the_closed_form_has_the_mean_of_the_replay_and_covers_its_quantile() {
         const RUNS: usize = 4_000;
-        let (mut mean, mut least) = (0.0_f64, f64::INFINITY);
+        let (mut over, mut under, mut few, mut least) = (0.0_f64, 0.0_f64, 0.0_f64, f64::INFINITY);
         for work_h in [1.0, 10.0, 60.0, 300.0] {
             for checkpoint_s in [5.0, 60.0, 300.0] {
                 for rate in [0.0, 0.002, 0.02, 0.1, 0.5] {
@@ -183,14 +184,20 @@ mod tests {
                         let mut random = Random::new(7, &format!("{work_h} {checkpoint_s} {rate}"));
                         let ends = Sample::new((0..RUNS).map(|_| trial(&pace, &mut random).seconds));
                         let found = ends.mean().unwrap();
-                        mean = mean.max((found / said.expected_s - 1.0).abs());
+                        let off = said.expected_s / found - 1.0;
+                        (over, under) = (over.max(off), under.max(-off));
+                        let training = pace.work_s + pace.checkpoints(pace.work_s) * checkpoint_s;
+                        if training > 0.875 * (said.expected_s - pace.start_s) {
+                            few = few.max(off.abs());
+                        }
                         least = least.min(ends.within(said.late_s).unwrap() - confidence);
                     }
                 }
             }
         }
-        println!("the mean is off by {mean}, the share within is {least} of the confidence");
-        assert!(mean < 0.03, "{mean}");
-        assert!(least > -0.02, "{least}");
+        println!("{over} too long, {under} too short, {few} with few, {least} more than the confidence");
+        assert!(over < 0.08 && under < 0.002, "{over} {under}");
+        assert!(few < 0.009, "{few}");
+        assert!(least > 0.0, "{least}");
     }
 }

@@ -188,6 +188,7 @@ fn a_training_is_never_beaten_and_never_wrong() {
         "{feasible} feasible, {infeasible} not, {exact} exact, {several} on several machines, {spot} with spot, \
          {idle} with idle accelerators, {same} with a fallback and {none} without"
     );
+    println!("{counts}");
     let enough = feasible > 100 && infeasible > 100 && several > 20 && spot > 20 && idle > 5 && same > 50;
     assert!(enough && none > 2, "{counts}");
     // A budget of its own is what the bound leaves out.
@@ -250,6 +251,7 @@ fn trainings_beside_others_are_never_beaten_and_never_wrong() {
     let counts = format!(
         "{all} worlds, {coupled} coupled, {dearer} dearer, {mixed} with a batch and a service, {exact} exact, {none} refused"
     );
+    println!("{counts}");
     assert!(coupled > 20 && dearer > 10 && mixed > 3 && none > 10, "{counts}");
     assert!(exact * 10 > all * 7, "{counts}");
 }
@@ -277,7 +279,7 @@ fn what_allows_more_never_costs_more() {
         ("a free micro-batch", |s, _| s.trainings.values_mut().for_each(|t| t.micro_batch = None)),
     ];
     let mut felt = [0; 7];
-    for seed in 0..150 {
+    for seed in 0..300 {
         let (spec, world) = alone(seed, &base);
         let Some(cost) = with(&spec, &world, |_, _| {}) else { continue };
         for (i, (what, change)) in looser.iter().enumerate() {
@@ -287,7 +289,8 @@ fn what_allows_more_never_costs_more() {
             felt[i] += u64::from(less < cost);
         }
     }
-    assert!(felt.iter().all(|n| *n > 0), "some law changed nothing: {felt:?}");
+    // A budget on the cost itself never makes a lone training dearer: it is kept or it is refused.
+    assert!(felt.iter().enumerate().all(|(i, n)| *n > 0 || i == 2), "some law changed nothing: {felt:?}");
 }
 
 #[test]
