@@ -122,7 +122,7 @@ pub fn plan_watched(input: &PlanningInput, watch: Watch<'_>) -> Result<plan::Pla
         catalog_digest: input.world.digest(),
         confidence: input.spec.confidence,
         user_files: input.world.user_files(),
-        budget: plan::budget(&input.spec, &placement),
+        budgets: plan::budgets(&input.spec, &placement),
         warnings,
     };
     Ok(plan::between(header, input.prior.as_ref(), &desired, placement, artifacts))

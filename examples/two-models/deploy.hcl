@@ -1,5 +1,5 @@
-# A small and a large assistant of two teams share one budget. Change the peak without editing the
-# file: rhumb plan examples/two-models --var peak=20
+# A small and a large assistant of two teams share one budget, and neither team may take more of it
+# than its part. Change the peak without editing the file: rhumb plan examples/two-models --var peak=20
 rhumb = 1
 name  = "two-models"
 
@@ -58,5 +58,8 @@ service "expert" {
 
 budget {
   monthly = "60000 USD"
-  binds   = "ceiling"
+  by_label = {
+    team = { legal = "50000 USD", support = "9000 USD" }
+  }
+  binds = "ceiling"
 }

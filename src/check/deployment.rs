@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 
 use crate::placement::{Following, SharedFleet, World};
 use crate::plan::{Action, Change, Plan};
-use crate::spec::{BudgetBinds, Spec};
+use crate::spec::{BudgetBinds, BudgetScope, Spec};
 use crate::state::State;
 
 use super::ledger::dollars;
-use super::{Ledger, Report};
+use super::{Ledger, Report, shared};
 
 /// Re-derives every promise of a plan. `prior` is the state that it was made against, if there was one.
 pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> Report {
@@ -37,7 +37,7 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     bill(&mut log, plan);
     machines(&mut log, plan);
     artifacts(&mut log, plan);
-    budget(&mut log, spec, plan);
+    budgets(&mut log, spec, plan);
     let own = log.report();
     super::inspect(spec, world, &plan.placement).and(own)
 }
@@ -326,16 +326,35 @@ fn artifacts(log: &mut Ledger, plan: &Plan) {
     }
 }
 
-fn budget(log: &mut Ledger, spec: &Spec, plan: &Plan) {
-    let asked = spec.budget.monthly.as_ref().map(|b| b.limit);
-    log.same_debug("plan", "budget", "the budget", &asked, &plan.budget.as_ref().map(|b| b.limit));
-    let Some(said) = &plan.budget else { return };
-    let workloads = plan.placement.workloads.values();
-    let (name, figure): (&str, Money) = match spec.budget.binds {
-        BudgetBinds::Expected => ("expected", workloads.map(|w| w.cost.expected_per_month).sum()),
-        BudgetBinds::PeakMonth => ("peak_month", workloads.map(|w| w.cost.peak_per_month).sum()),
-        BudgetBinds::Ceiling => ("ceiling", workloads.map(|w| w.cost.ceiling_per_month).sum()),
-    };
-    log.same("plan", "budget", "what the budget binds", name, said.binds.as_str());
-    log.same("plan", "budget", "the figure it limits", &dollars(figure), &dollars(said.figure));
+fn budgets(log: &mut Ledger, spec: &Spec, plan: &Plan) {
+    let asked: Vec<String> = spec.budget.limits.iter().map(|(scope, b)| said(scope, b.limit)).collect();
+    let told: Vec<String> = plan
+        .budgets
+        .iter()
+        .map(|line| match (&line.workload, &line.label) {
+            (Some(of), None) => said(&BudgetScope::Workload(of.clone()), line.limit),
+            (None, Some((key, value))) => {
+                said(&BudgetScope::Label { key: key.clone(), value: value.clone() }, line.limit)
+            }
+            (None, None) => said(&BudgetScope::All, line.limit),
+            (Some(_), Some(_)) => "a budget of two".to_owned(),
+        })
+        .collect();
+    log.same_debug("plan", "budget", "the budgets", &asked, &told);
+    for (line, (scope, _)) in plan.budgets.iter().zip(&spec.budget.limits) {
+        let counted = plan.placement.workloads.values().filter(|w| shared::counts(spec, scope, &w.address));
+        let figure: Money = counted.map(|w| shared::bound_cost(spec, w)).sum();
+        let name = match spec.budget.binds {
+            BudgetBinds::Expected => "expected",
+            BudgetBinds::PeakMonth => "peak_month",
+            BudgetBinds::Ceiling => "ceiling",
+        };
+        log.same("plan", "budget", "what the budget binds", name, line.binds.as_str());
+        let what = format!("the figure that the budget of {scope} limits");
+        log.same("plan", "budget", &what, &dollars(figure), &dollars(line.figure));
+    }
+}
+
+fn said(scope: &BudgetScope, limit: Money) -> String {
+    format!("{scope}: {}", dollars(limit))
 }

@@ -10,7 +10,7 @@ use rhumb_api::Money;
 use crate::placement::{
     Fallback, Fallbacks, MOST_FALLBACKS, Placement, Pool, WANTED_FALLBACKS, WorkloadPlacement, World,
 };
-use crate::spec::Spec;
+use crate::spec::{BudgetScope, Spec};
 
 use super::fleet::{self, Parts};
 use super::ledger::dollars;
@@ -162,15 +162,16 @@ fn limits(
 ) {
     let own = shared::bound_cost(spec, other) - Money::from_micros(roundings);
     let rest = || placement.workloads.values().filter(|w| w.address != other.address);
-    let all: Money = rest().map(|w| shared::bound_cost(spec, w)).sum::<Money>() + own;
-    let limits = [
-        (spec.budget.per.get(&other.address), own, "its workload's budget"),
-        (spec.budget.monthly.as_ref(), all, "the budget"),
-    ];
-    for (budget, cost, what) in limits {
-        let Some(budget) = budget else { continue };
+    for (scope, budget) in shared::budgets_on(spec, &other.address) {
+        let counted = rest().filter(|w| shared::counts(spec, scope, &w.address));
+        let cost = own + counted.map(|w| shared::bound_cost(spec, w)).sum::<Money>();
         log.hold(cost <= budget.limit, "budget", at, || {
-            (format!("over {what}"), format!("at most {}", dollars(budget.limit)), dollars(cost))
+            let what = match scope {
+                BudgetScope::All => "over the budget".into(),
+                BudgetScope::Workload(_) => "over its workload's budget".into(),
+                BudgetScope::Label { .. } => format!("over the budget of {scope}"),
+            };
+            (what, format!("at most {}", dollars(budget.limit)), dollars(cost))
         });
     }
     let mut taken: BTreeMap<_, f64> = BTreeMap::new();

@@ -6,11 +6,11 @@ use rhumb_api::{Money, Purchase, ResourceAddr};
 
 use crate::catalog::{InstanceType, Offered, Provenance, Region};
 use crate::placement::{Mix, OnShared, Placement, Pool, SharedFleet, SharedPool, World};
-use crate::spec::Spec;
+use crate::spec::{BudgetLimit, BudgetScope, Spec};
 
 use super::packing::{self, Item, Machines};
 use super::subject::{self, Kind, Work};
-use super::{Ledger, day, rules};
+use super::{Ledger, day, rules, shared};
 
 /// What a pool on shared machines pays of them.
 pub(super) struct Part<'a> {
@@ -121,8 +121,9 @@ fn member(log: &mut Ledger, spec: &Spec, world: &World, work: &Work<'_>, pool: &
         let what = "what follows the load of the day has machines of its own";
         (what.into(), "machines of its own".into(), "shared ones".into())
     });
-    log.hold(!spec.budget.per.contains_key(&work.address), "sharing", address, || {
-        let what = "a workload with a budget of its own has machines of its own";
+    let apart = |(scope, _): &(&BudgetScope, &BudgetLimit)| **scope != BudgetScope::All;
+    log.hold(!shared::budgets_on(spec, &work.address).iter().any(apart), "sharing", address, || {
+        let what = "a workload with a budget of its own, or of its label, has machines of its own";
         (what.into(), "machines of its own".into(), "shared ones".into())
     });
     log.hold(pool.machines.is_empty(), "sharing", address, || {

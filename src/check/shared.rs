@@ -6,7 +6,7 @@ use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use crate::catalog::{InstanceType, Quota, QuotaUnit};
 use crate::placement::{Coupling, Placement, QuotaNeed, SharedFleet, SharedLimit, WorkloadPlacement, World};
-use crate::spec::{BudgetBinds, Spec};
+use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 
 use super::ledger::dollars;
 use super::{Ledger, fleet};
@@ -25,6 +25,42 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
 /// Multipliers are integers over this.
 const SCALE: i128 = 1 << 24;
 
+/// Which budget of the spec a limit says that it is; `None` for a quota, and for what names two.
+pub(super) fn scope_of(limit: &SharedLimit) -> Option<BudgetScope> {
+    if limit.code.is_some() {
+        return None;
+    }
+    match (&limit.workload, &limit.label) {
+        (None, None) => Some(BudgetScope::All),
+        (Some(address), None) => Some(BudgetScope::Workload(address.clone())),
+        (None, Some((key, value))) => Some(BudgetScope::Label { key: key.clone(), value: value.clone() }),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+/// Whether a budget counts what a workload costs, by the labels that the spec gives it.
+pub(super) fn counts(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
+    let carries = |key: &String, value: &String| {
+        let service = spec.services.iter().find(|(name, _)| address.strip_prefix("services.") == Some(name));
+        let batch = spec.batches.iter().find(|(name, _)| address.strip_prefix("batches.") == Some(name));
+        let training =
+            spec.trainings.iter().find(|(name, _)| address.strip_prefix("trainings.") == Some(name));
+        let labels = service.map(|(_, s)| &s.labels).or(batch.map(|(_, b)| &b.labels));
+        let labels = labels.or(training.map(|(_, t)| &t.labels));
+        labels.is_some_and(|own| own.iter().any(|(k, v)| (k, v) == (key, value)))
+    };
+    match scope {
+        BudgetScope::All => true,
+        BudgetScope::Workload(own) => address == own,
+        BudgetScope::Label { key, value } => carries(key, value),
+    }
+}
+
+/// The budgets that count what a workload costs.
+pub(super) fn budgets_on<'s>(spec: &'s Spec, address: &str) -> Vec<(&'s BudgetScope, &'s BudgetLimit)> {
+    spec.budget.limits.iter().filter(|(scope, _)| counts(spec, scope, address)).collect()
+}
+
 /// What is limited and taken, in millionths of a unit or in micro-dollars, and whether the limit is declared at all.
 fn amounts(
     spec: &Spec,
@@ -40,13 +76,10 @@ fn amounts(
             Some((((declared + 1e-9) * 1e6).round() as i128, (own * 1e6).round() as i128))
         }
         _ => {
-            let budget = match &limit.workload {
-                Some(address) => spec.budget.per.get(address)?,
-                None => spec.budget.monthly.as_ref()?,
-            };
-            let mine = limit.workload.as_ref().is_none_or(|address| *address == placed.address);
-            let own = if mine { bound_cost(spec, placed).micros() } else { 0 };
-            Some((i128::from(budget.limit.micros()), i128::from(own)))
+            let scope = scope_of(limit)?;
+            let own =
+                if counts(spec, &scope, &placed.address) { bound_cost(spec, placed).micros() } else { 0 };
+            Some((i128::from(spec.budget.limits.get(&scope)?.limit.micros()), i128::from(own)))
         }
     }
 }
@@ -79,7 +112,12 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
     let mut budgets: BTreeMap<&str, i128> = BTreeMap::new();
     let mut paid = 0_i128;
     for limit in &c.limits {
-        let name = limit.code.as_deref().unwrap_or("budget");
+        let scope = scope_of(limit);
+        let name = match (&limit.code, &scope) {
+            (Some(code), _) => code.clone(),
+            (None, None | Some(BudgetScope::All)) => "budget".to_owned(),
+            (None, Some(scope)) => format!("budget of {scope}"),
+        };
         log.hold(limit.multiplier >= 0, "certificate", at, || {
             (format!("the multiplier of {name}"), "0 or more".into(), limit.multiplier.to_string())
         });
@@ -89,8 +127,7 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
             declared = Some(there);
             all += own;
             *tolls.entry(&placed.address).or_default() += own * i128::from(limit.multiplier);
-            let mine = limit.workload.as_ref().is_none_or(|own| *own == placed.address);
-            if limit.code.is_none() && mine {
+            if scope.as_ref().is_some_and(|scope| counts(spec, scope, &placed.address)) {
                 *budgets.entry(&placed.address).or_default() += i128::from(limit.multiplier.max(0));
             }
         }
@@ -164,21 +201,33 @@ fn reported(placement: &Placement, constraint: &str) -> bool {
 }
 
 fn budget(log: &mut Ledger, spec: &Spec, placement: &Placement) {
-    for (address, limit) in &spec.budget.per {
-        let Some(placed) = placement.workloads.get(address) else { continue };
-        let cost = bound_cost(spec, placed);
-        log.hold(cost <= limit.limit, "budget", address, || {
-            ("over its budget".into(), format!("at most {}", dollars(limit.limit)), dollars(cost))
+    let said = reported(placement, "budget");
+    let mut over = Vec::new();
+    for (scope, budget) in &spec.budget.limits {
+        let counted = placement.workloads.values().filter(|w| counts(spec, scope, &w.address));
+        let cost: Money = counted.map(|w| bound_cost(spec, w)).sum();
+        match scope {
+            BudgetScope::Workload(address) => {
+                log.hold(cost <= budget.limit, "budget", address, || {
+                    ("over its budget".into(), format!("at most {}", dollars(budget.limit)), dollars(cost))
+                });
+            }
+            _ if cost > budget.limit => over.push((scope, budget.limit, cost)),
+            _ => {}
+        }
+    }
+    for (scope, limit, cost) in &over {
+        log.hold(said, "joint", "budget", || {
+            let what = match scope {
+                BudgetScope::All => "the budget of all workloads together".into(),
+                _ => format!("the budget of {scope}"),
+            };
+            (what, dollars(*limit), format!("{}, not reported", dollars(*cost)))
         });
     }
-    let total: Money = placement.workloads.values().map(|w| bound_cost(spec, w)).sum();
-    let broken = spec.budget.monthly.as_ref().is_some_and(|b| total > b.limit);
-    let said = reported(placement, "budget");
-    log.hold(broken == said, "joint", "budget", || {
-        let limit = spec.budget.monthly.as_ref().map_or("no limit".into(), |b| dollars(b.limit));
-        let found =
-            format!("{}, {}", dollars(total), if said { "reported as broken" } else { "not reported" });
-        ("the budget of all workloads together".into(), limit, found)
+    log.hold(!over.is_empty() || !said, "joint", "budget", || {
+        let what = "a budget of several workloads is kept";
+        (what.into(), "no report".into(), "reported as broken".into())
     });
 }
 

@@ -257,6 +257,11 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
             batch.items *= factor;
         }
     }
+    for (name, training) in &mut spec.trainings {
+        if meant("trainings", name) {
+            training.dataset_tokens *= factor;
+        }
+    }
 }
 
 /// Leaves a workload's model one precision; a model that others use as well is copied for it.
@@ -264,11 +269,12 @@ fn precision(spec: &mut Spec, world: &mut World, of: &str, to: Quantization) {
     let users = |name: &str| {
         spec.services.values().filter(|s| s.model == name).count()
             + spec.batches.values().filter(|b| b.model == name).count()
+            + spec.trainings.values().filter(|t| t.model == name).count()
     };
     let own = match of.split_once('.') {
         Some(("services", name)) => spec.services.get(name).map(|s| s.model.clone()),
-        Some((_, name)) => spec.batches.get(name).map(|b| b.model.clone()),
-        None => None,
+        Some(("batches", name)) => spec.batches.get(name).map(|b| b.model.clone()),
+        _ => None,
     };
     let Some(own) = own else { return };
     let Some(mut model) = spec.models.get(&own).cloned() else { return };
@@ -290,8 +296,8 @@ fn precision(spec: &mut Spec, world: &mut World, of: &str, to: Quantization) {
         }
         match of.split_once('.') {
             Some(("services", name)) => spec.services.get_mut(name).map(|s| s.model.clone_from(&copy)),
-            Some((_, name)) => spec.batches.get_mut(name).map(|b| b.model.clone_from(&copy)),
-            None => None,
+            Some(("batches", name)) => spec.batches.get_mut(name).map(|b| b.model.clone_from(&copy)),
+            _ => None,
         };
         model.name.clone_from(&copy);
         spec.models.insert(copy, model);
@@ -303,10 +309,9 @@ fn precision(spec: &mut Spec, world: &mut World, of: &str, to: Quantization) {
 /// The address of a workload, given that or its name.
 ///
 /// # Errors
-/// There is none, or there are a service and a batch of that name; for people.
+/// There is none, or there are several of that name; for people.
 pub fn workload(name: &str, spec: &Spec) -> Result<String, String> {
-    let services = spec.services.keys().map(|n| format!("services.{n}"));
-    let all: Vec<String> = services.chain(spec.batches.keys().map(|n| format!("batches.{n}"))).collect();
+    let all = spec.addresses();
     let bare = |address: &str| address.split_once('.').map_or(String::new(), |(_, n)| n.to_owned());
     let found: Vec<&String> = all.iter().filter(|a| **a == name || bare(a) == name).collect();
     match found.as_slice() {
@@ -317,7 +322,10 @@ pub fn workload(name: &str, spec: &Spec) -> Result<String, String> {
                 .map_or_else(|| format!("there are {}", all.join(", ")), |n| format!("did you mean `{n}`?"));
             Err(format!("there is no workload `{name}`; {hint}"))
         }
-        _ => Err(format!("`{name}` is a service and a batch; write services.{name} or batches.{name}")),
+        several => {
+            let names: Vec<&str> = several.iter().map(|a| a.as_str()).collect();
+            Err(format!("`{name}` is several workloads; write {}", names.join(" or ")))
+        }
     }
 }
 
@@ -389,7 +397,9 @@ fn key(path: &str, value: &str, spec: &Spec, catalog: &Catalog) -> Result<Change
     if let Some((_, why)) = FIXED.iter().find(|(root, _)| *root == parts[0]) {
         return Err(format!("`{path}` cannot be changed: {why}"));
     }
-    if let ["services" | "batches", ..] = parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    if let ["services" | "batches" | "trainings", ..] =
+        parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+    {
         workload(&parts.iter().take(2).cloned().collect::<Vec<_>>().join("."), spec)?;
     } else if parts.len() > 1 && !roots().any(|root| root == parts[0]) {
         let address = workload(&parts[0], spec).map_err(|why| match did_you_mean(&parts[0], roots()) {

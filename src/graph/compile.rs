@@ -108,19 +108,19 @@ pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
     Ok(graph)
 }
 
-/// A monthly limit for everything needs every workload; a limit of its own needs the one that it names.
+/// A budget needs every workload that one of its limits counts, by whatever name.
 fn budget(spec: &Spec, graph: &mut Graph<Unplaced>) -> Result<(), GraphError> {
-    if spec.budget.monthly.is_none() && spec.budget.per.is_empty() {
+    if spec.budget.limits.is_empty() {
         return Ok(());
     }
     graph.add("budget", Unplaced::Budget);
-    if let Some(limit) = &spec.budget.monthly {
-        for key in spec.addresses() {
+    for (scope, limit) in &spec.budget.limits {
+        for key in spec.addresses().into_iter().filter(|key| scope.covers(spec, key)) {
             connect(graph, "budget", &key, "limits", &limit.at)?;
         }
-    }
-    for (key, limit) in &spec.budget.per {
-        connect(graph, "budget", key, "limits", &limit.at)?;
+        if let Some(named) = scope.workload() {
+            connect(graph, "budget", named, "limits", &limit.at)?;
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use rhumb_api::{Money, Purchase};
 
 use super::job::{Job, Kind};
 use crate::diagnostic::Pointer;
-use crate::spec::{AllowDeny, BudgetLimit, Model, Objective, PlacementRules, PurchaseRules, Service, Spec};
+use crate::spec::{AllowDeny, BudgetScope, Model, Objective, PlacementRules, PurchaseRules, Service, Spec};
 
 /// A constraint of one workload that can be loosened.
 pub(super) struct Change {
@@ -22,6 +22,8 @@ pub(super) struct Change {
     without: fn(&mut Spec, &str, usize),
     /// Which of several alike.
     index: usize,
+    /// The budget, if it is one.
+    budget: Option<BudgetScope>,
 }
 
 /// A looser value of a constraint.
@@ -51,16 +53,24 @@ impl Change {
     /// The spec with a looser value.
     pub fn applied(&self, spec: &Spec, address: &str, step: &Step) -> Spec {
         let mut looser = spec.clone();
-        match step.to {
-            Some(to) => (self.set)(&mut looser, address, self.index, to),
-            None => (self.without)(&mut looser, address, self.index),
+        match (step.to, &self.budget) {
+            (None, _) => self.take(&mut looser, address),
+            (Some(to), None) => (self.set)(&mut looser, address, self.index, to),
+            (Some(to), Some(scope)) => {
+                if let Some(b) = looser.budget.limits.get_mut(scope) {
+                    b.limit = Money::from_usd(to).unwrap_or(Money::MAX);
+                }
+            }
         }
         looser
     }
 
     /// Takes the constraint away.
     pub fn take(&self, spec: &mut Spec, address: &str) {
-        (self.without)(spec, address, self.index);
+        match &self.budget {
+            Some(scope) => drop(spec.budget.limits.remove(scope)),
+            None => (self.without)(spec, address, self.index),
+        }
     }
 
     /// How far a looser value is from the present one.
@@ -164,6 +174,7 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
                     set: set_objective,
                     without: |spec, address, index| set_objective(spec, address, index, 1e12),
                     index: m * 1000 + i,
+                    budget: None,
                 });
             }
         }
@@ -178,6 +189,7 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
                 set: nothing,
                 without: drop_origin_residency,
                 index: i,
+                budget: None,
             });
         }
         for (scope, count) in [
@@ -204,6 +216,7 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
                 set: set_survive,
                 without: |spec, address, index| set_survive(spec, address, index, 0.0),
                 index,
+                budget: None,
             });
         }
         if let Some(most) = s.scaling.max_replicas {
@@ -228,6 +241,7 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
                     }
                 },
                 index: 0,
+                budget: None,
             });
         }
     } else if let Kind::Run(task) = job.kind {
@@ -243,6 +257,7 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
             set: set_deadline,
             without: |spec, address, index| set_deadline(spec, address, index, 1e9 / 3600.0),
             index: 0,
+            budget: None,
         });
     }
     place_rules(job, &mut all);
@@ -332,6 +347,7 @@ fn place_rules(job: &Job<'_>, all: &mut Vec<Change>) {
             },
             without: drop_place,
             index,
+            budget: None,
         });
     }
 }
@@ -347,7 +363,6 @@ fn model<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut Model> {
 }
 
 fn set_money(spec: &mut Spec, address: &str, index: usize, to: f64) {
-    let limit = Money::from_usd(to).unwrap_or(Money::MAX);
     match index {
         1 => {
             if let Some(p) = purchase(spec, address) {
@@ -359,17 +374,7 @@ fn set_money(spec: &mut Spec, address: &str, index: usize, to: f64) {
                 q.keep = to;
             }
         }
-        3 => {
-            if let Some(b) = spec.budget.per.get_mut(address) {
-                b.limit = limit;
-            }
-        }
-        4 => {
-            if let Some(b) = &mut spec.budget.monthly {
-                b.limit = limit;
-            }
-        }
-        6 => spec.confidence = to,
+        4 => spec.confidence = to,
         _ => {}
     }
 }
@@ -405,36 +410,40 @@ fn drop_money(spec: &mut Spec, address: &str, index: usize) {
                 m.quality = None;
             }
         }
-        3 => {
-            spec.budget.per.remove(address);
-        }
-        4 => spec.budget.monthly = None,
-        5 => spec.providers.values_mut().for_each(|p| p.quotas.clear()),
+        3 => spec.providers.values_mut().for_each(|p| p.quotas.clear()),
         _ => spec.confidence = 0.5,
     }
 }
 
 fn money_rules(job: &Job<'_>, all: &mut Vec<Change>) {
     let (spec, p) = (job.spec, job.purchase);
-    let mut add =
-        |constraint, at: Pointer, says: String, change: String, index: usize, now, fine: Vec<Step>| {
-            let coarse = vec![Step::without(change.clone())];
-            let fine = fine.into_iter().chain([Step::without(change)]).collect();
-            all.push(Change {
-                constraint,
-                at,
-                says,
-                coarse,
-                fine,
-                now,
-                set: set_money,
-                without: drop_money,
-                index,
-            });
-        };
+    let rule = |constraint, at: Pointer, says: String, change: String, index: usize, now, fine: Vec<Step>| {
+        let coarse = vec![Step::without(change.clone())];
+        let fine = fine.into_iter().chain([Step::without(change)]).collect();
+        Change {
+            constraint,
+            at,
+            says,
+            coarse,
+            fine,
+            now,
+            set: set_money,
+            without: drop_money,
+            index,
+            budget: None,
+        }
+    };
     if p.options.len() < Purchase::ALL.len() - 1 {
         let change = "purchase options on_demand, reserved_1y and reserved_3y".into();
-        add("purchase", p.at.join("options"), "purchase.options".into(), change, 0, None, Vec::new());
+        all.push(rule(
+            "purchase",
+            p.at.join("options"),
+            "purchase.options".into(),
+            change,
+            0,
+            None,
+            Vec::new(),
+        ));
     }
     if p.spot_max_share < 1.0 || p.on_demand_base > 0 {
         let now = p.spot_max_share;
@@ -446,7 +455,7 @@ fn money_rules(job: &Job<'_>, all: &mut Vec<Change>) {
         };
         let words = |share: f64| format!("spot_max_share {} % instead of {} %", percent(share), percent(now));
         let fine = parts(now, 1.0, 20).into_iter().map(|x| Step::new(words(x), x)).collect();
-        add("spot", p.at.join("spot_max_share"), says, change, 1, None, fine);
+        all.push(rule("spot", p.at.join("spot_max_share"), says, change, 1, None, fine));
     }
     if let Some(q) = &job.model.quality {
         let says = format!("quality keeps {} of {}", q.keep, q.benchmark);
@@ -454,19 +463,12 @@ fn money_rules(job: &Job<'_>, all: &mut Vec<Change>) {
         let lower = parts(0.5, q.keep - 2e-9, 1000).into_iter().rev();
         let fine = lower.map(|x| Step::new(words(x), x)).collect();
         let change = format!("without a quality floor (now {})", q.keep);
-        add("quality", q.at.clone(), says, change, 2, Some(q.keep), fine);
+        all.push(rule("quality", q.at.clone(), says, change, 2, Some(q.keep), fine));
     }
-    let budgets = [
-        (spec.budget.per.get(&job.address), "without its budget", 3),
-        (spec.budget.monthly.as_ref(), "without the monthly budget", 4),
-    ];
-    for (limit, change, index) in budgets {
-        let Some(b) = limit else { continue };
-        add("budget", b.at.clone(), budget(b), change.into(), index, Some(b.limit.usd()), Vec::new());
-    }
+    budget_rules(job, all);
     if let Some(p) = spec.providers.values().find(|p| !p.quotas.is_empty()) {
         let change = "without the declared quotas".into();
-        add("quota", p.at.join("quotas"), "declared quotas".into(), change, 5, None, Vec::new());
+        all.push(rule("quota", p.at.join("quotas"), "declared quotas".into(), change, 3, None, Vec::new()));
     }
     let now = spec.confidence;
     if now > 0.5 {
@@ -475,10 +477,30 @@ fn money_rules(job: &Job<'_>, all: &mut Vec<Change>) {
         let words = |c: f64| format!("confidence {} % instead of {} %", percent(c), percent(now));
         let lower = parts(0.5, now - 2e-9, 100).into_iter().rev();
         let fine = lower.map(|c| Step::new(words(c), c)).collect();
-        add("confidence", Pointer::root().join("confidence"), says, change, 6, None, fine);
+        all.push(rule("confidence", Pointer::root().join("confidence"), says, change, 4, None, fine));
     }
 }
 
-fn budget(b: &BudgetLimit) -> String {
-    format!("at most {} USD a month", b.limit)
+fn budget_rules(job: &Job<'_>, all: &mut Vec<Change>) {
+    let spec = job.spec;
+    for (scope, b) in spec.budgets_of(&job.address) {
+        let (says, without) = match scope {
+            BudgetScope::All => (String::new(), "without the monthly budget".to_owned()),
+            BudgetScope::Workload(_) => (String::new(), "without its budget".to_owned()),
+            BudgetScope::Label { .. } => (format!(" for {scope}"), format!("without the budget for {scope}")),
+        };
+        let without = || Step::without(without.clone());
+        all.push(Change {
+            constraint: "budget",
+            at: b.at.clone(),
+            says: format!("at most {} USD a month{says}", b.limit),
+            coarse: vec![without()],
+            fine: vec![without()],
+            now: Some(b.limit.usd()),
+            set: nothing,
+            without: |_, _, _| {},
+            index: 0,
+            budget: Some(scope.clone()),
+        });
+    }
 }

@@ -19,7 +19,7 @@ use crate::placement::{
     Certificate, Coupling, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, SharedFleet,
     SharedLimit, WorkloadPlacement, World,
 };
-use crate::spec::{BudgetBinds, Spec};
+use crate::spec::{BudgetBinds, BudgetScope, Spec};
 
 /// The name that a refusal of all workloads together goes by.
 const DEPLOYMENT: &str = "deployment";
@@ -179,7 +179,8 @@ impl<'s> All<'s> {
         sought: Vec<Sought<'s>>,
         plans: Vec<Plan>,
     ) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
-        let mut rows = Rows::of(self.spec);
+        let apart = self.apart.iter().map(|(address, w)| (address.clone(), month(w).micros()));
+        let mut rows = Rows::of(self.spec, apart.collect());
         let mut workloads = Vec::with_capacity(self.jobs.len());
         let all = self.jobs.iter().zip(&self.wider).zip(sought.into_iter().zip(plans));
         for (i, ((job, table), (sought, plan))) in all.enumerate() {
@@ -341,17 +342,16 @@ fn figure(x: f64) -> String {
 /// What a row is called, and its unit with a space before it.
 fn words(row: &together::Row) -> (String, &'static str) {
     match &row.what {
-        Shared::Total => ("a monthly budget".into(), " USD"),
-        Shared::Workload(address) => (format!("a monthly budget for {address}"), " USD"),
+        Shared::Budget(BudgetScope::All) => ("a monthly budget".into(), " USD"),
+        Shared::Budget(scope) => (format!("a monthly budget for {scope}"), " USD"),
         Shared::Quota { cloud, place, code } => (format!("a quota {code} in {cloud}/{place}"), ""),
         Shared::Slots => ("accelerators of shared machines".into(), ""),
     }
 }
 
 fn limit(row: &together::Row, taken: i64, price: i64, worth: i64) -> SharedLimit {
-    let (constraint, workload, quota) = match &row.what {
-        Shared::Total => ("budget", None, None),
-        Shared::Workload(address) => ("budget", Some(address.clone()), None),
+    let (constraint, budget, quota) = match &row.what {
+        Shared::Budget(scope) => ("budget", Some(scope), None),
         Shared::Quota { cloud, place, code } => ("quota", None, Some((*cloud, place.clone(), code.clone()))),
         Shared::Slots => ("shared", None, None),
     };
@@ -360,7 +360,8 @@ fn limit(row: &together::Row, taken: i64, price: i64, worth: i64) -> SharedLimit
     let worth = i128::from(worth) * 1_000_000 / ONE;
     SharedLimit {
         constraint,
-        workload,
+        workload: budget.and_then(BudgetScope::workload).map(str::to_owned),
+        label: budget.and_then(BudgetScope::label),
         cloud,
         region,
         code,
@@ -396,13 +397,19 @@ fn joint(
     fleets: &[SharedFleet],
 ) -> Vec<JointViolation> {
     let mut violations = Vec::new();
-    let total: Money = workloads.values().map(|w| limited(spec, w)).sum();
-    if let Some(budget) = spec.budget.monthly.as_ref().filter(|b| total > b.limit) {
-        let parts: Vec<String> = workloads.iter().map(|(a, w)| format!("{a} {}", limited(spec, w))).collect();
+    // A workload's own budget bound its own search.
+    for (scope, budget) in spec.budget.limits.iter().filter(|(scope, _)| scope.workload().is_none()) {
+        let counted = || workloads.iter().filter(|(address, _)| scope.covers(spec, address));
+        let total: Money = counted().map(|(_, w)| limited(spec, w)).sum();
+        if total <= budget.limit {
+            continue;
+        }
+        let parts: Vec<String> = counted().map(|(a, w)| format!("{a} {}", limited(spec, w))).collect();
+        let of = if *scope == BudgetScope::All { String::new() } else { format!(" for {scope}") };
         violations.push(JointViolation {
             constraint: "budget",
             reason: format!(
-                "{total} USD a month together ({}), the budget is {}: {} too much",
+                "{total} USD a month together ({}), the budget{of} is {}: {} too much",
                 parts.join(", "),
                 budget.limit,
                 total - budget.limit

@@ -63,16 +63,16 @@ pub(super) struct Left {
 impl Left {
     pub fn of(all: &Placement, job: &Job<'_>) -> Self {
         let mut taken = Taken::new();
-        let mut spent = Money::ZERO;
         let others = || all.workloads.values().filter(|w| w.address != job.address);
-        spent += others().map(|w| deployment::limited(job.spec, w)).sum();
         let quotas = others().map(|w| &w.quotas).chain(all.fleets.iter().map(|f| &f.quotas)).flatten();
         for q in quotas.filter(|q| q.declared.is_some()) {
             *taken.entry((q.cloud, q.region.clone(), q.code.clone())).or_insert(0.0) += q.amount;
         }
-        let own = job.spec.budget.per.get(&job.address).map(|b| b.limit);
-        let total = job.spec.budget.monthly.as_ref().map(|b| b.limit - spent);
-        Left { taken, month: own.into_iter().chain(total).min() }
+        let left = job.spec.budgets_of(&job.address).map(|(scope, budget)| {
+            let counted = others().filter(|w| scope.covers(job.spec, &w.address));
+            budget.limit - counted.map(|w| deployment::limited(job.spec, w)).sum::<Money>()
+        });
+        Left { taken, month: left.min() }
     }
 
     fn allows(&self, job: &Job<'_>, placed: &WorkloadPlacement) -> bool {

@@ -174,10 +174,12 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The monthly limits that bind this workload alone: its own, and the one on everything.
+    /// The monthly limits that bind this workload alone: its own, and those that it shares.
     pub fn budgets(&self) -> Vec<(Money, &'a Pointer)> {
-        let own = self.spec.budget.per.get(&self.address);
-        own.into_iter().chain(self.spec.budget.monthly.as_ref()).map(|b| (b.limit, &b.at)).collect()
+        let address = &self.address;
+        let limits = self.spec.budget.limits.iter();
+        let own = limits.filter(|(scope, _)| scope.covers(self.spec, address));
+        own.map(|(_, b)| (b.limit, &b.at)).collect()
     }
 
     /// Whether spot may be bought at all.

@@ -53,7 +53,7 @@ use crate::placement::{
     Certificate, Infeasible, InfeasibleWorkload, Loser, Placement, Rejection, Relaxation, Unfinished, WhyNot,
     WorkloadPlacement, World,
 };
-use crate::spec::{BudgetBinds, BudgetLimit, Spec};
+use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 use couple::Wanted;
 use job::{Job, Kind, Task};
 use service::{Search, Sought};
@@ -178,13 +178,33 @@ fn least_limited(spec: &Spec, world: &World, address: &str) -> Option<Money> {
                 let middle = (low + (high - low) / 2.0).floor();
                 let mut under = spec.clone();
                 let limit = Money::from_usd(middle).ok()?;
-                let own = under.budget.per.get(address).map_or(limit, |own| own.limit.min(limit));
-                under.budget.per.insert(address.to_owned(), BudgetLimit { limit: own, at: job.at.clone() });
+                let own = BudgetScope::Workload(address.to_owned());
+                let known = under.budget.limits.get(&own).map_or(limit, |known| known.limit.min(limit));
+                under.budget.limits.insert(own, BudgetLimit { limit: known, at: job.at.clone() });
                 if feasible(&under, world, address) { high = middle } else { low = middle }
             }
             Money::from_usd(high).ok()
         }
     }
+}
+
+/// What a workload on machines of its own takes of budgets at the least, a month, whatever it costs: rounded down where only the dollar
+/// is known. `None` if it cannot be placed.
+fn least_taken(spec: &Spec, world: &World, address: &str) -> Option<Money> {
+    let mut free = spec.clone();
+    free.budget.limits.clear();
+    let job = Job::of(&free, world, address)?;
+    let Kind::Service(service) = job.kind else {
+        return Some(least_limited(&free, world, address)? - Money::from_usd(1.0).ok()?);
+    };
+    let table = Table::new(&job);
+    let mut search = Search::new(&job, &table, service);
+    if free.budget.binds != BudgetBinds::Expected {
+        search = search.at_bound(free.budget.binds);
+    }
+    let blocks = search.run(Wanted::Cheapest).ok()?;
+    let hour = if search.unproven.get() { search.relaxed.get() } else { service::weight(&blocks).0 };
+    Some(hour.per_month())
 }
 
 fn workload(

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Cloud, Money, Resource, ResourceAddr};
+use rhumb_api::{Cloud, Resource, ResourceAddr};
 
 use super::{BudgetLine, Desired};
 use crate::graph::Graph;
 use crate::placement::{Placement, QuotaNeed};
-use crate::spec::{BudgetBinds, Spec};
+use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 
 /// What is wanted. Keys of such a graph are resource addresses; anything else in it is left out.
 pub fn desired(graph: &Graph<Resource>) -> Desired {
@@ -21,16 +21,29 @@ pub fn desired(graph: &Graph<Resource>) -> Desired {
         .collect()
 }
 
-/// The total monthly budget, if one is declared, and the figure that it limits.
-pub fn budget(spec: &Spec, placement: &Placement) -> Option<BudgetLine> {
-    let limit = spec.budget.monthly.as_ref()?.limit;
-    let costs = placement.workloads.values().map(|w| &w.cost);
-    let (binds, figure): (&str, Money) = match spec.budget.binds {
-        BudgetBinds::Expected => ("expected", costs.map(|c| c.expected_per_month).sum()),
-        BudgetBinds::PeakMonth => ("peak_month", costs.map(|c| c.peak_per_month).sum()),
-        BudgetBinds::Ceiling => ("ceiling", costs.map(|c| c.ceiling_per_month).sum()),
+/// Every monthly budget, in the order of the spec's limits, and the figure that it limits.
+pub fn budgets(spec: &Spec, placement: &Placement) -> Vec<BudgetLine> {
+    let binds = match spec.budget.binds {
+        BudgetBinds::Expected => "expected",
+        BudgetBinds::PeakMonth => "peak_month",
+        BudgetBinds::Ceiling => "ceiling",
     };
-    Some(BudgetLine { limit, binds: binds.to_owned(), figure })
+    let line = |(scope, budget): (&BudgetScope, &BudgetLimit)| {
+        let counted = placement.workloads.iter().filter(|(address, _)| scope.covers(spec, address));
+        let figure = counted.map(|(_, w)| match spec.budget.binds {
+            BudgetBinds::Expected => w.cost.expected_per_month,
+            BudgetBinds::PeakMonth => w.cost.peak_per_month,
+            BudgetBinds::Ceiling => w.cost.ceiling_per_month,
+        });
+        BudgetLine {
+            workload: scope.workload().map(str::to_owned),
+            label: scope.label(),
+            limit: budget.limit,
+            binds: binds.to_owned(),
+            figure: figure.sum(),
+        }
+    };
+    spec.budget.limits.iter().map(line).collect()
 }
 
 /// What the reader of a plan must know before anything else: bounds that the workloads break together,

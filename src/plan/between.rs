@@ -30,8 +30,8 @@ pub struct Header {
     pub confidence: f64,
     /// The user's own catalogue files.
     pub user_files: Vec<String>,
-    /// The total budget.
-    pub budget: Option<BudgetLine>,
+    /// The budgets.
+    pub budgets: Vec<BudgetLine>,
     /// Warnings, in order.
     pub warnings: Vec<String>,
 }
@@ -97,7 +97,7 @@ pub fn between(
         steps,
         placement,
         artifacts,
-        budget: header.budget,
+        budgets: header.budgets,
         warnings: header.warnings,
     }
 }

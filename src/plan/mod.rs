@@ -14,7 +14,7 @@ mod reasons;
 mod replace;
 mod stale;
 
-pub use basis::{budget, desired, warnings};
+pub use basis::{budgets, desired, warnings};
 pub use between::{Desired, Header, between};
 pub use bill::complete as complete_bill;
 pub use replace::forces_replacement;
@@ -52,8 +52,9 @@ pub struct Plan {
     pub placement: Placement,
     /// Rendered files.
     pub artifacts: Vec<Artifact>,
-    /// The monthly budget and the figure it binds, in micro-dollars, if one is declared.
-    pub budget: Option<BudgetLine>,
+    /// Every monthly budget and the figure that it limits: that of all workloads first, then those of single ones, then those of
+    /// labels.
+    pub budgets: Vec<BudgetLine>,
     /// Warnings about the spec and the plan, in order.
     pub warnings: Vec<String>,
 }
@@ -69,9 +70,13 @@ pub struct Prior {
     pub digest: String,
 }
 
-/// The total budget.
+/// A budget; of all workloads if it names neither one nor a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetLine {
+    /// The one workload that it limits.
+    pub workload: Option<String>,
+    /// Name and value of the label whose workloads it limits.
+    pub label: Option<(String, String)>,
     /// Dollars a month.
     pub limit: rhumb_api::Money,
     /// Which figure it limits: `expected`, `peak_month` or `ceiling`.

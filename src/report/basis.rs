@@ -28,12 +28,22 @@ pub(super) fn basis(plan: &Plan) -> Section {
     }
     for (address, placed) in &plan.placement.workloads {
         for pool in &placed.pools {
+            let edge = match placed.run.as_ref().and_then(|run| Some((run, run.training.as_ref()?))) {
+                Some((run, t)) => format!(
+                    "it were {} slower than its {} tokens/s",
+                    percent(1.0 - run.items_per_s / t.predicted_tokens_per_s.max(1e-9)),
+                    number(t.predicted_tokens_per_s)
+                ),
+                None => format!(
+                    "tokens took {} longer and first tokens {}",
+                    percent(pool.tpot_factor - 1.0),
+                    percent(pool.ttft_factor * pool.tpot_factor - 1.0)
+                ),
+            };
             lines.push(Cell::plain(format!(
-                "{address} on {}: prediction {}; planned as if tokens took {} longer and first tokens {}",
+                "{address} on {}: prediction {}; planned as if {edge}",
                 pool.accelerator.as_deref().unwrap_or("CPU"),
                 pool.evidence.as_str(),
-                percent(pool.tpot_factor - 1.0),
-                percent(pool.ttft_factor * pool.tpot_factor - 1.0),
             )));
             for note in &pool.notes {
                 lines.push(Cell::tone(format!("  {note}"), Tone::Dim));

@@ -6,7 +6,7 @@ use rhumb_api::Money;
 
 use super::{Block, Cell, Section, Table, Tone};
 use crate::placement::CostLine;
-use crate::plan::Plan;
+use crate::plan::{BudgetLine, Plan};
 
 /// The totals of a plan.
 pub(crate) struct Totals {
@@ -102,30 +102,24 @@ pub(super) fn cost(plan: &Plan) -> Section {
         let text = format!("A month that is all peak: {}{} USD.", t.at_least, t.peak);
         lines.insert(1, Cell::plain(text));
     }
-    match &plan.budget {
-        Some(b) if b.figure > b.limit => lines.push(Cell::tone(
-            format!(
-                "Budget: {} USD a month on the {} cost is exceeded by {} USD.",
-                b.limit,
-                b.binds.replace('_', " "),
-                b.figure - b.limit
-            ),
-            Tone::Bad,
-        )),
-        Some(b) => lines.push(Cell::tone(
-            format!(
-                "Budget: {} USD a month on the {} cost; {} USD are left.",
-                b.limit,
-                b.binds.replace('_', " "),
-                b.limit - b.figure
-            ),
-            Tone::Good,
-        )),
-        None => lines.push(Cell::tone("Budget: none is declared.", Tone::Dim)),
+    lines.extend(plan.budgets.iter().map(budget));
+    if plan.budgets.is_empty() {
+        lines.push(Cell::tone("Budget: none is declared.", Tone::Dim));
     }
     Section {
         name: "cost",
         heading: "Cost".to_owned(),
         blocks: vec![Block::Table(table), Block::Lines(lines)],
+    }
+}
+
+fn budget(b: &BudgetLine) -> Cell {
+    let label = b.label.as_ref().map(|(key, value)| format!("{key}={value}"));
+    let of = b.workload.clone().or(label).map_or_else(String::new, |of| format!(" of {of}"));
+    let line = format!("Budget{of}: {} USD a month on the {} cost", b.limit, b.binds.replace('_', " "));
+    if b.figure > b.limit {
+        Cell::tone(format!("{line} is exceeded by {} USD.", b.figure - b.limit), Tone::Bad)
+    } else {
+        Cell::tone(format!("{line}; {} USD are left.", b.limit - b.figure), Tone::Good)
     }
 }

@@ -15,7 +15,7 @@ use crate::placement::{
     BatchRun, CandidateId, Coupling, Following, Infeasible, Loser, Pool, QuotaNeed, Rejection, Relaxation,
     Stop, WorkloadPlacement,
 };
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, BudgetLine, Change, Plan};
 use crate::spec::PEAK_SHARE;
 
 /// Name and version of the schema.
@@ -187,6 +187,7 @@ pub(super) fn run(r: &BatchRun) -> Value {
         "items_per_s": r.items_per_s,
         "runs_per_month": r.runs_per_month,
         "usd_per_run": usd(r.cost_per_run),
+        "training": r.training.as_ref().map(super::training::json),
     })
 }
 
@@ -326,6 +327,10 @@ fn change(c: &Change) -> Value {
     })
 }
 
+fn label(label: Option<&(String, String)>) -> Value {
+    label.map_or(Value::Null, |(key, value)| json!({ "key": key, "value": value }))
+}
+
 fn coupling(c: &Coupling) -> Value {
     let limits: Vec<Value> = c
         .limits
@@ -334,6 +339,7 @@ fn coupling(c: &Coupling) -> Value {
             json!({
                 "constraint": l.constraint,
                 "workload": l.workload,
+                "label": label(l.label.as_ref()),
                 "cloud": l.cloud,
                 "region": l.region,
                 "code": l.code,
@@ -358,6 +364,9 @@ fn coupling(c: &Coupling) -> Value {
 /// A plan as JSON.
 pub fn plan(plan: &Plan) -> Value {
     let totals = cost::totals(plan);
+    let (total, parts): (Vec<&BudgetLine>, Vec<&BudgetLine>) =
+        plan.budgets.iter().partition(|b| b.workload.is_none() && b.label.is_none());
+    let total = total.first();
     let workloads: Map<String, Value> =
         plan.placement.workloads.iter().map(|(address, w)| (address.clone(), workload(w))).collect();
     let joint: Vec<Value> = plan
@@ -384,9 +393,16 @@ pub fn plan(plan: &Plan) -> Value {
             "incomplete": totals.unpriced > 0,
             "unpriced_lines": totals.unpriced,
         },
-        "budget": plan.budget.as_ref().map(|b| json!({
+        "budget": total.map(|b| json!({
             "limit_usd_per_month": usd(b.limit), "binds": b.binds, "figure_usd_per_month": usd(b.figure),
         })),
+        "budgets": parts.into_iter().map(|b| json!({
+            "workload": b.workload,
+            "label": label(b.label.as_ref()),
+            "limit_usd_per_month": usd(b.limit),
+            "binds": b.binds,
+            "figure_usd_per_month": usd(b.figure),
+        })).collect::<Vec<_>>(),
         "joint_violations": joint,
         "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,

@@ -15,6 +15,7 @@ pub mod json;
 
 mod placements;
 mod shared;
+mod training;
 mod why_not;
 
 pub use basis::facts;

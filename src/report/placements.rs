@@ -58,17 +58,23 @@ pub(super) fn placements(plan: &Plan) -> Section {
     let fleets = &plan.placement.fleets;
     for (address, placed) in &plan.placement.workloads {
         for pool in &placed.pools {
-            let load = if placed.run.is_none() {
-                format!("{} of {}/s", number(pool.peak_rate), number(pool.capacity))
-            } else {
-                "batch".to_owned()
+            let training = placed.run.as_ref().and_then(|run| run.training.as_ref());
+            let load = match (&placed.run, training) {
+                (None, _) => format!("{} of {}/s", number(pool.peak_rate), number(pool.capacity)),
+                (Some(_), None) => "batch".to_owned(),
+                (Some(_), Some(_)) => "training".to_owned(),
             };
-            let runs = format!(
-                "{} replica{}, {} {}",
-                pool.replicas,
-                if pool.replicas == 1 { "" } else { "s" },
-                pool.quantization.as_str(),
-                layout(pool.layout)
+            let runs = training.map_or_else(
+                || {
+                    format!(
+                        "{} replica{}, {} {}",
+                        pool.replicas,
+                        if pool.replicas == 1 { "" } else { "s" },
+                        pool.quantization.as_str(),
+                        layout(pool.layout)
+                    )
+                },
+                super::training::runs_as,
             );
             table.rows.push(vec![
                 Cell::plain(address),
@@ -79,7 +85,9 @@ pub(super) fn placements(plan: &Plan) -> Section {
                 Cell::plain(load),
             ]);
         }
-        if let Some(run) = &placed.run {
+        if let Some((run, training)) = placed.run.as_ref().and_then(|r| Some((r, r.training.as_ref()?))) {
+            lines.extend(super::training::lines(address, run, training));
+        } else if let Some(run) = &placed.run {
             lines.push(Cell::plain(format!(
                 "{address}: a run takes {} h of {} h allowed, {} items/s, costs {} USD; {} runs a month.",
                 number(run.hours),

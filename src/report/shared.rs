@@ -7,9 +7,11 @@ use rhumb_api::Money;
 
 fn name(limit: &SharedLimit) -> String {
     match (&limit.workload, limit.cloud, &limit.region, &limit.code) {
-        (Some(workload), ..) => format!("budget of {workload}"),
         (None, Some(cloud), Some(region), Some(code)) => format!("quota {code} in {cloud}/{region}"),
-        _ => "budget of all workloads".to_owned(),
+        (workload, ..) => {
+            let label = limit.label.as_ref().map(|(key, value)| format!("{key}={value}"));
+            format!("budget of {}", workload.clone().or(label).unwrap_or_else(|| "all workloads".to_owned()))
+        }
     }
 }
 

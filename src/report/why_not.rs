@@ -29,7 +29,7 @@ fn runs(c: &Asked) -> String {
 
 /// `2.31 USD/h, 12 % dearer`.
 fn cost(w: &WhyNot, cost: rhumb_api::Money) -> String {
-    let unit = if w.address.starts_with("batches.") { "USD a run" } else { "USD/h" };
+    let unit = if !w.address.starts_with("services.") { "USD a run" } else { "USD/h" };
     let over = w.optimum.map(|o| (cost - o, cost.usd() / o.usd().max(1e-9) - 1.0));
     match over {
         None => format!("{cost} {unit}"),
@@ -202,7 +202,7 @@ pub fn json(what: &str, all: &[WhyNot], map: &SourceMap) -> Value {
     let workload = |w: &WhyNot| {
         json!({
             "address": w.address,
-            "unit": if w.address.starts_with("batches.") { "run" } else { "hour" },
+            "unit": if !w.address.starts_with("services.") { "run" } else { "hour" },
             "chosen": w.chosen.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
             "optimum_usd": w.optimum.map(usd),
             "candidates": w.candidates.iter().map(asked).collect::<Vec<_>>(),

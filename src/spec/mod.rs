@@ -6,6 +6,7 @@
 //! result read into the typed model ([`read`]). Problems are collected all the way.
 
 mod arithmetic;
+mod budget;
 mod check;
 mod convert;
 mod cron;
@@ -30,6 +31,7 @@ pub mod units;
 pub mod use_case;
 mod yaml;
 
+pub use budget::{Budget, BudgetBinds, BudgetLimit, BudgetScope};
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use format::{convert_to, format};

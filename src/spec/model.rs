@@ -26,7 +26,7 @@ pub struct Spec {
     /// `trainings.NAME`.
     pub trainings: BTreeMap<String, super::Training>,
     /// `budget`.
-    pub budget: Budget,
+    pub budget: super::Budget,
     /// `confidence`, a fraction in (0, 1): the edge of every prediction's band that is planned for.
     pub confidence: f64,
     /// `providers.CLOUD`.
@@ -552,38 +552,6 @@ pub struct Schedule {
     pub cron: String,
     /// Runs in a month of 730 hours, computed from the fields.
     pub runs_per_month: f64,
-}
-
-/// `budget`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Budget {
-    /// `monthly`, for everything.
-    pub monthly: Option<BudgetLimit>,
-    /// `per`: workload address (`services.chat`) to its own monthly limit.
-    pub per: BTreeMap<String, BudgetLimit>,
-    /// `binds`.
-    pub binds: BudgetBinds,
-}
-
-/// A monthly limit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BudgetLimit {
-    /// Dollars a month of 730 hours.
-    pub limit: Money,
-    /// Where it was written.
-    pub at: Pointer,
-}
-
-/// Which figure the budget limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BudgetBinds {
-    /// Profile-weighted cost.
-    Expected,
-    /// A month that is all peak.
-    PeakMonth,
-    /// Every pool at its largest and spot lost to on-demand.
-    #[default]
-    Ceiling,
 }
 
 /// `providers.CLOUD`.

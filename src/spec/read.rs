@@ -4,6 +4,7 @@
 //! value that cannot be read as not written, and reports what only several values together can be
 //! wrong about.
 
+mod budget;
 mod day;
 mod inference;
 mod rules;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use rhumb_api::Cloud;
 use serde_json::Value;
 
-use super::units::{Problem, Range, Unit, money, quantity};
+use super::units::{Problem, Range, Unit, quantity};
 use super::*;
 use crate::diagnostic::{Diagnostic, Pointer};
 
@@ -151,7 +152,8 @@ impl Reader<'_> {
         }
         self.answers_have_lengths(&root, &models, &services);
         self.followed(&root, &models, &services);
-        self.shared_machines(&root, &services);
+        let budget = self.budget(&root, (&services, &batches, &trainings));
+        self.shared_machines(&root, &services, &budget);
         self.unused_models(&root);
         let state = root.key("state");
         Spec {
@@ -161,7 +163,7 @@ impl Reader<'_> {
             services,
             batches,
             trainings,
-            budget: budget(&root.key("budget")),
+            budget,
             confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),
             providers: self.providers(&root.key("providers")),
             catalog_files: root
@@ -389,22 +391,4 @@ fn quantization(word: &str) -> Option<Quantization> {
 
 fn labels(at: &At<'_>) -> BTreeMap<String, String> {
     at.entries().into_iter().filter_map(|(k, at)| Some((k.to_owned(), at.get(leaf::label)?))).collect()
-}
-
-fn budget(at: &At<'_>) -> Budget {
-    let limit = |at: At<'_>| Some(BudgetLimit { limit: at.get(money)?, at: at.pointer });
-    Budget {
-        monthly: limit(at.key("monthly")),
-        per: at
-            .key("per")
-            .entries()
-            .into_iter()
-            .filter_map(|(address, at)| Some((address.to_owned(), limit(at)?)))
-            .collect(),
-        binds: match at.key("binds").word() {
-            Some("expected") => BudgetBinds::Expected,
-            Some("peak_month") => BudgetBinds::PeakMonth,
-            _ => BudgetBinds::Ceiling,
-        },
-    }
 }

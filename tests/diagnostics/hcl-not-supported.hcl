@@ -14,4 +14,4 @@ service "s" {
   rollout { strategy = "rolling" }
 }
 
-training "t" { model = "m" }
+pipeline "t" { model = "m" }

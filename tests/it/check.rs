@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use rhumb::catalog::{Catalog, Offered};
 use rhumb::check;
 use rhumb::placement::{Metric, Placement, Pool, WorkloadPlacement, World};
-use rhumb::spec::{Cloud, KvCacheDtype, Money, Purchase, Quantization, Spec};
+use rhumb::spec::{BudgetScope, Cloud, KvCacheDtype, Money, Purchase, Quantization, Spec};
 
 use crate::line;
 use crate::maker::{self, Wanted};
@@ -200,8 +200,8 @@ const FAULTS: &[Fault] = &[
     ("month of the peak wrong", "peak-month", |_, _, p| { let c = &mut chat(p).cost; c.peak_per_month = cheaper(c.peak_per_month); }),
     ("and of a batch", "peak-month", |_, _, p| { let c = &mut night(p).cost; c.peak_per_month = cheaper(c.peak_per_month); }),
     ("ceiling wrong", "ceiling", |_, _, p| { let c = &mut chat(p).cost; c.ceiling_per_month = cheaper(c.ceiling_per_month); }),
-    ("over its budget", "budget", |s, _, _| s.budget.per.get_mut("services.chat").unwrap().limit = Money::from_micros(1)),
-    ("over the joint budget", "joint", |s, _, _| s.budget.monthly.as_mut().unwrap().limit = Money::from_micros(1)),
+    ("over its budget", "budget", |s, _, _| s.budget.limits.get_mut(&BudgetScope::Workload("services.chat".into())).unwrap().limit = Money::from_micros(1)),
+    ("over the joint budget", "joint", |s, _, _| s.budget.limits.get_mut(&BudgetScope::All).unwrap().limit = Money::from_micros(1)),
     ("quota exceeded", "quota", |s, w, p| {
         let (cloud, region, kind) = (pool(p).cloud, pool(p).region.clone(), pool(p).instance_type.clone());
         let index = w.catalog.instance_type(cloud, &kind).unwrap();
@@ -281,7 +281,9 @@ fn every_code_is_planted_and_documented() {
     // `plan` is planted in check_plan.rs, `optimum` in judge.rs, `following` in day.rs, `fallback` in fallbacks.rs.
     let elsewhere = ["plan", "optimum", "following", "fallback"];
     let shared = crate::sharing_faults::FAULTS.iter().map(|f| f.1);
-    let planted: Vec<&str> = FAULTS.iter().map(|f| f.1).chain(elsewhere).chain(shared).collect();
+    let training = crate::training_faults::FAULTS.iter().map(|f| f.1);
+    let planted: Vec<&str> =
+        FAULTS.iter().map(|f| f.1).chain(elsewhere).chain(shared).chain(training).collect();
     for (code, meaning) in check::CODES {
         assert!(planted.contains(code), "nothing shows that `{code}` can be found");
         assert!(!meaning.is_empty());

@@ -6,7 +6,7 @@ use rhumb::check;
 use rhumb::placement::Placement;
 use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
 use rhumb::render::Artifact;
-use rhumb::spec::Purchase;
+use rhumb::spec::{BudgetScope, Purchase};
 use rhumb::state::{State, StateResource};
 use rhumb_api::{Attr, Money, Resource, ResourceAddr, ResourceKind};
 
@@ -120,11 +120,22 @@ fn sample() -> (State, Plan) {
             sha256: "c3fcb21033a5c167880cface0740cdbd8c15a4dad12cbb240a8c10d0583d8406".into(),
             content,
         }],
-        budget: Some(BudgetLine {
-            limit: spec.budget.monthly.as_ref().unwrap().limit,
-            binds: "ceiling".into(),
-            figure,
-        }),
+        budgets: vec![
+            BudgetLine {
+                workload: None,
+                label: None,
+                limit: spec.budget.limits[&BudgetScope::All].limit,
+                binds: "ceiling".into(),
+                figure,
+            },
+            BudgetLine {
+                workload: Some("services.chat".into()),
+                label: None,
+                limit: spec.budget.limits[&BudgetScope::Workload("services.chat".into())].limit,
+                binds: "ceiling".into(),
+                figure: placement.workloads["services.chat"].cost.ceiling_per_month,
+            },
+        ],
         warnings: Vec::new(),
     };
     (State { lineage: "l".into(), serial: 3, resources }, plan)
@@ -169,9 +180,11 @@ const FAULTS: &[Fault] = &[
     ("made and not billed", "no line of the bill", |_, p| { for w in p.placement.workloads.values_mut() { w.cost.lines.clear(); } }),
     ("a file changed after hashing", "hash of the file", |_, p| p.artifacts[0].content.push('#')),
     ("a file for nothing", "file for nothing", |_, p| p.artifacts[0].addr = addr("a/b")),
-    ("budget altered", "the budget", |_, p| p.budget.as_mut().unwrap().limit = Money::ZERO),
-    ("budget figure altered", "figure it limits", |_, p| p.budget.as_mut().unwrap().figure = Money::ZERO),
-    ("another binding", "budget binds", |_, p| p.budget.as_mut().unwrap().binds = "expected".into()),
+    ("budget altered", "the budgets", |_, p| p.budgets[0].limit = Money::ZERO),
+    ("budget figure altered", "figure that the budget of all workloads limits", |_, p| p.budgets[0].figure = Money::ZERO),
+    ("budget of a label that nobody has", "the budgets", |_, p| p.budgets[0].label = Some(("team".into(), "search".into()))),
+    ("budget left out", "the budgets", |_, p| p.budgets.clear()),
+    ("another binding", "budget binds", |_, p| p.budgets[0].binds = "expected".into()),
     ("placement altered", "price", |_, p: &mut Plan| { let Placement { workloads, .. } = &mut p.placement; workloads.values_mut().next().unwrap().pools[0].machines[0].price = Money::ZERO; }),
 ];
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use rhumb::catalog::Catalog;
 use rhumb::check::{self, Finding};
 use rhumb::placement::{Cost, Following, Placement, Pool, WorkloadPlacement, World};
-use rhumb::spec::{BudgetBinds, BudgetLimit, ScalingMode, Spec};
+use rhumb::spec::{BudgetBinds, BudgetLimit, BudgetScope, ScalingMode, Spec};
 use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::faults::{self, Case, Fault, told};
@@ -126,7 +126,9 @@ fn dollar() -> Money {
 
 fn budget(s: &mut Spec, binds: BudgetBinds, limit: Money) {
     s.budget.binds = binds;
-    s.budget.per.insert("services.chat".into(), BudgetLimit { limit, at: Default::default() });
+    s.budget
+        .limits
+        .insert(BudgetScope::Workload("services.chat".into()), BudgetLimit { limit, at: Default::default() });
 }
 
 #[rustfmt::skip]

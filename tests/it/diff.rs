@@ -17,7 +17,7 @@ pub fn header() -> Header {
         catalog_digest: "b".repeat(64),
         confidence: 0.8,
         user_files: Vec::new(),
-        budget: None,
+        budgets: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use rhumb::check::{self, Finding};
 use rhumb::placement::{Fallback, Placement, WorkloadPlacement, World};
-use rhumb::spec::{BudgetLimit, Spec};
+use rhumb::spec::{BudgetLimit, BudgetScope, Spec};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 
 use crate::line;
@@ -133,9 +133,9 @@ fn what_breaks_a_budget_or_a_quota_is_no_fallback() {
     let mut tight = spec.clone();
     let second = placement.workloads["services.b"].fallbacks[0].list[1].more_per_month;
     tight.budget.binds = rhumb::spec::BudgetBinds::Expected;
-    tight.budget.monthly = Some(BudgetLimit { limit: now + second, at: Default::default() });
+    tight.budget.limits.insert(BudgetScope::All, BudgetLimit { limit: now + second, at: Default::default() });
     assert_eq!(list(&tight).0, told(&placement.workloads["services.b"])[..2]);
-    tight.budget.monthly = Some(BudgetLimit { limit: now, at: Default::default() });
+    tight.budget.limits.insert(BudgetScope::All, BudgetLimit { limit: now, at: Default::default() });
     let (none, caveats) = list(&tight);
     assert_eq!(none, []);
     assert!(
@@ -185,14 +185,22 @@ const FAULTS: &[(&str, Plant, &str, &str, &str)] = &[
         let w = b(p);
         let limit = w.cost.expected_per_month + w.fallbacks[0].list[1].more_per_month - dollar();
         s.budget.binds = rhumb::spec::BudgetBinds::Expected;
-        s.budget.per.insert("services.b".into(), BudgetLimit { limit, at: Default::default() });
+        s.budget.limits.insert(BudgetScope::Workload("services.b".into()), BudgetLimit { limit, at: Default::default() });
     }, "budget", SECOND, "over its workload's budget"),
     ("over the budget", |s, p| {
         let now: Money = p.workloads.values().map(|w| w.cost.expected_per_month).sum();
         let limit = now + b(p).fallbacks[0].list[1].more_per_month - dollar();
         s.budget.binds = rhumb::spec::BudgetBinds::Expected;
-        s.budget.monthly = Some(BudgetLimit { limit, at: Default::default() });
+        s.budget.limits.insert(BudgetScope::All, BudgetLimit { limit, at: Default::default() });
     }, "budget", SECOND, "over the budget"),
+    ("over its label's budget", |s, p| {
+        s.services.get_mut("b").unwrap().labels.insert("team".into(), "x".into());
+        let w = b(p);
+        let limit = w.cost.expected_per_month + w.fallbacks[0].list[1].more_per_month - dollar();
+        s.budget.binds = rhumb::spec::BudgetBinds::Expected;
+        let scope = BudgetScope::Label { key: "team".into(), value: "x".into() };
+        s.budget.limits.insert(scope, BudgetLimit { limit, at: Default::default() });
+    }, "budget", SECOND, "over the budget of team=x"),
     ("over a quota", |s, _| {
         let quotas = &mut s.providers.get_mut(&Cloud::Aws).unwrap().quotas;
         quotas.get_mut("eu-west-1").unwrap().insert("L-417A185B".into(), 200.0);

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use rhumb::catalog::{Catalog, Offering};
 use rhumb::check::{self, Finding, Proof};
 use rhumb::placement::{Coupling, Placement, WorkloadPlacement, World};
-use rhumb::spec::{AllowDeny, Load, Spec};
+use rhumb::spec::{AllowDeny, BudgetLimit, BudgetScope, Load, Spec};
 use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::line;
@@ -163,11 +163,11 @@ const ALONE: &[Fault] = &[
     ("more spot than is allowed", After(|s, _, _| service(s, "b").purchase.spot_max_share = 0.01), "spot-share", "services.b/aws/eu-north-1/p5.48xlarge", "too many spot machines"),
     ("a budget off by a micro-dollar", After(|s, _, p| {
         let limit = p.workloads["services.a"].cost.expected_per_month - Money::from_micros(1);
-        s.budget.per.insert("services.a".into(), rhumb::spec::BudgetLimit { limit, at: Default::default() });
+        s.budget.limits.insert(BudgetScope::Workload("services.a".into()), BudgetLimit { limit, at: Default::default() });
     }), "budget", "services.a", "over its budget"),
     ("a budget for everything off by a micro-dollar", After(|s, _, p| {
         let limit = p.workloads.values().map(|w| w.cost.expected_per_month).sum::<Money>() - Money::from_micros(1);
-        s.budget.monthly = Some(rhumb::spec::BudgetLimit { limit, at: Default::default() });
+        s.budget.limits.insert(BudgetScope::All, BudgetLimit { limit, at: Default::default() });
     }), "joint", "budget", "the budget of all workloads together"),
     ("a quota off by one", After(|s, _, p| {
         let taken: f64 = p.workloads.values().flat_map(|w| &w.quotas).filter(|q| q.code == "L-417A185B" && q.region == "eu-north-1").map(|q| q.amount).sum();

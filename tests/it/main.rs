@@ -32,6 +32,7 @@ mod faults;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod judge;
+mod labels;
 mod line;
 mod maker;
 mod optimize;
@@ -44,4 +45,5 @@ mod sharing_faults;
 mod together;
 mod training;
 mod training_faults;
+mod trainings;
 mod why_not;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rhumb::catalog::{Catalog, Provenance};
 use rhumb::optimize;
 use rhumb::placement::{Placement, Relaxation, World};
-use rhumb::spec::Spec;
+use rhumb::spec::{BudgetScope, Spec};
 use rhumb_api::Money;
 
 use crate::line;
@@ -131,7 +131,7 @@ fn with_number(spec: &Spec, relaxation: &Relaxation, change: impl Fn(f64) -> f64
         }
         "budget" => {
             let (new, old) = (change(number(text, "a budget of ")), number(text, "at most "));
-            let limits = looser.budget.per.values_mut().chain(looser.budget.monthly.as_mut());
+            let limits = looser.budget.limits.values_mut();
             let limit = limits.map(|l| &mut l.limit).find(|l| (l.usd() - old).abs() < 0.01)?;
             *limit = Money::from_usd(new).unwrap();
             new / old
@@ -246,10 +246,14 @@ proptest! {
                 (b.name.clone(), b)
             })
             .collect();
-        renamed.budget.per = std::mem::take(&mut renamed.budget.per)
+        let renamed_scope = |scope| match scope {
+            BudgetScope::Workload(a) => BudgetScope::Workload(a.replace('.', ".z-")),
+            other => other,
+        };
+        renamed.budget.limits = std::mem::take(&mut renamed.budget.limits)
             .into_iter()
-            .map(|(a, b)| (a.replace('.', ".z-"), b))
-            .collect::<BTreeMap<_, _>>();
+            .map(|(scope, b)| (renamed_scope(scope), b))
+            .collect();
         let before = optimize::place(&spec, &world);
         let after = optimize::place(&renamed, &world);
         prop_assert_eq!(before.is_ok(), after.is_ok());

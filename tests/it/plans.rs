@@ -106,7 +106,15 @@ const GOLDENS: &[Golden] = &[
         name: "two-models",
         exit: 0,
         // 3 of 16.57216 USD/h, and 2 of 3.36312 USD/h, for 730 hours; a quarter of 8 requests/s.
-        facts: &["36,293.03", "4,910.16", "2.00 of ", "8.00 of "],
+        // Of the teams' budgets 50,000 - 36,293.03 and 9,000 - 4,910.16 are left.
+        facts: &[
+            "36,293.03",
+            "4,910.16",
+            "2.00 of ",
+            "8.00 of ",
+            "Budget of team=legal: 50,000.00 USD a month on the ceiling cost; 13,706.97 USD are left.",
+            "Budget of team=support: 9,000.00 USD a month on the ceiling cost; 4,089.84 USD are left.",
+        ],
     },
 ];
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use rhumb::catalog::{Catalog, Evidence, Offered};
 use rhumb::check::{self, Lack};
 use rhumb::placement::*;
-use rhumb::spec::{self, Daily, ScalingMode, Spec};
+use rhumb::spec::{self, BudgetScope, Daily, ScalingMode, Spec};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 
 use crate::faults::{self, Case, Fault, told};
@@ -281,6 +281,7 @@ fn limit(p: &mut Placement, multiplier: i64) -> &mut SharedLimit {
     coupling(p).limits.push(SharedLimit {
         constraint: "quota",
         workload: None,
+        label: None,
         cloud: Some(Cloud::Aws),
         region: Some("eu-west-1".into()),
         code: Some("L-417A185B".into()),
@@ -327,7 +328,7 @@ pub const FAULTS: &[Fault] = &[
     // Who may be there, and how.
     ("who shares nothing", "sharing", "shares no machines", |s, _, _| service(s, "b").shares = false),
     ("who follows the day", "sharing", "the load of the day", |s, _, _| { let b = service(s, "b"); b.scaling.mode = ScalingMode::Horizontal; b.traffic.daily = Some(Daily { name: None, shares: [1_000_000; 24], time_zone: "UTC".into(), at: Default::default() }); }),
-    ("who has a budget", "sharing", "a budget of its own", |s, _, _| { let limit = s.budget.monthly.clone().unwrap(); s.budget.per.insert("services.b".into(), limit); }),
+    ("who has a budget", "sharing", "a budget of its own", |s, _, _| { let limit = s.budget.limits[&BudgetScope::All].clone(); s.budget.limits.insert(BudgetScope::Workload("services.b".into()), limit); }),
     ("a batch", "sharing", "a run has machines of its own", |_, _, p| night(p).pools[0].shared = Some(on(p, "c").clone())),
     ("machines of its own as well", "sharing", "has some of its own", |_, _, p| { let own = night(p).pools[0].machines[0].clone(); pool(p, "b").machines.push(own); }),
     ("fewer accelerators", "sharing", "the accelerators of a replica", |_, _, p| on(p, "a").accelerators = 1),
@@ -374,7 +375,7 @@ pub const FAULTS: &[Fault] = &[
     ("a quota of all that is not kept", "joint", "the quotas of all workloads", |s, _, _| { s.providers.get_mut(&Cloud::Aws).unwrap().quotas.get_mut("eu-west-1").unwrap().insert("L-417A185B".into(), 287.0); }),
     ("a limit without the fleet", "joint", "what is taken of L-417A185B", |_, _, p| limit(p, 0).taken = 0.0),
     ("a limit that counts it twice", "joint", "what is taken of L-417A185B", |_, _, p| limit(p, 0).taken = 576.0),
-    ("a budget below what all cost", "joint", "the budget of all workloads", |s, _, p| { let all = coupling(p).optimum; s.budget.monthly.as_mut().unwrap().limit = all - micro(100_000_000); }),
+    ("a budget below what all cost", "joint", "the budget of all workloads", |s, _, p| { let all = coupling(p).optimum; s.budget.limits.get_mut(&BudgetScope::All).unwrap().limit = all - micro(100_000_000); }),
     // What is proven.
     ("no proof together", "certificate", "are not proven together", |_, _, p| p.coupling = None),
     ("a least above the own part", "certificate", "the least cost is above", |_, _, p| { let l = coupling(p).least.get_mut("services.b").unwrap(); *l += micro(14_000_000_000); }),

@@ -75,6 +75,26 @@ batches:
     schedule: "0 1 * * *"
     deadline: 6h
     purchase: { spot_max_share: 100% }
+trainings:
+  tune:
+    model: chat
+    method: lora
+    rank: 8
+    precision: fp8
+    dataset_tokens: 20M
+    epochs: 1.5
+    sequence_tokens: 4096
+    batch_size: 64
+    micro_batch: 2
+    framework: pytorch
+    strategy: zero2
+    activation_checkpointing: full
+    checkpoint_every: 15min
+    dataset: { at: aws/eu-west-1, size: 2TiB }
+    command: [train.py, --epochs, "2"]
+    schedule: "0 3 * * 6"
+    deadline: 1d
+    after: [batches.embed]
 budget: { monthly: 45000.25 USD, per: { services.chat: 30000 USD/month }, binds: expected }
 confidence: 90%
 providers:
@@ -98,8 +118,11 @@ fn every_key_arrives_in_the_typed_spec() {
     assert_eq!(spec.confidence, 0.9);
     assert_eq!(spec.catalog_files[0].path, "prices.yaml");
     assert_eq!(spec.state.path, "state/x.json");
-    assert_eq!(spec.budget.monthly.as_ref().unwrap().limit, Money::from_micros(45_000_250_000));
-    assert_eq!(spec.budget.per["services.chat"].limit, Money::from_micros(30_000_000_000));
+    assert_eq!(spec.budget.limits[&spec::BudgetScope::All].limit, Money::from_micros(45_000_250_000));
+    assert_eq!(
+        spec.budget.limits[&spec::BudgetScope::Workload("services.chat".into())].limit,
+        Money::from_micros(30_000_000_000)
+    );
     assert_eq!(spec.budget.binds, spec::BudgetBinds::Expected);
     let aws = &spec.providers[&Cloud::Aws];
     assert_eq!((aws.account.as_deref(), aws.discount), (Some("prod"), 0.12));
@@ -310,7 +333,10 @@ fn the_json_schema_accepts_what_is_right_and_refuses_planted_faults() {
         ("/services/chat/engine/version", json!(0.1)),
         ("/services/chat/placement/clouds", json!(["ibm"])),
         ("/services/chat/traffic/input_tokens", json!({ "p50": 5 })),
-        ("/trainings", json!({})),
+        ("/pipelines", json!({})),
+        ("/trainings/tune/batch_size", json!(0)),
+        ("/trainings/tune/strategy", json!("zero9")),
+        ("/trainings/tune/dataset/size", json!("400 parsec")),
         ("/budget/monthly", json!(5)),
         ("/providers/oracle", json!({})),
         ("/batches/embed/items", json!(-3)),

@@ -89,7 +89,7 @@ fn dataset(p: &mut Placement) -> &mut CostLine {
 }
 
 #[rustfmt::skip]
-const FAULTS: &[Fault] = &[
+pub const FAULTS: &[Fault] = &[
     ("one machine fewer", "layout", "the machines that train together", |_, _, p| pool(p).machines[0].count -= 1),
     ("one machine fewer everywhere", "layout", "do not divide a step", |_, _, p| { pool(p).machines[0].count -= 1; pool(p).machines_per_replica -= 1; }),
     ("idle accelerators of several machines", "layout", "do not divide a step", |_, _, p| { trains(p).accelerators /= 2; trains(p).accumulation *= 2; }),
@@ -233,12 +233,12 @@ fn a_training_is_stressed_by_its_speed_and_its_interruptions() {
     let mut spec = spec.clone();
     let cost = placement.workloads["trainings.tune"].cost.expected_per_month;
     let limit = rhumb::spec::BudgetLimit { limit: cost.scale(1.05), at: rhumb::diagnostic::Pointer::root() };
-    spec.budget.monthly = Some(limit);
+    spec.budget.limits.insert(rhumb::spec::BudgetScope::All, limit);
     spec.budget.binds = rhumb::spec::BudgetBinds::Expected;
     let found = stress(&spec, world, placement, &asked).unwrap();
     assert_eq!(found.trained.len(), 1);
     let deadline = found.promises.iter().find(|p| p.what == What::Deadline).unwrap();
-    let budget = found.promises.iter().find(|p| p.what == What::Budget).unwrap();
+    let budget = found.promises.iter().find(|p| matches!(p.what, What::Budget { .. })).unwrap();
     // The speed alone is kept in `confidence` of all worlds; the deadline has room for interruptions besides.
     assert!(deadline.held.share() >= spec.confidence - 0.05, "{deadline:?}");
     assert!(deadline.high > deadline.median && deadline.median > 0.0, "{deadline:?}");

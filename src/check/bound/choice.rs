@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use rhumb_api::{Cloud, Money};
 
 use super::super::day;
+use super::super::shared;
 use super::super::subject::{self, Kind, Work};
 use super::field::Field;
 use super::prices::Prices;
 use super::service::Search;
 use super::shares;
 use crate::placement::World;
-use crate::spec::{BudgetBinds, Spec};
+use crate::spec::{BudgetBinds, BudgetScope, Spec};
 
 /// A plan of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,15 @@ pub struct Choice {
 /// day, too many origins), or without any plan.
 pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
     let mut rows = Rows::default();
-    let total = spec.budget.monthly.as_ref().map(|b| rows.row("budget".into(), b.limit.micros()));
+    let budgets: Vec<(&BudgetScope, usize)> = spec
+        .budget
+        .limits
+        .iter()
+        .map(|(scope, b)| {
+            let name = if *scope == BudgetScope::All { "budget".to_owned() } else { scope.to_string() };
+            (scope, rows.row(name, b.limit.micros()))
+        })
+        .collect();
     let (mut services, mut plans) = (Vec::new(), 0);
     for address in subject::addresses(spec) {
         let work = Work::of(spec, world, &address).ok_or_else(|| format!("{address}: unknown model"))?;
@@ -55,7 +64,8 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
         if day::followed(service).is_some() {
             return Err(format!("{address}: its pools follow the load of a day"));
         }
-        let own = spec.budget.per.get(&address).map(|b| rows.row(address.clone(), b.limit.micros()));
+        let counted = budgets.iter().filter(|(scope, _)| shared::counts(spec, scope, &address));
+        let counted: Vec<usize> = counted.map(|(_, row)| *row).collect();
         let field = Field::of(spec, world, &work);
         let prices = [Prices::of(spec, None, &address)];
         let search = Search::new(world, &work, service, &field, &prices, vec![0], false)
@@ -63,8 +73,7 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
         let mut columns = Vec::new();
         for least in search.single() {
             let bound = search.cost(&least, spec.budget.binds).per_month().micros();
-            let mut uses: BTreeMap<usize, i64> =
-                total.into_iter().chain(own).map(|row| (row, bound)).collect();
+            let mut uses: BTreeMap<usize, i64> = counted.iter().map(|row| (*row, bound)).collect();
             for pool in least.blocks.iter().flat_map(|(_, pools)| pools) {
                 let site = &field.sites[pool.site];
                 let cloud = world.catalog.regions[site.region].cloud;

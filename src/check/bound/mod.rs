@@ -29,7 +29,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
-use super::{Ledger, day, fleet};
+use super::{Ledger, day, fleet, shared};
 use crate::placement::{Coupling, Placement, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Service, Spec};
 use field::Field;
@@ -156,13 +156,7 @@ fn paid(spec: &Spec, coupling: &Coupling) -> i128 {
                 let declared = spec.providers.get(&cloud)?.quotas.get(place)?.get(code)?;
                 ((declared + 1e-9) * 1e6).round() as i128
             }
-            _ => {
-                let budget = match &limit.workload {
-                    Some(address) => spec.budget.per.get(address)?,
-                    None => spec.budget.monthly.as_ref()?,
-                };
-                i128::from(budget.limit.micros())
-            }
+            _ => i128::from(spec.budget.limits.get(&shared::scope_of(limit)?)?.limit.micros()),
         };
         Some(declared * i128::from(limit.multiplier.max(0)))
     };
@@ -218,17 +212,12 @@ fn judge(
     let claims = claims(placed, coupling, runs);
     let prices: Vec<Prices> =
         [None, coupling].into_iter().take(claims.len()).map(|c| Prices::of(spec, c, &work.address)).collect();
-    // A limit that is shared is no rule of this workload alone.
-    let own: Vec<Money> = match coupling {
-        Some(_) => Vec::new(),
-        None => {
-            let per = spec.budget.per.get(&work.address);
-            per.into_iter().chain(&spec.budget.monthly).map(|b| b.limit).collect()
-        }
-    };
+    let own: Vec<Money> = shared::budgets_on(spec, &work.address).into_iter().map(|(_, b)| b.limit).collect();
+    // By itself it may take all of a budget; at the multipliers it pays for what it takes.
+    let own = |p: usize| if p == 0 { own.as_slice() } else { &[] };
     let binds = spec.budget.binds;
-    let over = |amount: Money| {
-        if own.iter().any(|limit| amount > *limit) { vec!["budget"] } else { Vec::new() }
+    let over = |p: usize, amount: Money| {
+        if own(p).iter().any(|limit| amount > *limit) { vec!["budget"] } else { Vec::new() }
     };
     let (found, candidates): (Vec<Option<Found>>, u64) = match work.kind {
         Kind::Service(service) => {
@@ -246,28 +235,28 @@ fn judge(
                 };
                 return (bound, None);
             };
-            let of = |p: usize| of_service(&search, p, &claims[p], &own, binds);
+            let of = |p: usize| of_service(&search, p, &claims[p], own(p), binds);
             ((0..claims.len()).map(of).collect(), field.running)
         }
         Kind::Batch(batch) => {
             let field = Field::of(spec, world, work);
             counted(field.all);
-            let of = |prices: &Prices| {
-                let (pool, amount) = batch::least(world, work, batch, &field, prices)?;
+            let of = |p: usize| {
+                let (pool, amount) = batch::least(world, work, batch, &field, &prices[p])?;
                 let words = service::words(world, &field, &pool);
-                Some(Found { least: pool.priced, words, left_out: over(amount), by_accelerator: false })
+                Some(Found { least: pool.priced, words, left_out: over(p, amount), by_accelerator: false })
             };
-            (prices.iter().map(of).collect(), field.running)
+            ((0..claims.len()).map(of).collect(), field.running)
         }
         Kind::Training(asked) => {
             let field = training::Field::of(spec, world, work, asked);
             counted(field.all);
-            let of = |prices: &Prices| {
-                let least = field.least(prices)?;
-                let left_out = over(least.counted);
+            let of = |p: usize| {
+                let least = field.least(&prices[p])?;
+                let left_out = over(p, least.counted);
                 Some(Found { least: least.priced, words: least.words, left_out, by_accelerator: false })
             };
-            (prices.iter().map(of).collect(), field.running)
+            ((0..claims.len()).map(of).collect(), field.running)
         }
     };
     let mut left_out = Vec::new();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::super::day::DAY;
+use super::super::shared;
 use super::field::Site;
 use crate::placement::{Coupling, World};
 use crate::spec::{BudgetBinds, Spec};
@@ -75,10 +76,11 @@ impl Prices {
                 (Some(cloud), Some(place), Some(code)) => {
                     *prices.quotas.entry((cloud, place.clone(), code.clone())).or_insert(0) += multiplier;
                 }
-                _ if limit.workload.as_deref().is_none_or(|own| own == address) => {
-                    prices.budget += multiplier;
+                _ => {
+                    let scope = shared::scope_of(limit);
+                    let counted = scope.is_some_and(|scope| shared::counts(spec, &scope, address));
+                    prices.budget += if counted { multiplier } else { 0 };
                 }
-                _ => {}
             }
         }
         prices

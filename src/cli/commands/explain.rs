@@ -34,7 +34,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let address = args.address.as_deref().unwrap_or_default();
     let gathered = planning::gather(&args.planning, settings)?;
     let spec = &gathered.input.spec;
-    let workload = known(address, &workloads(spec), spec)?;
+    let workload = known(address, &spec.addresses(), spec)?;
     let progress = progress::start("searching placements and loosened constraints", settings);
     let outcome = planning::think(&gathered);
     let loosened = optimize::relaxations(spec, &gathered.input.world, workload);
@@ -70,12 +70,6 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             Ok(Exit::of(&why))
         }
     }
-}
-
-/// The addresses of all workloads.
-fn workloads(spec: &Spec) -> Vec<String> {
-    let services = spec.services.keys().map(|s| format!("services.{s}"));
-    services.chain(spec.batches.keys().map(|b| format!("batches.{b}"))).collect()
 }
 
 /// The workload that an address is in.

@@ -26,8 +26,12 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     diagnostics::print_warnings(&found.loaded.warnings, settings);
     if !settings.quiet {
         let plural = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+        let trainings = match spec.trainings.len() {
+            0 => String::new(),
+            n => format!(", {}", plural(n, "training", "trainings")),
+        };
         print(&format!(
-            "{} is valid: {}, {}, {}\n",
+            "{} is valid: {}, {}, {}{trainings}\n",
             spec.name,
             plural(spec.models.len(), "model", "models"),
             plural(spec.services.len(), "service", "services"),

@@ -85,14 +85,17 @@ pub enum What {
     },
     /// A batch or a training ends in time.
     Deadline,
-    /// The month costs no more than the budget: of the workload, or of all.
-    Budget,
+    /// The month costs no more than the budget: of the workload, of those with a label, or of all.
+    Budget {
+        /// Name and value of the label.
+        label: Option<(String, String)>,
+    },
 }
 
 /// How often a promise holds. Figures and limit are milliseconds, hours of a deadline, dollars a month of a budget.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Promise {
-    /// The workload; `None` = all.
+    /// The workload; `None` = all, or those of a budget's label.
     pub workload: Option<String>,
     /// What is promised.
     pub what: What,

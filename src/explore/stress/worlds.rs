@@ -11,7 +11,7 @@ use crate::optimize::{LOST_WORK, UNKNOWN_INTERRUPTION};
 use crate::perf::{self, RequestShape, ServiceCurve};
 use crate::placement::{Metric, Pool, WorkloadPlacement, World};
 use crate::replay::{self, Random};
-use crate::spec::{Batch, BudgetBinds, BudgetLimit, Connections, Load, MeasuredAt, Place, Service, Spec};
+use crate::spec::{Batch, BudgetBinds, BudgetScope, Connections, Load, MeasuredAt, Place, Service, Spec};
 
 /// A limit is held up to this share beyond it: rounding.
 const SLACK: f64 = 1e-9;
@@ -277,7 +277,7 @@ impl<'a> Worlds<'a> {
 
     /// Whether a budget limits a workload.
     fn budgeted(&self, address: &str) -> bool {
-        self.spec.budget.monthly.is_some() || self.spec.budget.per.contains_key(address)
+        self.spec.budgets_of(address).next().is_some()
     }
 
     /// Network time that counts, ms, in every world: log-normal from its figure to its 90 % edge.
@@ -354,22 +354,23 @@ impl<'a> Worlds<'a> {
         Ok(())
     }
 
+    /// What the month costs in every world against each budget, that of everything last.
     pub fn budgets(&mut self) {
-        let row = |workload: Option<String>, limit: &BudgetLimit, figures| Row {
-            workload,
-            what: What::Budget,
-            limit: limit.limit.usd(),
-            figures,
-        };
-        for (address, limit) in &self.spec.budget.per {
-            if let Some(costs) = self.costs.get(address) {
-                self.rows.push(row(Some(address.clone()), limit, costs.clone()));
+        let limits = &self.spec.budget.limits;
+        let (total, parts): (Vec<_>, Vec<_>) = limits.iter().partition(|(of, _)| **of == BudgetScope::All);
+        for (scope, budget) in parts.into_iter().chain(total) {
+            let counted: Vec<&Vec<f64>> =
+                self.costs.iter().filter(|(a, _)| scope.covers(self.spec, a)).map(|(_, c)| c).collect();
+            if counted.is_empty() {
+                continue;
             }
-        }
-        if let Some(limit) = &self.spec.budget.monthly {
-            let all =
-                (0..self.asked.worlds as usize).map(|w| self.costs.values().map(|c| c[w]).sum()).collect();
-            self.rows.push(row(None, limit, all));
+            let sums = (0..self.asked.worlds as usize).map(|w| counted.iter().map(|c| c[w]).sum());
+            self.rows.push(Row {
+                workload: scope.workload().map(str::to_owned),
+                what: What::Budget { label: scope.label() },
+                limit: budget.limit.usd(),
+                figures: sums.collect(),
+            });
         }
     }
 }

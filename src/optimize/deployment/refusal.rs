@@ -5,22 +5,24 @@
 //! least. Where it was not, the limits that are told are those of which it is known that without them something works.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
+use rayon::prelude::*;
 use rhumb_api::Money;
 
 use super::{All, DEPLOYMENT, Workloads, figure, limit, limited, month, words};
 use crate::placement::{Infeasible, InfeasibleWorkload, Rejection, Relaxation};
+use crate::spec::BudgetScope;
 
-use super::super::together::{self, Effort, Rows, Shared, Together};
+use super::super::job::Job;
+use super::super::least_taken;
+use super::super::together::{self, Effort, Rows, Shared, Together, UNLIMITED};
 
 /// With more limits than this, only those that are short at any price are looked at for a conflict.
 const MOST_SUSPECTS: usize = 12;
 
 /// Above so many times what the workloads cost apart, a lower bound is as good as a proof that there is nothing.
 const HOPELESS: i64 = 1000;
-
-/// A limit that nothing reaches, with room for sums.
-const UNLIMITED: i64 = i64::MAX / 1024;
 
 /// What other limits lead to.
 enum Answer {
@@ -48,6 +50,8 @@ struct Refused<'a, 's> {
     found: &'a Together,
     /// Micro-dollars a month of the separate optima.
     apart: i64,
+    /// What each workload takes of budgets at the least, micro-dollars a month, where that is known.
+    least: OnceLock<BTreeMap<String, i64>>,
 }
 
 impl<'s> All<'s> {
@@ -55,7 +59,7 @@ impl<'s> All<'s> {
     pub(super) fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> Infeasible {
         self.asking.refuses();
         let apart = self.apart.values().map(month).sum::<Money>().micros();
-        Refused { all: self, workloads, rows, found, apart }.explained()
+        Refused { all: self, workloads, rows, found, apart, least: OnceLock::new() }.explained()
     }
 }
 
@@ -64,7 +68,33 @@ impl Refused<'_, '_> {
     fn proven(&self, rows: &Rows, found: &Together) -> bool {
         found.chosen.is_none()
             && (rows.most().is_some_and(|most| found.bound > most)
-                || (!found.short.is_empty() && found.bound / HOPELESS >= self.apart))
+                || (!found.short.is_empty() && found.bound / HOPELESS >= self.apart)
+                || rows
+                    .list
+                    .iter()
+                    .any(|row| self.least_of(&row.what).is_some_and(|least| least > row.limit)))
+    }
+
+    /// What the workloads of a part of the deployment take of its budget at the least, micro-dollars a month. None of them shares
+    /// machines, so that each is looked at by itself.
+    fn least_of(&self, what: &Shared) -> Option<i64> {
+        let Shared::Budget(scope) = what else { return None };
+        if *scope == BudgetScope::All {
+            return None;
+        }
+        let spec = self.all.spec;
+        let least = self.least.get_or_init(|| {
+            let parts = || spec.budget.limits.keys().filter(|scope| **scope != BudgetScope::All);
+            let counted = |job: &&Job<'_>| parts().any(|scope| scope.covers(spec, &job.address));
+            let jobs: Vec<&Job<'_>> = self.all.jobs.iter().filter(counted).collect();
+            let taken = |job: &&Job<'_>| {
+                let least = least_taken(spec, job.world, &job.address)?;
+                Some((job.address.clone(), least.micros()))
+            };
+            jobs.par_iter().filter_map(taken).collect()
+        });
+        let counted = self.all.jobs.iter().filter(|job| scope.covers(spec, &job.address));
+        counted.map(|job| least.get(&job.address).copied()).sum()
     }
 
     fn answer(&self, limits: &[(usize, i64)]) -> Answer {
@@ -138,8 +168,10 @@ impl Refused<'_, '_> {
     fn apart_of(&self, what: &Shared) -> i64 {
         let (spec, apart) = (self.all.spec, self.all.apart);
         match what {
-            Shared::Total => apart.values().map(|w| limited(spec, w).micros()).sum(),
-            Shared::Workload(address) => apart.get(address).map_or(0, |w| limited(spec, w).micros()),
+            Shared::Budget(scope) => {
+                let counted = apart.iter().filter(|(address, _)| scope.covers(spec, address));
+                counted.map(|(_, w)| limited(spec, w).micros()).sum()
+            }
             Shared::Quota { cloud, place, code } => apart
                 .values()
                 .flat_map(|w| &w.quotas)
@@ -154,10 +186,16 @@ impl Refused<'_, '_> {
     fn conflict(&self, row: usize) -> Rejection {
         let (of, found) = (&self.rows.list[row], self.found);
         let shown = limit(of, self.apart_of(&of.what), 0, 0);
-        let proof = if found.short.contains(&row) && found.bound / HOPELESS >= self.apart {
+        let least = self.least_of(&of.what).filter(|least| *least > of.limit);
+        let proof = if let Some(least) = least {
+            format!("its workloads take {} USD at the least", figure(least as f64 / 1e6))
+        } else if found.short.contains(&row) && found.bound / HOPELESS >= self.apart {
             format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
         } else if self.rows.most().is_some_and(|most| found.bound > most) {
-            "nothing that keeps the other limits costs less than the budget".to_owned()
+            match self.rows.list.iter().filter(|row| matches!(row.what, Shared::Budget(_))).count() {
+                1 => "nothing that keeps the other limits costs less than the budget".to_owned(),
+                _ => "nothing that keeps the other limits costs less than the budgets allow".to_owned(),
+            }
         } else {
             "the search found nothing that keeps it, and did not prove that there is nothing".to_owned()
         };
@@ -183,7 +221,10 @@ impl Refused<'_, '_> {
         let taken =
             |works: &Works| works.taken.get(row).map_or(0, |t| i64::try_from(*t).unwrap_or(UNLIMITED));
         // What the total budget limits is never below the cost.
-        let least = if of.what == Shared::Total { units(free.bound) - 1 } else { 0 };
+        let least = match of.what {
+            Shared::Budget(BudgetScope::All) => units(free.bound) - 1,
+            _ => self.least_of(&of.what).map_or(0, |least| units(least) - 1),
+        };
         let (mut low, mut high) = (of.limit.div_euclid(step).max(least), units(taken(&free)));
         let mut decided = true;
         let Answer::Works(mut best) = self.answer(&[(row, high.saturating_mul(step))]) else { return None };

@@ -32,7 +32,7 @@ mod within;
 mod workload;
 
 pub(super) use problem::ONE;
-pub(super) use rows::{Row, Rows, Shared, millionths};
+pub(super) use rows::{Row, Rows, Shared, UNLIMITED, millionths};
 pub(super) use workload::{Plan, Planned, Workload};
 
 use master::Basis;
@@ -317,7 +317,7 @@ impl Search<'_, '_> {
             let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
             // Most of a first gap is for want of a good choice, and lists within a part of it hold a better one.
             let mut reach = best.as_ref().map(|b| (i128::from(b.cost) * ONE - bound.scaled) / first);
-            // Nothing that keeps the budget lies further out than it.
+            // Nothing that is worth a look lies further out than what budgets allow.
             let most = self.rows.most().map(|m| (i128::from(m) + 1) * ONE - bound.scaled);
             let nearer = |out: i128| most.unwrap_or(i128::MAX).min(out);
             let mut out = nearer(sum / 500);

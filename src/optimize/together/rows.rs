@@ -1,13 +1,16 @@
 //! What workloads share: budgets and declared quotas, in whole micro-dollars a month and whole millionths of a unit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::super::pool::{Terms, times};
 use super::problem::ONE;
 use crate::diagnostic::Pointer;
-use crate::spec::{BudgetBinds, Spec};
+use crate::spec::{BudgetBinds, BudgetScope, Spec};
+
+/// A limit that nothing reaches, with room for sums.
+pub const UNLIMITED: i64 = i64::MAX / 1024;
 
 /// One limit.
 #[derive(Clone, Debug)]
@@ -21,10 +24,7 @@ pub struct Row {
 /// What is limited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shared {
-    /// Everything together.
-    Total,
-    /// One workload.
-    Workload(String),
+    Budget(BudgetScope),
     Quota {
         cloud: Cloud,
         /// Region id, or `global`.
@@ -69,8 +69,10 @@ pub struct Rows {
     /// Shared fleets, by what their row is.
     pub fleets: Vec<Fleet>,
     quotas: BTreeMap<(Cloud, String, String), usize>,
-    total: Option<usize>,
-    own: BTreeMap<String, usize>,
+    /// The budgets that each workload counts against.
+    budgets: BTreeMap<String, Vec<usize>>,
+    /// What each costs by itself, micro-dollars a month.
+    apart: BTreeMap<String, i64>,
     /// What budgets limit.
     pub binds: BudgetBinds,
 }
@@ -81,15 +83,14 @@ pub fn millionths(amount: f64) -> i64 {
 }
 
 impl Rows {
-    /// The budgets of `spec`; quotas follow as workloads name them.
-    pub fn of(spec: &Spec) -> Self {
-        let mut rows = Rows { binds: spec.budget.binds, ..Rows::default() };
-        if let Some(total) = &spec.budget.monthly {
-            rows.total = Some(rows.add(Shared::Total, total.limit.micros(), Some(total.at.clone())));
-        }
-        for (address, own) in &spec.budget.per {
-            let row = rows.add(Shared::Workload(address.clone()), own.limit.micros(), Some(own.at.clone()));
-            rows.own.insert(address.clone(), row);
+    /// The budgets of `spec`, for workloads that cost so much by themselves; quotas follow as workloads name them.
+    pub fn of(spec: &Spec, apart: BTreeMap<String, i64>) -> Self {
+        let budgets = apart.keys().map(|address| (address.clone(), Vec::new())).collect();
+        let mut rows = Rows { binds: spec.budget.binds, budgets, apart, ..Rows::default() };
+        for (scope, budget) in &spec.budget.limits {
+            let row = rows.add(Shared::Budget(scope.clone()), budget.limit.micros(), Some(budget.at.clone()));
+            let counted = rows.budgets.iter_mut().filter(|(address, _)| scope.covers(spec, address));
+            counted.for_each(|(_, own)| own.push(row));
         }
         rows
     }
@@ -137,7 +138,8 @@ impl Rows {
         let month = hourly.saturating_mul(HOURS_PER_MONTH);
         let mut uses: Vec<(usize, i64)> =
             self.quotas(spec, cloud, terms).into_iter().map(|q| (q.0, q.1)).collect();
-        uses.extend(self.total.map(|row| (row, month)));
+        // No other budget counts a workload on shared machines.
+        uses.extend(self.total().map(|row| (row, month)));
         uses.retain(|(_, amount)| *amount > 0);
         uses.sort_unstable();
         let row = self.add(Shared::Slots, 0, None);
@@ -157,15 +159,35 @@ impl Rows {
         prices
     }
 
-    /// What nothing within the limits costs more than, micro-dollars a month: the budget of everything, which limits a figure
-    /// that is never below the cost.
+    /// The budget of everything.
+    fn total(&self) -> Option<usize> {
+        self.list.iter().position(|row| row.what == Shared::Budget(BudgetScope::All))
+    }
+
+    /// What the cheapest choice within the limits costs no more than, micro-dollars a month; `None` if nothing says so.
+    ///
+    /// A budget limits a figure that is never below the cost: those that together count every workload are such a bound, and so is
+    /// that of everything. A workload that nothing limits costs what it does by itself.
     pub fn most(&self) -> Option<i64> {
-        Some(self.list.get(self.total?)?.limit)
+        let limit = |row: usize| Some(self.list.get(row)?.limit).filter(|limit| *limit < UNLIMITED);
+        let parts = || {
+            let (mut counting, mut free) = (BTreeSet::new(), 0_i64);
+            for (address, own) in &self.budgets {
+                match own.iter().copied().filter(|row| limit(*row).is_some()).min_by_key(|row| limit(*row)) {
+                    Some(row) => drop(counting.insert(row)),
+                    None if self.quotas.is_empty() => free = free.saturating_add(*self.apart.get(address)?),
+                    None => return None,
+                }
+            }
+            let limits = counting.iter().filter_map(|row| limit(*row));
+            (!counting.is_empty()).then(|| limits.fold(free, i64::saturating_add))
+        };
+        self.total().and_then(limit).into_iter().chain(parts()).min()
     }
 
     /// The budgets that a workload counts against.
     pub fn budgets(&self, address: &str) -> Vec<usize> {
-        self.total.into_iter().chain(self.own.get(address).copied()).collect()
+        self.budgets.get(address).cloned().unwrap_or_default()
     }
 
     /// Price of a machine a month in budgets and quotas, times [`ONE`]: bought as planned, and as spot.

@@ -28,13 +28,19 @@ mirror!(PlanBody for Plan {
     steps: Vec<Step>,
     placement: Placement,
     artifacts: Vec<Artifact>,
-    budget: Option<BudgetLine>,
+    budgets: Vec<BudgetLine>,
     warnings: Vec<String>,
 });
 
 mirror!(PriorFile for Prior { lineage: String, serial: u64, digest: String });
 
-mirror!(BudgetFile for BudgetLine { limit: Money, binds: String, figure: Money });
+mirror!(BudgetFile for BudgetLine {
+    workload: Option<String>,
+    label: Option<(String, String)>,
+    limit: Money,
+    binds: String,
+    figure: Money,
+});
 
 mirror!(ChangeFile for Change {
     addr: ResourceAddr,

@@ -85,7 +85,7 @@ macro_rules! as_is {
     };
 }
 
-as_is!(bool, u32, u64, i64, usize, f64, String, (u32, u32));
+as_is!(bool, u32, u64, i64, usize, f64, String, (u32, u32), (String, String));
 as_is!(rhumb_api::Money, rhumb_api::Cloud, rhumb_api::Purchase, rhumb_api::ResourceAddr);
 as_is!(rhumb_api::Resource, rhumb_api::Attr);
 

@@ -54,6 +54,7 @@ words!(StopWord for placement::Stop { TimeLimit = "time-limit", ByHand = "by-han
 mirror!(SharedLimitFile for SharedLimit {
     constraint: &'static str,
     workload: Option<String>,
+    label: Option<(String, String)>,
     cloud: Option<Cloud>,
     region: Option<String>,
     code: Option<String>,

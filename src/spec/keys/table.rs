@@ -515,6 +515,19 @@ static BUDGET: &[Key] = &[
         "Limits of single workloads: `services.chat: 30000 USD`.",
     ),
     Key::new(
+        "by_label",
+        Kind::Map {
+            entry: "LABEL",
+            names: Names::Any,
+            of: &Kind::Map {
+                entry: "VALUE",
+                names: Names::Any,
+                of: &Kind::Quantity(Unit::Monthly, Range::POSITIVE),
+            },
+        },
+        "Limits of all workloads together that carry a label: `team: { search: 20000 USD }`.",
+    ),
+    Key::new(
         "binds",
         Kind::Choice { values: &["expected", "peak_month", "ceiling"], later: &[] },
         "Which figure is limited: the expected cost, a month that is all peak, or every pool at its largest with spot lost to on-demand.",

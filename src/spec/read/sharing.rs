@@ -6,7 +6,12 @@ use super::*;
 
 impl Reader<'_> {
     /// What services that share machines cannot have yet.
-    pub(super) fn shared_machines(&mut self, root: &At<'_>, services: &BTreeMap<String, Service>) {
+    pub(super) fn shared_machines(
+        &mut self,
+        root: &At<'_>,
+        services: &BTreeMap<String, Service>,
+        budget: &Budget,
+    ) {
         for (name, service) in services.iter().filter(|(_, s)| s.shares) {
             let at = root.key("services").key(name);
             let sharing = at.key("share_machines").pointer;
@@ -22,14 +27,23 @@ impl Reader<'_> {
                     ),
                 );
             }
-            let own = root.key("budget").key("per").key(&format!("services.{name}"));
-            if own.is_there() {
+            for (scope, limit) in &budget.limits {
+                let what = match scope {
+                    BudgetScope::All => continue,
+                    BudgetScope::Workload(address) if address == &format!("services.{name}") => {
+                        format!("a budget of its own for `{address}`, which shares machines")
+                    }
+                    BudgetScope::Label { key, value } if service.labels.get(key) == Some(value) => {
+                        format!("a budget of `{scope}`: `services.{name}` carries it and shares machines")
+                    }
+                    _ => continue,
+                };
                 self.report(
-                    &own.pointer,
+                    &limit.at,
                     false,
                     Problem::new(
                         "not-supported-yet",
-                        format!("a budget of its own for `services.{name}`, which shares machines"),
+                        what,
                         "not supported yet",
                         "which part of a shared machine is its own depends on the others: write \
                          `share_machines: never`, or limit everything by `budget.monthly`",

@@ -129,7 +129,7 @@ budget: {{ {budget}binds: expected }}
     assert_eq!(placement.workloads["batches.night"].pools, free.workloads["batches.night"].pools);
     let found = stress(&spec, &world, &placement, &Stressing { worlds: 4000, ..ASKED });
     let of = |what: &What| found.promises.iter().find(|p| p.what == *what).unwrap();
-    let budget = of(&What::Budget).held.interval();
+    let budget = of(&What::Budget { label: None }).held.interval();
     assert!(budget.0 <= 0.8 && budget.1 >= 0.8, "{budget:?}");
     assert!(of(&What::Deadline).held.interval().1 >= 0.8);
     assert!(found.interrupted.is_empty());
@@ -152,7 +152,7 @@ budget: {{ {budget}binds: expected }}
     service.batches.clear();
     let placement = line::place(&service, &world).unwrap();
     let fixed = stress(&service, &world, &placement, &ASKED);
-    let fixed = fixed.promises.iter().find(|p| p.what == What::Budget).unwrap();
+    let fixed = fixed.promises.iter().find(|p| p.what == What::Budget { label: None }).unwrap();
     assert_eq!((fixed.held.held, fixed.median), (1000, fixed.high));
 }
 
@@ -206,7 +206,7 @@ fn a_month_with_lost_spot_machines_has_a_price_or_is_not_judged() {
     }
     let machines: u32 = pool.machines.iter().map(|m| m.count).sum();
     let found = stress(&spec, &world, &placement, &ASKED);
-    let budget = found.promises.iter().find(|p| p.what == What::Budget).unwrap();
+    let budget = found.promises.iter().find(|p| p.what == What::Budget { label: None }).unwrap();
     let planned = placement.workloads["services.a"].cost.expected_per_month.usd();
     assert!((budget.median - planned - f64::from(machines) * 7300.0).abs() < 0.01, "{}", budget.median);
     world.catalog.offerings.retain(|o| o.purchase != Purchase::OnDemand);
@@ -214,7 +214,7 @@ fn a_month_with_lost_spot_machines_has_a_price_or_is_not_judged() {
     assert!(why.contains("unknown") && why.contains("not sold on demand"), "{why}");
     // Where no budget asks, nothing is unknown.
     let mut free = spec.clone();
-    free.budget.monthly = None;
+    free.budget.limits.clear();
     assert!(explore::stress(&free, &world, &placement, &ASKED).is_ok());
 }
 

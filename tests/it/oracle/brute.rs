@@ -54,7 +54,7 @@ pub struct Choice {
 
 impl Choice {
     /// The figure that a budget limits.
-    fn bound(&self, spec: &Spec) -> i64 {
+    pub fn bound(&self, spec: &Spec) -> i64 {
         match spec.budget.binds {
             BudgetBinds::Expected => self.cost,
             BudgetBinds::PeakMonth => self.peak,
@@ -84,10 +84,31 @@ pub fn service(spec: &Spec, world: &World, name: &str) -> Option<i64> {
     best
 }
 
+/// Whether a limit is on a workload.
+fn counted(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
+    match (scope, address.split_once('.').unwrap()) {
+        (BudgetScope::All, _) => true,
+        (BudgetScope::Workload(own), _) => own == address,
+        (BudgetScope::Label { key, value }, ("services", name)) => {
+            spec.services[name].labels.get(key) == Some(value)
+        }
+        (BudgetScope::Label { key, value }, ("trainings", name)) => {
+            spec.trainings[name].labels.get(key) == Some(value)
+        }
+        (BudgetScope::Label { key, value }, (_, name)) => spec.batches[name].labels.get(key) == Some(value),
+    }
+}
+
 /// Monthly limits on one workload, micro-dollars.
-fn limits<'a>(spec: &'a Spec, address: &str) -> impl Iterator<Item = i64> + 'a {
-    let own = spec.budget.per.get(address).map(|l| l.limit.micros());
-    own.into_iter().chain(spec.budget.monthly.as_ref().map(|l| l.limit.micros()))
+fn limits(spec: &Spec, address: &str) -> impl Iterator<Item = i64> + use<> {
+    let own: Vec<i64> = spec
+        .budget
+        .limits
+        .iter()
+        .filter(|(scope, _)| counted(spec, scope, address))
+        .map(|(_, l)| l.limit.micros())
+        .collect();
+    own.into_iter()
 }
 
 fn regions(world: &World, rules: &PlacementRules) -> Vec<usize> {

@@ -1,6 +1,7 @@
 //! The optimizer against brute force, on several hundred small random worlds.
 
 mod brute;
+mod labels;
 mod sharing;
 mod stops;
 mod training;
@@ -114,35 +115,41 @@ fn the_optimizer_is_never_beaten_and_never_wrong() {
 /// Worlds with several workloads.
 const TOGETHER: u64 = 1_200;
 
-#[test]
-fn several_workloads_are_never_beaten_and_never_wrong() {
-    let base = Catalog::embedded();
-    let (mut faults, mut coupled, mut refused, mut dearer, mut batches) = (String::new(), 0, 0, 0, 0);
-    let (mut exact, mut all) = (0, 0_u64);
-    for seed in 0..TOGETHER {
-        let (spec, world) = worlds::together(seed, &base);
-        let services = spec.services.keys().map(|name| format!("services.{name}"));
-        let addresses: Vec<String> =
-            services.chain(spec.batches.keys().map(|name| format!("batches.{name}"))).collect();
-        let options: Vec<Vec<brute::Choice>> =
-            addresses.iter().map(|a| brute::several::options(&spec, &world, a)).collect();
-        // What one service cannot do alone is another test's matter.
-        if options.len() < 2 || options.iter().any(Vec::is_empty) {
-            continue;
-        }
-        let truth = brute::several::together(&spec, &world, &options);
-        let answer = line::place(&spec, &world);
-        let placement = match &answer {
+/// What became of worlds with several workloads.
+#[derive(Default)]
+struct Several {
+    faults: String,
+    /// Placed together, and of these: dearer than apart, and with a batch.
+    coupled: u64,
+    dearer: u64,
+    batches: u64,
+    refused: u64,
+    /// Placed, and with a bound as high as the cost.
+    all: u64,
+    exact: u64,
+}
+
+impl Several {
+    /// Compares what the optimizer says with the least of all `options`, which are those of `addresses`.
+    fn compare(
+        &mut self,
+        seed: u64,
+        (spec, world): (&Spec, &World),
+        addresses: &[String],
+        options: &[Vec<brute::Choice>],
+    ) -> Option<Placement> {
+        let truth = brute::several::together(spec, world, addresses, options);
+        let placement = match line::place(spec, world) {
             Ok(placement) => placement,
             Err(why) => {
-                refused += 1;
+                self.refused += 1;
                 if truth.is_some() {
-                    faults += &format!(
+                    self.faults += &format!(
                         "world {seed}: refused, brute force {truth:?}: {:?}\n",
                         why.workloads[0].conflict
                     );
                 }
-                continue;
+                return None;
             }
         };
         let cost: i64 = placement.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum();
@@ -150,29 +157,53 @@ fn several_workloads_are_never_beaten_and_never_wrong() {
             p.machines.iter().map(|m| m.count).sum::<u32>() > brute::MOST_MACHINES
         };
         if placement.workloads.values().filter(|w| w.run.is_none()).flat_map(|w| &w.pools).any(most) {
-            continue;
+            return None;
         }
         // Eight products rounded by the hour, of a month.
         if truth.is_none_or(|t| (t - cost).abs() > 8 * 730) {
-            faults += &format!("world {seed}: the optimizer says {cost}, brute force {truth:?}\n");
+            self.faults += &format!("world {seed}: the optimizer says {cost}, brute force {truth:?}\n");
         }
-        all += 1;
+        self.all += 1;
         if let Some(c) = &placement.coupling {
-            coupled += 1;
-            batches += usize::from(!spec.batches.is_empty());
-            dearer += u64::from(c.optimum > c.apart);
+            self.coupled += 1;
+            self.batches += u64::from(!spec.batches.is_empty());
+            self.dearer += u64::from(c.optimum > c.apart);
             if c.lower_bound != c.optimum {
-                faults += &format!("world {seed}: not proven: {} below {}\n", c.lower_bound, c.optimum);
+                self.faults += &format!("world {seed}: not proven: {} below {}\n", c.lower_bound, c.optimum);
             }
         }
-        exact += u64::from(proven(seed, &spec, &world, placement, &mut faults));
-        for f in check::placement(&spec, &world, placement) {
-            faults += &format!(
+        self.exact += u64::from(proven(seed, spec, world, &placement, &mut self.faults));
+        for f in check::placement(spec, world, &placement) {
+            self.faults += &format!(
                 "world {seed}: {} {}: {} ({} / {})\n",
                 f.address, f.code, f.message, f.expected, f.found
             );
         }
+        Some(placement)
     }
+}
+
+/// The addresses of all workloads, and every way to place each; `None` if one cannot be placed alone, which is another test's matter.
+fn options(spec: &Spec, world: &World) -> Option<(Vec<String>, Vec<Vec<brute::Choice>>)> {
+    let services = spec.services.keys().map(|name| format!("services.{name}"));
+    let addresses: Vec<String> =
+        services.chain(spec.batches.keys().map(|name| format!("batches.{name}"))).collect();
+    let options: Vec<Vec<brute::Choice>> =
+        addresses.iter().map(|a| brute::several::options(spec, world, a)).collect();
+    (options.len() >= 2 && !options.iter().any(Vec::is_empty)).then_some((addresses, options))
+}
+
+#[test]
+fn several_workloads_are_never_beaten_and_never_wrong() {
+    let base = Catalog::embedded();
+    let mut tried = Several::default();
+    for seed in 0..TOGETHER {
+        let (spec, world) = worlds::together(seed, &base);
+        if let Some((addresses, options)) = options(&spec, &world) {
+            tried.compare(seed, (&spec, &world), &addresses, &options);
+        }
+    }
+    let Several { faults, coupled, dearer, batches, refused, all, exact } = tried;
     assert!(faults.is_empty(), "\n{faults}");
     assert!(exact * 10 > all * 8, "the bound was exact in {exact} of {all}");
     assert!(

@@ -9,7 +9,7 @@ use rhumb::optimize::{NoPlacement, Standing, Watch, place_watched};
 use rhumb::placement::{Placement, Stop, World};
 use rhumb::spec::Spec;
 
-use super::{brute, worlds};
+use super::{brute, options, worlds};
 
 /// Eight products rounded by the hour, of a month.
 const ROUNDED: i64 = 8 * 730;
@@ -21,15 +21,8 @@ fn coupled(seed: u64, base: &Catalog) -> Option<(Spec, World, Option<i64>)> {
     if matches!(&free, Ok(placement) if placement.coupling.is_none()) {
         return None;
     }
-    let services = spec.services.keys().map(|name| format!("services.{name}"));
-    let addresses: Vec<String> =
-        services.chain(spec.batches.keys().map(|name| format!("batches.{name}"))).collect();
-    let options: Vec<Vec<brute::Choice>> =
-        addresses.iter().map(|a| brute::several::options(&spec, &world, a)).collect();
-    if options.len() < 2 || options.iter().any(Vec::is_empty) {
-        return None;
-    }
-    let truth = brute::several::together(&spec, &world, &options);
+    let (addresses, options) = options(&spec, &world)?;
+    let truth = brute::several::together(&spec, &world, &addresses, &options);
     // What brute force does not try is beyond it.
     let large = |p: &Placement| {
         let services = p.workloads.values().filter(|w| w.run.is_none());

@@ -95,10 +95,14 @@ fn alone(seed: u64, base: &Catalog) -> (Spec, World) {
     let (placement, purchase) = rules.last().unwrap();
     spec.services.clear();
     spec.batches.clear();
-    let own = std::mem::take(&mut spec.budget.per);
-    spec.budget.per = own.into_values().map(|limit| ("trainings.t".to_owned(), limit)).collect();
-    let cheap = |limit: &mut BudgetLimit| limit.limit = Money::from_micros(r.range(5e7, 4e9) as i64);
-    spec.budget.per.values_mut().chain(spec.budget.monthly.as_mut()).for_each(cheap);
+    let cheap = |(scope, mut limit): (BudgetScope, BudgetLimit)| {
+        limit.limit = Money::from_micros(r.range(5e7, 4e9) as i64);
+        match scope {
+            BudgetScope::Workload(_) => (BudgetScope::Workload("trainings.t".into()), limit),
+            scope => (scope, limit),
+        }
+    };
+    spec.budget.limits = std::mem::take(&mut spec.budget.limits).into_iter().map(cheap).collect();
     if r.chance(40) {
         spec.models.values_mut().for_each(|m| m.artifacts_at = Some(region(&mut r, &world)));
     }
@@ -125,7 +129,18 @@ fn beside(seed: u64, base: &Catalog) -> (Spec, World) {
         let mut one = training(&mut r, &world, placement, purchase);
         one.name = (*name).into();
         one.placement.at = Pointer::root();
+        if r.chance(60) {
+            one.labels.insert("team".into(), "search".into());
+        }
         spec.trainings.insert(one.name.clone(), one);
+    }
+    if r.chance(40) {
+        for service in spec.services.values_mut() {
+            service.labels.insert("team".into(), "search".into());
+        }
+        let limit = Money::from_micros(r.range(1e9, 2e10) as i64);
+        let scope = BudgetScope::Label { key: "team".into(), value: "search".into() };
+        spec.budget.limits.insert(scope, BudgetLimit { limit, at: Pointer::root() });
     }
     (spec, world)
 }
@@ -214,7 +229,7 @@ fn trainings_beside_others_are_never_beaten_and_never_wrong() {
         if options.iter().any(Vec::is_empty) {
             continue;
         }
-        let truth = brute::several::together(&spec, &world, &options);
+        let truth = brute::several::together(&spec, &world, &addresses, &options);
         let placement = match line::place(&spec, &world) {
             Ok(placement) => placement,
             Err(why) => {
@@ -303,8 +318,10 @@ fn names_and_order_change_nothing() {
             let mut t = s.trainings.remove("t").unwrap();
             t.name = "another".into();
             s.trainings.insert(t.name.clone(), t);
-            let own = std::mem::take(&mut s.budget.per);
-            s.budget.per = own.into_values().map(|l| ("trainings.another".to_owned(), l)).collect();
+            let own = BudgetScope::Workload("trainings.t".into());
+            if let Some(limit) = s.budget.limits.remove(&own) {
+                s.budget.limits.insert(BudgetScope::Workload("trainings.another".into()), limit);
+            }
         });
         assert_eq!(cost, renamed, "world {seed}");
         let permuted = with(&spec, &world, |_, w| {

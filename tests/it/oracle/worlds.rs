@@ -148,7 +148,7 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
     }
     if r.chance(40) {
         let limit = BudgetLimit { limit: Money::from_micros(r.range(4e9, 40e9) as i64), at: at() };
-        all.budget.monthly = Some(limit);
+        all.budget.limits.insert(BudgetScope::All, limit);
     }
     (all, world)
 }
@@ -318,11 +318,8 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
     };
     if r.chance(25) {
         let limit = BudgetLimit { limit: Money::from_micros(r.range(1e9, 12e9) as i64), at: at() };
-        if r.chance(50) {
-            budget.per.insert(address.to_owned(), limit);
-        } else {
-            budget.monthly = Some(limit);
-        }
+        let own = BudgetScope::Workload(address.to_owned());
+        budget.limits.insert(if r.chance(50) { own } else { BudgetScope::All }, limit);
     }
     Spec {
         name: "world".into(),

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use rhumb::catalog::{Evidence, Provenance};
 use rhumb::diagnostic::Pointer;
+use rhumb::perf::training::TrainingMemory;
 use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles};
 use rhumb::placement::*;
 use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
 use rhumb::render::Artifact;
-use rhumb::spec::{EngineName, KvCacheDtype, Quantization};
+use rhumb::spec::{Checkpointing, EngineName, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
 use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 
 fn addr(text: &str) -> ResourceAddr {
@@ -182,6 +183,38 @@ fn rank() -> WorkloadPlacement {
     }
 }
 
+fn training() -> TrainingRun {
+    TrainingRun {
+        rank: Some(16),
+        precision: TrainingPrecision::Fp8,
+        accelerators: 16,
+        sharding: Sharding::Gradients,
+        checkpointing: Checkpointing::Full,
+        sequence_tokens: 4096,
+        micro_batch: 2,
+        accumulation: 4,
+        steps: 12_000.0,
+        predicted_tokens_per_s: 81_234.5,
+        memory: TrainingMemory {
+            device: 80e9,
+            weights: 33e9,
+            gradients: 1e9,
+            optimizer: 2e9,
+            gathered: 3e9,
+            activations: 4e9,
+            logits: 5e9,
+            runtime: 6e9,
+        },
+        start_up_s: 255.5,
+        checkpoint_gib: 1.5,
+        checkpoint_s: 0.75,
+        checkpoint_every_s: 600.25,
+        interruptions: 0.125,
+        most_interruptions: 1,
+        late_hours: 3.5,
+    }
+}
+
 fn fallback() -> Fallback {
     let mut pool = pool();
     pool.region = "eu-west-3".into();
@@ -255,7 +288,7 @@ fn workload() -> WorkloadPlacement {
             items_per_s: 812.5,
             runs_per_month: 30.4,
             cost_per_run: usd(77_000_001),
-            training: None,
+            training: Some(training()),
         }),
         certificate: Certificate {
             family: "one pool".into(),
@@ -383,29 +416,56 @@ pub fn plan() -> Plan {
             content: "#!/bin/sh\nexec vllm serve \"$MODEL\"\n".into(),
             sha256: "d".repeat(64),
         }],
-        budget: Some(BudgetLine {
-            limit: usd(90_000_000_000),
-            binds: "ceiling".into(),
-            figure: usd(120_537_602_000),
-        }),
+        budgets: vec![
+            BudgetLine {
+                workload: None,
+                label: None,
+                limit: usd(90_000_000_000),
+                binds: "ceiling".into(),
+                figure: usd(120_537_602_000),
+            },
+            BudgetLine {
+                workload: None,
+                label: Some(("team".into(), "search".into())),
+                limit: usd(70_000_000_000),
+                binds: "ceiling".into(),
+                figure: usd(60_537_602_000),
+            },
+        ],
         warnings: vec!["a warning".into()],
     }
 }
 
 fn coupling() -> Coupling {
     Coupling {
-        limits: vec![SharedLimit {
-            constraint: "quota",
-            workload: None,
-            cloud: Some(Cloud::Aws),
-            region: Some("eu-west-1".into()),
-            code: Some("L-417A185B".into()),
-            limit: 384.0,
-            taken: 192.0,
-            multiplier: 1_234_567,
-            worth: usd(73_585_000),
-            at: at("/providers/aws/quotas"),
-        }],
+        limits: vec![
+            SharedLimit {
+                constraint: "quota",
+                workload: None,
+                label: None,
+                cloud: Some(Cloud::Aws),
+                region: Some("eu-west-1".into()),
+                code: Some("L-417A185B".into()),
+                limit: 384.0,
+                taken: 192.0,
+                multiplier: 1_234_567,
+                worth: usd(73_585_000),
+                at: at("/providers/aws/quotas"),
+            },
+            SharedLimit {
+                constraint: "budget",
+                workload: None,
+                label: Some(("team".into(), "search".into())),
+                cloud: None,
+                region: None,
+                code: None,
+                limit: 70_000.0,
+                taken: 60_537.602,
+                multiplier: 0,
+                worth: usd(0),
+                at: at("/budget/by_label/team/search"),
+            },
+        ],
         optimum: usd(50_000_000_000),
         lower_bound: usd(49_999_000_000),
         apart: usd(48_000_000_000),

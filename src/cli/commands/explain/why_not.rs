@@ -7,6 +7,7 @@ use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::Selector;
 use crate::placement::WhyNot;
+use crate::spec::WORKLOADS;
 use crate::{optimize, report};
 
 /// Runs the command.
@@ -18,7 +19,7 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
     let workload = of_workload(args.address.as_deref(), &mut planning);
     let gathered = planning::gather(&planning, settings)?;
     let (spec, world) = (&gathered.input.spec, &gathered.input.world);
-    let known = super::workloads(spec);
+    let known = spec.addresses();
     if let Some(workload) = &workload {
         super::known(workload, &known, spec)?;
     }
@@ -39,7 +40,7 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
 /// The workload, if one was named. A single argument that is no workload's address is the path.
 fn of_workload(address: Option<&str>, planning: &mut PlanArgs) -> Option<String> {
     let address = address?;
-    let is_address = ["services.", "batches."].iter().any(|kind| address.starts_with(kind));
+    let is_address = address.split_once('.').is_some_and(|(kind, _)| WORKLOADS.contains(&kind));
     if !is_address && planning.spec.path.as_os_str() == "." {
         planning.spec.path = address.into();
         return None;

@@ -53,7 +53,7 @@ fn words(what: &What) -> (String, String) {
             (origin.clone(), format!("{} {}, spot lost", metric.as_str(), quantile(*q)))
         }
         What::Deadline => (String::new(), "deadline".into()),
-        What::Budget => (String::new(), "budget".into()),
+        What::Budget { .. } => (String::new(), "budget".into()),
     }
 }
 
@@ -65,7 +65,7 @@ fn figure(what: &What, value: f64) -> String {
     match what {
         What::Objective { .. } | What::SpotLost { .. } => ms(value),
         What::Deadline => format!("{} h", number(value)),
-        What::Budget => Money::from_usd(value).map_or_else(|_| number(value), |m| format!("{m} USD")),
+        What::Budget { .. } => Money::from_usd(value).map_or_else(|_| number(value), |m| format!("{m} USD")),
     }
 }
 
@@ -88,7 +88,7 @@ impl Told<'_> {
         let rows = self.found.promises.iter().map(|p| {
             let (origin, promise) = words(&p.what);
             vec![
-                Cell::plain(p.workload.as_deref().unwrap_or("all")),
+                Cell::plain(whose(p)),
                 Cell::plain(origin),
                 Cell::plain(promise),
                 Cell::plain(figure(&p.what, p.limit)),
@@ -332,9 +332,18 @@ fn weakest(stress: &Stress) -> Option<&Promise> {
     stress.promises.iter().min_by_key(|p| p.held.held)
 }
 
+/// The workload, the label of several, or `all`.
+fn whose(p: &Promise) -> String {
+    match (&p.workload, &p.what) {
+        (Some(workload), _) => workload.clone(),
+        (None, What::Budget { label: Some((key, value)) }) => format!("{key}={value}"),
+        (None, _) => "all".to_owned(),
+    }
+}
+
 fn named(p: &Promise) -> String {
     let (origin, promise) = words(&p.what);
-    let workload = p.workload.as_deref().unwrap_or("all");
+    let workload = whose(p);
     if origin.is_empty() {
         format!("{promise} of {workload}")
     } else {
@@ -354,16 +363,21 @@ fn promise(p: &Promise) -> Value {
         }
         What::SpotLost { origin, metric, quantile: q } => ("spot-lost", Some(origin), Some(metric), Some(*q)),
         What::Deadline => ("deadline", None, None, None),
-        What::Budget => ("budget", None, None, None),
+        What::Budget { .. } => ("budget", None, None, None),
     };
     let unit = match &p.what {
         What::Objective { .. } | What::SpotLost { .. } => "ms",
         What::Deadline => "h",
-        What::Budget => "usd_per_month",
+        What::Budget { .. } => "usd_per_month",
+    };
+    let label = match &p.what {
+        What::Budget { label: Some((key, value)) } => json!({ "key": key, "value": value }),
+        _ => Value::Null,
     };
     let finite = |x: f64| if x.is_finite() { json!(x) } else { Value::Null };
     json!({
         "workload": p.workload,
+        "label": label,
         "kind": kind,
         "origin": origin,
         "metric": metric.map(|m| m.as_str()),

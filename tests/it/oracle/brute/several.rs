@@ -79,16 +79,17 @@ fn serving(spec: &Spec, world: &World, name: &str) -> Vec<Choice> {
     all
 }
 
-/// The least that one option of each workload costs together within quotas and the budget, micro-dollars a month.
-pub fn together(spec: &Spec, world: &World, options: &[Vec<Choice>]) -> Option<i64> {
+/// The least that one option of each workload costs together within quotas and budgets, micro-dollars a month.
+pub fn together(spec: &Spec, world: &World, addresses: &[String], options: &[Vec<Choice>]) -> Option<i64> {
     let mut best = None;
-    combine(spec, world, options, &mut Vec::new(), &mut best);
+    combine(spec, world, addresses, options, &mut Vec::new(), &mut best);
     best
 }
 
 fn combine<'c>(
     spec: &Spec,
     world: &World,
+    addresses: &[String],
     left: &'c [Vec<Choice>],
     chosen: &mut Vec<&'c Choice>,
     best: &mut Option<i64>,
@@ -97,10 +98,12 @@ fn combine<'c>(
     for (key, n) in chosen.iter().flat_map(|c| &c.quotas) {
         *taken.entry(key).or_insert(0.0) += n;
     }
-    let bound: i64 = chosen.iter().map(|c| c.bound(spec)).sum();
-    let limit = spec.budget.monthly.as_ref().map(|b| b.limit.micros());
+    let over = |(scope, budget): (&BudgetScope, &BudgetLimit)| {
+        let of = chosen.iter().zip(addresses).filter(|(_, address)| counted(spec, scope, address));
+        of.map(|(c, _)| c.bound(spec)).sum::<i64>() > budget.limit.micros()
+    };
     if taken.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l))
-        || limit.is_some_and(|l| bound > l)
+        || spec.budget.limits.iter().any(over)
     {
         return;
     }
@@ -114,7 +117,7 @@ fn combine<'c>(
     };
     for choice in first {
         chosen.push(choice);
-        combine(spec, world, rest, chosen, best);
+        combine(spec, world, addresses, rest, chosen, best);
         chosen.pop();
     }
 }

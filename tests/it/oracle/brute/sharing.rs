@@ -218,7 +218,7 @@ fn combine<'p>(
             *taken.entry((place, quota.code.clone())).or_insert(0.0) += each * f64::from(m);
         }
     }
-    let limit = spec.budget.monthly.as_ref().map(|b| b.limit.micros());
+    let limit = spec.budget.limits.get(&BudgetScope::All).map(|b| b.limit.micros());
     if taken.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l))
         || limit.is_some_and(|l| bound > l)
         || best.is_some_and(|b| cost >= b)
