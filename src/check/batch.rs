@@ -25,6 +25,9 @@ pub(super) fn check(
         log.finding("run", address, "a batch without a run", "a run", "none");
         return;
     };
+    log.hold(run.training.is_none(), "run", address, || {
+        ("a batch that trains".into(), "no training".into(), "a training".into())
+    });
     let deadline = batch.deadline_s / 3600.0;
     log.near("run", address, "the deadline", deadline, run.deadline_hours, 1e-9);
     let runs = batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);

@@ -5,7 +5,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money, Purchase};
 
 use crate::catalog::{Evidence, TransferTo};
 use crate::placement::{CostLine, Pool, WorkloadPlacement, World};
-use crate::spec::{Load, Origin, Place};
+use crate::spec::{Load, Origin, Place, RegionRef};
 
 use super::Ledger;
 use super::following::Hours;
@@ -44,10 +44,10 @@ pub(super) fn check(
             ("a negative line".into(), "at least 0".into(), line.per_hour.map_or(String::new(), dollars))
         });
     }
-    // An hour of a batch is its month divided by 730, so a sum of rounded lines may miss it by one each.
+    // An hour of a run is its month divided by 730, so a sum of rounded lines may miss it by one each.
     let slack = match work.kind {
         Kind::Service(_) => 0,
-        Kind::Batch(_) => cost.lines.len() as i64 + 1,
+        Kind::Batch(_) | Kind::Training(_) => cost.lines.len() as i64 + 1,
     };
     log.amount("cost-sum", address, "the cost of an hour", priced, cost.expected_per_hour, slack);
     let month = cost.expected_per_hour.per_month();
@@ -117,7 +117,9 @@ fn shared(log: &mut Ledger, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
 /// Hours of a month in which a workload's machines run, as a share of it.
 fn share_of_month(work: &Work<'_>, placed: &WorkloadPlacement) -> f64 {
     match (work.kind, &placed.run) {
-        (Kind::Batch(_), Some(run)) => run.hours * run.runs_per_month / HOURS_PER_MONTH as f64,
+        (Kind::Batch(_) | Kind::Training(_), Some(run)) => {
+            run.hours * run.runs_per_month / HOURS_PER_MONTH as f64
+        }
         _ => 1.0,
     }
 }
@@ -133,7 +135,7 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
                 (Some(said), Kind::Service(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly, said, 0);
                 }
-                (Some(said), Kind::Batch(_)) => {
+                (Some(said), Kind::Batch(_) | Kind::Training(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly.scale(share), said, 2);
                 }
                 (None, _) => {
@@ -229,6 +231,21 @@ fn moved(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[Sent]) -
             _ => {}
         }
     }
+    if let Kind::Training(training) = work.kind
+        && let Some(dataset) = &training.dataset
+    {
+        let runs = training.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
+        for c in pools {
+            match brought(world, &dataset.from, c) {
+                Some(price) => {
+                    derived += price.scale(dataset.gib * runs / HOURS_PER_MONTH as f64);
+                    roundings += 2 + runs as i64;
+                }
+                None if dataset.gib > 0.0 => unknown = true,
+                None => {}
+            }
+        }
+    }
     (derived, unknown, roundings)
 }
 
@@ -265,13 +282,17 @@ fn transfers(
 
 /// Weights that are copied to a pool's machines: the price of a GiB, and GiB an hour on the average of a month.
 fn weights(world: &World, work: &Work<'_>, c: &Checked<'_>) -> Option<(Option<Money>, f64)> {
-    let from = work.model.artifacts_at.as_ref()?;
-    let regions = &world.catalog.regions;
-    let at = regions.iter().position(|r| r.cloud == from.cloud && r.id == from.region);
-    let to = crate::spec::RegionRef { cloud: c.pool.cloud, region: c.pool.region.clone() };
-    let price = at.and_then(|i| world.catalog.transfer_price(i, TransferTo::Region(&to)));
+    let price = brought(world, work.model.artifacts_at.as_ref()?, c);
     let gib = c.weights_per_machine * f64::from(c.copies()) / GIB;
-    Some((price.map(|p| p.usd_per_gib), gib / HOURS_PER_MONTH as f64))
+    Some((price, gib / HOURS_PER_MONTH as f64))
+}
+
+/// The price of a GiB that is brought to a pool from a region; `None` if it is unknown.
+pub(super) fn brought(world: &World, from: &RegionRef, c: &Checked<'_>) -> Option<Money> {
+    let regions = &world.catalog.regions;
+    let at = regions.iter().position(|r| r.cloud == from.cloud && r.id == from.region)?;
+    let to = RegionRef { cloud: c.pool.cloud, region: c.pool.region.clone() };
+    Some(world.catalog.transfer_price(at, TransferTo::Region(&to))?.usd_per_gib)
 }
 
 /// The share of a pool's traffic that comes from an origin.
@@ -391,7 +412,7 @@ fn ceiling(
     let derived = placed.cost.expected_per_month + dearer(world, work, placed, pools);
     let slack = match work.kind {
         Kind::Service(_) => 0,
-        Kind::Batch(_) => (placed.cost.lines.len() as i64 + 2) * HOURS_PER_MONTH,
+        Kind::Batch(_) | Kind::Training(_) => (placed.cost.lines.len() as i64 + 2) * HOURS_PER_MONTH,
     };
     log.amount("ceiling", &work.address, CEILING, derived, placed.cost.ceiling_per_month, slack);
 }

@@ -111,7 +111,7 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
 fn member(log: &mut Ledger, spec: &Spec, world: &World, work: &Work<'_>, pool: &Pool, on: &OnShared) {
     let address = pool.addr.as_str();
     let Kind::Service(service) = work.kind else {
-        log.finding("sharing", address, "a batch has machines of its own", "no shared machines", "some");
+        log.finding("sharing", address, "a run has machines of its own", "no shared machines", "some");
         return;
     };
     log.hold(service.shares, "sharing", address, || {

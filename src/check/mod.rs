@@ -24,6 +24,8 @@ mod rules;
 mod serving;
 mod shared;
 mod subject;
+mod team;
+mod training;
 
 use crate::placement::{Placement, World};
 use crate::spec::Spec;
@@ -89,7 +91,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("cost-line", "a line of the bill that is missing, wrong or about nothing"),
     ("cost-sum", "a total that is not the sum of its lines"),
     ("ceiling", "a ceiling that is not the cost with all spot bought on demand"),
-    ("deadline", "a batch that ends after its deadline"),
+    ("deadline", "a batch or a training that ends after its deadline"),
     ("does-not-fit", "a configuration that does not run"),
     ("engine", "engine settings other than the spec's"),
     ("failure", "a declared failure that leaves too little, or whose figures are wrong"),
@@ -123,10 +125,11 @@ pub const CODES: &[(&str, &str)] = &[
     ("replicas", "replicas that the machines do not make up, or outside min and max"),
     ("residency", "data where it may not be"),
     ("route", "traffic that goes nowhere, twice or unevenly"),
-    ("run", "a batch run whose figures are wrong"),
+    ("run", "a run of a batch or a training whose figures are wrong"),
     ("sharing", "a pool on shared machines that may not be there, or not as it says"),
     ("spot-share", "more spot machines than allowed"),
     ("spread", "fewer regions than demanded"),
+    ("training", "a training that is done in another way than the spec says, or than the fastest that fits"),
     ("variant", "a variant that is not the model's, or not as declared"),
     ("workload", "a workload that is missing or that nobody asked for"),
     ("zones", "zones that the region does not have or that the machines cannot fill"),
@@ -166,6 +169,9 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
                 serving::check(&mut log, world, &work, service, placed, &pools);
             }
             subject::Kind::Batch(batch) => batch::check(&mut log, &work, batch, placed, &pools),
+            subject::Kind::Training(asked) => {
+                training::check(&mut log, world, &work, asked, placed, &pools);
+            }
         }
         bill::check(&mut log, world, &work, placed, &pools);
         proof::check(&mut log, &work, placed);

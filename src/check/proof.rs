@@ -27,7 +27,9 @@ pub(super) fn check(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacemen
         ("the bound does not prove the optimum".into(), optimum, bound)
     });
     let (paid, slack) = match (work.kind, &placed.run) {
-        (Kind::Batch(_), Some(run)) => (batch_run(placed, run.runs_per_month, run.cost_per_run), 800),
+        (Kind::Batch(_) | Kind::Training(_), Some(run)) => {
+            (batch_run(placed, run.runs_per_month, run.cost_per_run), 800)
+        }
         _ => (placed.cost.expected_per_hour, 0),
     };
     log.amount("certificate", address, "the optimum", paid, proof.optimum, slack);
@@ -54,7 +56,7 @@ pub(super) fn check(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacemen
     }
 }
 
-/// What the optimum of a batch is about: a run, with its part of what is paid once a month.
+/// What the optimum of a batch or a training is about: a run, with its part of what is paid once a month.
 fn batch_run(placed: &WorkloadPlacement, runs: f64, machines: Money) -> Money {
     let month = placed.cost.expected_per_month;
     if runs > 0.0 && month > machines.scale(runs) { month.scale(1.0 / runs) } else { machines }

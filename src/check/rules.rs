@@ -8,7 +8,7 @@ use crate::spec::{Spec, Variant};
 
 use super::Ledger;
 use super::ledger::dollars;
-use super::subject::{self, Checked, Kind, Work};
+use super::subject::{self, Checked, Kind, Served, Work};
 
 pub(super) fn check(
     log: &mut Ledger,
@@ -20,8 +20,10 @@ pub(super) fn check(
 ) {
     for c in pools {
         place(log, work, c);
-        variant(log, work, c.pool);
-        engine(log, work, c.pool);
+        if let Some(served) = work.served {
+            variant(log, work, c.pool);
+            engine(log, work, served, c.pool);
+        }
         layout(log, c);
         zones(log, c);
         purchase(log, world, work, c);
@@ -34,7 +36,7 @@ pub(super) fn check(
     regions.dedup();
     let least = match work.kind {
         Kind::Service(_) => work.rules.spread_regions.max(1),
-        Kind::Batch(_) => 1,
+        Kind::Batch(_) | Kind::Training(_) => 1,
     };
     log.hold(regions.len() >= least as usize, "spread", &work.address, || {
         ("too few regions".into(), format!("at least {least}"), regions.len().to_string())
@@ -123,8 +125,8 @@ pub(super) fn quality(log: &mut Ledger, world: &World, work: &Work<'_>, pool: &P
     });
 }
 
-fn engine(log: &mut Ledger, work: &Work<'_>, pool: &Pool) {
-    let (asked, said, address) = (work.engine, &pool.engine, pool.addr.as_str());
+fn engine(log: &mut Ledger, work: &Work<'_>, served: Served<'_>, pool: &Pool) {
+    let (asked, said, address) = (served.engine, &pool.engine, pool.addr.as_str());
     log.same("engine", address, "the engine", asked.name.as_str(), said.name.as_str());
     if let Some(version) = &asked.version {
         let numbers = format!("{}.{}", said.version.0, said.version.1);
@@ -151,7 +153,7 @@ fn engine(log: &mut Ledger, work: &Work<'_>, pool: &Pool) {
     }
     let share = asked.gpu_memory_utilization.unwrap_or(0.90);
     log.near("engine", address, "gpu_memory_utilization", share, said.gpu_memory_utilization, 1e-12);
-    let longest = work.shape.input.max + work.shape.output.max;
+    let longest = served.shape.input.max + served.shape.output.max;
     log.hold(f64::from(said.max_model_len) + 1.0 >= longest, "engine", address, || {
         ("the longest request does not fit".into(), longest.to_string(), said.max_model_len.to_string())
     });

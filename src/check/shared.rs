@@ -43,7 +43,10 @@ pub(super) fn counts(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
     let carries = |key: &String, value: &String| {
         let service = spec.services.iter().find(|(name, _)| address.strip_prefix("services.") == Some(name));
         let batch = spec.batches.iter().find(|(name, _)| address.strip_prefix("batches.") == Some(name));
+        let training =
+            spec.trainings.iter().find(|(name, _)| address.strip_prefix("trainings.") == Some(name));
         let labels = service.map(|(_, s)| &s.labels).or(batch.map(|(_, b)| &b.labels));
+        let labels = labels.or(training.map(|(_, t)| &t.labels));
         labels.is_some_and(|own| own.iter().any(|(k, v)| (k, v) == (key, value)))
     };
     match scope {

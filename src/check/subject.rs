@@ -7,7 +7,8 @@ use crate::math;
 use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Pool, WorkloadPlacement, World};
 use crate::spec::{
-    AllowDeny, Batch, Engine, KvCacheDtype, Model, PlacementRules, PurchaseRules, Quantization, Service, Spec,
+    AllowDeny, Batch, Engine, KvCacheDtype, Model, PlacementRules, PurchaseRules, Quantization, Service,
+    Spec, Training,
 };
 
 use super::Ledger;
@@ -20,6 +21,7 @@ use super::following::{self, Hours};
 pub(super) enum Kind<'a> {
     Service(&'a Service),
     Batch(&'a Batch),
+    Training(&'a Training),
 }
 
 /// A workload as the spec asks for it.
@@ -30,16 +32,24 @@ pub(super) struct Work<'a> {
     pub arch: &'a ModelArch,
     pub rules: &'a PlacementRules,
     pub purchase: &'a PurchaseRules,
+    /// What answers requests; `None` of a training.
+    pub served: Option<Served<'a>>,
+    pub confidence: f64,
+}
+
+/// An engine and its requests.
+#[derive(Clone, Copy)]
+pub(super) struct Served<'a> {
     pub engine: &'a Engine,
     pub shape: RequestShape,
-    pub confidence: f64,
 }
 
 /// The addresses of all workloads of a spec.
 pub(super) fn addresses(spec: &Spec) -> Vec<String> {
     let services = spec.services.keys().map(|name| format!("services.{name}"));
     let batches = spec.batches.keys().map(|name| format!("batches.{name}"));
-    services.chain(batches).collect()
+    let trainings = spec.trainings.keys().map(|name| format!("trainings.{name}"));
+    services.chain(batches).chain(trainings).collect()
 }
 
 impl<'a> Work<'a> {
@@ -48,18 +58,20 @@ impl<'a> Work<'a> {
         let kind = match address.split_once('.')? {
             ("services", name) => Kind::Service(spec.services.get(name)?),
             ("batches", name) => Kind::Batch(spec.batches.get(name)?),
+            ("trainings", name) => Kind::Training(spec.trainings.get(name)?),
             _ => return None,
         };
-        let (model, rules, purchase, engine, shape) = match kind {
+        let (model, rules, purchase, served) = match kind {
             Kind::Service(s) => {
                 let t = &s.traffic;
                 let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
-                (&s.model, &s.placement, &s.purchase, &s.engine, shape)
+                (&s.model, &s.placement, &s.purchase, Some(Served { engine: &s.engine, shape }))
             }
             Kind::Batch(b) => {
                 let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
-                (&b.model, &b.placement, &b.purchase, &b.engine, shape)
+                (&b.model, &b.placement, &b.purchase, Some(Served { engine: &b.engine, shape }))
             }
+            Kind::Training(t) => (&t.model, &t.placement, &t.purchase, None),
         };
         Some(Work {
             address: address.to_owned(),
@@ -68,8 +80,7 @@ impl<'a> Work<'a> {
             arch: world.archs.get(model)?,
             rules,
             purchase,
-            engine,
-            shape,
+            served,
             confidence: spec.confidence,
         })
     }
@@ -79,7 +90,7 @@ impl Work<'_> {
     /// The tightest objective on the time per token, ms.
     pub fn step_limit_ms(&self) -> Option<f64> {
         match self.kind {
-            Kind::Batch(_) => None,
+            Kind::Batch(_) | Kind::Training(_) => None,
             Kind::Service(s) => {
                 let limits = s.slo.tpot.iter().map(|objective| objective.limit_ms);
                 limits.fold(None, |least: Option<f64>, limit| Some(least.map_or(limit, |l| l.min(limit))))
@@ -100,7 +111,7 @@ pub(super) struct Checked<'a> {
     pub machines: u32,
     /// Spot machines among them.
     pub spot: u32,
-    /// Displayed prediction of one replica; `None` if the configuration does not run.
+    /// Displayed prediction of one replica; `None` if the configuration does not run, and of a training.
     pub engine: Option<Engined>,
     /// Bytes of weights that are copied to one machine.
     pub weights_per_machine: f64,
@@ -265,37 +276,22 @@ fn check_pool<'a>(
         pool.accelerators_per_machine,
         0.0,
     );
-    let configuration = configuration(work, pool, instance_type, accelerator);
-    check_memory(log, work, pool, &configuration);
-    let engine = match perf::curve(&configuration, &work.shape) {
-        Ok(curve) => {
-            let curve = world.calibrator().apply(curve, &configuration, work.step_limit_ms());
-            Some(Engined::new(curve, work.confidence))
-        }
-        Err(why) => {
-            log.finding(
-                "does-not-fit",
-                address,
-                "the configuration does not run",
-                "a prediction",
-                format!("{why:?}"),
-            );
-            None
-        }
-    };
-    if let Some(e) = &engine {
-        check_prediction(log, pool, e, work.confidence);
-    }
+    let engine = work
+        .served
+        .and_then(|served| check_engine(log, world, work, served, pool, instance_type, accelerator));
     let of = |spot: bool| {
         pool.machines.iter().filter(|m| (m.purchase == Purchase::Spot) == spot).map(|m| m.count).sum::<u32>()
     };
     let weights = engine.as_ref().map_or(pool.memory.weights, |e| e.curve.memory.weights);
-    let weights_per_machine =
-        weights * f64::from(pool.layout.accelerators()) / f64::from(pool.machines_per_replica.max(1));
+    let weights_per_machine = match work.kind {
+        // A training starts from the 16-bit weights on every machine.
+        Kind::Training(_) => 2.0 * work.arch.params,
+        _ => weights * f64::from(pool.layout.accelerators()) / f64::from(pool.machines_per_replica.max(1)),
+    };
     let start_up_s = day::whole_seconds(perf::start_up_s(weights_per_machine, instance_type.network_gbps));
     let day = match work.kind {
         Kind::Service(service) => Day::of(service, start_up_s),
-        Kind::Batch(_) => Day::whole(),
+        Kind::Batch(_) | Kind::Training(_) => Day::whole(),
     };
     Some(Checked {
         index,
@@ -315,9 +311,41 @@ fn check_pool<'a>(
     })
 }
 
+/// Predicts a replica of an engine again.
+fn check_engine(
+    log: &mut Ledger,
+    world: &World,
+    work: &Work<'_>,
+    served: Served<'_>,
+    pool: &Pool,
+    on: &InstanceType,
+    accelerator: &Accelerator,
+) -> Option<Engined> {
+    let configuration = configuration(work, pool, on, accelerator);
+    check_memory(log, &served.shape, pool, &configuration);
+    match perf::curve(&configuration, &served.shape) {
+        Ok(curve) => {
+            let curve = world.calibrator().apply(curve, &configuration, work.step_limit_ms());
+            let engine = Engined::new(curve, work.confidence);
+            check_prediction(log, pool, &engine, work.confidence);
+            Some(engine)
+        }
+        Err(why) => {
+            log.finding(
+                "does-not-fit",
+                pool.addr.as_str(),
+                "the configuration does not run",
+                "a prediction",
+                format!("{why:?}"),
+            );
+            None
+        }
+    }
+}
+
 /// What the pool says of itself, on the hardware that the catalogue says it has.
 fn configuration<'a>(
-    work: &Work<'a>,
+    work: &'a Work<'_>,
     pool: &Pool,
     on: &InstanceType,
     accelerator: &'a Accelerator,
@@ -337,9 +365,9 @@ fn configuration<'a>(
     }
 }
 
-fn check_memory(log: &mut Ledger, work: &Work<'_>, pool: &Pool, configuration: &Configuration<'_>) {
+fn check_memory(log: &mut Ledger, shape: &RequestShape, pool: &Pool, configuration: &Configuration<'_>) {
     let address = pool.addr.as_str();
-    let fit = match perf::fit(configuration, &work.shape) {
+    let fit = match perf::fit(configuration, shape) {
         Ok(fit) => fit,
         Err(why) => {
             log.finding("does-not-fit", address, "the model does not fit", "room", format!("{why:?}"));

@@ -397,7 +397,9 @@ fn key(path: &str, value: &str, spec: &Spec, catalog: &Catalog) -> Result<Change
     if let Some((_, why)) = FIXED.iter().find(|(root, _)| *root == parts[0]) {
         return Err(format!("`{path}` cannot be changed: {why}"));
     }
-    if let ["services" | "batches" | "trainings", ..] = parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    if let ["services" | "batches" | "trainings", ..] =
+        parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+    {
         workload(&parts.iter().take(2).cloned().collect::<Vec<_>>().join("."), spec)?;
     } else if parts.len() > 1 && !roots().any(|root| root == parts[0]) {
         let address = workload(&parts[0], spec).map_err(|why| match did_you_mean(&parts[0], roots()) {

@@ -157,7 +157,10 @@ impl<'a> Region<'a> {
                     Workload::Batch(batch) => {
                         let common = common.with("items", parts(batch.items, 1.0));
                         let deadline = batch.deadline_s;
-                        (ResourceKind::JobRun, run_attributes(common, deadline, &batch.schedule, &batch.after))
+                        (
+                            ResourceKind::JobRun,
+                            run_attributes(common, deadline, &batch.schedule, &batch.after),
+                        )
                     }
                     Workload::Training(t) => {
                         let common = common.with("tokens", parts(t.tokens(), 1.0));

@@ -47,7 +47,10 @@ impl GraphError {
                 "unknown-reference",
                 "not in the spec",
                 nearest.as_ref().map_or_else(
-                    || "write it as `services.NAME`, `batches.NAME` or `trainings.NAME`, or remove it".to_owned(),
+                    || {
+                        "write it as `services.NAME`, `batches.NAME` or `trainings.NAME`, or remove it"
+                            .to_owned()
+                    },
                     |name| format!("did you mean `{name}`?"),
                 ),
             ),

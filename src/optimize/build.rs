@@ -5,8 +5,8 @@ mod run;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) use run::run;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
+pub(super) use run::run;
 
 use super::day::{self, Rest};
 use super::job::{self, Job};
@@ -84,13 +84,7 @@ pub(super) fn pool(
 }
 
 /// The machines of a pool and what runs there.
-fn machines(
-    job: &Job<'_>,
-    table: &Table,
-    chosen: &Chosen,
-    runner: Runner,
-    taken: &[Pool],
-) -> Option<Pool> {
+fn machines(job: &Job<'_>, table: &Table, chosen: &Chosen, runner: Runner, taken: &[Pool]) -> Option<Pool> {
     let catalog = &job.world.catalog;
     let site = &table.sites[chosen.site];
     let machine = &table.machines[site.machine];

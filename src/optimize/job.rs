@@ -7,8 +7,8 @@ use crate::diagnostic::Pointer;
 use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
-    AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, PlacementRules, Purchase, PurchaseRules, Quantization,
-    Service, Spec, Training, Variant,
+    AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, PlacementRules, Purchase, PurchaseRules,
+    Quantization, Service, Spec, Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::job::Job;
 use super::pool::Terms;
-use super::ways::{Kind, Runs};
 use super::training::Trainer;
+use super::ways::{Kind, Runs};
 pub(super) use super::ways::{Speed, Way};
 use crate::catalog::Offering;
 use crate::placement::Rejection;

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
-pub use training::TrainingRun;
 pub use shared::{Mix, OnShared, SharedFleet, SharedPool};
+pub use training::TrainingRun;
 pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
 use crate::catalog::{Catalog, Evidence, ModelArch, Provenance};

@@ -18,6 +18,7 @@ mod fleet;
 mod placed;
 mod statistics;
 mod timing;
+mod training;
 mod verify;
 
 #[cfg(test)]
@@ -30,7 +31,8 @@ pub use fleet::{Fleet, Kind, Outcome, Request, Routing, Run, Source, Use, run};
 pub use placed::{METRICS, PoolUse, curve_of, limits_of};
 pub use statistics::{Interval, Sample};
 pub use timing::{Linear, Step, Tabulated, Timing};
+pub use training::{TRIALS, Trial, interruptions_per_hour, planned_pace, trial};
 pub use verify::{
     Asked, Attainment, Buys, Fewer, Kept, Options, Quantiles, RUNS, Scenario, Verification, Verified,
-    VerifiedBatch, percentile, verify,
+    VerifiedBatch, VerifiedTraining, percentile, verify,
 };

@@ -32,6 +32,8 @@ pub struct Verification {
     pub services: Vec<Verified>,
     /// One for each batch, in the order of their addresses.
     pub batches: Vec<VerifiedBatch>,
+    /// One for each training, in the order of their addresses.
+    pub trainings: Vec<VerifiedTraining>,
 }
 
 /// What the replay says of a service.
@@ -73,6 +75,31 @@ impl VerifiedBatch {
     pub fn kept(&self) -> bool {
         self.hours.1 <= self.deadline_hours
     }
+}
+
+/// What the replay says of a training's runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifiedTraining {
+    /// `trainings.NAME`.
+    pub address: String,
+    /// Runs that were played at the planned speed, each with interruptions of its own.
+    pub runs: usize,
+    /// The share of runs that must end in time.
+    pub confidence: f64,
+    /// The share that does, and its 95 % interval.
+    pub within: f64,
+    /// See [`VerifiedTraining::within`].
+    pub within_interval: (f64, f64),
+    /// Hours of a run that are expected: by the plan, and the mean of the replay.
+    pub hours: (f64, f64),
+    /// Hours that are not exceeded at the confidence: by the plan, and replayed.
+    pub late_hours: (f64, f64),
+    /// Interruptions of a run: by the plan, and the mean of the replay.
+    pub interruptions: (f64, f64),
+    /// The deadline, hours.
+    pub deadline_hours: f64,
+    /// Whether enough runs end in time.
+    pub kept: Kept,
 }
 
 /// What is asked of a scenario.
@@ -192,6 +219,7 @@ impl Verification {
     pub fn passed(&self) -> bool {
         self.services.iter().all(|s| !s.scenarios.iter().any(Scenario::broken))
             && self.batches.iter().all(VerifiedBatch::kept)
+            && self.trainings.iter().all(|t| t.kept != Kept::No)
     }
 }
 
@@ -205,7 +233,7 @@ pub fn verify(
     placement: &Placement,
     options: &Options<'_>,
 ) -> Result<Verification, String> {
-    let mut found = Verification { services: Vec::new(), batches: Vec::new() };
+    let mut found = Verification { services: Vec::new(), batches: Vec::new(), trainings: Vec::new() };
     let mut all = Vec::new();
     for (address, placed) in &placement.workloads {
         let service = address.strip_prefix("services.").and_then(|name| spec.services.get(name));
@@ -220,6 +248,10 @@ pub fn verify(
                     options.seed,
                 )?);
             }
+            let training = address.strip_prefix("trainings.").and_then(|name| spec.trainings.get(name));
+            let played =
+                training.and_then(|t| super::training::verify(t, placed, spec.confidence, options.seed));
+            found.trainings.extend(played);
             continue;
         };
         let mut play = Placed::new(world, service, placed, spec.confidence)?;

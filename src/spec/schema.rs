@@ -93,7 +93,9 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
         | Kind::Accelerator
         | Kind::Jurisdiction => text(),
         Kind::ModelSource | Kind::Model | Kind::Cron => text(),
-        Kind::Run => or_expression(json!({ "type": "string", "pattern": "^(batches|trainings)\\.[a-z][a-z0-9-]*$" })),
+        Kind::Run => {
+            or_expression(json!({ "type": "string", "pattern": "^(batches|trainings)\\.[a-z][a-z0-9-]*$" }))
+        }
         Kind::Label => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Name => or_expression(json!({ "type": "string", "pattern": NAME })),
         Kind::Whole { min, max, auto } => {

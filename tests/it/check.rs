@@ -281,7 +281,9 @@ fn every_code_is_planted_and_documented() {
     // `plan` is planted in check_plan.rs, `optimum` in judge.rs, `following` in day.rs, `fallback` in fallbacks.rs.
     let elsewhere = ["plan", "optimum", "following", "fallback"];
     let shared = crate::sharing_faults::FAULTS.iter().map(|f| f.1);
-    let planted: Vec<&str> = FAULTS.iter().map(|f| f.1).chain(elsewhere).chain(shared).collect();
+    let training = crate::training_faults::FAULTS.iter().map(|f| f.1);
+    let planted: Vec<&str> =
+        FAULTS.iter().map(|f| f.1).chain(elsewhere).chain(shared).chain(training).collect();
     for (code, meaning) in check::CODES {
         assert!(planted.contains(code), "nothing shows that `{code}` can be found");
         assert!(!meaning.is_empty());

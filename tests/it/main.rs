@@ -44,5 +44,6 @@ mod sharing;
 mod sharing_faults;
 mod together;
 mod training;
+mod training_faults;
 mod trainings;
 mod why_not;

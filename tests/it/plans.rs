@@ -34,7 +34,13 @@ const GOLDENS: &[Golden] = &[
         exit: 0,
         // 120 million tokens in steps of 64 x 4096: 458; 400 million in steps of 256 x 2048: 763. 80e9 bytes are 74.5 GiB, from the
         // same region for nothing.
-        facts: &["run of 458 steps", "run of 763 steps", "74.5 GiB of dataset", "trainings.domain", "2,500.00 USD a month"],
+        facts: &[
+            "run of 458 steps",
+            "run of 763 steps",
+            "74.5 GiB of dataset",
+            "trainings.domain",
+            "2,500.00 USD a month",
+        ],
     },
     Golden {
         name: "impossible-latency",

@@ -329,7 +329,7 @@ pub const FAULTS: &[Fault] = &[
     ("who shares nothing", "sharing", "shares no machines", |s, _, _| service(s, "b").shares = false),
     ("who follows the day", "sharing", "the load of the day", |s, _, _| { let b = service(s, "b"); b.scaling.mode = ScalingMode::Horizontal; b.traffic.daily = Some(Daily { name: None, shares: [1_000_000; 24], time_zone: "UTC".into(), at: Default::default() }); }),
     ("who has a budget", "sharing", "a budget of its own", |s, _, _| { let limit = s.budget.limits[&BudgetScope::All].clone(); s.budget.limits.insert(BudgetScope::Workload("services.b".into()), limit); }),
-    ("a batch", "sharing", "a batch has machines of its own", |_, _, p| night(p).pools[0].shared = Some(on(p, "c").clone())),
+    ("a batch", "sharing", "a run has machines of its own", |_, _, p| night(p).pools[0].shared = Some(on(p, "c").clone())),
     ("machines of its own as well", "sharing", "has some of its own", |_, _, p| { let own = night(p).pools[0].machines[0].clone(); pool(p, "b").machines.push(own); }),
     ("fewer accelerators", "sharing", "the accelerators of a replica", |_, _, p| on(p, "a").accelerators = 1),
     ("a replica over two machines", "sharing", "the machines of a replica", |_, _, p| pool(p, "a").machines_per_replica = 2),

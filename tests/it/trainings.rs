@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
+use rhumb::graph;
 use rhumb::placement::{Placement, TrainingRun};
 use rhumb::render::{self, Artifact};
 use rhumb::spec::{Sharding, Spec};
-use rhumb::graph;
 use rhumb_api::{Attr, Money, Purchase, Resource};
 
 use super::line;

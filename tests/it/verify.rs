@@ -274,3 +274,39 @@ fn planted_faults_are_found() {
     let found = verify(&spec, &world, &sound, &options).unwrap();
     assert!(found.batches[0].hours.1 < 1.25 * found.batches[0].hours.0, "{:?}", found.batches);
 }
+
+#[test]
+fn the_runs_of_a_training_are_interrupted_at_random() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+rhumb: 1
+name: tune
+models: { m: { source: Qwen/Qwen3-8B } }
+trainings:
+  tune:
+    model: m
+    method: lora
+    dataset_tokens: 200M
+    batch_size: 64
+    command: [train.py]
+    deadline: 200h
+    placement: { clouds: [aws], regions: [us-east-1], instance_types: [g6e.xlarge] }
+"#;
+    std::fs::write(folder.path().join("deploy.yaml"), text).unwrap();
+    let (found, code) = json(folder.path(), &[]);
+    assert_eq!((code, &found["passed"]), (0, &true.into()), "{found}");
+    let t = &found["trainings"][0];
+    assert_eq!(
+        (&t["address"], &t["runs"], &t["kept"]),
+        (&"trainings.tune".into(), &1000.into(), &"yes".into())
+    );
+    let number = |key: &str, of: &str| t[key][of].as_f64().unwrap();
+    assert!((number("hours", "replayed") / number("hours", "planned") - 1.0).abs() < 0.03, "{t}");
+    let interval = t["within_deadline_95"].as_array().unwrap();
+    let within = t["within_deadline"].as_f64().unwrap();
+    assert!(interval[0].as_f64().unwrap() <= within && within <= interval[1].as_f64().unwrap(), "{t}");
+    let (text, _, code) = verify(folder.path(), &[]);
+    assert_eq!(code, 0);
+    assert!(text.contains("of 1000 runs end within 200.00 h") && text.contains("a run takes"), "{text}");
+    assert!(text.contains("1 promises replayed, none broken"), "{text}");
+}

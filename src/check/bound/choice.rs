@@ -38,7 +38,7 @@ pub struct Choice {
 /// The problem of a deployment over the plans of a single pool, by the closed form of capacity.
 ///
 /// # Errors
-/// In words: a workload that such plans cannot stand for (a batch, spot, a region that may fail, shared machines, pools that follow the
+/// In words: a workload that such plans cannot stand for (a batch, a training, spot, a region that may fail, shared machines, pools that follow the
 /// day, too many origins), or without any plan.
 pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
     let mut rows = Rows::default();
@@ -54,7 +54,7 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
     let (mut services, mut plans) = (Vec::new(), 0);
     for address in subject::addresses(spec) {
         let work = Work::of(spec, world, &address).ok_or_else(|| format!("{address}: unknown model"))?;
-        let Kind::Service(service) = work.kind else { return Err(format!("{address}: a batch")) };
+        let Kind::Service(service) = work.kind else { return Err(format!("{address}: no service")) };
         if shares(spec, service) {
             return Err(format!("{address}: its replicas may be on machines that others share"));
         }

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use rhumb_api::{Money, Purchase};
 
-use super::super::subject::{self, Engined, Work};
+use super::super::subject::{self, Engined, Served, Work};
 use crate::catalog::{Accelerator, InstanceType, Offering, TransferTo};
 use crate::perf::{self, Configuration, EngineSettings, Layout};
 use crate::placement::World;
 use crate::replay::{Limits, limits_of};
-use crate::spec::{RegionRef, Spec};
+use crate::spec::{Engine, RegionRef, Spec};
 
 /// Machines that a replica may span, and the fewest accelerators that each of them then has.
 const SPAN: (u32, u32) = (4, 4);
@@ -70,6 +70,7 @@ pub(super) struct Site {
     pub offerings: u64,
 }
 
+#[derive(Default)]
 pub(super) struct Field {
     pub sites: Vec<Site>,
     /// Instance type to its ways.
@@ -87,11 +88,11 @@ type Key = (usize, usize, u64, Layout, u32, u64);
 impl Field {
     pub fn of(spec: &Spec, world: &World, work: &Work<'_>) -> Field {
         let catalog = &world.catalog;
-        let settings = settings(work);
+        let Some(served) = work.served else { return Field::default() };
+        let settings = settings(&served);
         let mut all = 0;
         let mut layouts: BTreeMap<(u32, u32), Vec<Layout>> = BTreeMap::new();
-        let mut sites: BTreeMap<(usize, usize), Site> = BTreeMap::new();
-        let mut cuts: Vec<(Vec<Layout>, bool)> = Vec::new();
+        let mut cuts: Vec<Vec<Layout>> = Vec::new();
         for kind in &catalog.instance_types {
             let whole = whole(kind);
             let key = (whole, if link(kind, whole).is_some() && whole >= SPAN.1 { SPAN.0 } else { 1 });
@@ -100,24 +101,13 @@ impl Field {
                     |l: &Layout| l.accelerators() <= whole || l.accelerators().is_multiple_of(whole);
                 perf::layouts(work.arch, key.0, key.1).into_iter().filter(divides).collect()
             });
-            cuts.push((list.clone(), usable(work, world, kind).is_some()));
+            cuts.push(list.clone());
         }
-        let regions: Vec<bool> = catalog.regions.iter().map(|r| may_be_in(work, r)).collect();
         for offering in &catalog.offerings {
-            let Some((cut, usable)) = cuts.get(offering.instance_type) else { continue };
+            let Some(cut) = cuts.get(offering.instance_type) else { continue };
             all += (cut.len().max(1) * work.model.variants.len() * settings.len()) as u64;
-            if !usable || regions.get(offering.region) != Some(&true) || !bought(work, offering) {
-                continue;
-            }
-            let site = sites
-                .entry((offering.instance_type, offering.region))
-                .or_insert_with(|| Site::new(world, work, offering));
-            site.add(offering);
         }
-        let mut sites: Vec<Site> = sites.into_values().collect();
-        for site in &mut sites {
-            site.quotas = quotas(spec, world, work, site);
-        }
+        let sites = sites(spec, world, work);
         let mut keys: BTreeMap<Key, usize> = BTreeMap::new();
         let mut wanted: Vec<(Configuration<'_>, Key)> = Vec::new();
         let mut drafts: Vec<(usize, Key)> = Vec::new();
@@ -133,7 +123,7 @@ impl Field {
                 if !good_enough(world, work, variant) {
                     continue;
                 }
-                for layout in cuts[site.instance_type].0.iter().filter(|l| as_pinned(work, l)) {
+                for layout in cuts[site.instance_type].iter().filter(|l| as_pinned(work, served.engine, l)) {
                     let spans = layout.accelerators() > whole;
                     let between = link(kind, whole).filter(|_| spans);
                     let side = if spans { whole } else { layout.accelerators().max(1) };
@@ -166,7 +156,7 @@ impl Field {
                 let mut found = Vec::new();
                 for engine in &settings {
                     let configuration = Configuration { engine: *engine, ..*configuration };
-                    let Ok(curve) = perf::curve(&configuration, &work.shape) else { continue };
+                    let Ok(curve) = perf::curve(&configuration, &served.shape) else { continue };
                     let curve = calibrator.apply(curve, &configuration, work.step_limit_ms());
                     let lanes = configuration.layout.dp;
                     let filled = curve.memory.max_sequences >= engine.max_num_seqs.saturating_mul(lanes);
@@ -216,6 +206,32 @@ impl Field {
     pub fn ways(&self, site: &Site) -> &[Way] {
         self.ways.get(&site.instance_type).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Where a workload may buy machines that it may use.
+pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
+    let catalog = &world.catalog;
+    let usable: Vec<bool> =
+        catalog.instance_types.iter().map(|kind| usable(work, world, kind).is_some()).collect();
+    let regions: Vec<bool> = catalog.regions.iter().map(|r| may_be_in(work, r)).collect();
+    let mut sites: BTreeMap<(usize, usize), Site> = BTreeMap::new();
+    for offering in &catalog.offerings {
+        if usable.get(offering.instance_type) != Some(&true)
+            || regions.get(offering.region) != Some(&true)
+            || !bought(work, offering)
+        {
+            continue;
+        }
+        let site = sites
+            .entry((offering.instance_type, offering.region))
+            .or_insert_with(|| Site::new(world, work, offering));
+        site.add(offering);
+    }
+    let mut sites: Vec<Site> = sites.into_values().collect();
+    for site in &mut sites {
+        site.quotas = quotas(spec, world, work, site);
+    }
+    sites
 }
 
 impl Site {
@@ -298,8 +314,7 @@ fn good_enough(world: &World, work: &Work<'_>, variant: &crate::spec::Variant) -
         || super::super::rules::kept(world, work, variant, &floor.benchmark).is_some_and(|k| k >= floor.keep)
 }
 
-fn as_pinned(work: &Work<'_>, layout: &Layout) -> bool {
-    let e = work.engine;
+fn as_pinned(work: &Work<'_>, e: &Engine, layout: &Layout) -> bool {
     let pinned = [
         (e.tensor_parallel_size, layout.tp),
         (e.pipeline_parallel_size, layout.pp),
@@ -310,13 +325,13 @@ fn as_pinned(work: &Work<'_>, layout: &Layout) -> bool {
         && experts.is_none_or(|on| on == (layout.ep > 1))
 }
 
-fn settings(work: &Work<'_>) -> Vec<EngineSettings> {
-    let e = work.engine;
+fn settings(served: &Served<'_>) -> Vec<EngineSettings> {
+    let e = served.engine;
     let stated = e.version.as_deref().and_then(|text| {
         let mut numbers = text.trim_start_matches('v').split('.').map(|n| n.parse().ok());
         Some((numbers.next()??, numbers.next().unwrap_or(Some(0))?))
     });
-    let longest = (work.shape.input.max + work.shape.output.max).ceil().clamp(1.0, 1e9) as u32;
+    let longest = (served.shape.input.max + served.shape.output.max).ceil().clamp(1.0, 1e9) as u32;
     let of = |max_num_seqs: u32| EngineSettings {
         name: e.name,
         version: stated.unwrap_or(perf::default_version(e.name)),

@@ -21,6 +21,7 @@ mod need;
 mod pool;
 mod prices;
 mod service;
+mod training;
 
 pub use choice::{Choice, Column, choice};
 
@@ -198,18 +199,16 @@ fn judge(
     placed: &WorkloadPlacement,
     coupling: Option<&Coupling>,
 ) -> (Bound, Option<i128>) {
-    let field = Field::of(spec, world, work);
-    log.same(
-        "certificate",
-        &work.address,
-        "the number of candidates there are",
-        &field.all,
-        &placed.certificate.candidates,
-    );
-    let runs = match work.kind {
-        Kind::Batch(batch) => batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month),
-        Kind::Service(_) => 1.0,
+    let mut counted = |all: u64| {
+        let what = "the number of candidates there are";
+        log.same("certificate", &work.address, what, &all, &placed.certificate.candidates);
     };
+    let schedule = match work.kind {
+        Kind::Batch(batch) => batch.schedule.as_ref(),
+        Kind::Training(training) => training.schedule.as_ref(),
+        Kind::Service(_) => None,
+    };
+    let runs = schedule.map_or(1.0, |s| s.runs_per_month);
     let claims = claims(placed, coupling, runs);
     let prices: Vec<Prices> =
         [None, coupling].into_iter().take(claims.len()).map(|c| Prices::of(spec, c, &work.address)).collect();
@@ -217,8 +216,13 @@ fn judge(
     // By itself it may take all of a budget; at the multipliers it pays for what it takes.
     let own = |p: usize| if p == 0 { own.as_slice() } else { &[] };
     let binds = spec.budget.binds;
-    let found: Vec<Option<Found>> = match work.kind {
+    let over = |p: usize, amount: Money| {
+        if own(p).iter().any(|limit| amount > *limit) { vec!["budget"] } else { Vec::new() }
+    };
+    let (found, candidates): (Vec<Option<Found>>, u64) = match work.kind {
         Kind::Service(service) => {
+            let field = Field::of(spec, world, work);
+            counted(field.all);
             let bars = claims.iter().map(|c| c.least).collect();
             let shares = shares(spec, service);
             let Some(search) = Search::new(world, work, service, &field, &prices, bars, shares) else {
@@ -231,17 +235,29 @@ fn judge(
                 };
                 return (bound, None);
             };
-            (0..claims.len()).map(|p| of_service(&search, p, &claims[p], own(p), binds)).collect()
+            let of = |p: usize| of_service(&search, p, &claims[p], own(p), binds);
+            ((0..claims.len()).map(of).collect(), field.running)
         }
-        Kind::Batch(batch) => (0..claims.len())
-            .map(|p| {
-                let (pool, counted) = batch::least(world, work, batch, &field, &prices[p])?;
-                let over = own(p).iter().any(|limit| counted > *limit);
-                let left_out = if over { vec!["budget"] } else { Vec::new() };
+        Kind::Batch(batch) => {
+            let field = Field::of(spec, world, work);
+            counted(field.all);
+            let of = |p: usize| {
+                let (pool, amount) = batch::least(world, work, batch, &field, &prices[p])?;
                 let words = service::words(world, &field, &pool);
-                Some(Found { least: pool.priced, words, left_out, by_accelerator: false })
-            })
-            .collect(),
+                Some(Found { least: pool.priced, words, left_out: over(p, amount), by_accelerator: false })
+            };
+            ((0..claims.len()).map(of).collect(), field.running)
+        }
+        Kind::Training(asked) => {
+            let field = training::Field::of(spec, world, work, asked);
+            counted(field.all);
+            let of = |p: usize| {
+                let least = field.least(&prices[p])?;
+                let left_out = over(p, least.counted);
+                Some(Found { least: least.priced, words: least.words, left_out, by_accelerator: false })
+            };
+            ((0..claims.len()).map(of).collect(), field.running)
+        }
     };
     let mut left_out = Vec::new();
     for (claim, found) in claims.iter().zip(&found) {
@@ -269,7 +285,7 @@ fn judge(
         address: work.address.clone(),
         cost: placed.cost.expected_per_month,
         bound: least(0).map(micros),
-        candidates: field.running,
+        candidates,
         left_out,
     };
     (bound, least(claims.len() - 1))

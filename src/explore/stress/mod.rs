@@ -9,6 +9,7 @@
 //! much as some thirty replays.
 
 mod played;
+mod trained;
 mod worlds;
 
 use rhumb_api::Money;
@@ -82,7 +83,7 @@ pub enum What {
         /// The quantile; `None` is the mean.
         quantile: Option<f64>,
     },
-    /// A batch ends in time.
+    /// A batch or a training ends in time.
     Deadline,
     /// The month costs no more than the budget: of the workload, of those with a label, or of all.
     Budget {
@@ -152,6 +153,8 @@ pub struct Stress {
     /// Pools of batches with spot machines: in every world a run starts twice and does a part of its work again, as planned
     /// ([`optimize::LOST_WORK`]).
     pub interrupted: Vec<String>,
+    /// Pools of trainings: in every world they are as fast as drawn, and interrupted at the planned rate.
+    pub trained: Vec<String>,
 }
 
 /// Positions in the band at which a pool is replayed, from -[`REACH`] to [`REACH`] standard deviations. A world beyond is taken
@@ -184,6 +187,11 @@ pub fn stress(
                 let batch = spec.batches.get(name).ok_or_else(|| format!("{address} is not in the spec"))?;
                 worlds.batch(address, batch, placed)?;
             }
+            Some(("trainings", name)) => {
+                let training =
+                    spec.trainings.get(name).ok_or_else(|| format!("{address} is not in the spec"))?;
+                worlds.training(address, training, placed)?;
+            }
             _ => return Err(format!("{address} is no workload")),
         }
     }
@@ -197,6 +205,7 @@ pub fn stress(
         drawn: worlds.drawn.into_values().collect(),
         spot: worlds.spot,
         interrupted: worlds.interrupted,
+        trained: worlds.trained,
     })
 }
 

@@ -18,10 +18,10 @@ const SLACK: f64 = 1e-9;
 
 /// The figure of a promise in every world.
 pub(super) struct Row {
-    workload: Option<String>,
+    pub workload: Option<String>,
     pub what: What,
-    limit: f64,
-    figures: Vec<f64>,
+    pub limit: f64,
+    pub figures: Vec<f64>,
 }
 
 impl Row {
@@ -47,16 +47,17 @@ impl Row {
 }
 
 pub(super) struct Worlds<'a> {
-    spec: &'a Spec,
-    world: &'a World,
-    asked: &'a Stressing,
-    errors: BTreeMap<(String, String), Errors>,
+    pub spec: &'a Spec,
+    pub world: &'a World,
+    pub asked: &'a Stressing,
+    pub errors: BTreeMap<(String, String), Errors>,
     pub drawn: BTreeMap<(String, String), Drawn>,
     pub spot: Vec<Spot>,
     pub interrupted: Vec<String>,
+    pub trained: Vec<String>,
     pub rows: Vec<Row>,
     /// Dollars a month in every world, by workload: as the budget binds.
-    costs: BTreeMap<String, Vec<f64>>,
+    pub costs: BTreeMap<String, Vec<f64>>,
 }
 
 impl<'a> Worlds<'a> {
@@ -70,6 +71,7 @@ impl<'a> Worlds<'a> {
             drawn: BTreeMap::new(),
             spot: Vec::new(),
             interrupted: Vec::new(),
+            trained: Vec::new(),
             rows: Vec::new(),
             costs: BTreeMap::new(),
         }

@@ -152,7 +152,10 @@ impl Draft {
         let month = |p: &crate::catalog::TransferPrice| p.usd_per_gib.scale(dataset.gib).scale(runs);
         self.lines.push(CostLine {
             addr: format!("{}/transfer/dataset/{}/{}", job.address, pool.cloud, pool.region),
-            what: format!("{:.1} GiB of dataset from {}/{}, for each run", dataset.gib, from.cloud, from.region),
+            what: format!(
+                "{:.1} GiB of dataset from {}/{}, for each run",
+                dataset.gib, from.cloud, from.region
+            ),
             per_hour: price.as_ref().map(|p| month(p).scale(1.0 / HOURS_PER_MONTH as f64)),
             evidence: Evidence::Listed,
             provenance: price.map(|p| p.provenance),

@@ -65,12 +65,18 @@ impl Pace {
         self.every_s.unwrap_or(best.max(least)).min(self.work_s)
     }
 
+    /// Checkpoints of so many seconds of training: one at the end of each interval, the last and shorter one included.
+    pub fn checkpoints(&self, work_s: f64) -> f64 {
+        let every_s = self.every_s();
+        if every_s > 0.0 { (work_s / every_s * (1.0 - 1e-12)).ceil() } else { 0.0 }
+    }
+
     /// The run, with the interruptions that are not exceeded with the probability `confidence`; `None` if half of it or more
     /// would be lost, so that it may not end.
     pub fn duration(&self, confidence: f64) -> Option<Duration> {
         let rate = self.interruptions_per_hour.max(0.0) / 3600.0;
         let every_s = self.every_s();
-        let training = self.work_s * (1.0 + self.checkpoint_s / every_s);
+        let training = self.work_s + self.checkpoints(self.work_s) * self.checkpoint_s;
         let again = self.start_s + self.checkpoint_s;
         let lost = rate * (again + (every_s + self.checkpoint_s) / 2.0);
         if !training.is_finite() || lost > MOST_LOST {
@@ -109,8 +115,13 @@ fn most(mean: f64, confidence: f64) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const DAY: Pace =
-        Pace { work_s: 86_400.0, start_s: 300.0, checkpoint_s: 50.0, interruptions_per_hour: 0.0, every_s: None };
+    const DAY: Pace = Pace {
+        work_s: 86_400.0,
+        start_s: 300.0,
+        checkpoint_s: 50.0,
+        interruptions_per_hour: 0.0,
+        every_s: None,
+    };
 
     #[test]
     fn without_interruptions_one_checkpoint_is_written_at_the_end() {
@@ -119,17 +130,17 @@ mod tests {
         assert_eq!((d.interruptions, d.most_interruptions), (0.0, 0));
     }
 
-    /// By hand: every 5 hours, so that sqrt(2 * 50 * 18000) = 1341.64 s lie between two; 86400 * (1 + 50 / 1341.64) = 89619.9 s of
-    /// training and writing; an interruption costs 350 + 1391.64 / 2 = 1045.82 s, so 5.81 % of the time are lost.
+    /// By hand: every 5 hours, so that sqrt(2 * 50 * 18000) = 1341.64 s lie between two; 64.4 intervals have 65 checkpoints, and
+    /// 86400 + 65 * 50 = 89650 s are training and writing; an interruption costs 350 + 1391.64 / 2 = 1045.82 s, so 5.81 % of the time are lost.
     #[test]
     fn an_interruption_every_five_hours_by_hand() {
         let d = Pace { interruptions_per_hour: 0.2, ..DAY }.duration(0.9).unwrap();
         assert!((d.every_s - 1341.6408).abs() < 1e-3, "{d:?}");
-        assert!((d.expected_s - (300.0 + 89_619.94 / (1.0 - 1045.8204 / 18_000.0))).abs() < 0.1, "{d:?}");
-        assert!((d.interruptions - 5.286).abs() < 1e-3, "{d:?}");
-        // Of a Poisson distribution of mean 5.286, 0.835 are at most 7 and 0.912 at most 8.
+        assert!((d.expected_s - (300.0 + 89_650.0 / (1.0 - 1045.8204 / 18_000.0))).abs() < 0.1, "{d:?}");
+        assert!((d.interruptions - 5.288).abs() < 1e-3, "{d:?}");
+        // Of a Poisson distribution of mean 5.288, 0.835 are at most 7 and 0.912 at most 8.
         assert_eq!(d.most_interruptions, 8);
-        assert!((d.late_s - (300.0 + 89_619.94 + 8.0 * (350.0 + 1391.6408))).abs() < 0.1, "{d:?}");
+        assert!((d.late_s - (300.0 + 89_650.0 + 8.0 * (350.0 + 1391.6408))).abs() < 0.1, "{d:?}");
     }
 
     #[test]

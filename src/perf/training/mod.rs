@@ -493,7 +493,8 @@ pub struct Free {
 pub fn fastest<'a>(base: &Run<'a>, batch: u32, free: Free) -> Result<Run<'a>, DoesNotFit> {
     let each = batch.checked_div(base.accelerators).unwrap_or(0);
     if each == 0 || !batch.is_multiple_of(base.accelerators) {
-        let reason = format!("steps of {batch} sequences cannot be split over {} accelerators", base.accelerators);
+        let reason =
+            format!("steps of {batch} sequences cannot be split over {} accelerators", base.accelerators);
         return Err(DoesNotFit::Layout { reason });
     }
     let mut sizes: Vec<u32> = match free.micro_batch {
@@ -513,7 +514,12 @@ pub fn fastest<'a>(base: &Run<'a>, batch: u32, free: Free) -> Result<Run<'a>, Do
     let mut best: Option<(f64, Run<'a>)> = None;
     for sharding in &shardings {
         for checkpointing in &recomputed {
-            let of = |micro_batch| Run { micro_batch, sharding: *sharding, checkpointing: *checkpointing, ..*base };
+            let of = |micro_batch| Run {
+                micro_batch,
+                sharding: *sharding,
+                checkpointing: *checkpointing,
+                ..*base
+            };
             smallest = of(least);
             refuse(&smallest)?;
             let fits = |run: &Run<'_>| {

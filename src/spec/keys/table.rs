@@ -496,7 +496,11 @@ static BATCH: &[Key] = &[
     Key::new("placement", Kind::Section(PLACEMENT), "Where machines and their data may be."),
     Key::new("purchase", Kind::Section(PURCHASE), "How machines may be paid for."),
     Key::new("engine", Kind::Section(ENGINE), "The inference engine and its arguments."),
-    Key::new("after", Kind::List(&Kind::Run), "Batches and trainings (`trainings.NAME`) whose run must be complete first."),
+    Key::new(
+        "after",
+        Kind::List(&Kind::Run),
+        "Batches and trainings (`trainings.NAME`) whose run must be complete first.",
+    ),
 ];
 
 static BUDGET: &[Key] = &[

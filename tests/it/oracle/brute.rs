@@ -6,6 +6,7 @@ mod run;
 pub mod seat;
 pub mod several;
 pub mod sharing;
+pub mod training;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -90,6 +91,9 @@ fn counted(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
         (BudgetScope::Workload(own), _) => own == address,
         (BudgetScope::Label { key, value }, ("services", name)) => {
             spec.services[name].labels.get(key) == Some(value)
+        }
+        (BudgetScope::Label { key, value }, ("trainings", name)) => {
+            spec.trainings[name].labels.get(key) == Some(value)
         }
         (BudgetScope::Label { key, value }, (_, name)) => spec.batches[name].labels.get(key) == Some(value),
     }

@@ -4,6 +4,7 @@ mod brute;
 mod labels;
 mod sharing;
 mod stops;
+mod training;
 pub mod worlds;
 
 use rhumb::catalog::Catalog;

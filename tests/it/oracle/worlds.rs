@@ -327,6 +327,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         models: BTreeMap::from([("m".to_owned(), model)]),
         services,
         batches,
+        trainings: BTreeMap::new(),
         budget,
         confidence: r.pick(&[0.5, 0.8, 0.9]),
         providers: providers(r, world, types, regions),

@@ -123,7 +123,12 @@ impl Told<'_> {
             ("class", false),
         ];
         let rows = self.found.drawn.iter().map(|d| {
-            let band = |b: &Band| format!("{} to {}", factor(b, -1.0), factor(b, 1.0));
+            let known = |b: &&Band| b.sigma > 0.0 || b.groups > 0;
+            let band = |b: &Band| {
+                Some(b)
+                    .filter(known)
+                    .map_or("-".to_owned(), |b| format!("{} to {}", factor(b, -1.0), factor(b, 1.0)))
+            };
             vec![
                 Cell::plain(&d.model),
                 Cell::plain(&d.accelerator),
@@ -168,7 +173,13 @@ impl Told<'_> {
                 percent(crate::optimize::LOST_WORK - 1.0)
             )));
         }
-        if self.found.spot.is_empty() && self.found.interrupted.is_empty() {
+        for pool in &self.found.trained {
+            lines.push(Cell::plain(format!(
+                "{pool}: in every world its run is interrupted at random, at the planned rate of lost spot machines and of failures (assumed)."
+            )));
+        }
+        let none = self.found.spot.is_empty() && self.found.interrupted.is_empty();
+        if none && self.found.trained.is_empty() {
             lines.push(Cell::plain("No spot machines: none can be lost."));
         }
         let mut blocks = vec![Block::Table(Table { columns, rows: rows.collect() })];
@@ -310,6 +321,7 @@ impl Told<'_> {
                 "evidence": if s.assumed { "assumed" } else { "listed" },
             })).collect::<Vec<_>>(),
             "interrupted": self.found.interrupted,
+            "trained": self.found.trained,
             "curve": curve,
         })
     }

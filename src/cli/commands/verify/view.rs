@@ -7,7 +7,8 @@ use crate::cli::view::plot::{Axis, Series, plot};
 use crate::cli::view::terminal;
 use crate::placement::Metric;
 use crate::replay::{
-    Asked, Attainment, Buys, Fewer, Interval, Kept, RUNS, Scenario, Verification, Verified, percentile,
+    Asked, Attainment, Buys, Fewer, Interval, Kept, RUNS, Scenario, Verification, Verified, VerifiedTraining,
+    percentile,
 };
 use crate::report::{Block, Cell, Report, Section, Table, Tone};
 use crate::spec::Spec;
@@ -171,6 +172,13 @@ pub(super) fn text(found: &Verification, spec: &Spec, settings: &Settings) -> St
             blocks: vec![Block::Lines(vec![line])],
         });
     }
+    for t in &found.trainings {
+        sections.push(Section {
+            name: "replay",
+            heading: t.address.clone(),
+            blocks: vec![Block::Lines(training(t))],
+        });
+    }
     let report = Report { title: format!("Replay of {}", spec.name), sections, summary: summary(found) };
     let mut out = terminal::text(&report, settings, None);
     if !settings.quiet {
@@ -181,10 +189,39 @@ pub(super) fn text(found: &Verification, spec: &Spec, settings: &Settings) -> St
     out
 }
 
+/// How the runs of a training end.
+fn training(t: &VerifiedTraining) -> Vec<Cell> {
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let line = format!(
+        "{} of {} runs end within {:.2} h ({} to {} at 95 %); {} are asked for",
+        percent(t.within),
+        t.runs,
+        t.deadline_hours,
+        percent(t.within_interval.0),
+        percent(t.within_interval.1),
+        percent(t.confidence)
+    );
+    let line = match t.kept {
+        Kept::Yes => Cell::plain(line),
+        Kept::Unsure => Cell::tone(format!("at the limit: {line}"), Tone::Warn),
+        Kept::No => Cell::tone(format!("BROKEN: {line}"), Tone::Bad),
+    };
+    let hours = format!(
+        "a run takes {:.2} h on the mean (the plan says {:.2} h) with {:.2} interruptions ({:.2}), and {:.2} h at \
+         the planned confidence (at most {:.2} h)",
+        t.hours.1, t.hours.0, t.interruptions.1, t.interruptions.0, t.late_hours.1, t.late_hours.0
+    );
+    vec![line, Cell::plain(hours)]
+}
+
 fn summary(found: &Verification) -> String {
     let all = || found.services.iter().flat_map(|s| &s.scenarios).filter(|s| s.asked == Asked::MustHold);
-    let promises = all().map(|s| s.objectives.len()).sum::<usize>() + found.batches.len();
-    let count = |k: Kept| all().flat_map(|s| &s.objectives).filter(|o| o.kept == k).count();
+    let runs = found.batches.len() + found.trainings.len();
+    let promises = all().map(|s| s.objectives.len()).sum::<usize>() + runs;
+    let count = |k: Kept| {
+        all().flat_map(|s| &s.objectives).filter(|o| o.kept == k).count()
+            + found.trainings.iter().filter(|t| t.kept == k).count()
+    };
     let (no, unsure) = (count(Kept::No), count(Kept::Unsure));
     let lost = all().filter(|s| s.lost > 0.0).count() + found.batches.iter().filter(|b| !b.kept()).count();
     let spare = |shared: bool| {
@@ -252,6 +289,19 @@ fn interval(i: &Interval) -> Value {
     json!({ "value": i.mean, "half_width_95": if i.half.is_finite() { json!(i.half) } else { Value::Null } })
 }
 
+fn kept_word(kept: Kept) -> &'static str {
+    match kept {
+        Kept::Yes => "yes",
+        Kept::Unsure => "unsure",
+        Kept::No => "no",
+    }
+}
+
+/// Nothing where a run does not end.
+fn finite(hours: f64) -> Option<f64> {
+    Some(hours).filter(|h| h.is_finite())
+}
+
 fn attainment(o: &Attainment) -> Value {
     json!({
         "origin": o.origin,
@@ -260,7 +310,7 @@ fn attainment(o: &Attainment) -> Value {
         "limit_ms": o.limit_ms,
         "replayed_ms": interval(&o.ms),
         "within_limit": interval(&o.within),
-        "kept": match o.kept { Kept::Yes => "yes", Kept::Unsure => "unsure", Kept::No => "no" },
+        "kept": kept_word(o.kept),
     })
 }
 
@@ -349,6 +399,24 @@ pub(super) fn json(found: &Verification, spec: &Spec, seed: u64) -> Value {
             })
         })
         .collect();
+    let trainings: Vec<Value> = found
+        .trainings
+        .iter()
+        .map(|t| {
+            json!({
+                "address": t.address,
+                "runs": t.runs,
+                "confidence": t.confidence,
+                "within_deadline": t.within,
+                "within_deadline_95": [t.within_interval.0, t.within_interval.1],
+                "hours": { "planned": t.hours.0, "replayed": finite(t.hours.1) },
+                "hours_at_confidence": { "planned": t.late_hours.0, "replayed": finite(t.late_hours.1) },
+                "interruptions": { "planned": t.interruptions.0, "replayed": t.interruptions.1 },
+                "deadline_hours": t.deadline_hours,
+                "kept": kept_word(t.kept),
+            })
+        })
+        .collect();
     json!({
         "schema": "rhumb.verify/1",
         "deployment": spec.name,
@@ -357,5 +425,6 @@ pub(super) fn json(found: &Verification, spec: &Spec, seed: u64) -> Value {
         "passed": found.passed(),
         "services": services,
         "batches": batches,
+        "trainings": trainings,
     })
 }

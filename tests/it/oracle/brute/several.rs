@@ -10,6 +10,7 @@ pub fn options(spec: &Spec, world: &World, address: &str) -> Vec<Choice> {
                 |c: Choice| Choice { cost: c.cost * 730, ceiling: c.ceiling * 730, peak: c.peak * 730, ..c };
             serving(spec, world, name).into_iter().map(monthly).collect()
         }
+        ("trainings", name) => training::options(spec, world, name),
         (_, name) => {
             let mut all: Vec<Choice> = Vec::new();
             each_run(spec, world, name, &mut |_, month| {
