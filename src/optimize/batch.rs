@@ -218,7 +218,7 @@ pub(super) fn search(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
     let terms = &table.terms;
     for (i, site) in table.sites.iter().enumerate() {
         for w in 0..table.machines[site.machine].ways.len() {
-            let Some(asked) = Asked::of(job, table, task, &terms, (i, w)) else { continue };
+            let Some(asked) = Asked::of(job, table, task, terms, (i, w)) else { continue };
             found.bounded += site.dearer;
             let Some(units) = asked.first(deadline) else {
                 reject(&mut found, "deadline", site.rows);
@@ -239,7 +239,7 @@ pub(super) fn search(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
             found.bounded += site.rows;
             continue;
         }
-        let Some(asked) = Asked::of(job, table, task, &terms, (i, w)) else { continue };
+        let Some(asked) = Asked::of(job, table, task, terms, (i, w)) else { continue };
         let mut best: Option<Run> = None;
         let (mut quota, mut budgeted) = (false, None);
         let mut late = true;

@@ -195,7 +195,6 @@ mod tests {
                 }
             }
         }
-        println!("{over} too long, {under} too short, {few} with few, {least} more than the confidence");
         assert!(over < 0.08 && under < 0.002, "{over} {under}");
         assert!(few < 0.009, "{few}");
         assert!(least > 0.0, "{least}");

@@ -98,7 +98,7 @@ fn spot_is_bought_where_it_pays_with_all_that_is_lost() {
     let (cheap, dear) = (of(7_000_000), of(20_000_000));
     assert_eq!((cheap.0, dear.0), (Purchase::Spot, Purchase::OnDemand));
     assert!(cheap.1 > dear.1, "a spot machine is lost more often than others fail");
-    assert!(cheap.2 < dear.2, "so that checkpoints are written more often");
+    assert_eq!(cheap.2, dear.2, "so seldom that the one checkpoint of so short a run is its last");
 }
 
 #[test]

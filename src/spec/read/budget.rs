@@ -8,17 +8,13 @@ use super::*;
 /// Addresses of workloads.
 type Addresses = BTreeSet<String>;
 
+/// All workloads by name.
+type Workloads<'a> =
+    (&'a BTreeMap<String, Service>, &'a BTreeMap<String, Batch>, &'a BTreeMap<String, Training>);
+
 impl Reader<'_> {
     /// The limits. What is left out of the result has been reported.
-    pub(super) fn budget(
-        &mut self,
-        root: &At<'_>,
-        (services, batches, trainings): (
-            &BTreeMap<String, Service>,
-            &BTreeMap<String, Batch>,
-            &BTreeMap<String, Training>,
-        ),
-    ) -> Budget {
+    pub(super) fn budget(&mut self, root: &At<'_>, (services, batches, trainings): Workloads<'_>) -> Budget {
         let at = root.key("budget");
         let own = services.iter().map(|(name, s)| (format!("services.{name}"), &s.labels));
         let own = own.chain(batches.iter().map(|(name, b)| (format!("batches.{name}"), &b.labels)));

@@ -86,16 +86,15 @@ pub fn service(spec: &Spec, world: &World, name: &str) -> Option<i64> {
 
 /// Whether a limit is on a workload.
 fn counted(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
-    match (scope, address.split_once('.').unwrap()) {
-        (BudgetScope::All, _) => true,
-        (BudgetScope::Workload(own), _) => own == address,
-        (BudgetScope::Label { key, value }, ("services", name)) => {
-            spec.services[name].labels.get(key) == Some(value)
-        }
-        (BudgetScope::Label { key, value }, ("trainings", name)) => {
-            spec.trainings[name].labels.get(key) == Some(value)
-        }
-        (BudgetScope::Label { key, value }, (_, name)) => spec.batches[name].labels.get(key) == Some(value),
+    let labels = match address.split_once('.').unwrap() {
+        ("services", name) => &spec.services[name].labels,
+        ("trainings", name) => &spec.trainings[name].labels,
+        (_, name) => &spec.batches[name].labels,
+    };
+    match scope {
+        BudgetScope::All => true,
+        BudgetScope::Workload(own) => own == address,
+        BudgetScope::Label { key, value } => labels.get(key) == Some(value),
     }
 }
 
