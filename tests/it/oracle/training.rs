@@ -87,7 +87,7 @@ fn training(r: &mut Random, world: &World, placement: PlacementRules, purchase: 
 
 /// A world with one training.
 fn alone(seed: u64, base: &Catalog) -> (Spec, World) {
-    let mut r = Random::new(seed ^ 0x74_7261_696e);
+    let mut r = Random::new(seed ^ 0x0074_7261_696e);
     let (mut spec, mut world) = worlds::case(seed, base);
     other_machines(&mut r, &mut world);
     let rules = spec.services.values().map(|s| (s.placement.clone(), s.purchase.clone()));
@@ -112,7 +112,7 @@ fn alone(seed: u64, base: &Catalog) -> (Spec, World) {
 
 /// A world with a training or two beside what is there already.
 fn beside(seed: u64, base: &Catalog) -> (Spec, World) {
-    let mut r = Random::new(seed ^ 0x62_6573_6964_65);
+    let mut r = Random::new(seed ^ 0x6265_7369_6465);
     let (mut spec, world) = worlds::together(seed, base);
     let keep = r.below(3);
     while spec.services.len() > 2 - keep.min(1) {

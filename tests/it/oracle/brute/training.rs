@@ -34,10 +34,10 @@ fn fastest(spec: &Spec, world: &World, t: &Training, kind: &InstanceType, n: u32
     }
     let numbers: Vec<u32> = if n == 1 { (1..=g).collect() } else { vec![n * g] };
     let mut fastest: Option<f64> = None;
-    for d in numbers.into_iter().filter(|d| t.batch_size % d == 0) {
+    for d in numbers.into_iter().filter(|d| t.batch_size.is_multiple_of(*d)) {
         for micro_batch in 1..=t.batch_size / d {
             let stated = t.micro_batch.map_or(micro_batch <= 1024, |m| m == micro_batch);
-            if !stated || (t.batch_size / d) % micro_batch != 0 {
+            if !stated || !(t.batch_size / d).is_multiple_of(micro_batch) {
                 continue;
             }
             for sharding in [Sharding::None, Sharding::Gradients, Sharding::Full] {
@@ -95,7 +95,7 @@ pub fn each(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(Choice
         }
         let g = kind.accelerator_count as u32;
         let storage = (kind.network_gbps.filter(|g| *g > 0.0).unwrap_or(10.0) * 1e8).min(1e9);
-        for n in (1..=64).filter(|n| *n == 1 || t.batch_size % (n * g) == 0) {
+        for n in (1..=64).filter(|n| *n == 1 || t.batch_size.is_multiple_of(n * g)) {
             let Some(rate) = fastest(spec, world, t, kind, n) else { continue };
             let dataset = t.dataset.as_ref().map_or(0.0, |d| d.gib * GIB);
             let all = storage * f64::from(n);
