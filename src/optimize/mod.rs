@@ -2,7 +2,7 @@
 //! or why there is none.
 //!
 //! A curve per (variant, accelerator, layout, engine setting) is worked out once and shared by all
-//! regions, prices and blocks of a workload (`table`). A region enters by price, round trip, zones and
+//! workloads that run a model alike (`ways`), and by all regions, prices and blocks of each (`table`). A region enters by price, round trip, zones and
 //! quota only. For a curve and a network time the replicas that a load needs are found by bisection
 //! (`load`); from there on everything is integers (`pool`). Candidates are looked at in the order of a
 //! lower bound of their cost, until the bound passes the best cost found: what is left over cannot be

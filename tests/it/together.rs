@@ -194,3 +194,39 @@ fn quotas_that_nothing_keeps_are_refused_by_the_bound() {
     assert!(why.conflict[0].reason.contains("1000 times the separate optima"), "{:?}", why.conflict);
     assert!(why.relaxations[0].change.contains("of 576 instead of 384"), "{:?}", why.relaxations);
 }
+
+/// Of the same model and lengths, but for places, engine arguments and objectives.
+const ALIKE: &str = r#"
+rhumb: 1
+name: alike
+models: { m: { source: Qwen/Qwen3-14B, variants: { bf16: { quantization: bf16 }, fp8: { quantization: fp8 } } } }
+defaults: { traffic: { peak: 3 req/s, input_tokens: { mean: 500 }, output_tokens: { mean: 100 } } }
+services:
+  a: { model: m, slo: { ttft: { p95: 2s } } }
+  b: { model: m, slo: { ttft: { p95: 900ms }, tpot: { p95: 30ms } }, placement: { accelerators: [l40s, h100] } }
+  c: { model: m, slo: { ttft: { p95: 2s } }, placement: { residency: [eu] }, purchase: { spot_max_share: 50% } }
+  d: { model: m, slo: { ttft: { p95: 2s } }, engine: { args: { tensor_parallel_size: 2 } } }
+  e: { model: m, slo: { ttft: { p95: 2s } }, engine: { args: { max_num_seqs: 128 } } }
+"#;
+
+#[test]
+fn workloads_that_run_a_model_alike_are_placed_as_each_by_itself() {
+    let catalog = Catalog::embedded();
+    let spec = line::spec(ALIKE, &catalog);
+    let world = line::world(&spec, &catalog);
+    let alone = |name: &str| rhumb::optimize::cheapest(&spec, &world, &format!("services.{name}"));
+    let names = ["a", "b", "c", "d", "e"];
+    let Ok(placement) = line::place(&spec, &world) else {
+        // Of a catalogue without most of its rows not all can be placed.
+        assert!(names.iter().any(|name| alone(name).is_none()));
+        return;
+    };
+    let mut candidates = 0;
+    for name in names {
+        let (own, here) = (alone(name).unwrap(), &placement.workloads[&format!("services.{name}")]);
+        assert_eq!((&own.pools, &own.cost), (&here.pools, &here.cost), "{name}");
+        assert_eq!(own.certificate, here.certificate, "{name}");
+        candidates += own.certificate.candidates;
+    }
+    assert_eq!(rhumb::optimize::candidates(&spec, &world), candidates);
+}

@@ -103,6 +103,9 @@ impl Free {
         }
         let own = pool.own.count.cost.max(pool.own.count.bound(self.binds));
         let new = (own, pool.cost);
+        if self.bar.is_some_and(|bar| own >= bar.0) {
+            return;
+        }
         let known = self.cheapest.entry(region).or_insert(new);
         *known = new.min(*known);
         let mut all: Vec<(Money, Money)> = self.cheapest.values().copied().collect();
@@ -204,8 +207,11 @@ impl<'a> All<'_, 'a> {
             if lists.len() - i < wanted {
                 break;
             }
-            let mut others: Vec<Money> = lists[i + 1..].iter().map(|l| l[0].cost).collect();
-            others.sort_unstable();
+            let mut others = Vec::new();
+            if wanted > 1 {
+                others.extend(lists[i + 1..].iter().map(|l| l[0].cost));
+                others.sort_unstable();
+            }
             let least: Money = others.iter().take(wanted - 1).copied().sum();
             for choice in &lists[i] {
                 if choice.cost + least > left {
