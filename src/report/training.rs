@@ -57,7 +57,7 @@ pub(super) fn lines(address: &str, run: &BatchRun, t: &TrainingRun) -> [Cell; 2]
             number(t.checkpoint_gib),
             time(t.checkpoint_every_s),
             time(t.checkpoint_s),
-            number(t.interruptions),
+            crate::math::round_to(t.interruptions, if t.interruptions < 0.1 { 4 } else { 2 }),
             time(t.start_up_s + t.checkpoint_s),
         )),
     ]

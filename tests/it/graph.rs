@@ -65,7 +65,7 @@ fn a_circle_is_told_with_its_way_and_place() {
     let error = graph::compile(&spec).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "batches wait for each other: batches.a -> batches.b -> batches.c -> batches.a"
+        "runs wait for each other: batches.a -> batches.b -> batches.c -> batches.a"
     );
     assert_eq!(error.at().0, "/batches/a/after/0");
     spec.batches.get_mut("c").unwrap().after.clear();
