@@ -1,4 +1,4 @@
-//! One workload, service or batch, with everything that the search asks of it.
+//! One workload, service, batch or training, with everything that the search asks of it.
 
 use std::sync::LazyLock;
 

@@ -487,7 +487,7 @@ impl std::fmt::Display for Infeasible {
 /// One workload that cannot be placed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InfeasibleWorkload {
-    /// `services.NAME` or `batches.NAME`.
+    /// `services.NAME`, `batches.NAME` or `trainings.NAME`.
     pub address: String,
     /// Constraints that cannot hold together. Taking any one away would make it feasible, unless
     /// [`InfeasibleWorkload::relaxations`] has none for it.

@@ -1,4 +1,4 @@
-//! Sections that services and batches have in common.
+//! Sections that all workloads have in common.
 
 use std::collections::BTreeMap;
 
