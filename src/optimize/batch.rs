@@ -103,14 +103,17 @@ impl<'a> Asked<'a> {
 
     /// The fewest groups of machines that may end within `deadline` hours.
     fn first(&self, deadline: f64) -> Option<u32> {
-        // Without spot is faster: what is too slow even so never ends in time.
+        // Without spot is faster: what is too slow even so never ends in time. Where there is nothing else, all is spot.
         let deadline = deadline * (1.0 + 1e-12);
         let Pace::Items { .. } = self.pace else {
-            return self.hours(1, 0).filter(|hours| hours.late <= deadline).map(|_| 1);
+            // With more interruptions checkpoints are nearer to each other, so that the same number of them may cost less: only
+            // what is expected grows with spot, and what is late is no shorter.
+            return self.hours(1, 0).filter(|hours| hours.expected <= deadline).map(|_| 1);
         };
-        let start = self.of_items(u32::MAX / 2, 0);
+        let spot = u32::from(self.terms.base.is_none());
+        let start = self.of_items(u32::MAX / 2, spot);
         let left = deadline - start;
-        let work = self.of_items(1, 0) - start;
+        let work = self.of_items(1, spot) - start;
         let possible = left > 0.0 && work / left < 1e6;
         let per = f64::from(self.way.replicas.max(1));
         possible.then(|| (work / left / per * (1.0 - 1e-9)).ceil().max(1.0) as u32)

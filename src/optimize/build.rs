@@ -208,6 +208,15 @@ impl Draft {
             let offered = catalog.offering(index, site.region, m.purchase).map(|o| o.offered);
             let unsure = offered.and_then(|o| job::unsure(kind, region, o));
             self.caveats.extend(unsure.filter(|c| !self.caveats.contains(c)));
+            if m.purchase == Purchase::Spot
+                && catalog.offering(index, site.region, Purchase::OnDemand).is_none()
+            {
+                let caveat = format!(
+                    "{} has no on-demand price in {}/{}: the ceiling counts its spot price there",
+                    kind.name, region.cloud, region.id
+                );
+                self.caveats.extend(Some(caveat).filter(|c| !self.caveats.contains(c)));
+            }
             let most = counts.into_iter().max().unwrap_or(m.count);
             self.quota(job, index, pool, m.purchase, most);
         }

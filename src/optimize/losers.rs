@@ -78,13 +78,14 @@ impl<'a> Diverse<'a> {
     }
 }
 
-fn dearer(per_hour: Money, optimum: Money) -> Rejection {
+/// `each`: `an hour` or `a run`.
+fn dearer(per_hour: Money, optimum: Money, each: &str) -> Rejection {
     let over = per_hour - optimum;
     let reason = if over == Money::ZERO {
         "costs the same; equal costs are decided by machines, cloud, region, type".into()
     } else {
         format!(
-            "{over} USD an hour dearer ({:+.0} %)",
+            "{over} USD {each} dearer ({:+.0} %)",
             (per_hour.usd() / optimum.usd().max(1e-9) - 1.0) * 100.0
         )
     };
@@ -260,8 +261,12 @@ fn alone<'a>(search: &Search<'a>, optimum: Money, chosen: &[CandidateId], base: 
         if cost < optimum || chosen.iter().any(same) {
             continue;
         }
-        let loser =
-            Loser { candidate, machines: Some(machines), per_hour: cost, rejection: dearer(cost, optimum) };
+        let loser = Loser {
+            candidate,
+            machines: Some(machines),
+            per_hour: cost,
+            rejection: dearer(cost, optimum, "an hour"),
+        };
         list.push((cost, m, loser));
     }
     list.sort_by_key(|(cost, m, _)| (*cost, *m));
@@ -293,7 +298,7 @@ pub(super) fn of_batch(
                 candidate,
                 machines: Some(count.machines),
                 per_hour: run.objective,
-                rejection: dearer(run.objective, optimum),
+                rejection: dearer(run.objective, optimum, "a run"),
             });
         }
     }

@@ -99,6 +99,44 @@ fn spot_is_bought_where_it_pays_with_all_that_is_lost() {
     assert_eq!((cheap.0, dear.0), (Purchase::Spot, Purchase::OnDemand));
     assert!(cheap.1 > dear.1, "a spot machine is lost more often than others fail");
     assert_eq!(cheap.2, dear.2, "so seldom that the one checkpoint of so short a run is its last");
+    // Where nobody lists what it costs on demand, the ceiling cannot count that, and the plan says so.
+    let (_, placement) = placed(&[spot(7_000_000), P5], "2d", all).unwrap();
+    let chosen = &placement.workloads["trainings.tune"];
+    assert_eq!(chosen.pools[0].machines[0].purchase, Purchase::Spot);
+    assert_eq!(chosen.cost.ceiling_per_month, chosen.cost.expected_per_month);
+    let told = &chosen.caveats;
+    assert!(told.iter().any(|c| c.contains("no on-demand price in aws/eu-west-1")), "{told:?}");
+}
+
+/// Where checkpoints are nearer to each other because machines are lost more often, as many interruptions cost less: with all
+/// machines on spot, each lost with 5 % a month, a run of 64 x 8 accelerators for a day and a half is sooner ended with the one
+/// interruption that is planned for than with none on spot.
+#[test]
+fn a_deadline_that_only_spot_machines_keep_is_kept_by_them() {
+    let spot = ("p5.48xlarge", "eu-west-1", Purchase::Spot, 30_000_000);
+    let catalog = line::on_sale(&[P5, spot]);
+    let mut spec = spec(&catalog, "45h", "");
+    let tune = spec.trainings.get_mut("tune").unwrap();
+    (tune.batch_size, tune.epochs) = (512, 1.0);
+    let world = line::world(&spec, &catalog);
+    let place = |deadline_s: f64, share: f64, tokens: f64| {
+        let mut spec = spec.clone();
+        let tune = spec.trainings.get_mut("tune").unwrap();
+        (tune.deadline_s, tune.purchase.spot_max_share, tune.dataset_tokens) = (deadline_s, share, tokens);
+        line::place(&spec, &world)
+    };
+    // As many tokens as 64 machines train on in 30 hours, and 32 not in 45.
+    let small = place(45.0 * 3600.0, 0.0, 1e9).unwrap();
+    let eight = run(&small).0.items_per_s;
+    let tokens = eight * 50.0 * 30.0 * 3600.0;
+    let without = place(45.0 * 3600.0, 0.0, tokens).unwrap();
+    assert_eq!((run(&without).1.accelerators, run(&without).1.most_interruptions), (512, 1));
+    let sooner = run(&without).1.late_hours * 3600.0 - 60.0;
+    assert!(place(sooner, 0.0, tokens).is_err());
+    let with = place(sooner, 1.0, tokens).unwrap();
+    let machines = &with.workloads["trainings.tune"].pools[0].machines;
+    assert_eq!((machines[0].purchase, machines[0].count), (Purchase::Spot, 64));
+    assert_eq!(run(&with).1.most_interruptions, 1);
 }
 
 #[test]

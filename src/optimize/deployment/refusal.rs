@@ -68,11 +68,17 @@ impl Refused<'_, '_> {
     fn proven(&self, rows: &Rows, found: &Together) -> bool {
         found.chosen.is_none()
             && (rows.most().is_some_and(|most| found.bound > most)
-                || (!found.short.is_empty() && found.bound / HOPELESS >= self.apart)
+                || (!found.short.is_empty() && self.hopeless(found))
                 || rows
                     .list
                     .iter()
                     .any(|row| self.least_of(&row.what).is_some_and(|least| least > row.limit)))
+    }
+
+    /// Whether what keeps the limits costs so much more than the separate optima that nobody means it. Where all is for nothing, no
+    /// multiple says that.
+    fn hopeless(&self, found: &Together) -> bool {
+        self.apart > 0 && found.bound / HOPELESS >= self.apart
     }
 
     /// What the workloads of a part of the deployment take of its budget at the least, micro-dollars a month. None of them shares
@@ -189,7 +195,7 @@ impl Refused<'_, '_> {
         let least = self.least_of(&of.what).filter(|least| *least > of.limit);
         let proof = if let Some(least) = least {
             format!("its workloads take {} USD at the least", figure(least as f64 / 1e6))
-        } else if found.short.contains(&row) && found.bound / HOPELESS >= self.apart {
+        } else if found.short.contains(&row) && self.hopeless(found) {
             format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
         } else if self.rows.most().is_some_and(|most| found.bound > most) {
             match self.rows.list.iter().filter(|row| matches!(row.what, Shared::Budget(_))).count() {
@@ -226,7 +232,11 @@ impl Refused<'_, '_> {
             _ => self.least_of(&of.what).map_or(0, |least| units(least) - 1),
         };
         let (mut low, mut high) = (of.limit.div_euclid(step).max(least), units(taken(&free)));
-        let mut decided = true;
+        // The present limit is known not to do only if that was proven.
+        let mut decided = low > of.limit.div_euclid(step) || self.proven(self.rows, self.found);
+        if high <= of.limit.div_euclid(step) {
+            return None;
+        }
         let Answer::Works(mut best) = self.answer(&[(row, high.saturating_mul(step))]) else { return None };
         while high - low > 1 {
             let middle = low + (high - low) / 2;
