@@ -227,7 +227,7 @@ fn the_budget_of_a_label_that_all_carry_is_the_monthly_one() {
             (a, b) => panic!("world {seed}: {:?}, {:?}", a.is_ok(), b.is_ok()),
         }
     }
-    assert!(placed > 8 && refused > 100, "{placed} placed together, {refused} refused");
+    assert!(placed > 5 && refused > 100, "{placed} placed together, {refused} refused");
 }
 
 #[test]
