@@ -9,7 +9,7 @@ use rhumb_api::Money;
 
 use super::worlds::{self, Random};
 use super::{Several, brute, options};
-use crate::line;
+use crate::{line, plans};
 
 /// Worlds that are tried.
 const WORLDS: u64 = 700;
@@ -113,8 +113,13 @@ fn budgets_of_labels_are_never_beaten_and_never_wrong() {
         let limits = placement.and_then(|p| p.coupling).map(|c| c.limits).unwrap_or_default();
         binding += u64::from(limits.iter().any(|l| l.label.is_some() && l.multiplier > 0));
     }
-    let Several { faults, coupled, dearer, batches, refused, all, exact } = tried;
+    let Several { faults, coupled, dearer, batches, refused, undecided, all, exact } = tried;
     assert!(faults.is_empty(), "\n{faults}");
+    // Of the embedded catalogue none; of one without most of its rows world 424, which the search does not find.
+    assert!(
+        undecided <= u64::from(plans::REDUCED),
+        "{undecided} of {refused} refused without a proof, against brute force"
+    );
     // Elsewhere a budget is what the bound of a workload by itself leaves out.
     assert!(exact * 10 > all * 6, "the bound was exact in {exact} of {all}");
     assert!(
