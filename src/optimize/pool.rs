@@ -224,8 +224,26 @@ impl Terms {
     /// number they do not allow of more.
     pub fn any_within_quotas(&self, machines: u32) -> bool {
         let low = if self.base.is_none() { machines } else { 0 };
-        self.quotas.is_empty()
-            || (low..=self.most_spot(machines)).any(|spot| self.within_quotas(machines, spot))
+        let high = self.most_spot(machines);
+        if self.quotas.is_empty() {
+            return true;
+        }
+        // Each quota bounds the spot machines on one side: what is allowed is an interval, which has one of its ends.
+        let (mut from, mut to) = (f64::from(low), f64::from(high));
+        for q in &self.quotas {
+            let (each, left) = (q.spot - q.base, q.limit - q.base * f64::from(machines));
+            if each > 0.0 {
+                to = to.min((left / each).floor());
+            } else if each < 0.0 {
+                from = from.max((left / each).ceil());
+            }
+        }
+        // A division rounds: its neighbours are asked as well.
+        [from, to].into_iter().any(|end| {
+            let near = end.clamp(0.0, f64::from(u32::MAX)) as u32;
+            (near.saturating_sub(1)..=near.saturating_add(1))
+                .any(|spot| (low..=high).contains(&spot) && self.within_quotas(machines, spot))
+        })
     }
 
     /// Hourly price of machines and the same with spot bought on demand.
