@@ -12,14 +12,13 @@ use crate::cli::{Exit, Failure, Settings};
 use crate::math::round_to;
 use crate::perf::DoesNotFit;
 use crate::perf::training::{
-    Checkpointing, Method, Run, Sharding, Training, TrainingMemory, TrainingPrecision, predict,
+    Checkpointing, Free, MOST_MICRO_BATCH, Method, Run, Sharding, Training, TrainingMemory,
+    TrainingPrecision, fastest, predict,
 };
 
 const GIB: f64 = 1_073_741_824.0;
 /// Ends of the interval that holds four of five.
 const ENDS: (f64, f64) = (0.1, 0.9);
-/// Most sequences of a micro-batch that is chosen, as a power of two.
-const MOST: u32 = 10;
 
 /// Arguments of a training run.
 #[derive(Debug, clap::Args)]
@@ -151,20 +150,11 @@ fn best<'a>(
     micro_batch: Option<u32>,
     checkpointing: Option<Checkpointing>,
 ) -> (Run<'a>, Result<Training, DoesNotFit>) {
-    let recomputed = checkpointing.map_or(vec![Checkpointing::Full, Checkpointing::None], |c| vec![c]);
-    let sizes = micro_batch.map_or_else(|| (0..=MOST).map(|i| 1 << i).collect(), |m| vec![m]);
-    let mut found: Option<(Run<'a>, Result<Training, DoesNotFit>)> = None;
-    for checkpointing in recomputed {
-        for size in &sizes {
-            let run = Run { checkpointing, micro_batch: *size, ..*base };
-            let outcome = predict(&run);
-            let rate = |o: &Result<Training, DoesNotFit>| o.as_ref().map_or(0.0, |t| t.tokens_per_s);
-            if found.as_ref().is_none_or(|f| rate(&outcome) > rate(&f.1)) {
-                found = Some((run, outcome));
-            }
-        }
-    }
-    found.unwrap_or_else(|| (*base, predict(base)))
+    // Nobody says how many sequences a step has: one that is split into every power of two.
+    let batch = base.accelerators.saturating_mul(micro_batch.unwrap_or(MOST_MICRO_BATCH));
+    let free = Free { micro_batch, sharding: Some(base.sharding), checkpointing };
+    let run = fastest(base, batch, free).unwrap_or(*base);
+    (run, predict(&run))
 }
 
 /// The 80 % interval of a rate.
