@@ -2,14 +2,14 @@
 
 use rhumb_api::Money;
 
+use super::Drawn;
 use super::played::{Errors, factor};
-use super::worlds::{Row, Worlds};
-use super::{Drawn, What};
+use super::worlds::Worlds;
 use crate::perf::Band;
 use crate::perf::training::{Run, predict};
 use crate::placement::{Pool, TrainingRun, WorkloadPlacement};
 use crate::replay::{self, Random};
-use crate::spec::{BudgetBinds, Training};
+use crate::spec::Training;
 
 impl Worlds<'_> {
     pub fn training(
@@ -53,25 +53,10 @@ impl Worlds<'_> {
             drawn.tpot = band;
         }
         let each: Money = pool.machines.iter().map(|m| m.price.times(i64::from(m.count))).sum();
-        let cost = &placed.cost;
+        // Not what is copied.
         let machines = each.usd() * run.hours * run.runs_per_month;
-        // What of the month goes with the hours of a run: not what is copied.
-        let (month, hourly) = match self.spec.budget.binds {
-            BudgetBinds::Ceiling => (
-                cost.ceiling_per_month.usd(),
-                machines + (cost.ceiling_per_month - cost.expected_per_month).usd(),
-            ),
-            BudgetBinds::Expected | BudgetBinds::PeakMonth => (cost.expected_per_month.usd(), machines),
-        };
-        let costs = hours.iter().map(|h| month + hourly * (h / run.hours - 1.0)).collect();
-        self.costs.insert(address.to_owned(), costs);
+        self.ends(address, placed, (run.hours, machines), training.deadline_s, hours);
         self.trained.push(pool.addr.to_string());
-        self.rows.push(Row {
-            workload: Some(address.to_owned()),
-            what: What::Deadline,
-            limit: training.deadline_s / 3600.0,
-            figures: hours,
-        });
         Ok(())
     }
 

@@ -330,9 +330,25 @@ impl<'a> Worlds<'a> {
         };
         let hours: Vec<f64> =
             self.errors[&key].tokens.iter().map(|z| hours(factor(&curve.tpot_band, *z))).collect();
-        // What of the month goes with the hours of a run.
-        let cost = &placed.cost;
         let machines = run.cost_per_run.usd() * run.runs_per_month;
+        self.ends(address, placed, (run.hours, machines), batch.deadline_s, hours);
+        if spot > 0 {
+            self.interrupted.push(pool.addr.to_string());
+        }
+        Ok(())
+    }
+
+    /// What the months of a run cost whose hours differ from the planned ones, and whether it keeps its deadline. `machines`: what of
+    /// the month goes with the hours, dollars.
+    pub(super) fn ends(
+        &mut self,
+        address: &str,
+        placed: &WorkloadPlacement,
+        (planned, machines): (f64, f64),
+        deadline_s: f64,
+        hours: Vec<f64>,
+    ) {
+        let cost = &placed.cost;
         let (month, hourly) = match self.spec.budget.binds {
             BudgetBinds::Ceiling => (
                 cost.ceiling_per_month.usd(),
@@ -340,18 +356,14 @@ impl<'a> Worlds<'a> {
             ),
             BudgetBinds::Expected | BudgetBinds::PeakMonth => (cost.expected_per_month.usd(), machines),
         };
-        let costs = hours.iter().map(|h| month + hourly * (h / run.hours - 1.0)).collect();
+        let costs = hours.iter().map(|h| month + hourly * (h / planned - 1.0)).collect();
         self.costs.insert(address.to_owned(), costs);
-        if spot > 0 {
-            self.interrupted.push(pool.addr.to_string());
-        }
         self.rows.push(Row {
             workload: Some(address.to_owned()),
             what: What::Deadline,
-            limit: batch.deadline_s / 3600.0,
+            limit: deadline_s / 3600.0,
             figures: hours,
         });
-        Ok(())
     }
 
     /// What the month costs in every world against each budget, that of everything last.
