@@ -232,3 +232,21 @@ fn runs_that_wait_for_each_other_are_told() {
     assert_eq!(path, ["batches.after", "trainings.tune", "batches.after"]);
     assert_eq!(place, spec.batches["after"].after[0].1);
 }
+
+/// A run has one pool in one region, so that a rule on several says nothing, wherever it was written.
+#[test]
+fn a_spread_that_a_run_cannot_have_is_told() {
+    let text = "rhumb: 1
+name: x
+models: { m: { source: acme/one-7b } }
+defaults: { placement: { spread: { regions: 2 } } }
+trainings:
+  t: { model: m, method: full, dataset_tokens: 1M, batch_size: 8, deadline: 6h, command: [train.py] }
+batches:
+  b: { model: m, items: 1k, input_tokens: 10, deadline: 6h, placement: { spread: { regions: 1 } } }
+";
+    let loaded = crate::diagnostics::load("a.yaml", text).unwrap();
+    let told: Vec<(&str, &str)> = loaded.warnings.list.iter().map(|d| (&*d.code, &*d.message)).collect();
+    let words = "`trainings.t.placement.spread.regions` changes nothing: a run is in one region";
+    assert_eq!(told, [("useless-key", words)]);
+}

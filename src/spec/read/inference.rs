@@ -433,6 +433,8 @@ impl Reader<'_> {
         self.context_fits(at, &engine, &input, &output);
         self.engine_can(at, &engine);
         let after = self.after(at, &format!("batches.{name}"));
+        let placement = self.placement(&at.key("placement"));
+        self.in_one_region(at, &placement);
         Some(Batch {
             name: name.to_owned(),
             model: at.key("model").text()?,
@@ -442,7 +444,7 @@ impl Reader<'_> {
             output,
             schedule: at.key("schedule").get(cron::parse),
             deadline_s: at.key("deadline").quantity(Unit::Duration, Range::POSITIVE).unwrap_or(1.0) / 1e3,
-            placement: self.placement(&at.key("placement")),
+            placement,
             purchase: self.purchase(&at.key("purchase")),
             engine,
             after,

@@ -132,6 +132,20 @@ impl Reader<'_> {
         }
     }
 
+    /// A run is in one region: asking for several says nothing.
+    pub(super) fn in_one_region(&mut self, at: &At<'_>, rules: &PlacementRules) {
+        if rules.spread_regions > 1 {
+            let place = at.key("placement").key("spread").key("regions").pointer;
+            let message = format!("`{}` changes nothing: a run is in one region", place.dotted());
+            self.problems.push(
+                Diagnostic::warning("useless-key", message)
+                    .at_key(self.map, &place)
+                    .label("a run has one pool")
+                    .help("write it in the services that are meant to be spread"),
+            );
+        }
+    }
+
     /// `after` of the run at `address`.
     pub(super) fn after(&mut self, at: &At<'_>, address: &str) -> Vec<(String, Pointer)> {
         let after = at.key("after").items();

@@ -66,6 +66,8 @@ impl Reader<'_> {
                 at: dataset.pointer.clone(),
             })
         });
+        let placement = self.placement(&at.key("placement"));
+        self.in_one_region(at, &placement);
         let deadline_ms = at.key("deadline").quantity(Unit::Duration, Range::POSITIVE).unwrap_or(1.0);
         Some(Training {
             name: name.to_owned(),
@@ -92,7 +94,7 @@ impl Reader<'_> {
             command: command.items().iter().filter_map(At::text).collect(),
             schedule: at.key("schedule").get(cron::parse),
             deadline_s: deadline_ms / 1e3,
-            placement: self.placement(&at.key("placement")),
+            placement,
             purchase: self.purchase(&at.key("purchase")),
             after: self.after(at, &format!("trainings.{name}")),
             at: at.pointer.clone(),
