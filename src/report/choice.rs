@@ -120,6 +120,9 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
             pool.cloud,
             pool.region
         )));
+        if let Some(t) = placed.run.as_ref().and_then(|run| run.training.as_ref()) {
+            chosen.push(Cell::plain(format!("  {}", super::training::runs_as(t))));
+        }
         if let Some(on) = &pool.shared {
             let zone = on.most_per_zone.map_or(String::new(), |n| format!(" and {n} in one zone"));
             chosen.push(Cell::plain(format!(
@@ -171,9 +174,11 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
         )));
     }
     if let Some(run) = &placed.run {
+        // Held against the deadline is a training's run with the interruptions that are planned for.
+        let hours = run.training.as_ref().map_or(run.hours, |t| t.late_hours);
         binding.push(Cell::plain(format!(
             "A run takes {} of the {} hours allowed.",
-            super::number(run.hours),
+            super::number(hours),
             super::number(run.deadline_hours)
         )));
     }
