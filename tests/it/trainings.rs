@@ -246,7 +246,7 @@ batches:
   b: { model: m, items: 1k, input_tokens: 10, deadline: 6h, placement: { spread: { regions: 1 } } }
 ";
     let loaded = crate::diagnostics::load("a.yaml", text).unwrap();
-    let told: Vec<(&str, &str)> = loaded.warnings.list.iter().map(|d| (&*d.code, &*d.message)).collect();
+    let told: Vec<(&str, &str)> = loaded.warnings.list.iter().map(|d| (d.code, &*d.message)).collect();
     let words = "`trainings.t.placement.spread.regions` changes nothing: a run is in one region";
     assert_eq!(told, [("useless-key", words)]);
 }
