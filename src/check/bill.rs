@@ -314,7 +314,7 @@ fn origin_part(
     if all > 0.0 { own / all } else { 0.0 }
 }
 
-/// A month of the peak, and one of the dearest class of each pool with all spot bought on demand.
+/// A month of the dearest class of each pool, and the same with all spot bought on demand where that is dearer.
 fn whole_months(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[Sent]) -> (Money, Money, i64) {
     let (mut peak, mut ceiling, mut roundings) = (Money::ZERO, Money::ZERO, 1);
     for (c, sent) in pools.iter().zip(sent) {
@@ -323,14 +323,14 @@ fn whole_months(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[S
         let hour = |(hours, responses): (&Hours, &Money), dear: bool| -> Money {
             let machines = c.pool.machines.iter().zip(&hours.of).map(|(m, n)| {
                 let spot = m.purchase == Purchase::Spot;
-                let price = on_demand.filter(|_| spot && dear).map_or(m.price, |o| o.price);
+                let price = on_demand.filter(|_| spot && dear).map_or(m.price, |o| o.price.max(m.price));
                 price.times(i64::from(*n))
             });
             machines.sum::<Money>() + part(c) + *responses + copied.unwrap_or(Money::ZERO)
         };
         let classes = || c.hours.iter().zip(&sent.hourly);
         let own = classes().next_back().map_or(Money::ZERO, |class| hour(class, false));
-        peak += own;
+        peak += classes().map(|class| hour(class, false)).max().unwrap_or(own);
         ceiling += classes().map(|class| hour(class, true)).max().unwrap_or(own);
         let most = sent.hourly.iter().copied().max().unwrap_or(Money::ZERO);
         roundings += 1 + sent.slack(work, most);
@@ -338,7 +338,7 @@ fn whole_months(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[S
     (peak.per_month(), ceiling.per_month(), roundings * HOURS_PER_MONTH)
 }
 
-/// What a month costs more with all spot bought on demand.
+/// What a month costs more with all spot bought on demand where that is dearer.
 fn dearer(world: &World, work: &Work<'_>, placed: &WorkloadPlacement, pools: &[Checked<'_>]) -> Money {
     let share = share_of_month(work, placed);
     let mut more = Money::ZERO;
@@ -347,7 +347,7 @@ fn dearer(world: &World, work: &Work<'_>, placed: &WorkloadPlacement, pools: &[C
             let on_demand =
                 subject::offering(&world.catalog, c.type_index, c.region_index, Purchase::OnDemand);
             // Spot that is not sold on demand has no ceiling that could be derived: it stays at its price.
-            let dearer = on_demand.map_or(Money::ZERO, |o| o.price - m.price);
+            let dearer = on_demand.map_or(Money::ZERO, |o| (o.price - m.price).max(Money::ZERO));
             more += dearer.times(i64::from(m.count)).per_month().scale(share);
         }
     }

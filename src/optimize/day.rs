@@ -123,6 +123,8 @@ pub(super) struct Rest {
     pub most_replicas: u32,
     /// Response bytes of these hours, dollars an hour of the whole day.
     pub responses: Money,
+    /// The dearest hour.
+    pub dearest: Money,
     /// The dearest hour with spot bought on demand.
     pub ceiling: Money,
 }
@@ -201,6 +203,7 @@ impl<'a> Search<'a> {
             most_spot: 0,
             most_replicas: 0,
             responses: Money::ZERO,
+            dearest: Money::ZERO,
             ceiling: Money::ZERO,
             classes: Arc::clone(&classes),
         };
@@ -233,7 +236,8 @@ impl<'a> Search<'a> {
             rest.most_spot = rest.most_spot.max(count.spot);
             rest.most_replicas = rest.most_replicas.max(count.replicas);
             rest.responses += arriving(class, responses(count.replicas));
-            rest.ceiling = rest.ceiling.max(ceiling.max(price) + responses(count.replicas));
+            rest.dearest = rest.dearest.max(price + responses(count.replicas));
+            rest.ceiling = rest.ceiling.max(ceiling + responses(count.replicas));
             rest.counts.push(count);
         }
         Ok(rest)

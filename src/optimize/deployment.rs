@@ -31,7 +31,8 @@ pub(super) fn place(
     with_fallbacks: bool,
     watch: Watch<'_>,
 ) -> Result<Placement, NoPlacement> {
-    let infeasible = |workloads| NoPlacement::Infeasible(Infeasible { workloads, proven: true });
+    let refusal = |workloads, proven| NoPlacement::Infeasible(Infeasible { workloads, proven });
+    let infeasible = |workloads| refusal(workloads, true);
     let mut refused = Vec::new();
     let mut jobs = Vec::new();
     for address in spec.addresses() {
@@ -69,7 +70,9 @@ pub(super) fn place(
     let mut apart = BTreeMap::new();
     let mut all_sought = Vec::with_capacity(jobs.len());
     let mut plans = Vec::with_capacity(jobs.len());
+    let mut proven = true;
     for (result, sought) in placed.into_iter().flatten() {
+        proven &= result.is_ok() || !sought.search().is_some_and(|search| search.unproven.get());
         all_sought.push(sought);
         match result {
             Ok((placement, plan)) => {
@@ -81,7 +84,7 @@ pub(super) fn place(
     }
     if !refused.is_empty() {
         refused.sort_by(|a, b| a.address.cmp(&b.address));
-        return Err(infeasible(refused));
+        return Err(refusal(refused, proven));
     }
     if missing {
         return Err(unfinished(refused));

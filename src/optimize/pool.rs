@@ -33,7 +33,7 @@ pub(super) struct Count {
     pub most_replicas: u32,
     /// Micro-dollars an hour as expected over the day, transfers included.
     pub cost: Money,
-    /// The same if all hours have the load of the peak.
+    /// The same if all hours are as dear as the dearest: that of the peak, or where a lower class costs more, that one.
     pub peak: Money,
     /// The same with spot bought on demand.
     pub ceiling: Money,
@@ -92,7 +92,8 @@ pub(super) struct QuotaLimit {
 pub(super) struct Terms {
     pub base: Option<Money>,
     pub spot: Option<Money>,
-    /// On demand, for the ceiling.
+    /// A machine that the ceiling counts for one of spot: on demand, or spot itself where that is dearer, so that no ceiling is below
+    /// what is expected to be paid.
     pub on_demand: Option<Money>,
     /// The same as `base` and `spot` without what machines take of limits on the peak.
     pub run_base: Option<Money>,
@@ -170,7 +171,9 @@ impl Terms {
             spot: spot.map(|o| o.price),
             run_base: base.map(|o| o.price),
             run_spot: spot.map(|o| o.price),
-            on_demand: catalog.offering(index, site.region, Purchase::OnDemand).map(|o| o.price),
+            on_demand: catalog
+                .offering(index, site.region, Purchase::OnDemand)
+                .map(|o| spot.map_or(o.price, |spot| o.price.max(spot.price))),
             interruption: spot.and_then(|o| o.interruption).unwrap_or(UNKNOWN_INTERRUPTION),
             zones: region.zones,
             quotas: quotas.into_values().collect(),
@@ -553,6 +556,7 @@ impl Ask<'_> {
                     + self.terms.priced(rest.responses)
                     + day::arriving(&at_peak, extra.run)
                     + extra.toll;
+                count.peak = peak.max(rest.dearest);
                 count.ceiling = ceiling.max(rest.ceiling);
                 count.most_base = on.max(rest.most_base);
                 count.most_spot = spot.max(rest.most_spot);

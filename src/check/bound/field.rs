@@ -261,6 +261,8 @@ impl Site {
         self.offerings += 1;
         if offering.purchase == Purchase::Spot {
             self.spot = Some(offering.price);
+            // Spot that is dearer than on demand is not made cheaper by its loss.
+            self.on_demand = self.on_demand.map(|dear| dear.max(offering.price));
             self.interruption = offering.interruption.unwrap_or(INTERRUPTED);
         } else {
             self.base = Some(self.base.map_or(offering.price, |base| base.min(offering.price)));

@@ -54,7 +54,7 @@ pub(in crate::optimize) fn run(
         .filter_map(|m| {
             let machine = table.machines.get(site.machine)?;
             let od = job.world.catalog.offering(machine.index, site.region, Purchase::OnDemand)?;
-            Some((od.price - m.price).times(i64::from(m.count)))
+            Some((od.price - m.price).max(Money::ZERO).times(i64::from(m.count)))
         })
         .sum();
     let cost = Cost {

@@ -265,7 +265,7 @@ fn prices(
     }
     let spot = price(world, kind, region, Purchase::Spot)?;
     let on_demand = price(world, kind, region, Purchase::OnDemand)?;
-    Some(((m - s) * others + s * spot, (m - s) * others + s * on_demand))
+    Some(((m - s) * others + s * spot, (m - s) * others + s * on_demand.max(spot)))
 }
 
 fn quotas(

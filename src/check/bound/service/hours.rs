@@ -354,7 +354,8 @@ impl<'a> Search<'a> {
             + tolls.1 * i128::from(pool.spot)
     }
 
-    /// What a pool costs an hour with such responses at its peak; its ceiling that of the peak, or of its dearest class.
+    /// What a pool costs an hour with such responses at its peak; what is counted of a month that is all peak and of the ceiling is that
+    /// of the peak, or of its dearest class.
     fn costs(&self, pool: &Pool, responses: Money, dearest: bool) -> Costs {
         let site = &self.field.sites[pool.site];
         let way = &self.field.ways(site)[pool.way];
@@ -374,17 +375,18 @@ impl<'a> Search<'a> {
             base.times(i64::from(of.machines - of.spot)) + spot.times(i64::from(of.spot)) + of.responses
         };
         let (mut on_base, mut on_spot, mut sent) = (0_u64, 0_u64, Money::ZERO);
-        let mut ceiling = hour(&peak, dear);
+        let (mut most, mut ceiling) = (hour(&peak, cheap), hour(&peak, dear));
         for of in pool.lower.iter().chain([&peak]) {
             on_base += u64::from(of.class.seconds) * u64::from(of.machines - of.spot);
             on_spot += u64::from(of.class.seconds) * u64::from(of.spot);
             sent += of.class.responses(of.responses);
             if dearest {
+                most = most.max(hour(of, cheap));
                 ceiling = ceiling.max(hour(of, dear));
             }
         }
         let expected = day::averaged(base, on_base) + day::averaged(cheap, on_spot) + sent;
-        Costs { expected, peak: hour(&peak, cheap), ceiling } + Costs::same(copied(site, way, machines))
+        Costs { expected, peak: most, ceiling } + Costs::same(copied(site, way, machines))
     }
 
     /// What the pools of a block cost an hour.

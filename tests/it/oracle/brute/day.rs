@@ -12,6 +12,7 @@ pub struct Below {
     counts: Vec<(i64, i64, i64)>,
     transfer: i64,
     replicas: u32,
+    dearest: i64,
     ceiling: i64,
 }
 
@@ -51,11 +52,11 @@ impl Search<'_> {
         let mut days = self.days.borrow_mut();
         let list = days.entry(start_up).or_insert_with(|| classes(daily, start_up));
         let (peak, lower) = list.split_last().unwrap();
-        let mut below = Below { peak: *peak, counts: Vec::new(), transfer: 0, replicas: 0, ceiling: 0 };
+        let mut below = Below { peak: *peak, counts: Vec::new(), transfer: 0, replicas: 0, dearest: 0, ceiling: 0 };
         let least = (f64::from(self.s.scaling.min_replicas) * share / r as f64 - 1e-9).ceil().max(1.0) as u32;
         for (part, seconds, arrives) in lower {
             let of = f64::from(*part) / 1e6;
-            let mut best: Option<(i128, u32, u32, i64, i64, u32)> = None;
+            let mut best: Option<(i128, u32, u32, i64, (i64, i64), u32)> = None;
             for m in 1..=MOST_MACHINES {
                 let n = m * way.replicas_per_machine;
                 if n < least || self.s.scaling.max_replicas.is_some_and(|most| n > most) {
@@ -88,16 +89,17 @@ impl Search<'_> {
                         continue;
                     }
                     if self.does(way, m, spot, region, rate, region_load, network) {
-                        best = Some((cost, m, spot, transfer, ceiling.max(price), n));
+                        best = Some((cost, m, spot, transfer, (price, ceiling), n));
                     }
                 }
             }
-            let (_, m, spot, transfer, ceiling, n) = best.ok_or(())?;
+            let (_, m, spot, transfer, (price, ceiling), n) = best.ok_or(())?;
             below.counts.push((*seconds, i64::from(m - spot), i64::from(spot)));
             if *part > 0 {
                 below.transfer += round(i128::from(transfer) * arrives, i128::from(*part) * 86_400);
             }
             below.replicas = below.replicas.max(n);
+            below.dearest = below.dearest.max(price + transfer);
             below.ceiling = below.ceiling.max(ceiling + transfer);
         }
         Ok(Some(below))
@@ -141,6 +143,7 @@ impl Search<'_> {
         let most_spot = below.counts.iter().map(|c| c.2).max().unwrap_or(0).max(spot) as u32;
         Choice {
             cost,
+            peak: flat.peak.max(below.dearest),
             ceiling: flat.ceiling.max(below.ceiling),
             most_replicas: flat.replicas.max(below.replicas),
             quotas: quotas(self.world, &self.s.purchase, kind, region, most_on + most_spot, most_spot)
