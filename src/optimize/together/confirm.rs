@@ -21,17 +21,23 @@ enum Replayed {
 impl Search<'_, '_> {
     /// The best choice among the known plans that the replay confirms, and whether every plan within `reach` of its workload's
     /// least was among them. Without a reach the known plans are all there is.
+    ///
+    /// Without any choice that is known to hold, one is looked for in a few nodes: what a replay contradicts next is not worth a proof.
+    /// The least of a workload rises with what is contradicted, and the bound with it.
     pub(super) fn confirmed(
         &mut self,
-        bound: &Bound,
+        bound: &mut Bound,
         known: Option<Vec<usize>>,
         reach: Option<i128>,
         nodes: u64,
     ) -> (tree::Solved, bool) {
         let mut known = known;
         let (mut complete, mut proven) = (true, i64::MIN);
+        let mut few = known.is_none() && self.rows.fleets.is_empty();
         loop {
-            let mut solved = self.tree(bound, known.take(), nodes);
+            let most = if few { nodes.min(FEW) } else { nodes };
+            let begun = self.nodes;
+            let mut solved = self.tree(bound, known.take(), most);
             // Plans that a replay contradicts only raise what was proven with them.
             proven = proven.max(solved.bound).min(solved.best.as_ref().map_or(i64::MAX, |best| best.cost));
             solved.bound = proven;
@@ -42,12 +48,18 @@ impl Search<'_, '_> {
                 known = before.and_then(|plans| self.nearest(&plans));
             }
             match replayed {
+                None if few && most < nodes && self.asking.stopped().is_none() => few = false,
                 None => return (solved, complete),
                 Some(Replayed::Confirmed) => {
                     if let Some(best) = &solved.best {
                         self.hold(best);
                     }
-                    return (solved, complete);
+                    let ended = self.nodes - begun < most || self.asking.stopped().is_some();
+                    if ended || !few || most == nodes {
+                        return (solved, complete);
+                    }
+                    few = false;
+                    known = solved.best.map(|best| best.plans);
                 }
                 Some(Replayed::ListedAgain) => {}
                 Some(Replayed::Lost) => complete = false,
@@ -57,11 +69,11 @@ impl Search<'_, '_> {
 
     /// Replays a choice. A plan that is contradicted is known no more; what it beat is not gone with it: the plans of its workload
     /// are listed again, or, without a reach, the next cheapest joins the known ones.
-    fn replayed(&mut self, bound: &Bound, reach: Option<i128>, choice: &Choice) -> Replayed {
+    fn replayed(&mut self, bound: &mut Bound, reach: Option<i128>, choice: &Choice) -> Replayed {
         let (rows, prices, effort) = (self.rows, &bound.prices, self.effort);
         let limited = !self.active.is_empty();
         let ended = self.asking.stopped().is_some();
-        let again: Vec<Option<(Vec<Planned>, Replayed)>> = self
+        let again: Vec<Option<(Vec<Planned>, Replayed, i128)>> = self
             .workloads
             .par_iter()
             .zip(&self.pool)
@@ -69,27 +81,31 @@ impl Search<'_, '_> {
             .map(|((w, own), (p, least))| {
                 let w = w.lock().unwrap_or_else(PoisonError::into_inner);
                 w.contradicted(&own[*p].plan).then(|| {
+                    let answer = w.cheapest(rows, prices).ok();
+                    let least = answer.as_ref().map_or(*least, |answer| answer.least.max(*least));
                     let listed = reach
                         .filter(|_| !ended)
                         .and_then(|theta| w.within(rows, (prices, limited), least + theta, effort));
                     if let Some(listed) = listed {
-                        return (listed, Replayed::ListedAgain);
+                        return (listed, Replayed::ListedAgain, least);
                     }
                     let others = own.iter().enumerate().filter(|(i, _)| i != p);
                     let mut left: Vec<Planned> = others.filter_map(|(_, own)| w.renewed(own)).collect();
                     if reach.is_some() {
-                        return (left, Replayed::Lost);
+                        return (left, Replayed::Lost, least);
                     }
-                    left.extend(w.cheapest(rows, prices).ok().map(|answer| answer.found));
-                    (left, Replayed::ListedAgain)
+                    left.extend(answer.map(|answer| answer.found));
+                    (left, Replayed::ListedAgain, least)
                 })
             })
             .collect();
         let keep = self.fleets_of(Some(choice));
         let mut replayed = Replayed::Confirmed;
-        for (own, again) in self.pool.iter_mut().zip(again) {
-            if let Some((list, how)) = again {
+        for ((own, least), again) in self.pool.iter_mut().zip(&mut bound.least).zip(again) {
+            if let Some((list, how, now)) = again {
                 *own = list;
+                bound.scaled += now - *least;
+                *least = now;
                 replayed = replayed.max(how);
             }
         }
@@ -122,3 +138,6 @@ impl Search<'_, '_> {
         all.map(|((own, list), p)| list.iter().position(|q| q.beats(&own[*p]))).collect()
     }
 }
+
+/// Nodes in which a first choice is looked for.
+const FEW: u64 = 8;

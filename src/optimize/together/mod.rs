@@ -301,7 +301,7 @@ impl Search<'_, '_> {
 
     fn round(&mut self) -> Result<Together, (usize, Rejection)> {
         self.begun = self.nodes;
-        let bound = self.prices()?;
+        let mut bound = self.prices()?;
         let mut best = None;
         let mut lower = whole(bound.scaled);
         let mut listed = 0;
@@ -312,7 +312,9 @@ impl Search<'_, '_> {
                 true => (FIRST_REACH, (self.effort.nodes / 8).max(1)),
                 false => (1, 1),
             };
-            best = self.confirmed(&bound, None, None, nodes).0.best;
+            best = self.confirmed(&mut bound, None, None, nodes).0.best;
+            lower = whole(bound.scaled);
+            self.bound = self.bound.max(Some(lower));
             // Without a choice to measure by, plans are listed further and further out.
             let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
             // Most of a first gap is for want of a good choice, and lists within a part of it hold a better one.
@@ -331,7 +333,7 @@ impl Search<'_, '_> {
                 listed = pool.iter().map(|own| own.len() as u64).sum();
                 let known = best.take().and_then(|choice| self.moved(&choice, &pool));
                 let before = std::mem::replace(&mut self.pool, pool);
-                let (solved, complete) = self.confirmed(&bound, known, Some(theta), self.effort.nodes);
+                let (solved, complete) = self.confirmed(&mut bound, known, Some(theta), self.effort.nodes);
                 let listed_to = if complete { theta } else { 0 };
                 lower = lower.max(solved.bound.min(whole(bound.scaled + listed_to)));
                 self.bound = self.bound.max(Some(lower));
