@@ -1,7 +1,7 @@
 //! All plans of a service that cost no more than a limit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use rhumb_api::Money;
 
@@ -41,8 +41,10 @@ pub fn plans<'a>(
         most,
         lists: BTreeMap::new(),
     };
-    all.partition((1 << n) - 1, limit, &mut Vec::new())?;
-    Some(all.found)
+    let whole = all.partition((1 << n) - 1, limit, &mut Vec::new());
+    // Most of what was asked for a list is never asked for again, and of thousands of workloads it is too much to keep.
+    search.needs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    whole.map(|()| all.found)
 }
 
 /// A pool with its cost at the prices of the search and at its own.
