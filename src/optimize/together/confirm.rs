@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use rayon::prelude::*;
 
 use super::problem::Choice;
-use super::{Bound, Planned, Search, fleets, tree};
+use super::{Bound, Planned, Row, Search, Shared, fleets, tree};
 
 /// What a replay said of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +33,8 @@ impl Search<'_, '_> {
     ) -> (tree::Solved, bool) {
         let mut known = known;
         let (mut complete, mut proven) = (true, i64::MIN);
-        let mut few = known.is_none() && self.rows.fleets.is_empty();
+        let tries = known.is_none() && self.rows.fleets.is_empty();
+        let mut few = tries;
         loop {
             let most = if few { nodes.min(FEW) } else { nodes };
             let begun = self.nodes;
@@ -61,10 +62,17 @@ impl Search<'_, '_> {
                     few = false;
                     known = solved.best.map(|best| best.plans);
                 }
-                Some(Replayed::ListedAgain) => {}
-                Some(Replayed::Lost) => complete = false,
+                Some(Replayed::ListedAgain) => few = tries,
+                Some(Replayed::Lost) => (few, complete) = (tries, false),
             }
         }
+    }
+
+    /// Prices at which every workload spares what is scarce.
+    pub(super) fn sparing(&self, prices: &[i64]) -> Vec<i64> {
+        let quota = |row: &Row| matches!(row.what, Shared::Quota { .. });
+        let dear = |(row, price): (&Row, &i64)| if quota(row) { price.saturating_mul(SPARING) } else { *price };
+        self.rows.list.iter().zip(prices).map(dear).collect()
     }
 
     /// Replays a choice. A plan that is contradicted is known no more; what it beat is not gone with it: the plans of its workload
@@ -72,6 +80,7 @@ impl Search<'_, '_> {
     fn replayed(&mut self, bound: &mut Bound, reach: Option<i128>, choice: &Choice) -> Replayed {
         let (rows, prices, effort) = (self.rows, &bound.prices, self.effort);
         let limited = !self.active.is_empty();
+        let sparing = self.sparing(prices);
         let ended = self.asking.stopped().is_some();
         let again: Vec<Option<(Vec<Planned>, Replayed, i128)>> = self
             .workloads
@@ -94,7 +103,12 @@ impl Search<'_, '_> {
                     if reach.is_some() {
                         return (left, Replayed::Lost, least);
                     }
-                    left.extend(answer.map(|answer| answer.found));
+                    // What was contradicted may have been its only plan that leaves others what is scarce.
+                    for answer in answer.into_iter().chain(w.cheapest(rows, &sparing).ok()) {
+                        if left.iter().all(|known| known.column != answer.found.column) {
+                            left.push(answer.found);
+                        }
+                    }
                     (left, Replayed::ListedAgain, least)
                 })
             })
@@ -141,3 +155,6 @@ impl Search<'_, '_> {
 
 /// Nodes in which a first choice is looked for.
 const FEW: u64 = 8;
+
+/// What quotas are priced at, beside their prices, for a plan that spares them.
+const SPARING: i64 = 16;

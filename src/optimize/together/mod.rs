@@ -303,22 +303,40 @@ impl Search<'_, '_> {
         self.begun = self.nodes;
         let mut bound = self.prices()?;
         let mut best = None;
-        let mut lower = whole(bound.scaled);
         let mut listed = 0;
-        self.bound = self.bound.max(Some(lower));
-        if bound.short.is_empty() {
-            // Shared machines are good for a weak bound: all that counts is what is listed out to the whole gap.
-            let (first, nodes) = match self.rows.fleets.is_empty() {
-                true => (FIRST_REACH, (self.effort.nodes / 8).max(1)),
-                false => (1, 1),
-            };
+        self.bound = self.bound.max(Some(whole(bound.scaled)));
+        // Shared machines are good for a weak bound: all that counts is what is listed out to the whole gap.
+        let alone = self.rows.fleets.is_empty();
+        let (first, nodes) = if alone { (FIRST_REACH, (self.effort.nodes / 8).max(1)) } else { (1, 1) };
+        if alone && bound.short.is_empty() {
+            // With a plan of each that spares what is scarce, most of what is rounded can be repaired.
+            let sparing = self.sparing(&bound.prices);
+            self.answers(&sparing, Step::Plans)?;
+        }
+        for _ in 0..MOST_AGAIN {
+            if !bound.short.is_empty() {
+                break;
+            }
+            let before = bound.scaled;
             best = self.confirmed(&mut bound, None, None, nodes).0.best;
-            lower = whole(bound.scaled);
-            self.bound = self.bound.max(Some(lower));
+            self.bound = self.bound.max(Some(whole(bound.scaled)));
+            // What a replay contradicted may have been all that leaves room for others: what they have besides is asked for again.
+            if best.is_some() || !alone || bound.scaled == before || self.asking.stopped().is_some() {
+                break;
+            }
+            bound = self.prices()?;
+        }
+        let mut lower = whole(bound.scaled);
+        if bound.short.is_empty() {
             // Without a choice to measure by, plans are listed further and further out.
             let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
             // Most of a first gap is for want of a good choice, and lists within a part of it hold a better one.
-            let mut reach = best.as_ref().map(|b| (i128::from(b.cost) * ONE - bound.scaled) / first);
+            let each = sum / self.workloads.len().max(1) as i128;
+            let mut reach = best.as_ref().map(|b| {
+                let gap = i128::from(b.cost) * ONE - bound.scaled;
+                // A thousandth of a mean workload's cost holds hardly more plans than nothing does.
+                gap.min((gap / first).max(each / 1000))
+            });
             // Nothing that is worth a look lies further out than what budgets allow.
             let most = self.rows.most().map(|m| (i128::from(m) + 1) * ONE - bound.scaled);
             let nearer = |out: i128| most.unwrap_or(i128::MAX).min(out);
@@ -475,6 +493,8 @@ fn never() -> Rejection {
 const FIRST_REACH: i128 = 64;
 /// By which it grows.
 const FURTHER: i128 = 8;
+/// Times that what is shared is priced anew for want of any choice that a replay confirms.
+const MOST_AGAIN: u32 = 4;
 /// Rounds of prices before the best bound so far is taken.
 const MOST_ROUNDS: u32 = 60;
 /// Times that a list that is too long is asked for again, nearer.
