@@ -69,7 +69,13 @@ pub fn base() -> &'static Case {
         (
             spec,
             world,
-            Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None },
+            Placement {
+                workloads,
+                fleets: Vec::new(),
+                joint_violations: Vec::new(),
+                emissions: Default::default(),
+                coupling: None,
+            },
         )
     })
 }

@@ -70,7 +70,17 @@ fn made(text: &str) -> Case {
     let (spec, world) = world(text);
     let chat = maker::service(&spec, &world, "chat", &WANTED);
     let workloads = [(chat.address.clone(), chat)].into();
-    (spec, world, Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None })
+    (
+        spec,
+        world,
+        Placement {
+            workloads,
+            fleets: Vec::new(),
+            joint_violations: Vec::new(),
+            emissions: Default::default(),
+            coupling: None,
+        },
+    )
 }
 
 /// By the maker.
@@ -305,8 +315,13 @@ fn nothing_that_the_maker_makes_is_cheaper() {
                 let made =
                     maker::service(&spec, &world, "chat", &Wanted { region, instance_type: kind, ..WANTED });
                 let workloads = [(made.address.clone(), made.clone())].into();
-                let alone =
-                    Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None };
+                let alone = Placement {
+                    workloads,
+                    fleets: Vec::new(),
+                    joint_violations: Vec::new(),
+                    emissions: Default::default(),
+                    coupling: None,
+                };
                 clean(&text, &(spec.clone(), world.clone(), alone));
                 if least.as_ref().is_none_or(|l| made.cost.expected_per_hour < l.cost.expected_per_hour) {
                     least = Some(made);

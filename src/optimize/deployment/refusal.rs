@@ -10,10 +10,11 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 use rhumb_api::Money;
 
-use super::{All, DEPLOYMENT, Workloads, figure, limit, limited, month, words};
+use super::{All, DEPLOYMENT, Workloads, figure, limit, limited, words};
 use crate::placement::{Infeasible, InfeasibleWorkload, Rejection, Relaxation};
 use crate::spec::BudgetScope;
 
+use super::super::emission;
 use super::super::job::Job;
 use super::super::least_taken;
 use super::super::together::{self, Effort, Rows, Shared, Together, UNLIMITED};
@@ -58,7 +59,7 @@ impl<'s> All<'s> {
     /// Which limits cannot hold together, and what each would have to be.
     pub(super) fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> Infeasible {
         self.asking.refuses();
-        let apart = self.apart.values().map(month).sum::<Money>().micros();
+        let apart = self.apart_month().micros();
         Refused { all: self, workloads, rows, found, apart, least: OnceLock::new() }.explained()
     }
 }
@@ -184,6 +185,10 @@ impl Refused<'_, '_> {
                 .filter(|q| q.cloud == *cloud && q.region == *place && q.code == *code)
                 .map(|q| together::millionths(q.amount))
                 .sum(),
+            Shared::Carbon => {
+                let jobs = self.all.jobs.iter();
+                jobs.filter_map(|job| Some(emission::sum(job.world, apart.get(&job.address)?))).sum()
+            }
             // No limit of the spec.
             Shared::Slots => 0,
         }

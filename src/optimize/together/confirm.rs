@@ -76,7 +76,7 @@ impl Search<'_, '_> {
                         return (listed, Replayed::ListedAgain);
                     }
                     let others = own.iter().enumerate().filter(|(i, _)| i != p);
-                    let mut left: Vec<Planned> = others.filter_map(|(_, own)| w.renewed(own)).collect();
+                    let mut left: Vec<Planned> = others.filter_map(|(_, own)| w.renewed(rows, own)).collect();
                     if reach.is_some() {
                         return (left, Replayed::Lost);
                     }

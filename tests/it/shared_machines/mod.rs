@@ -66,7 +66,13 @@ fn apart() -> &'static (Spec, World, Placement) {
         (
             spec,
             world,
-            Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None },
+            Placement {
+                workloads,
+                fleets: Vec::new(),
+                joint_violations: Vec::new(),
+                emissions: Default::default(),
+                coupling: None,
+            },
         )
     })
 }
