@@ -64,8 +64,9 @@ fn of_day(mg: i64, seconds: i128) -> i64 {
 fn of_pool(mg: i64, pool: &Pool, placed: &WorkloadPlacement) -> i64 {
     let all: i128 = pool.machines.iter().map(|m| i128::from(m.count)).sum();
     if let Some(run) = &placed.run {
-        let seconds = (run.hours * 3600.0 * run.runs_per_month).ceil() as i128;
-        return up(i128::from(mg) * all * seconds, HOUR_S);
+        let machines = u32::try_from(all).unwrap_or(u32::MAX);
+        let month = of_runs(mg, machines, run.hours, run.runs_per_month, true);
+        return i64::try_from(month).unwrap_or(i64::MAX);
     }
     let mut seconds = all * DAY_S;
     if let Some(following) = &pool.following {
@@ -78,11 +79,12 @@ fn of_pool(mg: i64, pool: &Pool, placed: &WorkloadPlacement) -> i64 {
     of_day(mg, seconds)
 }
 
-/// Milligrams that a batch's or a training's machines emit in a month at the least (`whole` seconds or not), times `price`.
-pub(super) fn of_runs(price: i128, machines: u32, hours: f64, runs: f64, whole: bool) -> i128 {
+/// Milligrams that the machines of a batch or a training emit in a month: what a plan says, or no more than that.
+pub(super) fn of_runs(mg: i64, machines: u32, hours: f64, runs: f64, whole: bool) -> i128 {
     let seconds = hours * 3600.0 * runs;
     let seconds = if whole { seconds.ceil() } else { (seconds - 1.0).max(0.0).floor() };
-    price * i128::from(machines) * (seconds as i128) / HOUR_S
+    let emitted = i128::from(mg) * i128::from(machines) * (seconds as i128);
+    if whole { i128::from(up(emitted, HOUR_S)) } else { emitted / HOUR_S }
 }
 
 /// Milligrams a month of a workload on machines of its own; `None` if those of one of its pools are not known.

@@ -322,7 +322,14 @@ impl<'s> All<'s> {
             _ => return None,
         };
         if placed.pools != apart.pools {
-            placed.losers.splice(0..0, losers::crowded_out(apart, &placed));
+            let mut crowded = losers::crowded_out(apart, &placed);
+            if emission::price(self.spec) > 0 {
+                for loser in &mut crowded {
+                    loser.rejection.reason =
+                        "the cheapest by its bill; another one counts for less with what it emits".into();
+                }
+            }
+            placed.losers.splice(0..0, crowded);
         }
         Some(placed)
     }

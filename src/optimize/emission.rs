@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Cloud, Money};
+use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
+use super::batch::Within;
+use super::couple::Wanted;
+use super::job::{Job, Kind};
 use super::pool::PRICE_ONE;
+use super::service::{self, Search};
+use super::table::Table;
 use crate::perf::carbon::{self, Emitter};
 use crate::placement::{Emission, Emissions, Pool, SharedFleet, WorkloadPlacement, World};
 use crate::spec::Spec;
@@ -109,4 +114,46 @@ pub(super) fn all(
     });
     let machines = workloads.values().flat_map(|placed| of_workload(world, placed)).chain(shared).collect();
     Emissions { machines, cap_mg: spec.budget.carbon.as_ref().map(|cap| cap.mg) }
+}
+
+/// What a workload emits at the least, milligrams a month, whatever it costs; rounded down. `None` if it cannot be placed.
+pub(super) fn least(spec: &Spec, world: &World, address: &str) -> Option<i64> {
+    let mut free = spec.clone();
+    free.budget.limits.clear();
+    let job = Job::of(&free, world, address)?;
+    let table = Table::new(&job);
+    let mg = |site: usize| {
+        let site = &table.sites[site];
+        emitter(world, table.machines[site.machine].index, site.region).map_or(0, |e| e.mg_per_hour)
+    };
+    match job.kind {
+        Kind::Service(service) => {
+            // The search for the cheapest, where an hour of a machine costs what it emits and all else nothing.
+            let search = Search::new(&job, &table, service).at(
+                |site, terms| {
+                    let each = Some(Money::from_micros(mg(site)));
+                    (terms.base, terms.run_base) = (terms.base.and(each), terms.run_base.and(each));
+                    (terms.spot, terms.run_spot) = (terms.spot.and(each), terms.run_spot.and(each));
+                    terms.weights = None;
+                },
+                -PRICE_ONE,
+                0,
+            );
+            let blocks = search.run(Wanted::Cheapest).ok()?;
+            let hour = if search.unproven.get() { search.relaxed.get() } else { service::weight(&blocks).0 };
+            // A milligram an hour for each of a few pools is lost in rounding.
+            Some((hour.micros() - 8).max(0).saturating_mul(HOURS_PER_MONTH))
+        }
+        Kind::Run(task) => {
+            let mut best: Option<i64> = None;
+            let runs = Within { job: &job, table: &table, task, terms: &table.terms };
+            runs.each(&|_| (0, 0, 0), i128::MAX, &mut |found| {
+                let machines = found.run.chosen.count.machines;
+                let mg = carbon::of_runs(mg(found.run.chosen.site), machines, found.run.hours, task.runs());
+                best = best.into_iter().chain([mg]).min();
+                i128::MAX
+            });
+            best
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! cheaper than without. Where the cheapest are all spot, or all of the pool's own accelerator, what is out of stock for one may
 //! be for all: there the cheapest of another kind is told besides.
 
+mod left;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
+
+pub(super) use left::Left;
+use left::Taken;
 
 use super::base::Base;
 use super::floors::Floor;
@@ -22,7 +26,7 @@ use super::pool::{Ask, Count, Day, Extra, Needs, QuotaLimit, Terms, weights_gib}
 use super::service::{Block, Chosen, Search};
 use super::table::Table;
 use super::together::Plan;
-use super::{build, deployment, emission};
+use super::{build, emission};
 use crate::perf::carbon;
 use crate::placement::{
     Fallback, Fallbacks, Placement, Pool, Rejection, WANTED_FALLBACKS, WorkloadPlacement,
@@ -48,49 +52,6 @@ pub(super) fn of(
         (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, placed, &left),
         (Plan::Run(run), _, super::Kind::Run(own)) => runs::of_batch(job, table, own, run, placed, &left),
         _ => Found::default(),
-    }
-}
-
-/// Cloud, place (region or `global`) and code of a declared quota to what is taken of it.
-pub(super) type Taken = BTreeMap<(Cloud, String, String), f64>;
-
-/// What the other workloads leave.
-pub(super) struct Left {
-    taken: Taken,
-    /// Dollars a month that the workload may cost, by the figure that budgets bind.
-    month: Option<Money>,
-    /// Milligrams a month that it may emit.
-    carbon: Option<i64>,
-}
-
-impl Left {
-    pub fn of(all: &Placement, job: &Job<'_>) -> Self {
-        let mut taken = Taken::new();
-        let others = || all.workloads.values().filter(|w| w.address != job.address);
-        let quotas = others().map(|w| &w.quotas).chain(all.fleets.iter().map(|f| &f.quotas)).flatten();
-        for q in quotas.filter(|q| q.declared.is_some()) {
-            *taken.entry((q.cloud, q.region.clone(), q.code.clone())).or_insert(0.0) += q.amount;
-        }
-        let left = job.spec.budgets_of(&job.address).map(|(scope, budget)| {
-            let counted = others().filter(|w| scope.covers(job.spec, &w.address));
-            budget.limit - counted.map(|w| deployment::limited(job.spec, w)).sum::<Money>()
-        });
-        let carbon = job
-            .spec
-            .budget
-            .carbon
-            .as_ref()
-            .map(|cap| cap.mg - others().map(|w| emission::sum(job.world, w)).sum::<i64>());
-        Left { taken, month: left.min(), carbon }
-    }
-
-    fn allows(&self, job: &Job<'_>, placed: &WorkloadPlacement) -> bool {
-        self.month.is_none_or(|most| deployment::limited(job.spec, placed) <= most) && self.emits(job, placed)
-    }
-
-    /// Whether it keeps what the cap leaves of emissions.
-    fn emits(&self, job: &Job<'_>, placed: &WorkloadPlacement) -> bool {
-        self.carbon.is_none_or(|most| emission::sum(job.world, placed) <= most)
     }
 }
 

@@ -317,7 +317,7 @@ fn every_list_prints_as_table_and_as_json() {
     }
     let value = json(&["info", "--at", "2026-11-25"]);
     assert_eq!(value["digest"], Catalog::embedded().digest());
-    assert_eq!(value["tables"][8]["oldest_days"], 1684);
+    assert_eq!(value["tables"][10]["oldest_days"], 1684);
     assert!(value["unknown"].as_array().unwrap().len() > 5);
     let (out, _, _) = command(&["info"]);
     assert!(out.contains("Known holes") && out.contains("prices by cloud"));

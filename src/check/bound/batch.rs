@@ -4,7 +4,6 @@ use rayon::prelude::*;
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::super::batch::LOST_WORK;
-use super::super::carbon;
 use super::super::subject::{self, Work};
 use super::field::{Field, Site, Way};
 use super::pool::{Pool, spots, within_quotas};
@@ -93,7 +92,7 @@ impl Asked<'_> {
     }
 
     fn emitted(&self, machines: u32, hours: f64, whole: bool) -> i128 {
-        carbon::of_runs(self.prices.emitted(self.site), machines, hours, self.runs, whole)
+        self.prices.runs(self.site, machines, hours, self.runs, whole)
     }
 
     fn cheapest(&self) -> Option<(u32, u32, i128)> {

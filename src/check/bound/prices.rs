@@ -108,6 +108,11 @@ impl Prices {
         self.carbon * i128::from(site.mg_per_hour)
     }
 
+    /// What the machines of a month of runs count for by what they emit; rounded as in a plan, or down.
+    pub fn runs(&self, site: &Site, machines: u32, hours: f64, runs: f64, whole: bool) -> i128 {
+        self.carbon * carbon::of_runs(site.mg_per_hour, machines, hours, runs, whole)
+    }
+
     /// What a machine takes of quotas, for a month: bought as planned, and as spot.
     pub fn tolls(&self, world: &World, site: &Site) -> (i128, i128) {
         let cloud = world.catalog.regions[site.region].cloud;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
-use super::super::carbon;
 use super::super::subject::{GIB, Work};
 use super::super::team::{self, How, Team};
 use super::field::{self, Site};
@@ -139,7 +138,7 @@ impl<'a> Field<'a> {
             let toll = tolls.0 * i128::from(machines - spot) + tolls.1 * i128::from(spot);
             let runs = self.training.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
             let hours = duration.expected_s / 3600.0;
-            let emitted = carbon::of_runs(prices.emitted(site), machines, hours, runs, true);
+            let emitted = prices.runs(site, machines, hours, runs, true);
             let priced = prices.month(month) + toll + emitted;
             if best.is_none_or(|(_, b, _)| priced < b) {
                 best = Some((spot, priced, month));

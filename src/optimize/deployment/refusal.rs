@@ -53,6 +53,8 @@ struct Refused<'a, 's> {
     apart: i64,
     /// What each workload takes of budgets at the least, micro-dollars a month, where that is known.
     least: OnceLock<BTreeMap<String, i64>>,
+    /// What all of them emit at the least, milligrams a month.
+    emitted: OnceLock<Option<i64>>,
 }
 
 impl<'s> All<'s> {
@@ -60,7 +62,8 @@ impl<'s> All<'s> {
     pub(super) fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> Infeasible {
         self.asking.refuses();
         let apart = self.apart_month().micros();
-        Refused { all: self, workloads, rows, found, apart, least: OnceLock::new() }.explained()
+        Refused { all: self, workloads, rows, found, apart, least: OnceLock::new(), emitted: OnceLock::new() }
+            .explained()
     }
 }
 
@@ -85,6 +88,9 @@ impl Refused<'_, '_> {
     /// What the workloads of a part of the deployment take of its budget at the least, micro-dollars a month. None of them shares
     /// machines, so that each is looked at by itself.
     fn least_of(&self, what: &Shared) -> Option<i64> {
+        if *what == Shared::Carbon {
+            return self.least_emitted();
+        }
         let Shared::Budget(scope) = what else { return None };
         if *scope == BudgetScope::All {
             return None;
@@ -102,6 +108,15 @@ impl Refused<'_, '_> {
         });
         let counted = self.all.jobs.iter().filter(|job| scope.covers(spec, &job.address));
         counted.map(|job| least.get(&job.address).copied()).sum()
+    }
+
+    /// What all workloads emit at the least, milligrams a month, if there is a cap.
+    fn least_emitted(&self) -> Option<i64> {
+        let spec = self.all.spec;
+        spec.budget.carbon.as_ref()?;
+        *self.emitted.get_or_init(|| {
+            self.all.jobs.par_iter().map(|job| emission::least(spec, job.world, &job.address)).sum()
+        })
     }
 
     fn answer(&self, limits: &[(usize, i64)]) -> Answer {
@@ -198,8 +213,9 @@ impl Refused<'_, '_> {
         let (of, found) = (&self.rows.list[row], self.found);
         let shown = limit(of, self.apart_of(&of.what), 0, 0);
         let least = self.least_of(&of.what).filter(|least| *least > of.limit);
+        let (name, unit) = words(of);
         let proof = if let Some(least) = least {
-            format!("its workloads take {} USD at the least", figure(least as f64 / 1e6))
+            format!("its workloads take {}{unit} at the least", figure(least as f64 / 1e6))
         } else if found.short.contains(&row) && self.hopeless(found) {
             format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
         } else if self.rows.most().is_some_and(|most| found.bound > most) {
@@ -210,7 +226,6 @@ impl Refused<'_, '_> {
         } else {
             "the search found nothing that keeps it, and did not prove that there is nothing".to_owned()
         };
-        let (name, unit) = words(of);
         Rejection {
             constraint: shown.constraint,
             reason: format!(
