@@ -216,7 +216,7 @@ impl<'s, 'a> Seat<'s, 'a> {
             let mg = emission::emitter(search.job.world, machine, region(c)).map_or(0, |e| e.mg_per_hour);
             carbon::of_days(mg, c.count.seconds)
         };
-        let carbon = left.carbon.map(|most| most - others.iter().map(|c| emitted(c)).sum::<i64>());
+        let carbon = left.carbon.map(|most| most - others.iter().map(emitted).sum::<i64>());
         let hour = left.month.map(|m| Money::from_micros(m.micros().div_euclid(HOURS_PER_MONTH)));
         // No figure that a budget binds is below the expected cost.
         let binds = search.job.spec.budget.binds;

@@ -15,13 +15,16 @@ use super::Effort;
 use crate::perf::carbon;
 use crate::spec::BudgetBinds;
 
+/// What a machine of a site takes of rows: row, what it takes, and a spot machine.
+type Taken = Vec<(usize, i64, i64)>;
+
 /// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
 /// are worse in everything than another; `None` if more than `effort` pools
 /// and combinations of them would have to be looked at.
 pub fn plans<'a>(
     (search, own): (&Search<'a>, &Search<'a>),
     bases: &[Arc<Base<'a>>],
-    (sites, emits): (&[Vec<(usize, i64, i64)>], &[i64]),
+    (sites, emits): (&[Taken], &[i64]),
     hour: i128,
     most: Option<Money>,
     effort: Effort,
@@ -61,7 +64,7 @@ struct All<'s, 'a> {
     own: &'s Search<'a>,
     bases: &'s [Arc<Base<'a>>],
     /// Each site's quotas: row, what a machine takes of it, and a spot machine.
-    sites: &'s [Vec<(usize, i64, i64)>],
+    sites: &'s [Taken],
     /// Milligrams that a machine of each site emits an hour; empty where emissions do not count.
     emits: &'s [i64],
     /// Set of origins to what serving them costs at least.

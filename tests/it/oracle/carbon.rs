@@ -18,7 +18,7 @@ const WORLDS: u64 = 500;
 /// A world in which emissions count: by a cap that says nothing yet, by a price, or by nothing else.
 fn emitting(seed: u64, base: &Catalog) -> (Spec, World) {
     let (mut spec, world) = worlds::together(seed, base);
-    let mut r = Random::new(seed ^ 0x63_6172_626f_6e);
+    let mut r = Random::new(seed ^ 0x6361_7262_6f6e);
     if r.chance(70) {
         spec.providers.clear();
     }
