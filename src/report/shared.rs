@@ -65,10 +65,10 @@ pub(super) fn proof(c: &Coupling) -> String {
         format!("{gap} % above the cheapest (nothing costs less than {} USD)", c.lower_bound)
     };
     let against = match super::fleets::saved(c) {
-        Some(words) => words,
-        None if c.carbon_price > 0 => {
-            format!("the separate optima of the bills alone come to {} USD/month", c.apart)
+        _ if c.carbon_price > 0 => {
+            format!("the separate optima of the bills alone come to {} USD/month so", c.apart)
         }
+        Some(words) => words,
         None if c.limits.is_empty() => "shared machines would save nothing".to_owned(),
         None => format!("the limits cost {more} USD/month over the separate optima"),
     };
