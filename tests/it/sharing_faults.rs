@@ -235,13 +235,7 @@ fn base() -> &'static Case {
             carbon_price: 0,
         };
         let workloads = made.into_iter().map(|w| (w.address.clone(), w)).collect();
-        let placement = Placement {
-            workloads,
-            fleets: vec![fleet],
-            joint_violations: Vec::new(),
-            emissions: Default::default(),
-            coupling: Some(coupling),
-        };
+        let placement = maker::placement(&world, workloads, vec![fleet], Some(coupling));
         (spec, world, placement)
     })
 }
