@@ -15,6 +15,6 @@ pub const KNOWN_HOLES: [&str; 14] = [
     "Countries stand for the catalogue's regions in them; a country without a region has no place (give coordinates).",
     "Quotas: what a new account has is often unknown; read the account's own figures.",
     "Grid carbon is the mean of a year by location (Google's of 2024, by grid; four Azure regions by older ones of Cloud Carbon Footprint), never of an hour; where only a source without clear terms has it, it is unknown.",
-    "PUE: 9 regions of Google have their own (of 2022); all others stand at a mean of their cloud.",
+    "PUE: 9 regions of Google have their own (as Cloud Carbon Footprint has it, without a year); all others stand at a mean of their cloud.",
     "Models for speech, vision and images are not held.",
 ];
