@@ -7,8 +7,8 @@ use super::network::{DistanceModel, Network, Pair};
 use super::packed::{ByName, Row, Tables};
 use super::transfer::{Transfer, TransferKind};
 use super::{
-    Accelerator, Catalog, InstanceType, Offered, Offering, Provenance, QualityRow, Quota, QuotaUnit, Region,
-    Source, arch,
+    Accelerator, Catalog, Grid, InstanceType, Offered, Offering, Provenance, Pue, QualityRow, Quota,
+    QuotaUnit, Region, Source, arch,
 };
 
 /// The catalogue behind packed tables.
@@ -32,6 +32,7 @@ pub(super) fn load(packed: &[u8]) -> Catalog {
             regions.push(region(&row, cloud));
         }
     }
+    carbon(&tables, &region_rows, &mut regions);
     let mut catalog = Catalog {
         offerings: offerings(&tables, &type_rows, &region_rows, &instance_types),
         quotas: tables.rows("quotas").filter_map(|row| quota(&row)).collect(),
@@ -114,8 +115,30 @@ fn region(row: &Row<'_>, cloud: Cloud) -> Region {
         longitude: row.number(7),
         // The list says 0 for a region without availability zones; it is one failure domain.
         zones: row.whole(8).map(|zones| zones.max(1)),
+        grid: None,
+        pue: None,
         notes: row.owned(9),
         provenance: row.provenance(),
+    }
+}
+
+/// What the electricity of each region emits, and its PUE: its own before that of its cloud.
+fn carbon(tables: &Tables<'_>, rows: &ByName, regions: &mut [Region]) {
+    for row in tables.rows("grid") {
+        let at = rows.get(row.index(0), row.index(1)).and_then(|i| regions.get_mut(i));
+        if let (Some(region), Some(g_per_kwh)) = (at, row.number(2)) {
+            region.grid = Some(Grid { g_per_kwh, year: row.whole(3), provenance: row.provenance() });
+        }
+    }
+    for row in tables.rows("pue") {
+        let (Some(cloud), Some(ratio)) = (row.cloud(0), row.number(2)) else { continue };
+        let pue = |of_region: bool| Some(Pue { ratio, of_region, provenance: row.provenance() });
+        if row.text(1).is_empty() {
+            let others = |r: &&mut Region| r.cloud == cloud && r.pue.is_none();
+            regions.iter_mut().filter(others).for_each(|r| r.pue = pue(false));
+        } else if let Some(region) = rows.get(row.index(0), row.index(1)).and_then(|i| regions.get_mut(i)) {
+            region.pue = pue(true);
+        }
     }
 }
 

@@ -48,6 +48,8 @@ pub const REFERENCES: &[(&str, &[&str], &str)] = &[
     ("spot_advisor", &["cloud", "instance_type"], "instance_types"),
     ("spot_advisor", &["cloud", "region"], "regions"),
     ("zones", &["cloud", "region"], "regions"),
+    ("grid", &["cloud", "region"], "regions"),
+    ("pue", &["cloud", "region"], "regions"),
     ("quality", &["model"], "models"),
 ];
 
@@ -263,6 +265,23 @@ pub const TABLES: &[Table] = &[
             ("source", Text),
             ("as_of", Text),
         ],
+    },
+    Table {
+        name: "grid",
+        key: 2,
+        columns: &[
+            ("cloud", Text),
+            ("region", Text),
+            ("gco2_per_kwh", Number),
+            ("year", Number),
+            ("source", Text),
+            ("as_of", Text),
+        ],
+    },
+    Table {
+        name: "pue",
+        key: 2,
+        columns: &[("cloud", Text), ("region", Text), ("pue", Number), ("source", Text), ("as_of", Text)],
     },
     Table {
         name: "models",

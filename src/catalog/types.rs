@@ -150,9 +150,35 @@ pub struct Region {
     pub longitude: Option<f64>,
     /// Availability zones; a region without any is one failure domain and has 1. `None` = unknown.
     pub zones: Option<u32>,
+    /// What its electricity emits; `None` = unknown.
+    pub grid: Option<Grid>,
+    /// Power of the data centre over that of its machines; `None` = unknown.
+    pub pue: Option<Pue>,
     /// Remarks of the source.
     pub notes: String,
     /// Where the row comes from.
+    pub provenance: Provenance,
+}
+
+/// What the electricity of a region emits: the mean of a year, by location.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    /// Grams of CO2e for a kWh, 0 or more.
+    pub g_per_kwh: f64,
+    /// The year that it is the mean of; `None` = the source does not say.
+    pub year: Option<u32>,
+    /// Where the figure comes from.
+    pub provenance: Provenance,
+}
+
+/// Power of a data centre over that of its machines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pue {
+    /// The ratio, 1 or more.
+    pub ratio: f64,
+    /// Whether it is the region's own; else it is the mean of its cloud.
+    pub of_region: bool,
+    /// Where the figure comes from.
     pub provenance: Provenance,
 }
 

@@ -15,7 +15,7 @@ use crate::spec::{BudgetScope, Spec};
 use super::fleet::{self, Parts};
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
-use super::{Finding, Ledger, batch, bill, rules, serving, shared, training};
+use super::{Finding, Ledger, batch, bill, carbon, rules, serving, shared, training};
 
 /// Promises that a fallback does not repeat, since they follow from its figures: nothing was told, so nothing can be missing.
 const NOT_TOLD: [&str; 2] = ["objective-missing", "failure-missing"];
@@ -150,6 +150,7 @@ fn one(
     other.cost.peak_per_month = bill.peak;
     other.cost.ceiling_per_month = bill.ceiling;
     limits(log, (spec, world, placement), &other, bill.roundings, at);
+    carbon::fits(log, (spec, world, placement), &other, at);
 }
 
 /// Budgets and quotas, with all other workloads as planned.

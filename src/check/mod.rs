@@ -11,6 +11,7 @@
 mod batch;
 mod bill;
 mod bound;
+mod carbon;
 mod day;
 mod deployment;
 mod facts;
@@ -85,6 +86,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("accelerators", "an accelerator that the spec does not allow"),
     ("address", "an address that is not the pool's own, or that two pools share"),
     ("capacity", "a capacity that the prediction does not give, or that is below the load"),
+    (
+        "carbon",
+        "emissions that are not those of the machines, more than the cap, or not known where they count",
+    ),
     ("caveat", "an uncertain fact that the plan rests on is not named"),
     ("certificate", "a proof whose numbers do not add up or that proves another cost"),
     ("clouds", "a cloud that the spec does not allow"),
@@ -178,6 +183,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
     }
     fleet::check(&mut log, spec, world, placement);
     shared::check(&mut log, spec, world, placement);
+    carbon::check(&mut log, spec, world, placement);
     fallback::check(&mut log, spec, world, placement);
     log.report()
 }

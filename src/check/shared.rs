@@ -9,7 +9,7 @@ use crate::placement::{Coupling, Placement, QuotaNeed, SharedFleet, SharedLimit,
 use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 
 use super::ledger::dollars;
-use super::{Ledger, fleet};
+use super::{Ledger, carbon, fleet};
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     budget(log, spec, placement);
@@ -25,9 +25,12 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
 /// Multipliers are integers over this.
 const SCALE: i128 = 1 << 24;
 
-/// Which budget of the spec a limit says that it is; `None` for a quota, and for what names two.
+/// What a cap of emissions is called.
+const CARBON: &str = "carbon";
+
+/// Which budget of the spec a limit says that it is; `None` for a quota, for emissions, and for what names two.
 pub(super) fn scope_of(limit: &SharedLimit) -> Option<BudgetScope> {
-    if limit.code.is_some() {
+    if limit.code.is_some() || limit.constraint == CARBON {
         return None;
     }
     match (&limit.workload, &limit.label) {
@@ -68,6 +71,10 @@ fn amounts(
     limit: &SharedLimit,
     placed: &WorkloadPlacement,
 ) -> Option<(i128, i128)> {
+    if limit.constraint == CARBON {
+        let cap = i128::from(spec.budget.carbon.as_ref()?.mg);
+        return Some((cap, i128::from(carbon::month(world, placed)?)));
+    }
     match (limit.cloud, &limit.region, &limit.code) {
         (Some(cloud), Some(place), Some(code)) => {
             let declared = *spec.providers.get(&cloud)?.quotas.get(place)?.get(code)?;
@@ -96,14 +103,23 @@ fn taken_of(world: &World, limit: &SharedLimit, fleet: &SharedFleet) -> i128 {
 /// the one that is claimed, nor that one than the cost.
 fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, c: &Coupling) {
     let at = "deployment";
-    let cost: Money =
-        placement
-            .workloads
-            .values()
-            .map(|w| {
-                if w.run.is_some() { w.cost.expected_per_month } else { w.cost.expected_per_hour.per_month() }
-            })
-            .sum();
+    let price = carbon::price(spec, SCALE);
+    log.same("certificate", at, "the price of emissions", &price, &i128::from(c.carbon_price));
+    let emitted = |w: &WorkloadPlacement| {
+        let mg = if price > 0 { carbon::month(world, w).unwrap_or(0) } else { 0 };
+        Money::from_micros((i128::from(mg) * price / SCALE) as i64)
+    };
+    let cost: Money = placement
+        .workloads
+        .values()
+        .map(|w| {
+            let bill = match w.run {
+                Some(_) => w.cost.expected_per_month,
+                None => w.cost.expected_per_hour.per_month(),
+            };
+            bill + emitted(w)
+        })
+        .sum();
     log.amount("certificate", at, "the cost of all workloads", cost, c.optimum, 800);
     log.hold(c.lower_bound <= c.optimum, "certificate", at, || {
         ("the bound is above the cost".into(), dollars(c.optimum), dollars(c.lower_bound))
@@ -115,6 +131,7 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
         let scope = scope_of(limit);
         let name = match (&limit.code, &scope) {
             (Some(code), _) => code.clone(),
+            (None, None) if limit.constraint == CARBON => CARBON.to_owned(),
             (None, None | Some(BudgetScope::All)) => "budget".to_owned(),
             (None, Some(scope)) => format!("budget of {scope}"),
         };
@@ -170,8 +187,8 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
             continue;
         };
         sum += i128::from(least.micros());
-        let priced =
-            i128::from(own.micros()) + tolls.get(address.as_str()).map_or(0, |t| t.div_euclid(SCALE) + 1);
+        let priced = i128::from((own + emitted(placed)).micros())
+            + tolls.get(address.as_str()).map_or(0, |t| t.div_euclid(SCALE) + 1);
         // Each part of shared machines was rounded down to the micro-dollar of an hour, and with it what budgets count.
         let parts = placed.pools.iter().filter(|p| p.shared.is_some()).count() as i128;
         let counted = SCALE + budgets.get(address.as_str()).copied().unwrap_or(0);

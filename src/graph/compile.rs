@@ -110,10 +110,15 @@ pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
 
 /// A budget needs every workload that one of its limits counts, by whatever name.
 fn budget(spec: &Spec, graph: &mut Graph<Unplaced>) -> Result<(), GraphError> {
-    if spec.budget.limits.is_empty() {
+    if spec.budget.limits.is_empty() && spec.budget.carbon.is_none() {
         return Ok(());
     }
     graph.add("budget", Unplaced::Budget);
+    if let Some(cap) = &spec.budget.carbon {
+        for key in spec.addresses() {
+            connect(graph, "budget", &key, "limits", &cap.at)?;
+        }
+    }
     for (scope, limit) in &spec.budget.limits {
         for key in spec.addresses().into_iter().filter(|key| scope.covers(spec, key)) {
             connect(graph, "budget", &key, "limits", &limit.at)?;

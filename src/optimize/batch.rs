@@ -187,6 +187,7 @@ impl<'a> Asked<'a> {
             most_base: machines - spot,
             most_spot: spot,
             most_replicas: replicas,
+            seconds: 0,
             cost: objective,
             peak: objective,
             ceiling: month,
@@ -369,17 +370,18 @@ pub(super) struct Within<'s, 'a> {
 
 impl Within<'_, '_> {
     /// Visits runs that end in time within the declared quotas, until a month of them costs more than `limit` together with
-    /// the tolls of their machines (bought as planned, and as spot; each a month's, and all over [`ONE`]). A visit may lower the limit.
+    /// the tolls of their machines (bought as planned, and as spot; each a month's; and of an hour in which they run; all over [`ONE`]). A
+    /// visit may lower the limit.
     pub fn each(
         &self,
-        tolls: &dyn Fn(usize) -> (i128, i128),
+        tolls: &dyn Fn(usize) -> (i128, i128, i128),
         mut limit: i128,
         visit: &mut dyn FnMut(Priced) -> i128,
     ) {
         let deadline = self.task.deadline();
         let runs = self.task.runs();
         for (i, site) in self.table.sites.iter().enumerate() {
-            let (base, spot) = tolls(i);
+            let (base, spot, hour) = tolls(i);
             let toll = match (self.terms[i].base, self.terms[i].spot) {
                 (Some(_), Some(_)) => base.min(spot),
                 (Some(_), None) => base,
@@ -397,7 +399,11 @@ impl Within<'_, '_> {
                 for units in first..=asked.most(first, first.saturating_add(64)) {
                     let machines = units.saturating_mul(way.span.max(1));
                     let Some(least) = asked.least(units) else { break };
-                    let month = i128::from(least.scale(runs).micros()) * ONE + toll * i128::from(machines);
+                    // Spot makes no run shorter.
+                    let seconds = asked.hours(units, 0).map_or(0.0, |h| h.expected * runs * 3600.0 - 1.0);
+                    let run = hour * i128::from(machines) * (seconds.clamp(0.0, 1e12) as i128) / 3600;
+                    let month =
+                        i128::from(least.scale(runs).micros()) * ONE + toll * i128::from(machines) + run;
                     if month > limit || !terms.any_within_quotas(machines) {
                         break;
                     }

@@ -14,10 +14,10 @@ use super::sharing;
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::watch::{Asking, Watch};
-use super::{NoPlacement, alone, batch, build, fallbacks, losers, relax, unknown_model};
+use super::{NoPlacement, alone, batch, build, emission, fallbacks, losers, relax, unknown_model};
 use crate::placement::{
-    Certificate, Coupling, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection, SharedFleet,
-    SharedLimit, WorkloadPlacement, World,
+    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection,
+    SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, BudgetScope, Spec};
 
@@ -89,12 +89,15 @@ pub(super) fn place(
     if missing {
         return Err(unfinished(refused));
     }
-    let broken = joint(spec, &apart, &[]);
+    let emissions = emission::all(spec, world, &apart, &[]);
+    let broken = joint(spec, &apart, &[], &emissions);
     let sharing = |job: &Job<'_>| matches!(job.kind, Kind::Service(service) if service.shares);
     let shared = jobs.iter().filter(|job| sharing(job)).count() > 1;
-    if broken.is_empty() && !shared {
+    // The separate optima are those of the bill.
+    if broken.is_empty() && !shared && emission::price(spec) == 0 {
+        let (workloads, fleets) = (apart, Vec::new());
         let mut placement =
-            Placement { workloads: apart, fleets: Vec::new(), joint_violations: broken, coupling: None };
+            Placement { workloads, fleets, joint_violations: broken, emissions, coupling: None };
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
@@ -198,6 +201,17 @@ impl<'s> All<'s> {
         Ok((workloads, rows))
     }
 
+    /// What the separate optima count for in what is minimised, a month.
+    fn apart_month(&self) -> Money {
+        let price = emission::price(self.spec);
+        let emitted = |(job, w): (&Job<'_>, &WorkloadPlacement)| match price {
+            0 => Money::ZERO,
+            price => emission::priced(emission::sum(job.world, w), price),
+        };
+        let all = self.jobs.iter().filter_map(|job| Some((job, self.apart.get(&job.address)?)));
+        all.map(|(job, w)| month(w) + emitted((job, w))).sum()
+    }
+
     fn lost(&self, i: usize, why: Rejection) -> InfeasibleWorkload {
         InfeasibleWorkload {
             address: self.jobs.get(i).map_or_else(|| DEPLOYMENT.to_owned(), |j| j.address.clone()),
@@ -247,9 +261,11 @@ impl<'s> All<'s> {
                     Money::from_micros(hour as i64).min(placed.certificate.optimum);
             }
         }
-        let joint_violations = joint(self.spec, &workloads, &fleets);
+        let emissions = self.jobs.first().map(|job| emission::all(self.spec, job.world, &workloads, &fleets));
+        let emissions = emissions.unwrap_or_default();
+        let joint_violations = joint(self.spec, &workloads, &fleets, &emissions);
         let coupling = Some(self.coupling(rows, found));
-        let mut placement = Placement { workloads, fleets, joint_violations, coupling };
+        let mut placement = Placement { workloads, fleets, joint_violations, emissions, coupling };
         if self.with_fallbacks {
             let found = self
                 .jobs
@@ -309,7 +325,14 @@ impl<'s> All<'s> {
             _ => return None,
         };
         if placed.pools != apart.pools {
-            placed.losers.splice(0..0, losers::crowded_out(apart, &placed));
+            let mut crowded = losers::crowded_out(apart, &placed);
+            if emission::price(self.spec) > 0 {
+                for loser in &mut crowded {
+                    loser.rejection.reason =
+                        "the cheapest by its bill; another one counts for less with what it emits".into();
+                }
+            }
+            placed.losers.splice(0..0, crowded);
         }
         Some(placed)
     }
@@ -326,9 +349,10 @@ impl<'s> All<'s> {
         let down = |scaled: i128| Money::from_micros(scaled.div_euclid(ONE) as i64);
         Coupling {
             limits,
+            carbon_price: rows.carbon_price,
             optimum: Money::from_micros(found.cost),
             lower_bound: Money::from_micros(found.bound),
-            apart: self.apart.values().map(month).sum(),
+            apart: self.apart_month(),
             least: self.jobs.iter().zip(&found.least).map(|(j, l)| (j.address.clone(), down(*l))).collect(),
             plans: found.plans,
             nodes: found.nodes,
@@ -348,6 +372,7 @@ fn words(row: &together::Row) -> (String, &'static str) {
         Shared::Budget(BudgetScope::All) => ("a monthly budget".into(), " USD"),
         Shared::Budget(scope) => (format!("a monthly budget for {scope}"), " USD"),
         Shared::Quota { cloud, place, code } => (format!("a quota {code} in {cloud}/{place}"), ""),
+        Shared::Carbon => ("a cap of carbon".into(), " kg a month"),
         Shared::Slots => ("accelerators of shared machines".into(), ""),
     }
 }
@@ -356,10 +381,11 @@ fn limit(row: &together::Row, taken: i64, price: i64, worth: i64) -> SharedLimit
     let (constraint, budget, quota) = match &row.what {
         Shared::Budget(scope) => ("budget", Some(scope), None),
         Shared::Quota { cloud, place, code } => ("quota", None, Some((*cloud, place.clone(), code.clone()))),
+        Shared::Carbon => ("carbon", None, None),
         Shared::Slots => ("shared", None, None),
     };
     let (cloud, region, code) = quota.map_or((None, None, None), |(c, p, q)| (Some(c), Some(p), Some(q)));
-    // Micro-dollars a month for a million millionths.
+    // Micro-dollars a month for a million millionths, or a kilogram.
     let worth = i128::from(worth) * 1_000_000 / ONE;
     SharedLimit {
         constraint,
@@ -398,8 +424,17 @@ fn joint(
     spec: &Spec,
     workloads: &BTreeMap<String, WorkloadPlacement>,
     fleets: &[SharedFleet],
+    emissions: &Emissions,
 ) -> Vec<JointViolation> {
     let mut violations = Vec::new();
+    if let Some(cap) = &spec.budget.carbon {
+        let emitted = emissions.known();
+        if emitted > cap.mg {
+            let kg = |mg: i64| figure(mg as f64 / 1e6);
+            let reason = format!("{} kg of CO2e a month together, the cap is {}", kg(emitted), kg(cap.mg));
+            violations.push(JointViolation { constraint: "carbon", reason, at: Some(cap.at.clone()) });
+        }
+    }
     // A workload's own budget bound its own search.
     for (scope, budget) in spec.budget.limits.iter().filter(|(scope, _)| scope.workload().is_none()) {
         let counted = || workloads.iter().filter(|(address, _)| scope.covers(spec, address));

@@ -6,6 +6,7 @@
 //! cheaper than without. Where the cheapest are all spot, or all of the pool's own accelerator, what is out of stock for one may
 //! be for all: there the cheapest of another kind is told besides.
 
+mod left;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
+
+pub(super) use left::Left;
+use left::Taken;
 
 use super::base::Base;
 use super::floors::Floor;
@@ -22,7 +26,8 @@ use super::pool::{Ask, Count, Day, Extra, Needs, QuotaLimit, Terms, weights_gib}
 use super::service::{Block, Chosen, Search};
 use super::table::Table;
 use super::together::Plan;
-use super::{build, deployment};
+use super::{build, emission};
+use crate::perf::carbon;
 use crate::placement::{
     Fallback, Fallbacks, Placement, Pool, Rejection, WANTED_FALLBACKS, WorkloadPlacement,
 };
@@ -47,36 +52,6 @@ pub(super) fn of(
         (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, placed, &left),
         (Plan::Run(run), _, super::Kind::Run(own)) => runs::of_batch(job, table, own, run, placed, &left),
         _ => Found::default(),
-    }
-}
-
-/// Cloud, place (region or `global`) and code of a declared quota to what is taken of it.
-pub(super) type Taken = BTreeMap<(Cloud, String, String), f64>;
-
-/// What the other workloads leave.
-pub(super) struct Left {
-    taken: Taken,
-    /// Dollars a month that the workload may cost, by the figure that budgets bind.
-    month: Option<Money>,
-}
-
-impl Left {
-    pub fn of(all: &Placement, job: &Job<'_>) -> Self {
-        let mut taken = Taken::new();
-        let others = || all.workloads.values().filter(|w| w.address != job.address);
-        let quotas = others().map(|w| &w.quotas).chain(all.fleets.iter().map(|f| &f.quotas)).flatten();
-        for q in quotas.filter(|q| q.declared.is_some()) {
-            *taken.entry((q.cloud, q.region.clone(), q.code.clone())).or_insert(0.0) += q.amount;
-        }
-        let left = job.spec.budgets_of(&job.address).map(|(scope, budget)| {
-            let counted = others().filter(|w| scope.covers(job.spec, &w.address));
-            budget.limit - counted.map(|w| deployment::limited(job.spec, w)).sum::<Money>()
-        });
-        Left { taken, month: left.min() }
-    }
-
-    fn allows(&self, job: &Job<'_>, placed: &WorkloadPlacement) -> bool {
-        self.month.is_none_or(|most| deployment::limited(job.spec, placed) <= most)
     }
 }
 
@@ -108,6 +83,8 @@ pub(super) struct Seat<'s, 'a> {
     pub taken: Taken,
     /// The most that it may cost an hour by the figure that budgets bind.
     pub most: Money,
+    /// The most that it may emit a month, milligrams.
+    carbon: Option<i64>,
     near: Demand<'a>,
     floors: Vec<Vec<Floor>>,
     /// Sites by a bound of their cost.
@@ -234,6 +211,12 @@ impl<'s, 'a> Seat<'s, 'a> {
                 *taken.entry((cloud, q.place.clone(), q.code.clone())).or_insert(0.0) += own;
             }
         }
+        let emitted = |c: &&Chosen| {
+            let machine = search.table.machines[search.table.sites[c.site].machine].index;
+            let mg = emission::emitter(search.job.world, machine, region(c)).map_or(0, |e| e.mg_per_hour);
+            carbon::of_days(mg, c.count.seconds)
+        };
+        let carbon = left.carbon.map(|most| most - others.iter().map(emitted).sum::<i64>());
         let hour = left.month.map(|m| Money::from_micros(m.micros().div_euclid(HOURS_PER_MONTH)));
         // No figure that a budget binds is below the expected cost.
         let binds = search.job.spec.budget.binds;
@@ -248,6 +231,7 @@ impl<'s, 'a> Seat<'s, 'a> {
             most_replicas: s.scaling.max_replicas.map(|most| most.saturating_sub(most_replicas)),
             taken,
             most,
+            carbon,
             near,
             floors,
             sites,
@@ -337,6 +321,10 @@ impl<'s, 'a> Seat<'s, 'a> {
         };
         let extra = search.least_extra(&self.base, &self.near, site.region);
         let (mut best, mut dear, mut why): (Option<Chosen>, _, _) = (None, false, None);
+        let emits = self.carbon.map_or(0, |_| {
+            let machine = search.table.machines[site.machine].index;
+            emission::emitter(search.job.world, machine, site.region).map_or(0, |e| e.mg_per_hour)
+        });
         let cost = |floor: Floor| match search.follows() {
             None => terms.least(floor.machines),
             Some(_) => terms.least_over_day(floor.thousandths, floor.machines),
@@ -367,6 +355,11 @@ impl<'s, 'a> Seat<'s, 'a> {
                 terms.quotas.iter().all(|q| taken(q) <= q.limit + 1e-9)
             };
             match found {
+                Some(Ok(Some(count)))
+                    if self.carbon.is_some_and(|most| carbon::of_days(emits, count.seconds) > most) =>
+                {
+                    why = why.or(Some("carbon"));
+                }
                 Some(Ok(Some(count))) if (!spot || count.most_spot > 0) && within(&count) => {
                     let new = Chosen { site: i, way: w, count };
                     let order = |c: &Chosen| (c.count.cost, c.count.machines, c.way);
@@ -473,7 +466,8 @@ fn of_service(search: &Search<'_>, blocks: &[Block], placed: &WorkloadPlacement,
                 if left.allows(search.job, &built) {
                     list.push(fallback(&built, index, placed));
                 } else {
-                    *why.entry("budget").or_insert(0) += 1;
+                    let word = if left.emits(search.job, &built) { "budget" } else { "carbon" };
+                    *why.entry(word).or_insert(0) += 1;
                 }
             }
             let slow = (search.table.sites.len() - seat.sites.len()) as u32;
@@ -556,6 +550,7 @@ fn few(found: &Fallbacks, table: &Table, slow: u32, why: &Why) -> Option<String>
     let of = |constraint: &str, n: u32| match constraint {
         "region" => format!("{n} in regions that the same origins or `spread` need for another pool"),
         "budget" => format!("{n} over the budget"),
+        "carbon" => format!("{n} over the cap of carbon"),
         "quota" => format!("{n} over a declared quota"),
         "slow" => format!("{n} too slow, too small or too far"),
         "forbidden" => format!("{n} forbidden by a rule of the spec"),

@@ -259,6 +259,12 @@ impl<'a> Job<'a> {
             );
             return no("engine", reason, None);
         }
+        // What emits nobody knows how much keeps no cap that could be proven.
+        if let Some(at) = self.spec.carbon_at()
+            && let Err(reason) = perf::carbon::watts(kind, Some(accelerator))
+        {
+            return no("carbon", reason, Some(&at));
+        }
         Ok(accelerator)
     }
 
@@ -277,6 +283,11 @@ impl<'a> Job<'a> {
             let reason =
                 format!("{}/{} is not in {}", region.cloud, region.id, self.rules.residency.join(" or "));
             return no("residency", reason, "residency");
+        }
+        if let Some(at) = self.spec.carbon_at()
+            && let Err(reason) = perf::carbon::place(region)
+        {
+            return Some(Rejection { constraint: "carbon", reason, at: Some(at), distance: None });
         }
         None
     }

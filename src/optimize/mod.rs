@@ -22,6 +22,7 @@ mod changes;
 mod couple;
 mod day;
 mod deployment;
+mod emission;
 mod fallbacks;
 mod fates;
 mod floors;

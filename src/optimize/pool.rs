@@ -31,6 +31,8 @@ pub(super) struct Count {
     pub most_base: u32,
     pub most_spot: u32,
     pub most_replicas: u32,
+    /// Machine-seconds of a day.
+    pub seconds: i64,
     /// Micro-dollars an hour as expected over the day, transfers included.
     pub cost: Money,
     /// The same if all hours are as dear as the dearest: that of the peak, or where a lower class costs more, that one.
@@ -532,6 +534,7 @@ impl Ask<'_> {
             most_base: on,
             most_spot: spot,
             most_replicas: replicas,
+            seconds: i64::from(machines) * i64::from(day::DAY),
             cost: peak,
             peak,
             ceiling,
@@ -557,6 +560,7 @@ impl Ask<'_> {
                     + day::arriving(&at_peak, extra.run)
                     + extra.toll;
                 count.peak = peak.max(rest.dearest);
+                count.seconds = rest.base_seconds + rest.spot_seconds + seconds * i64::from(machines);
                 count.ceiling = ceiling.max(rest.ceiling);
                 count.most_base = on.max(rest.most_base);
                 count.most_spot = spot.max(rest.most_spot);

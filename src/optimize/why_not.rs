@@ -312,7 +312,7 @@ impl<'s> Runs<'s> {
         let mut best: BTreeMap<(usize, usize, bool), (u32, Money)> = BTreeMap::new();
         let mut over = BTreeMap::new();
         let within = Within { job, table, task, terms: &terms };
-        within.each(&|_| (0, 0), i128::MAX, &mut |priced| {
+        within.each(&|_| (0, 0, 0), i128::MAX, &mut |priced| {
             let c = priced.run.chosen;
             let key = (c.site, c.way, c.count.spot > 0);
             let month = if ceiling { priced.ceiling } else { priced.month };

@@ -35,7 +35,7 @@ pub struct Energy {
 }
 
 /// The share of the board power at these shares of the peak rates.
-fn power(bytes: f64, flops: f64) -> f64 {
+pub(super) fn power(bytes: f64, flops: f64) -> f64 {
     (IDLE + MEMORY * bytes.clamp(0.0, 1.0) + ARITHMETIC * flops.clamp(0.0, 1.0)).min(1.0)
 }
 

@@ -8,6 +8,7 @@
 pub mod adapters;
 mod bands;
 mod calibration;
+pub mod carbon;
 mod closed_loop;
 mod constants;
 pub mod cpu;

@@ -15,6 +15,9 @@ use crate::diagnostic::Pointer;
 pub struct Coupling {
     /// The limits that the separate optima break, and those that the search then ran into.
     pub limits: Vec<SharedLimit>,
+    /// What a milligram of CO2e counts for in what is minimised, micro-dollars times 2^24; 0 where that is the bill alone. All amounts
+    /// here have it in them.
+    pub carbon_price: i64,
     /// Dollars a month of all workloads.
     pub optimum: Money,
     /// No placement within the limits costs less; equal to the optimum when the proof is complete.
@@ -87,7 +90,7 @@ impl std::error::Error for Unfinished {}
 /// A limit that workloads share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SharedLimit {
-    /// `budget` or `quota`.
+    /// `budget`, `quota` or `carbon`.
     pub constraint: &'static str,
     /// The workload of a budget of its own.
     pub workload: Option<String>,
@@ -99,7 +102,7 @@ pub struct SharedLimit {
     pub region: Option<String>,
     /// The cloud's code for a quota.
     pub code: Option<String>,
-    /// Dollars a month, or units of the quota.
+    /// Dollars a month, units of the quota, or kilograms of CO2e a month.
     pub limit: f64,
     /// What is taken of it.
     pub taken: f64,

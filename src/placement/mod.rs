@@ -8,6 +8,7 @@ mod day;
 
 pub use coupling::{Coupling, SharedLimit, Stop, Unfinished};
 pub use day::{Following, HourClass, Switch};
+mod emission;
 mod fallback;
 mod shared;
 mod training;
@@ -15,6 +16,7 @@ mod why_not;
 
 use std::collections::BTreeMap;
 
+pub use emission::{Emission, Emissions};
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
@@ -111,6 +113,8 @@ pub struct Placement {
     pub fleets: Vec<SharedFleet>,
     /// Bounds that several workloads share and that what was chosen breaks.
     pub joint_violations: Vec<JointViolation>,
+    /// What machines emit.
+    pub emissions: Emissions,
     /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.
     pub coupling: Option<Coupling>,
 }

@@ -352,6 +352,7 @@ fn coupling(c: &Coupling) -> Value {
         .collect();
     json!({
         "limits": limits,
+        "carbon_usd_per_t": super::carbon::per_tonne(c),
         "optimum_usd_per_month": usd(c.optimum),
         "lower_bound_usd_per_month": usd(c.lower_bound),
         "apart_usd_per_month": usd(c.apart),
@@ -403,6 +404,7 @@ pub fn plan(plan: &Plan) -> Value {
             "binds": b.binds,
             "figure_usd_per_month": usd(b.figure),
         })).collect::<Vec<_>>(),
+        "carbon": super::carbon::json(plan),
         "joint_violations": joint,
         "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,

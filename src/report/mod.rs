@@ -4,6 +4,7 @@
 //! for machines. Nothing is computed here that a plan does not hold.
 
 mod basis;
+mod carbon;
 mod changes;
 mod choice;
 mod cost;
@@ -116,6 +117,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.push(placements::objectives(plan));
     sections.extend(placements::failures(plan));
     sections.push(cost::cost(plan));
+    sections.extend(carbon::carbon(plan));
     sections.extend(fallbacks::fallbacks(plan));
     sections.push(choice::losers(plan));
     sections.push(changes::changes(plan));

@@ -1,11 +1,14 @@
 //! What workloads share, how it was divided, and what more of it would be worth.
 
-use super::{Block, Cell, Section, Table, Tone, number};
+use super::{Block, Cell, Section, Table, Tone, carbon, number};
 use crate::placement::{Coupling, SharedLimit};
 use crate::plan::Plan;
 use rhumb_api::Money;
 
 fn name(limit: &SharedLimit) -> String {
+    if limit.constraint == "carbon" {
+        return "carbon of all workloads".to_owned();
+    }
     match (&limit.workload, limit.cloud, &limit.region, &limit.code) {
         (None, Some(cloud), Some(region), Some(code)) => format!("quota {code} in {cloud}/{region}"),
         (workload, ..) => {
@@ -20,13 +23,19 @@ fn full(limit: &SharedLimit) -> bool {
 }
 
 fn row(limit: &SharedLimit) -> Vec<Cell> {
-    let unit = if limit.constraint == "budget" { " USD/month" } else { "" };
+    let unit = match limit.constraint {
+        "budget" => " USD/month",
+        "carbon" => " kg/month",
+        _ => "",
+    };
     let tone = if full(limit) { Tone::Warn } else { Tone::Plain };
     let used = Cell::tone(format!("{}{unit}", number(limit.taken)), tone);
     let worth = if limit.worth <= Money::ZERO {
         "nothing".to_owned()
     } else if limit.constraint == "budget" {
         format!("{} USD for a dollar", limit.worth)
+    } else if limit.constraint == "carbon" {
+        format!("about {} USD for a tonne", limit.worth.times(1000))
     } else {
         format!("about {} USD/month each", limit.worth)
     };
@@ -40,6 +49,9 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
 
 /// How far the proof got, in words.
 pub(super) fn proof(c: &Coupling) -> String {
+    if carbon::only(c) {
+        return least_carbon(c);
+    }
     let more = c.optimum - c.apart;
     let stopped = c.stopped.map_or_else(String::new, |by| {
         format!(" The search was stopped {}: another run may give another plan.", by.words())
@@ -53,13 +65,41 @@ pub(super) fn proof(c: &Coupling) -> String {
         format!("{gap} % above the cheapest (nothing costs less than {} USD)", c.lower_bound)
     };
     let against = match super::fleets::saved(c) {
+        _ if c.carbon_price > 0 => {
+            format!("the separate optima of the bills alone come to {} USD/month so", c.apart)
+        }
         Some(words) => words,
         None if c.limits.is_empty() => "shared machines would save nothing".to_owned(),
         None => format!("the limits cost {more} USD/month over the separate optima"),
     };
+    let counted = match c.carbon_price {
+        0 => String::new(),
+        _ => format!(", a tonne of CO2e at {} USD among them", carbon::per_tonne(c)),
+    };
     format!(
-        "All workloads together {} USD/month: {proven}; {against}. {} plans compared, {} nodes.{stopped}",
+        "All workloads together {} USD/month{counted}: {proven}; {against}. {} plans compared, {} nodes.{stopped}",
         c.optimum, c.plans, c.nodes
+    )
+}
+
+/// The same where emissions were minimised, and dollars among equals.
+fn least_carbon(c: &Coupling) -> String {
+    let stopped = c.stopped.map_or_else(String::new, |by| format!(" The search was stopped {}.", by.words()));
+    let within = if c.limits.is_empty() { "" } else { " within the shared limits" };
+    let proven = if c.lower_bound >= c.optimum {
+        format!("Proven to emit the least{within}")
+    } else {
+        let gap = (c.optimum - c.lower_bound).usd() / c.optimum.usd().max(1e-9) * 100.0;
+        let gap = if gap < 0.001 { "less than 0.001".to_owned() } else { format!("at most {gap:.3}") };
+        format!("{gap} % above the least that can be emitted{within}")
+    };
+    let less = match (c.apart - c.optimum).usd() / c.apart.usd().max(1e-9) * 100.0 {
+        less if less > 0.05 => format!(", {less:.1} % less than the cheapest"),
+        _ => String::new(),
+    };
+    format!(
+        "{proven}{less}; cost decides among plans within grams. {} plans compared, {} nodes.{stopped}",
+        c.plans, c.nodes
     )
 }
 

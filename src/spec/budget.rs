@@ -12,8 +12,19 @@ use crate::diagnostic::Pointer;
 pub struct Budget {
     /// `monthly`, `per` and `by_label`: all hold at once.
     pub limits: BTreeMap<BudgetScope, BudgetLimit>,
+    /// `carbon`: what everything may emit.
+    pub carbon: Option<CarbonCap>,
     /// `binds`.
     pub binds: BudgetBinds,
+}
+
+/// A monthly limit on emissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarbonCap {
+    /// Milligrams of CO2e a month of 730 expected hours, more than 0.
+    pub mg: i64,
+    /// Where it was written.
+    pub at: Pointer,
 }
 
 /// Which workloads a limit is on.

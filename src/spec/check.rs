@@ -219,6 +219,7 @@ impl<'a> Checker<'a> {
             Kind::Lengths => shape::lengths(true, value).err(),
             Kind::Objectives => return self.objectives(value, at),
             Kind::Arrivals => shape::arrivals(value).err(),
+            Kind::Objective => super::objective::read(value).err(),
             Kind::Daily => day::shares(value).err(),
             Kind::TimeZone => day::time_zone(value).err(),
             Kind::DuringFailureSlo => shape::relax(value).err(),

@@ -111,6 +111,8 @@ pub enum Kind {
     Objectives,
     /// `poisson`, `constant` or `{ bursty: { cv2: 4 } }`.
     Arrivals,
+    /// `cost`, `carbon` or `{ carbon_price: 90 USD/t }`.
+    Objective,
     /// A named profile of the day, or 24 shares of the peak.
     Daily,
     /// An IANA name of a time zone.

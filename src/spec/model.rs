@@ -27,6 +27,8 @@ pub struct Spec {
     pub trainings: BTreeMap<String, super::Training>,
     /// `budget`.
     pub budget: super::Budget,
+    /// `objective`.
+    pub objective: super::Goal,
     /// `confidence`, a fraction in (0, 1): the edge of every prediction's band that is planned for.
     pub confidence: f64,
     /// `providers.CLOUD`.

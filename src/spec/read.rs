@@ -153,7 +153,8 @@ impl Reader<'_> {
         self.answers_have_lengths(&root, &models, &services);
         self.followed(&root, &models, &services);
         let budget = self.budget(&root, (&services, &batches, &trainings));
-        self.shared_machines(&root, &services, &budget);
+        let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
+        self.shared_machines(&root, &services, &budget, objective);
         self.unused_models(&root);
         let state = root.key("state");
         Spec {
@@ -164,6 +165,7 @@ impl Reader<'_> {
             batches,
             trainings,
             budget,
+            objective,
             confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),
             providers: self.providers(&root.key("providers")),
             catalog_files: root

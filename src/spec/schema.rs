@@ -163,6 +163,13 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
                 { "type": "object", "properties": { "bursty": bursty }, "required": ["bursty"], "additionalProperties": false },
             ] }))
         }
+        Kind::Objective => {
+            let price = or_expression(quantity_schema(Unit::PerTonne, Range::POSITIVE));
+            or_expression(json!({ "anyOf": [
+                { "enum": ["cost", "carbon"] },
+                { "type": "object", "properties": { "carbon_price": price }, "required": ["carbon_price"], "additionalProperties": false },
+            ] }))
+        }
         Kind::Daily => {
             let share = or_expression(quantity_schema(Unit::Percent, Range::SHARE));
             or_expression(json!({ "anyOf": [
@@ -243,6 +250,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         ),
         Kind::Objectives => plain("a map of percentiles (`p95`, `mean`) to durations", "{ p95: 500ms }"),
         Kind::Arrivals => plain("`poisson`, `constant` or a burstiness", "{ bursty: { cv2: 4 } }"),
+        Kind::Objective => plain("`cost`, `carbon` or a price of carbon", "{ carbon_price: 90 USD/t }"),
         Kind::Daily => plain("a named profile, or 24 percentages from midnight on", "office-hours"),
         Kind::TimeZone => plain("a time zone by its IANA name", "Europe/Berlin"),
         Kind::DuringFailureSlo => plain("`keep`, or `relax` with a factor", "relax 2x"),

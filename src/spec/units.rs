@@ -21,6 +21,10 @@ pub enum Unit {
     Count,
     /// Data; read as GiB.
     Data,
+    /// CO2e a month of 730 hours; read as tonnes.
+    Emissions,
+    /// US dollars for a tonne of CO2e; read as dollars.
+    PerTonne,
     /// A plain number.
     Number,
 }
@@ -50,6 +54,8 @@ impl Unit {
                 ("TB", 1e3 * GB),
                 ("MB", 1e-3 * GB),
             ],
+            Unit::Emissions => &[("t/month", 1.0), ("kg/month", 1e-3), ("t", 1.0), ("kg", 1e-3)],
+            Unit::PerTonne => &[("USD/t", 1.0)],
             Unit::Number => &[("", 1.0)],
         }
     }
@@ -63,8 +69,15 @@ impl Unit {
             Unit::Monthly => "45000 USD",
             Unit::Count => "40M",
             Unit::Data => "400GB",
+            Unit::Emissions => "12 t/month",
+            Unit::PerTonne => "90 USD/t",
             Unit::Number => "4",
         }
+    }
+
+    /// Whether a space stands before its unit.
+    const fn is_spaced(self) -> bool {
+        matches!(self, Unit::Rate | Unit::Monthly | Unit::Emissions | Unit::PerTonne)
     }
 
     /// What it is, for messages.
@@ -76,6 +89,8 @@ impl Unit {
             Unit::Monthly => "a monthly amount in US dollars",
             Unit::Count => "a count",
             Unit::Data => "an amount of data",
+            Unit::Emissions => "a monthly amount of CO2e",
+            Unit::PerTonne => "a price of a tonne of CO2e",
             Unit::Number => "a number",
         }
     }
@@ -89,7 +104,7 @@ impl Unit {
     /// The shortest text that reads back as `value`, in the first spelling that leaves a number of at
     /// least 1, or the preferred one.
     pub fn format(self, value: f64) -> String {
-        let space = if matches!(self, Unit::Rate | Unit::Monthly) { " " } else { "" };
+        let space = if self.is_spaced() { " " } else { "" };
         match self {
             Unit::Duration => {
                 for (name, factor) in [("h", 3_600e3), ("s", 1e3)] {
@@ -237,7 +252,7 @@ pub fn quantity(unit: Unit, range: Range, value: &Value) -> Result<f64, Problem>
                 let suggestion = unit.spellings()[0].0;
                 let fixed = match unit {
                     Unit::Percent if plain > 0.0 && plain <= 1.0 => unit.format(plain),
-                    Unit::Rate | Unit::Monthly => format!("{n} {suggestion}"),
+                    _ if unit.is_spaced() => format!("{n} {suggestion}"),
                     Unit::Duration => format!("{n}ms` or `{n}s"),
                     _ => format!("{n}{suggestion}"),
                 };
@@ -312,7 +327,7 @@ fn parse_text(unit: Unit, text: &str) -> Result<f64, Problem> {
         });
     }
     let best = unit.spellings()[0].0;
-    let space = if matches!(unit, Unit::Rate | Unit::Monthly) { " " } else { "" };
+    let space = if unit.is_spaced() { " " } else { "" };
     if suffix.is_empty() {
         return Err(Problem::new(
             "missing-unit",
@@ -332,6 +347,8 @@ fn parse_text(unit: Unit, text: &str) -> Result<f64, Problem> {
         "percent" | "pct" => Some("%"),
         "$" | "dollars" | "usd" => Some("USD"),
         "$/month" | "usd/month" | "usd/mo" => Some("USD/month"),
+        "tonnes" | "tons" | "t/mo" | "tco2" | "tco2e" => Some("t/month"),
+        "$/t" | "usd/tonne" | "usd/ton" | "usd/tco2e" => Some("USD/t"),
         other => unit.spellings().iter().map(|s| s.0).find(|s| !s.is_empty() && s.to_lowercase() == other),
     }
     .filter(|n| unit.spellings().iter().any(|s| s.0 == *n));
@@ -395,6 +412,9 @@ mod tests {
         assert_eq!(read(Unit::Data, "2TiB"), Ok(2048.0));
         assert_eq!(read(Unit::Data, "1073741824GB"), Ok(1e9));
         assert_eq!(read(Unit::Count, "1_000"), Ok(1000.0));
+        assert_eq!(read(Unit::Emissions, "750 kg/month"), Ok(0.75));
+        assert_eq!(read(Unit::Emissions, "12 t"), Ok(12.0));
+        assert_eq!(read(Unit::PerTonne, "90 USD/t"), Ok(90.0));
         assert_eq!(quantity(Unit::Count, Range::POSITIVE, &json!(350)), Ok(350.0));
         assert_eq!(money(&json!("45000.50 USD/month")), Ok(Money::from_micros(45_000_500_000)));
     }
@@ -423,6 +443,7 @@ mod tests {
             x in 0.001f64..1e9,
             unit in prop::sample::select(vec![
                 Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::Number,
+                Unit::Emissions, Unit::PerTonne,
             ]),
         ) {
             let text = unit.format(x);

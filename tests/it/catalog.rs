@@ -317,7 +317,7 @@ fn every_list_prints_as_table_and_as_json() {
     }
     let value = json(&["info", "--at", "2026-11-25"]);
     assert_eq!(value["digest"], Catalog::embedded().digest());
-    assert_eq!(value["tables"][8]["oldest_days"], 1684);
+    assert_eq!(value["tables"][10]["oldest_days"], 1684);
     assert!(value["unknown"].as_array().unwrap().len() > 5);
     let (out, _, _) = command(&["info"]);
     assert!(out.contains("Known holes") && out.contains("prices by cloud"));
@@ -468,4 +468,34 @@ fn the_notice_names_the_sources_of_the_performance_tables() {
         }
     }
     assert!(seen > 300);
+}
+
+/// By hand from the two sources: eu-north-1 has Google's figure of the same grid (europe-north2), Frankfurt's is that of
+/// europe-west3; a region that only a source without clear terms knows is unknown, and never zero.
+#[test]
+fn regions_have_the_intensity_of_their_grid() {
+    let catalog = Catalog::embedded();
+    let region = |cloud, id: &str| &catalog.regions[catalog.region(cloud, id).unwrap()];
+    let grid = |cloud, id: &str| region(cloud, id).grid.clone();
+    for (cloud, id) in
+        [(Cloud::Aws, "eu-central-1"), (Cloud::Gcp, "europe-west3"), (Cloud::Azure, "germanywestcentral")]
+    {
+        let grid = grid(cloud, id).unwrap();
+        assert_eq!((grid.g_per_kwh, grid.year), (275.82, Some(2024)));
+        assert_eq!(&*grid.provenance.source, "gcp-region-carbon-info");
+    }
+    assert_eq!(grid(Cloud::Aws, "eu-north-1").map(|g| g.g_per_kwh), Some(2.73));
+    assert_eq!(grid(Cloud::Azure, "norwayeast").map(|g| (g.g_per_kwh, g.year)), Some((7.62, None)));
+    assert_eq!(grid(Cloud::Gcp, "asia-southeast3"), None);
+    // Two clouds on one grid compare equally; what is known lies between a hydro grid and a coal one.
+    for r in catalog.regions.iter().filter_map(|r| r.grid.as_ref()) {
+        assert!((1.0..1000.0).contains(&r.g_per_kwh), "{r:?}");
+        assert_ne!(&*r.provenance.source, "gsf-real-time-cloud");
+    }
+    let own = region(Cloud::Gcp, "us-west1").pue.clone().unwrap();
+    assert_eq!((own.ratio, own.of_region), (1.095, true));
+    let mean = region(Cloud::Aws, "us-west-2").pue.clone().unwrap();
+    assert_eq!((mean.ratio, mean.of_region), (1.135, false));
+    assert!(catalog.regions.iter().all(|r| r.pue.as_ref().is_some_and(|p| p.ratio >= 1.0)));
+    assert!(catalog.regions.iter().filter(|r| r.grid.is_none()).count() < 20);
 }

@@ -70,7 +70,10 @@ fn made(text: &str) -> Case {
     let (spec, world) = world(text);
     let chat = maker::service(&spec, &world, "chat", &WANTED);
     let workloads = [(chat.address.clone(), chat)].into();
-    (spec, world, Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None })
+    {
+        let made = maker::placement(&world, workloads, Vec::new(), None);
+        (spec, world, made)
+    }
 }
 
 /// By the maker.
@@ -305,8 +308,7 @@ fn nothing_that_the_maker_makes_is_cheaper() {
                 let made =
                     maker::service(&spec, &world, "chat", &Wanted { region, instance_type: kind, ..WANTED });
                 let workloads = [(made.address.clone(), made.clone())].into();
-                let alone =
-                    Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None };
+                let alone = maker::placement(&world, workloads, Vec::new(), None);
                 clean(&text, &(spec.clone(), world.clone(), alone));
                 if least.as_ref().is_none_or(|l| made.cost.expected_per_hour < l.cost.expected_per_hour) {
                     least = Some(made);

@@ -27,6 +27,7 @@ pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
         workloads: BTreeMap::new(),
         fleets: Vec::new(),
         joint_violations: Vec::new(),
+        emissions: Default::default(),
         coupling: None,
     };
     plan::between(header(), prior, desired, nothing, Vec::new())

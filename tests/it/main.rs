@@ -5,6 +5,7 @@
 
 mod architecture;
 mod calibrate;
+mod carbon;
 mod catalog;
 mod catalog_pack;
 mod cli;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use rhumb::catalog::{Evidence, TransferTo};
-use rhumb::perf::{self, Configuration, EngineSettings, Layout, RequestShape, ServiceCurve};
+use rhumb::perf::{self, Configuration, EngineSettings, Layout, RequestShape, ServiceCurve, carbon};
 use rhumb::placement::*;
 use rhumb::spec::*;
 use rhumb_api::ResourceAddr;
@@ -485,4 +485,63 @@ pub fn batch(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Workload
     };
     let optimum = run.cost_per_run;
     WorkloadPlacement { run: Some(run), ..finish(world, &address, pool, cost, optimum) }
+}
+
+/// What the machines of a placement emit.
+fn emissions_of(world: &World, placement: &Placement) -> Emissions {
+    let one = |cloud: Cloud, region: &str, kind: &str, month: &dyn Fn(i64) -> i64| {
+        let catalog = &world.catalog;
+        let region = &catalog.regions[catalog.region(cloud, region).unwrap()];
+        let kind = &catalog.instance_types[catalog.instance_type(cloud, kind).unwrap()];
+        let accelerator = kind.accelerator.map(|a| &catalog.accelerators[a]);
+        let found = carbon::emitter(kind, accelerator, region);
+        let mg = found.as_ref().ok().map(|e| e.mg_per_hour);
+        Emission {
+            mg_per_month: mg.map(month),
+            mg_per_hour: mg,
+            watts: carbon::watts(kind, accelerator).ok(),
+            pue: region.pue.as_ref().map(|p| p.ratio),
+            pue_of_region: region.pue.as_ref().is_some_and(|p| p.of_region),
+            g_per_kwh: region.grid.as_ref().map(|g| g.g_per_kwh),
+            year: region.grid.as_ref().and_then(|g| g.year),
+            provenance: region.grid.as_ref().map(|g| g.provenance.clone()),
+            unknown: found.err(),
+        }
+    };
+    let mut machines = BTreeMap::new();
+    for placed in placement.workloads.values() {
+        for pool in placed.pools.iter().filter(|p| p.shared.is_none()) {
+            let count: u32 = pool.machines.iter().map(|m| m.count).sum();
+            let whole = i64::from(count) * 86_400;
+            let classes = pool.following.as_ref().map(|f| &f.classes);
+            let seconds = classes.map_or(whole, |classes| {
+                classes.iter().map(|c| i64::from(c.seconds) * i64::from(c.machines.iter().sum::<u32>())).sum()
+            });
+            let month = |mg: i64| match &placed.run {
+                Some(run) => carbon::of_runs(mg, count, run.hours, run.runs_per_month),
+                None => carbon::of_days(mg, seconds),
+            };
+            machines
+                .insert(pool.addr.to_string(), one(pool.cloud, &pool.region, &pool.instance_type, &month));
+        }
+    }
+    for fleet in &placement.fleets {
+        let month = |mg: i64| carbon::of_days(mg, i64::from(fleet.count) * 86_400);
+        machines
+            .insert(fleet.addr.to_string(), one(fleet.cloud, &fleet.region, &fleet.instance_type, &month));
+    }
+    Emissions { machines, cap_mg: None }
+}
+
+/// A placement of such choices with what its machines emit.
+pub fn placement(
+    world: &World,
+    workloads: BTreeMap<String, WorkloadPlacement>,
+    fleets: Vec<SharedFleet>,
+    coupling: Option<Coupling>,
+) -> Placement {
+    let emissions = Emissions::default();
+    let mut placement = Placement { workloads, fleets, joint_violations: Vec::new(), emissions, coupling };
+    placement.emissions = emissions_of(world, &placement);
+    placement
 }

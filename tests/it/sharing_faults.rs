@@ -232,14 +232,10 @@ fn base() -> &'static Case {
             plans: 1,
             nodes: 1,
             stopped: None,
+            carbon_price: 0,
         };
         let workloads = made.into_iter().map(|w| (w.address.clone(), w)).collect();
-        let placement = Placement {
-            workloads,
-            fleets: vec![fleet],
-            joint_violations: Vec::new(),
-            coupling: Some(coupling),
-        };
+        let placement = maker::placement(&world, workloads, vec![fleet], Some(coupling));
         (spec, world, placement)
     })
 }

@@ -36,6 +36,8 @@ fn every_key_arrives_in_the_typed_spec() {
         Money::from_micros(30_000_000_000)
     );
     assert_eq!(spec.budget.binds, spec::BudgetBinds::Expected);
+    assert_eq!(spec.budget.carbon.as_ref().map(|cap| cap.mg), Some(12_500_000_000));
+    assert_eq!(spec.objective, spec::Goal::Priced { per_tonne: Money::from_micros(90_000_000) });
     let aws = &spec.providers[&Cloud::Aws];
     assert_eq!((aws.account.as_deref(), aws.discount), (Some("prod"), 0.12));
     assert_eq!(aws.quotas["eu-west-1"]["L-417A185B"], 192.0);
@@ -250,6 +252,9 @@ fn the_json_schema_accepts_what_is_right_and_refuses_planted_faults() {
         ("/trainings/tune/strategy", json!("zero9")),
         ("/trainings/tune/dataset/size", json!("400 parsec")),
         ("/budget/monthly", json!(5)),
+        ("/budget/carbon", json!("12 USD")),
+        ("/objective", json!("cheapest")),
+        ("/objective", json!({ "carbon_price": "90 USD" })),
         ("/providers/oracle", json!({})),
         ("/batches/embed/items", json!(-3)),
     ];

@@ -4,7 +4,9 @@ use rhumb_api::{Cloud, Purchase};
 use serde_json::Value;
 
 use super::read::{Entry, Reader};
-use crate::catalog::{Catalog, InstanceType, Offered, Offering, Provenance, Quota, QuotaUnit, Region};
+use crate::catalog::{
+    Catalog, Grid, InstanceType, Offered, Offering, Provenance, Pue, Quota, QuotaUnit, Region,
+};
 use crate::diagnostic::Pointer;
 
 const CONTINENTS: [&str; 7] =
@@ -164,6 +166,9 @@ fn region(catalog: &mut Catalog, reader: &mut Reader<'_>, entry: &Entry<'_>, own
             "latitude",
             "longitude",
             "zones",
+            "grid_gco2_per_kwh",
+            "grid_year",
+            "pue",
             "notes",
         ],
     );
@@ -185,6 +190,8 @@ fn region(catalog: &mut Catalog, reader: &mut Reader<'_>, entry: &Entry<'_>, own
             None
         }
     };
+    let mut pues = catalog.regions.iter().filter(|r| r.cloud == cloud).filter_map(|r| r.pue.as_ref());
+    let pue_of_cloud = pues.find(|p| !p.of_region).cloned();
     let neighbour = country.as_ref().and_then(|c| catalog.regions.iter().find(|r| r.country == *c));
     let mut row = match known {
         Some(index) => catalog.regions[index].clone(),
@@ -202,6 +209,8 @@ fn region(catalog: &mut Catalog, reader: &mut Reader<'_>, entry: &Entry<'_>, own
             latitude: None,
             longitude: None,
             zones: None,
+            grid: None,
+            pue: pue_of_cloud,
             notes: String::new(),
             provenance: own.clone(),
         },
@@ -211,7 +220,15 @@ fn region(catalog: &mut Catalog, reader: &mut Reader<'_>, entry: &Entry<'_>, own
     set(&mut row.continent, reader.word(entry, "continent", &CONTINENTS).map(str::to_owned));
     set(&mut row.latitude, reader.number(entry, "latitude", (-90.0, 90.0)).map(Some));
     set(&mut row.longitude, reader.number(entry, "longitude", (-180.0, 180.0)).map(Some));
-    set(&mut row.zones, whole(reader, entry, "zones").map(Some));
+    set(&mut row.zones, whole(reader, entry, "zones", (1.0, 100.0)).map(Some));
+    let year = whole(reader, entry, "grid_year", (1990.0, 2100.0));
+    if year.is_some() && entry.get("grid_gco2_per_kwh").is_none() {
+        reader.missing(entry, "grid_gco2_per_kwh");
+    }
+    let grid = reader.number(entry, "grid_gco2_per_kwh", (0.0, 5000.0));
+    set(&mut row.grid, grid.map(|g_per_kwh| Some(Grid { g_per_kwh, year, provenance: own.clone() })));
+    let pue = reader.number(entry, "pue", (1.0, 5.0));
+    set(&mut row.pue, pue.map(|ratio| Some(Pue { ratio, of_region: true, provenance: own.clone() })));
     set(&mut row.notes, reader.text(entry, "notes").map(str::to_owned));
     set(&mut row.jurisdictions, words(reader, entry, "jurisdictions"));
     row.provenance = own.clone();
@@ -229,8 +246,8 @@ fn region(catalog: &mut Catalog, reader: &mut Reader<'_>, entry: &Entry<'_>, own
     }
 }
 
-fn whole(reader: &mut Reader<'_>, entry: &Entry<'_>, key: &str) -> Option<u32> {
-    let number = reader.number(entry, key, (1.0, 100.0))?;
+fn whole(reader: &mut Reader<'_>, entry: &Entry<'_>, key: &str, range: (f64, f64)) -> Option<u32> {
+    let number = reader.number(entry, key, range)?;
     if number.fract() != 0.0 {
         reader.problem("wrong-value", &entry.at.join(key), format!("`{key}` is a whole number"), "");
         return None;

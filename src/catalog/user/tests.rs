@@ -125,3 +125,25 @@ fn own_prices_are_not_discounted_again() {
     assert_eq!(at("us-east-1", Purchase::OnDemand), 24.08);
     assert!(c.offerings.iter().all(|o| o.offered == Offered::Yes || o.price <= o.list_price));
 }
+
+/// A grid of the user's own stands for the catalogue's; a new region has the mean PUE of its cloud until it says its own.
+#[test]
+fn own_regions_have_their_own_grid() {
+    let mut c = Catalog::embedded();
+    let text = "regions:\n  - { cloud: gcp, id: asia-southeast3, grid_gco2_per_kwh: 480, grid_year: 2025, pue: 1.2 }\n  \
+                - { cloud: aws, id: own-1, country: DE }\n";
+    c.apply_user_file("own.yaml", text).unwrap();
+    let bangkok = &c.regions[c.region(Cloud::Gcp, "asia-southeast3").unwrap()];
+    let grid = bangkok.grid.as_ref().unwrap();
+    assert_eq!((grid.g_per_kwh, grid.year, &*grid.provenance.source), (480.0, Some(2025), "user:own.yaml"));
+    assert_eq!(bangkok.pue.as_ref().map(|p| (p.ratio, p.of_region)), Some((1.2, true)));
+    let own = &c.regions[c.region(Cloud::Aws, "own-1").unwrap()];
+    assert_eq!(
+        (own.grid.as_ref(), own.pue.as_ref().map(|p| (p.ratio, p.of_region))),
+        (None, Some((1.135, false)))
+    );
+    let wrong = "regions:\n  - { cloud: aws, id: eu-west-1, grid_year: 2024 }\n  - { cloud: aws, id: eu-west-1, pue: 0.5 }\n";
+    let found = problems(wrong);
+    assert!(found.iter().any(|f| f.contains("`grid_gco2_per_kwh` is missing")), "{found:?}");
+    assert!(found.iter().any(|f| f.contains("`pue` is a number from 1 to 5, not 0.5")), "{found:?}");
+}

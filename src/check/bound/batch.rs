@@ -88,7 +88,11 @@ impl Asked<'_> {
     /// A month at the prices.
     fn cost(&self, machines: u32, spot: u32, hours: f64) -> i128 {
         let tolls = self.tolls.0 * i128::from(machines - spot) + self.tolls.1 * i128::from(spot);
-        self.prices.month(self.month(machines, spot, hours)) + tolls
+        self.prices.month(self.month(machines, spot, hours)) + tolls + self.emitted(machines, hours, true)
+    }
+
+    fn emitted(&self, machines: u32, hours: f64, whole: bool) -> i128 {
+        self.prices.runs(self.site, machines, hours, self.runs, whole)
     }
 
     fn cheapest(&self) -> Option<(u32, u32, i128)> {
@@ -123,7 +127,8 @@ impl Asked<'_> {
             };
             // Rounded down, so that the sum that rounds otherwise is no lower.
             let floor = cheaper.times(i64::from(machines)).scale(self.hours(n, false) * self.runs);
-            let floor = (i128::from(floor.micros()) - 4) * SCALE + toll * i128::from(machines);
+            let emitted = self.emitted(machines, self.hours(n, false), false);
+            let floor = (i128::from(floor.micros()) - 4) * SCALE + toll * i128::from(machines) + emitted;
             if best.is_some_and(|(_, _, b)| floor >= b) {
                 break;
             }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, Money};
 
-use super::super::day;
 use super::super::shared;
 use super::super::subject::{self, Kind, Work};
+use super::super::{carbon, day};
 use super::field::Field;
 use super::prices::Prices;
 use super::service::Search;
@@ -41,6 +41,9 @@ pub struct Choice {
 /// In words: a workload that such plans cannot stand for (a batch, a training, spot, a region that may fail, shared machines, pools that follow the
 /// day, too many origins), or without any plan.
 pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
+    if carbon::counts(spec) {
+        return Err("emissions count, of which its limits know nothing".to_owned());
+    }
     let mut rows = Rows::default();
     let budgets: Vec<(&BudgetScope, usize)> = spec
         .budget

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use rhumb_api::{Money, Purchase};
 
+use super::super::carbon;
 use super::super::subject::{self, Engined, Served, Work};
 use crate::catalog::{Accelerator, InstanceType, Offering, TransferTo};
 use crate::perf::{self, Configuration, EngineSettings, Layout};
@@ -66,6 +67,8 @@ pub(super) struct Site {
     pub quotas: Vec<Quota>,
     /// Dollars a GiB of weights brought here; nothing where they are free or of unknown price.
     pub weights: Money,
+    /// Milligrams of CO2e that a machine emits in an hour; nothing where emissions do not count.
+    pub mg_per_hour: i64,
     /// Offerings that it stands for.
     pub offerings: u64,
 }
@@ -222,10 +225,15 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
         {
             continue;
         }
+        let emits = carbon::of_machine(world, offering.instance_type, offering.region);
+        if carbon::counts(spec) && emits.is_none() {
+            continue;
+        }
         let site = sites
             .entry((offering.instance_type, offering.region))
             .or_insert_with(|| Site::new(world, work, offering));
         site.add(offering);
+        site.mg_per_hour = emits.filter(|_| carbon::counts(spec)).unwrap_or(0);
     }
     let mut sites: Vec<Site> = sites.into_values().collect();
     for site in &mut sites {
@@ -253,6 +261,7 @@ impl Site {
             zones: region.zones,
             quotas: Vec::new(),
             weights: weights.map_or(Money::ZERO, |t| t.usd_per_gib),
+            mg_per_hour: 0,
             offerings: 0,
         }
     }

@@ -29,7 +29,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
-use super::{Ledger, day, fleet, shared};
+use super::{Ledger, carbon, day, fleet, shared};
 use crate::placement::{Coupling, Placement, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Service, Spec};
 use field::Field;
@@ -111,7 +111,14 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
         priced = priced.zip(judged.1).map(|(sum, own)| sum + own);
         workloads.push(judged.0);
     }
-    let cost = workloads.iter().map(|b| b.cost).sum();
+    // What was minimised, not the bill alone.
+    let price = placement.coupling.as_ref().map_or(0, |_| carbon::price(spec, SCALE));
+    let emitted = |w: &WorkloadPlacement| {
+        let mg = if price > 0 { carbon::month(world, w).unwrap_or(0) } else { 0 };
+        Money::from_micros((i128::from(mg) * price / SCALE) as i64)
+    };
+    let cost = workloads.iter().map(|b| b.cost).sum::<Money>()
+        + placement.workloads.values().map(emitted).sum::<Money>();
     let bound = priced.map(|sum| {
         let scaled = sum - placement.coupling.as_ref().map_or(0, |c| paid(spec, c));
         micros(scaled)
@@ -156,6 +163,7 @@ fn paid(spec: &Spec, coupling: &Coupling) -> i128 {
                 let declared = spec.providers.get(&cloud)?.quotas.get(place)?.get(code)?;
                 ((declared + 1e-9) * 1e6).round() as i128
             }
+            _ if limit.constraint == "carbon" => i128::from(spec.budget.carbon.as_ref()?.mg),
             _ => i128::from(spec.budget.limits.get(&shared::scope_of(limit)?)?.limit.micros()),
         };
         Some(declared * i128::from(limit.multiplier.max(0)))

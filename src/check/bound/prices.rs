@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::super::day::DAY;
-use super::super::shared;
+use super::super::{carbon, shared};
 use super::field::Site;
 use crate::placement::{Coupling, World};
 use crate::spec::{BudgetBinds, Spec};
@@ -21,6 +21,8 @@ pub(super) struct Prices {
     pub binds: BudgetBinds,
     /// Cloud, place and code to a multiplier.
     quotas: BTreeMap<(Cloud, String, String), i128>,
+    /// What a milligram counts for: in what is minimised, and for the cap.
+    carbon: i128,
 }
 
 /// What something costs, by each figure that budgets may limit.
@@ -69,13 +71,17 @@ impl Prices {
     /// Those of `coupling` for a workload; nothing is paid for limits without one. Negative multipliers prove nothing and are
     /// read as none.
     pub fn of(spec: &Spec, coupling: Option<&Coupling>, address: &str) -> Prices {
-        let mut prices = Prices { budget: 0, binds: spec.budget.binds, quotas: BTreeMap::new() };
+        let mut prices = Prices { budget: 0, binds: spec.budget.binds, quotas: BTreeMap::new(), carbon: 0 };
+        if coupling.is_some() {
+            prices.carbon = carbon::price(spec, SCALE);
+        }
         for limit in coupling.iter().flat_map(|c| &c.limits) {
             let multiplier = i128::from(limit.multiplier.max(0));
             match (limit.cloud, &limit.region, &limit.code) {
                 (Some(cloud), Some(place), Some(code)) => {
                     *prices.quotas.entry((cloud, place.clone(), code.clone())).or_insert(0) += multiplier;
                 }
+                _ if limit.constraint == "carbon" => prices.carbon += multiplier,
                 _ => {
                     let scope = shared::scope_of(limit);
                     let counted = scope.is_some_and(|scope| shared::counts(spec, &scope, address));
@@ -95,6 +101,16 @@ impl Prices {
     pub fn month(&self, costs: Costs) -> i128 {
         i128::from(costs.expected.micros()) * SCALE
             + i128::from(costs.bound(self.binds).micros()) * self.budget
+    }
+
+    /// What an hour of a machine counts for by what it emits.
+    pub fn emitted(&self, site: &Site) -> i128 {
+        self.carbon * i128::from(site.mg_per_hour)
+    }
+
+    /// What the machines of a month of runs count for by what they emit; rounded as in a plan, or down.
+    pub fn runs(&self, site: &Site, machines: u32, hours: f64, runs: f64, whole: bool) -> i128 {
+        self.carbon * carbon::of_runs(site.mg_per_hour, machines, hours, runs, whole)
     }
 
     /// What a machine takes of quotas, for a month: bought as planned, and as spot.
@@ -118,7 +134,8 @@ impl Prices {
                 BudgetBinds::PeakMonth => i128::from(cheap.micros()) * all,
                 BudgetBinds::Ceiling => i128::from(dear.micros()) * all,
             };
-            ((paid * SCALE + counted * self.budget) * i128::from(HOURS_PER_MONTH)).div_euclid(all)
+            let emitted = self.emitted(site) * i128::from(seconds);
+            ((paid * SCALE + counted * self.budget + emitted) * i128::from(HOURS_PER_MONTH)).div_euclid(all)
         };
         Machine {
             base: site.base.map(|base| price(base, base) + tolls.0),
@@ -127,9 +144,10 @@ impl Prices {
     }
 
     /// The price of a machine that is there for so many seconds of the day beside those of the peak.
-    pub fn beside(&self, hourly: Money, seconds: u32) -> i128 {
+    pub fn beside(&self, site: &Site, hourly: Money, seconds: u32) -> i128 {
         let counted = if self.binds == BudgetBinds::Expected { self.budget } else { 0 };
         let paid = i128::from(hourly.micros()) * i128::from(seconds) * i128::from(HOURS_PER_MONTH);
-        (paid * (SCALE + counted)).div_euclid(i128::from(DAY))
+        let emitted = self.emitted(site) * i128::from(seconds) * i128::from(HOURS_PER_MONTH);
+        (paid * (SCALE + counted) + emitted).div_euclid(i128::from(DAY))
     }
 }

@@ -136,7 +136,10 @@ impl<'a> Field<'a> {
             };
             let month = self.month(site, machines, spot, duration.expected_s / 3600.0);
             let toll = tolls.0 * i128::from(machines - spot) + tolls.1 * i128::from(spot);
-            let priced = prices.month(month) + toll;
+            let runs = self.training.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
+            let hours = duration.expected_s / 3600.0;
+            let emitted = prices.runs(site, machines, hours, runs, true);
+            let priced = prices.month(month) + toll + emitted;
             if best.is_none_or(|(_, b, _)| priced < b) {
                 best = Some((spot, priced, month));
             }

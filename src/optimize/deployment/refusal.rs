@@ -10,10 +10,11 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 use rhumb_api::Money;
 
-use super::{All, DEPLOYMENT, Workloads, figure, limit, limited, month, words};
+use super::{All, DEPLOYMENT, Workloads, figure, limit, limited, words};
 use crate::placement::{Infeasible, InfeasibleWorkload, Rejection, Relaxation};
 use crate::spec::BudgetScope;
 
+use super::super::emission;
 use super::super::job::Job;
 use super::super::least_taken;
 use super::super::together::{self, Effort, Rows, Shared, Together, UNLIMITED};
@@ -52,14 +53,17 @@ struct Refused<'a, 's> {
     apart: i64,
     /// What each workload takes of budgets at the least, micro-dollars a month, where that is known.
     least: OnceLock<BTreeMap<String, i64>>,
+    /// What all of them emit at the least, milligrams a month.
+    emitted: OnceLock<Option<i64>>,
 }
 
 impl<'s> All<'s> {
     /// Which limits cannot hold together, and what each would have to be.
     pub(super) fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> Infeasible {
         self.asking.refuses();
-        let apart = self.apart.values().map(month).sum::<Money>().micros();
-        Refused { all: self, workloads, rows, found, apart, least: OnceLock::new() }.explained()
+        let apart = self.apart_month().micros();
+        Refused { all: self, workloads, rows, found, apart, least: OnceLock::new(), emitted: OnceLock::new() }
+            .explained()
     }
 }
 
@@ -84,6 +88,9 @@ impl Refused<'_, '_> {
     /// What the workloads of a part of the deployment take of its budget at the least, micro-dollars a month. None of them shares
     /// machines, so that each is looked at by itself.
     fn least_of(&self, what: &Shared) -> Option<i64> {
+        if *what == Shared::Carbon {
+            return self.least_emitted();
+        }
         let Shared::Budget(scope) = what else { return None };
         if *scope == BudgetScope::All {
             return None;
@@ -101,6 +108,15 @@ impl Refused<'_, '_> {
         });
         let counted = self.all.jobs.iter().filter(|job| scope.covers(spec, &job.address));
         counted.map(|job| least.get(&job.address).copied()).sum()
+    }
+
+    /// What all workloads emit at the least, milligrams a month, if there is a cap.
+    fn least_emitted(&self) -> Option<i64> {
+        let spec = self.all.spec;
+        spec.budget.carbon.as_ref()?;
+        *self.emitted.get_or_init(|| {
+            self.all.jobs.par_iter().map(|job| emission::least(spec, job.world, &job.address)).sum()
+        })
     }
 
     fn answer(&self, limits: &[(usize, i64)]) -> Answer {
@@ -184,6 +200,10 @@ impl Refused<'_, '_> {
                 .filter(|q| q.cloud == *cloud && q.region == *place && q.code == *code)
                 .map(|q| together::millionths(q.amount))
                 .sum(),
+            Shared::Carbon => {
+                let jobs = self.all.jobs.iter();
+                jobs.filter_map(|job| Some(emission::sum(job.world, apart.get(&job.address)?))).sum()
+            }
             // No limit of the spec.
             Shared::Slots => 0,
         }
@@ -193,8 +213,9 @@ impl Refused<'_, '_> {
         let (of, found) = (&self.rows.list[row], self.found);
         let shown = limit(of, self.apart_of(&of.what), 0, 0);
         let least = self.least_of(&of.what).filter(|least| *least > of.limit);
+        let (name, unit) = words(of);
         let proof = if let Some(least) = least {
-            format!("its workloads take {} USD at the least", figure(least as f64 / 1e6))
+            format!("its workloads take {}{unit} at the least", figure(least as f64 / 1e6))
         } else if found.short.contains(&row) && self.hopeless(found) {
             format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
         } else if self.rows.most().is_some_and(|most| found.bound > most) {
@@ -205,7 +226,6 @@ impl Refused<'_, '_> {
         } else {
             "the search found nothing that keeps it, and did not prove that there is nothing".to_owned()
         };
-        let (name, unit) = words(of);
         Rejection {
             constraint: shown.constraint,
             reason: format!(

@@ -6,11 +6,13 @@ use rhumb_api::Money;
 
 use super::super::batch::{self, Priced, Run};
 use super::super::build;
+use super::super::emission;
 use super::super::job::{Job, Task};
 use super::super::pool::Terms;
 use super::super::table::Table;
 use super::super::together::ONE;
 use super::{Found, Left, Short, Why, differs, fallback, few, key, sorted};
+use crate::perf::carbon;
 use crate::placement::WorkloadPlacement;
 use crate::spec::BudgetBinds;
 
@@ -34,14 +36,23 @@ pub(super) fn of_batch(
     let ceiling = job.spec.budget.binds == BudgetBinds::Ceiling;
     let mut short = Short::new(job);
     let (mut over, mut does) = (BTreeSet::new(), BTreeSet::from([run.chosen.site]));
+    let mut emits = BTreeSet::new();
+    let emitted = |priced: &Priced| {
+        let (chosen, site) = (priced.run.chosen, &table.sites[priced.run.chosen.site]);
+        let machine = table.machines[site.machine].index;
+        let mg = emission::emitter(job.world, machine, site.region).map_or(0, |e| e.mg_per_hour);
+        carbon::of_runs(mg, chosen.count.machines, priced.run.hours, task.runs())
+    };
     let mut search = |terms: &[Terms], bar: &dyn Fn(&Short<'_, Priced>) -> Option<Money>| {
         let within = batch::Within { job, table, task, terms };
-        within.each(&|_| (0, 0), i128::MAX, &mut |priced: Priced| {
+        within.each(&|_| (0, 0, 0), i128::MAX, &mut |priced: Priced| {
             let chosen = priced.run.chosen;
             let own = chosen.site == run.chosen.site;
             let fits =
                 left.month.is_none_or(|most| if ceiling { priced.ceiling } else { priced.month } <= most);
-            if !fits {
+            if left.carbon.is_some_and(|most| emitted(&priced) > most) {
+                emits.insert(chosen.site);
+            } else if !fits {
                 over.insert(chosen.site);
             } else if !own || (chosen.count.spot == 0 && run.chosen.count.spot > 0) {
                 does.insert(chosen.site);
@@ -67,8 +78,10 @@ pub(super) fn of_batch(
         }
     }
     let fallbacks = sorted(own, list);
-    let slow = (table.sites.len() - does.union(&over).count()) as u32;
-    let why = Why::from([("budget", over.difference(&does).count() as u32)]);
+    let limited: BTreeSet<usize> = over.union(&emits).copied().collect();
+    let slow = (table.sites.len() - does.union(&limited).count()) as u32;
+    let dark = emits.difference(&over).filter(|site| !does.contains(site)).count() as u32;
+    let why = Why::from([("budget", over.difference(&does).count() as u32), ("carbon", dark)]);
     let told = few(&fallbacks, table, slow, &why).into_iter().collect();
     (vec![fallbacks], told)
 }

@@ -70,8 +70,9 @@ impl Search<'_, '_> {
 
     /// Prices at which every workload spares what is scarce.
     pub(super) fn sparing(&self, prices: &[i64]) -> Vec<i64> {
-        let quota = |row: &Row| matches!(row.what, Shared::Quota { .. });
-        let dear = |(row, price): (&Row, &i64)| if quota(row) { price.saturating_mul(SPARING) } else { *price };
+        let scarce = |row: &Row| matches!(row.what, Shared::Quota { .. } | Shared::Carbon);
+        let dear =
+            |(row, price): (&Row, &i64)| if scarce(row) { price.saturating_mul(SPARING) } else { *price };
         self.rows.list.iter().zip(prices).map(dear).collect()
     }
 
@@ -99,7 +100,7 @@ impl Search<'_, '_> {
                         return (listed, Replayed::ListedAgain, least);
                     }
                     let others = own.iter().enumerate().filter(|(i, _)| i != p);
-                    let mut left: Vec<Planned> = others.filter_map(|(_, own)| w.renewed(own)).collect();
+                    let mut left: Vec<Planned> = others.filter_map(|(_, own)| w.renewed(rows, own)).collect();
                     if reach.is_some() {
                         return (left, Replayed::Lost, least);
                     }
@@ -156,5 +157,5 @@ impl Search<'_, '_> {
 /// Nodes in which a first choice is looked for.
 const FEW: u64 = 8;
 
-/// What quotas are priced at, beside their prices, for a plan that spares them.
+/// What quotas and emissions are priced at, as a multiple of their prices, for a plan that spares them.
 const SPARING: i64 = 16;

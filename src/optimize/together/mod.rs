@@ -137,7 +137,7 @@ pub(super) fn solve(
     let (first, _) =
         search.answers(&search.all(&[]), Step::Prices { round: 0 })?.ok_or_else(|| (0, never()))?;
     for (own, w) in search.pool.iter_mut().zip(workloads) {
-        let alone = w.lock().unwrap_or_else(PoisonError::into_inner).alone();
+        let alone = w.lock().unwrap_or_else(PoisonError::into_inner).alone(rows);
         own.extend(alone.filter(|alone| own.iter().all(|p| p.column != alone.column)));
     }
     loop {
@@ -423,7 +423,7 @@ impl Search<'_, '_> {
     fn holds(&self, held: &Held) -> bool {
         held.chosen.iter().zip(self.workloads).all(|(planned, w)| {
             let w = w.lock().unwrap_or_else(PoisonError::into_inner);
-            w.renewed(planned).is_some_and(|now| now.column == planned.column)
+            w.renewed(self.rows, planned).is_some_and(|now| now.column == planned.column)
         })
     }
 
@@ -448,7 +448,7 @@ impl Search<'_, '_> {
             if let Some(mut lists) = lists.into_iter().collect::<Option<Vec<_>>>() {
                 for ((list, known), w) in lists.iter_mut().zip(&self.pool).zip(self.workloads) {
                     let w = w.lock().unwrap_or_else(PoisonError::into_inner);
-                    for planned in known.iter().filter_map(|known| w.renewed(known)) {
+                    for planned in known.iter().filter_map(|known| w.renewed(self.rows, known)) {
                         if !list.iter().any(|p| p.beats(&planned)) {
                             list.push(planned);
                         }

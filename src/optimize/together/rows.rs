@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
+use super::super::emission;
 use super::super::pool::{Terms, times};
 use super::problem::ONE;
 use crate::diagnostic::Pointer;
@@ -16,7 +17,7 @@ pub const UNLIMITED: i64 = i64::MAX / 1024;
 #[derive(Clone, Debug)]
 pub struct Row {
     pub what: Shared,
-    /// Micro-dollars a month, or millionths of the quota's unit.
+    /// Micro-dollars a month, millionths of the quota's unit, or milligrams a month.
     pub limit: i64,
     pub at: Option<Pointer>,
 }
@@ -31,6 +32,8 @@ pub enum Shared {
         place: String,
         code: String,
     },
+    /// What all workloads emit; without a limit where it is only priced.
+    Carbon,
     /// The accelerators of a shared fleet: what is taken of them, less those of its machines, is nothing at most.
     Slots,
 }
@@ -75,6 +78,10 @@ pub struct Rows {
     apart: BTreeMap<String, i64>,
     /// What budgets limit.
     pub binds: BudgetBinds,
+    /// The row of [`Shared::Carbon`], where emissions count.
+    pub carbon: Option<usize>,
+    /// What a milligram counts for in what is minimised, micro-dollars over [`ONE`].
+    pub carbon_price: i64,
 }
 
 /// An amount of a quota's unit in millionths.
@@ -91,6 +98,12 @@ impl Rows {
             let row = rows.add(Shared::Budget(scope.clone()), budget.limit.micros(), Some(budget.at.clone()));
             let counted = rows.budgets.iter_mut().filter(|(address, _)| scope.covers(spec, address));
             counted.for_each(|(_, own)| own.push(row));
+        }
+        if spec.carbon_at().is_some() {
+            let cap = spec.budget.carbon.as_ref();
+            let limit = cap.map_or(UNLIMITED, |cap| cap.mg.min(UNLIMITED));
+            rows.carbon = Some(rows.add(Shared::Carbon, limit, cap.map(|cap| cap.at.clone())));
+            rows.carbon_price = emission::price(spec);
         }
         rows
     }
@@ -169,13 +182,19 @@ impl Rows {
     /// A budget limits a figure that is never below the cost: those that together count every workload are such a bound, and so is
     /// that of everything. A workload that nothing limits costs what it does by itself.
     pub fn most(&self) -> Option<i64> {
+        // No budget limits what emissions count for.
+        if self.carbon_price > 0 {
+            return None;
+        }
         let limit = |row: usize| Some(self.list.get(row)?.limit).filter(|limit| *limit < UNLIMITED);
         let parts = || {
             let (mut counting, mut free) = (BTreeSet::new(), 0_i64);
             for (address, own) in &self.budgets {
                 match own.iter().copied().filter(|row| limit(*row).is_some()).min_by_key(|row| limit(*row)) {
                     Some(row) => drop(counting.insert(row)),
-                    None if self.quotas.is_empty() => free = free.saturating_add(*self.apart.get(address)?),
+                    None if self.quotas.is_empty() && self.carbon.is_none() => {
+                        free = free.saturating_add(*self.apart.get(address)?)
+                    }
                     None => return None,
                 }
             }
@@ -188,6 +207,12 @@ impl Rows {
     /// The budgets that a workload counts against.
     pub fn budgets(&self, address: &str) -> Vec<usize> {
         self.budgets.get(address).cloned().unwrap_or_default()
+    }
+
+    /// What an hour of a machine counts for that emits so many milligrams in it, times [`ONE`]: in what is minimised, and for the cap.
+    pub fn emitted(&self, mg_per_hour: i64, prices: &[i64]) -> i128 {
+        let price = self.carbon.map_or(0, |row| i128::from(prices[row]) + i128::from(self.carbon_price));
+        price * i128::from(mg_per_hour)
     }
 
     /// Price of a machine a month in budgets and quotas, times [`ONE`]: bought as planned, and as spot.
@@ -210,17 +235,26 @@ impl Rows {
 
     /// Hourly prices of a site with what its machines take of shared limits, rounded down so that nothing priced so costs
     /// more than it should; and dollars a GiB likewise.
-    pub fn terms(&self, terms: &mut Terms, site: &[(usize, i64, i64)], budget: i128, prices: &[i64]) {
+    pub fn terms(
+        &self,
+        terms: &mut Terms,
+        (site, mg_per_hour): (&[(usize, i64, i64)], i64),
+        budget: i128,
+        prices: &[i64],
+    ) {
+        let emitted = self.emitted(mg_per_hour, prices);
         let (base_toll, spot_toll) = self.tolls(site, prices);
         let hours = i128::from(HOURS_PER_MONTH);
         let priced = |own: Money, bound: Money, toll: i128| {
-            let month = (i128::from(own.micros()) * ONE + i128::from(bound.micros()) * budget) * hours + toll;
+            let hour = i128::from(own.micros()) * ONE + i128::from(bound.micros()) * budget + emitted;
+            let month = hour * hours + toll;
             Money::from_micros((month / (hours * ONE)).clamp(0, i128::from(i64::MAX / 1024)) as i64)
         };
         let (expected, _) = self.tolls_of(budget);
         terms.budget = expected;
-        terms.run_base = terms.run_base.map(|price| times(price, ONE + expected));
-        terms.run_spot = terms.run_spot.map(|price| times(price, ONE + expected));
+        let counted = Money::from_micros((emitted / ONE).clamp(0, i128::from(i64::MAX / 1024)) as i64);
+        terms.run_base = terms.run_base.map(|price| times(price, ONE + expected) + counted);
+        terms.run_spot = terms.run_spot.map(|price| times(price, ONE + expected) + counted);
         if let Some(spot) = terms.spot {
             let bound =
                 if self.binds == BudgetBinds::Ceiling { terms.on_demand.unwrap_or(spot) } else { spot };

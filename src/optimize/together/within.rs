@@ -12,7 +12,11 @@ use super::super::pool::{Terms, weights_gib};
 use super::super::service::{Block, Chosen, Search};
 use super::super::sharing::Item;
 use super::Effort;
+use crate::perf::carbon;
 use crate::spec::BudgetBinds;
+
+/// What a machine of a site takes of rows: row, what it takes, and a spot machine.
+type Taken = Vec<(usize, i64, i64)>;
 
 /// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
 /// are worse in everything than another; `None` if more than `effort` pools
@@ -20,7 +24,7 @@ use crate::spec::BudgetBinds;
 pub fn plans<'a>(
     (search, own): (&Search<'a>, &Search<'a>),
     bases: &[Arc<Base<'a>>],
-    sites: &[Vec<(usize, i64, i64)>],
+    (sites, emits): (&[Taken], &[i64]),
     hour: i128,
     most: Option<Money>,
     effort: Effort,
@@ -34,6 +38,7 @@ pub fn plans<'a>(
         own,
         bases,
         sites,
+        emits,
         floors,
         limit,
         found: Vec::new(),
@@ -61,7 +66,9 @@ struct All<'s, 'a> {
     own: &'s Search<'a>,
     bases: &'s [Arc<Base<'a>>],
     /// Each site's quotas: row, what a machine takes of it, and a spot machine.
-    sites: &'s [Vec<(usize, i64, i64)>],
+    sites: &'s [Taken],
+    /// Milligrams that a machine of each site emits an hour; empty where emissions do not count.
+    emits: &'s [i64],
     /// Set of origins to what serving them costs at least.
     floors: Vec<Option<Money>>,
     limit: Money,
@@ -332,7 +339,7 @@ impl<'a> All<'_, 'a> {
         Some(lists)
     }
 
-    /// What a pool takes of declared quotas.
+    /// What a pool takes of declared quotas, and emits.
     fn uses(&self, c: &Chosen) -> Vec<(usize, i64)> {
         let on = i64::from(c.count.most_base);
         let spot = i64::from(c.count.most_spot);
@@ -341,7 +348,9 @@ impl<'a> All<'_, 'a> {
         let item = Item::of(self.search, c);
         let spread = item.map_or([0, 0], |i| [i64::from(i.needs()), i64::from(i.size)]);
         let spread = spread.into_iter().enumerate().map(|(k, n)| (usize::MAX - 1 + k, n));
-        taken.chain(spread).filter(|(_, n)| *n > 0).collect()
+        let emitted =
+            self.emits.get(c.site).map(|mg| (usize::MAX - 2, carbon::of_days(*mg, c.count.seconds)));
+        taken.chain(emitted).chain(spread).filter(|(_, n)| *n > 0).collect()
     }
 
     /// Whether `a` is as good as `b` in everything that a rule or a shared limit counts.

@@ -8,14 +8,16 @@ use rhumb_api::HOURS_PER_MONTH;
 use super::super::base::Base;
 use super::super::batch::{self, Run};
 use super::super::couple::{self, Wanted};
+use super::super::emission;
 use super::super::job::{Job, Task};
 use super::super::pool::Terms;
 use super::super::service::{Block, Chosen, Search, Sought};
 use super::super::sharing::Item;
-use super::super::table::Table;
+use super::super::table::{Site, Table};
 use super::problem::{Column, ONE};
 use super::rows::{Rows, Shared};
 use super::{Effort, within};
+use crate::perf::carbon;
 use crate::placement::Rejection;
 use crate::spec::{BudgetBinds, Spec};
 
@@ -74,6 +76,8 @@ pub struct Workload<'a> {
     sites: Vec<Vec<(usize, i64, i64)>>,
     /// Each site's fleet, if its machines are shared.
     fleets: Vec<Option<usize>>,
+    /// Milligrams that a machine of each site emits an hour; nothing where emissions do not count.
+    emits: Vec<i64>,
     budgets: Vec<usize>,
     kind: Sort<'a>,
     /// Its optimum on machines of its own, where it may be on shared ones.
@@ -110,6 +114,14 @@ impl<'a> Workload<'a> {
         let of = |terms: &[Terms], rows: &mut Rows| -> Vec<Vec<(usize, i64, i64)>> {
             terms.iter().enumerate().map(|(i, t)| rows.quotas(spec, cloud(i), t)).collect()
         };
+        // What is not known was rejected before.
+        let emits = |site: &Site| {
+            let machine = table.machines[site.machine].index;
+            rows.carbon
+                .and_then(|_| emission::emitter(job.world, machine, site.region).ok())
+                .map_or(0, |e| e.mg_per_hour)
+        };
+        let emits = table.sites.iter().map(emits).collect();
         let (kind, sites) = match sought {
             Sought::Service(mut search) => {
                 search.budgets.clear();
@@ -124,7 +136,7 @@ impl<'a> Workload<'a> {
                 (Sort::Run { table, task, terms: &table.terms }, sites)
             }
         };
-        Ok(Workload { job, sites, fleets, budgets: rows.budgets(&job.address), kind, alone })
+        Ok(Workload { job, sites, fleets, emits, budgets: rows.budgets(&job.address), kind, alone })
     }
 
     /// Its search at its own prices, if it is a service.
@@ -138,7 +150,11 @@ impl<'a> Workload<'a> {
     fn priced(&self, search: &Search<'a>, rows: &Rows, prices: &[i64]) -> Search<'a> {
         let budget = rows.budget_price(&self.job.address, prices);
         let (expected, at_peak) = rows.tolls_of(budget);
-        search.at(|i, terms| rows.terms(terms, &self.sites[i], budget, prices), expected, at_peak)
+        search.at(
+            |i, terms| rows.terms(terms, (&self.sites[i], self.emits[i]), budget, prices),
+            expected,
+            at_peak,
+        )
     }
 
     /// The cheapest plan at `prices`.
@@ -156,16 +172,21 @@ impl<'a> Workload<'a> {
                     if priced.unproven.get() { i128::from(priced.relaxed.get().micros()) } else { value };
                 // Transfers are rounded after they are priced, which matters only where a budget prices them.
                 // No machine costs less than 0.10 USD an hour for each of them.
-                let pools = 8 + value * ONE / (ONE + budget) / 100_000;
-                let slack = if budget > 0 { ROUNDED * pools * (ONE + budget) / ONE } else { 0 };
-                let found = self.own(blocks).ok_or_else(lost)?;
+                let emitted = self.emits.iter().map(|mg| rows.emitted(*mg, prices)).min().unwrap_or(0);
+                let pools = 8 + value * ONE / (ONE + budget) / (100_000 + emitted / (ONE + budget));
+                let slack = if budget > 0 || rows.carbon.is_some() {
+                    ROUNDED * pools * (ONE + budget) / ONE
+                } else {
+                    0
+                };
+                let found = self.own(rows, blocks).ok_or_else(lost)?;
                 let least = (value - slack) * i128::from(HOURS_PER_MONTH) * ONE;
                 Ok(Cheapest { least: least.min(found.column.priced(prices)), found })
             }
             Sort::Run { table, task, terms } => {
                 let mut best: Option<(i128, Planned)> = None;
                 let ask = batch::Within { job: self.job, table, task: *task, terms };
-                ask.each(&|i| rows.tolls(&self.sites[i], prices), i128::MAX, &mut |run| {
+                ask.each(&|i| self.tolls(rows, i, prices), i128::MAX, &mut |run| {
                     let planned = self.run(rows, &run);
                     let cost = planned.column.priced(prices);
                     let rank = |cost: i128, p: &Planned| (cost, p.column.machines);
@@ -198,8 +219,11 @@ impl<'a> Workload<'a> {
                 let free = prices.iter().zip(&rows.list).all(|(p, row)| *p == 0 || row.what == Shared::Slots);
                 let alone = self.alone.as_ref().filter(|_| free && !limited);
                 let most = alone.map(|blocks| blocks.iter().map(Block::cost).sum());
-                for blocks in within::plans((&priced, search), bases, &self.sites, hour, most, effort)? {
-                    let planned = self.service(search, blocks);
+                let emits = if rows.carbon.is_some() { self.emits.clone() } else { Vec::new() };
+                for blocks in
+                    within::plans((&priced, search), bases, (&self.sites, &emits), hour, most, effort)?
+                {
+                    let planned = self.service(rows, search, blocks);
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
                     }
@@ -207,7 +231,7 @@ impl<'a> Workload<'a> {
             }
             Sort::Run { table, task, terms } => {
                 let ask = batch::Within { job: self.job, table, task: *task, terms };
-                ask.each(&|i| rows.tolls(&self.sites[i], prices), limit, &mut |run| {
+                ask.each(&|i| self.tolls(rows, i, prices), limit, &mut |run| {
                     let planned = self.run(rows, &run);
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
@@ -221,23 +245,23 @@ impl<'a> Workload<'a> {
     }
 
     /// Its optimum on machines of its own, where it may be on shared ones.
-    pub fn alone(&self) -> Option<Planned> {
-        self.own(self.alone.clone()?)
+    pub fn alone(&self, rows: &Rows) -> Option<Planned> {
+        self.own(rows, self.alone.clone()?)
     }
 
     /// A known plan with what it costs by now: a replay that contradicts an hour below the peak changes what that hour has in every
     /// plan with the same pool.
-    pub fn renewed(&self, planned: &Planned) -> Option<Planned> {
+    pub fn renewed(&self, rows: &Rows, planned: &Planned) -> Option<Planned> {
         match (&self.kind, &planned.plan) {
             (Sort::Service { search, .. }, Plan::Service(blocks)) if search.follows().is_some() => {
-                self.own(blocks.clone())
+                self.own(rows, blocks.clone())
             }
             _ => Some(planned.clone()),
         }
     }
 
     /// Blocks chosen at other prices, with what they really cost.
-    fn own(&self, mut blocks: Vec<Block>) -> Option<Planned> {
+    fn own(&self, rows: &Rows, mut blocks: Vec<Block>) -> Option<Planned> {
         let Sort::Service { search, bases } = &self.kind else { return None };
         for block in &mut blocks {
             let base = bases.iter().find(|b| b.origins == block.origins)?;
@@ -246,10 +270,10 @@ impl<'a> Workload<'a> {
                 *chosen = search.own(base, regions, chosen)?;
             }
         }
-        Some(self.service(search, blocks))
+        Some(self.service(rows, search, blocks))
     }
 
-    fn service(&self, search: &Search<'a>, blocks: Vec<Block>) -> Planned {
+    fn service(&self, rows: &Rows, search: &Search<'a>, blocks: Vec<Block>) -> Planned {
         let hourly: i64 = blocks.iter().map(|b| b.cost().micros()).sum();
         let bound = couple::bound(search, &blocks).per_month().micros();
         let pools = blocks.iter().flat_map(|b| &b.pools);
@@ -257,7 +281,9 @@ impl<'a> Workload<'a> {
         let machines = pools.clone().filter(own).map(|p| u64::from(p.count.machines)).sum();
         let counts: Vec<(usize, u32, u32)> =
             pools.clone().map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
-        let column = self.column(hourly.saturating_mul(HOURS_PER_MONTH), bound, &counts, machines);
+        let emitted = pools.clone().map(|p| carbon::of_days(self.emits[p.site], p.count.seconds)).sum();
+        let month = hourly.saturating_mul(HOURS_PER_MONTH);
+        let column = self.column(rows, (month, bound, emitted), &counts, machines);
         let shared = pools.filter_map(|p| self.on_fleet(search, p)).collect();
         Planned { column, plan: Plan::Service(blocks), shared }
     }
@@ -272,13 +298,35 @@ impl<'a> Workload<'a> {
         let counts = [(priced.run.chosen.site, count.machines - count.spot, count.spot)];
         let bound = if rows.binds == BudgetBinds::Ceiling { priced.ceiling } else { priced.month };
         let machines = u64::from(count.machines);
-        let column = self.column(priced.month.micros(), bound.micros(), &counts, machines);
+        let mg = self.emits[priced.run.chosen.site];
+        let task = match &self.kind {
+            Sort::Run { task, .. } => task.runs(),
+            Sort::Service { .. } => 0.0,
+        };
+        let emitted = carbon::of_runs(mg, count.machines, priced.run.hours, task);
+        let figures = (priced.month.micros(), bound.micros(), emitted);
+        let column = self.column(rows, figures, &counts, machines);
         Planned { column, plan: Plan::Run(priced.run), shared: Vec::new() }
     }
 
-    /// `pools`: site, the most machines that are not spot, and the most that are.
-    fn column(&self, cost: i64, bound: i64, pools: &[(usize, u32, u32)], machines: u64) -> Column {
+    /// What a machine of a site takes of quotas in a month, bought as planned and as spot, and emits in an hour, at `prices`.
+    fn tolls(&self, rows: &Rows, site: usize, prices: &[i64]) -> (i128, i128, i128) {
+        let (base, spot) = rows.tolls(&self.sites[site], prices);
+        (base, spot, rows.emitted(self.emits[site], prices))
+    }
+
+    /// What is paid, what budgets limit of it and what is emitted in a month; `pools`: site, the most machines that are not spot, and the
+    /// most that are.
+    fn column(
+        &self,
+        rows: &Rows,
+        (money, bound, emitted): (i64, i64, i64),
+        pools: &[(usize, u32, u32)],
+        machines: u64,
+    ) -> Column {
+        let cost = money.saturating_add(emission::priced(emitted, rows.carbon_price).micros());
         let mut uses: Vec<(usize, i64)> = self.budgets.iter().map(|row| (*row, bound)).collect();
+        uses.extend(rows.carbon.map(|row| (row, emitted)));
         for (site, on, spot) in pools {
             for (row, base, spots) in &self.sites[*site] {
                 let amount = base * i64::from(*on) + spots * i64::from(*spot);

@@ -11,8 +11,8 @@ use crate::diagnostic::Pointer;
 use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
-    self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, FailureCheck, Fallback, Fallbacks,
-    JointViolation, SharedLimit, Stop, TrainingRun,
+    self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, Emission, Emissions, FailureCheck,
+    Fallback, Fallbacks, JointViolation, SharedLimit, Stop, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
@@ -35,11 +35,27 @@ mirror!(PlacementFile for Placement {
     workloads: BTreeMap<String, WorkloadPlacement>,
     fleets: Vec<SharedFleet>,
     joint_violations: Vec<JointViolation>,
+    emissions: Emissions,
     coupling: Option<Coupling>,
+});
+
+mirror!(EmissionsFile for Emissions { machines: BTreeMap<String, Emission>, cap_mg: Option<i64> });
+
+mirror!(EmissionFile for Emission {
+    mg_per_month: Option<i64>,
+    mg_per_hour: Option<i64>,
+    watts: Option<f64>,
+    pue: Option<f64>,
+    pue_of_region: bool,
+    g_per_kwh: Option<f64>,
+    year: Option<u32>,
+    provenance: Option<Provenance>,
+    unknown: Option<String>,
 });
 
 mirror!(CouplingFile for Coupling {
     limits: Vec<SharedLimit>,
+    carbon_price: i64,
     optimum: Money,
     lower_bound: Money,
     apart: Money,

@@ -8,6 +8,7 @@ pub const WORDS: &[&str] = &[
     "accelerators",
     "budget",
     "capacity",
+    "carbon",
     "clouds",
     "context",
     "deadline",

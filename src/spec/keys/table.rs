@@ -1,9 +1,11 @@
 //! The rows of the key table.
 
+mod budget;
 mod training;
 
 use super::{Key, Kind, Names};
 use crate::spec::units::{Range, Unit};
+use budget::BUDGET;
 use training::TRAINING;
 
 const DURATION: Kind = Kind::Quantity(Unit::Duration, Range::POSITIVE);
@@ -51,7 +53,13 @@ pub static ROOT: &[Key] = &[
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(TRAINING) },
         "Training and fine-tuning runs with a deadline.",
     ),
-    Key::new("budget", Kind::Section(BUDGET), "What may be spent."),
+    Key::new("budget", Kind::Section(BUDGET), "What may be spent and emitted."),
+    Key::new(
+        "objective",
+        Kind::Objective,
+        "What is minimised: the cost, the cost with a price of what is emitted, or emissions (cost decides among equals).",
+    )
+    .default("cost"),
     Key::new(
         "confidence",
         Kind::Quantity(Unit::Percent, Range::OPEN),
@@ -501,39 +509,6 @@ static BATCH: &[Key] = &[
         Kind::List(&Kind::Run),
         "Batches and trainings (`trainings.NAME`) whose run must be complete first.",
     ),
-];
-
-static BUDGET: &[Key] = &[
-    Key::new("monthly", Kind::Quantity(Unit::Monthly, Range::POSITIVE), "Limit for everything, a month of 730 hours."),
-    Key::new(
-        "per",
-        Kind::Map {
-            entry: "ADDRESS",
-            names: Names::Address,
-            of: &Kind::Quantity(Unit::Monthly, Range::POSITIVE),
-        },
-        "Limits of single workloads: `services.chat: 30000 USD`.",
-    ),
-    Key::new(
-        "by_label",
-        Kind::Map {
-            entry: "LABEL",
-            names: Names::Any,
-            of: &Kind::Map {
-                entry: "VALUE",
-                names: Names::Any,
-                of: &Kind::Quantity(Unit::Monthly, Range::POSITIVE),
-            },
-        },
-        "Limits of all workloads together that carry a label: `team: { search: 20000 USD }`.",
-    ),
-    Key::new(
-        "binds",
-        Kind::Choice { values: &["expected", "peak_month", "ceiling"], later: &[] },
-        "Which figure is limited: the expected cost, a month that is all peak, or every pool at its largest with spot lost to on-demand.",
-    )
-    .default("ceiling"),
-    Key::not_yet("carbon", "Limit on emissions."),
 ];
 
 static PROVIDER: &[Key] = &[

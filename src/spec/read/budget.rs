@@ -53,7 +53,14 @@ impl Reader<'_> {
             Some("peak_month") => BudgetBinds::PeakMonth,
             _ => BudgetBinds::Ceiling,
         };
-        Budget { limits, binds }
+        let carbon = at.key("carbon");
+        let tonnes = carbon.quantity(Unit::Emissions, Range::POSITIVE);
+        // Less than a milligram is nothing.
+        let cap = tonnes.map(|t| CarbonCap {
+            mg: ((t * 1e9).round() as i64).clamp(1, i64::MAX / 1024),
+            at: carbon.pointer,
+        });
+        Budget { limits, carbon: cap, binds }
     }
 
     /// A limit on a label that nothing carries limits nothing, which nobody means.

@@ -11,6 +11,7 @@ impl Reader<'_> {
         root: &At<'_>,
         services: &BTreeMap<String, Service>,
         budget: &Budget,
+        objective: Goal,
     ) {
         for (name, service) in services.iter().filter(|(_, s)| s.shares) {
             let at = root.key("services").key(name);
@@ -24,6 +25,18 @@ impl Reader<'_> {
                         "`within-deployment` with `scaling.mode: horizontal`",
                         "not supported yet",
                         "a shared machine cannot be stopped while others need it: write `never`, or scale `fixed`",
+                    ),
+                );
+            }
+            if budget.carbon.is_some() || objective != Goal::Cost {
+                self.report(
+                    &sharing,
+                    false,
+                    Problem::new(
+                        "not-supported-yet",
+                        "`within-deployment` with a cap or a price of carbon",
+                        "not supported yet",
+                        "write `never`, or leave out `budget.carbon` and `objective`",
                     ),
                 );
             }

@@ -1,6 +1,7 @@
 //! The cheapest placement by plain enumeration, straight from raw rows and the text of
 //! `src/decisions/0002-what-a-placement-promises.md`. It shares nothing with `src/optimize` or `src/check`.
 
+pub mod carbon;
 mod day;
 mod run;
 pub mod seat;
@@ -16,6 +17,7 @@ use rhumb::perf::{self, Configuration, EngineSettings, Layout, RequestShape, Ser
 use rhumb::placement::World;
 use rhumb::spec::*;
 
+use carbon::{allowed, over_quota};
 pub use run::batch;
 use run::each_run;
 
@@ -285,29 +287,6 @@ fn quotas(
         }
     }
     taken
-}
-
-fn allowed(spec: &Spec, world: &World, (region, code): &(usize, String)) -> Option<f64> {
-    if *region == GLOBAL {
-        let mut declared = spec.providers.values().filter_map(|p| p.quotas.get("global")?.get(code));
-        return declared.next().copied();
-    }
-    let r = &world.catalog.regions[*region];
-    spec.providers.get(&r.cloud)?.quotas.get(&r.id)?.get(code).copied()
-}
-
-fn over_quota(
-    spec: &Spec,
-    world: &World,
-    kind: usize,
-    region: usize,
-    rules: &PurchaseRules,
-    m: u32,
-    s: u32,
-) -> bool {
-    quotas(world, rules, kind, region, m, s)
-        .iter()
-        .any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l))
 }
 
 /// All partitions of `0..n` into blocks.

@@ -329,6 +329,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         batches,
         trainings: BTreeMap::new(),
         budget,
+        objective: Goal::Cost,
         confidence: r.pick(&[0.5, 0.8, 0.9]),
         providers: providers(r, world, types, regions),
         catalog_files: Vec::new(),

@@ -408,6 +408,30 @@ pub fn plan() -> Plan {
                 reason: "too much".into(),
                 at: at("/budget"),
             }],
+            emissions: Emissions {
+                machines: [
+                    (
+                        "services.chat/aws/eu-west-1/p5.48xlarge".to_owned(),
+                        Emission {
+                            mg_per_month: Some(2_190_000_001),
+                            mg_per_hour: Some(1_000_000),
+                            watts: Some(4625.5),
+                            pue: Some(1.135),
+                            pue_of_region: false,
+                            g_per_kwh: Some(275.82),
+                            year: Some(2024),
+                            provenance: Some(source("aws-prices")),
+                            unknown: None,
+                        },
+                    ),
+                    (
+                        "services.rank/gcp/x/y".to_owned(),
+                        Emission { unknown: Some("not known".into()), ..Emission::default() },
+                    ),
+                ]
+                .into(),
+                cap_mg: Some(12_000_000_000),
+            },
             coupling: Some(coupling()),
         },
         artifacts: vec![Artifact {
@@ -466,6 +490,7 @@ fn coupling() -> Coupling {
                 at: at("/budget/by_label/team/search"),
             },
         ],
+        carbon_price: 1_509_949,
         optimum: usd(50_000_000_000),
         lower_bound: usd(49_999_000_000),
         apart: usd(48_000_000_000),

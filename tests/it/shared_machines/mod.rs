@@ -63,11 +63,10 @@ fn apart() -> &'static (Spec, World, Placement) {
         endpoint.api_keys = Some("aws-sm:chat".into());
         endpoint.tls_certificate = Some("aws-acm:chat".into());
         let workloads = made.into_iter().map(|w| (w.address.clone(), w)).collect();
-        (
-            spec,
-            world,
-            Placement { workloads, fleets: Vec::new(), joint_violations: Vec::new(), coupling: None },
-        )
+        {
+            let made = maker::placement(&world, workloads, Vec::new(), None);
+            (spec, world, made)
+        }
     })
 }
 

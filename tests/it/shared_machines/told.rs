@@ -51,6 +51,7 @@ fn the_report_shows_what_is_where() {
         caveats.contains(&"machines.shared/aws/eu-west-1/p5.48xlarge/on_demand: offered: assumed".into())
     );
 
+    plan.placement.coupling.as_mut().unwrap().carbon_price = 0;
     plan.placement.coupling.as_mut().unwrap().apart = Money::from_micros(61_234_000_000);
     let told = report::report(&plan);
     let saved = "placed apart they would cost 61,234.00 USD/month, 11,234.00 more";

@@ -106,7 +106,7 @@ impl<'a> Search<'a> {
         let of = |class: &Class| {
             let n = if load { self.part_in(part, class).at_least(most).max(self.fewest_in(part)) } else { 1 };
             let machines = n.div_ceil(way.replicas.max(1)).saturating_mul(way.span);
-            self.prices[price].beside(cheaper, class.seconds) * i128::from(machines)
+            self.prices[price].beside(site, cheaper, class.seconds) * i128::from(machines)
         };
         lower.iter().map(of).sum()
     }
@@ -223,7 +223,8 @@ impl<'a> Search<'a> {
         let (slack, prices) = (i128::from(SLACK) * SCALE, &self.prices[price]);
         let bar = self.bars[price].saturating_add(slack);
         let beside = |of: &Lower| {
-            let each = |hourly: Option<Money>| prices.beside(hourly.unwrap_or_default(), of.class.seconds);
+            let each =
+                |hourly: Option<Money>| prices.beside(site, hourly.unwrap_or_default(), of.class.seconds);
             each(site.base) * i128::from(of.machines - of.spot) + each(site.spot) * i128::from(of.spot)
         };
         let below = by_form.lower.iter().map(beside).sum::<i128>() - slack;
@@ -349,7 +350,13 @@ impl<'a> Search<'a> {
         let site = &self.field.sites[pool.site];
         let responses = self.responses(block, site.region, need.rate(pool.replicas));
         let tolls = self.tolls[price][pool.site];
+        let (_, peak) = self.classes(site, &self.field.ways(site)[pool.way]);
+        let at_peak = i128::from(peak.seconds) * i128::from(pool.machines);
+        let below = pool.lower.iter().map(|of| i128::from(of.class.seconds) * i128::from(of.machines));
+        let seconds = at_peak + below.sum::<i128>();
+        let emitted = self.prices[price].emitted(site) * seconds * i128::from(HOURS_PER_MONTH);
         self.prices[price].hourly(self.costs(pool, responses, false))
+            + emitted.div_euclid(i128::from(day::DAY))
             + tolls.0 * i128::from(pool.machines - pool.spot)
             + tolls.1 * i128::from(pool.spot)
     }

@@ -36,6 +36,11 @@ fn tables(c: &Catalog) -> Vec<Held> {
         held("accelerators", c.accelerators.iter().map(|x| &x.provenance)),
         held("instance types", c.instance_types.iter().map(|x| &x.provenance)),
         held("regions", c.regions.iter().map(|x| &x.provenance)),
+        held("grid intensities", c.regions.iter().filter_map(|x| Some(&x.grid.as_ref()?.provenance))),
+        held("PUE of regions", {
+            let own = |x: &'_ crate::catalog::Region| x.pue.as_ref().is_some_and(|p| p.of_region);
+            c.regions.iter().filter(move |x| own(x)).filter_map(|x| Some(&x.pue.as_ref()?.provenance))
+        }),
         held("prices", c.offerings.iter().map(|x| &x.provenance)),
         held("quotas", c.quotas.iter().map(|x| &x.provenance)),
         held("transfer prices", c.transfer.iter().map(|x| &x.provenance)),
@@ -97,6 +102,16 @@ fn unknown(c: &Catalog) -> Vec<(String, usize, usize)> {
     add(
         "regions without a number of zones",
         c.regions.iter().filter(|r| r.zones.is_none()).count(),
+        c.regions.len(),
+    );
+    add(
+        "regions without the intensity of their grid",
+        c.regions.iter().filter(|r| r.grid.is_none()).count(),
+        c.regions.len(),
+    );
+    add(
+        "regions without a PUE of their own",
+        c.regions.iter().filter(|r| r.pue.as_ref().is_none_or(|p| !p.of_region)).count(),
         c.regions.len(),
     );
     let egress = (0..c.regions.len())

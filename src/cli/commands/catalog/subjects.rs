@@ -159,10 +159,16 @@ fn regions(catalog: &Catalog) -> Rows {
         number("latitude"),
         number("longitude"),
         number("zones"),
+        number("gco2_per_kwh"),
+        detail("grid_year"),
+        detail("grid_source"),
+        number("pue"),
+        detail("pue_source"),
         detail("notes"),
         detail("source"),
         text("as_of"),
     ];
+    let from = |p: &Provenance| Cell::text(format!("{} {}", p.source, p.as_of));
     let rows = catalog.regions.iter().map(|r| {
         let row = vec![
             Cell::text(r.cloud.as_str()),
@@ -174,6 +180,11 @@ fn regions(catalog: &Catalog) -> Rows {
             Cell::number(r.latitude, 2),
             Cell::number(r.longitude, 2),
             Cell::number(r.zones.map(f64::from), 0),
+            Cell::number(r.grid.as_ref().map(|g| g.g_per_kwh), 2),
+            Cell::number(r.grid.as_ref().and_then(|g| g.year).map(f64::from), 0),
+            r.grid.as_ref().map_or(Cell::Unknown, |g| from(&g.provenance)),
+            Cell::number(r.pue.as_ref().map(|p| p.ratio), 3),
+            r.pue.as_ref().map_or(Cell::Unknown, |p| from(&p.provenance)),
             Cell::text(&r.notes),
         ];
         with_origin(row, &r.provenance)

@@ -1,5 +1,6 @@
 //! The converter's work: CSV in, tables out.
 
+mod carbon;
 mod models;
 mod names;
 mod sources;
@@ -48,6 +49,9 @@ pub fn run(catalog: &Path, perf: &Path, excluded: &[String]) -> Result<(), Strin
     models::perf_ids(accelerators, &read_csv(&perf.join("gpu_specs.csv"))?, &aliases);
     tables.insert("quality", models::quality(&read_csv(&perf.join("quality.csv"))?, &known_models, &aliases));
     tables.insert("models", known_models);
+    let grid = carbon::grid(tables.get("regions").map(Vec::as_slice).unwrap_or_default());
+    tables.insert("grid", grid);
+    tables.insert("pue", carbon::pue());
 
     let mut dropped: BTreeSet<String> = excluded.iter().cloned().collect();
     // Its licence forbids commercial use, and the one figure is not worth that.

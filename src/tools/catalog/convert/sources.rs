@@ -159,6 +159,14 @@ pub fn sources(catalog: &Path) -> Result<Vec<Record>, String> {
         rows.push(row(id, parts, what, copy, licence, ""));
     }
     rows.push(row(
+        super::carbon::PUE_SOURCE[0],
+        "",
+        "github cloud-carbon-footprint/cloud-carbon-footprint, packages/{aws,azure,gcp}/src/domain/*FootprintEstimationConstants.ts: PUE_AVG of each cloud, PUE_TRAILING_TWELVE_MONTH of Google's regions",
+        "0656d555 (aws, gcp), 0602dde8 (azure), read 2026-11-27",
+        "Apache-2.0",
+        "PUE",
+    ));
+    rows.push(row(
         "rhumb",
         "",
         "names matched by hand by the authors of rhumb",

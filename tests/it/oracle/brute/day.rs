@@ -52,7 +52,8 @@ impl Search<'_> {
         let mut days = self.days.borrow_mut();
         let list = days.entry(start_up).or_insert_with(|| classes(daily, start_up));
         let (peak, lower) = list.split_last().unwrap();
-        let mut below = Below { peak: *peak, counts: Vec::new(), transfer: 0, replicas: 0, dearest: 0, ceiling: 0 };
+        let mut below =
+            Below { peak: *peak, counts: Vec::new(), transfer: 0, replicas: 0, dearest: 0, ceiling: 0 };
         let least = (f64::from(self.s.scaling.min_replicas) * share / r as f64 - 1e-9).ceil().max(1.0) as u32;
         for (part, seconds, arrives) in lower {
             let of = f64::from(*part) / 1e6;
@@ -112,8 +113,23 @@ impl Search<'_> {
         price.map_or(0, |p| (p.usd_per_gib.micros() as f64 * bytes / 1_073_741_824.0).round() as i64)
     }
 
-    /// What a pool costs and counts for, given its machines at the peak; `transfer` is that of the peak.
+    /// What a pool costs, counts for and emits, given its machines at the peak; `transfer` is that of the peak.
     pub fn over_day(
+        &self,
+        at: (usize, usize),
+        count: (u32, u32),
+        below: Option<&Below>,
+        transfer: i64,
+        flat: Choice,
+    ) -> Choice {
+        let lower = |b: &Below| b.counts.iter().map(|c| c.0 * (c.1 + c.2)).sum::<i64>();
+        let seconds = i64::from(count.0) * below.map_or(86_400, |b| b.peak.1) + below.map_or(0, lower);
+        let choice = self.of_day(at, count, below, transfer, flat);
+        let month = |mg: i64| perf::carbon::of_days(mg, seconds);
+        super::carbon::with(self.spec, self.world, at, month, choice)
+    }
+
+    fn of_day(
         &self,
         (kind, region): (usize, usize),
         (m, spot): (u32, u32),

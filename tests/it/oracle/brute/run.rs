@@ -46,9 +46,19 @@ pub fn each_run(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(i6
                         most_replicas: replicas,
                         quotas: quotas(world, &b.purchase, way.type_index, region, m, s),
                     };
+                    let of_month = |mg: i64| perf::carbon::of_runs(mg, m, seconds / 3600.0, runs);
+                    let month = carbon::with(spec, world, (way.type_index, region), of_month, month);
+                    if over_cap(spec, world, &month) {
+                        continue;
+                    }
                     visit(of(hourly).round() as i64, month);
                 }
             }
         }
     }
+}
+
+/// Whether a choice by itself emits more than it may, or nobody knows how much.
+fn over_cap(spec: &Spec, world: &World, choice: &Choice) -> bool {
+    choice.quotas.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|most| *n > most))
 }

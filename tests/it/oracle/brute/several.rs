@@ -79,7 +79,8 @@ fn serving(spec: &Spec, world: &World, name: &str) -> Vec<Choice> {
     all
 }
 
-/// The least that one option of each workload costs together within quotas and budgets, micro-dollars a month.
+/// The least that one option of each workload costs together (with what its emissions count for) within quotas, budgets and the cap,
+/// micro-dollars a month.
 pub fn together(spec: &Spec, world: &World, addresses: &[String], options: &[Vec<Choice>]) -> Option<i64> {
     let mut best = None;
     combine(spec, world, addresses, options, &mut Vec::new(), &mut best);
@@ -107,7 +108,7 @@ fn combine<'c>(
     {
         return;
     }
-    let cost: i64 = chosen.iter().map(|c| c.cost).sum();
+    let cost: i64 = chosen.iter().map(|c| carbon::objective(spec, c)).sum();
     if best.is_some_and(|b| cost >= b) {
         return;
     }
