@@ -18,6 +18,7 @@ mod fallback;
 mod fleet;
 mod following;
 mod ledger;
+mod measured;
 mod packing;
 mod proof;
 mod rules;

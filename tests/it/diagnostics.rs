@@ -109,6 +109,7 @@ const FACTS: &[Fact] = &[
     ("merge-key.yaml", &[("merge-key", 7, 5)]),
     ("not-supported.yaml", &[("not-supported-yet", 4, 29), ("not-supported-yet", 9, 31), ("not-supported-yet", 10, 17), ("not-supported-yet", 11, 5), ("not-supported-yet", 12, 5), ("not-supported-yet", 13, 11), ("not-supported-yet", 14, 1), ("not-supported-yet", 15, 1), ("not-supported-yet", 16, 1), ("not-supported-yet", 17, 1)]),
     ("trainings.yaml", &[("not-supported-yet", 7, 13), ("not-supported-yet", 10, 16), ("not-supported-yet", 11, 15), ("unknown-key", 14, 5), ("conflicting-keys", 18, 5), ("out-of-range", 19, 21), ("out-of-range", 21, 18), ("missing-unit", 22, 41), ("empty-list", 23, 14), ("cycle", 25, 13), ("unknown-reference", 25, 26), ("missing-key", 26, 3), ("missing-key", 26, 3), ("missing-key", 26, 3), ("missing-key", 26, 3)]),
+    ("measured.yaml", &[]),
     ("daily.yaml", &[("wrong-length", 9, 92), ("out-of-range", 10, 90), ("unknown-value", 11, 92), ("unknown-value", 11, 116), ("useless-key", 12, 84), ("missing-key", 13, 106), ("not-supported-yet", 14, 128), ("not-supported-yet", 15, 163)]),
     ("not-supported-values.yaml", &[("not-supported-yet", 9, 22), ("not-supported-yet", 10, 19), ("not-supported-yet", 11, 29)]),
     ("shared-machines.yaml", &[("not-supported-yet", 11, 21), ("not-supported-yet", 14, 30), ("not-supported-yet", 14, 69)]),

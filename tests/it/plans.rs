@@ -129,6 +129,12 @@ const GOLDENS: &[Golden] = &[
             "Budget of team=support: 9,000.00 USD a month on the ceiling cost; 4,089.84 USD are left.",
         ],
     },
+    Golden {
+        name: "visual-inspection",
+        exit: 0,
+        // An L4 does 303.03 frames a second in int8. A lost zone leaves three of four or two of five (3 zones): 640 need three.
+        facts: &["int8-qat", "93.5", "confidence widens nothing", "measured"],
+    },
 ];
 
 fn root() -> &'static Path {

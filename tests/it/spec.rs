@@ -58,6 +58,19 @@ fn every_key_arrives_in_the_typed_spec() {
     );
     assert_eq!(spec.models["embed"].variants["native"].quantization, Quantization::Native);
 
+    let defect = spec.models["defect"].measured().unwrap();
+    assert_eq!((defect.unit.as_str(), defect.image.as_str()), ("frame", "registry.example.com/defect:7"));
+    assert_eq!(defect.command, ["serve", "--quiet"]);
+    assert_eq!(defect.variants["plain"].memory_bytes, 1.5 * 1024.0 * 1024.0 * 1024.0);
+    assert_eq!(defect.variants["plain"].times["nvidia-t4"], spec::Launch { batch: 1, takes_s: 0.02 });
+    assert_eq!(defect.variants["small"].times["nvidia-h100-sxm"], spec::Launch { batch: 8, takes_s: 0.01 });
+    let floor = spec.models["defect"].quality.as_ref().unwrap();
+    assert_eq!((floor.keep, floor.benchmark.as_str(), floor.measured["small"]), (0.93, "map50", 0.937));
+    // The default of `engine` is for those that have one.
+    let inspect = &spec.services["inspect"];
+    assert_eq!((inspect.engine.name, inspect.engine.max_num_seqs), (spec::EngineName::Own, None));
+    assert_eq!((inspect.traffic.input.mean, inspect.traffic.output.mean), (1.0, 0.0));
+
     let chat = &spec.services["chat"];
     assert_eq!(
         chat.labels,
