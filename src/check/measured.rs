@@ -76,6 +76,14 @@ pub(super) fn server(
     log.hold(room, "memory", address, || {
         ("the server does not fit".into(), derived.device.to_string(), derived.weights.to_string())
     });
+    let ms = crate::math::round_to(1e3 * curve.alpha_s, 6);
+    let unit = &stated.unit;
+    let remark = if curve.max_batch > 1 {
+        format!("stated: {ms} ms for a launch of up to {}, each a {unit}", curve.max_batch)
+    } else {
+        format!("stated: {ms} ms for a {unit}")
+    };
+    log.same_debug("figure", address, "what is told of the time", &vec![remark], &pool.notes);
     log.same_debug("figure", address, "the class of the times", &Evidence::Measured, &pool.evidence);
     let engine = Engined::new(curve, work.confidence);
     subject::check_prediction(log, pool, &engine, work.confidence);

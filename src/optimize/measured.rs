@@ -46,7 +46,12 @@ pub(super) fn speed(measured: &Measured, w: &Wanted<'_>) -> Result<Predicted, Re
         return Err(Rejection { constraint: "measured-time", reason, at: None, distance: None });
     };
     let curve = perf::measured::curve(launch, variant.memory_bytes, w.accelerator);
-    let curve = curve.map_err(|why| does_not_run(&why))?;
+    let mut curve = curve.map_err(|why| does_not_run(&why))?;
+    let ms = crate::math::round_to(launch.takes_s * 1e3, 6);
+    curve.notes.push(match launch.batch {
+        1 => format!("stated: {ms} ms for a {}", measured.unit),
+        n => format!("stated: {ms} ms for a launch of up to {n}, each a {}", measured.unit),
+    });
     let engine = perf::measured::settings(launch.batch);
     let limits = limits_of(&curve, &engine, LAYOUT);
     Ok(Predicted { slowed: curve.clone(), curve, f: 1.0, g: 1.0, engine, limits })

@@ -36,9 +36,11 @@ pub(super) fn basis(plan: &Plan) -> Section {
                     number(t.predicted_tokens_per_s)
                 ),
                 None if pool.engine.name == EngineName::Own => {
+                    let on = pool.accelerator.as_deref().unwrap_or("CPU");
+                    let stated = pool.notes.join("; ");
                     lines.push(Cell::plain(format!(
-                        "{address} on {}: times as the spec states them, measured; confidence widens nothing",
-                        pool.accelerator.as_deref().unwrap_or("CPU"),
+                        "{address} on {on}: {}, {stated}; confidence widens nothing",
+                        pool.evidence.as_str()
                     )));
                     continue;
                 }

@@ -78,8 +78,8 @@ fn the_cheapest_by_hand() {
     let pool = &placement.workloads["services.inspect"].pools[0];
     assert_eq!((pool.evidence, pool.tpot_factor, pool.ttft_factor), (Evidence::Measured, 1.0, 1.0));
     assert_eq!((pool.engine.name, pool.engine.max_num_seqs), (EngineName::Own, 4));
-    // A full launch waits for at most the one before it.
-    assert!((pool.capacity - 4.0 / 0.0052).abs() < 10.0 && pool.capacity < 4.0 / 0.0052, "{}", pool.capacity);
+    // Less than full launches one after the other would do, which is what 80 ms leave of it.
+    assert!((700.0..4.0 / 0.0052).contains(&pool.capacity), "{}", pool.capacity);
     let proof = check::prove(&spec, &world, &placement);
     assert!(proof.report.passed(), "\n{}", told(&proof.report.findings));
     assert_eq!(proof.all.verdict(), "optimal");
@@ -115,25 +115,74 @@ fn what_cannot_be_gets_its_reason_and_the_least_that_works() {
     let service = &why.workloads[0];
     assert!(service.conflict.iter().all(|r| r.constraint == "e2e"), "{service:?}");
     let told = format!("{service:?}");
-    // The fastest item takes 2.6 ms; with little else to wait for, 3 ms are kept by some number of servers.
-    assert!(told.contains("e2e p99 3 ms instead of 2 ms") && told.contains("2.6"), "{told}");
-    // Devices without a time, and parts of one that was measured whole, are no candidates.
+    // The fastest item takes 2.6 ms: kept where fewer than one in a hundred wait at all.
+    assert!(told.contains("e2e p99 2.6 ms instead of 2 ms"), "{told}");
+    // Devices without a time, and parts of one that was measured whole, are no candidates, however cheap.
+    let (_, _, placement) = planned(MODEL);
+    let losers = &placement.unwrap().workloads["services.inspect"].losers;
     for (kind, reason) in [
         ("g4dn.xlarge", "no time of `fp16` was measured on t4-16gb"),
         ("g6f.large", "measured on a whole l4-24gb, not on a part"),
     ] {
-        let text = format!("{MODEL}    placement: {{ instance_types: [{kind}] }}\n");
-        let why = format!("{:?}", planned(&text).2.unwrap_err());
-        assert!(why.contains("measured-time") && why.contains(reason), "{why}");
+        let why = losers.iter().find(|l| l.candidate.instance_type == kind).map(|l| &l.rejection);
+        assert!(why.is_some_and(|w| w.constraint == "measured-time" && w.reason.contains(reason)), "{why:?}");
     }
     let large = MODEL.replace("memory: 3GiB", "memory: 30GiB").replace("memory: 2GiB", "memory: 30GiB");
-    let text = format!("{large}    placement: {{ accelerators: [l4] }}\n");
-    let why = format!("{:?}", planned(&text).2.unwrap_err());
-    assert!(why.contains("needs 30.0 GiB"), "{why}");
+    let (_, _, placement) = planned(&large);
+    let losers = &placement.unwrap().workloads["services.inspect"].losers;
+    let why = losers.iter().find(|l| l.candidate.instance_type == "g6.xlarge").map(|l| &l.rejection);
+    assert!(why.is_some_and(|w| w.constraint == "memory" && w.reason.contains("needs 30.0 GiB")), "{why:?}");
 }
 
 fn micros(text: &str) -> Option<i64> {
     planned(text).2.ok().map(|p| choice(&p).4)
+}
+
+/// The rest of a service's keys mean what they mean for any: pools that follow the day, clients that wait, a budget that two
+/// services share, a language model beside them.
+#[test]
+fn everything_else_is_as_of_any_service() {
+    let proven = |text: &str| {
+        let (spec, world, placement) = planned(text);
+        let placement = placement.unwrap_or_else(|why| panic!("{why:?}\n{text}"));
+        let proof = check::prove(&spec, &world, &placement);
+        assert!(proof.report.passed(), "\n{}\n{text}", told(&proof.report.findings));
+        assert_eq!(proof.all.verdict(), "optimal", "{text}");
+        placement
+    };
+    let l4 = format!("{MODEL}    placement: {{ instance_types: [g6.xlarge] }}\n");
+    let daily = l4.replace("peak: 640 req/s", "peak: 640 req/s, daily: office-hours");
+    let fixed = choice(&proven(&daily));
+    let follows = proven(&format!("{daily}    scaling: {{ mode: horizontal }}\n"));
+    // 640 frames need three, 60 % two, 30 and 10 % one: office hours are 8 of 24.
+    let pool = &follows.workloads["services.inspect"].pools[0];
+    let most = pool.following.as_ref().unwrap().classes.iter().map(|c| c.replicas).max();
+    assert_eq!((most, fixed.2), (Some(3), 3));
+    assert!(choice(&follows).4 < fixed.4 * 3 / 4, "{:?}", choice(&follows));
+    assert!(!follows.workloads["services.inspect"].fallbacks.is_empty());
+
+    // Two clients, and nothing to wait for but the item: 606 frames a second in int8 on two L4.
+    let clients = l4.replace("peak: 640 req/s", "concurrency: 2").replace("p99: 80ms", "p99: 7ms");
+    let two = proven(&clients);
+    let pool = &two.workloads["services.inspect"].pools[0];
+    assert!(pool.peak_rate > 200.0 && pool.peak_rate <= 2.0 / 0.0033 + 1e-6, "{pool:?}");
+
+    let second = "
+  assess:
+    model: defect
+    labels: { team: quality }
+    traffic: { peak: 100 req/s }
+    slo: { e2e: { p95: 20ms } }
+    survive: { replica: 1 }
+  chat:
+    model: chat
+    traffic: { peak: 1 req/s, input_tokens: 500, output_tokens: 100 }
+    slo: { ttft: { p95: 3s }, tpot: { p95: 80ms } }
+budget: { monthly: 5700 USD }
+";
+    let with_chat = MODEL.replace("models:\n", "models:\n  chat: { source: Qwen/Qwen3-8B }\n");
+    let all = proven(&format!("{with_chat}    survive: {{ replica: 1 }}{second}"));
+    assert_eq!(all.workloads.len(), 3);
 }
 
 /// `None`, that nothing will do, is dearer than everything.
@@ -180,7 +229,13 @@ fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
                 .latency(rate / f64::from(n), n, service.traffic.arrivals)
                 .is_some_and(|l| service.slo.e2e.iter().all(|o| l.e2e.at(o.quantile) <= o.limit_ms))
     };
-    let in_region = |region: usize, rate: f64| -> Option<i64> {
+    let in_region = |region: usize, k: usize| -> Option<i64> {
+        let k = k as f64;
+        let rate = rate / k;
+        let share = service.during_failure.capacity;
+        // The others take over what a failed region had.
+        let over =
+            (service.survive.region > 0).then(|| rate * share * k / (k - f64::from(service.survive.region)));
         let mut best: Option<i64> = None;
         for (t, kind) in catalog.instance_types.iter().enumerate() {
             let price = |purchase| {
@@ -203,9 +258,9 @@ fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
                     continue;
                 }
                 let Ok(curve) = perf::measured::curve(launch, variant.memory_bytes, on) else { continue };
-                for machines in 1..=24_u32 {
+                for machines in 1..=48_u32 {
                     let n = machines * each;
-                    if !keeps(&curve, rate, n) {
+                    if !keeps(&curve, rate, n) || over.is_some_and(|over| !keeps(&curve, over, n)) {
                         continue;
                     }
                     let most = (service.purchase.spot_max_share * f64::from(machines) + 1e-9) as u32;
@@ -217,7 +272,6 @@ fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
                         };
                         let lost = [gone * each, service.survive.replica, service.survive.machine * each];
                         let lost = lost.into_iter().max().unwrap_or(0);
-                        let share = service.during_failure.capacity;
                         if lost > 0 && (lost >= n || !keeps(&curve, rate * share, n - lost)) {
                             continue;
                         }
@@ -234,8 +288,8 @@ fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
     regions.sort_unstable();
     regions.dedup();
     let mut best: Option<i64> = None;
-    for k in 1..=regions.len() {
-        let mut costs: Vec<i64> = regions.iter().filter_map(|r| in_region(*r, rate / k as f64)).collect();
+    for k in service.survive.region as usize + 1..=regions.len() {
+        let mut costs: Vec<i64> = regions.iter().filter_map(|r| in_region(*r, k)).collect();
         costs.sort_unstable();
         if costs.len() >= k {
             let cost = costs[..k].iter().sum();
@@ -295,7 +349,7 @@ services:
     model: defect
     traffic: {{ peak: {} req/s, arrivals: {} }}
     slo: {{ e2e: {{ p{}: {}ms }} }}
-    survive: {{ replica: {}, machine: {} }}
+    survive: {{ replica: {}, machine: {}, region: {} }}
     during_failure: {{ capacity: {}% }}
     purchase: {{ spot_max_share: {}% }}
 ",
@@ -311,6 +365,7 @@ services:
             8 + below(80.0),
             below(2.0),
             below(2.0),
+            (below(4.0) == 0) as u32,
             50 + below(51.0),
             [0, 30, 100][below(3.0) as usize],
         );
@@ -330,7 +385,7 @@ services:
             assert_eq!(proof.all.verdict(), "optimal", "world {world}");
         }
     }
-    assert!(feasible > 80 && with_spot > 15 && split > 0, "{feasible} {with_spot} {split}");
+    assert!(feasible > 80 && with_spot > 15 && split > 10, "{feasible} {with_spot} {split}");
 }
 
 fn server(batch: u32, takes_s: f64) -> ServiceCurve {
