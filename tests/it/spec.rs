@@ -187,6 +187,39 @@ fn both_languages_give_the_same_spec() {
     assert_eq!(from_hcl.spec, from_yaml.spec);
 }
 
+/// Defaults are for those that they have a meaning for: a service of items takes none of them for its own.
+#[test]
+fn defaults_of_language_models_do_not_reach_items() {
+    let text = |slo: &str| {
+        format!(
+            "rhumb: 1
+name: mixed
+defaults: {{ engine: {{ name: sglang }}, slo: {{ ttft: {{ p95: 1s }} }} }}
+models:
+  chat: {{ source: One-7B }}
+  defect: {{ measured: {{ image: x, variants: {{ v: {{ memory: 1GiB, time: {{ t4: 2ms }} }} }} }} }}
+services:
+  chat: {{ model: chat, traffic: {{ peak: 1 req/s, input_tokens: 9, output_tokens: 9 }} }}
+  inspect: {{ model: defect, traffic: {{ peak: 1 req/s }}{slo} }}
+"
+        )
+    };
+    let spec = yaml(&text(", slo: { e2e: { p99: 1s } }")).spec;
+    let inspect = &spec.services["inspect"];
+    assert_eq!((inspect.slo.ttft.len(), inspect.slo.e2e.len()), (0, 1));
+    assert_eq!(inspect.engine.name, spec::EngineName::Own);
+    assert_eq!(
+        (spec.services["chat"].slo.ttft.len(), spec.services["chat"].engine.name),
+        (1, spec::EngineName::Sglang)
+    );
+    let none = load("a.yaml", &text("")).unwrap_err();
+    assert!(
+        none.list.iter().any(|d| d.message.contains("`services.inspect` has no objective")),
+        "{:?}",
+        none.list
+    );
+}
+
 #[test]
 fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
     let text = format!("\u{feff}{}", FULL.replace('\n', "\r\n"));

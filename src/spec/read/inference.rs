@@ -21,7 +21,8 @@ impl Reader<'_> {
         shared: &BTreeMap<String, String>,
     ) -> Option<Service> {
         at.value?.as_object()?;
-        let use_case = at.key("use_case").word().and_then(use_case::find);
+        let items = at.key("model").word().is_some_and(|model| self.measured.contains(model));
+        let use_case = at.key("use_case").word().and_then(use_case::find).filter(|_| !items);
         let priority = at.key("priority");
         if priority.is_there() && !at.key("use_case").is_there() {
             self.report(
@@ -36,7 +37,6 @@ impl Reader<'_> {
             );
         }
         let priority = priority.word().and_then(Priority::parse).unwrap_or(Priority::Balanced);
-        let items = at.key("model").word().is_some_and(|model| self.measured.contains(model));
         if items {
             self.of_items(at);
         }
@@ -328,11 +328,18 @@ impl Reader<'_> {
         };
         // An embedding model has no output tokens, so that only the time to its one answer counts.
         let generates = output > 0.0;
-        let ttft = objectives("ttft", use_case.map(|u| u.ttft_ms));
-        let tpot = objectives("tpot", use_case.filter(|_| generates).map(|u| u.tpot_ms));
+        let mut of_tokens = |key: &str, range| if items { Vec::new() } else { objectives(key, range) };
+        let ttft = of_tokens("ttft", use_case.map(|u| u.ttft_ms));
+        let tpot = of_tokens("tpot", use_case.filter(|_| generates).map(|u| u.tpot_ms));
         let e2e = objectives("e2e", use_case.map(|u| u.e2e_ms));
-        let stated = ["ttft", "tpot", "e2e"].iter().any(|k| at.key(k).is_there());
-        if !stated && use_case.is_none() && !service.key("use_case").is_there() {
+        // What defaults say of tokens is nothing that a service of items states.
+        let of_others = |key: &At<'_>| items && self.copied.contains(&key.pointer);
+        let stated = ["ttft", "tpot", "e2e"].iter().any(|k| {
+            let key = at.key(k);
+            key.is_there() && (*k == "e2e" || !of_others(&key))
+        });
+        let template = service.key("use_case");
+        if !stated && use_case.is_none() && (of_others(&template) || !template.is_there()) {
             self.report(
                 if at.is_there() { &at.pointer } else { &service.pointer },
                 true,
