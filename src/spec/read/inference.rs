@@ -333,7 +333,7 @@ impl Reader<'_> {
         let tpot = of_tokens("tpot", use_case.filter(|_| generates).map(|u| u.tpot_ms));
         let e2e = objectives("e2e", use_case.map(|u| u.e2e_ms));
         // What defaults say of tokens is nothing that a service of items states.
-        let of_others = |key: &At<'_>| items && self.copied.contains(&key.pointer);
+        let of_others = |key: &At<'_>| items && self.is_copied(&key.pointer);
         let stated = ["ttft", "tpot", "e2e"].iter().any(|k| {
             let key = at.key(k);
             key.is_there() && (*k == "e2e" || !of_others(&key))

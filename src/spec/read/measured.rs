@@ -211,6 +211,12 @@ impl Reader<'_> {
         Some(QualityFloor { keep, benchmark, measured, at: at.pointer.clone() })
     }
 
+    /// Whether a value was copied from `defaults`, alone or with the section around it.
+    pub(super) fn is_copied(&self, at: &Pointer) -> bool {
+        let around = at.0.match_indices('/').skip(1).map(|(end, _)| Pointer(at.0[..end].to_owned()));
+        around.chain([at.clone()]).any(|place| self.copied.contains(&place))
+    }
+
     /// What has no meaning for a service whose requests are items.
     pub(super) fn of_items(&mut self, at: &At<'_>) {
         let (traffic, slo) = (at.key("traffic"), at.key("slo"));
@@ -229,7 +235,7 @@ impl Reader<'_> {
         ];
         for (key, why, help) in useless.into_iter().filter(|(key, ..)| key.is_there()) {
             // Defaults are for those that they have a meaning for.
-            if self.copied.contains(&key.pointer) {
+            if self.is_copied(&key.pointer) {
                 continue;
             }
             let what = format!("`{}` with a measured model: {why}", key.pointer.dotted());
