@@ -490,7 +490,7 @@ fn scores(s: &mut Spec) -> &mut BTreeMap<String, f64> {
 }
 
 #[rustfmt::skip]
-const FAULTS: &[Fault] = &[
+pub const FAULTS: &[Fault] = &[
     ("a device without a time", "measured-time", "nobody measured this", |s, _, _| { variant(s, "int8").times.remove("l4-24gb"); }),
     ("a variant that is not stated", "measured-time", "nobody measured this", |_, _, p| pool(p).variant = "int4".into()),
     ("a part of an accelerator", "measured-time", "the time is of a whole accelerator", |_, w, _| { let i = w.catalog.instance_type(rhumb_api::Cloud::Aws, "g6.xlarge").unwrap(); w.catalog.instance_types[i].accelerator_count = 0.5; }),
