@@ -19,6 +19,7 @@ mod fallback;
 mod fleet;
 mod following;
 mod ledger;
+mod measured;
 mod packing;
 mod proof;
 mod rules;
@@ -113,6 +114,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("joint", "a bound over several workloads that is broken and not reported, or reported and not broken"),
     ("layout", "a layout that does not make up the machine or is not the spec's"),
     ("loser", "a refused option that would have been cheaper and is refused for nothing else"),
+    ("measured-time", "a server that nobody measured, on that accelerator or at all"),
     ("memory", "memory that is not where the placement says"),
     ("objective", "an objective that does not hold, or whose figures are wrong"),
     ("objective-missing", "an objective of the spec that nothing was promised for"),

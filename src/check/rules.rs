@@ -115,7 +115,7 @@ pub(super) fn quality(log: &mut Ledger, world: &World, work: &Work<'_>, pool: &P
     let (Some(floor), Some(variant)) = (&work.model.quality, work.model.variants.get(&pool.variant)) else {
         return;
     };
-    if subject::is_native(variant.quantization, work.arch) {
+    if work.model.measured().is_none() && subject::is_native(variant.quantization, work.arch) {
         return;
     }
     let kept = kept(world, work, variant, &floor.benchmark);

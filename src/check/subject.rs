@@ -15,6 +15,7 @@ use super::Ledger;
 use super::day::{self, Day};
 use super::fleet::{Part, Parts};
 use super::following::{self, Hours};
+use super::measured;
 
 /// Which sort of workload.
 #[derive(Clone, Copy)]
@@ -77,7 +78,7 @@ impl<'a> Work<'a> {
             address: address.to_owned(),
             kind,
             model: spec.models.get(model)?,
-            arch: world.archs.get(model)?,
+            arch: world.arch(spec.models.get(model)?)?,
             rules,
             purchase,
             served,
@@ -276,9 +277,12 @@ fn check_pool<'a>(
         pool.accelerators_per_machine,
         0.0,
     );
-    let engine = work
-        .served
-        .and_then(|served| check_engine(log, world, work, served, pool, instance_type, accelerator));
+    let engine = match work.model.measured() {
+        Some(stated) => measured::server(log, work, stated, pool, instance_type, accelerator),
+        None => work
+            .served
+            .and_then(|served| check_engine(log, world, work, served, pool, instance_type, accelerator)),
+    };
     let of = |spot: bool| {
         pool.machines.iter().filter(|m| (m.purchase == Purchase::Spot) == spot).map(|m| m.count).sum::<u32>()
     };
@@ -393,7 +397,7 @@ fn check_memory(log: &mut Ledger, shape: &RequestShape, pool: &Pool, configurati
     });
 }
 
-fn check_prediction(log: &mut Ledger, pool: &Pool, engine: &Engined, confidence: f64) {
+pub(super) fn check_prediction(log: &mut Ledger, pool: &Pool, engine: &Engined, confidence: f64) {
     let address = pool.addr.as_str();
     let curve = &engine.curve;
     log.same_debug("figure", address, "the class of the prediction", &curve.evidence, &pool.evidence);

@@ -123,6 +123,8 @@ fn architectures(
                     .help("name a local config.json of it instead"),
                 ),
             },
+            // It has none.
+            ModelSource::Measured(_) => {}
             ModelSource::Config(file) => {
                 let arch = read_named(folder, &file.path)
                     .and_then(|bytes| ModelArch::from_hf_config(&file.path, &bytes));

@@ -14,3 +14,4 @@
 #![doc = include_str!("0012-machines-that-services-share.md")]
 #![doc = include_str!("0013-trainings.md")]
 #![doc = include_str!("0014-carbon.md")]
+#![doc = include_str!("0015-models-with-a-measured-time.md")]

@@ -72,7 +72,7 @@ fn config<'s>(spec: &'s Spec, workload: &str) -> Option<&'s str> {
     };
     match &spec.models.get(model)?.source {
         ModelSource::Config(file) => Some(&file.path),
-        ModelSource::Known { .. } => None,
+        ModelSource::Known { .. } | ModelSource::Measured(_) => None,
     }
 }
 

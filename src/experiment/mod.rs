@@ -108,6 +108,10 @@ pub fn candidates(spec: &Spec, world: &World, placement: &Placement) -> (Vec<Can
     let calibrator = world.calibrator();
     for (address, placed) in &placement.workloads {
         let Some(workload) = Workload::of(spec, address) else { continue };
+        if workload.model.measured().is_some() {
+            skipped.push(format!("{address}: its times are measured already"));
+            continue;
+        }
         if workload.shape.output.mean <= 0.0 {
             skipped.push(format!("{address}: its model only reads, and no benchmark of that is understood"));
             continue;

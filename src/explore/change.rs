@@ -418,6 +418,16 @@ fn key(path: &str, value: &str, spec: &Spec, catalog: &Catalog) -> Result<Change
             );
             format!("`{path}={value}`: `{value}` is no precision; {hint}")
         })?;
+        let model = match parts[0].as_str() {
+            "services" => spec.services.get(&parts[1]).map(|s| &s.model),
+            _ => None,
+        };
+        if model.and_then(|m| spec.models.get(m)).is_some_and(|m| m.measured().is_some()) {
+            return Err(format!(
+                "`{path}={value}`: a measured model has no precision; take variants away, as in \
+                 models.NAME.measured.variants.VARIANT=null"
+            ));
+        }
         return Ok(Change::Precision { of: format!("{}.{}", parts[0], parts[1]), to });
     }
     // `ttft_p95`, as it is said.

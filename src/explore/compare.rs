@@ -6,7 +6,7 @@ use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::perf::Layout;
 use crate::placement::{Infeasible, Placement, Pool, WorkloadPlacement};
-use crate::spec::Quantization;
+use crate::spec::{EngineName, Quantization};
 
 /// One pool of a choice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,8 @@ pub struct Choice {
     pub region: String,
     /// Instance type.
     pub instance_type: String,
+    /// The variant of a measured model, which has no precision.
+    pub variant: Option<String>,
     /// How weights are stored.
     pub quantization: Quantization,
     /// How a replica is cut.
@@ -69,6 +71,7 @@ fn of(pool: &Pool) -> Choice {
         cloud: pool.cloud,
         region: pool.region.clone(),
         instance_type: pool.instance_type.clone(),
+        variant: (pool.engine.name == EngineName::Own).then(|| pool.variant.clone()),
         quantization: pool.quantization,
         layout: pool.layout,
         machines: pool.machines.iter().map(|m| (m.purchase, m.count)).collect(),
@@ -99,7 +102,7 @@ pub fn compare(before: &[Choice], after: &[Choice]) -> BTreeSet<Aspect> {
     let aspects = [
         (Aspect::Region, differs(before, after, |c| vec![(c.cloud, c.region.clone())])),
         (Aspect::Type, differs(before, after, |c| vec![(c.cloud, c.instance_type.clone())])),
-        (Aspect::Precision, differs(before, after, |c| vec![c.quantization])),
+        (Aspect::Precision, differs(before, after, |c| vec![(c.quantization, c.variant.clone())])),
         (Aspect::Layout, differs(before, after, |c| vec![c.layout])),
         (Aspect::Purchase, differs(before, after, purchases)),
         (Aspect::Sharing, sharing),
@@ -138,6 +141,7 @@ mod tests {
             cloud: Cloud::Aws,
             region: region.into(),
             instance_type: kind.into(),
+            variant: None,
             quantization: Quantization::Fp8,
             layout: Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
             machines: machines.to_vec(),

@@ -207,6 +207,7 @@ mod tests {
                 cloud: rhumb_api::Cloud::Aws,
                 region: "r".into(),
                 instance_type: instance_type.into(),
+                variant: None,
                 quantization: crate::spec::Quantization::Bf16,
                 layout: crate::perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
                 machines: vec![(rhumb_api::Purchase::OnDemand, factor as u32 + 1)],

@@ -294,12 +294,12 @@ impl<'a> Region<'a> {
             Workload::Service(service) => service.endpoint.api_keys.as_deref(),
             _ => None,
         };
-        self.template(pool, model)
-            .with("port", ENGINE_PORT)
-            .with("model", engine::model(model, pool))
-            .with("engine", engine::engine(pool))
-            .maybe("api_keys", keys)
-            .finish()
+        let common = self.template(pool, model).with("port", ENGINE_PORT).maybe("api_keys", keys);
+        match model.measured() {
+            Some(measured) => common.with("server", engine::server(model, measured, pool)),
+            None => common.with("model", engine::model(model, pool)).with("engine", engine::engine(pool)),
+        }
+        .finish()
     }
 
     /// What the launch templates of all workloads have.

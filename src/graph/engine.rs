@@ -4,7 +4,7 @@ use rhumb_api::Attr;
 
 use super::attributes::{Builder, parts};
 use crate::placement::Pool;
-use crate::spec::{EngineName, Model, ModelSource, Quantization, Variant};
+use crate::spec::{EngineName, Measured, Model, ModelSource, Quantization, Variant};
 
 /// Whether the engine itself makes these weights from the published ones while it loads them. vLLM and
 /// SGLang round to fp8 (`--quantization fp8`) and change the 16-bit type; everything else needs a
@@ -31,7 +31,7 @@ fn repository<'a>(model: &'a Model, variant: Option<&'a Variant>, pool: &Pool) -
         // A short name is the catalogue's own, a name with an owner is a repository.
         ModelSource::Known { written, .. } if written.contains('/') => Some(written),
         ModelSource::Known { id, .. } => Some(id),
-        ModelSource::Config(_) => None,
+        ModelSource::Config(_) | ModelSource::Measured(_) => None,
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn model(model: &Model, pool: &Pool) -> Attr {
     let own = variant.and_then(|v| v.source.as_deref()).is_some();
     let config = match &model.source {
         ModelSource::Config(file) => Some(file.path.as_str()),
-        ModelSource::Known { .. } => None,
+        ModelSource::Known { .. } | ModelSource::Measured(_) => None,
     };
     // A revision is a commit of the model's repository; another repository has other commits.
     let revision = if own { None } else { model.revision.as_deref() };
@@ -54,6 +54,18 @@ pub(super) fn model(model: &Model, pool: &Pool) -> Attr {
         .with("quantization", pool.quantization.as_str())
         .with("kv_cache_dtype", pool.kv_cache.as_str())
         .with("made_at_start", !own && made_at_start(pool.engine.name, pool.quantization))
+        .map()
+}
+
+/// The `server` attribute: that of a model whose times were measured.
+pub(super) fn server(model: &Model, measured: &Measured, pool: &Pool) -> Attr {
+    let command = measured.command.iter().map(|word| Attr::from(word.as_str())).collect();
+    Builder::default()
+        .with("name", model.name.as_str())
+        .with("variant", pool.variant.as_str())
+        .with("image", measured.image.as_str())
+        .with("command", Attr::List(command))
+        .number("batch", pool.engine.max_num_seqs)
         .map()
 }
 

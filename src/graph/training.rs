@@ -40,6 +40,8 @@ fn base(model: &Model) -> Attr {
         ModelSource::Known { written, .. } if written.contains('/') => (Some(written), None),
         ModelSource::Known { id, .. } => (Some(id), None),
         ModelSource::Config(file) => (None, Some(&file.path)),
+        // A spec that trains one is refused.
+        ModelSource::Measured(_) => (None, None),
     };
     Builder::default()
         .with("name", model.name.as_str())

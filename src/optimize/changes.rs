@@ -458,8 +458,9 @@ fn money_rules(job: &Job<'_>, all: &mut Vec<Change>) {
         all.push(rule("spot", p.at.join("spot_max_share"), says, change, 1, None, fine));
     }
     if let Some(q) = &job.model.quality {
-        let says = format!("quality keeps {} of {}", q.keep, q.benchmark);
-        let words = |keep: f64| format!("quality keeps {} % instead of {} %", percent(keep), percent(q.keep));
+        let what = if job.model.measured().is_some() { "quality floor" } else { "quality keeps" };
+        let says = format!("{what} {} of {}", q.keep, q.benchmark);
+        let words = |keep: f64| format!("{what} {} % instead of {} %", percent(keep), percent(q.keep));
         let lower = parts(0.5, q.keep - 2e-9, 1000).into_iter().rev();
         let fine = lower.map(|x| Step::new(words(x), x)).collect();
         let change = format!("without a quality floor (now {})", q.keep);

@@ -137,7 +137,7 @@ impl<'a> Job<'a> {
             world,
             kind,
             model: spec.models.get(model)?,
-            arch: world.archs.get(model)?,
+            arch: world.arch(spec.models.get(model)?)?,
             rules,
             purchase,
             engine,
@@ -196,7 +196,10 @@ impl<'a> Job<'a> {
     pub fn quality(&self, variant: &Variant) -> Option<Rejection> {
         // The floor is stated for the model, whatever runs it.
         let floor = self.model.quality.as_ref()?;
-        if variant.quantization == Quantization::Native || variant.quantization == self.arch.native {
+        let measured = self.model.measured().is_some();
+        if !measured
+            && (variant.quantization == Quantization::Native || variant.quantization == self.arch.native)
+        {
             return None;
         }
         let rows = self.world.catalog.quality.iter().filter(|q| {
@@ -213,8 +216,9 @@ impl<'a> Job<'a> {
         let reason = match kept {
             Some(kept) if kept >= floor.keep => return None,
             Some(kept) => format!(
-                "`{}` keeps {} % of {}, {} % are asked for",
+                "`{}` {} {} % of {}, {} % are asked for",
                 variant.name,
+                if measured { "scores" } else { "keeps" },
                 percent(kept),
                 floor.benchmark,
                 percent(floor.keep)

@@ -30,6 +30,7 @@ mod impossible;
 mod job;
 mod load;
 mod losers;
+mod measured;
 mod pool;
 mod prices;
 mod refuted;

@@ -60,7 +60,7 @@ pub fn allocated_rank(engine: EngineName, rank: u32) -> Result<u32, DoesNotFit> 
     }
     match engine {
         EngineName::Vllm => Ok(RANKS.into_iter().find(|r| *r >= rank).unwrap_or(most)),
-        EngineName::Sglang | EngineName::Trtllm => Ok(rank),
+        EngineName::Sglang | EngineName::Trtllm | EngineName::Own => Ok(rank),
     }
 }
 

@@ -99,8 +99,8 @@ impl Harness {
     /// [`Harness::synchrony`] of an engine, fixed lengths or spread ones.
     pub const fn synchrony(engine: EngineName, fixed: bool) -> f64 {
         match (engine, fixed) {
-            (EngineName::Vllm, true) => 0.08,
-            (EngineName::Vllm, false) => 0.13,
+            (EngineName::Vllm | EngineName::Own, true) => 0.08,
+            (EngineName::Vllm | EngineName::Own, false) => 0.13,
             (EngineName::Sglang, true) => 1.0,
             (EngineName::Sglang, false) => 0.35,
             (EngineName::Trtllm, true) => 0.10,
@@ -109,10 +109,10 @@ impl Harness {
     }
 }
 
-/// Position of an engine in [`ENGINES`].
+/// Position of an engine in [`ENGINES`]; of an own server, for which nothing is ever predicted, any.
 pub(crate) const fn index(engine: EngineName) -> usize {
     match engine {
-        EngineName::Vllm => 0,
+        EngineName::Vllm | EngineName::Own => 0,
         EngineName::Sglang => 1,
         EngineName::Trtllm => 2,
     }

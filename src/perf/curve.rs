@@ -136,6 +136,7 @@ pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<Servi
         notes,
         decode_terms: figures.decode_terms,
         prefill_terms: figures.prefill_terms,
+        launches: false,
     })
 }
 

@@ -67,6 +67,7 @@ impl From<EngineName> for Library {
             EngineName::Vllm => Library::Vllm,
             EngineName::Sglang => Library::Sglang,
             EngineName::Trtllm => Library::Trtllm,
+            EngineName::Own => Library::Other,
         }
     }
 }

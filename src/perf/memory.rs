@@ -4,6 +4,7 @@ use super::data::tables;
 use super::precision::{self, Precision};
 use super::rank::{Rank, check_layout};
 use super::types::{Configuration, DoesNotFit, MemoryFit, RequestShape};
+use crate::catalog::Accelerator;
 use crate::spec::{EngineName, Quantization};
 
 const GIB: f64 = 1_073_741_824.0;
@@ -14,12 +15,15 @@ const GIB: f64 = 1_073_741_824.0;
 /// of 85.9e9 reports 85.03e9); else decimal gigabytes of the nominal figure, which is low for HBM and
 /// right for GDDR with error correction on.
 pub(crate) fn device_bytes(c: &Configuration<'_>) -> f64 {
-    let a = c.accelerator;
+    reported_bytes(c.accelerator) * c.fraction
+}
+
+/// Of the whole accelerator.
+pub(super) fn reported_bytes(a: &Accelerator) -> f64 {
     let t = tables();
     let spec = a.perf_id.as_deref().and_then(|id| t.gpu(id)).and_then(|g| t.spec(g));
     let nominal = a.memory_gib * 1e9;
-    let whole = a.memory_reported_bytes.unwrap_or_else(|| spec.map_or(nominal, |s| s.memory * 0.99));
-    whole * c.fraction
+    a.memory_reported_bytes.unwrap_or_else(|| spec.map_or(nominal, |s| s.memory * 0.99))
 }
 
 /// What an engine takes besides weights and cache, bytes on one accelerator.
@@ -33,7 +37,7 @@ pub(crate) fn overhead_bytes(c: &Configuration<'_>, rank: &Rank, precision: &Pre
     match c.engine.name {
         EngineName::Trtllm => return 8.5e9,
         EngineName::Sglang => return 4e9,
-        EngineName::Vllm => {}
+        EngineName::Vllm | EngineName::Own => {}
     }
     let tokens = f64::from(c.engine.max_num_batched_tokens);
     let vocab = if rank.encoder { 0.0 } else { f64::from(c.arch.vocab) };
@@ -56,7 +60,7 @@ fn cache_bytes(c: &Configuration<'_>, device: f64, weights: f64, overhead: f64) 
     let share = c.engine.gpu_memory_utilization.clamp(0.0, 1.0);
     match c.engine.name {
         EngineName::Trtllm => share * (device - weights - overhead),
-        EngineName::Vllm | EngineName::Sglang => device * share - weights - overhead,
+        EngineName::Vllm | EngineName::Sglang | EngineName::Own => device * share - weights - overhead,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod energy;
 mod kernel;
 mod layouts;
 mod ledger;
+pub mod measured;
 mod memory;
 mod pass;
 pub mod points;
@@ -71,6 +72,7 @@ pub const fn default_version(engine: EngineName) -> (u32, u32) {
         EngineName::Vllm => (0, 19),
         EngineName::Sglang => (0, 5),
         EngineName::Trtllm => (1, 3),
+        EngineName::Own => (0, 0),
     }
 }
 
@@ -123,10 +125,13 @@ pub fn start_up_s(weights_bytes: f64, network_gbps: Option<f64>) -> f64 {
 impl Percentiles {
     /// The value at a quantile in (0, 1), or the mean, rounded to microseconds.
     pub fn at(&self, quantile: Option<f64>) -> f64 {
-        let value = match quantile {
-            None => self.mean,
-            Some(_) if self.sigma == 0.0 => self.mean,
-            Some(q) => self.shift + crate::math::exp(self.mu + self.sigma * crate::math::normal_quantile(q)),
+        let value = match (quantile, &self.wait) {
+            (None, _) => self.mean,
+            (Some(q), Some(wait)) => self.shift + wait.at(q),
+            (Some(_), None) if self.sigma == 0.0 => self.mean,
+            (Some(q), None) => {
+                self.shift + crate::math::exp(self.mu + self.sigma * crate::math::normal_quantile(q))
+            }
         };
         (value * 1e3).round() / 1e3
     }

@@ -118,6 +118,7 @@ fn version(build: &str, engine: EngineName) -> (u32, u32) {
             EngineName::Vllm => (0, 11),
             EngineName::Sglang => (0, 5),
             EngineName::Trtllm => (1, 1),
+            EngineName::Own => (0, 0),
         },
         _ => default_version(engine),
     }

@@ -160,9 +160,13 @@ fn capability(accelerator: &Accelerator) -> Result<Capability<'_>, DoesNotFit> {
 /// # Errors
 /// The engine does not run on the accelerator, or not in that precision.
 pub(crate) fn resolve(c: &Configuration<'_>) -> Result<Precision, DoesNotFit> {
+    let engine = c.engine.name;
+    if engine == EngineName::Own {
+        let reason = "the times of a team's own server are measured, not predicted".into();
+        return Err(DoesNotFit::Engine { reason });
+    }
     let capability = capability(c.accelerator)?;
     let cc = capability.name;
-    let engine = c.engine.name;
     let rule = |what| rule(engine, c.engine.version, &capability, what);
     let label = || format!("{} {}.{}", engine.as_str(), c.engine.version.0, c.engine.version.1);
     if rule(What::Run).is_none() {

@@ -83,6 +83,7 @@ fn replica() -> impl Strategy<Value = ServiceCurve> {
                 evidence: Evidence::Modelled,
                 notes: Vec::new(),
                 decode_terms: Vec::new(),
+                launches: false,
                 prefill_terms: Vec::new(),
             }
         },

@@ -8,7 +8,7 @@ use crate::math;
 use crate::spec::Arrivals;
 
 /// Milliseconds, rounded to microseconds.
-fn ms(seconds: f64) -> f64 {
+pub(super) fn ms(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e3
 }
 
@@ -17,7 +17,7 @@ fn ms(seconds: f64) -> f64 {
 fn shifted(mean: f64, variance: f64, shift: f64, tail: f64) -> Percentiles {
     let above = mean - shift;
     if !(variance + tail > 0.0 && above > 0.0) {
-        return Percentiles { mean: ms(mean), shift: ms(mean), mu: 0.0, sigma: 0.0 };
+        return Percentiles { mean: ms(mean), shift: ms(mean), mu: 0.0, sigma: 0.0, wait: None };
     }
     let s2 = math::ln(1.0 + variance / (above * above));
     let moved = if tail > 0.0 { 2.0 * math::ln(1.0 + tail / above) } else { 0.0 };
@@ -26,6 +26,7 @@ fn shifted(mean: f64, variance: f64, shift: f64, tail: f64) -> Percentiles {
         shift: ms(shift),
         mu: math::ln(above * 1e3) - s2 / 2.0,
         sigma: math::sqrt(s2 + moved),
+        wait: None,
     }
 }
 
@@ -51,7 +52,7 @@ fn most_variance(above: f64, grown: f64) -> f64 {
 }
 
 /// Variability of arrivals: squared coefficient of variation of gaps, and peakedness.
-fn variability(arrivals: Arrivals) -> (f64, f64) {
+pub(super) fn variability(arrivals: Arrivals) -> (f64, f64) {
     match arrivals {
         Arrivals::Poisson => (1.0, 1.0),
         Arrivals::Bursty { cv2 } => (cv2.max(0.0), (1.0 + cv2.max(0.0)) / 2.0),
@@ -78,7 +79,9 @@ impl ServiceCurve {
         if !(rate >= 0.0 && rate < capacity) {
             return None;
         }
-        if self.encodes() {
+        if self.launches {
+            Some(self.latency_of_launches(rate, replicas, arrivals))
+        } else if self.encodes() {
             self.latency_of_encoder(rate, capacity, arrivals)
         } else {
             self.latency_of_decoder(rate, capacity, replicas, arrivals)
@@ -204,7 +207,7 @@ impl ServiceCurve {
         let answered = shifted(mean, variance, shift, 0.0);
         Some(Latency {
             ttft: answered,
-            tpot: Percentiles { mean: 0.0, shift: 0.0, mu: 0.0, sigma: 0.0 },
+            tpot: Percentiles { mean: 0.0, shift: 0.0, mu: 0.0, sigma: 0.0, wait: None },
             e2e: answered,
             utilization: load.clamp(0.0, 1.0 - f64::EPSILON),
             batch: rate * mean,
@@ -220,6 +223,8 @@ impl ServiceCurve {
         let held = f64::from(self.max_batch) * (self.shape.input.mean + self.shape.output.mean / 2.0);
         if matches!(arrivals, Arrivals::Bursty { .. }) {
             Some("bursty arrivals")
+        } else if self.launches {
+            (rate > 0.95 * capacity).then_some("above 95 % of what the replicas can do")
         } else if rate > 0.8 * capacity {
             Some("above 80 % of what the replicas can do")
         } else if self.encodes() {

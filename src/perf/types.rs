@@ -212,7 +212,8 @@ pub struct Latency {
     pub batch: f64,
 }
 
-/// A distribution, as shifted lognormal: `shift + exp(mu + sigma z)`. Milliseconds.
+/// A distribution, as shifted lognormal: `shift + exp(mu + sigma z)`, or, where there is one, as the shift and a wait.
+/// Milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Percentiles {
     /// Mean.
@@ -223,6 +224,21 @@ pub struct Percentiles {
     pub mu: f64,
     /// Standard deviation of the logarithm above the shift; 0 = a constant.
     pub sigma: f64,
+    /// What is waited above the shift, in place of the lognormal.
+    pub wait: Option<Wait>,
+}
+
+/// A wait that a share of all requests has: up to `whole_ms`, evenly, and for a share of them an exponential time more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wait {
+    /// Share of the requests that wait, in [0, 1].
+    pub share: f64,
+    /// The longest of the even part, ms.
+    pub whole_ms: f64,
+    /// Share of those that wait whose wait is longer still, in [0, 1].
+    pub longer: f64,
+    /// Mean of what they wait longer, ms.
+    pub longer_ms: f64,
 }
 
 /// A named part of a prediction, for explanations.
@@ -284,6 +300,8 @@ pub struct ServiceCurve {
     pub decode_terms: Vec<Term>,
     /// What a prefill is made of.
     pub prefill_terms: Vec<Term>,
+    /// Whether somebody measured a launch of up to `max_batch` items, which takes `alpha_s` however many they are.
+    pub launches: bool,
 }
 
 /// Seconds of a decode step, by the kernels, at some batch sizes and mean contexts.

@@ -26,15 +26,15 @@ pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
 use crate::catalog::{Catalog, Evidence, ModelArch, Provenance};
 use crate::diagnostic::Pointer;
-use crate::perf::{Calibration, Calibrator, Configuration, EngineSettings, Latency, Layout, MemoryFit};
-use crate::spec::{KvCacheDtype, Quantization};
+use crate::perf::{self, Calibration, Calibrator, Configuration, EngineSettings, Latency, Layout, MemoryFit};
+use crate::spec::{KvCacheDtype, Model, Quantization};
 
 /// Everything outside the spec that may influence a placement.
 #[derive(Clone, Debug)]
 pub struct World {
     /// The catalogue, with the user's own rows and discounts applied.
     pub catalog: Catalog,
-    /// Architecture of each model of the spec, by its name in the spec.
+    /// Architecture of each model of the spec that has one, by its name in the spec.
     pub archs: BTreeMap<String, ModelArch>,
     /// The user's own benchmark runs; none if the spec names no file.
     pub calibration: Calibration,
@@ -53,6 +53,15 @@ impl World {
             |id| self.archs.values().find(|a| a.id == id).or_else(|| catalog.model(id)),
             |id| catalog.accelerator(id).and_then(|i| catalog.accelerators.get(i)),
         )
+    }
+
+    /// The architecture of a model of the spec; one that says nothing of a model whose times were measured.
+    pub fn arch(&self, model: &Model) -> Option<&ModelArch> {
+        if model.measured().is_some() {
+            Some(&perf::measured::NO_ARCHITECTURE)
+        } else {
+            self.archs.get(&model.name)
+        }
     }
 
     /// One replica of a pool that serves `model` (its name in the spec), on the hardware that the catalogue says

@@ -33,6 +33,12 @@ const TRAINING_SCRIPT: &str = "train.sh";
 /// The environment of a training.
 const TRAINING_ENVIRONMENT: &str = "train.env";
 
+/// The start script of a team's own server.
+const SERVER_SCRIPT: &str = "serve.sh";
+
+/// The environment of such a server.
+const SERVER_ENVIRONMENT: &str = "serve.env";
+
 /// A rendered file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
@@ -109,9 +115,10 @@ fn own_files(
     addr: &ResourceAddr,
     resource: &Resource,
 ) -> Result<Files, RenderError> {
-    let trains = resource.attributes.contains_key("training");
-    let of = if trains {
+    let of = if resource.attributes.contains_key("training") {
         [(ENVIRONMENT, TRAINING_ENVIRONMENT), (START_SCRIPT, TRAINING_SCRIPT)]
+    } else if resource.attributes.contains_key("server") {
+        [(ENVIRONMENT, SERVER_ENVIRONMENT), (START_SCRIPT, SERVER_SCRIPT)]
     } else {
         refuse_unsupported(addr.as_str(), &resource.attributes)?;
         [(ENVIRONMENT, ENVIRONMENT), (START_SCRIPT, START_SCRIPT)]
@@ -264,11 +271,14 @@ fn templates() -> Result<Environment<'static>, RenderError> {
     environment.add_filter("fraction", |permille: i64| format!("{}.{:03}", permille / 1000, permille % 1000));
     environment.add_filter("gpu", visible_devices);
     environment.add_filter("sixteen_bit", sixteen_bit);
+    environment.add_filter("amd", |accelerator: String| is_amd(&accelerator));
     let sources = [
         (START_SCRIPT, include_str!("../../templates/deploy/start.sh.j2")),
         (SHARED_SCRIPT, include_str!("../../templates/deploy/shared.sh.j2")),
         (TRAINING_SCRIPT, include_str!("../../templates/deploy/train.sh.j2")),
         (TRAINING_ENVIRONMENT, include_str!("../../templates/deploy/train.env.j2")),
+        (SERVER_SCRIPT, include_str!("../../templates/deploy/serve.sh.j2")),
+        (SERVER_ENVIRONMENT, include_str!("../../templates/deploy/serve.env.j2")),
         (ENVIRONMENT, include_str!("../../templates/deploy/engine.env.j2")),
         ("vllm.j2", include_str!("../../templates/deploy/vllm.j2")),
         ("sglang.j2", include_str!("../../templates/deploy/sglang.j2")),
@@ -292,10 +302,13 @@ fn shell_filter(value: &minijinja::Value) -> Result<String, minijinja::Error> {
     Ok(shell_quoted(&text))
 }
 
+fn is_amd(accelerator: &str) -> bool {
+    accelerator.starts_with("mi") || accelerator.starts_with("radeon")
+}
+
 /// The variable that limits an engine process to some accelerators, by the maker of the accelerator.
 fn visible_devices(accelerator: String) -> String {
-    let amd = accelerator.starts_with("mi") || accelerator.starts_with("radeon");
-    if amd { "HIP_VISIBLE_DEVICES" } else { "CUDA_VISIBLE_DEVICES" }.to_owned()
+    if is_amd(&accelerator) { "HIP_VISIBLE_DEVICES" } else { "CUDA_VISIBLE_DEVICES" }.to_owned()
 }
 
 /// The 16-bit type of an accelerator: NVIDIA's before Ampere have no bf16.

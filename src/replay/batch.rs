@@ -8,7 +8,7 @@ use super::timing::Tabulated;
 use super::verify::VerifiedBatch;
 use crate::perf::RequestShape;
 use crate::placement::{WorkloadPlacement, World};
-use crate::spec::{Arrivals, Batch, Purchase};
+use crate::spec::{Arrivals, Batch, Purchase, Spec};
 
 /// Most items that a replica is given: its rate is steady long before they end.
 const ITEMS: usize = 20_000;
@@ -22,15 +22,18 @@ const INTERRUPTED: f64 = 1.1;
 /// In words: what the placement names and the world does not have.
 pub(super) fn verify(
     world: &World,
+    spec: &Spec,
     batch: &Batch,
     placed: &WorkloadPlacement,
-    confidence: f64,
     seed: u64,
 ) -> Result<Option<VerifiedBatch>, String> {
     let (Some(planned), Some(pool)) = (&placed.run, placed.pools.first()) else { return Ok(None) };
     let shape = RequestShape { input: batch.input, output: batch.output, prefix_cached: 0.0 };
-    let curve = curve_of(world, &batch.model, pool, &shape, None)
-        .map_err(|why| format!("{}: {why}", pool.addr.as_str()))?;
+    let model =
+        spec.models.get(&batch.model).ok_or_else(|| format!("there is no model `{}`", batch.model))?;
+    let confidence = spec.confidence;
+    let curve =
+        curve_of(world, model, pool, &shape, None).map_err(|why| format!("{}: {why}", pool.addr.as_str()))?;
     let slowed = curve.slowed(curve.tpot_band.factor(confidence).max(1.0));
     let share = (batch.items / f64::from(pool.replicas.max(1))).max(1.0);
     let items = (share as usize).min(ITEMS);

@@ -9,7 +9,7 @@ use super::statistics::Sample;
 use super::timing::Tabulated;
 use crate::perf::{self, RequestShape, ServiceCurve};
 use crate::placement::{Metric, Pool, WorkloadPlacement, World};
-use crate::spec::{Connections, Load, MeasuredAt, Place, RecordedRequest, Service};
+use crate::spec::{Connections, Load, Measured, MeasuredAt, Model, Place, RecordedRequest, Service, Spec};
 
 /// The metrics in the order of [`Played::origins`].
 pub const METRICS: [Metric; 3] = [Metric::Ttft, Metric::Tpot, Metric::E2e];
@@ -97,21 +97,36 @@ pub struct PoolUse {
     pub hit: f64,
 }
 
-/// The curve of a pool's replicas, from what the pool says of itself, the catalogue and the user's own runs;
-/// `step_limit_ms` is the tightest limit on TPOT, at which those runs are compared.
+/// The curve of a pool's replicas, from what the pool says of itself, the catalogue and the user's own runs, or from the times
+/// that the spec states for the model; `step_limit_ms` is the tightest limit on TPOT, at which those runs are compared.
 ///
 /// # Errors
 /// In words: a name of the pool that the catalogue does not have, or why it does not run.
 pub fn curve_of(
     world: &World,
-    model: &str,
+    model: &Model,
     pool: &Pool,
     shape: &RequestShape,
     step_limit_ms: Option<f64>,
 ) -> Result<ServiceCurve, String> {
-    let configuration = world.configuration(model, pool)?;
+    if let Some(measured) = model.measured() {
+        return measured_curve(world, measured, pool);
+    }
+    let configuration = world.configuration(&model.name, pool)?;
     let curve = perf::curve(&configuration, shape).map_err(|why| why.to_string())?;
     Ok(world.calibrator().apply(curve, &configuration, step_limit_ms))
+}
+
+/// What the spec says that a server of the pool takes.
+fn measured_curve(world: &World, measured: &Measured, pool: &Pool) -> Result<ServiceCurve, String> {
+    let id = pool.accelerator.as_deref().unwrap_or_default();
+    let catalog = &world.catalog;
+    let on = catalog.accelerator(id).and_then(|i| catalog.accelerators.get(i));
+    let variant = measured.variants.get(&pool.variant);
+    let row = variant.and_then(|v| Some((v, v.times.get(id)?))).zip(on);
+    let ((variant, launch), on) =
+        row.ok_or_else(|| format!("no time of `{}` was measured on {id}", pool.variant))?;
+    perf::measured::curve(launch, variant.memory_bytes, on).map_err(|why| why.to_string())
 }
 
 /// What bounds the batch of a replica.
@@ -131,16 +146,21 @@ impl<'a> Placed<'a> {
     /// In words: what the plan names and the world does not have.
     pub fn new(
         world: &World,
+        spec: &Spec,
         service: &'a Service,
         placed: &WorkloadPlacement,
-        confidence: f64,
     ) -> Result<Self, String> {
+        let model = spec
+            .models
+            .get(&service.model)
+            .ok_or_else(|| format!("there is no model `{}`", service.model))?;
+        let confidence = spec.confidence;
         let t = &service.traffic;
         let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
         let step_limit_ms = service.slo.tpot.iter().map(|o| o.limit_ms).min_by(f64::total_cmp);
         let mut pools = Vec::new();
         for pool in &placed.pools {
-            let curve = curve_of(world, &service.model, pool, &shape, step_limit_ms)
+            let curve = curve_of(world, model, pool, &shape, step_limit_ms)
                 .map_err(|why| format!("{}: {why}", pool.addr.as_str()))?;
             let f = curve.tpot_band.factor(confidence).max(1.0);
             let g = (curve.ttft_band.factor(confidence) / f).max(1.0);

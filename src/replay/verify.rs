@@ -240,13 +240,7 @@ pub fn verify(
         let Some(service) = service else {
             let batch = address.strip_prefix("batches.").and_then(|name| spec.batches.get(name));
             if let Some(batch) = batch {
-                found.batches.extend(super::batch::verify(
-                    world,
-                    batch,
-                    placed,
-                    spec.confidence,
-                    options.seed,
-                )?);
+                found.batches.extend(super::batch::verify(world, spec, batch, placed, options.seed)?);
             }
             let training = address.strip_prefix("trainings.").and_then(|name| spec.trainings.get(name));
             let played =
@@ -254,7 +248,7 @@ pub fn verify(
             found.trainings.extend(played);
             continue;
         };
-        let mut play = Placed::new(world, service, placed, spec.confidence)?;
+        let mut play = Placed::new(world, spec, service, placed)?;
         if let Some(trace) = options.traces.get(&service.name) {
             play.record(&trace.requests);
         }

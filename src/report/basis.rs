@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Block, Cell, Section, Table, Tone, number, percent};
 use crate::check::Fact;
 use crate::plan::Plan;
+use crate::spec::EngineName;
 
 pub(super) fn basis(plan: &Plan) -> Section {
     let mut lines = Vec::new();
@@ -34,6 +35,15 @@ pub(super) fn basis(plan: &Plan) -> Section {
                     percent(1.0 - run.items_per_s / t.predicted_tokens_per_s.max(1e-9)),
                     number(t.predicted_tokens_per_s)
                 ),
+                None if pool.engine.name == EngineName::Own => {
+                    let on = pool.accelerator.as_deref().unwrap_or("CPU");
+                    let stated = pool.notes.join("; ");
+                    lines.push(Cell::plain(format!(
+                        "{address} on {on}: {}, {stated}; confidence widens nothing",
+                        pool.evidence.as_str()
+                    )));
+                    continue;
+                }
                 None => format!(
                     "tokens took {} longer and first tokens {}",
                     percent(pool.tpot_factor - 1.0),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::json::usd;
-use super::placements::{layout, machines};
+use super::placements::{machines, precision};
 use super::{Block, Cell, Section, Table, number};
 use crate::placement::{Fallback, Fallbacks, WorkloadPlacement};
 use crate::plan::Plan;
@@ -23,7 +23,7 @@ fn row(first: Option<&str>, f: &Fallback) -> Vec<Cell> {
         Cell::plain(first.unwrap_or_default()),
         Cell::plain(format!("{}/{}", p.cloud, p.region)),
         Cell::plain(machines(p, &[])),
-        Cell::plain(format!("{} x {} {}", p.replicas, p.quantization.as_str(), layout(p.layout))),
+        Cell::plain(format!("{} x {}", p.replicas, precision(p))),
         Cell::plain(carries),
         Cell::plain(format!("{sign}{more}")),
     ]

@@ -4,6 +4,7 @@ use super::{Block, Cell, Section, Table, Tone, ms, number, percent, quantile};
 use crate::perf::Layout;
 use crate::placement::{Pool, SharedFleet, WorkloadPlacement};
 use crate::plan::Plan;
+use crate::spec::EngineName;
 
 /// `tp4`, `tp2 pp2`, `tp8 ep8`.
 pub(crate) fn layout(l: Layout) -> String {
@@ -14,6 +15,17 @@ pub(crate) fn layout(l: Layout) -> String {
         }
     }
     parts.join(" ")
+}
+
+/// `fp8 tp2`; of a team's own server its variant, and how many items it takes together: `int8, launches of 8`.
+pub(crate) fn precision(pool: &Pool) -> String {
+    if pool.engine.name != EngineName::Own {
+        return format!("{} {}", pool.quantization.as_str(), layout(pool.layout));
+    }
+    match pool.engine.max_num_seqs {
+        1 => pool.variant.clone(),
+        batch => format!("{}, launches of {batch}", pool.variant),
+    }
 }
 
 /// `2 on_demand + 1 spot p5.48xlarge`; of a pool on shared machines `shared: 3 replicas on 2 of 2 x p5.48xlarge`.
@@ -66,13 +78,8 @@ pub(super) fn placements(plan: &Plan) -> Section {
             };
             let runs = training.map_or_else(
                 || {
-                    format!(
-                        "{} replica{}, {} {}",
-                        pool.replicas,
-                        if pool.replicas == 1 { "" } else { "s" },
-                        pool.quantization.as_str(),
-                        layout(pool.layout)
-                    )
+                    let s = if pool.replicas == 1 { "" } else { "s" };
+                    format!("{} replica{s}, {}", pool.replicas, precision(pool))
                 },
                 super::training::runs_as,
             );

@@ -231,6 +231,7 @@ impl<'a> Checker<'a> {
             Kind::InstanceType => leaf::instance_type(vocabulary, value).err(),
             Kind::Jurisdiction => leaf::jurisdiction(vocabulary, value).err(),
             Kind::ModelSource => super::model_source::read(vocabulary, value).err(),
+            Kind::Launch => super::measured::launch(value).err(),
             Kind::Model => reference(value, &self.models, "model", "models"),
             Kind::Run => reference(value, &self.runs, "batch or training", "batches and trainings"),
             Kind::Secret => leaf::secret(value).err(),

@@ -135,6 +135,8 @@ pub enum Kind {
     Jurisdiction,
     /// A known model or a path of a `config.json`.
     ModelSource,
+    /// A time, or a launch of several items and its time.
+    Launch,
     /// A name in `models`.
     Model,
     /// The address of a batch or a training.

@@ -18,6 +18,7 @@ pub mod functions;
 mod hcl;
 pub mod keys;
 mod leaf;
+mod measured;
 mod model;
 mod model_source;
 mod objective;
@@ -36,6 +37,7 @@ pub use budget::{Budget, BudgetBinds, BudgetLimit, BudgetScope, CarbonCap};
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use format::{convert_to, format};
+pub use measured::{Launch, MOST_OF_A_LAUNCH, Measured, MeasuredVariant};
 pub use model::*;
 pub use objective::Goal;
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
@@ -113,7 +115,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     problems.extend(expr::evaluate(&mut value, &map, &sources.variables));
     let evaluated = problems.len() == before;
     let copied = defaults::merge(&mut value, &mut map);
-    let mut checker = check::Checker::new(&map, sources.vocabulary, &value, copied, !evaluated);
+    let mut checker = check::Checker::new(&map, sources.vocabulary, &value, copied.clone(), !evaluated);
     checker.root(&value);
     problems.append(&mut checker.problems);
     let mut spec = None;
@@ -122,6 +124,8 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
             map: &map,
             vocabulary: sources.vocabulary,
             read: sources.read,
+            measured: Default::default(),
+            copied,
             problems: Vec::new(),
         };
         spec = Some(reader.spec(&value));

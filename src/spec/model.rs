@@ -79,8 +79,8 @@ pub struct Model {
     pub at: Pointer,
 }
 
-/// Where a model's architecture is known from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a model's architecture, or what stands for it, is known from.
+#[derive(Clone, Debug, PartialEq)]
 pub enum ModelSource {
     /// A model id or alias, resolved to the catalogue's canonical id.
     Known {
@@ -91,6 +91,18 @@ pub enum ModelSource {
     },
     /// A local Hugging Face `config.json`.
     Config(FileRef),
+    /// `measured`: no architecture, but what the team measured.
+    Measured(super::Measured),
+}
+
+impl Model {
+    /// What the team measured of it, if that stands in place of an architecture.
+    pub fn measured(&self) -> Option<&super::Measured> {
+        match &self.source {
+            ModelSource::Measured(measured) => Some(measured),
+            ModelSource::Known { .. } | ModelSource::Config(_) => None,
+        }
+    }
 }
 
 /// A compression of a model.
@@ -170,11 +182,12 @@ impl KvCacheDtype {
 /// `quality`: which compressions are good enough.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QualityFloor {
-    /// `keep`: share of the uncompressed score that must be kept, a fraction in (0, 1].
+    /// `keep`: share of the uncompressed score that must be kept, a fraction in (0, 1]; of a measured model `floor`, the
+    /// least score itself.
     pub keep: f64,
     /// `benchmark`, lower case.
     pub benchmark: String,
-    /// `measured`: the team's own figures, variant name to kept share (a fraction).
+    /// `measured`: the team's own figures, variant name to kept share (a fraction); of a measured model its variants' scores.
     pub measured: BTreeMap<String, f64>,
     /// Where it was written.
     pub at: Pointer,
@@ -481,6 +494,8 @@ pub enum EngineName {
     Sglang,
     /// TensorRT-LLM.
     Trtllm,
+    /// The team's own server of a measured model: nothing is predicted for it.
+    Own,
 }
 
 impl EngineName {
@@ -490,6 +505,7 @@ impl EngineName {
             EngineName::Vllm => "vllm",
             EngineName::Sglang => "sglang",
             EngineName::Trtllm => "trtllm",
+            EngineName::Own => "own",
         }
     }
 }

@@ -7,6 +7,7 @@
 mod budget;
 mod day;
 mod inference;
+mod measured;
 mod rules;
 mod sharing;
 mod training;
@@ -28,6 +29,10 @@ pub struct Reader<'a> {
     pub vocabulary: &'a Vocabulary,
     /// Reads a file that the spec names.
     pub read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+    /// Names of the models whose times the team measured.
+    pub measured: std::collections::BTreeSet<String>,
+    /// Places whose values were copied from `defaults`.
+    pub copied: std::collections::BTreeSet<Pointer>,
     /// What was found.
     pub problems: Vec<Diagnostic>,
 }
@@ -120,6 +125,8 @@ impl Reader<'_> {
             .into_iter()
             .filter_map(|(name, at)| Some((name.to_owned(), self.model(name, &at)?)))
             .collect();
+        let of_own = models.iter().filter(|(_, m)| m.measured().is_some());
+        self.measured = of_own.map(|(name, _)| name.clone()).collect();
         let services: BTreeMap<String, Service> = root
             .key("services")
             .entries()
@@ -152,6 +159,7 @@ impl Reader<'_> {
         }
         self.answers_have_lengths(&root, &models, &services);
         self.followed(&root, &models, &services);
+        self.only_services(&root);
         let budget = self.budget(&root, (&services, &batches, &trainings));
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         self.shared_machines(&root, &services, &budget, objective);
@@ -238,7 +246,17 @@ impl Reader<'_> {
     }
 
     fn model(&mut self, name: &str, at: &At<'_>) -> Option<Model> {
+        if at.key("measured").is_there() {
+            return self.measured_model(name, at);
+        }
         let source = at.key("source");
+        if !source.is_there() {
+            self.missing(
+                at,
+                "source",
+                "a model id such as `Qwen/Qwen3-32B`; or `measured`, if you measured its times",
+            );
+        }
         let read = source.get(|v| model_source::read(self.vocabulary, v))?;
         let source = match read {
             model_source::Source::Known(id) => {
@@ -291,7 +309,24 @@ impl Reader<'_> {
     }
 
     fn quality(&mut self, at: &At<'_>, variants: &BTreeMap<String, Variant>) -> Option<QualityFloor> {
-        let keep = at.key("keep").quantity(Unit::Percent, Range::POSITIVE_SHARE)?;
+        let keep = at.key("keep");
+        if at.is_there() && !keep.is_there() {
+            self.missing(at, "keep", "share of the uncompressed model's score that must be kept");
+        }
+        let floor = at.key("floor");
+        if floor.is_there() {
+            self.report(
+                &floor.pointer,
+                true,
+                Problem::new(
+                    "useless-key",
+                    "`floor` is of a `measured` model, whose variants state their scores",
+                    "changes nothing here",
+                    "write `keep: 99%`: the share of the uncompressed score that must be kept",
+                ),
+            );
+        }
+        let keep = keep.quantity(Unit::Percent, Range::POSITIVE_SHARE)?;
         let benchmark = at.key("benchmark").text()?.to_lowercase();
         let range = Range { max: 2.0, ..Range::POSITIVE_SHARE };
         let mut measured = BTreeMap::new();
@@ -313,6 +348,20 @@ impl Reader<'_> {
             }
         }
         Some(QualityFloor { keep, benchmark, measured, at: at.pointer.clone() })
+    }
+
+    /// Reports a key that only this kind of section needs.
+    fn missing(&mut self, at: &At<'_>, key: &str, what: &str) {
+        self.report(
+            &at.pointer,
+            true,
+            Problem::new(
+                "missing-key",
+                format!("`{}` needs the key `{key}`", at.pointer.dotted()),
+                format!("`{key}` is missing"),
+                format!("add `{key}`: {what}"),
+            ),
+        );
     }
 
     fn providers(&mut self, at: &At<'_>) -> BTreeMap<Cloud, ProviderSettings> {

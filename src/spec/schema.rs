@@ -93,6 +93,16 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
         | Kind::Accelerator
         | Kind::Jurisdiction => text(),
         Kind::ModelSource | Kind::Model | Kind::Cron => text(),
+        Kind::Launch => {
+            let time = or_expression(quantity_schema(Unit::Duration, Range::POSITIVE));
+            let batch =
+                or_expression(json!({ "type": "integer", "minimum": 1, "maximum": super::MOST_OF_A_LAUNCH }));
+            json!({ "anyOf": [
+                time.clone(),
+                { "type": "object", "properties": { "batch": batch, "takes": time },
+                  "required": ["batch", "takes"], "additionalProperties": false },
+            ] })
+        }
         Kind::Run => {
             or_expression(json!({ "type": "string", "pattern": "^(batches|trainings)\\.[a-z][a-z0-9-]*$" }))
         }
@@ -264,6 +274,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::InstanceType => plain("an instance type", "p5.48xlarge"),
         Kind::Jurisdiction => plain("a jurisdiction or a country", "eu"),
         Kind::ModelSource => plain("a known model, or the path of a `config.json`", "Qwen/Qwen3-32B"),
+        Kind::Launch => plain("a time, or `batch` items with the time that they take together", "6.1ms"),
         Kind::Model => ("a name in `models`".to_owned(), None),
         Kind::Run => plain("the address of a batch or a training", "batches.embed"),
         Kind::Secret => (

@@ -100,10 +100,12 @@ mod choice {
         };
         let spec = rhumb::spec::load(&sources).unwrap().spec;
         let known = |source: &ModelSource| match source {
-            ModelSource::Known { id, .. } => catalog.model(id).unwrap().clone(),
+            ModelSource::Known { id, .. } => Some(catalog.model(id).unwrap().clone()),
             ModelSource::Config(file) => panic!("{}: benches read no files", file.path),
+            ModelSource::Measured(_) => None,
         };
-        let archs: BTreeMap<_, _> = spec.models.iter().map(|(n, m)| (n.clone(), known(&m.source))).collect();
+        let archs: BTreeMap<_, _> =
+            spec.models.iter().filter_map(|(n, m)| Some((n.clone(), known(&m.source)?))).collect();
         (
             spec,
             World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0 },

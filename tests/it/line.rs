@@ -30,10 +30,12 @@ pub fn world(spec: &Spec, catalog: &Catalog) -> World {
         catalog.apply_discount(*cloud, settings.discount);
     }
     let arch = |model: &spec::Model| match &model.source {
-        ModelSource::Known { id, .. } => catalog.model(id).unwrap().clone(),
+        ModelSource::Known { id, .. } => Some(catalog.model(id).unwrap().clone()),
         ModelSource::Config(file) => panic!("{}: tests read no files", file.path),
+        ModelSource::Measured(_) => None,
     };
-    let archs: BTreeMap<_, _> = spec.models.iter().map(|(name, m)| (name.clone(), arch(m))).collect();
+    let archs: BTreeMap<_, _> =
+        spec.models.iter().filter_map(|(name, m)| Some((name.clone(), arch(m)?))).collect();
     World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0 }
 }
 

@@ -36,6 +36,7 @@ mod judge;
 mod labels;
 mod line;
 mod maker;
+mod measured;
 mod optimize;
 mod oracle;
 mod plans;

@@ -81,7 +81,8 @@ const GOLDENS: &[Golden] = &[
         name: "radiology-reports",
         exit: 0,
         // A lost zone leaves one of two machines of 2.327 USD/h; fewer than two never do, whatever the hour: 2 x 2.327 x 730.
-        facts: &["2 x g6e.xlarge", "3,397.42", "all day"],
+        // An L4 segments a study in 7.5 s, so that the one that a lost zone leaves does 0.133/s: 2 of 0.833028 USD/h.
+        facts: &["2 x g6e.xlarge", "3,397.42", "all day", "stated: 7500 ms for a study", "1,216.22"],
     },
     Golden {
         name: "recorded-traffic",
@@ -139,6 +140,20 @@ const GOLDENS: &[Golden] = &[
             "8.00 of ",
             "Budget of team=legal: 50,000.00 USD a month on the ceiling cost; 13,706.97 USD are left.",
             "Budget of team=support: 9,000.00 USD a month on the ceiling cost; 4,089.84 USD are left.",
+        ],
+    },
+    Golden {
+        name: "visual-inspection",
+        exit: 0,
+        // An L4 does 303.03 frames a second in int8: 640 need three. A zone of three has two of four, and two of five: five at
+        // 0.742921 USD/h for 730 hours. Two L40S of 1.9609 USD/h, of which one may go, are 151.42 dearer.
+        facts: &[
+            "5 replicas,  640 of",
+            "2,711.64",
+            "+151.42",
+            "launches of 4",
+            "stated: 3.3 ms for a frame",
+            "confidence widens nothing",
         ],
     },
 ];

@@ -60,6 +60,19 @@ fn every_key_arrives_in_the_typed_spec() {
     );
     assert_eq!(spec.models["embed"].variants["native"].quantization, Quantization::Native);
 
+    let defect = spec.models["defect"].measured().unwrap();
+    assert_eq!((defect.unit.as_str(), defect.image.as_str()), ("frame", "registry.example.com/defect:7"));
+    assert_eq!(defect.command, ["serve", "--quiet"]);
+    assert_eq!(defect.variants["plain"].memory_bytes, 1.5 * 1024.0 * 1024.0 * 1024.0);
+    assert_eq!(defect.variants["plain"].times["nvidia-t4"], spec::Launch { batch: 1, takes_s: 0.02 });
+    assert_eq!(defect.variants["small"].times["nvidia-h100-sxm"], spec::Launch { batch: 8, takes_s: 0.01 });
+    let floor = spec.models["defect"].quality.as_ref().unwrap();
+    assert_eq!((floor.keep, floor.benchmark.as_str(), floor.measured["small"]), (0.93, "map50", 0.937));
+    // The default of `engine` is for those that have one.
+    let inspect = &spec.services["inspect"];
+    assert_eq!((inspect.engine.name, inspect.engine.max_num_seqs), (spec::EngineName::Own, None));
+    assert_eq!((inspect.traffic.input.mean, inspect.traffic.output.mean), (1.0, 0.0));
+
     let chat = &spec.services["chat"];
     assert_eq!(
         chat.labels,
@@ -176,6 +189,39 @@ fn both_languages_give_the_same_spec() {
     assert_eq!(from_hcl.spec, from_yaml.spec);
 }
 
+/// Defaults are for those that they have a meaning for: a service of items takes none of them for its own.
+#[test]
+fn defaults_of_language_models_do_not_reach_items() {
+    let text = |slo: &str| {
+        format!(
+            "rhumb: 1
+name: mixed
+defaults: {{ engine: {{ name: sglang }}, slo: {{ ttft: {{ p95: 1s }} }} }}
+models:
+  chat: {{ source: One-7B }}
+  defect: {{ measured: {{ image: x, variants: {{ v: {{ memory: 1GiB, time: {{ t4: 2ms }} }} }} }} }}
+services:
+  chat: {{ model: chat, traffic: {{ peak: 1 req/s, input_tokens: 9, output_tokens: 9 }} }}
+  inspect: {{ model: defect, traffic: {{ peak: 1 req/s }}{slo} }}
+"
+        )
+    };
+    let spec = yaml(&text(", slo: { e2e: { p99: 1s } }")).spec;
+    let inspect = &spec.services["inspect"];
+    assert_eq!((inspect.slo.ttft.len(), inspect.slo.e2e.len()), (0, 1));
+    assert_eq!(inspect.engine.name, spec::EngineName::Own);
+    assert_eq!(
+        (spec.services["chat"].slo.ttft.len(), spec.services["chat"].engine.name),
+        (1, spec::EngineName::Sglang)
+    );
+    let none = load("a.yaml", &text("")).unwrap_err();
+    assert!(
+        none.list.iter().any(|d| d.message.contains("`services.inspect` has no objective")),
+        "{:?}",
+        none.list
+    );
+}
+
 #[test]
 fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
     let text = format!("\u{feff}{}", FULL.replace('\n', "\r\n"));
@@ -183,7 +229,7 @@ fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
     let broken = text.replace("peak: ${var.peak} req/s", "peak: 3");
     let found = load("a.yaml", &broken).unwrap_err();
     let place = found.map.locate(found.list[0].span.as_ref().unwrap()).unwrap();
-    assert_eq!((found.list.len(), place.line, place.column), (1, 29, 13));
+    assert_eq!((found.list.len(), place.line, place.column), (1, 42, 13));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use rhumb_api::{Money, Purchase};
 
 use super::super::carbon;
+use super::super::measured;
 use super::super::subject::{self, Engined, Served, Work};
 use crate::catalog::{Accelerator, InstanceType, Offering, TransferTo};
 use crate::perf::{self, Configuration, EngineSettings, Layout};
@@ -92,7 +93,8 @@ impl Field {
     pub fn of(spec: &Spec, world: &World, work: &Work<'_>) -> Field {
         let catalog = &world.catalog;
         let Some(served) = work.served else { return Field::default() };
-        let settings = settings(&served);
+        let stated = work.model.measured();
+        let settings = if stated.is_some() { vec![perf::measured::settings(1)] } else { settings(&served) };
         let mut all = 0;
         let mut layouts: BTreeMap<(u32, u32), Vec<Layout>> = BTreeMap::new();
         let mut cuts: Vec<Vec<Layout>> = Vec::new();
@@ -100,6 +102,9 @@ impl Field {
             let whole = whole(kind);
             let key = (whole, if link(kind, whole).is_some() && whole >= SPAN.1 { SPAN.0 } else { 1 });
             let list = layouts.entry(key).or_insert_with(|| {
+                if stated.is_some() {
+                    return vec![Layout { tp: 1, pp: 1, dp: 1, ep: 1 }];
+                }
                 let divides =
                     |l: &Layout| l.accelerators() <= whole || l.accelerators().is_multiple_of(whole);
                 perf::layouts(work.arch, key.0, key.1).into_iter().filter(divides).collect()
@@ -155,8 +160,22 @@ impl Field {
         let calibrator = world.calibrator();
         let curves: Vec<Vec<Speed>> = wanted
             .par_iter()
-            .map(|(configuration, _)| {
+            .map(|(configuration, key)| {
                 let mut found = Vec::new();
+                if let Some(stated) = stated {
+                    let name = work.model.variants.keys().nth(key.0);
+                    let started = ["nvidia", "amd"].contains(&configuration.accelerator.vendor.as_str());
+                    let whole = configuration.fraction >= 1.0 && started;
+                    let server = name
+                        .filter(|_| whole)
+                        .and_then(|name| measured::launched(stated, name, configuration.accelerator).ok());
+                    if let Some((curve, engine)) = server {
+                        let limits = limits_of(&curve, &engine, configuration.layout);
+                        let engined = Engined::new(curve, work.confidence);
+                        found.push(Speed { engine: engined, limits, sequences: engine.max_num_seqs });
+                    }
+                    return found;
+                }
                 for engine in &settings {
                     let configuration = Configuration { engine: *engine, ..*configuration };
                     let Ok(curve) = perf::curve(&configuration, &served.shape) else { continue };
@@ -321,7 +340,7 @@ fn bought(work: &Work<'_>, offering: &Offering) -> bool {
 
 fn good_enough(world: &World, work: &Work<'_>, variant: &crate::spec::Variant) -> bool {
     let Some(floor) = &work.model.quality else { return true };
-    subject::is_native(variant.quantization, work.arch)
+    work.model.measured().is_none() && subject::is_native(variant.quantization, work.arch)
         || super::super::rules::kept(world, work, variant, &floor.benchmark).is_some_and(|k| k >= floor.keep)
 }
 

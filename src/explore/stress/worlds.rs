@@ -86,7 +86,8 @@ impl<'a> Worlds<'a> {
         step_limit_ms: Option<f64>,
     ) -> Result<(ServiceCurve, (String, String)), String> {
         let address = pool.addr.as_str();
-        let curve = replay::curve_of(self.world, model, pool, shape, step_limit_ms)
+        let stated = self.spec.models.get(model).ok_or_else(|| format!("there is no model `{model}`"))?;
+        let curve = replay::curve_of(self.world, stated, pool, shape, step_limit_ms)
             .map_err(|why| format!("{address}: {why}"))?;
         let arch = self.world.archs.get(model).map_or_else(|| model.to_owned(), |a| a.id.clone());
         let key = (arch, pool.accelerator.clone().unwrap_or_default());

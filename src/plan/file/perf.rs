@@ -1,6 +1,6 @@
 //! What prediction says, in a plan file.
 
-use super::mirror::{mirror, words};
+use super::mirror::{Mirror, mirror, words};
 use crate::perf;
 use crate::spec::{Checkpointing, EngineName, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
 
@@ -17,7 +17,7 @@ words!(QuantizationWord for Quantization {
 
 words!(KvCacheWord for KvCacheDtype { Auto = "auto", Bf16 = "bf16", Fp8 = "fp8" });
 
-words!(EngineWord for EngineName { Vllm = "vllm", Sglang = "sglang", Trtllm = "trtllm" });
+words!(EngineWord for EngineName { Vllm = "vllm", Sglang = "sglang", Trtllm = "trtllm", Own = "own" });
 
 words!(PrecisionWord for TrainingPrecision { Bf16 = "bf16", Fp8 = "fp8" });
 
@@ -66,4 +66,28 @@ mirror!(LatencyFile for perf::Latency {
     batch: f64,
 });
 
-mirror!(PercentilesFile for perf::Percentiles { mean: f64, shift: f64, mu: f64, sigma: f64 });
+/// `Percentiles` in a plan file: a wait is written only where there is one.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PercentilesFile {
+    mean: f64,
+    shift: f64,
+    mu: f64,
+    sigma: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait: Option<WaitFile>,
+}
+
+impl Mirror for perf::Percentiles {
+    type File = PercentilesFile;
+    fn to_file(&self) -> PercentilesFile {
+        let perf::Percentiles { mean, shift, mu, sigma, wait } = *self;
+        PercentilesFile { mean, shift, mu, sigma, wait: wait.to_file() }
+    }
+    fn from_file(file: PercentilesFile) -> Result<Self, String> {
+        let PercentilesFile { mean, shift, mu, sigma, wait } = file;
+        Ok(perf::Percentiles { mean, shift, mu, sigma, wait: Mirror::from_file(wait)? })
+    }
+}
+
+mirror!(WaitFile for perf::Wait { share: f64, whole_ms: f64, longer: f64, longer_ms: f64 });

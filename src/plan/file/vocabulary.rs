@@ -20,6 +20,7 @@ pub const WORDS: &[&str] = &[
     "instance-types",
     "layout",
     "max_replicas",
+    "measured-time",
     "memory",
     "min_replicas",
     "offered",

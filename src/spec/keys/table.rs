@@ -1,11 +1,13 @@
 //! The rows of the key table.
 
 mod budget;
+mod measured;
 mod training;
 
 use super::{Key, Kind, Names};
 use crate::spec::units::{Range, Unit};
 use budget::BUDGET;
+use measured::{MEASURED, QUALITY};
 use training::TRAINING;
 
 const DURATION: Kind = Kind::Quantity(Unit::Duration, Range::POSITIVE);
@@ -102,9 +104,13 @@ static MODEL: &[Key] = &[
     Key::new(
         "source",
         Kind::ModelSource,
-        "A known model id or alias such as `Qwen/Qwen3-32B`, or the path of a Hugging Face `config.json`.",
-    )
-    .required(),
+        "A known model id or alias such as `Qwen/Qwen3-32B`, or the path of a Hugging Face `config.json`. Required unless `measured` is there.",
+    ),
+    Key::new(
+        "measured",
+        Kind::Section(MEASURED),
+        "In place of `source`: any other model, by what your own server of it takes for an item on an accelerator.",
+    ),
     Key::new("revision", Kind::Text, "Commit or tag of the model repository; passed to the engine."),
     Key::new(
         "artifacts_at",
@@ -138,25 +144,6 @@ static VARIANT: &[Key] = &[
     )
     .default("auto"),
     Key::new("source", Kind::Text, "Repository of the compressed checkpoint, if it is another one."),
-];
-
-static QUALITY: &[Key] = &[
-    Key::new(
-        "keep",
-        Kind::Quantity(Unit::Percent, Range::POSITIVE_SHARE),
-        "Share of the uncompressed model's score that must be kept.",
-    )
-    .required(),
-    Key::new("benchmark", Kind::Text, "Benchmark that the score is of, for example `mmlu`.").required(),
-    Key::new(
-        "measured",
-        Kind::Map {
-            entry: "VARIANT",
-            names: Names::Loose,
-            of: &Kind::Quantity(Unit::Percent, Range { min: 0.0, min_open: true, max: 2.0, max_open: false }),
-        },
-        "Your own figures: variant to the share of the score that it keeps. They win over the catalogue's.",
-    ),
 ];
 
 static SERVICE: &[Key] = &[

@@ -21,7 +21,8 @@ impl Reader<'_> {
         shared: &BTreeMap<String, String>,
     ) -> Option<Service> {
         at.value?.as_object()?;
-        let use_case = at.key("use_case").word().and_then(use_case::find);
+        let items = at.key("model").word().is_some_and(|model| self.measured.contains(model));
+        let use_case = at.key("use_case").word().and_then(use_case::find).filter(|_| !items);
         let priority = at.key("priority");
         if priority.is_there() && !at.key("use_case").is_there() {
             self.report(
@@ -36,10 +37,13 @@ impl Reader<'_> {
             );
         }
         let priority = priority.word().and_then(Priority::parse).unwrap_or(Priority::Balanced);
-        let traffic = self.traffic(&at.key("traffic"), use_case.as_ref());
-        let slo = self.slo(at, use_case.as_ref(), priority, traffic.output.mean);
+        if items {
+            self.of_items(at);
+        }
+        let traffic = self.traffic(&at.key("traffic"), use_case.as_ref(), items);
+        let slo = self.slo(at, use_case.as_ref(), priority, traffic.output.mean, items);
         let placement = self.placement(&at.key("placement"));
-        let engine = self.engine(&at.key("engine"));
+        let engine = if items { Engine::own(&at.pointer) } else { self.engine(&at.key("engine")) };
         self.context_fits(at, &engine, &traffic.input, &traffic.output);
         self.engine_can(at, &engine);
         let survive = at.key("survive");
@@ -75,7 +79,8 @@ impl Reader<'_> {
         })
     }
 
-    fn traffic(&mut self, at: &At<'_>, use_case: Option<&UseCase>) -> Traffic {
+    /// `traffic`; of a measured model a request is an item, which counts as one token.
+    fn traffic(&mut self, at: &At<'_>, use_case: Option<&UseCase>, items: bool) -> Traffic {
         let (peak, concurrency, trace) = (at.key("peak"), at.key("concurrency"), at.key("trace"));
         let sessions = at.key("sessions");
         for other in [&peak, &concurrency, &trace, &at.key("prefix_cached"), &at.key("arrivals")] {
@@ -137,6 +142,8 @@ impl Reader<'_> {
         let input = at.key("input_tokens");
         let known = input
             .get(|v| shape::lengths(false, v))
+            .filter(|_| !items)
+            .or(items.then(|| fixed(1.0)))
             .or(recorded.as_ref().map(|r| r.input))
             .or(use_case.map(|u| fixed(u.tokens.0)));
         if known.is_none() && !input.is_there() && !trace.is_there() && at.is_there() {
@@ -165,6 +172,7 @@ impl Reader<'_> {
         let output = at
             .key("output_tokens")
             .get(|v| shape::lengths(true, v))
+            .or(items.then_some(NOTHING))
             .or(recorded.as_ref().map(|r| r.output))
             .or(use_case.map(|u| fixed(u.tokens.1)))
             .unwrap_or(NOTHING);
@@ -270,7 +278,14 @@ impl Reader<'_> {
         origins
     }
 
-    fn slo(&mut self, service: &At<'_>, use_case: Option<&UseCase>, priority: Priority, output: f64) -> Slo {
+    fn slo(
+        &mut self,
+        service: &At<'_>,
+        use_case: Option<&UseCase>,
+        priority: Priority,
+        output: f64,
+        items: bool,
+    ) -> Slo {
         let at = service.key("slo");
         let template = |range: Option<(f64, f64)>| -> Vec<Objective> {
             let limit = range.map(|range| priority.within(range));
@@ -313,11 +328,18 @@ impl Reader<'_> {
         };
         // An embedding model has no output tokens, so that only the time to its one answer counts.
         let generates = output > 0.0;
-        let ttft = objectives("ttft", use_case.map(|u| u.ttft_ms));
-        let tpot = objectives("tpot", use_case.filter(|_| generates).map(|u| u.tpot_ms));
+        let mut of_tokens = |key: &str, range| if items { Vec::new() } else { objectives(key, range) };
+        let ttft = of_tokens("ttft", use_case.map(|u| u.ttft_ms));
+        let tpot = of_tokens("tpot", use_case.filter(|_| generates).map(|u| u.tpot_ms));
         let e2e = objectives("e2e", use_case.map(|u| u.e2e_ms));
-        let stated = ["ttft", "tpot", "e2e"].iter().any(|k| at.key(k).is_there());
-        if !stated && use_case.is_none() && !service.key("use_case").is_there() {
+        // What defaults say of tokens is nothing that a service of items states.
+        let of_others = |key: &At<'_>| items && self.is_copied(&key.pointer);
+        let stated = ["ttft", "tpot", "e2e"].iter().any(|k| {
+            let key = at.key(k);
+            key.is_there() && (*k == "e2e" || !of_others(&key))
+        });
+        let template = service.key("use_case");
+        if !stated && use_case.is_none() && (of_others(&template) || !template.is_there()) {
             self.report(
                 if at.is_there() { &at.pointer } else { &service.pointer },
                 true,
@@ -325,11 +347,15 @@ impl Reader<'_> {
                     "missing-key",
                     format!("`{}` has no objective", service.pointer.dotted()),
                     "how fast must it be?",
-                    "add `slo: { ttft: { p95: 500ms }, tpot: { p95: 40ms } }`, or name a `use_case`",
+                    if items {
+                        "add `slo: { e2e: { p99: 80ms } }`"
+                    } else {
+                        "add `slo: { ttft: { p95: 500ms }, tpot: { p95: 40ms } }`, or name a `use_case`"
+                    },
                 ),
             );
         }
-        if !generates && at.key("tpot").is_there() {
+        if !generates && !items && at.key("tpot").is_there() {
             self.report(
                 &at.key("tpot").pointer,
                 true,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rhumb::catalog::{Evidence, Provenance};
 use rhumb::diagnostic::Pointer;
 use rhumb::perf::training::TrainingMemory;
-use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles};
+use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles, Wait};
 use rhumb::placement::*;
 use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
 use rhumb::render::Artifact;
@@ -29,7 +29,7 @@ fn at(text: &str) -> Option<Pointer> {
 }
 
 fn percentiles(from: f64) -> Percentiles {
-    Percentiles { mean: from, shift: from / 3.0, mu: -from / 7.0, sigma: 0.1 + from / 1e9 }
+    Percentiles { mean: from, shift: from / 3.0, mu: -from / 7.0, sigma: 0.1 + from / 1e9, wait: None }
 }
 
 fn layout(tp: u32) -> Layout {
@@ -96,7 +96,10 @@ fn pool() -> Pool {
         latency: Some(Latency {
             ttft: percentiles(210.5),
             tpot: percentiles(17.25),
-            e2e: percentiles(9_000.125),
+            e2e: Percentiles {
+                wait: Some(Wait { share: 0.4, whole_ms: 3.0, longer: 0.1, longer_ms: 1.0 / 3.0 }),
+                ..percentiles(9_000.125)
+            },
             utilization: 0.7,
             batch: 31.0,
         }),

@@ -26,14 +26,9 @@ pub(crate) fn words(choice: &[Choice]) -> String {
                 Some((_, n)) => format!("{n} replicas on shared"),
                 None => machines.join(" + "),
             };
-            format!(
-                "{machines} {} in {}/{}, {} {}",
-                c.instance_type,
-                c.cloud,
-                c.region,
-                c.quantization.as_str(),
-                layout(c.layout)
-            )
+            let predicted = || format!("{} {}", c.quantization.as_str(), layout(c.layout));
+            let runs = c.variant.clone().unwrap_or_else(predicted);
+            format!("{machines} {} in {}/{}, {runs}", c.instance_type, c.cloud, c.region)
         })
         .collect();
     pools.join("; ")

@@ -10,7 +10,7 @@ use crate::diagnostic::SourceMap;
 use crate::explore::{self, Aspect, choice, compare};
 use crate::placement::{ObjectiveCheck, WorkloadPlacement};
 use crate::plan::Plan;
-use crate::report::{self, Block, Cell, Report, Section, Table, Tone, layout, machines, ms, quantile};
+use crate::report::{self, Block, Cell, Report, Section, Table, Tone, machines, ms, precision, quantile};
 
 /// What the present world is called.
 const PRESENT: &str = "present";
@@ -126,13 +126,8 @@ fn choices(all: &[World]) -> Table {
                         format!("{} of {} h", report::number(r.hours), report::number(r.deadline_hours))
                     }
                 };
-                let runs = format!(
-                    "{} replica{}, {} {}",
-                    pool.replicas,
-                    if pool.replicas == 1 { "" } else { "s" },
-                    pool.quantization.as_str(),
-                    layout(pool.layout)
-                );
+                let s = if pool.replicas == 1 { "" } else { "s" };
+                let runs = format!("{} replica{s}, {}", pool.replicas, precision(pool));
                 rows.push(vec![
                     Cell::plain(w.name()),
                     Cell::plain(address),
