@@ -17,6 +17,14 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     if let Some(coupling) = &placement.coupling {
         coupled(log, spec, world, placement, coupling);
     }
+    let priced = carbon::price(spec, SCALE) > 0;
+    log.hold(!priced || placement.coupling.is_some(), "certificate", "deployment", || {
+        (
+            "emissions are priced, and what was proven leaves them out".into(),
+            "a coupling".into(),
+            "none".into(),
+        )
+    });
     let together = placement.workloads.values().filter(|w| w.certificate.together).count();
     let all = if placement.coupling.is_some() { placement.workloads.len() } else { 0 };
     log.same("certificate", "deployment", "the number of workloads proven together", &all, &together);
@@ -107,7 +115,7 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
     log.same("certificate", at, "the price of emissions", &price, &i128::from(c.carbon_price));
     let emitted = |w: &WorkloadPlacement| {
         let mg = if price > 0 { carbon::month(world, w).unwrap_or(0) } else { 0 };
-        Money::from_micros((i128::from(mg) * price / SCALE) as i64)
+        Money::from_micros(i64::try_from(i128::from(mg) * price / SCALE).unwrap_or(i64::MAX / 1024))
     };
     let cost: Money = placement
         .workloads

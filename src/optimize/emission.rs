@@ -27,7 +27,8 @@ pub(super) fn price(spec: &Spec) -> i64 {
 
 /// What so many milligrams count for at `price`, rounded down.
 pub(super) fn priced(mg: i64, price: i64) -> Money {
-    Money::from_micros((i128::from(mg) * i128::from(price) / PRICE_ONE) as i64)
+    let counted = i128::from(mg) * i128::from(price) / PRICE_ONE;
+    Money::from_micros(counted.clamp(0, i128::from(i64::MAX / 1024)) as i64)
 }
 
 /// What a machine of a type emits in a region, both by index.
@@ -134,7 +135,7 @@ pub(super) fn least(spec: &Spec, world: &World, address: &str) -> Option<i64> {
                     let each = Some(Money::from_micros(mg(site)));
                     (terms.base, terms.run_base) = (terms.base.and(each), terms.run_base.and(each));
                     (terms.spot, terms.run_spot) = (terms.spot.and(each), terms.run_spot.and(each));
-                    terms.weights = None;
+                    (terms.weights, terms.budget) = (None, -PRICE_ONE);
                 },
                 -PRICE_ONE,
                 0,

@@ -23,9 +23,10 @@ pub(super) fn mass(mg: i64) -> String {
     }
 }
 
-/// Dollars that a tonne counts for in what was minimised, whole.
+/// Dollars that a tonne counts for in what was minimised, to the hundredth of a cent: what a milligram does was rounded down by less.
 pub(super) fn per_tonne(c: &Coupling) -> f64 {
-    (c.carbon_price as f64 * TONNE / f64::from(1 << 24) / 1e6).round()
+    let dollars = c.carbon_price as f64 * TONNE / f64::from(1 << 24) / 1e6;
+    (dollars * 1e4 - 1e-6).ceil() / 1e4
 }
 
 /// Whether what was minimised is emissions, and dollars among equals alone.

@@ -98,7 +98,7 @@ fn least_carbon(c: &Coupling) -> String {
         _ => String::new(),
     };
     format!(
-        "{proven}{less}; cost decides among plans within grams. {} plans compared, {} nodes.{stopped}",
+        "{proven}{less}, a gram counted as 100 USD: where saving one costs more, cost decides. {} plans compared, {} nodes.{stopped}",
         c.plans, c.nodes
     )
 }

@@ -16,7 +16,7 @@ pub enum Goal {
     Cost,
     /// The bill and a price of what is emitted.
     Priced {
-        /// Dollars for a tonne of CO2e, more than 0.
+        /// Dollars for a tonne of CO2e, 0.0001 or more.
         per_tonne: Money,
     },
     /// What is emitted; the bill decides among equals.
@@ -26,7 +26,10 @@ pub enum Goal {
 /// Most dollars for a tonne that may be stated: a tenth of what stands for [`Goal::Carbon`].
 const MOST: f64 = 1e7;
 
-/// What a tonne costs by [`Goal::Carbon`], dollars: 100 for a gram, so that no difference of bills outweighs emissions.
+/// Least dollars for a tonne: less is lost where a milligram is priced.
+const LEAST: Money = Money::from_micros(100);
+
+/// What a tonne costs by [`Goal::Carbon`], dollars: 100 for a gram. Where saving a gram costs more than that, the bill decides.
 const ONLY_CARBON: i64 = 100_000_000;
 
 impl Goal {
@@ -83,11 +86,11 @@ pub fn read(value: &Value) -> Read<Goal> {
                 ));
             };
             let dollars = quantity(Unit::PerTonne, range, price)?;
-            let per_tonne = Money::from_usd(dollars).ok().filter(|price| *price > Money::ZERO);
+            let per_tonne = Money::from_usd(dollars).ok().filter(|price| *price >= LEAST);
             let per_tonne = per_tonne.ok_or_else(|| {
                 Problem::new(
                     "out-of-range",
-                    "the price is below a millionth of a dollar",
+                    "the price is below 0.0001 USD a tonne, which no plan would notice",
                     "too small",
                     "write `cost`",
                 )

@@ -256,4 +256,9 @@ fn a_bound_too_high_is_found() {
     assert_ne!(spec.objective, dear.objective);
     let found = check::placement(&dear, &world, &cheap);
     assert!(found.iter().any(|f| f.message.contains("the price of emissions")), "{found:#?}");
+    // Nor is one whose proof knows of no price at all.
+    let (_, world, free) = sound("");
+    assert!(free.coupling.is_none());
+    let found = check::placement(&dear, &world, &free);
+    assert!(found.iter().any(|f| f.message.contains("emissions are priced")), "{found:#?}");
 }

@@ -550,7 +550,7 @@ fn servers_are_started_as_planned() {
     }
     let docker = folder.path().join("docker");
     // Ends only when all have begun, since one that ends takes the others with it.
-    let noted = "#!/bin/bash\nprintf '%s\\n' \"$@\" \"variant $RHUMB_VARIANT $RHUMB_BATCH\" > \"$OUT/part.$RHUMB_PORT\"\n\
+    let noted = "#!/bin/bash\nif test \"$1\" = rm; then echo \"$3\" >> \"$OUT/removed\"; exit 1; fi\nprintf '%s\\n' \"$@\" \"variant $RHUMB_VARIANT $RHUMB_BATCH\" > \"$OUT/part.$RHUMB_PORT\"\n\
                  mv \"$OUT/part.$RHUMB_PORT\" \"$OUT/out.$RHUMB_PORT\"\n\
                  while test \"$(ls \"$OUT\" | grep -c '^out')\" -lt 4; do sleep 0.05; done\n";
     std::fs::write(&docker, noted).unwrap();
@@ -569,6 +569,9 @@ fn servers_are_started_as_planned() {
         let words: Vec<&str> = words.lines().collect();
         assert_eq!(words[..2], ["run", "--rm"]);
         assert!(words.contains(&format!("device={i}").as_str()), "{words:?}");
+        assert!(words.contains(&format!("rhumb-{}", 8000 + i).as_str()), "{words:?}");
+        let removed = std::fs::read_to_string(folder.path().join("removed")).unwrap();
+        assert!(removed.lines().any(|name| name == format!("rhumb-{}", 8000 + i)), "{removed}");
         assert!(
             words.ends_with(&["registry.example.com/defect:7", "serve", "--name=a b", "variant int8 1"]),
             "{words:?}"

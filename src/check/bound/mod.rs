@@ -115,7 +115,7 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     let price = placement.coupling.as_ref().map_or(0, |_| carbon::price(spec, SCALE));
     let emitted = |w: &WorkloadPlacement| {
         let mg = if price > 0 { carbon::month(world, w).unwrap_or(0) } else { 0 };
-        Money::from_micros((i128::from(mg) * price / SCALE) as i64)
+        Money::from_micros(i64::try_from(i128::from(mg) * price / SCALE).unwrap_or(i64::MAX / 1024))
     };
     let cost = workloads.iter().map(|b| b.cost).sum::<Money>()
         + placement.workloads.values().map(emitted).sum::<Money>();

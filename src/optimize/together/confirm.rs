@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use rayon::prelude::*;
 
-use super::problem::Choice;
+use super::problem::{Choice, whole};
 use super::{Bound, Planned, Row, Search, Shared, fleets, tree};
 
 /// What a replay said of a choice.
@@ -43,7 +43,12 @@ impl Search<'_, '_> {
             proven = proven.max(solved.bound).min(solved.best.as_ref().map_or(i64::MAX, |best| best.cost));
             solved.bound = proven;
             let before: Option<Vec<Planned>> = solved.best.as_ref().map(|best| self.of(best));
+            let before_replay = bound.scaled;
             let replayed = solved.best.as_ref().map(|best| self.replayed(bound, reach, best));
+            if let Some(theta) = reach.filter(|_| bound.scaled > before_replay) {
+                // Lists reach further out from now on: what lies there was in no tree that has proven anything.
+                proven = proven.min(whole(before_replay + theta));
+            }
             // Where machines are shared, much of it is as good a start as ever.
             if !self.rows.fleets.is_empty() {
                 known = before.and_then(|plans| self.nearest(&plans));
@@ -68,12 +73,19 @@ impl Search<'_, '_> {
         }
     }
 
-    /// Prices at which every workload spares what is scarce.
+    /// Prices at which every workload spares what is scarce. What is not scarce yet has the price of the quota that is most so: all that
+    /// is spared elsewhere would go there.
     pub(super) fn sparing(&self, prices: &[i64]) -> Vec<i64> {
-        let scarce = |row: &Row| matches!(row.what, Shared::Quota { .. } | Shared::Carbon);
-        let dear =
-            |(row, price): (&Row, &i64)| if scarce(row) { price.saturating_mul(SPARING) } else { *price };
-        self.rows.list.iter().zip(prices).map(dear).collect()
+        let quota = |row: &Row| matches!(row.what, Shared::Quota { .. });
+        let rows = || self.rows.list.iter().zip(prices);
+        let most = rows().filter(|(row, _)| quota(row)).map(|(_, price)| *price).max().unwrap_or(0);
+        rows()
+            .map(|(row, price)| match row.what {
+                Shared::Quota { .. } if *price == 0 => most,
+                Shared::Quota { .. } | Shared::Carbon => price.saturating_mul(SPARING),
+                _ => *price,
+            })
+            .collect()
     }
 
     /// Replays a choice. A plan that is contradicted is known no more; what it beat is not gone with it: the plans of its workload

@@ -75,6 +75,20 @@ impl Reader<'_> {
                 ),
             );
         }
+        if !scores.is_empty() && !at.key("quality").is_there() {
+            let variants = own.key("variants").pointer;
+            self.problems.push(
+                Diagnostic::warning(
+                    "useless-key",
+                    "the scores of variants change nothing without a floor".to_owned(),
+                )
+                .at_key(self.map, &variants)
+                .label("any of them may be chosen")
+                .help(
+                    "write `quality: { floor: 93%, benchmark: NAME }` in the model, or leave the scores out",
+                ),
+            );
+        }
         let quality = self.floor(&at.key("quality"), &own.key("variants"), scores);
         let names = variants.keys().map(|name| {
             let variant = Variant {

@@ -140,3 +140,40 @@ fn little_effort_gives_a_gap_that_is_true_and_the_same_on_any_number_of_threads(
     }
     assert!(gaps > 0 && alike > 0, "one node closed every proof");
 }
+
+/// With replays, which take plans away while bounds are worked out: what a search of little effort says that nothing costs less than,
+/// no placement of any other search costs less than.
+#[test]
+fn little_effort_claims_no_bound_that_another_search_refutes() {
+    let base = Catalog::embedded();
+    let (mut compared, mut gaps, mut moved) = (0, 0, 0);
+    for seed in 0..700 {
+        let (spec, mut world) = worlds::together(seed, &base);
+        let closed = place_watched(&spec, &world, Watch::default());
+        if closed.as_ref().map_or(true, |closed| closed.coupling.is_none()) {
+            continue;
+        }
+        world.replay = 400;
+        let found: Vec<Placement> = [1, 3, 9, 2_000]
+            .into_iter()
+            .filter_map(|n| {
+                place_watched(&spec, &world, Watch { nodes: NonZeroU64::new(n)?, ask: None }).ok()
+            })
+            .collect();
+        let cost =
+            |p: &Placement| -> i64 { p.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum() };
+        let Some(least) = found.iter().map(cost).min() else { continue };
+        moved += u32::from(closed.is_ok_and(|closed| cost(&closed) < least));
+        for (i, placement) in found.iter().enumerate() {
+            let Some(c) = &placement.coupling else { continue };
+            let bound = c.lower_bound.micros();
+            assert!(bound <= least + ROUNDED, "world {seed}, effort {i}: {bound} above {least}");
+            gaps += u32::from(c.lower_bound < c.optimum);
+            compared += 1;
+        }
+    }
+    assert!(
+        compared > 60 && gaps > 10 && moved > 0,
+        "{compared} compared, {gaps} gaps, the replay decided in {moved}"
+    );
+}
