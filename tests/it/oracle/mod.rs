@@ -10,7 +10,7 @@ pub mod worlds;
 
 use rhumb::catalog::Catalog;
 use rhumb::check;
-use rhumb::placement::{Placement, World};
+use rhumb::placement::{Placement, WorkloadPlacement, World};
 use rhumb::spec::{ScalingMode, Spec};
 use rhumb_api::Money;
 
@@ -158,10 +158,12 @@ impl Several {
             }
         };
         let cost: i64 = placement.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum();
-        let most = |p: &rhumb::placement::Pool| {
-            p.machines.iter().map(|m| m.count).sum::<u32>() > brute::MOST_MACHINES
+        // What brute force does not try is beyond it.
+        let large = |w: &WorkloadPlacement| {
+            let most = if w.run.is_some() { 4 * brute::MOST_MACHINES } else { brute::MOST_MACHINES };
+            w.pools.iter().any(|p| p.machines.iter().map(|m| m.count).sum::<u32>() > most)
         };
-        if placement.workloads.values().filter(|w| w.run.is_none()).flat_map(|w| &w.pools).any(most) {
+        if placement.workloads.values().any(large) {
             return None;
         }
         // Seconds of a batch's runs are rounded.
