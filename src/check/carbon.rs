@@ -89,19 +89,19 @@ pub(super) fn of_runs(mg: i64, machines: u32, hours: f64, runs: f64, whole: bool
 
 /// Milligrams a month of a workload on machines of its own; `None` if those of one of its pools are not known.
 pub(super) fn month(world: &World, placed: &WorkloadPlacement) -> Option<i64> {
-    let mut sum = 0;
+    let mut sum = 0_i64;
     for pool in placed.pools.iter().filter(|p| p.shared.is_none()) {
         let (kind, region) = machine(world, (pool.cloud, &pool.region, &pool.instance_type))?;
-        sum += of_pool(of_machine(world, kind, region)?, pool, placed);
+        sum = sum.saturating_add(of_pool(of_machine(world, kind, region)?, pool, placed));
     }
     Some(sum)
 }
 
 /// Milligrams a month of everything, as far as it is known, and whether all of it is.
 fn total(world: &World, placement: &Placement) -> (i64, bool) {
-    let mut all = (0, true);
+    let mut all = (0_i64, true);
     let mut add = |mg: Option<i64>| match mg {
-        Some(mg) => all.0 += mg,
+        Some(mg) => all.0 = all.0.saturating_add(mg),
         None => all.1 = false,
     };
     for placed in placement.workloads.values() {
@@ -129,7 +129,7 @@ pub(super) fn fits(
     let Some(cap) = &spec.budget.carbon else { return };
     let rest = placement.workloads.values().filter(|w| w.address != other.address).chain([other]);
     let months: Option<Vec<i64>> = rest.map(|w| month(world, w)).collect();
-    let emitted: Option<i64> = months.map(|months| months.iter().sum());
+    let emitted: Option<i64> = months.map(|months| months.into_iter().fold(0, i64::saturating_add));
     log.hold(emitted.is_some_and(|mg| mg <= cap.mg), "carbon", at, || {
         let found = emitted.map_or("unknown".into(), |mg| mg.to_string());
         ("more than the cap of carbon, milligrams a month".into(), format!("at most {}", cap.mg), found)

@@ -132,6 +132,7 @@ pub(super) fn place(
     let wider: Vec<&Table> = tables.iter().zip(&wide).map(|(t, wide)| wide.as_ref().unwrap_or(t)).collect();
     let all = All {
         spec,
+        world,
         jobs: &jobs,
         tables: &tables,
         wider,
@@ -155,6 +156,7 @@ pub(super) fn place(
 
 struct All<'s> {
     spec: &'s Spec,
+    world: &'s World,
     jobs: &'s [Job<'s>],
     tables: &'s [Table],
     /// The same with shared machines, where those may be used.
@@ -204,12 +206,9 @@ impl<'s> All<'s> {
     /// What the separate optima count for in what is minimised, a month.
     fn apart_month(&self) -> Money {
         let price = emission::price(self.spec);
-        let emitted = |(job, w): (&Job<'_>, &WorkloadPlacement)| match price {
-            0 => Money::ZERO,
-            price => emission::priced(emission::sum(job.world, w), price),
-        };
-        let all = self.jobs.iter().filter_map(|job| Some((job, self.apart.get(&job.address)?)));
-        all.map(|(job, w)| month(w) + emitted((job, w))).sum()
+        let emitted =
+            |w| if price > 0 { emission::priced(emission::sum(self.world, w), price) } else { Money::ZERO };
+        self.apart.values().map(|w| month(w) + emitted(w)).sum()
     }
 
     fn lost(&self, i: usize, why: Rejection) -> InfeasibleWorkload {
@@ -261,8 +260,7 @@ impl<'s> All<'s> {
                     Money::from_micros(hour as i64).min(placed.certificate.optimum);
             }
         }
-        let emissions = self.jobs.first().map(|job| emission::all(self.spec, job.world, &workloads, &fleets));
-        let emissions = emissions.unwrap_or_default();
+        let emissions = emission::all(self.spec, self.world, &workloads, &fleets);
         let joint_violations = joint(self.spec, &workloads, &fleets, &emissions);
         let coupling = Some(self.coupling(rows, found));
         let mut placement = Placement { workloads, fleets, joint_violations, emissions, coupling };
@@ -325,14 +323,8 @@ impl<'s> All<'s> {
             _ => return None,
         };
         if placed.pools != apart.pools {
-            let mut crowded = losers::crowded_out(apart, &placed);
-            if emission::price(self.spec) > 0 {
-                for loser in &mut crowded {
-                    loser.rejection.reason =
-                        "the cheapest by its bill; another one counts for less with what it emits".into();
-                }
-            }
-            placed.losers.splice(0..0, crowded);
+            let priced = emission::price(self.spec) > 0;
+            placed.losers.splice(0..0, losers::crowded_out(apart, &placed, priced));
         }
         Some(placed)
     }

@@ -87,19 +87,7 @@ pub(super) const SEQUENCES: [u32; 3] = [64, 256, 1024];
 const BATCHED_TOKENS: u32 = 8192;
 
 /// A training has no engine: nothing is stated.
-static NO_ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine {
-    name: EngineName::Vllm,
-    version: None,
-    max_model_len: None,
-    max_num_seqs: None,
-    max_num_batched_tokens: None,
-    tensor_parallel_size: None,
-    pipeline_parallel_size: None,
-    data_parallel_size: None,
-    enable_expert_parallel: None,
-    gpu_memory_utilization: None,
-    at: Pointer::root(),
-});
+static NO_ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::unstated(EngineName::Vllm, Pointer::root()));
 
 /// Share of accelerator memory that the engine may use where the spec states none.
 const UTILIZATION: f64 = 0.90;

@@ -331,11 +331,17 @@ fn nearest_of(losers: Vec<Loser>) -> Option<Loser> {
 }
 
 /// What a workload would have got by itself, where the limits that it shares gave it something else.
-pub(super) fn crowded_out(apart: &WorkloadPlacement, together: &WorkloadPlacement) -> Vec<Loser> {
+pub(super) fn crowded_out(
+    apart: &WorkloadPlacement,
+    together: &WorkloadPlacement,
+    emissions_priced: bool,
+) -> Vec<Loser> {
     let chosen = super::relax::choices(together);
     let machines = apart.pools.iter().flat_map(|p| &p.machines);
     let reason = if together.pools.iter().any(|p| p.shared.is_some()) {
         SHARED
+    } else if emissions_priced {
+        "the cheapest by its bill; with what it emits and what all workloads share, another one counts for less"
     } else {
         "the cheapest by itself; what all workloads share is worth more elsewhere"
     };

@@ -264,13 +264,7 @@ impl Terms {
 
     /// Whether fewer spot machines among as many may mean a lower ceiling at a higher cost.
     pub fn trades_off(&self) -> bool {
-        match (self.base, self.spot) {
-            (Some(base), Some(spot)) => {
-                let dear = self.on_demand.unwrap_or(spot);
-                if spot < base { dear > base } else { dear < base }
-            }
-            _ => false,
-        }
+        matches!((self.base, self.spot), (Some(base), Some(spot)) if spot < base && self.on_demand.is_some_and(|dear| dear > base))
     }
 
     /// Dollars with what a budget on expected cost makes of them.

@@ -16,7 +16,7 @@ pub struct Emissions {
 impl Emissions {
     /// Milligrams of CO2e a month, as far as they are known.
     pub fn known(&self) -> i64 {
-        self.machines.values().filter_map(|e| e.mg_per_month).sum()
+        self.machines.values().filter_map(|e| e.mg_per_month).fold(0, i64::saturating_add)
     }
 
     /// Whether all of them are known.
@@ -46,4 +46,17 @@ pub struct Emission {
     pub provenance: Option<Provenance>,
     /// In words: what is not known.
     pub unknown: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plan file may state anything.
+    #[test]
+    fn a_sum_beyond_what_a_number_holds_stays_at_its_end() {
+        let most = Emission { mg_per_month: Some(i64::MAX), ..Emission::default() };
+        let machines = [("a".to_owned(), most.clone()), ("b".to_owned(), most)].into();
+        assert_eq!(Emissions { machines, cap_mg: Some(-1) }.known(), i64::MAX);
+    }
 }

@@ -52,7 +52,7 @@ pub(super) fn carbon(plan: &Plan) -> Option<Section> {
         let (workload, rest) = address.split_once('/').unwrap_or((address, ""));
         let place = rest.split('/').take(2).collect::<Vec<_>>().join("/");
         let entry = sums.entry((workload, place)).or_insert((Sum::default(), emission));
-        entry.0.mg += emission.mg_per_month.unwrap_or(0);
+        entry.0.mg = entry.0.mg.saturating_add(emission.mg_per_month.unwrap_or(0));
         entry.0.unknown.extend(emission.unknown.clone());
     }
     let unknown = |sum: &Sum| sum.unknown.iter().cloned().collect::<Vec<_>>().join("; ");
@@ -95,9 +95,9 @@ pub(super) fn carbon(plan: &Plan) -> Option<Section> {
     if let Some(cap) = all.cap_mg {
         let (line, emitted) = (format!("Cap: {} a month", mass(cap)), all.known());
         lines.push(if emitted > cap {
-            Cell::tone(format!("{line} is exceeded by {}.", mass(emitted - cap)), Tone::Bad)
+            Cell::tone(format!("{line} is exceeded by {}.", mass(emitted.saturating_sub(cap))), Tone::Bad)
         } else {
-            Cell::tone(format!("{line}; {} are left.", mass(cap - emitted)), Tone::Good)
+            Cell::tone(format!("{line}; {} are left.", mass(cap.saturating_sub(emitted))), Tone::Good)
         });
     }
     if let Some(c) = plan.placement.coupling.as_ref().filter(|c| c.carbon_price > 0 && !only(c)) {

@@ -48,8 +48,13 @@ pub struct Launch {
 impl Engine {
     /// That of a measured model: its own image, which may use the whole accelerator.
     pub(super) fn own(at: &Pointer) -> Self {
+        Engine { gpu_memory_utilization: Some(1.0), ..Engine::unstated(EngineName::Own, at.clone()) }
+    }
+
+    /// One of which nothing is stated.
+    pub(crate) fn unstated(name: EngineName, at: Pointer) -> Self {
         Engine {
-            name: EngineName::Own,
+            name,
             version: None,
             max_model_len: None,
             max_num_seqs: None,
@@ -58,8 +63,8 @@ impl Engine {
             pipeline_parallel_size: None,
             data_parallel_size: None,
             enable_expert_parallel: None,
-            gpu_memory_utilization: Some(1.0),
-            at: at.clone(),
+            gpu_memory_utilization: None,
+            at,
         }
     }
 }

@@ -230,3 +230,28 @@ fn workloads_that_run_a_model_alike_are_placed_as_each_by_itself() {
     }
     assert_eq!(rhumb::optimize::candidates(&spec, &world), candidates);
 }
+
+/// Where a quota leaves spot machines alone, spot that is dearer than on demand is bought: its loss saves nothing, and no figure that a
+/// budget limits is below what is expected.
+#[test]
+fn dear_spot_is_no_cheaper_when_it_is_lost() {
+    let catalog = line::on_sale(&[
+        ("p5.48xlarge", "eu-north-1", Purchase::OnDemand, 50_000_000),
+        ("p5.48xlarge", "eu-north-1", Purchase::Spot, 58_900_000),
+    ]);
+    let more =
+        "providers:\n  aws: { quotas: { eu-north-1: { L-417A185B: 0 } } }\nbudget: { monthly: 900000 USD }\n";
+    let text = line::two_services(more).replace(
+        "placement: { residency: [eu] }",
+        "placement: { residency: [eu] }\n  purchase: { spot_max_share: 100% }",
+    );
+    let spec = line::spec(&text, &catalog);
+    let world = line::world(&spec, &catalog);
+    let placement = line::place(&spec, &world).unwrap();
+    for w in placement.workloads.values() {
+        assert!(w.pools.iter().flat_map(|p| &p.machines).all(|m| m.purchase == Purchase::Spot));
+        assert_eq!(w.cost.ceiling_per_month, w.cost.expected_per_month, "{}", w.address);
+    }
+    assert_eq!(check::placement(&spec, &world, &placement), vec![]);
+    assert_eq!(check::prove(&spec, &world, &placement).report.findings, vec![]);
+}

@@ -8,7 +8,7 @@ use rhumb_api::Money;
 use super::super::base::Base;
 use super::super::couple;
 use super::super::floors::Floor;
-use super::super::pool::{Terms, weights_gib};
+use super::super::pool::weights_gib;
 use super::super::service::{Block, Chosen, Search};
 use super::super::sharing::Item;
 use super::Effort;
@@ -67,7 +67,7 @@ struct All<'s, 'a> {
     bases: &'s [Arc<Base<'a>>],
     /// Each site's quotas: row, what a machine takes of it, and a spot machine.
     sites: &'s [Taken],
-    /// Milligrams that a machine of each site emits an hour; empty where emissions do not count.
+    /// Milligrams that a machine of each site emits an hour; zero where emissions do not count.
     emits: &'s [i64],
     /// Set of origins to what serving them costs at least.
     floors: Vec<Option<Money>>,
@@ -125,12 +125,9 @@ impl Free {
     }
 
     /// Whether a pool of a site that costs at least `least`, and `own` at own prices, is beaten.
-    fn beats(&self, terms: &Terms, least: Option<Money>, own: Option<Money>) -> bool {
-        // What budgets limit is then no less than what is expected to be paid.
-        let bound = terms.spot.is_none_or(|spot| terms.on_demand.is_none_or(|dear| dear >= spot));
+    fn beats(&self, least: Option<Money>, own: Option<Money>) -> bool {
         // Of a day there is no bar: ways are in the order of both costs.
-        bound
-            && matches!((self.bar, least, own), (Some(bar), Some(least), Some(own)) if own > bar.0 && least > bar.1)
+        matches!((self.bar, least, own), (Some(bar), Some(least), Some(own)) if own > bar.0 && least > bar.1)
     }
 }
 
@@ -257,7 +254,6 @@ impl<'a> All<'_, 'a> {
             }
             let site = &search.table.sites[i];
             let own_extra = self.own.least_extra(base, &near, site.region);
-            let own_terms = &self.own.terms[i];
             let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
             let terms = &search.terms[i];
             let floor_extra = search.least_extra(base, &near, site.region);
@@ -274,7 +270,7 @@ impl<'a> All<'_, 'a> {
                 let beaten = |floor: Floor| {
                     let least = search.least_cost(i, floor).map(|m| m + floor_extra);
                     let own = self.own.least_cost(i, floor).map(|m| m + own_extra);
-                    free.beats(own_terms, least, own)
+                    free.beats(least, own)
                 };
                 if beaten(*floor) {
                     break;

@@ -76,7 +76,7 @@ pub struct Workload<'a> {
     sites: Vec<Vec<(usize, i64, i64)>>,
     /// Each site's fleet, if its machines are shared.
     fleets: Vec<Option<usize>>,
-    /// Milligrams that a machine of each site emits an hour; nothing where emissions do not count.
+    /// Milligrams that a machine of each site emits an hour; zero where emissions do not count.
     emits: Vec<i64>,
     budgets: Vec<usize>,
     kind: Sort<'a>,

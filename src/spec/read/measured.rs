@@ -10,35 +10,17 @@ const OF_WEIGHTS: [&str; 4] = ["source", "variants", "revision", "artifacts_at"]
 
 impl Reader<'_> {
     pub(super) fn measured_model(&mut self, name: &str, at: &At<'_>) -> Option<Model> {
-        for key in OF_WEIGHTS {
-            let key = at.key(key);
-            if key.is_there() {
-                self.report(
-                    &key.pointer,
-                    true,
-                    Problem::new(
-                        "conflicting-keys",
-                        format!("`{}` with `measured`, which stands in place of published weights", key.pointer.dotted()),
-                        "one of the two",
-                        "remove it: variants of a measured model are in `measured.variants`, its weights in its image",
-                    ),
-                );
-            }
-        }
+        self.not_here(at, &OF_WEIGHTS, |key| {
+            Problem::new(
+                "conflicting-keys",
+                format!("`{}` with `measured`, which stands in place of published weights", key.dotted()),
+                "one of the two",
+                "remove it: variants of a measured model are in `measured.variants`, its weights in its image",
+            )
+        });
         let own = at.key("measured");
-        let command = own.key("command");
-        if command.is_there() && command.items().is_empty() {
-            self.report(
-                &command.pointer,
-                false,
-                Problem::new(
-                    "empty-list",
-                    "an empty command runs nothing",
-                    "empty",
-                    "write what the container runs, or remove the key: then it is what its image says",
-                ),
-            );
-        }
+        let help = "write what the container runs, or remove the key: then it is what its image says";
+        let command = self.command(&own, "an empty command runs nothing", help);
         let image = own.key("image").text().unwrap_or_default();
         let is_image = image.starts_with(|c: char| c.is_ascii_alphanumeric())
             && !image.contains(|c: char| c.is_whitespace() || c.is_control());
@@ -110,7 +92,7 @@ impl Reader<'_> {
             source: ModelSource::Measured(Measured {
                 unit: own.key("unit").get(leaf::name).unwrap_or_else(|| "item".to_owned()),
                 image,
-                command: command.items().iter().filter_map(At::text).collect(),
+                command,
                 variants,
                 at: own.pointer,
             }),
@@ -174,21 +156,14 @@ impl Reader<'_> {
         variants: &At<'_>,
         measured: BTreeMap<String, f64>,
     ) -> Option<QualityFloor> {
-        for key in ["keep", "measured"] {
-            let key = at.key(key);
-            if key.is_there() {
-                self.report(
-                    &key.pointer,
-                    true,
-                    Problem::new(
-                        "useless-key",
-                        format!("`{}` is of models with published weights", key.pointer.dotted()),
-                        "changes nothing here",
-                        "write `floor: 93%`, and the score of each variant in `measured.variants.VARIANT.quality`",
-                    ),
-                );
-            }
-        }
+        self.not_here(at, &["keep", "measured"], |key| {
+            Problem::new(
+                "useless-key",
+                format!("`{}` is of models with published weights", key.dotted()),
+                "changes nothing here",
+                "write `floor: 93%`, and the score of each variant in `measured.variants.VARIANT.quality`",
+            )
+        });
         if !at.is_there() {
             return None;
         }

@@ -132,6 +132,22 @@ impl Reader<'_> {
         }
     }
 
+    /// `command`: words, at least one where it is stated; `empty` and `help` say what an empty one would be.
+    pub(super) fn command(&mut self, at: &At<'_>, empty: &str, help: &str) -> Vec<String> {
+        let command = at.key("command");
+        if command.is_there() && command.items().is_empty() {
+            self.report(&command.pointer, false, Problem::new("empty-list", empty, "empty", help));
+        }
+        command.items().iter().filter_map(At::text).collect()
+    }
+
+    /// Keys that may not be there, each with its reason.
+    pub(super) fn not_here(&mut self, at: &At<'_>, keys: &[&str], why: impl Fn(&Pointer) -> Problem) {
+        for key in keys.iter().map(|key| at.key(key)).filter(At::is_there) {
+            self.report(&key.pointer, true, why(&key.pointer));
+        }
+    }
+
     /// A run is in one region: asking for several says nothing.
     pub(super) fn in_one_region(&mut self, at: &At<'_>, rules: &PlacementRules) {
         if rules.spread_regions > 1 {

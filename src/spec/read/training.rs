@@ -45,19 +45,8 @@ impl Reader<'_> {
                 ),
             );
         }
-        let command = at.key("command");
-        if command.is_there() && command.items().is_empty() {
-            self.report(
-                &command.pointer,
-                false,
-                Problem::new(
-                    "empty-list",
-                    "an empty command trains nothing",
-                    "empty",
-                    "write the training script and its arguments: `[train.py, --config, tune.yaml]`",
-                ),
-            );
-        }
+        let help = "write the training script and its arguments: `[train.py, --config, tune.yaml]`";
+        let command = self.command(at, "an empty command trains nothing", help);
         let dataset = at.key("dataset");
         let dataset = dataset.is_there().then(|| {
             Some(Dataset {
@@ -91,7 +80,7 @@ impl Reader<'_> {
                 .quantity(Unit::Duration, Range::POSITIVE)
                 .map(|ms| ms / 1e3),
             dataset: dataset.flatten(),
-            command: command.items().iter().filter_map(At::text).collect(),
+            command,
             schedule: at.key("schedule").get(cron::parse),
             deadline_s: deadline_ms / 1e3,
             placement,
