@@ -12,6 +12,7 @@ mod batch;
 mod bill;
 mod bound;
 mod carbon;
+mod chain;
 mod day;
 mod deployment;
 mod facts;
@@ -93,6 +94,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("caveat", "an uncertain fact that the plan rests on is not named"),
     ("certificate", "a proof whose numbers do not add up or that proves another cost"),
+    ("chain", "services of a chain that may together take more, or break it more often, than it may"),
     ("clouds", "a cloud that the spec does not allow"),
     ("cost-line", "a line of the bill that is missing, wrong or about nothing"),
     ("cost-sum", "a total that is not the sum of its lines"),
@@ -185,6 +187,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
         bill::check(&mut log, world, &work, placed, &pools);
         proof::check(&mut log, &work, placed);
     }
+    chain::check(&mut log, spec, placement);
     fleet::check(&mut log, spec, world, placement);
     shared::check(&mut log, spec, world, placement);
     carbon::check(&mut log, spec, world, placement);

@@ -8,7 +8,7 @@ use super::state::LocalState;
 use super::{Exit, Failure, Settings, files};
 use crate::catalog::ModelArch;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap};
-use crate::optimize::Watch;
+use crate::optimize::{self, Watch};
 use crate::placement::{Infeasible, Stop, World};
 use crate::plan::{self, Plan};
 use crate::render::RenderError;
@@ -88,10 +88,13 @@ pub fn gather_found(found: Found, args: &PlanArgs, settings: &Settings) -> Resul
     let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";
     let today = created.get(..10).unwrap_or_default().to_owned();
     let warnings = loaded.warnings.list.iter().map(|w| w.message.clone()).collect();
+    let world = World { catalog, archs, calibration, today, replay: REPLAY };
+    let mut spec = loaded.spec;
+    optimize::split_chains(&mut spec, &world);
     let input = PlanningInput {
-        spec: loaded.spec,
+        spec,
         spec_digest: crate::plan::spec_digest(&loaded.tree),
-        world: World { catalog, archs, calibration, today, replay: REPLAY },
+        world,
         prior,
         now: created,
         warnings,

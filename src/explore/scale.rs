@@ -90,6 +90,7 @@ pub fn scale(spec: &Spec, world: &World, asked: &Scaling, progress: &(dyn Fn(usi
     let at = |factor: f64| {
         let mut spec = spec.clone();
         change::traffic(&mut spec, asked.workload.as_deref(), factor);
+        optimize::split_chains(&mut spec, world);
         let outcome = match optimize::outline(&spec, world) {
             Ok(placement) => Ok(Scaled {
                 cost: cost(&placement),

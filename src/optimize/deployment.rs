@@ -14,7 +14,7 @@ use super::sharing;
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::watch::{Asking, Watch};
-use super::{NoPlacement, alone, batch, build, emission, fallbacks, losers, relax, unknown_model};
+use super::{NoPlacement, alone, batch, build, chains, emission, fallbacks, losers, relax, unknown_model};
 use crate::placement::{
     Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection,
     SharedFleet, SharedLimit, WorkloadPlacement, World,
@@ -96,8 +96,9 @@ pub(super) fn place(
     // The separate optima are those of the bill.
     if broken.is_empty() && !shared && emission::price(spec) == 0 {
         let (workloads, fleets) = (apart, Vec::new());
+        let (chains, joint_violations) = (chains::splits(spec), broken);
         let mut placement =
-            Placement { workloads, fleets, joint_violations: broken, emissions, coupling: None };
+            Placement { workloads, fleets, joint_violations, emissions, chains, coupling: None };
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
@@ -263,7 +264,8 @@ impl<'s> All<'s> {
         let emissions = emission::all(self.spec, self.world, &workloads, &fleets);
         let joint_violations = joint(self.spec, &workloads, &fleets, &emissions);
         let coupling = Some(self.coupling(rows, found));
-        let mut placement = Placement { workloads, fleets, joint_violations, emissions, coupling };
+        let chains = chains::splits(self.spec);
+        let mut placement = Placement { workloads, fleets, joint_violations, emissions, chains, coupling };
         if self.with_fallbacks {
             let found = self
                 .jobs

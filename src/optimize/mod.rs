@@ -18,6 +18,7 @@
 mod base;
 mod batch;
 mod build;
+mod chains;
 mod changes;
 mod couple;
 mod day;
@@ -46,6 +47,7 @@ mod ways;
 mod why_not;
 
 pub use batch::LOST_WORK;
+pub use chains::split_chains;
 pub use pool::UNKNOWN_INTERRUPTION;
 pub use watch::{Question, Standing, Step, Watch};
 

@@ -3,9 +3,11 @@
 //! [`crate::optimize`] makes a [`Placement`] or an [`Infeasible`]; [`crate::check`] re-derives every
 //! figure in it from raw rows; [`crate::report`] shows it.
 
+mod chain;
 mod coupling;
 mod day;
 
+pub use chain::{ChainPart, ChainSplit};
 pub use coupling::{Coupling, SharedLimit, Stop, Unfinished};
 pub use day::{Following, HourClass, Switch};
 mod emission;
@@ -124,6 +126,8 @@ pub struct Placement {
     pub joint_violations: Vec<JointViolation>,
     /// What machines emit.
     pub emissions: Emissions,
+    /// Chains of services, and the limits of these.
+    pub chains: Vec<ChainSplit>,
     /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.
     pub coupling: Option<Coupling>,
 }

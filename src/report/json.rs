@@ -406,6 +406,7 @@ pub fn plan(plan: &Plan) -> Value {
         })).collect::<Vec<_>>(),
         "carbon": super::carbon::json(plan),
         "joint_violations": joint,
+        "chains": super::chains::json(plan),
         "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,
         "fleets": super::fleets::json(&plan.placement),

@@ -5,6 +5,7 @@
 
 mod basis;
 mod carbon;
+mod chains;
 mod changes;
 mod choice;
 mod cost;
@@ -115,6 +116,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(fleets::fleets(plan));
     sections.extend(hours::hours(plan));
     sections.push(placements::objectives(plan));
+    sections.extend(chains::chains(plan));
     sections.extend(placements::failures(plan));
     sections.push(cost::cost(plan));
     sections.extend(carbon::carbon(plan));

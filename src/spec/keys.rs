@@ -139,6 +139,8 @@ pub enum Kind {
     Launch,
     /// A name in `models`.
     Model,
+    /// A service of a chain, or several that are called at once.
+    Step,
     /// The address of a batch or a training.
     Run,
     /// Where a secret is kept.

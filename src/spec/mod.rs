@@ -7,6 +7,7 @@
 
 mod arithmetic;
 mod budget;
+mod chain;
 mod check;
 mod convert;
 mod cron;
@@ -34,6 +35,7 @@ pub mod use_case;
 mod yaml;
 
 pub use budget::{Budget, BudgetBinds, BudgetLimit, BudgetScope, CarbonCap};
+pub use chain::Chain;
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use format::{convert_to, format};
@@ -125,6 +127,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
             vocabulary: sources.vocabulary,
             read: sources.read,
             measured: Default::default(),
+            chained: Default::default(),
             copied,
             problems: Vec::new(),
         };

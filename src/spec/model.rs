@@ -21,6 +21,8 @@ pub struct Spec {
     pub models: BTreeMap<String, Model>,
     /// `services.NAME`.
     pub services: BTreeMap<String, Service>,
+    /// `chains.NAME`.
+    pub chains: BTreeMap<String, super::Chain>,
     /// `batches.NAME`.
     pub batches: BTreeMap<String, Batch>,
     /// `trainings.NAME`.

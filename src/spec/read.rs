@@ -5,6 +5,7 @@
 //! wrong about.
 
 mod budget;
+mod chain;
 mod day;
 mod inference;
 mod measured;
@@ -31,6 +32,8 @@ pub struct Reader<'a> {
     pub read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
     /// Names of the models whose times the team measured.
     pub measured: std::collections::BTreeSet<String>,
+    /// Names of the services that get an objective from a chain.
+    pub chained: std::collections::BTreeSet<String>,
     /// Places whose values were copied from `defaults`.
     pub copied: std::collections::BTreeSet<Pointer>,
     /// What was found.
@@ -127,7 +130,8 @@ impl Reader<'_> {
             .collect();
         let of_own = models.iter().filter(|(_, m)| m.measured().is_some());
         self.measured = of_own.map(|(name, _)| name.clone()).collect();
-        let services: BTreeMap<String, Service> = root
+        self.chained = Self::chained_services(&root);
+        let mut services: BTreeMap<String, Service> = root
             .key("services")
             .entries()
             .into_iter()
@@ -160,6 +164,7 @@ impl Reader<'_> {
         self.answers_have_lengths(&root, &models, &services);
         self.followed(&root, &models, &services);
         self.only_services(&root);
+        let chains = self.chains(&root, &mut services);
         let budget = self.budget(&root, (&services, &batches, &trainings));
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         self.shared_machines(&root, &services, &budget, objective);
@@ -170,6 +175,7 @@ impl Reader<'_> {
             labels,
             models,
             services,
+            chains,
             batches,
             trainings,
             budget,

@@ -204,6 +204,10 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
             text(),
             { "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2 },
         ] }),
+        Kind::Step => json!({ "anyOf": [
+            text(),
+            { "type": "array", "items": text(), "minItems": 2, "uniqueItems": true },
+        ] }),
         Kind::Cloud => or_expression(json!({ "enum": rhumb_api::Cloud::ALL.map(rhumb_api::Cloud::as_str) })),
         Kind::Secret => or_expression(
             json!({ "type": "string", "pattern": format!("^({}):\\S+$", SECRET_SCHEMES.join("|")) }),
@@ -276,6 +280,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::ModelSource => plain("a known model, or the path of a `config.json`", "Qwen/Qwen3-32B"),
         Kind::Launch => plain("a time, or `batch` items with the time that they take together", "6.1ms"),
         Kind::Model => ("a name in `models`".to_owned(), None),
+        Kind::Step => plain("a name in `services`, or a list of those that are called at once", "rank"),
         Kind::Run => plain("the address of a batch or a training", "batches.embed"),
         Kind::Secret => (
             format!("a reference to a secret: {}", SECRET_SCHEMES.map(|s| format!("`{s}:`")).join(", ")),

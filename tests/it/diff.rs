@@ -28,6 +28,7 @@ pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
         fleets: Vec::new(),
         joint_violations: Vec::new(),
         emissions: Default::default(),
+        chains: Vec::new(),
         coupling: None,
     };
     plan::between(header(), prior, desired, nothing, Vec::new())

@@ -8,6 +8,7 @@ mod calibrate;
 mod carbon;
 mod catalog;
 mod catalog_pack;
+mod chains;
 mod cli;
 mod day;
 mod day_laws;

@@ -541,7 +541,9 @@ pub fn placement(
     coupling: Option<Coupling>,
 ) -> Placement {
     let emissions = Emissions::default();
-    let mut placement = Placement { workloads, fleets, joint_violations: Vec::new(), emissions, coupling };
+    let chains = Vec::new();
+    let mut placement =
+        Placement { workloads, fleets, joint_violations: Vec::new(), emissions, chains, coupling };
     placement.emissions = emissions_of(world, &placement);
     placement
 }

@@ -9,6 +9,7 @@ use crate::cli::planning::{self, Gathered, NoPlan, PlanArgs};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::{self, Change};
+use crate::optimize;
 use crate::placement::Infeasible;
 use crate::plan::Plan;
 
@@ -81,6 +82,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             .iter()
             .try_for_each(|c| c.apply(&mut input.spec, &mut input.world))
             .map_err(Failure::error)?;
+        optimize::split_chains(&mut input.spec, &input.world);
         worlds.push((Some(text.clone()), changed));
     }
     worlds.insert(0, (None, present.clone()));

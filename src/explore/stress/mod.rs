@@ -228,7 +228,8 @@ pub fn at_confidence(
     confidence: f64,
     asked: &Stressing,
 ) -> Result<AtConfidence, String> {
-    let spec = Spec { confidence, ..spec.clone() };
+    let mut spec = Spec { confidence, ..spec.clone() };
+    optimize::split_chains(&mut spec, world);
     let outcome = match optimize::outline(&spec, world) {
         Ok(placement) => Ok((cost(&placement), stress(&spec, world, &placement, asked)?)),
         Err(why) => Err(refusal(&why)),

@@ -11,8 +11,8 @@ use crate::diagnostic::Pointer;
 use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
-    self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, Emission, Emissions, FailureCheck,
-    Fallback, Fallbacks, JointViolation, SharedLimit, Stop, TrainingRun,
+    self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Cost, CostLine, Coupling, Emission,
+    Emissions, FailureCheck, Fallback, Fallbacks, JointViolation, SharedLimit, Stop, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
@@ -36,8 +36,20 @@ mirror!(PlacementFile for Placement {
     fleets: Vec<SharedFleet>,
     joint_violations: Vec<JointViolation>,
     emissions: Emissions,
+    chains: Vec<ChainSplit>,
     coupling: Option<Coupling>,
 });
+
+mirror!(ChainFile for ChainSplit {
+    name: String,
+    quantile: f64,
+    limit_ms: f64,
+    between_ms: f64,
+    part_quantile: f64,
+    steps: Vec<Vec<ChainPart>>,
+});
+
+mirror!(ChainPartFile for ChainPart { address: String, limit_ms: f64 });
 
 mirror!(EmissionsFile for Emissions { machines: BTreeMap<String, Emission>, cap_mg: Option<i64> });
 

@@ -1,12 +1,14 @@
 //! The rows of the key table.
 
 mod budget;
+mod chain;
 mod measured;
 mod training;
 
 use super::{Key, Kind, Names};
 use crate::spec::units::{Range, Unit};
 use budget::BUDGET;
+use chain::CHAIN;
 use measured::{MEASURED, QUALITY};
 use training::TRAINING;
 
@@ -44,6 +46,11 @@ pub static ROOT: &[Key] = &[
         "services",
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(SERVICE) },
         "Online inference: requests that somebody waits for.",
+    ),
+    Key::new(
+        "chains",
+        Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(CHAIN) },
+        "Services that a request goes through, with one objective for all of it.",
     ),
     Key::new(
         "batches",

@@ -41,7 +41,8 @@ impl Reader<'_> {
             self.of_items(at);
         }
         let traffic = self.traffic(&at.key("traffic"), use_case.as_ref(), items);
-        let slo = self.slo(at, use_case.as_ref(), priority, traffic.output.mean, items);
+        let kind = (items, self.chained.contains(name));
+        let slo = self.slo(at, use_case.as_ref(), priority, traffic.output.mean, kind);
         let placement = self.placement(&at.key("placement"));
         let engine = if items { Engine::own(&at.pointer) } else { self.engine(&at.key("engine")) };
         self.context_fits(at, &engine, &traffic.input, &traffic.output);
@@ -284,7 +285,7 @@ impl Reader<'_> {
         use_case: Option<&UseCase>,
         priority: Priority,
         output: f64,
-        items: bool,
+        (items, chained): (bool, bool),
     ) -> Slo {
         let at = service.key("slo");
         let template = |range: Option<(f64, f64)>| -> Vec<Objective> {
@@ -339,7 +340,7 @@ impl Reader<'_> {
             key.is_there() && (*k == "e2e" || !of_others(&key))
         });
         let template = service.key("use_case");
-        if !stated && use_case.is_none() && (of_others(&template) || !template.is_there()) {
+        if !stated && !chained && use_case.is_none() && (of_others(&template) || !template.is_there()) {
             self.report(
                 if at.is_there() { &at.pointer } else { &service.pointer },
                 true,

@@ -2,6 +2,7 @@
 
 mod brute;
 mod carbon;
+mod chains;
 mod labels;
 mod sharing;
 mod stops;

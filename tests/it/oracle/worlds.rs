@@ -326,6 +326,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         labels: BTreeMap::new(),
         models: BTreeMap::from([("m".to_owned(), model)]),
         services,
+        chains: BTreeMap::new(),
         batches,
         trainings: BTreeMap::new(),
         budget,

@@ -435,6 +435,17 @@ pub fn plan() -> Plan {
                 .into(),
                 cap_mg: Some(12_000_000_000),
             },
+            chains: vec![rhumb::placement::ChainSplit {
+                name: "all".into(),
+                quantile: 0.99,
+                limit_ms: 900.0,
+                between_ms: 5.0,
+                part_quantile: 0.995,
+                steps: vec![vec![rhumb::placement::ChainPart {
+                    address: "services.a".into(),
+                    limit_ms: 400.5,
+                }]],
+            }],
             coupling: Some(coupling()),
         },
         artifacts: vec![Artifact {
