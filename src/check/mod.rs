@@ -13,6 +13,7 @@ mod bill;
 mod bound;
 mod carbon;
 mod chain;
+mod commitment;
 mod day;
 mod deployment;
 mod facts;
@@ -95,6 +96,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("caveat", "an uncertain fact that the plan rests on is not named"),
     ("certificate", "a proof whose numbers do not add up or that proves another cost"),
     ("chain", "services of a chain that may together take more, or break it more often, than it may"),
+    ("commitment", "a commitment that would pay and is not told, or not as it would"),
     ("clouds", "a cloud that the spec does not allow"),
     ("cost-line", "a line of the bill that is missing, wrong or about nothing"),
     ("cost-sum", "a total that is not the sum of its lines"),
@@ -188,6 +190,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
         proof::check(&mut log, &work, placed);
     }
     chain::check(&mut log, spec, placement);
+    commitment::check(&mut log, world, placement);
     fleet::check(&mut log, spec, world, placement);
     shared::check(&mut log, spec, world, placement);
     carbon::check(&mut log, spec, world, placement);

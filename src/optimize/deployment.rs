@@ -14,7 +14,9 @@ use super::sharing;
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::watch::{Asking, Watch};
-use super::{NoPlacement, alone, batch, build, chains, emission, fallbacks, losers, relax, unknown_model};
+use super::{
+    NoPlacement, alone, batch, build, chains, commitments, emission, fallbacks, losers, relax, unknown_model,
+};
 use crate::placement::{
     Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection,
     SharedFleet, SharedLimit, WorkloadPlacement, World,
@@ -97,8 +99,10 @@ pub(super) fn place(
     if broken.is_empty() && !shared && emission::price(spec) == 0 {
         let (workloads, fleets) = (apart, Vec::new());
         let (chains, joint_violations) = (chains::splits(spec), broken);
+        let commitments = commitments::all(world, workloads.values(), &fleets);
+        let coupling = None;
         let mut placement =
-            Placement { workloads, fleets, joint_violations, emissions, chains, coupling: None };
+            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, coupling };
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
@@ -265,7 +269,9 @@ impl<'s> All<'s> {
         let joint_violations = joint(self.spec, &workloads, &fleets, &emissions);
         let coupling = Some(self.coupling(rows, found));
         let chains = chains::splits(self.spec);
-        let mut placement = Placement { workloads, fleets, joint_violations, emissions, chains, coupling };
+        let commitments = commitments::all(self.world, workloads.values(), &fleets);
+        let mut placement =
+            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, coupling };
         if self.with_fallbacks {
             let found = self
                 .jobs

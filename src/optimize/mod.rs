@@ -20,6 +20,7 @@ mod batch;
 mod build;
 mod chains;
 mod changes;
+mod commitments;
 mod couple;
 mod day;
 mod deployment;

@@ -4,10 +4,12 @@
 //! figure in it from raw rows; [`crate::report`] shows it.
 
 mod chain;
+mod commitment;
 mod coupling;
 mod day;
 
 pub use chain::{ChainPart, ChainSplit};
+pub use commitment::Commitment;
 pub use coupling::{Coupling, SharedLimit, Stop, Unfinished};
 pub use day::{Following, HourClass, Switch};
 mod emission;
@@ -128,6 +130,8 @@ pub struct Placement {
     pub emissions: Emissions,
     /// Chains of services, and the limits of these.
     pub chains: Vec<ChainSplit>,
+    /// What machines that are bought on demand would cost for a term, where that pays.
+    pub commitments: Vec<Commitment>,
     /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.
     pub coupling: Option<Coupling>,
 }

@@ -407,6 +407,7 @@ pub fn plan(plan: &Plan) -> Value {
         "carbon": super::carbon::json(plan),
         "joint_violations": joint,
         "chains": super::chains::json(plan),
+        "commitments": super::commitments::json(plan),
         "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,
         "fleets": super::fleets::json(&plan.placement),

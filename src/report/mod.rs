@@ -8,6 +8,7 @@ mod carbon;
 mod chains;
 mod changes;
 mod choice;
+mod commitments;
 mod cost;
 mod fallbacks;
 mod fleets;
@@ -119,6 +120,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(chains::chains(plan));
     sections.extend(placements::failures(plan));
     sections.push(cost::cost(plan));
+    sections.extend(commitments::commitments(plan));
     sections.extend(carbon::carbon(plan));
     sections.extend(fallbacks::fallbacks(plan));
     sections.push(choice::losers(plan));

@@ -10,6 +10,7 @@ mod catalog;
 mod catalog_pack;
 mod chains;
 mod cli;
+mod commitments;
 mod day;
 mod day_laws;
 mod diagnostics;

@@ -133,7 +133,15 @@ const GOLDENS: &[Golden] = &[
         exit: 0,
         // 70 ms less 5 are 30.3 + 34.7; two services may each break it for half of a percent. 3 of 0.65479 USD/h and 4 of 0.833028 for 730
         // hours.
-        facts: &["30.3 ms", "34.7 ms", "e2e p99.5", "1,433.99", "2,432.44", "1. services.embed", "2. services.rank"],
+        facts: &[
+            "30.3 ms",
+            "34.7 ms",
+            "e2e p99.5",
+            "1,433.99",
+            "2,432.44",
+            "1. services.embed",
+            "2. services.rank",
+        ],
     },
     Golden {
         name: "two-models",

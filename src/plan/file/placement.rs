@@ -11,8 +11,8 @@ use crate::diagnostic::Pointer;
 use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
-    self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Cost, CostLine, Coupling, Emission,
-    Emissions, FailureCheck, Fallback, Fallbacks, JointViolation, SharedLimit, Stop, TrainingRun,
+    self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
+    Emission, Emissions, FailureCheck, Fallback, Fallbacks, JointViolation, SharedLimit, Stop, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
@@ -37,7 +37,18 @@ mirror!(PlacementFile for Placement {
     joint_violations: Vec<JointViolation>,
     emissions: Emissions,
     chains: Vec<ChainSplit>,
+    commitments: Vec<Commitment>,
     coupling: Option<Coupling>,
+});
+
+mirror!(CommitmentFile for Commitment {
+    addr: String,
+    purchase: Purchase,
+    machines: u32,
+    price: Money,
+    instead_of: Money,
+    saves_per_month: Money,
+    provenance: Provenance,
 });
 
 mirror!(ChainFile for ChainSplit {

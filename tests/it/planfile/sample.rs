@@ -446,6 +446,15 @@ pub fn plan() -> Plan {
                     limit_ms: 400.5,
                 }]],
             }],
+            commitments: vec![rhumb::placement::Commitment {
+                addr: "services.chat/aws/eu-west-1/p5.48xlarge/on_demand".into(),
+                purchase: Purchase::Reserved3y,
+                machines: 2,
+                price: Money::from_micros(25_000_001),
+                instead_of: Money::from_micros(55_040_000),
+                saves_per_month: Money::from_micros(43_858_398_540),
+                provenance: Provenance { source: "own".into(), as_of: "2026-11-25".into() },
+            }],
             coupling: Some(coupling()),
         },
         artifacts: vec![Artifact {
