@@ -141,6 +141,8 @@ const GOLDENS: &[Golden] = &[
             "2,432.44",
             "1. services.embed",
             "2. services.rank",
+            // A term of three years is 0.374862 USD/h.
+            "1,337.84       45 %",
         ],
     },
     Golden {
