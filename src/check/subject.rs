@@ -253,15 +253,17 @@ fn check_pool<'a>(
         return None;
     };
     let instance_type = &catalog.instance_types[type_index];
-    let Some(accelerator) = instance_type.accelerator.and_then(|i| catalog.accelerators.get(i)) else {
+    let accelerator = instance_type.accelerator.and_then(|i| catalog.accelerators.get(i));
+    let bare = instance_type.accelerator_count == 0.0 && work.model.measured().is_some();
+    if accelerator.is_none() && !bare {
         log.finding("instance-type", address, "the type has no accelerator", "an accelerator", "none");
         return None;
-    };
+    }
     log.same(
         "instance-type",
         address,
         "the accelerator",
-        accelerator.id.as_str(),
+        accelerator.map_or("none", |a| a.id.as_str()),
         pool.accelerator.as_deref().unwrap_or("none"),
     );
     let status = instance_type.status.as_str();
@@ -277,11 +279,15 @@ fn check_pool<'a>(
         pool.accelerators_per_machine,
         0.0,
     );
+    if work.model.measured().is_none() {
+        log.same_debug("engine", address, "the vCPUs of a replica", &None, &pool.vcpus_per_replica);
+    }
     let engine = match work.model.measured() {
         Some(stated) => measured::server(log, work, stated, pool, instance_type, accelerator),
         None => work
             .served
-            .and_then(|served| check_engine(log, world, work, served, pool, instance_type, accelerator)),
+            .zip(accelerator)
+            .and_then(|(served, on)| check_engine(log, world, work, served, pool, instance_type, on)),
     };
     let of = |spot: bool| {
         pool.machines.iter().filter(|m| (m.purchase == Purchase::Spot) == spot).map(|m| m.count).sum::<u32>()

@@ -52,7 +52,7 @@
 //! | `machines_per_replica` | 1 unless a replica spans machines |
 //! | `port` | port of the first engine process; the next ones follow |
 //! | `model`, `engine` | maps, see below; not of a model whose times were measured |
-//! | `server` | map, of such a model: `name` (in the spec), `variant`, `image` (a container's, as written), `command` (list, empty if the image says it), `batch` (most items that it takes together) |
+//! | `server` | map, of such a model: `name` (in the spec), `variant`, `image` (a container's, as written), `command` (list, empty if the image says it), `batch` (most items that it takes together), on a machine without accelerators `vcpus` and `memory_bytes` of each |
 //! | `artifacts_at`? | `cloud/region` that the weights are copied from; the public hub without it |
 //! | `api_keys`? | reference to the secret that holds the keys |
 //! | `start_script_sha256`, `environment_sha256` | SHA-256 of the rendered files |

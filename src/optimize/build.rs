@@ -123,6 +123,7 @@ fn machines(job: &Job<'_>, table: &Table, chosen: &Chosen, runner: Runner, taken
         instance_type: kind.name.clone(),
         accelerator: kind.accelerator.and_then(|a| catalog.accelerators.get(a)).map(|a| a.id.clone()),
         accelerators_per_machine: kind.accelerator_count,
+        vcpus_per_replica: super::measured::vcpus(job, table.variants.get(way.variant)?, kind),
         variant: table.variants.get(way.variant)?.clone(),
         quantization: runner.quantization,
         kv_cache: runner.kv_cache,

@@ -221,15 +221,16 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Why an instance type may not be used; its accelerator otherwise.
-    pub fn machine(&self, kind: &InstanceType) -> Result<&'a Accelerator, Rejection> {
+    /// Why an instance type may not be used.
+    pub fn machine(&self, kind: &InstanceType) -> Option<Rejection> {
         let no = |constraint, reason: String, at: Option<&Pointer>| {
-            Err(Rejection { constraint, reason, at: at.cloned(), distance: None })
+            Some(Rejection { constraint, reason, at: at.cloned(), distance: None })
         };
         let placement = &self.rules.at;
-        let Some(accelerator) = kind.accelerator.and_then(|a| self.world.catalog.accelerators.get(a)) else {
+        let accelerator = kind.accelerator.and_then(|a| self.world.catalog.accelerators.get(a));
+        if accelerator.is_none() && !(kind.is_processors_only() && self.runs_on_processors()) {
             return no("accelerator", format!("{} has no accelerator", kind.name), None);
-        };
+        }
         if !self.rules.clouds.allows(&kind.cloud) {
             return no("clouds", format!("{} is not allowed", kind.cloud), Some(&placement.join("clouds")));
         }
@@ -237,14 +238,22 @@ impl<'a> Job<'a> {
             let at = placement.join("instance_types");
             return no("instance-types", format!("{} is not allowed", kind.name), Some(&at));
         }
-        if !self.rules.accelerators.allows(&accelerator.id) {
-            let at = placement.join("accelerators");
-            return no("accelerators", format!("{} is not allowed", accelerator.id), Some(&at));
+        let (allowed, what) = match (accelerator, &self.rules.accelerators) {
+            (Some(accelerator), rule) => (rule.allows(&accelerator.id), accelerator.id.as_str()),
+            // A list of accelerators asks for one of them.
+            (None, rule) => (!matches!(rule, AllowDeny::Only(_)), "a machine without accelerator"),
+        };
+        if !allowed {
+            return no(
+                "accelerators",
+                format!("{what} is not allowed"),
+                Some(&placement.join("accelerators")),
+            );
         }
         if kind.status != "current" && !kind.status.starts_with("previous") {
             return no("retired", format!("{} is {}", kind.name, kind.status), None);
         }
-        if kind.arch == "arm64" && !is_grace(accelerator) {
+        if kind.arch == "arm64" && accelerator.is_some_and(|a| !is_grace(a)) {
             let reason = format!(
                 "{} has an arm64 host; engine images for arm64 are built for Grace machines only",
                 kind.name
@@ -253,11 +262,16 @@ impl<'a> Job<'a> {
         }
         // What emits nobody knows how much keeps no cap that could be proven.
         if let Some(at) = self.spec.carbon_at()
-            && let Err(reason) = perf::carbon::watts(kind, Some(accelerator))
+            && let Err(reason) = perf::carbon::watts(kind, accelerator)
         {
             return no("carbon", reason, Some(&at));
         }
-        Ok(accelerator)
+        None
+    }
+
+    /// Whether machines without accelerators may do it.
+    fn runs_on_processors(&self) -> bool {
+        self.model.measured().is_some_and(super::measured::on_processors)
     }
 
     /// Why a region may not be used by the workload as a whole.

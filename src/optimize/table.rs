@@ -316,7 +316,7 @@ impl Sold {
         let regions: Vec<Option<Arc<Rejection>>> =
             catalog.regions.iter().map(|r| job.region(r).map(Arc::new)).collect();
         let rejections: Vec<Option<Rejection>> =
-            catalog.instance_types.iter().map(|kind| job.machine(kind).err()).collect();
+            catalog.instance_types.iter().map(|kind| job.machine(kind)).collect();
         let mut wanted = vec![false; rejections.len()];
         for o in &catalog.offerings {
             if regions.get(o.region).is_some_and(Option::is_none)

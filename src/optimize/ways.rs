@@ -128,10 +128,14 @@ impl Runs {
             let variants = vec![training.method.as_str().to_owned()];
             return Runs { kinds, speeds: Vec::new(), trainers, variants };
         }
+        if let Some(stated) = job.model.measured() {
+            let (kinds, speeds) = measured::runs(job, stated, wanted);
+            let variants = job.model.variants.keys().cloned().collect();
+            return Runs { kinds, speeds, trainers: Arc::default(), variants };
+        }
         let catalog = &job.world.catalog;
         let qualities: Vec<Option<Rejection>> = job.model.variants.values().map(|v| job.quality(v)).collect();
-        let measured = job.model.measured();
-        let settings = if measured.is_some() { 1 } else { settings_count(job) };
+        let settings = settings_count(job);
         let mut ask = Ask { job, qualities, keys: BTreeMap::new(), wanted: Vec::new() };
         let mut layouts: BTreeMap<(u32, u32), Vec<Layout>> = BTreeMap::new();
         let mut drafts: Vec<Vec<Draft>> = Vec::with_capacity(catalog.instance_types.len());
@@ -142,9 +146,6 @@ impl Runs {
             let most =
                 if between.is_some() && whole >= LEAST_TO_SPAN { MOST_MACHINES_PER_REPLICA } else { 1 };
             let list = layouts.entry((whole, most)).or_insert_with(|| {
-                if measured.is_some() {
-                    return vec![measured::LAYOUT];
-                }
                 let mut list = perf::layouts(job.arch, whole, most);
                 list.retain(|l| l.accelerators() <= whole || l.accelerators().is_multiple_of(whole));
                 list
@@ -208,10 +209,7 @@ impl<'a> Ask<'_, 'a> {
         for (v, variant) in job.model.variants.values().enumerate() {
             for layout in list {
                 let spans = layout.accelerators() > whole;
-                let unstated = || {
-                    job.model.measured().and_then(|m| measured::unstated(m, kind, &variant.name, accelerator))
-                };
-                let unfit = pinned(job, *layout).or_else(unstated).or_else(|| self.qualities[v].clone());
+                let unfit = pinned(job, *layout).or_else(|| self.qualities[v].clone());
                 if let Some(why) = unfit {
                     draft.push(Draft { variant: v, layout: *layout, whole, found: Err(why) });
                     continue;
@@ -224,7 +222,6 @@ impl<'a> Ask<'_, 'a> {
                 let wanted = &mut self.wanted;
                 let slot = *self.keys.entry(key).or_insert_with(|| {
                     wanted.push(Wanted {
-                        variant: &variant.name,
                         quantization: variant.quantization,
                         kv_cache: variant.kv_cache,
                         accelerator,
@@ -246,11 +243,10 @@ impl<'a> Ask<'_, 'a> {
 /// machines what lies between them; the bits of the numbers make it an exact key.
 type Key = (usize, usize, u64, Layout, u32, u64);
 
-pub(super) struct Wanted<'a> {
-    pub variant: &'a str,
+struct Wanted<'a> {
     quantization: Quantization,
     kv_cache: KvCacheDtype,
-    pub accelerator: &'a Accelerator,
+    accelerator: &'a Accelerator,
     fraction: f64,
     layout: Layout,
     node: u32,
@@ -311,9 +307,6 @@ fn pinned(job: &Job<'_>, layout: Layout) -> Option<Rejection> {
 
 /// The speeds of a configuration under each engine setting, in the order of the settings.
 fn speeds_of(job: &Job<'_>, calibrator: &Calibrator, w: &Wanted<'_>) -> Vec<Result<Predicted, Rejection>> {
-    if let Some(measured) = job.model.measured() {
-        return vec![measured::speed(measured, w)];
-    }
     let sequences: Vec<u32> = job.engine.max_num_seqs.map_or(SEQUENCES.to_vec(), |n| vec![n]);
     let mut filled = true;
     let mut found = Vec::new();

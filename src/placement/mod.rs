@@ -195,6 +195,8 @@ pub struct Pool {
     pub accelerator: Option<String>,
     /// Accelerators of one machine (below 1 for a partition).
     pub accelerators_per_machine: f64,
+    /// vCPUs of a machine without accelerators that each replica has for itself; `None` on other machines.
+    pub vcpus_per_replica: Option<u32>,
     /// Variant name in the spec.
     pub variant: String,
     /// How weights are stored.

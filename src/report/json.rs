@@ -91,7 +91,7 @@ pub(super) fn pool(p: &Pool) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut value = json!({
         "address": p.addr.as_str(),
         "cloud": p.cloud.as_str(),
         "region": p.region,
@@ -137,7 +137,11 @@ pub(super) fn pool(p: &Pool) -> Value {
         },
         "evidence": p.evidence.as_str(),
         "notes": p.notes,
-    })
+    });
+    if let Some(vcpus) = p.vcpus_per_replica {
+        value["vcpus_per_replica"] = json!(vcpus);
+    }
+    value
 }
 
 pub(super) fn candidate(c: &CandidateId) -> Value {

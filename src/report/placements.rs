@@ -50,6 +50,9 @@ fn accelerator(pool: &Pool, fleets: &[SharedFleet]) -> String {
         let all = fleet.map(|f| u64::from(f.count) * u64::from(f.accelerators_per_machine));
         return all.map_or(format!("{taken} {name}"), |all| format!("{taken} of {all} x {name}"));
     }
+    if pool.accelerator.is_none() {
+        return "none".to_owned();
+    }
     let each = pool.accelerators_per_machine;
     if each >= 1.0 { format!("{each:.0} x {name}") } else { format!("{} of {name}", percent(each)) }
 }

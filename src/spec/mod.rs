@@ -37,7 +37,9 @@ pub use budget::{Budget, BudgetBinds, BudgetLimit, BudgetScope, CarbonCap};
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use format::{convert_to, format};
-pub use measured::{Launch, MOST_OF_A_LAUNCH, Measured, MeasuredVariant};
+pub use measured::{
+    Launch, MOST_OF_A_LAUNCH, MOST_VCPUS, Measured, MeasuredVariant, OnProcessors, Processors,
+};
 pub use model::*;
 pub use objective::Goal;
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
@@ -71,6 +73,8 @@ pub struct Vocabulary {
     pub countries: std::collections::BTreeSet<String>,
     /// All instance types.
     pub instance_types: std::collections::BTreeSet<String>,
+    /// Names of machines without accelerators, lower case: `aws/m7i`, `aws/m7i.large`, `x86_64`.
+    pub processors: std::collections::BTreeMap<String, Processors>,
 }
 
 /// What a spec is read from.

@@ -95,12 +95,14 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
         Kind::ModelSource | Kind::Model | Kind::Cron => text(),
         Kind::Launch => {
             let time = or_expression(quantity_schema(Unit::Duration, Range::POSITIVE));
-            let batch =
-                or_expression(json!({ "type": "integer", "minimum": 1, "maximum": super::MOST_OF_A_LAUNCH }));
+            let whole =
+                |most: u64| or_expression(json!({ "type": "integer", "minimum": 1, "maximum": most }));
+            let (batch, vcpus) = (whole(super::MOST_OF_A_LAUNCH), whole(super::MOST_VCPUS));
             json!({ "anyOf": [
                 time.clone(),
-                { "type": "object", "properties": { "batch": batch, "takes": time },
-                  "required": ["batch", "takes"], "additionalProperties": false },
+                { "type": "object", "properties": { "batch": batch, "takes": time, "vcpus": vcpus },
+                  "required": ["takes"], "anyOf": [{ "required": ["batch"] }, { "required": ["vcpus"] }],
+                  "additionalProperties": false },
             ] })
         }
         Kind::Run => {
@@ -274,7 +276,10 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::InstanceType => plain("an instance type", "p5.48xlarge"),
         Kind::Jurisdiction => plain("a jurisdiction or a country", "eu"),
         Kind::ModelSource => plain("a known model, or the path of a `config.json`", "Qwen/Qwen3-32B"),
-        Kind::Launch => plain("a time, or `batch` items with the time that they take together", "6.1ms"),
+        Kind::Launch => plain(
+            "a time, or `batch` items with the time that they take together, on processors with the `vcpus` of a server",
+            "6.1ms",
+        ),
         Kind::Model => ("a name in `models`".to_owned(), None),
         Kind::Run => plain("the address of a batch or a training", "batches.embed"),
         Kind::Secret => (

@@ -42,6 +42,7 @@ mod oracle;
 mod plans;
 mod points;
 mod predict_extras;
+mod processors;
 mod sharing;
 mod sharing_faults;
 mod together;

@@ -77,6 +77,7 @@ fn pool(
         instance_type: w.instance_type.into(),
         accelerator: Some(accelerator.id.clone()),
         accelerators_per_machine: kind.accelerator_count,
+        vcpus_per_replica: None,
         variant: w.variant.into(),
         quantization: variant.quantization,
         kv_cache: variant.kv_cache,

@@ -66,6 +66,11 @@ fn every_key_arrives_in_the_typed_spec() {
     assert_eq!(defect.variants["plain"].memory_bytes, 1.5 * 1024.0 * 1024.0 * 1024.0);
     assert_eq!(defect.variants["plain"].times["nvidia-t4"], spec::Launch { batch: 1, takes_s: 0.02 });
     assert_eq!(defect.variants["small"].times["nvidia-h100-sxm"], spec::Launch { batch: 8, takes_s: 0.01 });
+    let series = spec::Processors::Series(Cloud::Aws, "m7i".into());
+    let on = |vcpus, takes_s| spec::OnProcessors { vcpus, launch: spec::Launch { batch: 1, takes_s } };
+    assert_eq!(defect.variants["small"].processors[&series], on(2, 0.009));
+    let any = spec::Processors::Architecture("x86_64".into());
+    assert_eq!(defect.variants["small"].processors[&any], on(1, 0.004));
     let floor = spec.models["defect"].quality.as_ref().unwrap();
     assert_eq!((floor.keep, floor.benchmark.as_str(), floor.measured["small"]), (0.93, "map50", 0.937));
     // The default of `engine` is for those that have one.

@@ -115,6 +115,7 @@ mirror!(PoolFile for Pool {
     instance_type: String,
     accelerator: Option<String>,
     accelerators_per_machine: f64,
+    vcpus_per_replica: Option<u32>,
     variant: String,
     quantization: Quantization,
     kv_cache: KvCacheDtype,

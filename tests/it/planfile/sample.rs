@@ -55,6 +55,7 @@ fn pool() -> Pool {
         instance_type: "p5.48xlarge".into(),
         accelerator: Some("h100-sxm-80gb".into()),
         accelerators_per_machine: 8.0,
+        vcpus_per_replica: None,
         variant: "fp8".into(),
         quantization: Quantization::Fp8Block,
         kv_cache: KvCacheDtype::Fp8,
