@@ -29,7 +29,7 @@ pub(super) fn runs_bare(stated: &Measured) -> bool {
 }
 
 /// How narrow a name of processors is that a machine answers to: larger is narrower.
-fn narrowness(of: &Processors, on: &InstanceType) -> Option<usize> {
+pub(super) fn narrowness(of: &Processors, on: &InstanceType) -> Option<usize> {
     match of {
         Processors::Architecture(arch) => (*arch == on.arch).then_some(0),
         Processors::Series(cloud, series) => {

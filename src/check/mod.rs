@@ -21,6 +21,7 @@ mod following;
 mod ledger;
 mod measured;
 mod packing;
+mod pipeline;
 mod proof;
 mod rules;
 mod serving;
@@ -178,6 +179,9 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
             subject::Kind::Batch(batch) => batch::check(&mut log, &work, batch, placed, &pools),
             subject::Kind::Training(asked) => {
                 training::check(&mut log, world, &work, asked, placed, &pools);
+            }
+            subject::Kind::Pipeline(asked) => {
+                pipeline::check(&mut log, world, &work, asked, placed, &pools);
             }
         }
         bill::check(&mut log, world, &work, placed, &pools);

@@ -36,7 +36,7 @@ pub(super) fn check(
     regions.dedup();
     let least = match work.kind {
         Kind::Service(_) => work.rules.spread_regions.max(1),
-        Kind::Batch(_) | Kind::Training(_) => 1,
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => 1,
     };
     log.hold(regions.len() >= least as usize, "spread", &work.address, || {
         ("too few regions".into(), format!("at least {least}"), regions.len().to_string())
@@ -74,8 +74,9 @@ fn place(log: &mut Ledger, work: &Work<'_>, c: &Checked<'_>) {
     );
     let accelerator = pool.accelerator.clone().unwrap_or_default();
     // Whoever lists accelerators has one of them.
+    let has_none = matches!(work.kind, Kind::Pipeline(_));
     let has_one = !accelerator.is_empty() || !matches!(rules.accelerators, AllowDeny::Only(_));
-    let allowed = has_one && rules.accelerators.allows(&accelerator);
+    let allowed = has_none || has_one && rules.accelerators.allows(&accelerator);
     rule(allowed, "accelerators", "accelerator", &accelerator);
     log.hold(subject::resides(&rules.residency, c.region), "residency", address, || {
         let is = format!("{} ({}; {})", pool.region, c.region.country, c.region.jurisdictions.join(", "));

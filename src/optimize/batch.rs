@@ -1,10 +1,11 @@
-//! The cheapest run of a batch or a training: one pool, over all candidates, counts and shares of spot.
+//! The cheapest run of a batch, a training or a pipeline: one pool, over all candidates, counts and shares of spot.
 
 use std::collections::BTreeMap;
 
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::job::{Job, Task};
+use super::pipeline::Executor;
 use super::pool::Count;
 use super::pool::{Terms, weights_gib};
 use super::service::Chosen;
@@ -13,7 +14,7 @@ use super::together::ONE;
 use super::training::Trainer;
 use crate::perf::{self, training::Duration};
 use crate::placement::Rejection;
-use crate::spec::{Batch, BudgetBinds, Training};
+use crate::spec::{Batch, BudgetBinds, Pipeline, Training};
 
 /// Work of a batch with what is done twice because a spot machine went away, as a factor (assumed).
 pub const LOST_WORK: f64 = 1.10;
@@ -62,6 +63,8 @@ enum Pace<'a> {
     Items { batch: &'a Batch, speed: &'a Speed },
     /// A training on just the machines of its way.
     Tokens { training: &'a Training, trainer: &'a Trainer },
+    /// A pipeline's shards, in waves.
+    Shards { pipeline: &'a Pipeline, executor: &'a Executor },
 }
 
 struct Asked<'a> {
@@ -96,6 +99,7 @@ impl<'a> Asked<'a> {
         let pace = match task {
             Task::Batch(batch) => Pace::Items { batch, speed: &table.speeds[speed] },
             Task::Training(training) => Pace::Tokens { training, trainer: &table.trainers[speed] },
+            Task::Pipeline(pipeline) => Pace::Shards { pipeline, executor: &table.executors[speed] },
         };
         let network_gbps = job.world.catalog.instance_types[machine.index].network_gbps;
         Some(Asked { job, task, terms: &terms[i], pace, way, network_gbps })
@@ -105,6 +109,11 @@ impl<'a> Asked<'a> {
     fn first(&self, deadline: f64) -> Option<u32> {
         // Without spot is faster: what is too slow even so never ends in time. Where there is nothing else, all is spot.
         let deadline = deadline * (1.0 + 1e-12);
+        if let Pace::Shards { pipeline, executor } = self.pace {
+            let (starts, work) = if self.terms.base.is_none() { (2.0, LOST_WORK) } else { (1.0, 1.0) };
+            let left = deadline * 3600.0 - starts * executor.start_s;
+            return executor.fewest(pipeline, left / work);
+        }
         let Pace::Items { .. } = self.pace else {
             // With more interruptions checkpoints are nearer to each other, so that the same number of them may cost less: only
             // what is expected grows with spot, and what is late is no shorter.
@@ -124,6 +133,8 @@ impl<'a> Asked<'a> {
         match self.pace {
             Pace::Items { .. } => first.saturating_add(more),
             Pace::Tokens { .. } => 1,
+            // Another wave less may be cheaper, however many machines it takes.
+            Pace::Shards { pipeline, executor } => executor.enough(pipeline).max(first),
         }
     }
 
@@ -132,6 +143,7 @@ impl<'a> Asked<'a> {
         match self.pace {
             Pace::Items { speed, .. } => weights_gib(speed, self.way),
             Pace::Tokens { trainer, .. } => trainer.weights_gib,
+            Pace::Shards { .. } => 0.0,
         }
     }
 
@@ -149,7 +161,28 @@ impl<'a> Asked<'a> {
                 let (expected, late) = (duration.expected_s / 3600.0, duration.late_s / 3600.0);
                 Some(Hours { expected, late, training: Some(duration) })
             }
+            Pace::Shards { pipeline, executor } => {
+                let work = executor.work_s(pipeline, units)?;
+                let lost = 2.0 * executor.start_s + LOST_WORK * work;
+                let seconds = if spot > 0 { lost } else { executor.start_s + work };
+                Some(Hours { expected: seconds / 3600.0, late: seconds / 3600.0, training: None })
+            }
         }
+    }
+
+    /// Hours without spot of which no more groups have fewer, times their number.
+    fn least_hours(&self, units: u32) -> Option<f64> {
+        match self.pace {
+            Pace::Shards { pipeline, executor } => {
+                Some((executor.start_s + executor.least_s(pipeline, units)) / 3600.0)
+            }
+            Pace::Items { .. } | Pace::Tokens { .. } => Some(self.hours(units, 0)?.expected),
+        }
+    }
+
+    /// Whether another number of groups may be cheaper than the first that ends in time, without any spot.
+    fn in_waves(&self) -> bool {
+        matches!(self.pace, Pace::Shards { .. })
     }
 
     /// Hours of a batch's run on so many replicas.
@@ -162,11 +195,12 @@ impl<'a> Asked<'a> {
         seconds / 3600.0
     }
 
-    /// Items or tokens a second.
+    /// Items, tokens or shards a second.
     fn rate(&self, replicas: u32) -> f64 {
         match self.pace {
             Pace::Items { speed, .. } => speed.curve.batch_rate() / speed.f * f64::from(replicas),
             Pace::Tokens { trainer, .. } => trainer.tokens_per_s,
+            Pace::Shards { executor, .. } => executor.rate(replicas),
         }
     }
 
@@ -281,7 +315,13 @@ pub(super) fn search(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 }
             }
             // More machines need more of the same quota; with spot only, or a budget, they do not help either.
-            if best.is_none() && units > first.saturating_mul(2).saturating_add(64) && (any || quota) {
+            let hopeless = if asked.in_waves() {
+                let over = |limit: Money| floor.scale(task.runs()) > limit;
+                !terms[i].any_within_quotas(machines) || budget.is_some_and(|(limit, _)| over(limit))
+            } else {
+                units > first.saturating_mul(2).saturating_add(64) && (any || quota)
+            };
+            if best.is_none() && hopeless {
                 break;
             }
         }
@@ -336,7 +376,7 @@ impl Asked<'_> {
     /// No run of at least `units` groups costs less.
     fn least(&self, units: u32) -> Option<Money> {
         let machines = units.checked_mul(self.way.span.max(1))?;
-        let hours = self.hours(units, 0)?.expected;
+        let hours = self.least_hours(units)?;
         // The share of spot tends to what is allowed as machines grow; no mix is under it.
         let each = match (self.terms.base, self.terms.spot) {
             (Some(base), Some(spot)) if spot < base && self.terms.share > 0.0 => {
@@ -400,7 +440,7 @@ impl Within<'_, '_> {
                     let machines = units.saturating_mul(way.span.max(1));
                     let Some(least) = asked.least(units) else { break };
                     // Spot makes no run shorter.
-                    let seconds = asked.hours(units, 0).map_or(0.0, |h| h.expected * runs * 3600.0 - 1.0);
+                    let seconds = asked.least_hours(units).map_or(0.0, |h| h * runs * 3600.0 - 1.0);
                     let run = hour * i128::from(machines) * (seconds.clamp(0.0, 1e12) as i128) / 3600;
                     let month =
                         i128::from(least.scale(runs).micros()) * ONE + toll * i128::from(machines) + run;
@@ -418,7 +458,7 @@ impl Within<'_, '_> {
                         let month = run.run.scale(runs) + run.copying;
                         limit = visit(Priced { run, month, ceiling: run.chosen.count.ceiling });
                     }
-                    if any && never_spot {
+                    if any && never_spot && !asked.in_waves() {
                         break;
                     }
                 }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::job::{Job, Kind as Work, SEQUENCES, Task};
 use super::measured;
+use super::pipeline::{self, Executor};
 use super::refuted::Refuted;
 use super::training::{self, Trainer};
 use crate::catalog::{Accelerator, InstanceType};
@@ -57,7 +58,7 @@ pub(super) struct Way {
     /// Index into the names of the model's variants.
     pub variant: usize,
     pub layout: Layout,
-    /// Index into [`super::table::Table::speeds`] (of a training, [`super::table::Table::trainers`]), or why it does not run.
+    /// Index into [`super::table::Table::speeds`] (of a training, [`super::table::Table::trainers`], of a pipeline, [`super::table::Table::executors`]), or why it does not run.
     pub speed: Result<usize, Rejection>,
     /// Replicas on one machine; 1 if a replica spans machines.
     pub replicas: u32,
@@ -95,12 +96,15 @@ impl Kind {
 }
 
 /// The ways of a model on the machine types that somebody may buy.
+#[derive(Default)]
 pub(super) struct Runs {
     /// By the index of the type.
     pub kinds: Vec<Kind>,
     speeds: Vec<Arc<Predicted>>,
     /// Of a training.
     pub trainers: Arc<[Trainer]>,
+    /// Of a pipeline.
+    pub executors: Arc<[Executor]>,
     /// What [`Way::variant`] counts.
     pub variants: Vec<String>,
 }
@@ -112,6 +116,9 @@ impl Runs {
     pub fn alike(job: &Job<'_>) -> String {
         if let Work::Run(Task::Training(training)) = job.kind {
             return format!("{training:?}");
+        }
+        if let Work::Run(Task::Pipeline(pipeline)) = job.kind {
+            return format!("{pipeline:?}");
         }
         let pinned = pins(job.engine);
         // Of what is pinned, the place where it is written is told.
@@ -126,12 +133,17 @@ impl Runs {
         if let Work::Run(Task::Training(training)) = job.kind {
             let (kinds, trainers) = training::runs(job, training, wanted);
             let variants = vec![training.method.as_str().to_owned()];
-            return Runs { kinds, speeds: Vec::new(), trainers, variants };
+            return Runs { kinds, trainers, variants, ..Runs::default() };
+        }
+        if let Work::Run(Task::Pipeline(asked)) = job.kind {
+            let (kinds, executors) = pipeline::runs(job, asked, wanted);
+            let variants = vec![asked.engine.as_str().to_owned()];
+            return Runs { kinds, executors, variants, ..Runs::default() };
         }
         if let Some(stated) = job.model.measured() {
             let (kinds, speeds) = measured::runs(job, stated, wanted);
             let variants = job.model.variants.keys().cloned().collect();
-            return Runs { kinds, speeds, trainers: Arc::default(), variants };
+            return Runs { kinds, speeds, variants, ..Runs::default() };
         }
         let catalog = &job.world.catalog;
         let qualities: Vec<Option<Rejection>> = job.model.variants.values().map(|v| job.quality(v)).collect();
@@ -175,7 +187,7 @@ impl Runs {
             *kind = Kind::of(ways, kind.candidates);
         }
         let variants = job.model.variants.keys().cloned().collect();
-        Runs { kinds, speeds, trainers: Arc::default(), variants }
+        Runs { kinds, speeds, variants, ..Runs::default() }
     }
 
     /// The speeds for one workload.

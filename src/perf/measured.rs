@@ -18,6 +18,7 @@
 //!
 //! Both are added at the same quantile. How far off this is stands in `src/perf/measured/CHECKED.md`.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::memory::reported_bytes;
@@ -97,15 +98,31 @@ pub fn curve(launch: &Launch, memory_bytes: f64, on: &Accelerator) -> Result<Ser
     Ok(server(launch, memory_bytes, (device, device), Evidence::Measured))
 }
 
-/// The time that counts on a machine without accelerators: of its type, else of the narrowest series, else of its architecture.
+/// Of what is stated for processors what counts on a machine: of its type, else of the narrowest series, else of its architecture.
+pub fn narrowest<'m, T>(
+    stated: &'m BTreeMap<Processors, T>,
+    kind: &InstanceType,
+) -> Option<(&'m Processors, &'m T)> {
+    let series = kind.series().into_iter().rev().map(|series| Processors::Series(kind.cloud, series));
+    let own = Processors::Type(kind.cloud, kind.name.clone());
+    let names = std::iter::once(own).chain(series).chain([Processors::Architecture(kind.arch.clone())]);
+    names.into_iter().find_map(|name| stated.get_key_value(&name))
+}
+
+/// The time of a variant that counts on a machine without accelerators.
 pub fn stated<'m>(
     variant: &'m MeasuredVariant,
     kind: &InstanceType,
 ) -> Option<(&'m Processors, &'m OnProcessors)> {
-    let series = kind.series().into_iter().rev().map(|series| Processors::Series(kind.cloud, series));
-    let own = Processors::Type(kind.cloud, kind.name.clone());
-    let names = std::iter::once(own).chain(series).chain([Processors::Architecture(kind.arch.clone())]);
-    names.into_iter().find_map(|name| variant.processors.get_key_value(&name))
+    narrowest(&variant.processors, kind)
+}
+
+/// The class of what is stated for processors, on any of them.
+pub fn class(of: &Processors) -> Evidence {
+    match of {
+        Processors::Architecture(_) => Evidence::Assumed,
+        Processors::Type(..) | Processors::Series(..) => Evidence::Measured,
+    }
 }
 
 /// The curve of a server on processors, which takes `memory_bytes` of a machine's main memory, by a time of `of`. A time of an
@@ -128,11 +145,7 @@ pub fn on_processors(
         let reason = format!("so much is stated for a server; {} leaves that to servers", machine.name);
         return Err(DoesNotFit::Memory { needed: memory_bytes, available, reason });
     }
-    let evidence = match of {
-        Processors::Architecture(_) => Evidence::Assumed,
-        Processors::Type(..) | Processors::Series(..) => Evidence::Measured,
-    };
-    Ok(server(launch, memory_bytes, (device, available), evidence))
+    Ok(server(launch, memory_bytes, (device, available), class(of)))
 }
 
 fn server(

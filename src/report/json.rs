@@ -185,14 +185,18 @@ pub(super) fn relaxation(r: &Relaxation) -> Value {
 }
 
 pub(super) fn run(r: &BatchRun) -> Value {
-    json!({
+    let mut value = json!({
         "hours": r.hours,
         "deadline_hours": r.deadline_hours,
         "items_per_s": r.items_per_s,
         "runs_per_month": r.runs_per_month,
         "usd_per_run": usd(r.cost_per_run),
         "training": r.training.as_ref().map(super::training::json),
-    })
+    });
+    if let Some(pipeline) = &r.pipeline {
+        value["pipeline"] = super::pipeline::json(pipeline);
+    }
+    value
 }
 
 pub(super) fn quota(q: &QuotaNeed) -> Value {

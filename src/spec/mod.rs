@@ -22,6 +22,7 @@ mod measured;
 mod model;
 mod model_source;
 mod objective;
+mod pipeline;
 mod read;
 pub mod schema;
 mod shape;
@@ -42,6 +43,7 @@ pub use measured::{
 };
 pub use model::*;
 pub use objective::Goal;
+pub use pipeline::{NO_MODEL, Pipeline, PipelineEngine};
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
 pub use traffic::{Arrivals, Load, Sessions};
 pub use training::{Checkpointing, Dataset, Method, Sharding, Training, TrainingPrecision};
@@ -49,7 +51,7 @@ pub use training::{Checkpointing, Dataset, Method, Sharding, Training, TrainingP
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};
 
 /// The sections whose entries are workloads, in the order in which they are placed.
-pub const WORKLOADS: [&str; 3] = ["services", "batches", "trainings"];
+pub const WORKLOADS: [&str; 4] = ["services", "batches", "trainings", "pipelines"];
 
 /// Largest file, bytes.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;

@@ -8,6 +8,7 @@ mod budget;
 mod day;
 mod inference;
 mod measured;
+mod pipeline;
 mod rules;
 mod sharing;
 mod training;
@@ -145,22 +146,28 @@ impl Reader<'_> {
             .into_iter()
             .filter_map(|(name, at)| Some((name.to_owned(), self.training(name, &at, &labels)?)))
             .collect();
+        let pipelines: BTreeMap<String, Pipeline> = root
+            .key("pipelines")
+            .entries()
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), self.pipeline(name, &at, &labels)?)))
+            .collect();
         if super::WORKLOADS.iter().all(|kind| root.key(kind).entries().is_empty()) {
             self.report(
                 &Pointer::root(),
                 true,
                 Problem::new(
                     "nothing-to-plan",
-                    "there is no service, no batch and no training",
+                    "there is no service, no batch, no training and no pipeline",
                     "no workload",
-                    "add `services`, `batches` or `trainings`; `rhumb init` writes a first spec",
+                    "add `services`, `batches`, `trainings` or `pipelines`; `rhumb init` writes a first spec",
                 ),
             );
         }
         self.answers_have_lengths(&root, &models, &services);
         self.followed(&root, &models, &services);
         self.only_services(&root);
-        let budget = self.budget(&root, (&services, &batches, &trainings));
+        let budget = self.budget(&root, (&services, &batches, &trainings, &pipelines));
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         self.shared_machines(&root, &services, &budget, objective);
         self.unused_models(&root);
@@ -172,6 +179,7 @@ impl Reader<'_> {
             services,
             batches,
             trainings,
+            pipelines,
             budget,
             objective,
             confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),

@@ -105,9 +105,9 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
                   "additionalProperties": false },
             ] })
         }
-        Kind::Run => {
-            or_expression(json!({ "type": "string", "pattern": "^(batches|trainings)\\.[a-z][a-z0-9-]*$" }))
-        }
+        Kind::Run => or_expression(
+            json!({ "type": "string", "pattern": "^(batches|trainings|pipelines)\\.[a-z][a-z0-9-]*$" }),
+        ),
         Kind::Label => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Name => or_expression(json!({ "type": "string", "pattern": NAME })),
         Kind::Whole { min, max, auto } => {
@@ -222,7 +222,7 @@ fn names_pattern(names: Names) -> Option<&'static str> {
         Names::Identifier => Some("^[A-Za-z_][A-Za-z0-9_]*$"),
         Names::Loose => Some("^[A-Za-z0-9_.-]+$"),
         Names::Cloud => Some("^(aws|azure|gcp)$"),
-        Names::Address => Some("^(services|batches|trainings)\\.[a-z][a-z0-9-]*$"),
+        Names::Address => Some("^(services|batches|trainings|pipelines)\\.[a-z][a-z0-9-]*$"),
         Names::Any => None,
     }
 }
@@ -281,7 +281,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
             "6.1ms",
         ),
         Kind::Model => ("a name in `models`".to_owned(), None),
-        Kind::Run => plain("the address of a batch or a training", "batches.embed"),
+        Kind::Run => plain("the address of a batch, a training or a pipeline", "batches.embed"),
         Kind::Secret => (
             format!("a reference to a secret: {}", SECRET_SCHEMES.map(|s| format!("`{s}:`")).join(", ")),
             Some("env:API_KEYS"),

@@ -21,6 +21,8 @@ pub enum Unit {
     Count,
     /// Data; read as GiB.
     Data,
+    /// Data a second; read as GiB.
+    DataRate,
     /// CO2e a month of 730 hours; read as tonnes.
     Emissions,
     /// US dollars for a tonne of CO2e; read as dollars.
@@ -54,6 +56,13 @@ impl Unit {
                 ("TB", 1e3 * GB),
                 ("MB", 1e-3 * GB),
             ],
+            Unit::DataRate => &[
+                ("MB/s", 1e-3 * GB),
+                ("GB/s", GB),
+                ("KB/s", 1e-6 * GB),
+                ("MiB/s", 1.0 / 1024.0),
+                ("GiB/s", 1.0),
+            ],
             Unit::Emissions => &[("t/month", 1.0), ("kg/month", 1e-3), ("t", 1.0), ("kg", 1e-3)],
             Unit::PerTonne => &[("USD/t", 1.0)],
             Unit::Number => &[("", 1.0)],
@@ -69,6 +78,7 @@ impl Unit {
             Unit::Monthly => "45000 USD",
             Unit::Count => "40M",
             Unit::Data => "400GB",
+            Unit::DataRate => "6MB/s",
             Unit::Emissions => "12 t/month",
             Unit::PerTonne => "90 USD/t",
             Unit::Number => "4",
@@ -89,6 +99,7 @@ impl Unit {
             Unit::Monthly => "a monthly amount in US dollars",
             Unit::Count => "a count",
             Unit::Data => "an amount of data",
+            Unit::DataRate => "an amount of data a second",
             Unit::Emissions => "a monthly amount of CO2e",
             Unit::PerTonne => "a price of a tonne of CO2e",
             Unit::Number => "a number",
@@ -116,7 +127,10 @@ impl Unit {
                 format!("{value}ms")
             }
             Unit::Percent => format!("{}%", crate::math::round_to(value * 100.0, 9)),
-            _ => format!("{value}{space}{}", self.spellings()[0].0),
+            _ => {
+                let (name, factor) = self.spellings()[0];
+                format!("{}{space}{name}", value / factor)
+            }
         }
     }
 }

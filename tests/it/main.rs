@@ -39,6 +39,8 @@ mod maker;
 mod measured;
 mod optimize;
 mod oracle;
+mod pipeline_worlds;
+mod pipelines;
 mod plans;
 mod points;
 mod predict_extras;

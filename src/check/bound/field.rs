@@ -8,7 +8,7 @@ use rhumb_api::{Money, Purchase};
 
 use super::super::carbon;
 use super::super::measured;
-use super::super::subject::{self, Engined, Served, Work};
+use super::super::subject::{self, Engined, Kind, Served, Work};
 use crate::catalog::{Accelerator, InstanceType, Offering, TransferTo};
 use crate::perf::{self, Configuration, EngineSettings, Layout};
 use crate::placement::World;
@@ -346,6 +346,10 @@ fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
     let rules = work.rules;
     let sold = kind.status == "current" || kind.status.starts_with("previous");
     let named = rules.clouds.allows(&kind.cloud) && rules.instance_types.allows(&kind.name);
+    if matches!(work.kind, Kind::Pipeline(_)) {
+        let bare = kind.accelerator.is_none() && kind.accelerator_count == 0.0;
+        return (bare && sold && named).then_some(());
+    }
     let Some((_, accelerator)) = accelerator(world, kind) else {
         let bare = kind.accelerator_count == 0.0 && work.model.measured().is_some_and(measured::runs_bare);
         let listed = matches!(rules.accelerators, AllowDeny::Only(_));

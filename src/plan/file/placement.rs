@@ -12,12 +12,12 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, Cost, CostLine, Coupling, Emission, Emissions, FailureCheck,
-    Fallback, Fallbacks, JointViolation, SharedLimit, Stop, TrainingRun,
+    Fallback, Fallbacks, JointViolation, PipelineRun, SharedLimit, Stop, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
-use crate::spec::{Checkpointing, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
+use crate::spec::{Checkpointing, KvCacheDtype, PipelineEngine, Quantization, Sharding, TrainingPrecision};
 
 words!(EvidenceWord for Evidence {
     Measured = "measured",
@@ -254,7 +254,20 @@ mirror!(RunFile for BatchRun {
     runs_per_month: f64,
     cost_per_run: Money,
     training: Option<TrainingRun>,
+    pipeline: Option<PipelineRun>,
 });
+
+mirror!(PipelineFile for PipelineRun {
+    engine: PipelineEngine,
+    cores_per_machine: u32,
+    driver_cores: u32,
+    shards: u32,
+    waves: u32,
+    shard_s: f64,
+    start_up_s: f64,
+});
+
+words!(PipelineEngineWord for PipelineEngine { Spark = "spark", Ray = "ray" });
 
 mirror!(TrainingFile for TrainingRun {
     rank: Option<u32>,

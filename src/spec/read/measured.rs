@@ -22,21 +22,7 @@ impl Reader<'_> {
         let own = at.key("measured");
         let help = "write what the container runs, or remove the key: then it is what its image says";
         let command = self.command(&own, "an empty command runs nothing", help);
-        let image = own.key("image").text().unwrap_or_default();
-        let is_image = image.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && !image.contains(|c: char| c.is_whitespace() || c.is_control());
-        if !image.is_empty() && !is_image {
-            self.report(
-                &own.key("image").pointer,
-                false,
-                Problem::new(
-                    "bad-name",
-                    "this cannot be the name of a container image",
-                    "not an image",
-                    "write it as it is pulled: `registry.example.com/team/model:3`, or with a digest: `...@sha256:...`",
-                ),
-            );
-        }
+        let image = self.image(&own);
         let mut variants = BTreeMap::new();
         let mut scores = BTreeMap::new();
         for (name, at) in own.key("variants").entries() {
@@ -98,6 +84,26 @@ impl Reader<'_> {
                 at: own.pointer,
             }),
         })
+    }
+
+    /// `image`: a container's.
+    pub(super) fn image(&mut self, own: &At<'_>) -> String {
+        let image = own.key("image").text().unwrap_or_default();
+        let is_image = image.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && !image.contains(|c: char| c.is_whitespace() || c.is_control());
+        if !image.is_empty() && !is_image {
+            self.report(
+                &own.key("image").pointer,
+                false,
+                Problem::new(
+                    "bad-name",
+                    "this cannot be the name of a container image",
+                    "not an image",
+                    "write it as it is pulled: `registry.example.com/team/model:3`, or with a digest: `...@sha256:...`",
+                ),
+            );
+        }
+        image
     }
 
     fn measured_variant(&mut self, at: &At<'_>) -> Option<MeasuredVariant> {
