@@ -218,6 +218,13 @@ impl Draft {
                 );
                 self.caveats.extend(Some(caveat).filter(|c| !self.caveats.contains(c)));
             }
+            if kind.is_processors_only() && catalog.quotas_for(index, m.purchase).is_empty() {
+                let caveat = format!(
+                    "which quota {} counts against on {} is not known here: look it up in the account",
+                    kind.name, region.cloud
+                );
+                self.caveats.extend(Some(caveat).filter(|c| !self.caveats.contains(c)));
+            }
             let most = counts.into_iter().max().unwrap_or(m.count);
             self.quota(job, index, pool, m.purchase, most);
         }
