@@ -239,7 +239,7 @@ mod tests {
             (json!({ "takes": "1ms" }), "missing-key"),
             (json!({ "vcpus": 2 }), "missing-key"),
             (json!({ "vcpus": 0, "takes": "1ms" }), "out-of-range"),
-            (json!({ "vcpus": 1.5, "takes": "1ms" }), "wrong-type"),
+            (json!({ "vcpus": 1.5, "takes": "1ms" }), "out-of-range"),
             (json!({ "batch": 8, "takes": "1ms", "cv": 1 }), "unknown-key"),
         ] {
             assert_eq!(launch(&bad).unwrap_err().code, code, "{bad}");

@@ -57,11 +57,11 @@ impl Unit {
                 ("MB", 1e-3 * GB),
             ],
             Unit::DataRate => &[
-                ("MB/s", 1e-3 * GB),
-                ("GB/s", GB),
-                ("KB/s", 1e-6 * GB),
-                ("MiB/s", 1.0 / 1024.0),
                 ("GiB/s", 1.0),
+                ("MiB/s", 1.0 / 1024.0),
+                ("GB/s", GB),
+                ("MB/s", 1e-3 * GB),
+                ("KB/s", 1e-6 * GB),
             ],
             Unit::Emissions => &[("t/month", 1.0), ("kg/month", 1e-3), ("t", 1.0), ("kg", 1e-3)],
             Unit::PerTonne => &[("USD/t", 1.0)],
@@ -127,10 +127,7 @@ impl Unit {
                 format!("{value}ms")
             }
             Unit::Percent => format!("{}%", crate::math::round_to(value * 100.0, 9)),
-            _ => {
-                let (name, factor) = self.spellings()[0];
-                format!("{}{space}{name}", value / factor)
-            }
+            _ => format!("{value}{space}{}", self.spellings()[0].0),
         }
     }
 }
@@ -425,6 +422,8 @@ mod tests {
         assert_eq!(read(Unit::Count, "40M"), Ok(40e6));
         assert_eq!(read(Unit::Data, "2TiB"), Ok(2048.0));
         assert_eq!(read(Unit::Data, "1073741824GB"), Ok(1e9));
+        assert_eq!(read(Unit::DataRate, "1024MiB/s"), Ok(1.0));
+        assert_eq!(read(Unit::DataRate, "1073741824GB/s"), Ok(1e9));
         assert_eq!(read(Unit::Count, "1_000"), Ok(1000.0));
         assert_eq!(read(Unit::Emissions, "750 kg/month"), Ok(0.75));
         assert_eq!(read(Unit::Emissions, "12 t"), Ok(12.0));
@@ -456,7 +455,7 @@ mod tests {
         fn what_is_formatted_reads_back(
             x in 0.001f64..1e9,
             unit in prop::sample::select(vec![
-                Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::Number,
+                Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::DataRate, Unit::Number,
                 Unit::Emissions, Unit::PerTonne,
             ]),
         ) {
@@ -467,7 +466,7 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,24}") {
-            for unit in [Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data] {
+            for unit in [Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::DataRate] {
                 let _ = quantity(unit, Range::POSITIVE, &json!(text));
             }
         }
