@@ -11,6 +11,7 @@ mod quota;
 // The build script and the converter use the rest of it.
 #[allow(dead_code)]
 mod schema;
+mod series;
 mod transfer;
 mod types;
 mod user;

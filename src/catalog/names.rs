@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Accelerator, Catalog, ModelArch, ModelKind};
-use crate::spec::{Quantization, RegionRef, Vocabulary};
+use crate::spec::{Processors, Quantization, RegionRef, Vocabulary};
 
 /// What a spelling stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,6 +199,22 @@ impl Catalog {
             jurisdictions,
             countries: self.regions.iter().filter(|r| countries(r)).map(|r| r.country.clone()).collect(),
             instance_types: self.instance_types.iter().map(|t| t.name.clone()).collect(),
+            processors: self.processors(),
         }
+    }
+
+    /// What machines without accelerators are called: their types, series and architectures.
+    fn processors(&self) -> BTreeMap<String, Processors> {
+        let mut names = BTreeMap::new();
+        for kind in self.instance_types.iter().filter(|t| t.is_processors_only()) {
+            let (cloud, arch) = (kind.cloud, kind.arch.clone());
+            names.insert(arch.clone(), Processors::Architecture(arch));
+            for series in kind.series() {
+                names.insert(format!("{cloud}/{series}"), Processors::Series(cloud, series));
+            }
+            let full = format!("{cloud}/{}", kind.name.to_lowercase());
+            names.insert(full, Processors::Type(cloud, kind.name.clone()));
+        }
+        names
     }
 }

@@ -26,8 +26,8 @@ pub(super) fn check(
         log.finding("run", address, "a batch without a run", "a run", "none");
         return;
     };
-    log.hold(run.training.is_none(), "run", address, || {
-        ("a batch that trains".into(), "no training".into(), "a training".into())
+    log.hold(run.training.is_none() && run.pipeline.is_none(), "run", address, || {
+        ("a batch that trains or is a pipeline".into(), "neither".into(), "one of them".into())
     });
     let deadline = batch.deadline_s / 3600.0;
     log.near("run", address, "the deadline", deadline, run.deadline_hours, 1e-9);

@@ -47,7 +47,7 @@ pub(super) fn check(
     // An hour of a run is its month divided by 730, so a sum of rounded lines may miss it by one each.
     let slack = match work.kind {
         Kind::Service(_) => 0,
-        Kind::Batch(_) | Kind::Training(_) => cost.lines.len() as i64 + 1,
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => cost.lines.len() as i64 + 1,
     };
     log.amount("cost-sum", address, "the cost of an hour", priced, cost.expected_per_hour, slack);
     let month = cost.expected_per_hour.per_month();
@@ -117,7 +117,7 @@ fn shared(log: &mut Ledger, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
 /// Hours of a month in which a workload's machines run, as a share of it.
 fn share_of_month(work: &Work<'_>, placed: &WorkloadPlacement) -> f64 {
     match (work.kind, &placed.run) {
-        (Kind::Batch(_) | Kind::Training(_), Some(run)) => {
+        (Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_), Some(run)) => {
             run.hours * run.runs_per_month / HOURS_PER_MONTH as f64
         }
         _ => 1.0,
@@ -135,7 +135,7 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
                 (Some(said), Kind::Service(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly, said, 0);
                 }
-                (Some(said), Kind::Batch(_) | Kind::Training(_)) => {
+                (Some(said), Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly.scale(share), said, 2);
                 }
                 (None, _) => {
@@ -231,10 +231,13 @@ fn moved(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[Sent]) -
             _ => {}
         }
     }
-    if let Kind::Training(training) = work.kind
-        && let Some(dataset) = &training.dataset
-    {
-        let runs = training.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
+    let read = match work.kind {
+        Kind::Training(training) => training.dataset.as_ref().map(|d| (d, training.schedule.as_ref())),
+        Kind::Pipeline(pipeline) => pipeline.dataset.as_ref().map(|d| (d, pipeline.schedule.as_ref())),
+        Kind::Service(_) | Kind::Batch(_) => None,
+    };
+    if let Some((dataset, schedule)) = read {
+        let runs = schedule.map_or(1.0, |s| s.runs_per_month);
         for c in pools {
             match brought(world, &dataset.from, c) {
                 Some(price) => {
@@ -412,7 +415,9 @@ fn ceiling(
     let derived = placed.cost.expected_per_month + dearer(world, work, placed, pools);
     let slack = match work.kind {
         Kind::Service(_) => 0,
-        Kind::Batch(_) | Kind::Training(_) => (placed.cost.lines.len() as i64 + 2) * HOURS_PER_MONTH,
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => {
+            (placed.cost.lines.len() as i64 + 2) * HOURS_PER_MONTH
+        }
     };
     log.amount("ceiling", &work.address, CEILING, derived, placed.cost.ceiling_per_month, slack);
 }

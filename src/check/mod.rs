@@ -23,6 +23,7 @@ mod following;
 mod ledger;
 mod measured;
 mod packing;
+mod pipeline;
 mod proof;
 mod rules;
 mod serving;
@@ -184,6 +185,9 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
             }
             subject::Kind::Training(asked) => {
                 training::check(&mut log, world, &work, asked, placed, &pools);
+            }
+            subject::Kind::Pipeline(asked) => {
+                pipeline::check(&mut log, world, &work, asked, placed, &pools);
             }
         }
         bill::check(&mut log, world, &work, placed, &pools);

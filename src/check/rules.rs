@@ -4,7 +4,7 @@ use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::catalog::{Offered, Offering, Provenance};
 use crate::placement::{Pool, PoolMachines, WorkloadPlacement, World};
-use crate::spec::{Spec, Variant};
+use crate::spec::{AllowDeny, Spec, Variant};
 
 use super::Ledger;
 use super::ledger::dollars;
@@ -36,7 +36,7 @@ pub(super) fn check(
     regions.dedup();
     let least = match work.kind {
         Kind::Service(_) => work.rules.spread_regions.max(1),
-        Kind::Batch(_) | Kind::Training(_) => 1,
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => 1,
     };
     log.hold(regions.len() >= least as usize, "spread", &work.address, || {
         ("too few regions".into(), format!("at least {least}"), regions.len().to_string())
@@ -73,7 +73,11 @@ fn place(log: &mut Ledger, work: &Work<'_>, c: &Checked<'_>) {
         &pool.instance_type,
     );
     let accelerator = pool.accelerator.clone().unwrap_or_default();
-    rule(rules.accelerators.allows(&accelerator), "accelerators", "accelerator", &accelerator);
+    // Whoever lists accelerators has one of them.
+    let has_none = matches!(work.kind, Kind::Pipeline(_));
+    let has_one = !accelerator.is_empty() || !matches!(rules.accelerators, AllowDeny::Only(_));
+    let allowed = has_none || has_one && rules.accelerators.allows(&accelerator);
+    rule(allowed, "accelerators", "accelerator", &accelerator);
     log.hold(subject::resides(&rules.residency, c.region), "residency", address, || {
         let is = format!("{} ({}; {})", pool.region, c.region.country, c.region.jurisdictions.join(", "));
         ("data may not be there".into(), rules.residency.join(" or "), is)
@@ -164,8 +168,11 @@ fn layout(log: &mut Ledger, c: &Checked<'_>) {
     let of_replica = pool.layout.accelerators();
     let of_machine = (c.instance_type.accelerator_count.floor() as u32).max(1);
     let span = pool.machines_per_replica;
+    let bare = c.instance_type.accelerator_count == 0.0;
     let fits = match span {
         0 => false,
+        // What fits by vCPUs and memory is checked with the server.
+        1 if bare => pool.replicas_per_machine >= 1,
         1 => {
             pool.replicas_per_machine >= 1
                 && pool.replicas_per_machine.checked_mul(of_replica).is_some_and(|a| a <= of_machine)

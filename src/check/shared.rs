@@ -57,7 +57,9 @@ pub(super) fn counts(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
         let training =
             spec.trainings.iter().find(|(name, _)| address.strip_prefix("trainings.") == Some(name));
         let labels = service.map(|(_, s)| &s.labels).or(batch.map(|(_, b)| &b.labels));
-        let labels = labels.or(training.map(|(_, t)| &t.labels));
+        let pipeline =
+            spec.pipelines.iter().find(|(name, _)| address.strip_prefix("pipelines.") == Some(name));
+        let labels = labels.or(training.map(|(_, t)| &t.labels)).or(pipeline.map(|(_, p)| &p.labels));
         labels.is_some_and(|own| own.iter().any(|(k, v)| (k, v) == (key, value)))
     };
     match scope {

@@ -7,8 +7,8 @@ use crate::math;
 use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Pool, WorkloadPlacement, World};
 use crate::spec::{
-    AllowDeny, Batch, Engine, KvCacheDtype, Model, PlacementRules, PurchaseRules, Quantization, Service,
-    Spec, Training,
+    AllowDeny, Batch, Engine, KvCacheDtype, Model, NO_MODEL, Pipeline, PlacementRules, PurchaseRules,
+    Quantization, Service, Spec, Training,
 };
 
 use super::Ledger;
@@ -23,6 +23,7 @@ pub(super) enum Kind<'a> {
     Service(&'a Service),
     Batch(&'a Batch),
     Training(&'a Training),
+    Pipeline(&'a Pipeline),
 }
 
 /// A workload as the spec asks for it.
@@ -50,7 +51,8 @@ pub(super) fn addresses(spec: &Spec) -> Vec<String> {
     let services = spec.services.keys().map(|name| format!("services.{name}"));
     let batches = spec.batches.keys().map(|name| format!("batches.{name}"));
     let trainings = spec.trainings.keys().map(|name| format!("trainings.{name}"));
-    services.chain(batches).chain(trainings).collect()
+    let pipelines = spec.pipelines.keys().map(|name| format!("pipelines.{name}"));
+    services.chain(batches).chain(trainings).chain(pipelines).collect()
 }
 
 impl<'a> Work<'a> {
@@ -60,25 +62,34 @@ impl<'a> Work<'a> {
             ("services", name) => Kind::Service(spec.services.get(name)?),
             ("batches", name) => Kind::Batch(spec.batches.get(name)?),
             ("trainings", name) => Kind::Training(spec.trainings.get(name)?),
+            ("pipelines", name) => Kind::Pipeline(spec.pipelines.get(name)?),
             _ => return None,
         };
         let (model, rules, purchase, served) = match kind {
             Kind::Service(s) => {
                 let t = &s.traffic;
                 let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
-                (&s.model, &s.placement, &s.purchase, Some(Served { engine: &s.engine, shape }))
+                (Some(&s.model), &s.placement, &s.purchase, Some(Served { engine: &s.engine, shape }))
             }
             Kind::Batch(b) => {
                 let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
-                (&b.model, &b.placement, &b.purchase, Some(Served { engine: &b.engine, shape }))
+                (Some(&b.model), &b.placement, &b.purchase, Some(Served { engine: &b.engine, shape }))
             }
-            Kind::Training(t) => (&t.model, &t.placement, &t.purchase, None),
+            Kind::Training(t) => (Some(&t.model), &t.placement, &t.purchase, None),
+            Kind::Pipeline(p) => (None, &p.placement, &p.purchase, None),
+        };
+        let (model, arch) = match model {
+            Some(name) => {
+                let model = spec.models.get(name)?;
+                (model, world.arch(model)?)
+            }
+            None => (&*NO_MODEL, &*perf::measured::NO_ARCHITECTURE),
         };
         Some(Work {
             address: address.to_owned(),
             kind,
-            model: spec.models.get(model)?,
-            arch: world.arch(spec.models.get(model)?)?,
+            model,
+            arch,
             rules,
             purchase,
             served,
@@ -91,7 +102,7 @@ impl Work<'_> {
     /// The tightest objective on the time per token, ms.
     pub fn step_limit_ms(&self) -> Option<f64> {
         match self.kind {
-            Kind::Batch(_) | Kind::Training(_) => None,
+            Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => None,
             Kind::Service(s) => {
                 let limits = s.slo.tpot.iter().map(|objective| objective.limit_ms);
                 limits.fold(None, |least: Option<f64>, limit| Some(least.map_or(limit, |l| l.min(limit))))
@@ -253,15 +264,18 @@ fn check_pool<'a>(
         return None;
     };
     let instance_type = &catalog.instance_types[type_index];
-    let Some(accelerator) = instance_type.accelerator.and_then(|i| catalog.accelerators.get(i)) else {
+    let accelerator = instance_type.accelerator.and_then(|i| catalog.accelerators.get(i));
+    let pipeline = matches!(work.kind, Kind::Pipeline(_));
+    let bare = instance_type.accelerator_count == 0.0 && (pipeline || work.model.measured().is_some());
+    if accelerator.is_none() && !bare {
         log.finding("instance-type", address, "the type has no accelerator", "an accelerator", "none");
         return None;
-    };
+    }
     log.same(
         "instance-type",
         address,
         "the accelerator",
-        accelerator.id.as_str(),
+        accelerator.map_or("none", |a| a.id.as_str()),
         pool.accelerator.as_deref().unwrap_or("none"),
     );
     let status = instance_type.status.as_str();
@@ -277,11 +291,19 @@ fn check_pool<'a>(
         pool.accelerators_per_machine,
         0.0,
     );
+    log.hold(!pipeline || accelerator.is_none(), "instance-type", address, || {
+        let found = instance_type.name.clone();
+        ("a pipeline leaves its accelerators idle".into(), "a machine without any".into(), found)
+    });
+    if work.model.measured().is_none() && !pipeline {
+        log.same_debug("engine", address, "the vCPUs of a replica", &None, &pool.vcpus_per_replica);
+    }
     let engine = match work.model.measured() {
         Some(stated) => measured::server(log, work, stated, pool, instance_type, accelerator),
         None => work
             .served
-            .and_then(|served| check_engine(log, world, work, served, pool, instance_type, accelerator)),
+            .zip(accelerator)
+            .and_then(|(served, on)| check_engine(log, world, work, served, pool, instance_type, on)),
     };
     let of = |spot: bool| {
         pool.machines.iter().filter(|m| (m.purchase == Purchase::Spot) == spot).map(|m| m.count).sum::<u32>()
@@ -295,7 +317,7 @@ fn check_pool<'a>(
     let start_up_s = day::whole_seconds(perf::start_up_s(weights_per_machine, instance_type.network_gbps));
     let day = match work.kind {
         Kind::Service(service) => Day::of(service, start_up_s),
-        Kind::Batch(_) | Kind::Training(_) => Day::whole(),
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => Day::whole(),
     };
     Some(Checked {
         index,

@@ -262,6 +262,14 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
             training.dataset_tokens *= factor;
         }
     }
+    for (name, pipeline) in &mut spec.pipelines {
+        if meant("pipelines", name) {
+            pipeline.input_gib *= factor;
+            if let Some(dataset) = &mut pipeline.dataset {
+                dataset.gib *= factor;
+            }
+        }
+    }
 }
 
 /// Leaves a workload's model one precision; a model that others use as well is copied for it.
@@ -397,7 +405,7 @@ fn key(path: &str, value: &str, spec: &Spec, catalog: &Catalog) -> Result<Change
     if let Some((_, why)) = FIXED.iter().find(|(root, _)| *root == parts[0]) {
         return Err(format!("`{path}` cannot be changed: {why}"));
     }
-    if let ["services" | "batches" | "trainings", ..] =
+    if let ["services" | "batches" | "trainings" | "pipelines", ..] =
         parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
     {
         workload(&parts.iter().take(2).cloned().collect::<Vec<_>>().join("."), spec)?;

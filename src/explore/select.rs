@@ -46,33 +46,12 @@ impl Part {
             Part::Cloud(cloud) => kind.cloud == *cloud,
             Part::Region(id) => region.id == *id,
             Part::Type(name) => kind.name == *name,
-            Part::Family(family) => families(kind).contains(family),
+            Part::Family(family) => kind.series().contains(family),
             Part::Accelerators(ids) => kind
                 .accelerator
                 .and_then(|a| catalog.accelerators.get(a))
                 .is_some_and(|a| ids.contains(&a.id)),
             Part::Purchase(purchase) => offering.purchase == *purchase,
-        }
-    }
-}
-
-/// The series that a machine belongs to, lower case: `p5` of `p5.48xlarge`; `a3` and `a3-highgpu` of `a3-highgpu-8g`;
-/// `ncads_a100_v4` of `Standard_NC24ads_A100_v4` (Azure's own name of the series: without the number of vCPUs).
-fn families(kind: &InstanceType) -> Vec<String> {
-    let name = kind.name.to_lowercase();
-    match kind.cloud {
-        Cloud::Aws => name.split_once('.').map(|(family, _)| family.to_owned()).into_iter().collect(),
-        Cloud::Azure => {
-            let name = name.strip_prefix("standard_").unwrap_or(&name);
-            let size: Vec<char> = name.chars().collect();
-            let digit = |c: &char| c.is_ascii_digit();
-            let Some(start) = size.iter().position(digit) else { return Vec::new() };
-            let end = size[start..].iter().position(|c| !digit(c)).map_or(size.len(), |n| start + n);
-            vec![size[..start].iter().chain(&size[end..]).collect()]
-        }
-        Cloud::Gcp => {
-            let machine = name.split('+').next().unwrap_or_default();
-            machine.match_indices('-').map(|(i, _)| machine[..i].to_owned()).collect()
         }
     }
 }
@@ -157,7 +136,7 @@ fn part(name: &str, catalog: &Catalog) -> Result<Part, String> {
     }
     let lower = name.to_lowercase();
     let series = lower.strip_prefix("standard_").unwrap_or(&lower);
-    let all: Vec<String> = catalog.instance_types.iter().flat_map(families).collect();
+    let all: Vec<String> = catalog.instance_types.iter().flat_map(InstanceType::series).collect();
     if all.iter().any(|f| f == series) {
         return Ok(Part::Family(series.to_owned()));
     }
@@ -178,38 +157,4 @@ fn part(name: &str, catalog: &Catalog) -> Result<Part, String> {
         |known| format!("did you mean `{known}`?"),
     );
     Err(format!("`{name}` is nothing that the catalogue knows; {hint}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kind(cloud: Cloud, name: &str) -> InstanceType {
-        InstanceType {
-            cloud,
-            name: name.into(),
-            accelerator: None,
-            accelerator_count: 1.0,
-            vcpus: 1.0,
-            memory_gib: None,
-            local_nvme_gib: None,
-            network_gbps: None,
-            rdma: None,
-            rdma_gbps: None,
-            arch: "x86_64".into(),
-            status: "current".into(),
-            notes: String::new(),
-            provenance: crate::catalog::Provenance { source: "test".into(), as_of: "".into() },
-        }
-    }
-
-    #[test]
-    fn machines_know_their_series() {
-        assert_eq!(families(&kind(Cloud::Aws, "p5.48xlarge")), ["p5"]);
-        assert_eq!(families(&kind(Cloud::Aws, "p6-b200.48xlarge")), ["p6-b200"]);
-        assert_eq!(families(&kind(Cloud::Gcp, "a3-highgpu-8g")), ["a3", "a3-highgpu"]);
-        assert_eq!(families(&kind(Cloud::Gcp, "n1-standard-4+nvidia-tesla-t4:1")), ["n1", "n1-standard"]);
-        assert_eq!(families(&kind(Cloud::Azure, "Standard_NC24ads_A100_v4")), ["ncads_a100_v4"]);
-        assert_eq!(families(&kind(Cloud::Azure, "Standard_ND96isr_H100_v5")), ["ndisr_h100_v5"]);
-    }
 }

@@ -9,7 +9,7 @@
 //! | attribute | value |
 //! |---|---|
 //! | `deployment` | `name` of the spec |
-//! | `workload` | `services.NAME`, `batches.NAME` or `trainings.NAME`; `machines.shared` for what services share |
+//! | `workload` | `services.NAME`, `batches.NAME`, `trainings.NAME` or `pipelines.NAME`; `machines.shared` for what services share |
 //! | `labels` | map; `labels` of the spec with the workload's own; those of the spec alone for what services share |
 //! | `account`? | `profile`, `subscription` or `project` of `providers.CLOUD` |
 //!
@@ -52,7 +52,7 @@
 //! | `machines_per_replica` | 1 unless a replica spans machines |
 //! | `port` | port of the first engine process; the next ones follow |
 //! | `model`, `engine` | maps, see below; not of a model whose times were measured |
-//! | `server` | map, of such a model: `name` (in the spec), `variant`, `image` (a container's, as written), `command` (list, empty if the image says it), `batch` (most items that it takes together) |
+//! | `server` | map, of such a model: `name` (in the spec), `variant`, `image` (a container's, as written), `command` (list, empty if the image says it), `batch` (most items that it takes together), on a machine without accelerators `vcpus` and `memory_bytes` of each |
 //! | `artifacts_at`? | `cloud/region` that the weights are copied from; the public hub without it |
 //! | `api_keys`? | reference to the secret that holds the keys |
 //! | `start_script_sha256`, `environment_sha256` | SHA-256 of the rendered files |
@@ -71,6 +71,12 @@
 //!
 //! `training`: `method`, `rank`?, `precision`, `strategy`, `activation_checkpointing`, `processes_per_machine`, `sequence_tokens`,
 //! `micro_batch`, `gradient_accumulation`, `steps`, `checkpoint_every_s`, `command` (list).
+//!
+//! The launch template of a pipeline has `pipeline`, and `dataset_at`? (`cloud/region` that its input is read from), in the place of
+//! `port`, `model`, `engine` and `api_keys`.
+//!
+//! `pipeline`: `engine` (`spark` or `ray`), `image`, `command` (list), `cores` (vCPUs of a machine that work), `driver_cores` (of all, those
+//! of the driver, on machine 0), `memory_bytes_per_core`, `shards`.
 //!
 //! `fleet` (one per pool and purchase option):
 //!
@@ -116,7 +122,7 @@
 //! | `items` or `tokens` | of one run |
 //! | `deadline_s` | seconds from start to end of one run |
 //! | `schedule`? | five cron fields, UTC; run once without it |
-//! | `after`? | list: `batches.NAME` and `trainings.NAME` whose run must be complete first |
+//! | `after`? | list: `batches.NAME`, `trainings.NAME` and `pipelines.NAME` whose run must be complete first |
 
 use std::collections::BTreeMap;
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
 use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
-use super::{Graph, Unplaced, engine, shared, training};
+use super::{Graph, Unplaced, engine, pipeline, shared, training};
 use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
-use crate::spec::{Batch, Exposure, Model, Schedule, Service, Spec, Training};
+use crate::spec::{Batch, Exposure, Model, NO_MODEL, Pipeline, Schedule, Service, Spec, Training};
 
 /// A workload of the spec.
 #[derive(Clone, Copy)]
@@ -16,6 +16,7 @@ enum Workload<'a> {
     Service(&'a Service),
     Batch(&'a Batch),
     Training(&'a Training),
+    Pipeline(&'a Pipeline),
 }
 
 /// A workload in one region, and the addresses of what its pools there share.
@@ -36,7 +37,7 @@ impl Graph<Unplaced> {
     /// Adds a placement: everything that is to exist, by address.
     ///
     /// Per workload and region there are a network, a firewall and, for a service, a load balancer; per
-    /// pool a launch template and, per purchase option, a fleet or, for a batch or a training, a run. A workload that
+    /// pool a launch template and, per purchase option, a fleet or, for a batch, a training or a pipeline, a run. A workload that
     /// the graph, the spec or the placement does not have gives nothing.
     ///
     /// The shared machines of a region have a network and a firewall, and for each mix of replicas on them a launch template
@@ -53,6 +54,7 @@ impl Graph<Unplaced> {
                 Some(Unplaced::Service(name)) => spec.services.get(name).map(Workload::Service),
                 Some(Unplaced::Batch(name)) => spec.batches.get(name).map(Workload::Batch),
                 Some(Unplaced::Training(name)) => spec.trainings.get(name).map(Workload::Training),
+                Some(Unplaced::Pipeline(name)) => spec.pipelines.get(name).map(Workload::Pipeline),
                 _ => None,
             };
             let Some(workload) = workload else { continue };
@@ -65,7 +67,7 @@ impl Graph<Unplaced> {
         graph
     }
 
-    /// A run needs every run of the batches and trainings that it comes after.
+    /// A run needs every run that it comes after.
     fn order_runs(&self, placement: &Placement, graph: &mut Graph<Resource>) {
         let runs = |address: &str| -> Vec<String> {
             let pools = placement.workloads.get(address).map_or(&[][..], |w| &w.pools);
@@ -136,11 +138,16 @@ impl<'a> Region<'a> {
             graph.connect(self.load_balancer.as_str(), self.firewall.as_str(), "guarded_by");
         }
         for pool in self.own() {
-            let Some(model) = self.spec.models.get(self.model()) else { continue };
+            let Some(model) = self.model() else { continue };
             let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
-            let attributes = match (self.workload, chosen.run.as_ref().and_then(|r| r.training.as_ref())) {
-                (Workload::Training(training), Some(run)) => {
+            let run = chosen.run.as_ref();
+            let how = run.map(|r| (r.training.as_ref(), r.pipeline.as_ref()));
+            let attributes = match (self.workload, how) {
+                (Workload::Training(training), Some((Some(run), _))) => {
                     training::template(self.template(pool, model), pool, (model, training), run)
+                }
+                (Workload::Pipeline(asked), Some((_, Some(run)))) => {
+                    pipeline::template(self.template(pool, model), asked, run)
                 }
                 _ => self.template_attributes(pool, model),
             };
@@ -165,6 +172,10 @@ impl<'a> Region<'a> {
                     Workload::Training(t) => {
                         let common = common.with("tokens", parts(t.tokens(), 1.0));
                         (ResourceKind::JobRun, run_attributes(common, t.deadline_s, &t.schedule, &t.after))
+                    }
+                    Workload::Pipeline(p) => {
+                        let common = common.number("shards", p.shards);
+                        (ResourceKind::JobRun, run_attributes(common, p.deadline_s, &p.schedule, &p.after))
                     }
                 };
                 self.put(graph, &addr, kind, attributes);
@@ -198,12 +209,15 @@ impl<'a> Region<'a> {
         graph.add(addr.as_str(), resource);
     }
 
-    fn model(&self) -> &'a str {
-        match self.workload {
+    /// Its model; of a pipeline one that is none.
+    fn model(&self) -> Option<&'a Model> {
+        let name = match self.workload {
             Workload::Service(service) => &service.model,
             Workload::Batch(batch) => &batch.model,
             Workload::Training(training) => &training.model,
-        }
+            Workload::Pipeline(_) => return Some(&NO_MODEL),
+        };
+        self.spec.models.get(name)
     }
 
     fn common(&self) -> Builder {
@@ -211,6 +225,7 @@ impl<'a> Region<'a> {
             Workload::Service(service) => &service.labels,
             Workload::Batch(batch) => &batch.labels,
             Workload::Training(training) => &training.labels,
+            Workload::Pipeline(pipeline) => &pipeline.labels,
         };
         let labels = labels.iter().map(|(k, v)| (k.clone(), Attr::from(v.as_str()))).collect();
         let account = self.spec.providers.get(&self.cloud).and_then(|p| p.account.as_deref());
@@ -249,7 +264,9 @@ impl<'a> Region<'a> {
                 last.map(|n| rule("load_balancer", "machines", ENGINE_PORT, ENGINE_PORT + i64::from(n) - 1)),
             );
         }
-        if self.pools.iter().any(|(_, p)| p.machines_per_replica > 1) {
+        let several = |p: &Pool| p.machines.iter().map(|m| m.count).sum::<u32>() > 1;
+        let together = matches!(self.workload, Workload::Pipeline(_));
+        if self.pools.iter().any(|(_, p)| p.machines_per_replica > 1 || together && several(p)) {
             inbound.push(rule("members", "machines", 1, 65_535));
         }
         self.common()

@@ -48,7 +48,7 @@ impl GraphError {
                 "not in the spec",
                 nearest.as_ref().map_or_else(
                     || {
-                        "write it as `services.NAME`, `batches.NAME` or `trainings.NAME`, or remove it"
+                        "write it as `services.NAME`, `batches.NAME`, `trainings.NAME` or `pipelines.NAME`, or remove it"
                             .to_owned()
                     },
                     |name| format!("did you mean `{name}`?"),
@@ -59,9 +59,9 @@ impl GraphError {
     }
 }
 
-/// The graph of a spec: models, services with their origins, batches, trainings and the budget.
+/// The graph of a spec: models, services with their origins, batches, trainings, pipelines and the budget.
 ///
-/// Edges: a service needs its model and its origins, a batch or a training its model and what it runs
+/// Edges: a service needs its model and its origins, a batch or a training its model, every run what it runs
 /// `after`, the budget what it limits.
 ///
 /// # Errors
@@ -87,6 +87,9 @@ pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
     for name in spec.trainings.keys() {
         graph.add(format!("trainings.{name}"), Unplaced::Training(name.clone()));
     }
+    for name in spec.pipelines.keys() {
+        graph.add(format!("pipelines.{name}"), Unplaced::Pipeline(name.clone()));
+    }
     for (name, service) in &spec.services {
         let model = format!("models.{}", service.model);
         connect(&mut graph, &format!("services.{name}"), &model, "model", &service.at.join("model"))?;
@@ -97,6 +100,11 @@ pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
         connect(&mut graph, &key, &format!("models.{model}"), "model", &place.join("model"))?;
         for (other, at) in after {
             connect(&mut graph, &key, other, "after", at)?;
+        }
+    }
+    for (name, pipeline) in &spec.pipelines {
+        for (other, at) in &pipeline.after {
+            connect(&mut graph, &format!("pipelines.{name}"), other, "after", at)?;
         }
     }
     budget(spec, &mut graph)?;
@@ -150,6 +158,7 @@ fn edge_place(spec: &Spec, path: &[String]) -> Pointer {
     let after = match from.split_once('.') {
         Some(("batches", name)) => spec.batches.get(name).map(|b| &b.after),
         Some(("trainings", name)) => spec.trainings.get(name).map(|t| &t.after),
+        Some(("pipelines", name)) => spec.pipelines.get(name).map(|p| &p.after),
         _ => None,
     };
     after

@@ -66,6 +66,8 @@ pub(super) fn server(model: &Model, measured: &Measured, pool: &Pool) -> Attr {
         .with("image", measured.image.as_str())
         .with("command", Attr::List(command))
         .number("batch", pool.engine.max_num_seqs)
+        .maybe("vcpus", pool.vcpus_per_replica.map(i64::from))
+        .maybe("memory_bytes", pool.vcpus_per_replica.map(|_| parts(pool.memory.weights, 1.0)))
         .map()
 }
 

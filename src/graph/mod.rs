@@ -13,6 +13,7 @@ mod bind;
 mod compile;
 pub mod draw;
 mod engine;
+mod pipeline;
 mod shared;
 mod training;
 
@@ -44,6 +45,8 @@ pub enum Unplaced {
     Batch(String),
     /// `trainings.NAME`.
     Training(String),
+    /// `pipelines.NAME`.
+    Pipeline(String),
     /// `services.NAME.traffic.origins.NAME`.
     Origin {
         /// The service.
@@ -56,13 +59,14 @@ pub enum Unplaced {
 }
 
 impl Unplaced {
-    /// What it is, in one word: `model`, `service`, `batch`, `training`, `origin` or `budget`.
+    /// What it is, in one word: `model`, `service`, `batch`, `training`, `pipeline`, `origin` or `budget`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Unplaced::Model(_) => "model",
             Unplaced::Service(_) => "service",
             Unplaced::Batch(_) => "batch",
             Unplaced::Training(_) => "training",
+            Unplaced::Pipeline(_) => "pipeline",
             Unplaced::Origin { .. } => "origin",
             Unplaced::Budget => "budget",
         }

@@ -1,10 +1,11 @@
-//! The cheapest run of a batch or a training: one pool, over all candidates, counts and shares of spot.
+//! The cheapest run of a batch, a training or a pipeline: one pool, over all candidates, counts and shares of spot.
 
 use std::collections::BTreeMap;
 
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::job::{Job, Task};
+use super::pipeline::Executor;
 use super::pool::Count;
 use super::pool::{Terms, weights_gib};
 use super::service::Chosen;
@@ -14,7 +15,7 @@ use super::training::Trainer;
 use crate::perf::{self, training::Duration};
 use crate::placement::Rejection;
 use crate::replay::{Worker, items_of};
-use crate::spec::{Batch, BudgetBinds, Training};
+use crate::spec::{Batch, BudgetBinds, Pipeline, Training};
 
 /// Work of a batch with what is done twice because a spot machine went away, as a factor (assumed).
 pub const LOST_WORK: f64 = 1.10;
@@ -63,6 +64,8 @@ enum Pace<'a> {
     Items { batch: &'a Batch, speed: &'a Speed },
     /// A training on just the machines of its way.
     Tokens { training: &'a Training, trainer: &'a Trainer },
+    /// A pipeline's shards, in waves.
+    Shards { pipeline: &'a Pipeline, executor: &'a Executor },
 }
 
 struct Asked<'a> {
@@ -97,6 +100,7 @@ impl<'a> Asked<'a> {
         let pace = match task {
             Task::Batch(batch) => Pace::Items { batch, speed: &table.speeds[speed] },
             Task::Training(training) => Pace::Tokens { training, trainer: &table.trainers[speed] },
+            Task::Pipeline(pipeline) => Pace::Shards { pipeline, executor: &table.executors[speed] },
         };
         let network_gbps = job.world.catalog.instance_types[machine.index].network_gbps;
         Some(Asked { job, task, terms: &terms[i], pace, way, network_gbps })
@@ -106,6 +110,11 @@ impl<'a> Asked<'a> {
     fn first(&self, deadline: f64) -> Option<u32> {
         // Without spot is faster: what is too slow even so never ends in time. Where there is nothing else, all is spot.
         let deadline = deadline * (1.0 + 1e-12);
+        if let Pace::Shards { pipeline, executor } = self.pace {
+            let (starts, work) = if self.terms.base.is_none() { (2.0, LOST_WORK) } else { (1.0, 1.0) };
+            let left = deadline * 3600.0 - starts * executor.start_s;
+            return executor.fewest(pipeline, left / work);
+        }
         let Pace::Items { .. } = self.pace else {
             // With more interruptions checkpoints are nearer to each other, so that the same number of them may cost less: only
             // what is expected grows with spot, and what is late is no shorter.
@@ -125,6 +134,8 @@ impl<'a> Asked<'a> {
         match self.pace {
             Pace::Items { .. } => first.saturating_add(more),
             Pace::Tokens { .. } => 1,
+            // Another wave less may be cheaper, however many machines it takes.
+            Pace::Shards { pipeline, executor } => executor.enough(pipeline).max(first),
         }
     }
 
@@ -133,6 +144,7 @@ impl<'a> Asked<'a> {
         match self.pace {
             Pace::Items { speed, .. } => weights_gib(speed, self.way),
             Pace::Tokens { trainer, .. } => trainer.weights_gib,
+            Pace::Shards { .. } => 0.0,
         }
     }
 
@@ -150,15 +162,29 @@ impl<'a> Asked<'a> {
                 let (expected, late) = (duration.expected_s / 3600.0, duration.late_s / 3600.0);
                 Some(Hours { expected, late, training: Some(duration) })
             }
+            Pace::Shards { pipeline, executor } => {
+                let work = executor.work_s(pipeline, units)?;
+                let lost = 2.0 * executor.start_s + LOST_WORK * work;
+                let seconds = if spot > 0 { lost } else { executor.start_s + work };
+                Some(Hours { expected: seconds / 3600.0, late: seconds / 3600.0, training: None })
+            }
         }
     }
 
-    /// Hours of a run on so many groups of machines without spot that no replay makes shorter.
+    /// Hours of a run without spot of which no more groups have fewer, times their number, and that no replay makes shorter.
     fn least_hours(&self, units: u32) -> Option<f64> {
         match self.pace {
             Pace::Items { .. } => Some(self.of_items(self.closed(units.checked_mul(self.way.replicas)?), 0)),
+            Pace::Shards { pipeline, executor } => {
+                Some((executor.start_s + executor.least_s(pipeline, units)) / 3600.0)
+            }
             Pace::Tokens { .. } => self.hours(units, 0).map(|hours| hours.expected),
         }
+    }
+
+    /// Whether another number of groups may be cheaper than the first that ends in time, without any spot.
+    fn in_waves(&self) -> bool {
+        matches!(self.pace, Pace::Shards { .. })
     }
 
     /// Hours of a batch's run at so many items a second.
@@ -170,11 +196,12 @@ impl<'a> Asked<'a> {
         seconds / 3600.0
     }
 
-    /// Items or tokens a second by the closed form.
+    /// Items, tokens or shards a second by the closed form.
     fn closed(&self, replicas: u32) -> f64 {
         match self.pace {
             Pace::Items { speed, .. } => speed.curve.batch_rate() / speed.f * f64::from(replicas),
             Pace::Tokens { trainer, .. } => trainer.tokens_per_s,
+            Pace::Shards { executor, .. } => executor.rate(replicas),
         }
     }
 
@@ -321,7 +348,13 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 }
             }
             // More machines need more of the same quota; with spot only, or a budget, they do not help either.
-            if best.is_none() && units > first.saturating_mul(2).saturating_add(64) && (any || quota) {
+            let hopeless = if asked.in_waves() {
+                let over = |limit: Money| floor.scale(task.runs()) > limit;
+                !terms[i].any_within_quotas(machines) || budget.is_some_and(|(limit, _)| over(limit))
+            } else {
+                units > first.saturating_mul(2).saturating_add(64) && (any || quota)
+            };
+            if best.is_none() && hopeless {
                 break;
             }
         }
@@ -498,7 +531,7 @@ impl Within<'_, '_> {
                         any = true;
                         limit = visit(self.priced(run));
                     }
-                    if any && never_spot {
+                    if any && never_spot && !asked.in_waves() {
                         break;
                     }
                 }

@@ -123,6 +123,7 @@ fn machines(job: &Job<'_>, table: &Table, chosen: &Chosen, runner: Runner, taken
         instance_type: kind.name.clone(),
         accelerator: kind.accelerator.and_then(|a| catalog.accelerators.get(a)).map(|a| a.id.clone()),
         accelerators_per_machine: kind.accelerator_count,
+        vcpus_per_replica: super::measured::vcpus(job, table.variants.get(way.variant)?, kind),
         variant: table.variants.get(way.variant)?.clone(),
         quantization: runner.quantization,
         kv_cache: runner.kv_cache,
@@ -214,6 +215,13 @@ impl Draft {
                 let caveat = format!(
                     "{} has no on-demand price in {}/{}: the ceiling counts its spot price there",
                     kind.name, region.cloud, region.id
+                );
+                self.caveats.extend(Some(caveat).filter(|c| !self.caveats.contains(c)));
+            }
+            if kind.is_processors_only() && catalog.quotas_for(index, m.purchase).is_empty() {
+                let caveat = format!(
+                    "which quota {} counts against on {} is not known here: look it up in the account",
+                    kind.name, region.cloud
                 );
                 self.caveats.extend(Some(caveat).filter(|c| !self.caveats.contains(c)));
             }

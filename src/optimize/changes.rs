@@ -115,6 +115,7 @@ fn rules<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PlacementRules
         ("services", name) => spec.services.get_mut(name).map(|s| &mut s.placement),
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.placement),
         ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.placement),
+        ("pipelines", name) => spec.pipelines.get_mut(name).map(|p| &mut p.placement),
         _ => None,
     }
 }
@@ -124,6 +125,7 @@ fn purchase<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PurchaseRul
         ("services", name) => spec.services.get_mut(name).map(|s| &mut s.purchase),
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.purchase),
         ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.purchase),
+        ("pipelines", name) => spec.pipelines.get_mut(name).map(|p| &mut p.purchase),
         _ => None,
     }
 }
@@ -283,6 +285,7 @@ fn set_deadline(spec: &mut Spec, address: &str, _: usize, hours: f64) {
     let seconds = match address.split_once('.') {
         Some(("batches", name)) => spec.batches.get_mut(name).map(|b| &mut b.deadline_s),
         Some(("trainings", name)) => spec.trainings.get_mut(name).map(|t| &mut t.deadline_s),
+        Some(("pipelines", name)) => spec.pipelines.get_mut(name).map(|p| &mut p.deadline_s),
         _ => None,
     };
     if let Some(seconds) = seconds {

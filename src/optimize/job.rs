@@ -1,4 +1,4 @@
-//! One workload, service, batch or training, with everything that the search asks of it.
+//! One workload, service, batch, training or pipeline, with everything that the search asks of it.
 
 use std::sync::LazyLock;
 
@@ -7,8 +7,8 @@ use crate::diagnostic::Pointer;
 use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
-    AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, PlacementRules, Purchase, PurchaseRules,
-    Quantization, Service, Spec, Training, Variant,
+    AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, NO_MODEL, Pipeline, PlacementRules,
+    Purchase, PurchaseRules, Quantization, Service, Spec, Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 
@@ -24,6 +24,7 @@ pub(super) enum Kind<'a> {
 pub(super) enum Task<'a> {
     Batch(&'a Batch),
     Training(&'a Training),
+    Pipeline(&'a Pipeline),
 }
 
 impl<'a> Task<'a> {
@@ -32,6 +33,7 @@ impl<'a> Task<'a> {
         let seconds = match self {
             Task::Batch(batch) => batch.deadline_s,
             Task::Training(training) => training.deadline_s,
+            Task::Pipeline(pipeline) => pipeline.deadline_s,
         };
         seconds / 3600.0
     }
@@ -41,6 +43,7 @@ impl<'a> Task<'a> {
         let schedule = match self {
             Task::Batch(batch) => &batch.schedule,
             Task::Training(training) => &training.schedule,
+            Task::Pipeline(pipeline) => &pipeline.schedule,
         };
         schedule.as_ref().map_or(1.0, |s| s.runs_per_month)
     }
@@ -50,6 +53,7 @@ impl<'a> Task<'a> {
         match self {
             Task::Batch(batch) => &batch.at,
             Task::Training(training) => &training.at,
+            Task::Pipeline(pipeline) => &pipeline.at,
         }
     }
 }
@@ -99,24 +103,35 @@ impl<'a> Job<'a> {
             ("services", name) => Kind::Service(spec.services.get(name)?),
             ("batches", name) => Kind::Run(Task::Batch(spec.batches.get(name)?)),
             ("trainings", name) => Kind::Run(Task::Training(spec.trainings.get(name)?)),
+            ("pipelines", name) => Kind::Run(Task::Pipeline(spec.pipelines.get(name)?)),
             _ => return None,
         };
-        let (model, rules, purchase, engine, at, shape) = match kind {
+        let known = |name: &str| {
+            let model = spec.models.get(name)?;
+            Some((model, world.arch(model)?))
+        };
+        let ((model, arch), rules, purchase, engine, at, shape) = match kind {
             Kind::Service(s) => {
                 let t = &s.traffic;
                 let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
-                (&s.model, &s.placement, &s.purchase, &s.engine, &s.at, shape)
+                (known(&s.model)?, &s.placement, &s.purchase, &s.engine, &s.at, shape)
             }
             Kind::Run(Task::Batch(b)) => {
                 let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
-                (&b.model, &b.placement, &b.purchase, &b.engine, &b.at, shape)
+                (known(&b.model)?, &b.placement, &b.purchase, &b.engine, &b.at, shape)
             }
             Kind::Run(Task::Training(t)) => {
                 let length = f64::from(t.sequence_tokens);
                 let input = Lengths { mean: length, cv2: 0.0, p95: length, max: length };
                 let output = Lengths { mean: 0.0, cv2: 0.0, p95: 0.0, max: 0.0 };
                 let shape = RequestShape { input, output, prefix_cached: 0.0 };
-                (&t.model, &t.placement, &t.purchase, &*NO_ENGINE, &t.at, shape)
+                (known(&t.model)?, &t.placement, &t.purchase, &*NO_ENGINE, &t.at, shape)
+            }
+            Kind::Run(Task::Pipeline(p)) => {
+                let none = Lengths { mean: 0.0, cv2: 0.0, p95: 0.0, max: 0.0 };
+                let shape = RequestShape { input: none, output: none, prefix_cached: 0.0 };
+                let nothing: (&Model, &ModelArch) = (&NO_MODEL, &perf::measured::NO_ARCHITECTURE);
+                (nothing, &p.placement, &p.purchase, &*NO_ENGINE, &p.at, shape)
             }
         };
         Some(Job {
@@ -124,8 +139,8 @@ impl<'a> Job<'a> {
             spec,
             world,
             kind,
-            model: spec.models.get(model)?,
-            arch: world.arch(spec.models.get(model)?)?,
+            model,
+            arch,
             rules,
             purchase,
             engine,
@@ -140,10 +155,11 @@ impl<'a> Job<'a> {
         service.slo.tpot.iter().map(|o| o.limit_ms).min_by(f64::total_cmp)
     }
 
-    /// What a training reads.
+    /// What a training or a pipeline reads from another region.
     pub fn dataset(&self) -> Option<&'a Dataset> {
         match self.kind {
             Kind::Run(Task::Training(training)) => training.dataset.as_ref(),
+            Kind::Run(Task::Pipeline(pipeline)) => pipeline.dataset.as_ref(),
             _ => None,
         }
     }
@@ -221,15 +237,24 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Why an instance type may not be used; its accelerator otherwise.
-    pub fn machine(&self, kind: &InstanceType) -> Result<&'a Accelerator, Rejection> {
+    /// Why an instance type may not be used.
+    pub fn machine(&self, kind: &InstanceType) -> Option<Rejection> {
         let no = |constraint, reason: String, at: Option<&Pointer>| {
-            Err(Rejection { constraint, reason, at: at.cloned(), distance: None })
+            Some(Rejection { constraint, reason, at: at.cloned(), distance: None })
         };
         let placement = &self.rules.at;
-        let Some(accelerator) = kind.accelerator.and_then(|a| self.world.catalog.accelerators.get(a)) else {
+        let bare = matches!(self.kind, Kind::Run(Task::Pipeline(_)));
+        if bare && !kind.is_processors_only() {
+            return no(
+                "accelerator",
+                format!("{} has an accelerator that a pipeline leaves idle", kind.name),
+                None,
+            );
+        }
+        let accelerator = kind.accelerator.and_then(|a| self.world.catalog.accelerators.get(a));
+        if accelerator.is_none() && !(kind.is_processors_only() && self.runs_on_processors()) {
             return no("accelerator", format!("{} has no accelerator", kind.name), None);
-        };
+        }
         if !self.rules.clouds.allows(&kind.cloud) {
             return no("clouds", format!("{} is not allowed", kind.cloud), Some(&placement.join("clouds")));
         }
@@ -237,14 +262,22 @@ impl<'a> Job<'a> {
             let at = placement.join("instance_types");
             return no("instance-types", format!("{} is not allowed", kind.name), Some(&at));
         }
-        if !self.rules.accelerators.allows(&accelerator.id) {
-            let at = placement.join("accelerators");
-            return no("accelerators", format!("{} is not allowed", accelerator.id), Some(&at));
+        let (allowed, what) = match (accelerator, &self.rules.accelerators) {
+            (Some(accelerator), rule) => (rule.allows(&accelerator.id), accelerator.id.as_str()),
+            // A list of accelerators asks for one of them.
+            (None, rule) => (bare || !matches!(rule, AllowDeny::Only(_)), "a machine without accelerator"),
+        };
+        if !allowed {
+            return no(
+                "accelerators",
+                format!("{what} is not allowed"),
+                Some(&placement.join("accelerators")),
+            );
         }
         if kind.status != "current" && !kind.status.starts_with("previous") {
             return no("retired", format!("{} is {}", kind.name, kind.status), None);
         }
-        if kind.arch == "arm64" && !is_grace(accelerator) {
+        if kind.arch == "arm64" && accelerator.is_some_and(|a| !is_grace(a)) {
             let reason = format!(
                 "{} has an arm64 host; engine images for arm64 are built for Grace machines only",
                 kind.name
@@ -253,11 +286,17 @@ impl<'a> Job<'a> {
         }
         // What emits nobody knows how much keeps no cap that could be proven.
         if let Some(at) = self.spec.carbon_at()
-            && let Err(reason) = perf::carbon::watts(kind, Some(accelerator))
+            && let Err(reason) = perf::carbon::watts(kind, accelerator)
         {
             return no("carbon", reason, Some(&at));
         }
-        Ok(accelerator)
+        None
+    }
+
+    /// Whether machines without accelerators may do it.
+    fn runs_on_processors(&self) -> bool {
+        matches!(self.kind, Kind::Run(Task::Pipeline(_)))
+            || self.model.measured().is_some_and(super::measured::on_processors)
     }
 
     /// Why a region may not be used by the workload as a whole.

@@ -33,6 +33,7 @@ mod job;
 mod load;
 mod losers;
 mod measured;
+mod pipeline;
 mod played;
 mod pool;
 mod prices;
@@ -278,6 +279,7 @@ fn alone(
                 family: match task {
                     Task::Batch(_) => FAMILY_OF_BATCH.into(),
                     Task::Training(_) => FAMILY_OF_TRAINING.into(),
+                    Task::Pipeline(_) => FAMILY_OF_PIPELINE.into(),
                 },
                 candidates: table.candidates,
                 rejected: found.rejected.clone(),
@@ -345,6 +347,10 @@ const FAMILY_OF_BATCH: &str = "one pool of equal machines; every offering, varia
 const FAMILY_OF_TRAINING: &str = "one pool of at most 64 equal machines, whose accelerators divide a step (of a single machine any number \
     of them), all data parallel; of each the fastest that fits of the strategies, with and without activation checkpointing, and of the \
     micro-batches that divide an accelerator's part of a step; every offering and share of spot";
+
+/// The same for a pipeline.
+const FAMILY_OF_PIPELINE: &str = "one pool of equal machines without accelerators, of each as many vCPUs as have their memory, one of \
+    them all for the driver; every offering, count and share of spot";
 
 /// Rejected by reason, left out by a bound, evaluated.
 fn tally(table: &Table, fates: BTreeMap<String, u64>) -> (BTreeMap<String, u64>, u64, u64) {

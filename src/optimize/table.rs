@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::job::Job;
+use super::pipeline::Executor;
 use super::pool::Terms;
 use super::training::Trainer;
 use super::ways::{Kind, Runs};
@@ -54,6 +55,8 @@ pub(super) struct Table {
     pub speeds: Vec<Speed>,
     /// Of a training, in place of speeds.
     pub trainers: Arc<[Trainer]>,
+    /// Of a pipeline, in place of speeds.
+    pub executors: Arc<[Executor]>,
     /// Candidates rejected before any load was looked at, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// All candidates.
@@ -120,6 +123,7 @@ impl Table {
             terms: Arc::default(),
             speeds: runs.speeds(),
             trainers: Arc::clone(&runs.trainers),
+            executors: Arc::clone(&runs.executors),
             rejected: BTreeMap::new(),
             candidates: 0,
             variants: runs.variants.clone(),
@@ -316,7 +320,7 @@ impl Sold {
         let regions: Vec<Option<Arc<Rejection>>> =
             catalog.regions.iter().map(|r| job.region(r).map(Arc::new)).collect();
         let rejections: Vec<Option<Rejection>> =
-            catalog.instance_types.iter().map(|kind| job.machine(kind).err()).collect();
+            catalog.instance_types.iter().map(|kind| job.machine(kind)).collect();
         let mut wanted = vec![false; rejections.len()];
         for o in &catalog.offerings {
             if regions.get(o.region).is_some_and(Option::is_none)

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::job::{Job, Kind as Work, SEQUENCES, Task};
 use super::measured;
+use super::pipeline::{self, Executor};
 use super::played::Played;
 use super::refuted::Refuted;
 use super::training::{self, Trainer};
@@ -60,7 +61,7 @@ pub(super) struct Way {
     /// Index into the names of the model's variants.
     pub variant: usize,
     pub layout: Layout,
-    /// Index into [`super::table::Table::speeds`] (of a training, [`super::table::Table::trainers`]), or why it does not run.
+    /// Index into [`super::table::Table::speeds`] (of a training, [`super::table::Table::trainers`], of a pipeline, [`super::table::Table::executors`]), or why it does not run.
     pub speed: Result<usize, Rejection>,
     /// Replicas on one machine; 1 if a replica spans machines.
     pub replicas: u32,
@@ -98,12 +99,15 @@ impl Kind {
 }
 
 /// The ways of a model on the machine types that somebody may buy.
+#[derive(Default)]
 pub(super) struct Runs {
     /// By the index of the type.
     pub kinds: Vec<Kind>,
     speeds: Vec<Arc<Predicted>>,
     /// Of a training.
     pub trainers: Arc<[Trainer]>,
+    /// Of a pipeline.
+    pub executors: Arc<[Executor]>,
     /// What [`Way::variant`] counts.
     pub variants: Vec<String>,
 }
@@ -115,6 +119,9 @@ impl Runs {
     pub fn alike(job: &Job<'_>) -> String {
         if let Work::Run(Task::Training(training)) = job.kind {
             return format!("{training:?}");
+        }
+        if let Work::Run(Task::Pipeline(pipeline)) = job.kind {
+            return format!("{pipeline:?}");
         }
         let pinned = pins(job.engine);
         // Of what is pinned, the place where it is written is told.
@@ -129,12 +136,21 @@ impl Runs {
         if let Work::Run(Task::Training(training)) = job.kind {
             let (kinds, trainers) = training::runs(job, training, wanted);
             let variants = vec![training.method.as_str().to_owned()];
-            return Runs { kinds, speeds: Vec::new(), trainers, variants };
+            return Runs { kinds, trainers, variants, ..Runs::default() };
+        }
+        if let Work::Run(Task::Pipeline(asked)) = job.kind {
+            let (kinds, executors) = pipeline::runs(job, asked, wanted);
+            let variants = vec![asked.engine.as_str().to_owned()];
+            return Runs { kinds, executors, variants, ..Runs::default() };
+        }
+        if let Some(stated) = job.model.measured() {
+            let (kinds, speeds) = measured::runs(job, stated, wanted);
+            let variants = job.model.variants.keys().cloned().collect();
+            return Runs { kinds, speeds, variants, ..Runs::default() };
         }
         let catalog = &job.world.catalog;
         let qualities: Vec<Option<Rejection>> = job.model.variants.values().map(|v| job.quality(v)).collect();
-        let measured = job.model.measured();
-        let settings = if measured.is_some() { 1 } else { settings_count(job) };
+        let settings = settings_count(job);
         let mut ask = Ask { job, qualities, keys: BTreeMap::new(), wanted: Vec::new() };
         let mut layouts: BTreeMap<(u32, u32), Vec<Layout>> = BTreeMap::new();
         let mut drafts: Vec<Vec<Draft>> = Vec::with_capacity(catalog.instance_types.len());
@@ -145,9 +161,6 @@ impl Runs {
             let most =
                 if between.is_some() && whole >= LEAST_TO_SPAN { MOST_MACHINES_PER_REPLICA } else { 1 };
             let list = layouts.entry((whole, most)).or_insert_with(|| {
-                if measured.is_some() {
-                    return vec![measured::LAYOUT];
-                }
                 let mut list = perf::layouts(job.arch, whole, most);
                 list.retain(|l| l.accelerators() <= whole || l.accelerators().is_multiple_of(whole));
                 list
@@ -177,7 +190,7 @@ impl Runs {
             *kind = Kind::of(ways, kind.candidates);
         }
         let variants = job.model.variants.keys().cloned().collect();
-        Runs { kinds, speeds, trainers: Arc::default(), variants }
+        Runs { kinds, speeds, variants, ..Runs::default() }
     }
 
     /// The speeds for one workload.
@@ -215,10 +228,7 @@ impl<'a> Ask<'_, 'a> {
         for (v, variant) in job.model.variants.values().enumerate() {
             for layout in list {
                 let spans = layout.accelerators() > whole;
-                let unstated = || {
-                    job.model.measured().and_then(|m| measured::unstated(m, kind, &variant.name, accelerator))
-                };
-                let unfit = pinned(job, *layout).or_else(unstated).or_else(|| self.qualities[v].clone());
+                let unfit = pinned(job, *layout).or_else(|| self.qualities[v].clone());
                 if let Some(why) = unfit {
                     draft.push(Draft { variant: v, layout: *layout, whole, found: Err(why) });
                     continue;
@@ -231,7 +241,6 @@ impl<'a> Ask<'_, 'a> {
                 let wanted = &mut self.wanted;
                 let slot = *self.keys.entry(key).or_insert_with(|| {
                     wanted.push(Wanted {
-                        variant: &variant.name,
                         quantization: variant.quantization,
                         kv_cache: variant.kv_cache,
                         accelerator,
@@ -253,11 +262,10 @@ impl<'a> Ask<'_, 'a> {
 /// machines what lies between them; the bits of the numbers make it an exact key.
 type Key = (usize, usize, u64, Layout, u32, u64);
 
-pub(super) struct Wanted<'a> {
-    pub variant: &'a str,
+struct Wanted<'a> {
     quantization: Quantization,
     kv_cache: KvCacheDtype,
-    pub accelerator: &'a Accelerator,
+    accelerator: &'a Accelerator,
     fraction: f64,
     layout: Layout,
     node: u32,
@@ -318,9 +326,6 @@ fn pinned(job: &Job<'_>, layout: Layout) -> Option<Rejection> {
 
 /// The speeds of a configuration under each engine setting, in the order of the settings.
 fn speeds_of(job: &Job<'_>, calibrator: &Calibrator, w: &Wanted<'_>) -> Vec<Result<Predicted, Rejection>> {
-    if let Some(measured) = job.model.measured() {
-        return vec![measured::speed(measured, w)];
-    }
     let sequences: Vec<u32> = job.engine.max_num_seqs.map_or(SEQUENCES.to_vec(), |n| vec![n]);
     let mut filled = true;
     let mut found = Vec::new();

@@ -18,6 +18,7 @@
 //!
 //! Both are added at the same quantile. How far off this is stands in `src/perf/measured/CHECKED.md`.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::memory::reported_bytes;
@@ -26,13 +27,18 @@ use super::types::{
     Band, DoesNotFit, EngineSettings, Latency, MemoryFit, Percentiles, PromptTime, RequestShape,
     ServiceCurve, Wait,
 };
-use crate::catalog::{Accelerator, Evidence, ModelArch, ModelKind, Provenance};
+use crate::catalog::{Accelerator, Evidence, InstanceType, ModelArch, ModelKind, Provenance};
 use crate::math;
-use crate::spec::{Arrivals, EngineName, Launch, Lengths, Quantization};
+use crate::spec::{
+    Arrivals, EngineName, Launch, Lengths, MeasuredVariant, OnProcessors, Processors, Quantization,
+};
 
 /// More servers than these have the loss of so many: fewer than one item in a thousand of theirs finds all of them busy
 /// at nine tenths of the load.
 const MOST_SERVERS: u32 = 512;
+
+/// Most servers that the closed form was held against the replay with.
+pub(super) const MOST_CHECKED: u32 = 256;
 
 /// Makers of the accelerators that a team's own server is started on.
 pub const VENDORS: [&str; 2] = ["nvidia", "amd"];
@@ -75,6 +81,10 @@ pub fn settings(batch: u32) -> EngineSettings {
     }
 }
 
+/// Share of the main memory that servers on processors may have together: the rest is the operating system's and that of
+/// whatever starts containers (assumed). Of vCPUs nothing is kept back: times are stated of servers that leave none free.
+pub const SHARE_OF_MAIN_MEMORY: f64 = 0.9;
+
 /// The curve of a server with one whole accelerator, of which it takes `memory_bytes`.
 ///
 /// # Errors
@@ -85,11 +95,70 @@ pub fn curve(launch: &Launch, memory_bytes: f64, on: &Accelerator) -> Result<Ser
         let reason = format!("so much is stated for a server; that is what {} has", on.id);
         return Err(DoesNotFit::Memory { needed: memory_bytes, available: device, reason });
     }
+    Ok(server(launch, memory_bytes, (device, device), Evidence::Measured))
+}
+
+/// Of what is stated for processors what counts on a machine: of its type, else of the narrowest series, else of its architecture.
+pub fn narrowest<'m, T>(
+    stated: &'m BTreeMap<Processors, T>,
+    kind: &InstanceType,
+) -> Option<(&'m Processors, &'m T)> {
+    let series = kind.series().into_iter().rev().map(|series| Processors::Series(kind.cloud, series));
+    let own = Processors::Type(kind.cloud, kind.name.clone());
+    let names = std::iter::once(own).chain(series).chain([Processors::Architecture(kind.arch.clone())]);
+    names.into_iter().find_map(|name| stated.get_key_value(&name))
+}
+
+/// The time of a variant that counts on a machine without accelerators.
+pub fn stated<'m>(
+    variant: &'m MeasuredVariant,
+    kind: &InstanceType,
+) -> Option<(&'m Processors, &'m OnProcessors)> {
+    narrowest(&variant.processors, kind)
+}
+
+/// The class of what is stated for processors, on any of them.
+pub fn class(of: &Processors) -> Evidence {
+    match of {
+        Processors::Architecture(_) => Evidence::Assumed,
+        Processors::Type(..) | Processors::Series(..) => Evidence::Measured,
+    }
+}
+
+/// The curve of a server on processors, which takes `memory_bytes` of a machine's main memory, by a time of `of`. A time of an
+/// architecture was measured on some machine of it, and is assumed of the others.
+///
+/// # Errors
+/// The machine has less memory, or it is not known how much.
+pub fn on_processors(
+    launch: &Launch,
+    memory_bytes: f64,
+    of: &Processors,
+    machine: &InstanceType,
+) -> Result<ServiceCurve, DoesNotFit> {
+    let Some(gib) = machine.memory_gib.filter(|gib| *gib > 0.0) else {
+        return Err(DoesNotFit::Unknown { reason: format!("the memory of {}", machine.name) });
+    };
+    let device = gib * 1_073_741_824.0;
+    let available = device * SHARE_OF_MAIN_MEMORY;
+    if memory_bytes > available {
+        let reason = format!("so much is stated for a server; {} leaves that to servers", machine.name);
+        return Err(DoesNotFit::Memory { needed: memory_bytes, available, reason });
+    }
+    Ok(server(launch, memory_bytes, (device, available), class(of)))
+}
+
+fn server(
+    launch: &Launch,
+    memory_bytes: f64,
+    (device, usable): (f64, f64),
+    evidence: Evidence,
+) -> ServiceCurve {
     let (one, none) = (tokens(1.0), tokens(0.0));
     let batch = launch.batch.max(1);
     let each = launch.takes_s / f64::from(batch);
     let exact = Band { mu: 0.0, sigma: 0.0, groups: 1 };
-    Ok(ServiceCurve {
+    ServiceCurve {
         alpha_s: launch.takes_s,
         beta_s: 0.0,
         w_s: each,
@@ -101,7 +170,7 @@ pub fn curve(launch: &Launch, memory_bytes: f64, on: &Accelerator) -> Result<Ser
         shape: RequestShape { input: one, output: none, prefix_cached: 0.0 },
         memory: MemoryFit {
             device,
-            usable: device,
+            usable,
             weights: memory_bytes,
             overhead: 0.0,
             kv_cache: 0.0,
@@ -111,12 +180,12 @@ pub fn curve(launch: &Launch, memory_bytes: f64, on: &Accelerator) -> Result<Ser
         },
         ttft_band: exact,
         tpot_band: exact,
-        evidence: Evidence::Measured,
+        evidence,
         notes: Vec::new(),
         decode_terms: Vec::new(),
         prefill_terms: Vec::new(),
         launches: true,
-    })
+    }
 }
 
 fn tokens(mean: f64) -> Lengths {

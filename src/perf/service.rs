@@ -3,6 +3,7 @@
 //! 17/21/22 % at p50/p95/p99 up to 90 % load). Bursty and constant arrivals only change the
 //! variability and are rougher.
 
+use super::measured::MOST_CHECKED;
 use super::types::{Latency, Percentiles, ServiceCurve};
 use crate::math;
 use crate::spec::Arrivals;
@@ -224,7 +225,11 @@ impl ServiceCurve {
         if matches!(arrivals, Arrivals::Bursty { .. }) {
             Some("bursty arrivals")
         } else if self.launches {
-            (rate > 0.95 * capacity).then_some("above 95 % of what the replicas can do")
+            if replicas > MOST_CHECKED {
+                Some("more servers share the load than were checked")
+            } else {
+                (rate > 0.95 * capacity).then_some("above 95 % of what the replicas can do")
+            }
         } else if rate > 0.8 * capacity {
             Some("above 80 % of what the replicas can do")
         } else if self.encodes() {

@@ -14,6 +14,7 @@ pub use coupling::{Coupling, SharedLimit, Stop, Unfinished};
 pub use day::{Following, HourClass, Switch};
 mod emission;
 mod fallback;
+mod pipeline;
 mod shared;
 mod training;
 mod why_not;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 
 pub use emission::{Emission, Emissions};
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
+pub use pipeline::PipelineRun;
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
 pub use shared::{Mix, OnShared, SharedFleet, SharedPool};
@@ -139,7 +141,7 @@ pub struct Placement {
 /// What was chosen for one workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadPlacement {
-    /// `services.NAME`, `batches.NAME` or `trainings.NAME`.
+    /// `services.NAME`, `batches.NAME`, `trainings.NAME` or `pipelines.NAME`.
     pub address: String,
     /// Pools, ordered by address.
     pub pools: Vec<Pool>,
@@ -203,6 +205,8 @@ pub struct Pool {
     pub accelerator: Option<String>,
     /// Accelerators of one machine (below 1 for a partition).
     pub accelerators_per_machine: f64,
+    /// vCPUs of a machine without accelerators that each replica has for itself; `None` on other machines.
+    pub vcpus_per_replica: Option<u32>,
     /// Variant name in the spec.
     pub variant: String,
     /// How weights are stored.
@@ -374,7 +378,7 @@ pub struct BatchRun {
     pub hours: f64,
     /// The deadline, hours.
     pub deadline_hours: f64,
-    /// Items (of a training: tokens) a second, all machines, at the planned confidence.
+    /// Items (of a training: tokens, of a pipeline: shards) a second, all machines, at the planned confidence.
     pub items_per_s: f64,
     /// Runs a month.
     pub runs_per_month: f64,
@@ -382,6 +386,8 @@ pub struct BatchRun {
     pub cost_per_run: Money,
     /// How a training runs; then a pool's engine, KV cache and the rest of serving say nothing.
     pub training: Option<TrainingRun>,
+    /// How a pipeline runs; then the rest of serving says nothing either.
+    pub pipeline: Option<PipelineRun>,
 }
 
 /// Proof by exhaustion.
@@ -508,7 +514,7 @@ impl std::fmt::Display for Infeasible {
 /// One workload that cannot be placed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InfeasibleWorkload {
-    /// `services.NAME`, `batches.NAME` or `trainings.NAME`.
+    /// `services.NAME`, `batches.NAME`, `trainings.NAME` or `pipelines.NAME`.
     pub address: String,
     /// Constraints that cannot hold together. Taking any one away would make it feasible, unless
     /// [`InfeasibleWorkload::relaxations`] has none for it.

@@ -33,6 +33,10 @@ const TRAINING_SCRIPT: &str = "train.sh";
 /// The environment of a training.
 const TRAINING_ENVIRONMENT: &str = "train.env";
 
+/// Those of a pipeline.
+const PIPELINE_SCRIPT: &str = "pipeline.sh";
+/// Their environment.
+const PIPELINE_ENVIRONMENT: &str = "pipeline.env";
 /// The start script of a team's own server.
 const SERVER_SCRIPT: &str = "serve.sh";
 
@@ -117,6 +121,8 @@ fn own_files(
 ) -> Result<Files, RenderError> {
     let of = if resource.attributes.contains_key("training") {
         [(ENVIRONMENT, TRAINING_ENVIRONMENT), (START_SCRIPT, TRAINING_SCRIPT)]
+    } else if resource.attributes.contains_key("pipeline") {
+        [(ENVIRONMENT, PIPELINE_ENVIRONMENT), (START_SCRIPT, PIPELINE_SCRIPT)]
     } else if resource.attributes.contains_key("server") {
         [(ENVIRONMENT, SERVER_ENVIRONMENT), (START_SCRIPT, SERVER_SCRIPT)]
     } else {
@@ -277,6 +283,8 @@ fn templates() -> Result<Environment<'static>, RenderError> {
         (SHARED_SCRIPT, include_str!("../../templates/deploy/shared.sh.j2")),
         (TRAINING_SCRIPT, include_str!("../../templates/deploy/train.sh.j2")),
         (TRAINING_ENVIRONMENT, include_str!("../../templates/deploy/train.env.j2")),
+        (PIPELINE_SCRIPT, include_str!("../../templates/deploy/pipeline.sh.j2")),
+        (PIPELINE_ENVIRONMENT, include_str!("../../templates/deploy/pipeline.env.j2")),
         (SERVER_SCRIPT, include_str!("../../templates/deploy/serve.sh.j2")),
         (SERVER_ENVIRONMENT, include_str!("../../templates/deploy/serve.env.j2")),
         (ENVIRONMENT, include_str!("../../templates/deploy/engine.env.j2")),

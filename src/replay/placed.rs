@@ -119,10 +119,20 @@ pub fn curve_of(
 
 /// What the spec says that a server of the pool takes.
 fn measured_curve(world: &World, measured: &Measured, pool: &Pool) -> Result<ServiceCurve, String> {
-    let id = pool.accelerator.as_deref().unwrap_or_default();
     let catalog = &world.catalog;
-    let on = catalog.accelerator(id).and_then(|i| catalog.accelerators.get(i));
     let variant = measured.variants.get(&pool.variant);
+    let Some(id) = pool.accelerator.as_deref() else {
+        let kind = catalog
+            .instance_type(pool.cloud, &pool.instance_type)
+            .and_then(|i| catalog.instance_types.get(i))
+            .filter(|kind| kind.is_processors_only());
+        let row = kind.zip(variant).and_then(|(kind, v)| Some((kind, v, perf::measured::stated(v, kind)?)));
+        let (kind, variant, (of, server)) =
+            row.ok_or_else(|| format!("no time of `{}` is stated for {}", pool.variant, pool.instance_type))?;
+        return perf::measured::on_processors(&server.launch, variant.memory_bytes, of, kind)
+            .map_err(|why| why.to_string());
+    };
+    let on = catalog.accelerator(id).and_then(|i| catalog.accelerators.get(i));
     let row = variant.and_then(|v| Some((v, v.times.get(id)?))).zip(on);
     let ((variant, launch), on) =
         row.ok_or_else(|| format!("no time of `{}` was measured on {id}", pool.variant))?;

@@ -112,14 +112,12 @@ pub(super) fn relaxations(list: &[Relaxation]) -> Table {
 pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
     let mut chosen = Vec::new();
     for pool in &placed.pools {
-        chosen.push(Cell::plain(format!(
-            "{}: {} replicas of {} in {}/{}",
-            pool.addr,
-            pool.replicas,
-            layout(pool.layout),
-            pool.cloud,
-            pool.region
-        )));
+        let pipeline = placed.run.as_ref().and_then(|run| run.pipeline.as_ref());
+        let what = pipeline.map_or_else(
+            || format!("{} replicas of {}", pool.replicas, layout(pool.layout)),
+            |p| super::pipeline::runs_as(p, pool),
+        );
+        chosen.push(Cell::plain(format!("{}: {what} in {}/{}", pool.addr, pool.cloud, pool.region)));
         if let Some(t) = placed.run.as_ref().and_then(|run| run.training.as_ref()) {
             chosen.push(Cell::plain(format!("  {}", super::training::runs_as(t))));
         }

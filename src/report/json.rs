@@ -91,7 +91,7 @@ pub(super) fn pool(p: &Pool) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut value = json!({
         "address": p.addr.as_str(),
         "cloud": p.cloud.as_str(),
         "region": p.region,
@@ -137,7 +137,11 @@ pub(super) fn pool(p: &Pool) -> Value {
         },
         "evidence": p.evidence.as_str(),
         "notes": p.notes,
-    })
+    });
+    if let Some(vcpus) = p.vcpus_per_replica {
+        value["vcpus_per_replica"] = json!(vcpus);
+    }
+    value
 }
 
 pub(super) fn candidate(c: &CandidateId) -> Value {
@@ -181,14 +185,18 @@ pub(super) fn relaxation(r: &Relaxation) -> Value {
 }
 
 pub(super) fn run(r: &BatchRun) -> Value {
-    json!({
+    let mut value = json!({
         "hours": r.hours,
         "deadline_hours": r.deadline_hours,
         "items_per_s": r.items_per_s,
         "runs_per_month": r.runs_per_month,
         "usd_per_run": usd(r.cost_per_run),
         "training": r.training.as_ref().map(super::training::json),
-    })
+    });
+    if let Some(pipeline) = &r.pipeline {
+        value["pipeline"] = super::pipeline::json(pipeline);
+    }
+    value
 }
 
 pub(super) fn quota(q: &QuotaNeed) -> Value {

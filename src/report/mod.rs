@@ -16,6 +16,7 @@ mod hours;
 mod infeasible;
 pub mod json;
 
+mod pipeline;
 mod placements;
 mod shared;
 mod training;

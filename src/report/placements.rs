@@ -50,6 +50,9 @@ fn accelerator(pool: &Pool, fleets: &[SharedFleet]) -> String {
         let all = fleet.map(|f| u64::from(f.count) * u64::from(f.accelerators_per_machine));
         return all.map_or(format!("{taken} {name}"), |all| format!("{taken} of {all} x {name}"));
     }
+    if pool.accelerator.is_none() {
+        return "none".to_owned();
+    }
     let each = pool.accelerators_per_machine;
     if each >= 1.0 { format!("{each:.0} x {name}") } else { format!("{} of {name}", percent(each)) }
 }
@@ -71,7 +74,9 @@ pub(super) fn placements(plan: &Plan) -> Section {
     for (address, placed) in &plan.placement.workloads {
         for pool in &placed.pools {
             let training = placed.run.as_ref().and_then(|run| run.training.as_ref());
+            let pipeline = placed.run.as_ref().and_then(|run| run.pipeline.as_ref());
             let load = match (&placed.run, training) {
+                (Some(_), _) if pipeline.is_some() => "pipeline".to_owned(),
                 (None, _) => format!("{} of {}/s", number(pool.peak_rate), number(pool.capacity)),
                 (Some(_), None) => "batch".to_owned(),
                 (Some(_), Some(_)) => "training".to_owned(),
@@ -83,6 +88,7 @@ pub(super) fn placements(plan: &Plan) -> Section {
                 },
                 super::training::runs_as,
             );
+            let runs = pipeline.map_or(runs, |p| super::pipeline::runs_as(p, pool));
             table.rows.push(vec![
                 Cell::plain(address),
                 Cell::plain(format!("{}/{}", pool.cloud, pool.region)),
@@ -94,6 +100,8 @@ pub(super) fn placements(plan: &Plan) -> Section {
         }
         if let Some((run, training)) = placed.run.as_ref().and_then(|r| Some((r, r.training.as_ref()?))) {
             lines.extend(super::training::lines(address, run, training));
+        } else if let Some((run, p)) = placed.run.as_ref().and_then(|r| Some((r, r.pipeline.as_ref()?))) {
+            lines.push(super::pipeline::line(address, run, p));
         } else if let Some(run) = &placed.run {
             lines.push(Cell::plain(format!(
                 "{address}: a run takes {} h of {} h allowed, {} items/s, costs {} USD; {} runs a month.",

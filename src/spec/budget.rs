@@ -111,6 +111,7 @@ impl Spec {
             ("services", name) => self.services.get(name).map(|s| &s.labels),
             ("batches", name) => self.batches.get(name).map(|b| &b.labels),
             ("trainings", name) => self.trainings.get(name).map(|t| &t.labels),
+            ("pipelines", name) => self.pipelines.get(name).map(|p| &p.labels),
             _ => None,
         }
     }

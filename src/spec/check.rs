@@ -234,7 +234,7 @@ impl<'a> Checker<'a> {
             Kind::Launch => super::measured::launch(value).err(),
             Kind::Model => reference(value, &self.models, "model", "models"),
             Kind::Step => super::chain::step(value).err(),
-            Kind::Run => reference(value, &self.runs, "batch or training", "batches and trainings"),
+            Kind::Run => reference(value, &self.runs, "batch, training or pipeline", "runs"),
             Kind::Secret => leaf::secret(value).err(),
             Kind::Path => leaf::path(value).err(),
             Kind::Cron => super::cron::parse(value).err(),

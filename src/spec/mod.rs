@@ -23,6 +23,7 @@ mod measured;
 mod model;
 mod model_source;
 mod objective;
+mod pipeline;
 mod read;
 pub mod schema;
 mod shape;
@@ -39,9 +40,12 @@ pub use chain::Chain;
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use format::{convert_to, format};
-pub use measured::{Launch, MOST_OF_A_LAUNCH, Measured, MeasuredVariant};
+pub use measured::{
+    Launch, MOST_OF_A_LAUNCH, MOST_VCPUS, Measured, MeasuredVariant, OnProcessors, Processors,
+};
 pub use model::*;
 pub use objective::Goal;
+pub use pipeline::{NO_MODEL, Pipeline, PipelineEngine};
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
 pub use traffic::{Arrivals, Load, Sessions};
 pub use training::{Checkpointing, Dataset, Method, Sharding, Training, TrainingPrecision};
@@ -49,7 +53,7 @@ pub use training::{Checkpointing, Dataset, Method, Sharding, Training, TrainingP
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};
 
 /// The sections whose entries are workloads, in the order in which they are placed.
-pub const WORKLOADS: [&str; 3] = ["services", "batches", "trainings"];
+pub const WORKLOADS: [&str; 4] = ["services", "batches", "trainings", "pipelines"];
 
 /// Largest file, bytes.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -73,6 +77,8 @@ pub struct Vocabulary {
     pub countries: std::collections::BTreeSet<String>,
     /// All instance types.
     pub instance_types: std::collections::BTreeSet<String>,
+    /// Names of machines without accelerators, lower case: `aws/m7i`, `aws/m7i.large`, `x86_64`.
+    pub processors: std::collections::BTreeMap<String, Processors>,
 }
 
 /// What a spec is read from.

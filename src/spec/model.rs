@@ -27,6 +27,8 @@ pub struct Spec {
     pub batches: BTreeMap<String, Batch>,
     /// `trainings.NAME`.
     pub trainings: BTreeMap<String, super::Training>,
+    /// `pipelines.NAME`.
+    pub pipelines: BTreeMap<String, super::Pipeline>,
     /// `budget`.
     pub budget: super::Budget,
     /// `objective`.
@@ -44,12 +46,13 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// The addresses of all workloads: services, batches, trainings, each in the order of its name.
+    /// The addresses of all workloads: services, batches, trainings, pipelines, each in the order of its name.
     pub fn addresses(&self) -> Vec<String> {
         let services = self.services.keys().map(|name| format!("services.{name}"));
         let batches = self.batches.keys().map(|name| format!("batches.{name}"));
         let trainings = self.trainings.keys().map(|name| format!("trainings.{name}"));
-        services.chain(batches).chain(trainings).collect()
+        let pipelines = self.pipelines.keys().map(|name| format!("pipelines.{name}"));
+        services.chain(batches).chain(trainings).chain(pipelines).collect()
     }
 }
 

@@ -9,6 +9,7 @@ mod chain;
 mod day;
 mod inference;
 mod measured;
+mod pipeline;
 mod rules;
 mod sharing;
 mod training;
@@ -149,15 +150,21 @@ impl Reader<'_> {
             .into_iter()
             .filter_map(|(name, at)| Some((name.to_owned(), self.training(name, &at, &labels)?)))
             .collect();
+        let pipelines: BTreeMap<String, Pipeline> = root
+            .key("pipelines")
+            .entries()
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), self.pipeline(name, &at, &labels)?)))
+            .collect();
         if super::WORKLOADS.iter().all(|kind| root.key(kind).entries().is_empty()) {
             self.report(
                 &Pointer::root(),
                 true,
                 Problem::new(
                     "nothing-to-plan",
-                    "there is no service, no batch and no training",
+                    "there is no service, no batch, no training and no pipeline",
                     "no workload",
-                    "add `services`, `batches` or `trainings`; `rhumb init` writes a first spec",
+                    "add `services`, `batches`, `trainings` or `pipelines`; `rhumb init` writes a first spec",
                 ),
             );
         }
@@ -165,7 +172,7 @@ impl Reader<'_> {
         self.followed(&root, &models, &services);
         self.only_services(&root);
         let chains = self.chains(&root, &mut services);
-        let budget = self.budget(&root, (&services, &batches, &trainings));
+        let budget = self.budget(&root, (&services, &batches, &trainings, &pipelines));
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         self.shared_machines(&root, &services, &budget, objective);
         self.unused_models(&root);
@@ -178,6 +185,7 @@ impl Reader<'_> {
             chains,
             batches,
             trainings,
+            pipelines,
             budget,
             objective,
             confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),

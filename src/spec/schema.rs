@@ -95,17 +95,19 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
         Kind::ModelSource | Kind::Model | Kind::Cron => text(),
         Kind::Launch => {
             let time = or_expression(quantity_schema(Unit::Duration, Range::POSITIVE));
-            let batch =
-                or_expression(json!({ "type": "integer", "minimum": 1, "maximum": super::MOST_OF_A_LAUNCH }));
+            let whole =
+                |most: u64| or_expression(json!({ "type": "integer", "minimum": 1, "maximum": most }));
+            let (batch, vcpus) = (whole(super::MOST_OF_A_LAUNCH), whole(super::MOST_VCPUS));
             json!({ "anyOf": [
                 time.clone(),
-                { "type": "object", "properties": { "batch": batch, "takes": time },
-                  "required": ["batch", "takes"], "additionalProperties": false },
+                { "type": "object", "properties": { "batch": batch, "takes": time, "vcpus": vcpus },
+                  "required": ["takes"], "anyOf": [{ "required": ["batch"] }, { "required": ["vcpus"] }],
+                  "additionalProperties": false },
             ] })
         }
-        Kind::Run => {
-            or_expression(json!({ "type": "string", "pattern": "^(batches|trainings)\\.[a-z][a-z0-9-]*$" }))
-        }
+        Kind::Run => or_expression(
+            json!({ "type": "string", "pattern": "^(batches|trainings|pipelines)\\.[a-z][a-z0-9-]*$" }),
+        ),
         Kind::Label => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Name => or_expression(json!({ "type": "string", "pattern": NAME })),
         Kind::Whole { min, max, auto } => {
@@ -224,7 +226,7 @@ fn names_pattern(names: Names) -> Option<&'static str> {
         Names::Identifier => Some("^[A-Za-z_][A-Za-z0-9_]*$"),
         Names::Loose => Some("^[A-Za-z0-9_.-]+$"),
         Names::Cloud => Some("^(aws|azure|gcp)$"),
-        Names::Address => Some("^(services|batches|trainings)\\.[a-z][a-z0-9-]*$"),
+        Names::Address => Some("^(services|batches|trainings|pipelines)\\.[a-z][a-z0-9-]*$"),
         Names::Any => None,
     }
 }
@@ -278,10 +280,13 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::InstanceType => plain("an instance type", "p5.48xlarge"),
         Kind::Jurisdiction => plain("a jurisdiction or a country", "eu"),
         Kind::ModelSource => plain("a known model, or the path of a `config.json`", "Qwen/Qwen3-32B"),
-        Kind::Launch => plain("a time, or `batch` items with the time that they take together", "6.1ms"),
+        Kind::Launch => plain(
+            "a time, or `batch` items with the time that they take together, on processors with the `vcpus` of a server",
+            "6.1ms",
+        ),
         Kind::Model => ("a name in `models`".to_owned(), None),
         Kind::Step => plain("a name in `services`, or a list of those that are called at once", "rank"),
-        Kind::Run => plain("the address of a batch or a training", "batches.embed"),
+        Kind::Run => plain("the address of a batch, a training or a pipeline", "batches.embed"),
         Kind::Secret => (
             format!("a reference to a secret: {}", SECRET_SCHEMES.map(|s| format!("`{s}:`")).join(", ")),
             Some("env:API_KEYS"),

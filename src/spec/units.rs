@@ -21,6 +21,8 @@ pub enum Unit {
     Count,
     /// Data; read as GiB.
     Data,
+    /// Data a second; read as GiB.
+    DataRate,
     /// CO2e a month of 730 hours; read as tonnes.
     Emissions,
     /// US dollars for a tonne of CO2e; read as dollars.
@@ -54,6 +56,13 @@ impl Unit {
                 ("TB", 1e3 * GB),
                 ("MB", 1e-3 * GB),
             ],
+            Unit::DataRate => &[
+                ("GiB/s", 1.0),
+                ("MiB/s", 1.0 / 1024.0),
+                ("GB/s", GB),
+                ("MB/s", 1e-3 * GB),
+                ("KB/s", 1e-6 * GB),
+            ],
             Unit::Emissions => &[("t/month", 1.0), ("kg/month", 1e-3), ("t", 1.0), ("kg", 1e-3)],
             Unit::PerTonne => &[("USD/t", 1.0)],
             Unit::Number => &[("", 1.0)],
@@ -69,6 +78,7 @@ impl Unit {
             Unit::Monthly => "45000 USD",
             Unit::Count => "40M",
             Unit::Data => "400GB",
+            Unit::DataRate => "6MB/s",
             Unit::Emissions => "12 t/month",
             Unit::PerTonne => "90 USD/t",
             Unit::Number => "4",
@@ -89,6 +99,7 @@ impl Unit {
             Unit::Monthly => "a monthly amount in US dollars",
             Unit::Count => "a count",
             Unit::Data => "an amount of data",
+            Unit::DataRate => "an amount of data a second",
             Unit::Emissions => "a monthly amount of CO2e",
             Unit::PerTonne => "a price of a tonne of CO2e",
             Unit::Number => "a number",
@@ -411,6 +422,8 @@ mod tests {
         assert_eq!(read(Unit::Count, "40M"), Ok(40e6));
         assert_eq!(read(Unit::Data, "2TiB"), Ok(2048.0));
         assert_eq!(read(Unit::Data, "1073741824GB"), Ok(1e9));
+        assert_eq!(read(Unit::DataRate, "1024MiB/s"), Ok(1.0));
+        assert_eq!(read(Unit::DataRate, "1073741824GB/s"), Ok(1e9));
         assert_eq!(read(Unit::Count, "1_000"), Ok(1000.0));
         assert_eq!(read(Unit::Emissions, "750 kg/month"), Ok(0.75));
         assert_eq!(read(Unit::Emissions, "12 t"), Ok(12.0));
@@ -442,7 +455,7 @@ mod tests {
         fn what_is_formatted_reads_back(
             x in 0.001f64..1e9,
             unit in prop::sample::select(vec![
-                Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::Number,
+                Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::DataRate, Unit::Number,
                 Unit::Emissions, Unit::PerTonne,
             ]),
         ) {
@@ -453,7 +466,7 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,24}") {
-            for unit in [Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data] {
+            for unit in [Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::DataRate] {
                 let _ = quantity(unit, Range::POSITIVE, &json!(text));
             }
         }

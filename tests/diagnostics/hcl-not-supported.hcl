@@ -14,4 +14,4 @@ service "s" {
   rollout { strategy = "rolling" }
 }
 
-pipeline "t" { model = "m" }
+policies = []

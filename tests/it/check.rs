@@ -282,7 +282,11 @@ fn every_code_is_planted_and_documented() {
     let elsewhere = ["plan", "optimum", "following", "fallback", "carbon", "chain", "commitment"];
     let shared = crate::sharing_faults::FAULTS.iter().map(|f| f.1);
     let training = crate::training_faults::FAULTS.iter().map(|f| f.1);
-    let measured = crate::measured::FAULTS.iter().map(|f| f.1);
+    let measured = crate::measured::FAULTS
+        .iter()
+        .chain(crate::processors::FAULTS)
+        .chain(crate::pipelines::FAULTS)
+        .map(|f| f.1);
     let own = FAULTS.iter().map(|f| f.1).chain(elsewhere);
     let planted: Vec<&str> = own.chain(shared).chain(training).chain(measured).collect();
     for (code, meaning) in check::CODES {

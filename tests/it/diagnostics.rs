@@ -9,7 +9,20 @@ use std::path::{Path, PathBuf};
 
 use rhumb::cli::view::diagnostics as view;
 use rhumb::diagnostic::{Diagnostics, SourceFile};
-use rhumb::spec::{self, Cloud, RegionRef, Sources, Vocabulary};
+use rhumb::spec::{self, Cloud, Processors, RegionRef, Sources, Vocabulary};
+
+fn processors() -> std::collections::BTreeMap<String, Processors> {
+    let (cloud, name) = (rhumb_api::Cloud::Aws, str::to_owned);
+    [
+        ("aws/m7i", Processors::Series(cloud, name("m7i"))),
+        ("aws/m7i.large", Processors::Type(cloud, name("m7i.large"))),
+        ("arm64", Processors::Architecture(name("arm64"))),
+        ("x86_64", Processors::Architecture(name("x86_64"))),
+    ]
+    .into_iter()
+    .map(|(written, of)| (written.to_owned(), of))
+    .collect()
+}
 
 /// A few names, so that the texts do not change with the catalogue.
 pub fn vocabulary() -> Vocabulary {
@@ -46,6 +59,7 @@ pub fn vocabulary() -> Vocabulary {
         ],
         jurisdictions: set(&["eu", "us", "de", "gb", "ie", "nl", "ch"]),
         countries: set(&["DE", "US", "GB", "IE", "NL", "CH"]),
+        processors: processors(),
         instance_types: set(&["p5.48xlarge", "g5.xlarge", "Standard_ND96isr_H100_v5", "a3-highgpu-8g"]),
     }
 }
@@ -107,10 +121,12 @@ const FACTS: &[Fact] = &[
     ("a-list.yaml", &[("wrong-type", 1, 1)]),
     ("several-documents.yaml", &[("several-documents", 3, 1)]),
     ("merge-key.yaml", &[("merge-key", 7, 5)]),
-    ("not-supported.yaml", &[("not-supported-yet", 4, 29), ("not-supported-yet", 9, 31), ("not-supported-yet", 10, 17), ("not-supported-yet", 11, 5), ("not-supported-yet", 12, 5), ("not-supported-yet", 13, 1), ("not-supported-yet", 14, 1), ("not-supported-yet", 15, 1), ("not-supported-yet", 16, 1)]),
+    ("not-supported.yaml", &[("not-supported-yet", 4, 29), ("not-supported-yet", 9, 31), ("not-supported-yet", 10, 17), ("not-supported-yet", 11, 5), ("not-supported-yet", 12, 5), ("not-supported-yet", 13, 1), ("not-supported-yet", 15, 1), ("not-supported-yet", 16, 1)]),
     ("trainings.yaml", &[("not-supported-yet", 7, 13), ("not-supported-yet", 10, 16), ("not-supported-yet", 11, 15), ("unknown-key", 14, 5), ("conflicting-keys", 18, 5), ("out-of-range", 19, 21), ("out-of-range", 21, 18), ("missing-unit", 22, 41), ("empty-list", 23, 14), ("cycle", 25, 13), ("unknown-reference", 25, 26), ("missing-key", 26, 3), ("missing-key", 26, 3), ("missing-key", 26, 3), ("missing-key", 26, 3)]),
     ("chains.yaml", &[("conflicting-keys", 6, 70), ("not-supported-yet", 13, 18), ("unknown-reference", 13, 21), ("useless-key", 14, 12), ("bad-value", 15, 19), ("wrong-type", 15, 24), ("unknown-reference", 16, 22), ("not-supported-yet", 16, 40), ("not-supported-yet", 17, 44), ("unknown-key", 17, 57), ("missing-key", 18, 23), ("unknown-key", 18, 30), ("missing-key", 19, 3), ("missing-key", 19, 3), ("out-of-range", 20, 62)]),
-    ("measured.yaml", &[("bad-name", 6, 13), ("bad-name", 7, 14), ("unknown-accelerator", 9, 52), ("ambiguous-accelerator", 9, 64), ("out-of-range", 9, 81), ("not-supported-yet", 9, 86), ("out-of-range", 9, 109), ("missing-key", 10, 9), ("out-of-range", 10, 24), ("empty-value", 10, 30), ("out-of-range", 11, 60), ("missing-key", 11, 70), ("unknown-key", 11, 119), ("conflicting-keys", 14, 5), ("conflicting-keys", 15, 5), ("empty-list", 16, 36), ("duplicate-key", 16, 90), ("missing-key", 17, 5), ("useless-key", 17, 16), ("missing-key", 18, 3), ("missing-key", 19, 29), ("useless-key", 19, 40), ("out-of-reach", 20, 120), ("missing-key", 21, 8), ("empty-value", 21, 20), ("conflicting-keys", 25, 5), ("conflicting-keys", 26, 5), ("not-supported-yet", 27, 21), ("conflicting-keys", 28, 31), ("conflicting-keys", 28, 48), ("conflicting-keys", 28, 66), ("conflicting-keys", 29, 12), ("conflicting-keys", 29, 32), ("not-supported-yet", 30, 29), ("missing-key", 33, 46), ("not-supported-yet", 36, 15), ("not-supported-yet", 38, 15)]),
+    ("measured.yaml", &[("bad-name", 6, 13), ("bad-name", 7, 14), ("unknown-accelerator", 9, 52), ("ambiguous-accelerator", 9, 64), ("out-of-range", 9, 81), ("ambiguous-processors", 9, 86), ("out-of-range", 9, 109), ("missing-key", 10, 9), ("out-of-range", 10, 24), ("empty-value", 10, 30), ("out-of-range", 11, 60), ("missing-key", 11, 70), ("unknown-key", 11, 119), ("conflicting-keys", 14, 5), ("conflicting-keys", 15, 5), ("empty-list", 16, 36), ("duplicate-key", 16, 90), ("missing-key", 17, 5), ("useless-key", 17, 16), ("missing-key", 18, 3), ("missing-key", 19, 29), ("useless-key", 19, 40), ("out-of-reach", 20, 120), ("missing-key", 21, 8), ("empty-value", 21, 20), ("conflicting-keys", 25, 5), ("conflicting-keys", 26, 5), ("not-supported-yet", 27, 21), ("conflicting-keys", 28, 31), ("conflicting-keys", 28, 48), ("conflicting-keys", 28, 66), ("conflicting-keys", 29, 12), ("conflicting-keys", 29, 32), ("not-supported-yet", 30, 29), ("missing-key", 33, 46), ("not-supported-yet", 36, 15), ("not-supported-yet", 38, 15)]),
+    ("processors.yaml", &[("ambiguous-processors", 8, 38), ("unknown-instance-type", 8, 48), ("unknown-instance-type", 8, 61), ("ambiguous-processors", 8, 83), ("out-of-range", 8, 110), ("out-of-range", 9, 56), ("out-of-range", 9, 92), ("missing-key", 9, 116), ("useless-key", 10, 56), ("duplicate-key", 10, 94)]),
+    ("pipelines.yaml", &[("unknown-value", 5, 16), ("bad-name", 6, 30), ("empty-list", 6, 44), ("wrong-unit", 6, 55), ("ambiguous-processors", 6, 87), ("ambiguous-processors", 6, 98), ("wrong-unit", 6, 118), ("out-of-range", 6, 130), ("out-of-range", 6, 156), ("out-of-range", 6, 170), ("empty-value", 7, 57), ("not-supported-yet", 7, 105), ("not-supported-yet", 7, 120), ("missing-key", 7, 129), ("unknown-key", 7, 140), ("conflicting-keys", 7, 181), ("cycle", 7, 211), ("unknown-reference", 7, 237), ("missing-key", 8, 3), ("missing-key", 8, 3), ("missing-key", 8, 3), ("missing-key", 8, 3), ("missing-key", 8, 3), ("missing-key", 8, 3), ("missing-key", 8, 3)]),
     ("daily.yaml", &[("wrong-length", 9, 92), ("out-of-range", 10, 90), ("unknown-value", 11, 92), ("unknown-value", 11, 116), ("useless-key", 12, 84), ("missing-key", 13, 106), ("not-supported-yet", 14, 128), ("not-supported-yet", 15, 163)]),
     ("not-supported-values.yaml", &[("not-supported-yet", 9, 22), ("not-supported-yet", 10, 19), ("not-supported-yet", 11, 29)]),
     ("shared-machines.yaml", &[("not-supported-yet", 11, 21), ("not-supported-yet", 14, 30), ("not-supported-yet", 14, 69)]),

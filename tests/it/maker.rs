@@ -77,6 +77,7 @@ fn pool(
         instance_type: w.instance_type.into(),
         accelerator: Some(accelerator.id.clone()),
         accelerators_per_machine: kind.accelerator_count,
+        vcpus_per_replica: None,
         variant: w.variant.into(),
         quantization: variant.quantization,
         kv_cache: variant.kv_cache,
@@ -482,6 +483,7 @@ pub fn batch(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Workload
         runs_per_month: runs,
         cost_per_run: hourly(&pool).scale(hours),
         training: None,
+        pipeline: None,
     };
     let optimum = run.cost_per_run;
     WorkloadPlacement { run: Some(run), ..finish(world, &address, pool, cost, optimum) }

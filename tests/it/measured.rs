@@ -18,6 +18,7 @@ use rhumb_api::{Purchase, ResourceKind};
 
 use crate::faults::{self, Case, Fault, told};
 use crate::line;
+use crate::processors::server_on;
 
 const MODEL: &str = "
 rhumb: 1
@@ -216,7 +217,7 @@ proptest! {
 
 /// By enumeration of types, regions, numbers of machines, and of spot among them; traffic is divided evenly over any number of
 /// regions. It shares the closed form with the planner and nothing else.
-fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
+pub fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
     let service = &spec.services["inspect"];
     let model = &spec.models["defect"];
     let ModelSource::Measured(measured) = &model.source else { return None };
@@ -246,18 +247,12 @@ fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
             };
             let Some(base) = price(Purchase::OnDemand).map(|o| o.price.micros()) else { continue };
             let spot = price(Purchase::Spot);
-            let Some(on) = kind.accelerator.map(|a| &catalog.accelerators[a]) else { continue };
-            if kind.accelerator_count < 1.0 {
-                continue;
-            }
-            let each = kind.accelerator_count as u32;
             for (name, variant) in &measured.variants {
                 let score = model.quality.as_ref().and_then(|q| q.measured.get(name)).copied();
-                let Some(launch) = variant.times.get(&on.id) else { continue };
+                let Some((curve, each)) = server_on(catalog, kind, variant) else { continue };
                 if score.unwrap_or(0.0) < floor {
                     continue;
                 }
-                let Ok(curve) = perf::measured::curve(launch, variant.memory_bytes, on) else { continue };
                 for machines in 1..=48_u32 {
                     let n = machines * each;
                     if !keeps(&curve, rate, n) || over.is_some_and(|over| !keeps(&curve, over, n)) {
@@ -405,7 +400,7 @@ fn the_closed_form_is_near_the_replay() {
         let curve = server(batch, 0.01);
         let limits =
             limits_of(&curve, &perf::measured::settings(batch), perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 });
-        for replicas in [1, 2, 4, 16, 64] {
+        for replicas in [1, 2, 4, 16, 64, 256] {
             for load in [0.1, 0.3, 0.5, 0.7, 0.85, 0.95] {
                 let rate = load * curve.saturation_rate();
                 let stream = Stream {

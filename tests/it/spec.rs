@@ -66,6 +66,16 @@ fn every_key_arrives_in_the_typed_spec() {
     assert_eq!(defect.variants["plain"].memory_bytes, 1.5 * 1024.0 * 1024.0 * 1024.0);
     assert_eq!(defect.variants["plain"].times["nvidia-t4"], spec::Launch { batch: 1, takes_s: 0.02 });
     assert_eq!(defect.variants["small"].times["nvidia-h100-sxm"], spec::Launch { batch: 8, takes_s: 0.01 });
+    let series = spec::Processors::Series(Cloud::Aws, "m7i".into());
+    let on = |vcpus, takes_s| spec::OnProcessors { vcpus, launch: spec::Launch { batch: 1, takes_s } };
+    assert_eq!(defect.variants["small"].processors[&series], on(2, 0.009));
+    let any = spec::Processors::Architecture("x86_64".into());
+    assert_eq!(defect.variants["small"].processors[&any], on(1, 0.004));
+    let features = &spec.pipelines["features"];
+    assert_eq!((features.engine, features.shards), (spec::PipelineEngine::Ray, 3200));
+    assert!((features.throughput[&series] * 1_073_741_824.0 - 6e6).abs() < 1e-3);
+    assert_eq!((features.throughput[&any], features.memory_bytes), (0.5, 4.0 * 1_073_741_824.0));
+    assert_eq!(features.dataset.as_ref().unwrap().gib, features.input_gib);
     let floor = spec.models["defect"].quality.as_ref().unwrap();
     assert_eq!((floor.keep, floor.benchmark.as_str(), floor.measured["small"]), (0.93, "map50", 0.937));
     // The default of `engine` is for those that have one.
@@ -293,7 +303,8 @@ fn the_json_schema_accepts_what_is_right_and_refuses_planted_faults() {
         ("/services/chat/engine/version", json!(0.1)),
         ("/services/chat/placement/clouds", json!(["ibm"])),
         ("/services/chat/traffic/input_tokens", json!({ "p50": 5 })),
-        ("/pipelines", json!({})),
+        ("/pipelines/features/engine", json!("flink")),
+        ("/pipelines/features/throughput_per_core/x86_64", json!("6MB")),
         ("/trainings/tune/batch_size", json!(0)),
         ("/trainings/tune/strategy", json!("zero9")),
         ("/trainings/tune/dataset/size", json!("400 parsec")),

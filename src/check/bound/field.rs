@@ -8,12 +8,12 @@ use rhumb_api::{Money, Purchase};
 
 use super::super::carbon;
 use super::super::measured;
-use super::super::subject::{self, Engined, Served, Work};
+use super::super::subject::{self, Engined, Kind, Served, Work};
 use crate::catalog::{Accelerator, InstanceType, Offering, TransferTo};
 use crate::perf::{self, Configuration, EngineSettings, Layout};
 use crate::placement::World;
 use crate::replay::{Limits, limits_of};
-use crate::spec::{Engine, RegionRef, Spec};
+use crate::spec::{AllowDeny, Engine, Measured, RegionRef, Spec};
 
 /// Machines that a replica may span, and the fewest accelerators that each of them then has.
 const SPAN: (u32, u32) = (4, 4);
@@ -93,8 +93,10 @@ impl Field {
     pub fn of(spec: &Spec, world: &World, work: &Work<'_>) -> Field {
         let catalog = &world.catalog;
         let Some(served) = work.served else { return Field::default() };
-        let stated = work.model.measured();
-        let settings = if stated.is_some() { vec![perf::measured::settings(1)] } else { settings(&served) };
+        if let Some(stated) = work.model.measured() {
+            return Field::stated(spec, world, work, stated);
+        }
+        let settings = settings(&served);
         let mut all = 0;
         let mut layouts: BTreeMap<(u32, u32), Vec<Layout>> = BTreeMap::new();
         let mut cuts: Vec<Vec<Layout>> = Vec::new();
@@ -102,9 +104,6 @@ impl Field {
             let whole = whole(kind);
             let key = (whole, if link(kind, whole).is_some() && whole >= SPAN.1 { SPAN.0 } else { 1 });
             let list = layouts.entry(key).or_insert_with(|| {
-                if stated.is_some() {
-                    return vec![Layout { tp: 1, pp: 1, dp: 1, ep: 1 }];
-                }
                 let divides =
                     |l: &Layout| l.accelerators() <= whole || l.accelerators().is_multiple_of(whole);
                 perf::layouts(work.arch, key.0, key.1).into_iter().filter(divides).collect()
@@ -160,22 +159,8 @@ impl Field {
         let calibrator = world.calibrator();
         let curves: Vec<Vec<Speed>> = wanted
             .par_iter()
-            .map(|(configuration, key)| {
+            .map(|(configuration, _)| {
                 let mut found = Vec::new();
-                if let Some(stated) = stated {
-                    let name = work.model.variants.keys().nth(key.0);
-                    let started = ["nvidia", "amd"].contains(&configuration.accelerator.vendor.as_str());
-                    let whole = configuration.fraction >= 1.0 && started;
-                    let server = name
-                        .filter(|_| whole)
-                        .and_then(|name| measured::launched(stated, name, configuration.accelerator).ok());
-                    if let Some((curve, engine)) = server {
-                        let limits = limits_of(&curve, &engine, configuration.layout);
-                        let engined = Engined::new(curve, work.confidence);
-                        found.push(Speed { engine: engined, limits, sequences: engine.max_num_seqs });
-                    }
-                    return found;
-                }
                 for engine in &settings {
                     let configuration = Configuration { engine: *engine, ..*configuration };
                     let Ok(curve) = perf::curve(&configuration, &served.shape) else { continue };
@@ -219,6 +204,50 @@ impl Field {
                 });
             }
         }
+        let count = |s: &Site| s.offerings * ways.get(&s.instance_type).map_or(0, |w| w.len() as u64);
+        let running = sites.iter().map(count).sum();
+        Field { sites, ways, speeds, all, running }
+    }
+
+    /// Of a model whose times were measured: a way for each variant that is good enough, on every machine.
+    fn stated(spec: &Spec, world: &World, work: &Work<'_>, stated: &Measured) -> Field {
+        let catalog = &world.catalog;
+        let sites = sites(spec, world, work);
+        let (mut speeds, mut ways): (Vec<Speed>, BTreeMap<usize, Vec<Way>>) = Default::default();
+        // Types of one accelerator have one server, and with it what was replayed of it.
+        let mut servers: BTreeMap<(String, usize), usize> = BTreeMap::new();
+        for (type_index, kind) in catalog.instance_types.iter().enumerate() {
+            if !sites.iter().any(|s| s.instance_type == type_index) {
+                continue;
+            }
+            let on = accelerator(world, kind).map(|(_, a)| a);
+            let whole = on.is_none_or(|a| {
+                kind.accelerator_count >= 1.0 && ["nvidia", "amd"].contains(&a.vendor.as_str())
+            });
+            for variant in work.model.variants.values().filter(|v| good_enough(world, work, v)) {
+                let server = measured::launched(stated, &variant.name, kind, on).ok();
+                let Some(server) = server.filter(|_| whole) else { continue };
+                let layout = Layout { tp: 1, pp: 1, dp: 1, ep: 1 };
+                let weights_gib = server.curve.memory.weights / subject::GIB;
+                let replicas = server.on_a_machine;
+                let mut add = || {
+                    speeds.push(Speed {
+                        limits: limits_of(&server.curve, &server.engine, layout),
+                        sequences: server.engine.max_num_seqs,
+                        engine: Engined::new(server.curve.clone(), work.confidence),
+                    });
+                    speeds.len() - 1
+                };
+                let speed = match kind.accelerator {
+                    Some(index) => *servers.entry((variant.name.clone(), index)).or_insert_with(add),
+                    None => add(),
+                };
+                let variant = variant.name.clone();
+                let way = Way { variant, layout, speed, replicas, span: 1, weights_gib };
+                ways.entry(type_index).or_default().push(way);
+            }
+        }
+        let all = catalog.offerings.len() as u64 * work.model.variants.len() as u64;
         let count = |s: &Site| s.offerings * ways.get(&s.instance_type).map_or(0, |w| w.len() as u64);
         let running = sites.iter().map(count).sum();
         Field { sites, ways, speeds, all, running }
@@ -314,12 +343,19 @@ fn accelerator<'a>(world: &'a World, kind: &InstanceType) -> Option<(usize, &'a 
 
 /// Whether an instance type is sold to everyone, allowed by the spec, and one that engines publish images for.
 fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
-    let (_, accelerator) = accelerator(world, kind)?;
     let rules = work.rules;
-    let allowed = rules.clouds.allows(&kind.cloud)
-        && rules.instance_types.allows(&kind.name)
-        && rules.accelerators.allows(&accelerator.id);
     let sold = kind.status == "current" || kind.status.starts_with("previous");
+    let named = rules.clouds.allows(&kind.cloud) && rules.instance_types.allows(&kind.name);
+    if matches!(work.kind, Kind::Pipeline(_)) {
+        let bare = kind.accelerator.is_none() && kind.accelerator_count == 0.0;
+        return (bare && sold && named).then_some(());
+    }
+    let Some((_, accelerator)) = accelerator(world, kind) else {
+        let bare = kind.accelerator_count == 0.0 && work.model.measured().is_some_and(measured::runs_bare);
+        let listed = matches!(rules.accelerators, AllowDeny::Only(_));
+        return (bare && sold && named && !listed).then_some(());
+    };
+    let allowed = named && rules.accelerators.allows(&accelerator.id);
     let capability = accelerator.compute_capability.as_deref().unwrap_or_default();
     let major: u32 = capability.split('.').next().and_then(|m| m.parse().ok()).unwrap_or(0);
     (allowed && sold && (kind.arch != "arm64" || major >= 9)).then_some(())

@@ -18,6 +18,7 @@ mod batch;
 mod choice;
 mod field;
 mod need;
+mod pipeline;
 mod pool;
 mod prices;
 mod service;
@@ -214,6 +215,7 @@ fn judge(
     let schedule = match work.kind {
         Kind::Batch(batch) => batch.schedule.as_ref(),
         Kind::Training(training) => training.schedule.as_ref(),
+        Kind::Pipeline(pipeline) => pipeline.schedule.as_ref(),
         Kind::Service(_) => None,
     };
     let runs = schedule.map_or(1.0, |s| s.runs_per_month);
@@ -258,6 +260,16 @@ fn judge(
         }
         Kind::Training(asked) => {
             let field = training::Field::of(spec, world, work, asked);
+            counted(field.all);
+            let of = |p: usize| {
+                let least = field.least(&prices[p])?;
+                let left_out = over(p, least.counted);
+                Some(Found { least: least.priced, words: least.words, left_out, by_accelerator: false })
+            };
+            ((0..claims.len()).map(of).collect(), field.running)
+        }
+        Kind::Pipeline(asked) => {
+            let field = pipeline::Field::of(spec, world, work, asked);
             counted(field.all);
             let of = |p: usize| {
                 let least = field.least(&prices[p])?;

@@ -30,8 +30,12 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             0 => String::new(),
             n => format!(", {}", plural(n, "training", "trainings")),
         };
+        let pipelines = match spec.pipelines.len() {
+            0 => String::new(),
+            n => format!(", {}", plural(n, "pipeline", "pipelines")),
+        };
         print(&format!(
-            "{} is valid: {}, {}, {}{trainings}\n",
+            "{} is valid: {}, {}, {}{trainings}{pipelines}\n",
             spec.name,
             plural(spec.models.len(), "model", "models"),
             plural(spec.services.len(), "service", "services"),

@@ -192,6 +192,11 @@ pub fn stress(
                     spec.trainings.get(name).ok_or_else(|| format!("{address} is not in the spec"))?;
                 worlds.training(address, training, placed)?;
             }
+            Some(("pipelines", name)) => {
+                let pipeline =
+                    spec.pipelines.get(name).ok_or_else(|| format!("{address} is not in the spec"))?;
+                worlds.pipeline(address, pipeline, placed)?;
+            }
             _ => return Err(format!("{address} is no workload")),
         }
     }

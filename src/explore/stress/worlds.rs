@@ -11,7 +11,9 @@ use crate::optimize::{LOST_WORK, UNKNOWN_INTERRUPTION};
 use crate::perf::{self, RequestShape, ServiceCurve};
 use crate::placement::{Metric, Pool, WorkloadPlacement, World};
 use crate::replay::{self, Random};
-use crate::spec::{Batch, BudgetBinds, BudgetScope, Connections, Load, MeasuredAt, Place, Service, Spec};
+use crate::spec::{
+    Batch, BudgetBinds, BudgetScope, Connections, Load, MeasuredAt, Pipeline, Place, Service, Spec,
+};
 
 /// A limit is held up to this share beyond it: rounding.
 const SLACK: f64 = 1e-9;
@@ -90,7 +92,8 @@ impl<'a> Worlds<'a> {
         let curve = replay::curve_of(self.world, stated, pool, shape, step_limit_ms)
             .map_err(|why| format!("{address}: {why}"))?;
         let arch = self.world.archs.get(model).map_or_else(|| model.to_owned(), |a| a.id.clone());
-        let key = (arch, pool.accelerator.clone().unwrap_or_default());
+        let on = pool.accelerator.as_ref().unwrap_or(&pool.instance_type);
+        let key = (arch, on.clone());
         let asked = self.asked;
         self.errors.entry(key.clone()).or_insert_with(|| Errors::draw(asked, &key.0, &key.1));
         let drawn = self.drawn.entry(key.clone()).or_insert_with(|| Drawn {
@@ -335,6 +338,25 @@ impl<'a> Worlds<'a> {
         let machines = run.cost_per_run.usd() * run.runs_per_month;
         self.ends(address, placed, (run.hours, machines), batch.deadline_s, hours);
         if spot > 0 {
+            self.interrupted.push(pool.addr.to_string());
+        }
+        Ok(())
+    }
+
+    /// A pipeline: its rates have no band, so that it takes as long in every world.
+    pub fn pipeline(
+        &mut self,
+        address: &str,
+        pipeline: &Pipeline,
+        placed: &WorkloadPlacement,
+    ) -> Result<(), String> {
+        let (Some(pool), Some(run)) = (placed.pools.first(), &placed.run) else {
+            return Err(format!("{address} has no run"));
+        };
+        let hours = vec![run.hours; self.asked.worlds as usize];
+        let machines = run.cost_per_run.usd() * run.runs_per_month;
+        self.ends(address, placed, (run.hours, machines), pipeline.deadline_s, hours);
+        if pool.uses_spot() {
             self.interrupted.push(pool.addr.to_string());
         }
         Ok(())

@@ -4,14 +4,17 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::super::batch::{self, Run};
 use super::super::job::{Job, Task};
+use super::super::pipeline::{DRIVER, Executor};
 use super::super::pool::weights_gib;
 use super::super::table::Table;
 use super::super::training::Trainer;
 use super::{Draft, Runner, Runs, machines, pool};
 use crate::catalog::{Evidence, TransferTo};
 use crate::perf::MemoryFit;
-use crate::placement::{BatchRun, Certificate, Cost, CostLine, Pool, TrainingRun, WorkloadPlacement};
-use crate::spec::{KvCacheDtype, Purchase, Quantization, RegionRef, Training};
+use crate::placement::{
+    BatchRun, Certificate, Cost, CostLine, PipelineRun, Pool, TrainingRun, WorkloadPlacement,
+};
+use crate::spec::{KvCacheDtype, Pipeline, Purchase, Quantization, RegionRef, Training};
 
 /// What the choice for a batch or a training promises.
 pub(in crate::optimize) fn run(
@@ -27,16 +30,23 @@ pub(in crate::optimize) fn run(
     let runs = task.runs();
     let month = run.hours * runs / HOURS_PER_MONTH as f64;
     let mut draft = Draft { pools: Vec::new(), lines: Vec::new(), caveats: Vec::new(), quotas: Vec::new() };
-    let (mut pool, items, weights_gib, training) = match task {
+    let (mut pool, items, weights_gib, how) = match task {
         Task::Batch(batch) => {
             let speed = table.speeds.get(speed)?;
             let pool = pool(job, table, &run.chosen, speed, &[])?;
-            (pool, batch.items, weights_gib(speed, way), None)
+            (pool, batch.items, weights_gib(speed, way), (None, None))
         }
         Task::Training(training) => {
             let trainer = table.trainers.get(speed)?;
             let pool = machines(job, table, &run.chosen, trains(job, trainer), &[])?;
-            (pool, training.tokens(), trainer.weights_gib, Some(training_run(training, trainer, run)?))
+            let how = (Some(training_run(training, trainer, run)?), None);
+            (pool, training.tokens(), trainer.weights_gib, how)
+        }
+        Task::Pipeline(pipeline) => {
+            let executor = table.executors.get(speed)?;
+            let mut pool = machines(job, table, &run.chosen, works(executor), &[])?;
+            pool.vcpus_per_replica = Some(executor.cores);
+            (pool, f64::from(pipeline.shards), 0.0, (None, Some(pipeline_run(pipeline, executor, run))))
         }
     };
     draft.caveats.extend(batch::replayed(job, table, task, run));
@@ -82,7 +92,8 @@ pub(in crate::optimize) fn run(
             items_per_s: run.items_per_s,
             runs_per_month: runs,
             cost_per_run: run.run,
-            training,
+            training: how.0,
+            pipeline: how.1,
         }),
         certificate,
         losers: Vec::new(),
@@ -116,6 +127,42 @@ fn trains(job: &Job<'_>, trainer: &Trainer) -> Runner {
     }
 }
 
+/// What does the work of a pipeline, in the words of a pool.
+fn works(executor: &Executor) -> Runner {
+    let (device, usable, taken) = executor.memory;
+    Runner {
+        quantization: Quantization::Native,
+        kv_cache: KvCacheDtype::Auto,
+        engine: crate::perf::measured::settings(1),
+        factors: (1.0, 1.0),
+        memory: MemoryFit {
+            device,
+            usable,
+            weights: 0.0,
+            overhead: taken,
+            kv_cache: 0.0,
+            kv_per_token: 0.0,
+            kv_tokens: 0.0,
+            max_sequences: executor.cores,
+        },
+        evidence: executor.evidence,
+        notes: vec![executor.note.clone()],
+    }
+}
+
+fn pipeline_run(pipeline: &Pipeline, executor: &Executor, run: &Run) -> PipelineRun {
+    let working = run.chosen.count.machines * executor.cores - DRIVER;
+    PipelineRun {
+        engine: pipeline.engine,
+        cores_per_machine: executor.cores,
+        driver_cores: DRIVER,
+        shards: pipeline.shards,
+        waves: pipeline.shards.div_ceil(working.max(1)),
+        shard_s: executor.shard_s,
+        start_up_s: executor.start_s,
+    }
+}
+
 fn training_run(training: &Training, trainer: &Trainer, run: &Run) -> Option<TrainingRun> {
     let duration = run.training?;
     let each = trainer.accelerators.max(1) * trainer.micro_batch.max(1);
@@ -142,7 +189,7 @@ fn training_run(training: &Training, trainer: &Trainer, run: &Run) -> Option<Tra
 }
 
 impl Draft {
-    /// Adds the line of the dataset of a training.
+    /// Adds the line of the dataset of a training or a pipeline.
     fn dataset(&mut self, job: &Job<'_>, pool: &Pool, runs: f64) {
         let Some(dataset) = job.dataset() else { return };
         let (catalog, from) = (&job.world.catalog, &dataset.from);

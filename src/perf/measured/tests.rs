@@ -152,6 +152,8 @@ fn other_arrivals() {
     assert!(one.unchecked(50.0, 4, Arrivals::Bursty { cv2: 4.0 }).is_some());
     assert!(one.unchecked(50.0, 4, Arrivals::Poisson).is_none());
     assert!(one.unchecked(96.0, 4, Arrivals::Poisson).is_some());
+    assert!(one.unchecked(50.0, 256, Arrivals::Poisson).is_none());
+    assert!(one.unchecked(50.0, 257, Arrivals::Poisson).is_some());
 }
 
 #[test]

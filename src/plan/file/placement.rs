@@ -12,12 +12,12 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
-    Emission, Emissions, FailureCheck, Fallback, Fallbacks, JointViolation, SharedLimit, Stop, TrainingRun,
+    Emission, Emissions, FailureCheck, Fallback, Fallbacks, JointViolation, PipelineRun, SharedLimit, Stop, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
-use crate::spec::{Checkpointing, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
+use crate::spec::{Checkpointing, KvCacheDtype, PipelineEngine, Quantization, Sharding, TrainingPrecision};
 
 words!(EvidenceWord for Evidence {
     Measured = "measured",
@@ -138,6 +138,7 @@ mirror!(PoolFile for Pool {
     instance_type: String,
     accelerator: Option<String>,
     accelerators_per_machine: f64,
+    vcpus_per_replica: Option<u32>,
     variant: String,
     quantization: Quantization,
     kv_cache: KvCacheDtype,
@@ -276,7 +277,20 @@ mirror!(RunFile for BatchRun {
     runs_per_month: f64,
     cost_per_run: Money,
     training: Option<TrainingRun>,
+    pipeline: Option<PipelineRun>,
 });
+
+mirror!(PipelineFile for PipelineRun {
+    engine: PipelineEngine,
+    cores_per_machine: u32,
+    driver_cores: u32,
+    shards: u32,
+    waves: u32,
+    shard_s: f64,
+    start_up_s: f64,
+});
+
+words!(PipelineEngineWord for PipelineEngine { Spark = "spark", Ray = "ray" });
 
 mirror!(TrainingFile for TrainingRun {
     rank: Option<u32>,

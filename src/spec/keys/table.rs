@@ -3,6 +3,7 @@
 mod budget;
 mod chain;
 mod measured;
+mod pipeline;
 mod training;
 
 use super::{Key, Kind, Names};
@@ -10,6 +11,7 @@ use crate::spec::units::{Range, Unit};
 use budget::BUDGET;
 use chain::CHAIN;
 use measured::{MEASURED, QUALITY};
+use pipeline::PIPELINE;
 use training::TRAINING;
 
 const DURATION: Kind = Kind::Quantity(Unit::Duration, Range::POSITIVE);
@@ -62,6 +64,11 @@ pub static ROOT: &[Key] = &[
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(TRAINING) },
         "Training and fine-tuning runs with a deadline.",
     ),
+    Key::new(
+        "pipelines",
+        Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(PIPELINE) },
+        "Data pipelines on processors, with a deadline.",
+    ),
     Key::new("budget", Kind::Section(BUDGET), "What may be spent and emitted."),
     Key::new(
         "objective",
@@ -91,7 +98,6 @@ pub static ROOT: &[Key] = &[
         "Your own benchmark runs, as `rhumb calibrate` recorded them: predictions near them are corrected.",
     ),
     Key::new("state", Kind::Section(STATE), "Where what exists is remembered."),
-    Key::not_yet("pipelines", "Data pipelines."),
     Key::not_yet("sites", "Your own machines outside the clouds."),
     Key::not_yet("commitments", "Capacity and prices that are already committed to."),
     Key::not_yet("policies", "Rules that a plan must pass."),
@@ -116,7 +122,7 @@ static MODEL: &[Key] = &[
     Key::new(
         "measured",
         Kind::Section(MEASURED),
-        "In place of `source`: any other model, by what your own server of it takes for an item on an accelerator.",
+        "In place of `source`: any other model, by what your own server of it takes for an item on an accelerator or on processors.",
     ),
     Key::new("revision", Kind::Text, "Commit or tag of the model repository; passed to the engine."),
     Key::new(
@@ -501,7 +507,7 @@ static BATCH: &[Key] = &[
     Key::new(
         "after",
         Kind::List(&Kind::Run),
-        "Batches and trainings (`trainings.NAME`) whose run must be complete first.",
+        "Batches, trainings and pipelines (`pipelines.NAME`) whose run must be complete first.",
     ),
 ];
 
@@ -542,15 +548,15 @@ static STATE: &[Key] = &[
         .default("rhumb.state.json"),
 ];
 
-/// The keys of `defaults`: what services, batches and trainings have, but for what only one workload can mean.
+/// The keys of `defaults`: what workloads have, but for what only one workload can mean.
 pub static DEFAULTS: &[Key] = &[
     Key::new("labels", WORKLOAD_LABELS, "Labels of every workload."),
     Key::new("traffic", Kind::Section(TRAFFIC), "For services."),
     Key::new("slo", Kind::Section(SLO), "For services."),
     Key::new("survive", Kind::Section(SURVIVE), "For services."),
     Key::new("during_failure", Kind::Section(DURING_FAILURE), "For services."),
-    Key::new("placement", Kind::Section(PLACEMENT), "For services, batches and trainings."),
-    Key::new("purchase", Kind::Section(PURCHASE), "For services, batches and trainings."),
+    Key::new("placement", Kind::Section(PLACEMENT), "For every workload."),
+    Key::new("purchase", Kind::Section(PURCHASE), "For every workload."),
     Key::new("scaling", Kind::Section(SCALING), "For services."),
     Key::new("engine", Kind::Section(ENGINE), "For services and batches."),
     Key::new("endpoint", Kind::Section(ENDPOINT), "For services."),

@@ -9,16 +9,25 @@ use super::*;
 type Addresses = BTreeSet<String>;
 
 /// All workloads by name.
-type Workloads<'a> =
-    (&'a BTreeMap<String, Service>, &'a BTreeMap<String, Batch>, &'a BTreeMap<String, Training>);
+type Workloads<'a> = (
+    &'a BTreeMap<String, Service>,
+    &'a BTreeMap<String, Batch>,
+    &'a BTreeMap<String, Training>,
+    &'a BTreeMap<String, Pipeline>,
+);
 
 impl Reader<'_> {
     /// The limits. What is left out of the result has been reported.
-    pub(super) fn budget(&mut self, root: &At<'_>, (services, batches, trainings): Workloads<'_>) -> Budget {
+    pub(super) fn budget(
+        &mut self,
+        root: &At<'_>,
+        (services, batches, trainings, pipelines): Workloads<'_>,
+    ) -> Budget {
         let at = root.key("budget");
         let own = services.iter().map(|(name, s)| (format!("services.{name}"), &s.labels));
         let own = own.chain(batches.iter().map(|(name, b)| (format!("batches.{name}"), &b.labels)));
         let own = own.chain(trainings.iter().map(|(name, t)| (format!("trainings.{name}"), &t.labels)));
+        let own = own.chain(pipelines.iter().map(|(name, p)| (format!("pipelines.{name}"), &p.labels)));
         let mut carriers: BTreeMap<&str, BTreeMap<&str, Addresses>> = BTreeMap::new();
         let mut all = Addresses::new();
         for (address, labels) in own {

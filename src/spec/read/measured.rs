@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::spec::measured::{device, launch};
+use crate::spec::measured::{Device, device, launch};
+use crate::spec::{OnProcessors, Processors};
 
 /// Keys of a model that speak of published weights.
 const OF_WEIGHTS: [&str; 4] = ["source", "variants", "revision", "artifacts_at"];
@@ -21,21 +22,7 @@ impl Reader<'_> {
         let own = at.key("measured");
         let help = "write what the container runs, or remove the key: then it is what its image says";
         let command = self.command(&own, "an empty command runs nothing", help);
-        let image = own.key("image").text().unwrap_or_default();
-        let is_image = image.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && !image.contains(|c: char| c.is_whitespace() || c.is_control());
-        if !image.is_empty() && !is_image {
-            self.report(
-                &own.key("image").pointer,
-                false,
-                Problem::new(
-                    "bad-name",
-                    "this cannot be the name of a container image",
-                    "not an image",
-                    "write it as it is pulled: `registry.example.com/team/model:3`, or with a digest: `...@sha256:...`",
-                ),
-            );
-        }
+        let image = self.image(&own);
         let mut variants = BTreeMap::new();
         let mut scores = BTreeMap::new();
         for (name, at) in own.key("variants").entries() {
@@ -99,36 +86,70 @@ impl Reader<'_> {
         })
     }
 
+    /// `image`: a container's.
+    pub(super) fn image(&mut self, own: &At<'_>) -> String {
+        let image = own.key("image").text().unwrap_or_default();
+        let is_image = image.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && !image.contains(|c: char| c.is_whitespace() || c.is_control());
+        if !image.is_empty() && !is_image {
+            self.report(
+                &own.key("image").pointer,
+                false,
+                Problem::new(
+                    "bad-name",
+                    "this cannot be the name of a container image",
+                    "not an image",
+                    "write it as it is pulled: `registry.example.com/team/model:3`, or with a digest: `...@sha256:...`",
+                ),
+            );
+        }
+        image
+    }
+
     fn measured_variant(&mut self, at: &At<'_>) -> Option<MeasuredVariant> {
         let gib = at.key("memory").quantity(Unit::Data, Range::POSITIVE);
         let time = at.key("time");
         let mut times: BTreeMap<String, Launch> = BTreeMap::new();
+        let mut processors: BTreeMap<Processors, OnProcessors> = BTreeMap::new();
         for (name, at) in time.entries() {
-            if name == "cpu" {
-                self.report(
-                    &at.pointer,
-                    true,
-                    leaf::not_yet("a time on processors", "leave it out, and state times on accelerators"),
-                );
-                continue;
-            }
-            let id = match device(self.vocabulary, name) {
-                Ok(id) => id,
+            let device = match device(self.vocabulary, name) {
+                Ok(device) => device,
                 Err(problem) => {
                     self.report(&at.pointer, true, problem);
                     continue;
                 }
             };
             // A time that is none has been reported.
-            let Some(launch) = at.get(launch) else { continue };
-            if times.insert(id.clone(), launch).is_some() {
+            let Some((launch, vcpus)) = at.get(launch) else { continue };
+            let (of, twice) = match device {
+                Device::Accelerator(id) => {
+                    if vcpus.is_some() {
+                        let what = format!("`vcpus` with `{id}`: a server there has an accelerator");
+                        let key = at.key("vcpus").pointer;
+                        let help = "remove it: what else a machine has is shared by its servers";
+                        self.report(
+                            &key,
+                            true,
+                            Problem::new("useless-key", what, "changes nothing here", help),
+                        );
+                    }
+                    let twice = times.insert(id.clone(), launch).is_some();
+                    (id, twice)
+                }
+                Device::Processors(of) => {
+                    let server = OnProcessors { vcpus: vcpus.unwrap_or(1), launch };
+                    let twice = processors.insert(of.clone(), server).is_some();
+                    (of.to_string(), twice)
+                }
+            };
+            if twice {
                 self.report(
                     &at.pointer,
                     true,
                     Problem::new(
                         "duplicate-key",
-                        format!("`{name}` is the second time of `{id}`"),
-                        "the same accelerator",
+                        format!("`{name}` is the second time of `{of}`"),
+                        "the same device",
                         "keep one of the two",
                     ),
                 );
@@ -146,7 +167,7 @@ impl Reader<'_> {
                 ),
             );
         }
-        Some(MeasuredVariant { memory_bytes: gib? * 1_073_741_824.0, times })
+        Some(MeasuredVariant { memory_bytes: gib? * 1_073_741_824.0, times, processors })
     }
 
     /// `quality` of a measured model: a floor on what its variants say of themselves.

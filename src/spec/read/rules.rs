@@ -175,7 +175,7 @@ impl Reader<'_> {
                     "cycle",
                     format!("`{address}` cannot run after itself"),
                     "itself",
-                    "name another batch or training, or remove it",
+                    "name another run, or remove it",
                 ),
             );
         }

@@ -322,6 +322,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         budget.limits.insert(if r.chance(50) { own } else { BudgetScope::All }, limit);
     }
     Spec {
+        pipelines: BTreeMap::new(),
         name: "world".into(),
         labels: BTreeMap::new(),
         models: BTreeMap::from([("m".to_owned(), model)]),

@@ -55,6 +55,7 @@ fn pool() -> Pool {
         instance_type: "p5.48xlarge".into(),
         accelerator: Some("h100-sxm-80gb".into()),
         accelerators_per_machine: 8.0,
+        vcpus_per_replica: None,
         variant: "fp8".into(),
         quantization: Quantization::Fp8Block,
         kv_cache: KvCacheDtype::Fp8,
@@ -233,6 +234,15 @@ fn fallback() -> Fallback {
             runs_per_month: 30.4,
             cost_per_run: usd(77_000_002),
             training: None,
+            pipeline: Some(PipelineRun {
+                engine: rhumb::spec::PipelineEngine::Ray,
+                cores_per_machine: 7,
+                driver_cores: 1,
+                shards: 3200,
+                waves: 160,
+                shard_s: 20.5,
+                start_up_s: 212.25,
+            }),
         }),
         caveats: vec!["offered: unknown there".into()],
     }
@@ -292,6 +302,7 @@ fn workload() -> WorkloadPlacement {
             runs_per_month: 30.4,
             cost_per_run: usd(77_000_001),
             training: Some(training()),
+            pipeline: None,
         }),
         certificate: Certificate {
             family: "one pool".into(),

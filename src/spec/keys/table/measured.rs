@@ -8,7 +8,7 @@ pub(super) static MEASURED: &[Key] = &[
         "image",
         Kind::Text,
         "The container image that serves it. It listens on `$RHUMB_PORT`, answers 200 on `/health` once it is ready, takes an item \
-         a request, has one accelerator, and finds in its environment what was chosen (`RHUMB_VARIANT`, `RHUMB_BATCH`, ...).",
+         a request, has one accelerator or `$RHUMB_VCPUS` vCPUs, and finds in its environment what was chosen (`RHUMB_VARIANT`, `RHUMB_BATCH`, ...).",
     )
     .required(),
     Key::new("command", Kind::List(&Kind::Text), "What the container runs.").default("what the image says"),
@@ -29,15 +29,18 @@ static VARIANT: &[Key] = &[
     Key::new(
         "memory",
         Kind::Quantity(Unit::Data, Range::POSITIVE),
-        "What a server of it takes of its accelerator's memory, at the most.",
+        "What a server of it takes of its accelerator's memory, or on processors of the main memory, at the most.",
     )
     .required(),
     Key::new(
         "time",
-        Kind::Map { entry: "ACCELERATOR", names: Names::Any, of: &Kind::Launch },
+        Kind::Map { entry: "DEVICE", names: Names::Any, of: &Kind::Launch },
         "What you measured on one whole accelerator of each kind: the time of an item, or `{ batch: 8, takes: 22ms }` for a server that \
-         takes up to 8 waiting items together, which then take 22 ms however many they are. Taken as always that long: write a high \
-         percentile if it varies. Where there is no time, it is not run.",
+         takes up to 8 waiting items together, which then take 22 ms however many they are. On machines without accelerators: \
+         of a series (`aws/m7i`), a type (`aws/m7i.2xlarge`), or all of an architecture (`x86_64`, `arm64`, which also says that the \
+         image runs there; assumed of what you did not measure), the narrowest counts; `{ vcpus: 2, takes: 1.1ms }` for a server with \
+         that many vCPUs (1 if not stated). Taken as always that long: write a high percentile if it varies. Where there is no time, \
+         it is not run.",
     )
     .required(),
 ];
