@@ -11,6 +11,7 @@ mod quota;
 // The build script and the converter use the rest of it.
 #[allow(dead_code)]
 mod schema;
+mod sites;
 mod transfer;
 mod types;
 mod user;
@@ -18,6 +19,7 @@ mod user;
 pub use holes::KNOWN_HOLES;
 pub use names::{Names, Resolved};
 pub use network::{MeasuredPair, Network, WITHIN_REGION_MS, distance_km};
+pub use sites::{FullLoad, SOURCE as SOURCE_OF_SITES};
 pub use transfer::{Transfer, TransferKind};
 pub use types::*;
 

@@ -74,6 +74,8 @@ fn families(kind: &InstanceType) -> Vec<String> {
             let machine = name.split('+').next().unwrap_or_default();
             machine.match_indices('-').map(|(i, _)| machine[..i].to_owned()).collect()
         }
+        // A name of the user's own says nothing of a series.
+        Cloud::Site => Vec::new(),
     }
 }
 
@@ -138,7 +140,9 @@ impl std::fmt::Display for Selector {
 
 fn part(name: &str, catalog: &Catalog) -> Result<Part, String> {
     let same = |known: &str| known.eq_ignore_ascii_case(name);
-    if let Some(cloud) = Cloud::ALL.into_iter().find(|c| same(c.as_str())) {
+    let has_sites = catalog.regions.iter().any(|r| r.cloud == Cloud::Site);
+    let clouds = || Cloud::ALL.into_iter().chain(has_sites.then_some(Cloud::Site));
+    if let Some(cloud) = clouds().find(|c| same(c.as_str())) {
         return Ok(Part::Cloud(cloud));
     }
     if let Some(purchase) = Purchase::ALL.into_iter().find(|p| same(p.as_str())) {
@@ -161,9 +165,10 @@ fn part(name: &str, catalog: &Catalog) -> Result<Part, String> {
     if all.iter().any(|f| f == series) {
         return Ok(Part::Family(series.to_owned()));
     }
-    let known = Cloud::ALL
+    let words: Vec<&str> = clouds().map(Cloud::as_str).collect();
+    let known = words
         .iter()
-        .map(|c| c.as_str())
+        .copied()
         .chain(Purchase::ALL.iter().map(|p| p.as_str()))
         .chain(catalog.regions.iter().map(|r| r.id.as_str()))
         .chain(catalog.instance_types.iter().map(|t| t.name.as_str()))
@@ -197,6 +202,7 @@ mod tests {
             rdma: None,
             rdma_gbps: None,
             arch: "x86_64".into(),
+            full_load_watts: None,
             status: "current".into(),
             notes: String::new(),
             provenance: crate::catalog::Provenance { source: "test".into(), as_of: "".into() },

@@ -11,6 +11,7 @@ pub use day::{Following, HourClass, Switch};
 mod emission;
 mod fallback;
 mod shared;
+mod sites;
 mod training;
 mod why_not;
 
@@ -21,6 +22,7 @@ pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
 pub use shared::{Mix, OnShared, SharedFleet, SharedPool};
+pub use sites::stand;
 pub use training::TrainingRun;
 pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
@@ -170,7 +172,7 @@ pub struct QuotaNeed {
     pub code: String,
     /// The cloud's name for it.
     pub name: String,
-    /// `vcpus`, `gpus` or `chips`.
+    /// `vcpus`, `gpus`, `chips`, `machines` or `watts`.
     pub unit: &'static str,
     /// How much the workload takes.
     pub amount: f64,

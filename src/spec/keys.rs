@@ -139,6 +139,8 @@ pub enum Kind {
     Launch,
     /// A name in `models`.
     Model,
+    /// A name in `sites`.
+    Site,
     /// The address of a batch or a training.
     Run,
     /// Where a secret is kept.

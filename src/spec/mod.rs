@@ -25,6 +25,7 @@ mod objective;
 mod read;
 pub mod schema;
 mod shape;
+mod site;
 mod trace;
 mod traffic;
 mod training;
@@ -40,6 +41,7 @@ pub use format::{convert_to, format};
 pub use measured::{Launch, MOST_OF_A_LAUNCH, Measured, MeasuredVariant};
 pub use model::*;
 pub use objective::Goal;
+pub use site::{EdgeSite, POWER, SiteMachine, Wan};
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
 pub use traffic::{Arrivals, Load, Sessions};
 pub use training::{Checkpointing, Dataset, Method, Sharding, Training, TrainingPrecision};
@@ -71,6 +73,8 @@ pub struct Vocabulary {
     pub countries: std::collections::BTreeSet<String>,
     /// All instance types.
     pub instance_types: std::collections::BTreeSet<String>,
+    /// The sites of the spec; [`load`] adds them, with their machines.
+    pub sites: std::collections::BTreeSet<String>,
 }
 
 /// What a spec is read from.
@@ -115,14 +119,15 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     problems.extend(expr::evaluate(&mut value, &map, &sources.variables));
     let evaluated = problems.len() == before;
     let copied = defaults::merge(&mut value, &mut map);
-    let mut checker = check::Checker::new(&map, sources.vocabulary, &value, copied.clone(), !evaluated);
+    let vocabulary = &*site::known(&value, sources.vocabulary);
+    let mut checker = check::Checker::new(&map, vocabulary, &value, copied.clone(), !evaluated);
     checker.root(&value);
     problems.append(&mut checker.problems);
     let mut spec = None;
     if evaluated {
         let mut reader = read::Reader {
             map: &map,
-            vocabulary: sources.vocabulary,
+            vocabulary,
             read: sources.read,
             measured: Default::default(),
             copied,

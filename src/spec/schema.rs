@@ -92,7 +92,7 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
         | Kind::InstanceType
         | Kind::Accelerator
         | Kind::Jurisdiction => text(),
-        Kind::ModelSource | Kind::Model | Kind::Cron => text(),
+        Kind::ModelSource | Kind::Model | Kind::Site | Kind::Cron => text(),
         Kind::Launch => {
             let time = or_expression(quantity_schema(Unit::Duration, Range::POSITIVE));
             let batch =
@@ -267,7 +267,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::AllowDeny(of) => {
             (format!("`any`, a list, or `{{ not: [...] }}`, each {}", describe(of).0), None)
         }
-        Kind::Place => plain("a country, a region, coordinates or `vpc`", "DE"),
+        Kind::Place => plain("a country, a region, coordinates, a site or `vpc`", "DE"),
         Kind::Cloud => plain("`aws`, `azure` or `gcp`", "aws"),
         Kind::Region => plain("a region", "aws/eu-west-1"),
         Kind::Accelerator => plain("an accelerator or a family", "h100"),
@@ -276,6 +276,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::ModelSource => plain("a known model, or the path of a `config.json`", "Qwen/Qwen3-32B"),
         Kind::Launch => plain("a time, or `batch` items with the time that they take together", "6.1ms"),
         Kind::Model => ("a name in `models`".to_owned(), None),
+        Kind::Site => ("a name in `sites`".to_owned(), None),
         Kind::Run => plain("the address of a batch or a training", "batches.embed"),
         Kind::Secret => (
             format!("a reference to a secret: {}", SECRET_SCHEMES.map(|s| format!("`{s}:`")).join(", ")),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use rhumb_api::{Money, Purchase};
+use rhumb_api::{Cloud, Money, Purchase};
 
 use super::super::carbon;
 use super::super::measured;
@@ -316,7 +316,7 @@ fn accelerator<'a>(world: &'a World, kind: &InstanceType) -> Option<(usize, &'a 
 fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
     let (_, accelerator) = accelerator(world, kind)?;
     let rules = work.rules;
-    let allowed = rules.clouds.allows(&kind.cloud)
+    let allowed = (kind.cloud == Cloud::Site || rules.clouds.allows(&kind.cloud))
         && rules.instance_types.allows(&kind.name)
         && rules.accelerators.allows(&accelerator.id);
     let sold = kind.status == "current" || kind.status.starts_with("previous");
@@ -326,9 +326,13 @@ fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
 }
 
 fn may_be_in(work: &Work<'_>, region: &crate::catalog::Region) -> bool {
-    work.rules.clouds.allows(&region.cloud)
-        && subject::region_allowed(&work.rules.regions, region.cloud, &region.id)
-        && subject::resides(&work.rules.residency, region)
+    let named = match region.cloud {
+        Cloud::Site => work.rules.sites.contains(&region.id),
+        cloud => {
+            work.rules.clouds.allows(&cloud) && subject::region_allowed(&work.rules.regions, cloud, &region.id)
+        }
+    };
+    named && subject::resides(&work.rules.residency, region)
 }
 
 fn bought(work: &Work<'_>, offering: &Offering) -> bool {
