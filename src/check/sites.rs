@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, Purchase};
 
-use crate::catalog::{Catalog, InstanceType, Region};
+use crate::catalog::{Catalog, Evidence, InstanceType, Region};
 use crate::perf::carbon;
 use crate::placement::{Placement, World};
 use crate::spec::{EdgeSite, Origin, Place, Service, SiteMachine, Spec};
@@ -65,6 +65,12 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
             let start = format!("site/{}: ", pool.region);
             let told = placed.caveats.iter().find(|caveat| caveat.starts_with(&start));
             log.same_debug("caveat", pool.addr.as_str(), "whether the time of its weights is told", &mbps.is_some(), &told.is_some());
+            for m in &pool.machines {
+                let address = format!("{}/{}", pool.addr, m.purchase);
+                let line = placed.cost.lines.iter().find(|l| l.addr == address);
+                let class = line.map(|l| l.evidence);
+                log.same_debug("cost-line", &address, "the class of the price", &Some(Evidence::Stated), &class);
+            }
             let machines: u32 = pool.machines.iter().map(|m| m.count).sum();
             let each = pool.memory.weights * f64::from(pool.layout.accelerators())
                 / f64::from(pool.machines_per_replica.max(1));

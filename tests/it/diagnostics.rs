@@ -46,6 +46,7 @@ pub fn vocabulary() -> Vocabulary {
         ],
         jurisdictions: set(&["eu", "us", "de", "gb", "ie", "nl", "ch"]),
         countries: set(&["DE", "US", "GB", "IE", "NL", "CH"]),
+        sites: set(&[]),
         instance_types: set(&["p5.48xlarge", "g5.xlarge", "Standard_ND96isr_H100_v5", "a3-highgpu-8g"]),
     }
 }

@@ -44,6 +44,7 @@ mod points;
 mod predict_extras;
 mod sharing;
 mod sharing_faults;
+mod sites;
 mod together;
 mod training;
 mod training_faults;
