@@ -237,8 +237,7 @@ impl Catalog {
             .collect();
         stand_ins.sort_by_key(|(lat, lon, _)| (*lat, *lon));
         stand_ins.dedup_by_key(|(lat, lon, _)| (*lat, *lon));
-        let trips: Vec<RoundTrip> =
-            stand_ins
+        let trips: Vec<RoundTrip> = stand_ins
             .iter()
             .filter_map(|(_, _, r)| self.modelled(r.position()?, &r.continent, None, to))
             .collect();

@@ -73,12 +73,7 @@ impl Catalog {
         }
     }
 
-    fn site_machine(
-        &self,
-        machine: &SiteMachine,
-        own: &Provenance,
-        full_load: FullLoad<'_>,
-    ) -> InstanceType {
+    fn site_machine(&self, machine: &SiteMachine, own: &Provenance, full_load: FullLoad<'_>) -> InstanceType {
         let accelerator = self.accelerator(&machine.accelerator);
         let mut kind = InstanceType {
             cloud: Cloud::Site,

@@ -64,12 +64,24 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
             let mbps = spec.sites.get(&pool.region).and_then(|site| site.wan.mbps);
             let start = format!("site/{}: ", pool.region);
             let told = placed.caveats.iter().find(|caveat| caveat.starts_with(&start));
-            log.same_debug("caveat", pool.addr.as_str(), "whether the time of its weights is told", &mbps.is_some(), &told.is_some());
+            log.same_debug(
+                "caveat",
+                pool.addr.as_str(),
+                "whether the time of its weights is told",
+                &mbps.is_some(),
+                &told.is_some(),
+            );
             for m in &pool.machines {
                 let address = format!("{}/{}", pool.addr, m.purchase);
                 let line = placed.cost.lines.iter().find(|l| l.addr == address);
                 let class = line.map(|l| l.evidence);
-                log.same_debug("cost-line", &address, "the class of the price", &Some(Evidence::Stated), &class);
+                log.same_debug(
+                    "cost-line",
+                    &address,
+                    "the class of the price",
+                    &Some(Evidence::Stated),
+                    &class,
+                );
             }
             let machines: u32 = pool.machines.iter().map(|m| m.count).sum();
             let each = pool.memory.weights * f64::from(pool.layout.accelerators())
@@ -109,7 +121,13 @@ fn stands(log: &mut Ledger, catalog: &Catalog, name: &str, machine: &SiteMachine
     let on = kind.accelerator.and_then(|i| catalog.accelerators.get(i));
     let said = (on.map(|a| a.id.as_str()), kind.accelerator_count, kind.vcpus, kind.memory_gib);
     let (id, count) = (Some(machine.accelerator.as_str()), f64::from(machine.accelerators));
-    log.same_debug("sites", &address, "what it is", &(id, count, machine.vcpus, Some(machine.memory_gib)), &said);
+    log.same_debug(
+        "sites",
+        &address,
+        "what it is",
+        &(id, count, machine.vcpus, Some(machine.memory_gib)),
+        &said,
+    );
     let boards = on.and_then(|a| a.tdp_watts).map(|tdp| tdp * count);
     let modelled = boards.map(|boards| {
         boards + machine.vcpus * carbon::FULL_WATTS_PER_VCPU + machine.memory_gib * carbon::WATTS_PER_GIB
@@ -124,9 +142,13 @@ fn stands(log: &mut Ledger, catalog: &Catalog, name: &str, machine: &SiteMachine
     log.hold(close, "sites", &address, || {
         ("another power at full load".into(), format!("{derived:?}"), format!("{:?}", kind.full_load_watts))
     });
-    let taken: BTreeMap<&str, f64> =
-        catalog.quotas_for(index, Purchase::OnDemand).into_iter().map(|(q, n)| (q.code.as_str(), n)).collect();
-    let counts = BTreeMap::from([(machine.name.as_str(), 1.0), ("power", kind.full_load_watts.unwrap_or(0.0))]);
+    let taken: BTreeMap<&str, f64> = catalog
+        .quotas_for(index, Purchase::OnDemand)
+        .into_iter()
+        .map(|(q, n)| (q.code.as_str(), n))
+        .collect();
+    let counts =
+        BTreeMap::from([(machine.name.as_str(), 1.0), ("power", kind.full_load_watts.unwrap_or(0.0))]);
     log.same_debug("sites", &address, "what it counts against", &counts, &taken);
     let mut prices = catalog.offerings.iter().filter(|o| o.instance_type == index && o.region == region);
     let said = prices.next().map(|o| (o.purchase, dollars(o.price), dollars(o.list_price)));

@@ -418,7 +418,9 @@ fn drop_money(spec: &mut Spec, address: &str, index: usize) {
                 m.quality = None;
             }
         }
-        3 => spec.providers.iter_mut().filter(|(c, _)| **c != Cloud::Site).for_each(|(_, p)| p.quotas.clear()),
+        3 => {
+            spec.providers.iter_mut().filter(|(c, _)| **c != Cloud::Site).for_each(|(_, p)| p.quotas.clear())
+        }
         5 => drop(spec.providers.remove(&Cloud::Site)),
         _ => spec.confidence = 0.5,
     }

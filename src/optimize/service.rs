@@ -245,7 +245,8 @@ impl<'a> Search<'a> {
         let here = self.job.world.catalog.regions.get(region);
         let all = &self.service.traffic.origins;
         origins.iter().filter_map(|o| all.get(*o)).any(|origin| {
-            let is_here = |site: &RegionRef| here.is_some_and(|r| (r.cloud, &r.id) == (site.cloud, &site.region));
+            let is_here =
+                |site: &RegionRef| here.is_some_and(|r| (r.cloud, &r.id) == (site.cloud, &site.region));
             origin.place != Place::Vpc && !origin.site().is_some_and(is_here)
         })
     }

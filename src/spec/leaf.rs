@@ -204,7 +204,10 @@ pub fn cloud(value: &Value) -> Read<Cloud> {
             "google" | "google-cloud" | "gce" => "did you mean `gcp`?".to_owned(),
             "amazon" => "did you mean `aws`?".to_owned(),
             "microsoft" => "did you mean `azure`?".to_owned(),
-            "site" | "sites" => "machines of your own are in `sites`, and a service names them in `placement.sites`".to_owned(),
+            "site" | "sites" => {
+                "machines of your own are in `sites`, and a service names them in `placement.sites`"
+                    .to_owned()
+            }
             _ => suggest(written, Cloud::ALL.iter().map(|c| c.as_str()), "clouds"),
         };
         Problem::new("unknown-cloud", format!("unknown cloud `{written}`"), "unknown cloud", help)
@@ -364,7 +367,12 @@ pub fn place(vocabulary: &Vocabulary, value: &Value) -> Read<Place> {
                 return Ok(Place::Region(RegionRef { cloud: Cloud::Site, region: name.to_owned() }));
             }
             let help = suggest(name, vocabulary.sites.iter().map(String::as_str), "sites");
-            Err(Problem::new("unknown-reference", format!("there is no site `{name}`"), "not among the sites", help))
+            Err(Problem::new(
+                "unknown-reference",
+                format!("there is no site `{name}`"),
+                "not among the sites",
+                help,
+            ))
         }
         Value::String(written) => {
             let upper = written.to_uppercase();

@@ -74,7 +74,8 @@ pub struct SiteMachine {
 impl SiteMachine {
     /// Whether two are the same hardware.
     pub fn is_like(&self, other: &SiteMachine) -> bool {
-        let of = |m: &SiteMachine| (m.accelerator.clone(), m.accelerators, m.vcpus, m.memory_gib, m.power_watts);
+        let of =
+            |m: &SiteMachine| (m.accelerator.clone(), m.accelerators, m.vcpus, m.memory_gib, m.power_watts);
         of(self) == of(other)
     }
 }

@@ -89,7 +89,8 @@ fn the_plan_by_hand() {
     assert_eq!(placed.cost.expected_per_hour.micros(), 4 * 900_000);
     assert!(!placed.cost.incomplete, "nothing else is made at a site");
     assert_eq!(placed.cost.lines[0].evidence, Evidence::Stated);
-    let taken = |code: &str| placed.quotas.iter().find(|q| q.code == code).map(|q| (q.amount, q.declared, q.unit));
+    let taken =
+        |code: &str| placed.quotas.iter().find(|q| q.code == code).map(|q| (q.amount, q.declared, q.unit));
     assert_eq!(taken("l4-node"), Some((4.0, Some(6.0), "machines")));
     assert_eq!(taken("power"), Some((4.0 * 154.0, Some(4200.0), "watts")));
     let wan: Vec<_> = placed.failures.iter().filter(|f| f.scope == "wan").collect();
@@ -130,7 +131,8 @@ fn a_site_is_used_where_placement_names_it() {
     }
     // With clouds beside it the cheaper of both; `regions` are those of clouds.
     for (text, place) in [(&free, "site/plant-7"), (&PLANT.to_owned(), "aws/eu-central-1")] {
-        let both = text.replace("sites: [plant-7]", "sites: [plant-7], clouds: [aws], regions: [eu-central-1]");
+        let both =
+            text.replace("sites: [plant-7]", "sites: [plant-7], clouds: [aws], regions: [eu-central-1]");
         assert_eq!(of(&both), at(place, 3));
     }
     let abroad = PLANT.replace("sites: [plant-7]", "sites: [plant-7], residency: [us]");
@@ -165,15 +167,20 @@ fn services_compete_for_a_site() {
         let placement = line::place(&spec, &world).unwrap_or_else(|why| panic!("{why:?}\n{text}"));
         let proof = check::prove(&spec, &world, &placement);
         assert!(proof.report.passed(), "\n{}\n{text}", told(&proof.report.findings));
-        assert_eq!(proof.all.verdict(), "optimal", "{text}");
+        // What the search closed by listing plans remains as a gap of the multipliers' bound.
+        assert!(proof.all.bound.is_some_and(|bound| bound <= proof.all.cost), "{text}");
+        let coupling = placement.coupling.as_ref();
+        assert!(coupling.is_none_or(|c| c.lower_bound == c.optimum), "{coupling:?}");
         (pools(&placement, "inspect"), pools(&placement, "grade"))
     };
     let text = format!("{}{second}", surviving("machine: 1"));
     // Four and two: all six.
     assert_eq!(dear(&text), (at("site/plant-7", 4), at("site/plant-7", 2)));
-    // One less, or power for five alone: the one that may goes to the cloud, although that is dearer.
+    // One less, or power for five alone: the one that may goes to the cloud with half of what it does, one machine here and one there,
+    // although that is dearer.
     for text in [text.replace("count: 6", "count: 5"), text.replace("4200 W", "923 W")] {
-        assert_eq!(dear(&text), (at("site/plant-7", 4), at("aws/eu-central-1", 2)), "{text}");
+        let halves = vec![("aws/eu-central-1".to_owned(), 1), ("site/plant-7".to_owned(), 1)];
+        assert_eq!(dear(&text), (at("site/plant-7", 4), halves), "{text}");
     }
 }
 
@@ -191,13 +198,13 @@ fn a_failed_connection_keeps_an_origin_at_home() {
     };
     let why = rhumb::optimize::why_not(&spec, &world, "services.inspect", &[offer("g6.xlarge")]).unwrap();
     assert!(format!("{why:?}").contains("\"wan\""), "{why:?}");
-    // Others may still come from elsewhere, and go elsewhere.
+    // Others may still come from elsewhere, and go elsewhere: 448 frames to two at 0.5, 192 to one at 0.9; three at home are 2.7.
     let two = text.replace(
         "{ line: { at: sites.plant-7 } }",
-        "{ line: { at: sites.plant-7, share: 50% }, lab: { at: DE, share: 50% } }",
+        "{ line: { at: sites.plant-7, share: 30% }, lab: { at: DE, share: 70% } }",
     );
     let split = pools(&proven(&two).2, "inspect");
-    assert_eq!(split, [("aws/eu-central-1".into(), 2), ("site/plant-7".into(), 2)]);
+    assert_eq!(split, [("aws/eu-central-1".into(), 2), ("site/plant-7".into(), 1)]);
 }
 
 /// By hand: the connection's 24 ms in place of the model's base, then 300 km to Frankfurt and back at the model's pace; nothing but the

@@ -81,7 +81,10 @@ fn every_key_arrives_in_the_typed_spec() {
     assert_eq!(inspect.traffic.origins[0].place, Place::Region(home));
     let site = &spec.sites["plant-7"];
     assert_eq!((site.latitude, site.longitude, site.country.as_str()), (48.14, 11.58, "DE"));
-    assert_eq!((site.power_watts, site.grid, site.pue, site.lan_ms), (Some(4200.0), Some(380.0), Some(1.3), Some(0.5)));
+    assert_eq!(
+        (site.power_watts, site.grid, site.pue, site.lan_ms),
+        (Some(4200.0), Some(380.0), Some(1.3), Some(0.5))
+    );
     assert_eq!((site.wan.mbps, site.wan.round_trip_ms), (Some(1000.0), Some(24.0)));
     let node = &site.machines["t4-node"];
     assert_eq!((node.accelerator.as_str(), node.accelerators, node.count), ("nvidia-t4", 2, 6));
@@ -246,7 +249,7 @@ fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
     let broken = text.replace("peak: ${var.peak} req/s", "peak: 3");
     let found = load("a.yaml", &broken).unwrap_err();
     let place = found.map.locate(found.list[0].span.as_ref().unwrap()).unwrap();
-    assert_eq!((found.list.len(), place.line, place.column), (1, 42, 13));
+    assert_eq!((found.list.len(), place.line, place.column), (1, 57, 13));
 }
 
 #[test]

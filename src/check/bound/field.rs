@@ -329,7 +329,8 @@ fn may_be_in(work: &Work<'_>, region: &crate::catalog::Region) -> bool {
     let named = match region.cloud {
         Cloud::Site => work.rules.sites.contains(&region.id),
         cloud => {
-            work.rules.clouds.allows(&cloud) && subject::region_allowed(&work.rules.regions, cloud, &region.id)
+            work.rules.clouds.allows(&cloud)
+                && subject::region_allowed(&work.rules.regions, cloud, &region.id)
         }
     };
     named && subject::resides(&work.rules.residency, region)

@@ -14,10 +14,8 @@ impl Reader<'_> {
             for machine in site.machines.values() {
                 let others = sites.values().filter_map(|s| Some((&s.name, s.machines.get(&machine.name)?)));
                 if let Some((other, _)) = others.filter(|(_, known)| !known.is_like(machine)).next() {
-                    let message = format!(
-                        "`{}` is other hardware than `{}` of `{other}`",
-                        machine.name, machine.name
-                    );
+                    let message =
+                        format!("`{}` is other hardware than `{}` of `{other}`", machine.name, machine.name);
                     self.report(
                         &machine.at,
                         true,
@@ -168,7 +166,7 @@ impl Reader<'_> {
                 &accelerator.pointer,
                 false,
                 Problem::new(
-                    "ambiguous-name",
+                    "ambiguous-accelerator",
                     format!("`{}` stands for several accelerators", accelerator.text().unwrap_or_default()),
                     "which one stands there?",
                     format!("write one of: {}", ids.join(", ")),
@@ -210,9 +208,7 @@ impl Reader<'_> {
                 }
             }
         }
-        let used = |name: &str| {
-            services.values().any(|s| s.placement.sites.iter().any(|site| site == name))
-        };
+        let used = |name: &str| services.values().any(|s| s.placement.sites.iter().any(|site| site == name));
         let written = root.key("sites").entries();
         for (name, at) in written.iter().filter(|(name, _)| sites.contains_key(*name) && !used(name)) {
             self.problems.push(
@@ -230,7 +226,12 @@ impl Reader<'_> {
             self.report(
                 &placement.pointer,
                 false,
-                Problem::new("empty-list", "an empty list names no site", "empty", "name a site, or remove the key"),
+                Problem::new(
+                    "empty-list",
+                    "an empty list names no site",
+                    "empty",
+                    "name a site, or remove the key",
+                ),
             );
         }
         if service.shares && !service.placement.sites.is_empty() {

@@ -47,11 +47,17 @@ static MACHINE: &[Key] = &[
     Key::new("accelerator", Kind::Accelerator, "Any known spelling of one accelerator.").required(),
     Key::new("accelerators", Kind::Whole { min: 1, max: 64, auto: false }, "Accelerators of a machine.")
         .default("1"),
-    Key::new("count", Kind::Whole { min: 1, max: 100_000, auto: false }, "Machines that stand there: no more are planned.")
+    Key::new(
+        "count",
+        Kind::Whole { min: 1, max: 100_000, auto: false },
+        "Machines that stand there: no more are planned.",
+    )
+    .required(),
+    Key::new("vcpus", Kind::Whole { min: 1, max: 10_000, auto: false }, "Virtual CPUs of a machine.")
         .required(),
-    Key::new("vcpus", Kind::Whole { min: 1, max: 10_000, auto: false }, "Virtual CPUs of a machine.").required(),
     Key::new("memory", Kind::Quantity(Unit::Data, Range::POSITIVE), "Main memory of a machine.").required(),
-    Key::new("cost", HOURLY, "Of a machine in use. `0 USD/h` may be said, and is never assumed.").default("that of the site"),
+    Key::new("cost", HOURLY, "Of a machine in use. `0 USD/h` may be said, and is never assumed.")
+        .default("that of the site"),
     Key::new(
         "power",
         Kind::Quantity(Unit::Power, Range { max: 1e6, ..Range::POSITIVE }),
