@@ -8,6 +8,7 @@ mod carbon;
 mod changes;
 mod choice;
 mod cost;
+mod equal;
 mod fallbacks;
 mod fleets;
 mod hours;
@@ -126,7 +127,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(basis::caveats(plan));
     Report {
         title: format!("Plan for {}, made {}", plan.name, plan.created),
-        sections,
+        sections: equal::told_once(plan, sections),
         summary: changes::summary(plan),
     }
 }

@@ -11,10 +11,13 @@ use crate::diagnostic::{Pointer, SourceMap};
 const LOADS: [&str; 3] = ["peak", "concurrency", "trace"];
 
 /// Ways to say where replicas may be at all.
-const PLACES: [&str; 2] = [SITES, "clouds"];
+const PLACES: [&str; 3] = [SITES, EACH_OF, "clouds"];
 
 /// `placement.sites`.
 const SITES: &str = "sites";
+
+/// `placement.each_of`.
+const EACH_OF: &str = "each_of";
 
 /// Copies the defaults into the workloads, sections key by key and any other value whole; returns the
 /// places that were copied to.
@@ -60,7 +63,7 @@ fn merge_section(
             None if states_a_load && LOADS.contains(&name.as_str()) => {}
             None if states_a_place && PLACES.contains(&name.as_str()) => {}
             // Only services go to sites.
-            None if name == SITES && !to.0.starts_with("/services/") => {}
+            None if [SITES, EACH_OF].contains(&name.as_str()) && !to.0.starts_with("/services/") => {}
             None => {
                 own.insert(name.clone(), value.clone());
                 copy_places(map, &from, &to);
@@ -85,7 +88,7 @@ fn merge_section(
     }
 }
 
-fn copy_places(map: &mut SourceMap, from: &Pointer, to: &Pointer) {
+pub(super) fn copy_places(map: &mut SourceMap, from: &Pointer, to: &Pointer) {
     let below: Vec<_> = map
         .nodes
         .range(from.clone()..)

@@ -383,6 +383,7 @@ pub fn place(vocabulary: &Vocabulary, value: &Value) -> Read<Place> {
                 return Ok(Place::Region(region));
             }
             let help = match upper.as_str() {
+                "SITE" => "`site` is that of a service at each of several: write `placement: { each_of: NAME }`, or `sites.NAME` here".to_owned(),
                 "UK" => "did you mean `GB`?".to_owned(),
                 "USA" => "did you mean `US`?".to_owned(),
                 "EU" => "a place is a country: name one origin for each, or the one where most users are".to_owned(),

@@ -12,6 +12,7 @@ mod convert;
 mod cron;
 mod day;
 mod defaults;
+mod each;
 mod expr;
 mod format;
 pub mod functions;
@@ -37,6 +38,7 @@ mod yaml;
 pub use budget::{Budget, BudgetBinds, BudgetLimit, BudgetScope, CarbonCap};
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
+pub use each::MOST as MOST_EQUAL_SITES;
 pub use format::{convert_to, format};
 pub use measured::{Launch, MOST_OF_A_LAUNCH, Measured, MeasuredVariant};
 pub use model::*;
@@ -115,10 +117,13 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     };
     let mut value = tree.value;
     map.nodes = tree.nodes;
-    let before = problems.len();
+    let problems_before = problems.len();
     problems.extend(expr::evaluate(&mut value, &map, &sources.variables));
-    let evaluated = problems.len() == before;
-    let copied = defaults::merge(&mut value, &mut map);
+    let evaluated = problems.len() == problems_before;
+    let mut copied = defaults::merge(&mut value, &mut map);
+    let before = copied.len();
+    problems.extend(each::expand(&mut value, &mut map, &mut copied));
+    let has_copies = copied.len() > before;
     let vocabulary = &*site::known(&value, sources.vocabulary);
     let mut checker = check::Checker::new(&map, vocabulary, &value, copied.clone(), !evaluated);
     checker.root(&value);
@@ -135,6 +140,9 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
         };
         spec = Some(reader.spec(&value));
         problems.append(&mut reader.problems);
+    }
+    if has_copies {
+        once(&mut problems);
     }
     redact(&mut map, &problems);
     if problems.iter().any(|p| p.severity == Severity::Error) {
@@ -288,6 +296,15 @@ impl Language {
             Language::Hcl => hcl::parse(text, file),
         }
     }
+}
+
+/// Leaves out what is told of another copy of the same text.
+fn once(problems: &mut Vec<Diagnostic>) {
+    let mut told = std::collections::BTreeSet::new();
+    problems.retain(|p| {
+        let Some(span) = &p.span else { return true };
+        told.insert((p.code, span.file, span.start, span.end, p.label.clone()))
+    });
 }
 
 /// Blanks out what may be a secret, so that no message shows it.

@@ -1,7 +1,7 @@
 //! Machines at sites of the user's own: plans by hand, by enumeration, planted faults, and what is said of them.
 
 mod enumeration;
-mod faults;
+pub mod faults;
 
 use rhumb::catalog::{Catalog, Evidence};
 use rhumb::check;
@@ -181,6 +181,59 @@ fn services_compete_for_a_site() {
     for text in [text.replace("count: 6", "count: 5"), text.replace("4200 W", "923 W")] {
         let halves = vec![("aws/eu-central-1".to_owned(), 1), ("site/plant-7".to_owned(), 1)];
         assert_eq!(dear(&text), (at("site/plant-7", 4), halves), "{text}");
+    }
+}
+
+/// Equal sites and a service at each: the same as all of them written out.
+#[test]
+fn one_service_at_each_of_equal_sites() {
+    let one = surviving("machine: 1, wan: 1");
+    let each = one
+        .replace("  plant-7:\n", "  plants:\n    count: 3\n")
+        .replace("at: sites.plant-7", "at: site")
+        .replace("sites: [plant-7]", "each_of: plants");
+    let (spec, _, placement) = proven(&each);
+    let names: Vec<&str> = spec.services.keys().map(String::as_str).collect();
+    assert_eq!(names, ["inspect-plants-1", "inspect-plants-2", "inspect-plants-3"]);
+    for i in 1..=3 {
+        assert_eq!(pools(&placement, &format!("inspect-plants-{i}")), at(&format!("site/plants-{i}"), 4));
+    }
+    let costs: Vec<i64> = placement.workloads.values().map(|w| w.cost.expected_per_hour.micros()).collect();
+    assert_eq!(costs, [3_600_000; 3]);
+    // By name they are sites as any.
+    let named =
+        each.replace("each_of: plants", "sites: [plants-2]").replace("at: site ", "at: sites.plants-2 ");
+    assert_eq!(pools(&proven(&named).2, "inspect"), at("site/plants-2", 4));
+    let catalog = catalog();
+    let problems = |text: &str| -> Vec<String> {
+        let vocabulary = catalog.vocabulary();
+        let file = rhumb::diagnostic::SourceFile { name: "a.yaml".into(), text: text.into() };
+        let read = |path: &str| Err(format!("{path}: tests read no files"));
+        let sources = rhumb::spec::Sources {
+            files: vec![file],
+            variables: Vec::new(),
+            vocabulary: &vocabulary,
+            read: &read,
+        };
+        let found = rhumb::spec::load(&sources).unwrap_err();
+        found.list.iter().map(|d| format!("{} {}", d.code, d.message)).collect()
+    };
+    for (old, new, wanted) in [
+        ("each_of: plants", "each_of: plant", "unknown-reference there are no equal sites `plant`"),
+        ("each_of: plants", "each_of: plants, sites: [plants-1]", "conflicting-keys `each_of` with `sites`"),
+        ("each_of: plants", "sites: [plants-1]", "unknown-place unknown place `site`"),
+        ("count: 3", "count: 0", "out-of-range `0` is out of range"),
+        (
+            "  plants:\n",
+            "  plants-2: { location: [48, 11], country: DE, cost: 1 USD/h, inventory: { n: { accelerator: l4, count: 1, vcpus: 1, memory: 1GiB } } }\n  plants:\n",
+            "declared-twice `sites.plants-2`",
+        ),
+        ("p99: 80ms", "p99: 80", "missing-unit `80` has no unit"),
+        ("wan: 1", "wan: 1, region: 1", "conflicting-keys `survive.wan` with"),
+    ] {
+        let found = problems(&each.replace(old, new));
+        let told = found.iter().filter(|f| f.starts_with(wanted)).count();
+        assert_eq!(told, 1, "{wanted}: {found:#?}");
     }
 }
 

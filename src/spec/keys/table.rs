@@ -371,6 +371,11 @@ static PLACEMENT: &[Key] = &[
         "Sites of yours that replicas may be at; services only. With `clouds` beside it there too, else at these sites alone. Who states one of the two takes neither from `defaults`.",
     )
     .default("no site"),
+    Key::new(
+        "each_of",
+        Kind::Name,
+        "In place of `sites`: the name of equal sites. The service becomes one at each, `NAME-SITE`; its origins may be `at: site`.",
+    ),
 ];
 
 static SPREAD: &[Key] = &[

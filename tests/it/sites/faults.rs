@@ -47,7 +47,7 @@ fn to_cloud(p: &mut Placement) {
 }
 
 #[rustfmt::skip]
-const FAULTS: &[Fault] = &[
+pub const FAULTS: &[Fault] = &[
     ("stock exceeded by one together", "quota", "", |s, _, _| { site(s).machines.get_mut("l4-node").unwrap().count = 5; s.lower_sites(); }),
     ("stock exceeded together and not told", "joint", "quotas of all", |s, _, _| { site(s).machines.get_mut("l4-node").unwrap().count = 5; s.lower_sites(); }),
     ("power exceeded by a watt", "joint", "quotas of all", |s, _, _| { site(s).power_watts = Some(6.0 * 154.0 - 1.0); s.lower_sites(); }),

@@ -5,6 +5,12 @@ use crate::spec::units::{Range, Unit};
 
 /// A site.
 pub static SITE: &[Key] = &[
+    Key::new(
+        "count",
+        Kind::Whole { min: 1, max: crate::spec::MOST_EQUAL_SITES, auto: false },
+        "So many equal sites, `NAME-1` and so on. Services go to them by these names, or by `placement.each_of` to each.",
+    )
+    .default("one site, by its name"),
     Key::new("location", Kind::Place, "Degrees north and east: `[48.14, 11.58]`.").required(),
     Key::new("country", Kind::Text, "ISO 3166 code of two letters: whose law holds there.").required(),
     Key::new(
