@@ -98,11 +98,19 @@ impl Catalog {
     }
 
     fn site_region(&self, name: &str, site: &EdgeSite, own: &Provenance) -> Region {
-        // A region of the same country has the same continent and jurisdictions.
-        let neighbour = self.regions.iter().find(|r| r.country == site.country);
-        let continent = match neighbour {
+        // What holds for every region of the country holds for the site.
+        let clouds = || self.regions.iter().filter(|r| r.cloud != Cloud::Site);
+        let mut same = clouds().filter(|r| r.country == site.country);
+        let continent = match same.clone().next() {
             Some(region) => region.continent.clone(),
             None => self.continent_of((site.latitude, site.longitude)).unwrap_or_default().to_owned(),
+        };
+        let jurisdictions = match same.next() {
+            None => vec![site.country.to_lowercase()],
+            Some(first) => {
+                let everywhere = |tag: &&String| same.clone().all(|r| r.jurisdictions.contains(tag));
+                first.jurisdictions.iter().filter(everywhere).cloned().collect()
+            }
         };
         Region {
             cloud: Cloud::Site,
@@ -110,8 +118,7 @@ impl Catalog {
             location: name.to_owned(),
             country: site.country.clone(),
             continent,
-            jurisdictions: neighbour
-                .map_or_else(|| vec![site.country.to_lowercase()], |r| r.jurisdictions.clone()),
+            jurisdictions,
             latitude: Some(site.latitude),
             longitude: Some(site.longitude),
             // One room: what takes it takes all of it.

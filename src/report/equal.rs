@@ -47,48 +47,70 @@ fn without_number(text: &str, stem: &str) -> Option<(String, String)> {
     Some((out, number?.to_owned()))
 }
 
-/// Rows (or lines, of one cell each) without those that an equal one stands for.
-fn folded(rows: Vec<Vec<Cell>>, stem: &str) -> Vec<Vec<Cell>> {
-    // A character that no text has keeps the cells apart.
-    let whole = |row: &Vec<Cell>| row.iter().map(|c| c.text.as_str()).collect::<Vec<_>>().join("\u{1f}");
-    let mut members: BTreeMap<String, usize> = BTreeMap::new();
-    for key in rows.iter().filter_map(|row| without_number(&whole(row), stem)) {
-        *members.entry(key.0).or_insert(0) += 1;
-    }
-    let mut told = BTreeSet::new();
-    let mut kept = Vec::new();
-    for mut row in rows {
-        let key = without_number(&whole(&row), stem);
-        let several = key.as_ref().and_then(|(key, _)| Some((key, *members.get(key)?)));
-        match several.filter(|(_, n)| *n > 1) {
-            None => kept.push(row),
-            Some((key, n)) => {
-                if told.insert(key.clone()) {
-                    for (cell, text) in row.iter_mut().zip(key.split('\u{1f}')) {
-                        cell.text = text.to_owned();
-                    }
-                    if let Some(first) = row.first_mut() {
-                        first.text += &format!(" (each of {n})");
-                    }
-                    kept.push(row);
-                }
-            }
+/// The cells of a row as one text, kept apart by a character that none has.
+fn whole(row: &[Cell]) -> String {
+    row.iter().map(|c| c.text.as_str()).collect::<Vec<_>>().join("\u{1f}")
+}
+
+/// Rows, and lines as rows of one cell, of which one stands for all equal ones.
+#[derive(Default)]
+struct Fold {
+    members: BTreeMap<String, usize>,
+    told: BTreeSet<String>,
+}
+
+impl Fold {
+    fn count(&mut self, row: &[Cell], stem: &str) {
+        if let Some((key, _)) = without_number(&whole(row), stem) {
+            *self.members.entry(key).or_insert(0) += 1;
         }
     }
-    kept
+
+    /// The row as it is told; `None` if another one stands for it.
+    fn tell(&mut self, mut row: Vec<Cell>, stem: &str) -> Option<Vec<Cell>> {
+        let Some((key, _)) = without_number(&whole(&row), stem) else { return Some(row) };
+        let n = self.members.get(&key).copied().filter(|n| *n > 1);
+        let Some(n) = n else { return Some(row) };
+        if !self.told.insert(key.clone()) {
+            return None;
+        }
+        for (cell, text) in row.iter_mut().zip(key.split('\u{1f}')) {
+            cell.text = text.to_owned();
+        }
+        if let Some(first) = row.first_mut() {
+            first.text += &format!(" (each of {n})");
+        }
+        Some(row)
+    }
 }
 
 /// The sections with equal rows told once.
 pub(super) fn told_once(plan: &Plan, mut sections: Vec<Section>) -> Vec<Section> {
     for stem in stems(plan) {
-        for block in sections.iter_mut().flat_map(|s| &mut s.blocks) {
-            match block {
-                Block::Table(table) => table.rows = folded(std::mem::take(&mut table.rows), &stem),
-                Block::Lines(lines) => {
-                    let rows = std::mem::take(lines).into_iter().map(|line| vec![line]).collect();
-                    *lines = folded(rows, &stem).into_iter().flatten().collect();
+        for section in &mut sections {
+            let mut fold = Fold::default();
+            for block in &section.blocks {
+                match block {
+                    Block::Table(table) => table.rows.iter().for_each(|row| fold.count(row, &stem)),
+                    Block::Lines(lines) => {
+                        lines.iter().for_each(|line| fold.count(std::slice::from_ref(line), &stem));
+                    }
                 }
             }
+            section.blocks.retain_mut(|block| match block {
+                Block::Table(table) => {
+                    let rows = std::mem::take(&mut table.rows);
+                    let had = !rows.is_empty();
+                    table.rows = rows.into_iter().filter_map(|row| fold.tell(row, &stem)).collect();
+                    !had || !table.rows.is_empty()
+                }
+                Block::Lines(lines) => {
+                    let all = std::mem::take(lines);
+                    let had = !all.is_empty();
+                    *lines = all.into_iter().filter_map(|line| fold.tell(vec![line], &stem)?.pop()).collect();
+                    !had || !lines.is_empty()
+                }
+            });
         }
     }
     sections
@@ -104,19 +126,19 @@ mod tests {
 
     #[test]
     fn rows_that_differ_in_their_number_alone_are_one() {
-        let told = folded(
-            rows(&[
-                ["services.a-p-1/site/p-1/n", "4"],
-                ["services.a-p-2/site/p-2/n", "4"],
-                ["services.a-p-3/site/p-3/n", "5"],
-                ["services.a-p-10/site/p-10/n", "4"],
-                ["services.b", "4"],
-                ["services.b", "4"],
-                ["p-1 and p-2", "4"],
-                ["p- and no number", "4"],
-            ]),
-            "p",
-        );
+        let all = rows(&[
+            ["services.a-p-1/site/p-1/n", "4"],
+            ["services.a-p-2/site/p-2/n", "4"],
+            ["services.a-p-3/site/p-3/n", "5"],
+            ["services.a-p-10/site/p-10/n", "4"],
+            ["services.b", "4"],
+            ["services.b", "4"],
+            ["p-1 and p-2", "4"],
+            ["p- and no number", "4"],
+        ]);
+        let mut fold = Fold::default();
+        all.iter().for_each(|row| fold.count(row, "p"));
+        let told: Vec<Vec<Cell>> = all.into_iter().filter_map(|row| fold.tell(row, "p")).collect();
         let expected = rows(&[
             ["services.a-p-*/site/p-*/n (each of 3)", "4"],
             ["services.a-p-3/site/p-3/n", "5"],

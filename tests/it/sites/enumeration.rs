@@ -273,6 +273,8 @@ fn nothing_is_cheaper() {
         mixed += usize::from(clouds().any(|c| c == Cloud::Site) && clouds().any(|c| c != Cloud::Site));
         let proof = check::prove(&spec, &there, &placement);
         assert!(proof.report.passed(), "case {case}:\n{}\n{text}", told(&proof.report.findings));
+        let findings = check::placement(&spec, &there, &placement);
+        assert!(findings.is_empty(), "case {case}:\n{}\n{text}", told(&findings));
         let bound = proof.all.bound.expect("everything is known");
         assert!(bound <= proof.all.cost, "case {case}: {bound} above {}\n{text}", proof.all.cost);
         exact += usize::from(proof.all.verdict() == "optimal");
