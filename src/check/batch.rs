@@ -4,6 +4,7 @@ use rhumb_api::Money;
 
 use crate::perf;
 use crate::placement::WorkloadPlacement;
+use crate::replay::{Worker, items_of, limits_of};
 use crate::spec::Batch;
 
 use super::Ledger;
@@ -17,7 +18,7 @@ pub(super) fn check(
     work: &Work<'_>,
     batch: &Batch,
     placed: &WorkloadPlacement,
-    pools: &[Checked<'_>],
+    (pools, replay): (&[Checked<'_>], u32),
 ) {
     let address = &work.address;
     log.same("workload", address, "the number of pools of a batch", &1, &placed.pools.len());
@@ -35,6 +36,9 @@ pub(super) fn check(
     let [c] = pools else { return };
     let Some(engine) = &c.engine else { return };
     let rate = engine.curve.batch_rate() / engine.f * f64::from(c.pool.replicas);
+    let slowed = engine.curve.slowed(engine.f);
+    let worker = Worker { curve: &slowed, limits: limits_of(&slowed, &c.pool.engine, c.pool.layout), batch };
+    let rate = rate.min(played(replay, &worker, c.pool.replicas));
     log.near("run", address, "the items a second", rate, run.items_per_s, 1e-6);
     let start = perf::start_up_s(c.weights_per_machine, c.instance_type.network_gbps);
     let seconds =
@@ -46,4 +50,12 @@ pub(super) fn check(
     });
     let hourly: Money = c.pool.machines.iter().map(|m| m.price.times(i64::from(m.count))).sum();
     log.amount("run", address, "the cost of a run", hourly.scale(hours), run.cost_per_run, 2);
+}
+
+/// Items a second that so many replicas do by a replay, if what is planned is replayed.
+fn played(replay: u32, worker: &Worker<'_>, replicas: u32) -> f64 {
+    if replay == 0 {
+        return f64::INFINITY;
+    }
+    worker.rate(items_of(worker.batch, replicas)).unwrap_or(f64::MIN_POSITIVE) * f64::from(replicas)
 }

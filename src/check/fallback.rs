@@ -117,7 +117,7 @@ fn one(
     rules::check(&mut own, spec, world, &work, &other, &pools);
     match work.kind {
         Kind::Service(service) => serving::check(&mut own, world, &work, service, &other, &pools),
-        Kind::Batch(batch) => batch::check(&mut own, &work, batch, &other, &pools),
+        Kind::Batch(batch) => batch::check(&mut own, &work, batch, &other, (&pools, world.replay)),
         Kind::Training(asked) => training::check(&mut own, world, &work, asked, &other, &pools),
     }
     log.absorb(own, |f| {

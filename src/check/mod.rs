@@ -178,7 +178,9 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
             subject::Kind::Service(service) => {
                 serving::check(&mut log, world, &work, service, placed, &pools);
             }
-            subject::Kind::Batch(batch) => batch::check(&mut log, &work, batch, placed, &pools),
+            subject::Kind::Batch(batch) => {
+                batch::check(&mut log, &work, batch, placed, (&pools, world.replay))
+            }
             subject::Kind::Training(asked) => {
                 training::check(&mut log, world, &work, asked, placed, &pools);
             }

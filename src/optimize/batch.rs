@@ -13,6 +13,7 @@ use super::together::ONE;
 use super::training::Trainer;
 use crate::perf::{self, training::Duration};
 use crate::placement::Rejection;
+use crate::replay::{Worker, items_of};
 use crate::spec::{Batch, BudgetBinds, Training};
 
 /// Work of a batch with what is done twice because a spot machine went away, as a factor (assumed).
@@ -101,7 +102,7 @@ impl<'a> Asked<'a> {
         Some(Asked { job, task, terms: &terms[i], pace, way, network_gbps })
     }
 
-    /// The fewest groups of machines that may end within `deadline` hours.
+    /// The fewest groups of machines that may end within `deadline` hours: no replay makes any faster than the closed form.
     fn first(&self, deadline: f64) -> Option<u32> {
         // Without spot is faster: what is too slow even so never ends in time. Where there is nothing else, all is spot.
         let deadline = deadline * (1.0 + 1e-12);
@@ -111,9 +112,9 @@ impl<'a> Asked<'a> {
             return self.hours(1, 0).filter(|hours| hours.expected <= deadline).map(|_| 1);
         };
         let spot = u32::from(self.terms.base.is_none());
-        let start = self.of_items(u32::MAX / 2, spot);
+        let start = self.of_items(f64::INFINITY, spot);
         let left = deadline - start;
-        let work = self.of_items(1, spot) - start;
+        let work = self.of_items(self.closed(1), spot) - start;
         let possible = left > 0.0 && work / left < 1e6;
         let per = f64::from(self.way.replicas.max(1));
         possible.then(|| (work / left / per * (1.0 - 1e-9)).ceil().max(1.0) as u32)
@@ -139,7 +140,7 @@ impl<'a> Asked<'a> {
     fn hours(&self, units: u32, spot: u32) -> Option<Hours> {
         match self.pace {
             Pace::Items { .. } => {
-                let hours = self.of_items(units.checked_mul(self.way.replicas)?, spot);
+                let hours = self.of_items(self.rate(units.checked_mul(self.way.replicas)?), spot);
                 Some(Hours { expected: hours, late: hours, training: None })
             }
             Pace::Tokens { training, trainer } => {
@@ -152,22 +153,51 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Hours of a batch's run on so many replicas.
-    fn of_items(&self, replicas: u32, spot: u32) -> f64 {
+    /// Hours of a run on so many groups of machines without spot that no replay makes shorter.
+    fn least_hours(&self, units: u32) -> Option<f64> {
+        match self.pace {
+            Pace::Items { .. } => Some(self.of_items(self.closed(units.checked_mul(self.way.replicas)?), 0)),
+            Pace::Tokens { .. } => self.hours(units, 0).map(|hours| hours.expected),
+        }
+    }
+
+    /// Hours of a batch's run at so many items a second.
+    fn of_items(&self, rate: f64, spot: u32) -> f64 {
         let Pace::Items { batch, .. } = self.pace else { return f64::INFINITY };
-        let rate = self.rate(replicas);
         let start = perf::start_up_s(self.weights_gib() * super::pool::GIB, self.network_gbps);
         let seconds =
             if spot > 0 { 2.0 * start + LOST_WORK * batch.items / rate } else { start + batch.items / rate };
         seconds / 3600.0
     }
 
-    /// Items or tokens a second.
-    fn rate(&self, replicas: u32) -> f64 {
+    /// Items or tokens a second by the closed form.
+    fn closed(&self, replicas: u32) -> f64 {
         match self.pace {
             Pace::Items { speed, .. } => speed.curve.batch_rate() / speed.f * f64::from(replicas),
             Pace::Tokens { trainer, .. } => trainer.tokens_per_s,
         }
+    }
+
+    /// It, or what was played if that is less.
+    fn rate(&self, replicas: u32) -> f64 {
+        let closed = self.closed(replicas);
+        let Pace::Items { batch, speed } = self.pace else { return closed };
+        let played = speed.played.of(items_of(batch, replicas));
+        played.map_or(closed, |rate| closed.min(rate * f64::from(replicas)))
+    }
+
+    /// Plays the items of a replica where that is not known yet. Whether it is slower than what the search went by.
+    fn slower(&self, replicas: u32) -> bool {
+        let Pace::Items { batch, speed } = self.pace else { return false };
+        let items = items_of(batch, replicas);
+        if self.job.world.replay == 0 || speed.played.of(items).is_some() {
+            return false;
+        }
+        let worker = Worker { curve: &speed.slowed, limits: speed.limits, batch };
+        // What never ends is no choice.
+        let rate = worker.rate(items).unwrap_or(f64::MIN_POSITIVE);
+        speed.played.note(items, rate);
+        rate * f64::from(replicas) < self.closed(replicas)
     }
 
     fn run(&self, chosen: (usize, usize), units: u32, machines: u32, spot: u32) -> Option<(Run, Money)> {
@@ -203,8 +233,18 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Searches.
+/// Searches for the cheapest run; one that a replay makes slower is looked for again.
 pub(super) fn search(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
+    loop {
+        let found = by_known_rates(job, table, task);
+        let within = Within { job, table, task, terms: &table.terms };
+        if found.best.is_none_or(|run| within.slower(&run).is_none()) {
+            return found;
+        }
+    }
+}
+
+fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
     let deadline = task.deadline();
     let budget = job.budgets().into_iter().min_by_key(|(l, _)| *l);
     let mut found = Found {
@@ -324,6 +364,21 @@ pub(super) fn search(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
     found
 }
 
+/// What a reader must know of a batch's rate, if it is not that of the closed form.
+pub(super) fn replayed(job: &Job<'_>, table: &Table, task: Task<'_>, run: &Run) -> Option<String> {
+    let asked = Asked::of(job, table, task, &table.terms, (run.chosen.site, run.chosen.way))?;
+    let (Pace::Items { batch, .. }, replicas) = (asked.pace, run.chosen.count.replicas) else { return None };
+    let closed = asked.closed(replicas);
+    let percent = crate::math::round_to((1.0 - run.items_per_s / closed) * 100.0, 1);
+    (run.items_per_s < closed).then(|| {
+        let items = items_of(batch, replicas);
+        format!(
+            "a replay of {items} items on each replica does {percent} % fewer of them a second than the closed form; the \
+             replay decided"
+        )
+    })
+}
+
 /// More machines than the fewest that are looked at.
 const MOST_MORE: u32 = 1 << 16;
 
@@ -336,7 +391,7 @@ impl Asked<'_> {
     /// No run of at least `units` groups costs less.
     fn least(&self, units: u32) -> Option<Money> {
         let machines = units.checked_mul(self.way.span.max(1))?;
-        let hours = self.hours(units, 0)?.expected;
+        let hours = self.least_hours(units)?;
         // The share of spot tends to what is allowed as machines grow; no mix is under it.
         let each = match (self.terms.base, self.terms.spot) {
             (Some(base), Some(spot)) if spot < base && self.terms.share > 0.0 => {
@@ -369,6 +424,32 @@ pub(super) struct Within<'s, 'a> {
 }
 
 impl Within<'_, '_> {
+    fn asked(&self, chosen: &Chosen) -> Option<Asked<'_>> {
+        Asked::of(self.job, self.table, self.task, self.terms, (chosen.site, chosen.way))
+    }
+
+    /// Replays a run. If that is slower than what the search went by, the items a second that are left.
+    pub fn slower(&self, run: &Run) -> Option<f64> {
+        let asked = self.asked(&run.chosen)?;
+        let replicas = run.chosen.count.replicas;
+        asked.slower(replicas);
+        let rate = asked.rate(replicas);
+        (rate < run.items_per_s).then_some(rate)
+    }
+
+    /// A run on the same machines at what is known of its rate by now; `None` if that ends too late.
+    pub fn again(&self, run: &Run) -> Option<Priced> {
+        let (asked, count) = (self.asked(&run.chosen)?, run.chosen.count);
+        let units = count.replicas / asked.way.replicas.max(1);
+        let (run, _) = asked.run((run.chosen.site, run.chosen.way), units, count.machines, count.spot)?;
+        (run.late <= self.task.deadline() * (1.0 + 1e-12)).then(|| self.priced(run))
+    }
+
+    fn priced(&self, run: Run) -> Priced {
+        let month = run.run.scale(self.task.runs()) + run.copying;
+        Priced { run, month, ceiling: run.chosen.count.ceiling }
+    }
+
     /// Visits runs that end in time within the declared quotas, until a month of them costs more than `limit` together with
     /// the tolls of their machines (bought as planned, and as spot; each a month's; and of an hour in which they run; all over [`ONE`]). A
     /// visit may lower the limit.
@@ -400,7 +481,7 @@ impl Within<'_, '_> {
                     let machines = units.saturating_mul(way.span.max(1));
                     let Some(least) = asked.least(units) else { break };
                     // Spot makes no run shorter.
-                    let seconds = asked.hours(units, 0).map_or(0.0, |h| h.expected * runs * 3600.0 - 1.0);
+                    let seconds = asked.least_hours(units).map_or(0.0, |hours| hours * runs * 3600.0 - 1.0);
                     let run = hour * i128::from(machines) * (seconds.clamp(0.0, 1e12) as i128) / 3600;
                     let month =
                         i128::from(least.scale(runs).micros()) * ONE + toll * i128::from(machines) + run;
@@ -415,8 +496,7 @@ impl Within<'_, '_> {
                             continue;
                         }
                         any = true;
-                        let month = run.run.scale(runs) + run.copying;
-                        limit = visit(Priced { run, month, ceiling: run.chosen.count.ceiling });
+                        limit = visit(self.priced(run));
                     }
                     if any && never_spot {
                         break;

@@ -31,6 +31,7 @@ mod job;
 mod load;
 mod losers;
 mod measured;
+mod played;
 mod pool;
 mod prices;
 mod refuted;

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::job::{Job, Kind as Work, SEQUENCES, Task};
 use super::measured;
+use super::played::Played;
 use super::refuted::Refuted;
 use super::training::{self, Trainer};
 use crate::catalog::{Accelerator, InstanceType};
@@ -41,6 +42,8 @@ pub(super) struct Speed {
     predicted: Arc<Predicted>,
     /// What the replay contradicted.
     pub refuted: Refuted,
+    /// Of a batch, the rates that were played.
+    pub played: Played,
 }
 
 impl Deref for Speed {
@@ -179,7 +182,11 @@ impl Runs {
 
     /// The speeds for one workload.
     pub fn speeds(&self) -> Vec<Speed> {
-        let new = |p: &Arc<Predicted>| Speed { predicted: Arc::clone(p), refuted: Refuted::default() };
+        let new = |p: &Arc<Predicted>| Speed {
+            predicted: Arc::clone(p),
+            refuted: Refuted::default(),
+            played: Played::default(),
+        };
         self.speeds.iter().map(new).collect()
     }
 }

@@ -1,22 +1,111 @@
 //! A batch's run, replayed.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
 use super::arrivals::{Stream, generate};
+use super::capacity::{lengths, replica};
+use super::engine::Limits;
 use super::fleet::{Fleet, Kind, Routing, Source, run};
 use super::placed::{curve_of, limits_of};
 use super::statistics::Sample;
 use super::timing::Tabulated;
 use super::verify::VerifiedBatch;
-use crate::perf::RequestShape;
+use crate::perf::{RequestShape, ServiceCurve};
 use crate::placement::{WorkloadPlacement, World};
 use crate::spec::{Arrivals, Batch, Purchase, Spec};
 
 /// Most items that a replica is given: its rate is steady long before they end.
-const ITEMS: usize = 20_000;
+const ITEMS: u32 = 20_000;
+/// Times that a planned rate is played.
+const SEEDS: u64 = 3;
 /// More work where machines are interrupted, as in planning (assumed).
 const INTERRUPTED: f64 = 1.1;
 
-/// Gives one replica its share of the items at once and measures the rate between the first and the last
-/// tenth of the answers; what the plan says besides that (start-up, interruptions) is kept.
+/// A replica of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Worker<'a> {
+    /// At the edge of the prediction that is asked about.
+    pub curve: &'a ServiceCurve,
+    /// What bounds its batches.
+    pub limits: Limits,
+    /// Whose items.
+    pub batch: &'a Batch,
+}
+
+/// What a replica did with its items.
+struct Played {
+    /// Items a second.
+    rate: f64,
+    /// Sequences that were preempted.
+    preempted: f64,
+}
+
+/// Items that one of so many replicas is given to measure its rate: its share, as far as that matters.
+pub fn items_of(batch: &Batch, replicas: u32) -> u32 {
+    (batch.items / f64::from(replicas.max(1))).clamp(1.0, f64::from(ITEMS)) as u32
+}
+
+/// Rates that were played, by all that they follow from.
+static KNOWN: Mutex<BTreeMap<Vec<u64>, Option<f64>>> = Mutex::new(BTreeMap::new());
+/// Most of them that are remembered: some hundred bytes each.
+const REMEMBERED: usize = 10_000;
+
+impl Worker<'_> {
+    /// Items a second that it does of so many, all of which are there at once: the least of a few replays. `None` if none ends.
+    pub fn rate(&self, items: u32) -> Option<f64> {
+        let mut key = replica(self.curve, self.limits);
+        key.extend(lengths(&self.batch.input).into_iter().chain(lengths(&self.batch.output)));
+        key.push(u64::from(items));
+        if let Some(known) = KNOWN.lock().ok().and_then(|k| k.get(&key).copied()) {
+            return known;
+        }
+        let rate = self.least(items);
+        if let Ok(mut known) = KNOWN.lock() {
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            known.insert(key, rate);
+        }
+        rate
+    }
+
+    fn least(&self, items: u32) -> Option<f64> {
+        let all: Vec<Option<Played>> =
+            (1..=SEEDS).into_par_iter().map(|seed| self.played(items, seed)).collect();
+        all.into_iter().map(|p| p.map(|p| p.rate)).collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::min)
+    }
+
+    /// The rate between the first and the last tenth of the answers.
+    fn played(&self, items: u32, seed: u64) -> Option<Played> {
+        let stream = Stream {
+            rate: 1.0,
+            arrivals: Arrivals::Constant,
+            input: self.batch.input,
+            output: self.batch.output,
+            prefix_cached: 0.0,
+            recorded: None,
+        };
+        let mut requests = generate(&stream, items as usize, seed);
+        for request in &mut requests {
+            request.at_s = 0.0;
+        }
+        let fleet = Fleet {
+            kinds: vec![Kind { timing: Tabulated::of(self.curve), limits: self.limits, replicas: 1 }],
+            routing: Routing::RoundRobin,
+        };
+        let played = run(&fleet, &requests, Source::Open, seed);
+        let ends = Sample::new(played.outcomes.iter().map(|o| o.e2e_s));
+        let (first, last) = (ends.quantile(0.1)?, ends.quantile(0.9)?);
+        let items = f64::from(items);
+        let rate = if last > first { 0.8 * items / (last - first) } else { items / played.span_s };
+        Some(Played { rate, preempted: played.used.iter().map(|u| u.preempted as f64).sum() })
+    }
+}
+
+/// Gives one replica its share of the items and measures its rate; what the plan says besides that (start-up, interruptions) is kept.
 ///
 /// # Errors
 /// In words: what the placement names and the world does not have.
@@ -35,42 +124,19 @@ pub(super) fn verify(
     let curve =
         curve_of(world, model, pool, &shape, None).map_err(|why| format!("{}: {why}", pool.addr.as_str()))?;
     let slowed = curve.slowed(curve.tpot_band.factor(confidence).max(1.0));
-    let share = (batch.items / f64::from(pool.replicas.max(1))).max(1.0);
-    let items = (share as usize).min(ITEMS);
-    let stream = Stream {
-        rate: 1.0,
-        arrivals: Arrivals::Constant,
-        input: batch.input,
-        output: batch.output,
-        prefix_cached: 0.0,
-        recorded: None,
-    };
-    let mut requests = generate(&stream, items, seed);
-    for request in &mut requests {
-        request.at_s = 0.0;
-    }
-    let fleet = Fleet {
-        kinds: vec![Kind {
-            timing: Tabulated::of(&slowed),
-            limits: limits_of(&slowed, &pool.engine, pool.layout),
-            replicas: 1,
-        }],
-        routing: Routing::RoundRobin,
-    };
-    let played = run(&fleet, &requests, Source::Open, seed);
-    let ends = Sample::new(played.outcomes.iter().map(|o| o.e2e_s));
-    let (Some(first), Some(last)) = (ends.quantile(0.1), ends.quantile(0.9)) else { return Ok(None) };
-    let each = if last > first { 0.8 * items as f64 / (last - first) } else { items as f64 / played.span_s };
-    let all = each * f64::from(pool.replicas);
+    let items = items_of(batch, pool.replicas);
+    let worker = Worker { curve: &slowed, limits: limits_of(&slowed, &pool.engine, pool.layout), batch };
+    let Some(played) = worker.played(items, seed) else { return Ok(None) };
+    let all = played.rate * f64::from(pool.replicas);
     let spot = pool.machines.iter().any(|m| m.purchase == Purchase::Spot && m.count > 0);
     let more = if spot { INTERRUPTED } else { 1.0 };
     let hours = planned.hours + (batch.items / all - batch.items / planned.items_per_s) / 3600.0 * more;
     Ok(Some(VerifiedBatch {
         address: placed.address.clone(),
-        items,
+        items: items as usize,
         items_per_s: (planned.items_per_s, all),
         hours: (planned.hours, hours),
         deadline_hours: planned.deadline_hours,
-        preempted: played.used.iter().map(|u| u.preempted as f64).sum::<f64>() / items as f64,
+        preempted: played.preempted / f64::from(items),
     }))
 }

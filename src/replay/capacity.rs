@@ -54,9 +54,8 @@ fn requests(stream: &Stream<'_>, count: usize, seed: u64) -> Vec<Request> {
     if count > KEPT || stream.recorded.is_some() {
         return anew();
     }
-    let of = |l: &Lengths| [l.mean, l.cv2, l.max].map(f64::to_bits);
     let mut key = vec![seed, variation(stream.arrivals).to_bits()];
-    key.extend(of(&stream.input).into_iter().chain(of(&stream.output)));
+    key.extend(lengths(&stream.input).into_iter().chain(lengths(&stream.output)));
     let Ok(mut known) = DRAWN.lock() else { return anew() };
     if known.len() >= SEEDS && !known.contains_key(&key) {
         known.clear();
@@ -65,6 +64,35 @@ fn requests(stream: &Stream<'_>, count: usize, seed: u64) -> Vec<Request> {
     drop(known);
     let Ok(mut draws) = draws.lock() else { return anew() };
     draws.requests(stream, count)
+}
+
+/// What decides the lengths that are drawn.
+pub(super) fn lengths(of: &Lengths) -> [u64; 3] {
+    [of.mean, of.cv2, of.max].map(f64::to_bits)
+}
+
+/// What decides what a replica does.
+pub(super) fn replica(curve: &ServiceCurve, limits: Limits) -> Vec<u64> {
+    let t = Linear::of(curve);
+    let mut key: Vec<u64> = [
+        t.alpha_s,
+        t.beta_s,
+        t.alone_s,
+        t.per_prompt_s,
+        t.per_token_s,
+        t.per_pair_s,
+        t.before_s,
+        f64::from(limits.sequences),
+        limits.kv_tokens,
+        limits.step_tokens,
+    ]
+    .map(f64::to_bits)
+    .to_vec();
+    if let Some(steps) = &curve.steps {
+        let seconds = steps.seconds.iter().flatten();
+        key.extend(seconds.chain(&steps.contexts).chain(&steps.batches).map(|x| x.to_bits()));
+    }
+    key
 }
 
 /// A number for each way that gaps may vary.
@@ -111,36 +139,11 @@ impl Loaded<'_> {
     }
 
     fn key(&self, asked: &[(Metric, Option<f64>)]) -> Vec<u64> {
-        let t = Linear::of(self.curve);
         let s = &self.stream;
-        let mut key: Vec<u64> = [
-            t.alpha_s,
-            t.beta_s,
-            t.alone_s,
-            t.per_prompt_s,
-            t.per_token_s,
-            t.per_pair_s,
-            t.before_s,
-            f64::from(self.limits.sequences),
-            self.limits.kv_tokens,
-            self.limits.step_tokens,
-            s.rate,
-            variation(s.arrivals),
-            s.input.mean,
-            s.input.cv2,
-            s.input.max,
-            s.output.mean,
-            s.output.cv2,
-            s.output.max,
-            s.prefix_cached,
-        ]
-        .map(f64::to_bits)
-        .to_vec();
+        let mut key = replica(self.curve, self.limits);
+        key.extend(lengths(&s.input).into_iter().chain(lengths(&s.output)));
+        key.extend([s.rate, variation(s.arrivals), s.prefix_cached].map(f64::to_bits));
         key.extend([u64::from(self.replicas), self.each() as u64]);
-        if let Some(steps) = &self.curve.steps {
-            let seconds = steps.seconds.iter().flatten();
-            key.extend(seconds.chain(&steps.contexts).chain(&steps.batches).map(|x| x.to_bits()));
-        }
         if let Some((s, users)) = &self.sessions {
             let own = [s.think_s, s.added.mean, s.added.cv2, s.added.max].map(f64::to_bits);
             key.extend([u64::from(s.turns), u64::from(*users)].into_iter().chain(own));

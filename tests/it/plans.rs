@@ -74,10 +74,10 @@ const GOLDENS: &[Golden] = &[
         name: "low-carbon",
         exit: 0,
         // 4,625.856 W x 1.135 x 79.23 g/kWh are 415,985 mg an hour: 303.7 kg in 730 hours. Eight g6e.xlarge of 350 W x 0.61 + 4 x 2.12 W +
-        // 32 x 0.392 W for 5.63 hours, 30.4 times: 28.9 kg. In the east both cost as much and emit 1.36 t.
+        // 32 x 0.392 W for 5.86 hours, 30.4 times: 30.1 kg. In the east both cost as much and emit 1.36 t.
         facts: &[
             "aws/us-west-2      0.30 t  79.2 g/kWh of 2024  1.135, assumed",
-            "aws/us-west-2     28.9 kg  79.2 g/kWh of 2024  1.135, assumed",
+            "aws/us-west-2     30.1 kg  79.2 g/kWh of 2024  1.135, assumed",
             "Cap: 1.00 t a month; 0.67 t are left.",
             "cost 0.00 USD/month over the separate optima",
         ],
@@ -91,9 +91,9 @@ const GOLDENS: &[Golden] = &[
     Golden {
         name: "nightly-embedding",
         exit: 0,
-        // 365.25 / 12 nights a month; the cheapest zone's spot price is 2.5084 USD/h: 14.82 USD for 5.91 hours.
-        // If spot is refused: 8 g6e.xlarge of 1.861 USD/h, 5.92 hours a night, 2,231.87 USD more.
-        facts: &["1 x p4d.24xlarge spot", "30.4 runs a", "of 6.00 h allowed", "8 on_demand", "+2,231.87"],
+        // 365.25 / 12 nights a month; the cheapest zone's spot price is 2.5084 USD/h: two for 3.12 hours, 15.67 USD (one alone would take more than 6).
+        // If spot is refused: 9 g6e.xlarge of 1.861 USD/h, 5.48 hours a night, 2,318.73 USD more.
+        facts: &["2 x p4d.24xlarge spot", "30.4 runs a", "of 6.00 h allowed", "9 on_demand", "+2,318.73"],
     },
     Golden {
         name: "radiology-reports",

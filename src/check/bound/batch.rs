@@ -1,15 +1,18 @@
 //! The least that a month of a batch's runs can cost, over every candidate and count.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::super::batch::LOST_WORK;
 use super::super::subject::{self, Work};
-use super::field::{Field, Site, Way};
+use super::field::{Field, Site, Speed, Way};
 use super::pool::{Pool, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
 use crate::perf;
 use crate::placement::World;
+use crate::replay::{Worker, items_of};
 use crate::spec::Batch;
 
 /// More groups of machines than the fewest that are looked at, if the bound does not end it before.
@@ -21,8 +24,10 @@ struct Asked<'a> {
     batch: &'a Batch,
     site: &'a Site,
     way: &'a Way,
-    /// Items/s of a replica at confidence.
-    rate: f64,
+    /// Items/s of a replica at confidence by the closed form; a replay makes none faster.
+    closed: f64,
+    /// What was played of this speed: items of a replica to its items/s.
+    played: &'a BTreeMap<u32, f64>,
     start_s: f64,
     runs: f64,
     tolls: (i128, i128),
@@ -40,8 +45,10 @@ pub(super) fn least(
     let all: Vec<(usize, usize)> = (0..field.sites.len())
         .flat_map(|s| (0..field.ways(&field.sites[s]).len()).map(move |w| (s, w)))
         .collect();
-    all.par_iter()
-        .filter_map(|(s, w)| {
+    let mut played: BTreeMap<usize, BTreeMap<u32, f64>> = BTreeMap::new();
+    let none = BTreeMap::new();
+    loop {
+        let found = all.par_iter().filter_map(|(s, w)| {
             let site = &field.sites[*s];
             let way = &field.ways(site)[*w];
             let engine = &field.speeds[way.speed].engine;
@@ -52,7 +59,8 @@ pub(super) fn least(
                 batch,
                 site,
                 way,
-                rate: engine.curve.batch_rate() / engine.f,
+                closed: engine.curve.batch_rate() / engine.f,
+                played: played.get(&way.speed).unwrap_or(&none),
                 start_s: perf::start_up_s(way.weights_gib * subject::GIB, network),
                 runs,
                 tolls: prices.tolls(world, site),
@@ -63,14 +71,33 @@ pub(super) fn least(
             let (site, way, lower) = (*s, *w, Vec::new());
             let pool = Pool { site, way, machines, spot, replicas, priced, shared: None, lower };
             Some((pool, month.bound(prices.binds)))
-        })
-        .min_by_key(|(p, _)| (p.priced, p.machines, p.site, p.way))
+        });
+        let least = found.min_by_key(|(p, _)| (p.priced, p.machines, p.site, p.way))?;
+        // Only what would be the least is played: what others cost by the closed form bounds them.
+        let pool = &least.0;
+        let speed = field.ways(&field.sites[pool.site])[pool.way].speed;
+        let items = items_of(batch, pool.replicas);
+        let known = played.entry(speed).or_default();
+        if world.replay == 0 || known.contains_key(&items) {
+            return Some(least);
+        }
+        let Speed { engine, limits, .. } = &field.speeds[speed];
+        let worker = Worker { curve: &engine.slowed, limits: *limits, batch };
+        known.insert(items, worker.rate(items).unwrap_or(f64::MIN_POSITIVE));
+    }
 }
 
 impl Asked<'_> {
     fn hours(&self, replicas: u32, spot: bool) -> f64 {
+        let played = self.played.get(&items_of(self.batch, replicas));
+        let rate = played.map_or(self.closed, |rate| rate.min(self.closed));
         let (starts, work) = if spot { (2.0, LOST_WORK) } else { (1.0, 1.0) };
-        (starts * self.start_s + work * self.batch.items / (self.rate * f64::from(replicas))) / 3600.0
+        (starts * self.start_s + work * self.batch.items / (rate * f64::from(replicas))) / 3600.0
+    }
+
+    /// Hours without spot that no replay makes fewer.
+    fn least_hours(&self, replicas: u32) -> f64 {
+        (self.start_s + self.batch.items / (self.closed * f64::from(replicas))) / 3600.0
     }
 
     fn month(&self, machines: u32, spot: u32, hours: f64) -> Costs {
@@ -99,11 +126,11 @@ impl Asked<'_> {
         let deadline = self.batch.deadline_s / 3600.0 * (1.0 + 1e-12);
         let (low, high_of_any) = spots(self.site, self.work.purchase, u32::MAX);
         let left = deadline * 3600.0 - self.start_s;
-        if low > high_of_any || left <= 0.0 || self.rate <= 0.0 {
+        if low > high_of_any || left <= 0.0 || self.closed <= 0.0 {
             return None;
         }
         let per = self.way.replicas.max(1);
-        let fewest = self.batch.items / (self.rate * left) / f64::from(per) * (1.0 - 1e-9);
+        let fewest = self.batch.items / (self.closed * left) / f64::from(per) * (1.0 - 1e-9);
         if fewest > 1e6 {
             return None;
         }
@@ -126,8 +153,8 @@ impl Asked<'_> {
                 break;
             };
             // Rounded down, so that the sum that rounds otherwise is no lower.
-            let floor = cheaper.times(i64::from(machines)).scale(self.hours(n, false) * self.runs);
-            let emitted = self.emitted(machines, self.hours(n, false), false);
+            let floor = cheaper.times(i64::from(machines)).scale(self.least_hours(n) * self.runs);
+            let emitted = self.emitted(machines, self.least_hours(n), false);
             let floor = (i128::from(floor.micros()) - 4) * SCALE + toll * i128::from(machines) + emitted;
             if best.is_some_and(|(_, _, b)| floor >= b) {
                 break;

@@ -324,7 +324,8 @@ impl<'a> Worlds<'a> {
         let spread = f64::from(pool.machines_per_replica.max(1));
         let weights = curve.memory.weights * f64::from(pool.layout.accelerators()) / spread;
         let start = perf::start_up_s(weights, network_gbps);
-        let rate = curve.batch_rate() * f64::from(pool.replicas);
+        // What a replay took off the closed form it takes off in every world.
+        let rate = run.items_per_s * pool.tpot_factor;
         let hours = |speed: f64| {
             let work = batch.items / (rate / speed);
             (if spot > 0 { 2.0 * start + LOST_WORK * work } else { start + work }) / 3600.0

@@ -2,7 +2,7 @@
 
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
-use super::super::batch::Run;
+use super::super::batch::{self, Run};
 use super::super::job::{Job, Task};
 use super::super::pool::weights_gib;
 use super::super::table::Table;
@@ -39,6 +39,7 @@ pub(in crate::optimize) fn run(
             (pool, training.tokens(), trainer.weights_gib, Some(training_run(training, trainer, run)?))
         }
     };
+    draft.caveats.extend(batch::replayed(job, table, task, run));
     let seconds = task.deadline() * 3600.0;
     pool.peak_rate = if seconds > 0.0 { items / seconds } else { 0.0 };
     pool.capacity = run.items_per_s;

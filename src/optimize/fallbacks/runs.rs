@@ -33,6 +33,51 @@ pub(super) fn of_batch(
             q.limit -= left.taken.get(&(cloud, q.place.clone(), q.code.clone())).copied().unwrap_or(0.0);
         }
     }
+    let looked = || look(job, table, task, run, terms.clone(), left);
+    let within = batch::Within { job, table, task, terms: &terms };
+    let mut found = looked();
+    // What a replay makes slower is looked for again.
+    while found.list.iter().filter(|p| within.slower(&p.run).is_some()).count() > 0 {
+        found = looked();
+    }
+    let Looked { list: found, mut over, emits, does } = found;
+    let mut list = Vec::new();
+    for priced in found {
+        let built = build::run(job, table, task, &priced.run, placed.certificate.clone());
+        match built.filter(|built| left.allows(job, built)) {
+            Some(built) => list.push(fallback(&built, 0, placed, 0)),
+            None => drop(over.insert(priced.run.chosen.site)),
+        }
+    }
+    let fallbacks = sorted(own, list);
+    let limited: BTreeSet<usize> = over.union(&emits).copied().collect();
+    let slow = (table.sites.len() - does.union(&limited).count()) as u32;
+    let dark = emits.difference(&over).filter(|site| !does.contains(site)).count() as u32;
+    let why = Why::from([("budget", over.difference(&does).count() as u32), ("carbon", dark)]);
+    let told = few(&fallbacks, table, slow, &why).into_iter().collect();
+    (vec![fallbacks], told)
+}
+
+/// What was found among all runs.
+struct Looked {
+    list: Vec<Priced>,
+    /// Sites of runs that cost too much.
+    over: BTreeSet<usize>,
+    /// Of those that emit too much.
+    emits: BTreeSet<usize>,
+    /// Of those that will do.
+    does: BTreeSet<usize>,
+}
+
+/// Looks at all runs within `terms`, at the rates that are known by now.
+fn look(
+    job: &Job<'_>,
+    table: &Table,
+    task: Task<'_>,
+    run: &Run,
+    mut terms: Vec<Terms>,
+    left: &Left,
+) -> Looked {
     let ceiling = job.spec.budget.binds == BudgetBinds::Ceiling;
     let mut short = Short::new(job);
     let (mut over, mut does) = (BTreeSet::new(), BTreeSet::from([run.chosen.site]));
@@ -69,19 +114,6 @@ pub(super) fn of_batch(
         terms.spot = None;
     }
     search(&terms, &|short| short.bar(false, true));
-    let mut list = Vec::new();
-    for priced in short.list(|p| differs(job, table, p.run.chosen.site, run.chosen.site)) {
-        let built = build::run(job, table, task, &priced.run, placed.certificate.clone());
-        match built.filter(|built| left.allows(job, built)) {
-            Some(built) => list.push(fallback(&built, 0, placed, 0)),
-            None => drop(over.insert(priced.run.chosen.site)),
-        }
-    }
-    let fallbacks = sorted(own, list);
-    let limited: BTreeSet<usize> = over.union(&emits).copied().collect();
-    let slow = (table.sites.len() - does.union(&limited).count()) as u32;
-    let dark = emits.difference(&over).filter(|site| !does.contains(site)).count() as u32;
-    let why = Why::from([("budget", over.difference(&does).count() as u32), ("carbon", dark)]);
-    let told = few(&fallbacks, table, slow, &why).into_iter().collect();
-    (vec![fallbacks], told)
+    let list = short.list(|p| differs(job, table, p.run.chosen.site, run.chosen.site));
+    Looked { list, over, emits, does }
 }

@@ -250,11 +250,15 @@ impl<'a> Workload<'a> {
     }
 
     /// A known plan with what it costs by now: a replay that contradicts an hour below the peak changes what that hour has in every
-    /// plan with the same pool.
+    /// plan with the same pool, and one that makes a batch slower what each run at that speed takes.
     pub fn renewed(&self, rows: &Rows, planned: &Planned) -> Option<Planned> {
         match (&self.kind, &planned.plan) {
             (Sort::Service { search, .. }, Plan::Service(blocks)) if search.follows().is_some() => {
                 self.own(rows, blocks.clone())
+            }
+            (Sort::Run { table, task, terms }, Plan::Run(run)) => {
+                let ask = batch::Within { job: self.job, table, task: *task, terms };
+                ask.again(run).map(|priced| self.run(rows, &priced))
             }
             _ => Some(planned.clone()),
         }
@@ -341,10 +345,14 @@ impl<'a> Workload<'a> {
         Column { cost, machines, uses }
     }
 
-    /// Whether the replay contradicts a plan of a service; what it contradicts is left out from now on.
+    /// Whether the replay contradicts a plan; what it contradicts is left out from now on, or made slower.
     pub fn contradicted(&self, plan: &Plan) -> bool {
         match (&self.kind, plan) {
             (Sort::Service { search, .. }, Plan::Service(blocks)) => search.contradicted(blocks),
+            (Sort::Run { table, task, terms }, Plan::Run(run)) => {
+                let ask = batch::Within { job: self.job, table, task: *task, terms };
+                ask.slower(run).is_some()
+            }
             _ => false,
         }
     }

@@ -33,6 +33,7 @@ struct Way {
     replicas_per_machine: u32,
     curve: ServiceCurve,
     slowed: ServiceCurve,
+    limits: rhumb::replay::Limits,
     f: f64,
     g: f64,
     weights_bytes: f64,
@@ -182,6 +183,7 @@ fn ways(
                 let f = curve.tpot_band.factor(spec.confidence).max(1.0);
                 let g = (curve.ttft_band.factor(spec.confidence) / f).max(1.0);
                 ways.push(Way {
+                    limits: rhumb::replay::limits_of(&curve, &settings(engine), layout),
                     type_index,
                     replicas_per_machine: whole / layout.accelerators(),
                     weights_bytes: curve.memory.weights * f64::from(layout.accelerators()),

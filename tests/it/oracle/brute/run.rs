@@ -1,21 +1,31 @@
 //! Every run of a batch.
 
+use rhumb::replay::{Worker, items_of};
+
 use super::*;
 
 /// The least cost of one run of a batch in micro-dollars; `None` if nothing ends in time.
 pub fn batch(spec: &Spec, world: &World, name: &str) -> Option<i64> {
-    let mut best: Option<i64> = None;
-    each_run(spec, world, name, &mut |run, month| {
+    let best = std::cell::Cell::new(None);
+    // A replay makes nothing cheaper: what is no cheaper by the closed form need not be played, which takes long.
+    each_run(spec, world, name, &|run| best.get().is_none_or(|b| run < b), &mut |run, month| {
         let bound = month.bound(spec);
         if limits(spec, &format!("batches.{name}")).all(|l| bound <= l + 1) {
-            best = best.into_iter().chain([run]).min();
+            best.set(best.get().into_iter().chain([run]).min());
         }
     });
-    best
+    best.get()
 }
 
-/// Visits every run of a batch that ends in time within the quotas: its cost, and what a month of them costs and takes.
-pub fn each_run(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(i64, Choice)) {
+/// Visits every run of a batch that ends in time within the quotas: its cost, and what a month of them costs and takes. Where runs are
+/// replayed, those that are `wanted` at their cost by the closed form.
+pub fn each_run(
+    spec: &Spec,
+    world: &World,
+    name: &str,
+    wanted: &dyn Fn(i64) -> bool,
+    visit: &mut dyn FnMut(i64, Choice),
+) {
     let b = &spec.batches[name];
     let shape = RequestShape { input: b.input, output: b.output, prefix_cached: 0.0 };
     for way in ways(spec, world, &b.model, &b.placement, &b.engine, &shape) {
@@ -30,14 +40,27 @@ pub fn each_run(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(i6
                     let found = prices(world, &b.purchase, way.type_index, region, m, s);
                     let Some((hourly, on_demand)) = found else { continue };
                     let replicas = m * way.replicas_per_machine;
-                    let work = b.items / (way.curve.batch_rate() / way.f * f64::from(replicas));
-                    let seconds = if s > 0 { 2.0 * start + 1.1 * work } else { start + work };
+                    let seconds_at = |rate: f64| {
+                        let work = b.items / (rate * f64::from(replicas));
+                        if s > 0 { 2.0 * start + 1.1 * work } else { start + work }
+                    };
+                    let of = |price: i64, seconds: f64| price as f64 * seconds / 3600.0;
+                    let closed = way.curve.batch_rate() / way.f;
+                    let mut seconds = seconds_at(closed);
+                    if world.replay > 0 {
+                        if seconds > b.deadline_s || !wanted(of(hourly, seconds).floor() as i64) {
+                            continue;
+                        }
+                        let worker = Worker { curve: &way.slowed, limits: way.limits, batch: b };
+                        let played = worker.rate(items_of(b, replicas)).unwrap_or(0.0);
+                        seconds = seconds_at(played.min(closed));
+                    }
                     let over = over_quota(spec, world, way.type_index, region, &b.purchase, m, s);
                     if over || seconds > b.deadline_s {
                         continue;
                     }
                     let runs = b.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
-                    let of = |price: i64| price as f64 * seconds / 3600.0;
+                    let of = |price: i64| of(price, seconds);
                     let month = Choice {
                         cost: (of(hourly) * runs) as i64,
                         ceiling: (of(on_demand) * runs) as i64,

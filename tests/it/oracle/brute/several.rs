@@ -13,7 +13,7 @@ pub fn options(spec: &Spec, world: &World, address: &str) -> Vec<Choice> {
         ("trainings", name) => training::options(spec, world, name),
         (_, name) => {
             let mut all: Vec<Choice> = Vec::new();
-            each_run(spec, world, name, &mut |_, month| {
+            each_run(spec, world, name, &|_| true, &mut |_, month| {
                 let beats = |a: &Choice, b: &Choice| {
                     let less = |(key, n): (&(usize, String), &f64)| b.quotas.get(key).is_some_and(|m| n <= m);
                     a.cost <= b.cost && a.ceiling <= b.ceiling && a.quotas.iter().all(less)
