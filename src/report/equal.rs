@@ -31,10 +31,14 @@ fn without_number(text: &str, stem: &str) -> Option<(String, String)> {
     let (mut out, mut rest, mut number) = (String::new(), text, None::<&str>);
     while let Some(at) = rest.find(&mark) {
         let (before, after) = rest.split_at(at + mark.len());
+        // Of another word it is a part.
+        let inside = before[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
         let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         out += before;
         let found = &after[..digits];
-        if digits > 0 {
+        if inside {
+            out += found;
+        } else if digits > 0 {
             if number.is_some_and(|n| n != found) {
                 return None;
             }
