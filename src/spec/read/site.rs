@@ -12,8 +12,9 @@ impl Reader<'_> {
         for (name, at) in at.entries() {
             let Some(site) = self.site(name, &at) else { continue };
             for machine in site.machines.values() {
-                let others = sites.values().filter_map(|s| Some((&s.name, s.machines.get(&machine.name)?)));
-                if let Some((other, _)) = others.filter(|(_, known)| !known.is_like(machine)).next() {
+                let mut others =
+                    sites.values().filter_map(|s| Some((&s.name, s.machines.get(&machine.name)?)));
+                if let Some((other, _)) = others.find(|(_, known)| !known.is_like(machine)) {
                     let message =
                         format!("`{}` is other hardware than `{}` of `{other}`", machine.name, machine.name);
                     self.report(
