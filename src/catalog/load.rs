@@ -97,6 +97,7 @@ fn instance_type(row: &Row<'_>, cloud: Cloud, accelerator: Option<usize>) -> Ins
         rdma: row.some_text(8),
         rdma_gbps: row.number(9),
         arch: row.owned(10),
+        full_load_watts: None,
         status: row.owned(11),
         notes: row.owned(12),
         provenance: row.provenance(),

@@ -12,6 +12,7 @@ mod quota;
 #[allow(dead_code)]
 mod schema;
 mod series;
+mod sites;
 mod transfer;
 mod types;
 mod user;
@@ -19,6 +20,7 @@ mod user;
 pub use holes::KNOWN_HOLES;
 pub use names::{Names, Resolved};
 pub use network::{MeasuredPair, Network, WITHIN_REGION_MS, distance_km};
+pub use sites::{FullLoad, SOURCE as SOURCE_OF_SITES};
 pub use transfer::{Transfer, TransferKind};
 pub use types::*;
 

@@ -182,6 +182,7 @@ impl Catalog {
         jurisdictions.extend(self.regions.iter().map(|r| r.country.to_lowercase()));
         jurisdictions.remove("");
         Vocabulary {
+            sites: BTreeSet::new(),
             models: known(&self.names.models),
             generators: self
                 .models

@@ -9,7 +9,9 @@
 //! - A country stands for its catalogue regions (of any cloud, each place once): the mean of their
 //!   modelled times, and the farthest one's at the pessimistic edge. A country without a region has
 //!   no known place.
-//! - Within a region: assumed [`WITHIN_REGION_MS`].
+//! - Within a region: assumed [`WITHIN_REGION_MS`], or what the user states of a site's own network.
+//! - Between a site and elsewhere: by distance; where the user states the round trip of the site's connection, that stands in place of
+//!   the model's `base`.
 
 use std::collections::BTreeMap;
 
@@ -55,6 +57,17 @@ pub struct Network {
     rates: Vec<Pair>,
     models: Vec<DistanceModel>,
     measured: Option<Provenance>,
+    sites: BTreeMap<String, SiteNetwork>,
+}
+
+/// What the user states of the network of a site.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SiteNetwork {
+    /// Round trip within the site, ms.
+    pub lan_ms: Option<f64>,
+    /// What its connection adds to the distance, ms round trip.
+    pub wan_ms: Option<f64>,
+    pub provenance: Provenance,
 }
 
 /// A measured pair of regions, for display.
@@ -81,7 +94,15 @@ impl Network {
         round_trips.sort_by_key(|p| (p.from, p.to));
         rates.sort_by_key(|p| (p.from, p.to));
         let places = places.into_iter().enumerate().map(|(i, place)| (place, i as u16)).collect();
-        Network { places, round_trips, rates, models, measured }
+        Network { places, round_trips, rates, models, measured, sites: BTreeMap::new() }
+    }
+
+    pub(super) fn add_site(&mut self, name: String, site: SiteNetwork) {
+        self.sites.insert(name, site);
+    }
+
+    fn site(&self, region: &Region) -> Option<&SiteNetwork> {
+        if region.cloud == Cloud::Site { self.sites.get(&region.id) } else { None }
     }
 
     fn pair(list: &[Pair], from: u16, to: u16) -> Option<Pair> {
@@ -161,7 +182,7 @@ impl Catalog {
             }
             Place::Coordinates { latitude, longitude } => {
                 let here = (*latitude, *longitude);
-                self.modelled(here, self.continent_of(here)?, to)
+                self.modelled(here, self.continent_of(here)?, None, to)
             }
             Place::Country(code) => self.country_round_trip(code, to),
         }
@@ -169,19 +190,32 @@ impl Catalog {
 
     fn between(&self, from: &Region, to: &Region) -> Option<RoundTrip> {
         if (from.cloud, &from.id) == (to.cloud, &to.id) {
+            if let Some((site, ms)) = self.network.site(to).and_then(|s| Some((s, s.lan_ms?))) {
+                let (evidence, provenance) = (Evidence::Stated, site.provenance.clone());
+                return Some(RoundTrip { ms, ms_p90: ms, evidence, provenance });
+            }
             return Some(assumed(WITHIN_REGION_MS, 2.0 * WITHIN_REGION_MS));
         }
         if let (Some(ms), Some(provenance)) = (self.network.measured(from, to), self.network.provenance()) {
             let provenance = provenance.clone();
             return Some(RoundTrip { ms, ms_p90: ms, evidence: Evidence::Measured, provenance });
         }
-        self.modelled(from.position()?, &from.continent, to)
+        self.modelled(from.position()?, &from.continent, self.network.site(from), to)
     }
 
-    fn modelled(&self, from: (f64, f64), continent: &str, to: &Region) -> Option<RoundTrip> {
+    fn modelled(
+        &self,
+        from: (f64, f64),
+        continent: &str,
+        leaves: Option<&SiteNetwork>,
+        to: &Region,
+    ) -> Option<RoundTrip> {
         let model = self.network.model(continent, &to.continent)?;
         let light = 2.0 * distance_km(from, to.position()?) / FIBRE_KM_PER_MS;
-        let ms = model.base_ms + model.route_factor * light;
+        let stated: Vec<f64> =
+            leaves.into_iter().chain(self.network.site(to)).filter_map(|site| site.wan_ms).collect();
+        let base = if stated.is_empty() { model.base_ms } else { stated.iter().sum() };
+        let ms = base + model.route_factor * light;
         Some(RoundTrip {
             ms,
             ms_p90: ms + model.p90_abs_error_ms,
@@ -194,7 +228,7 @@ impl Catalog {
         let mut stand_ins: Vec<_> = self
             .regions
             .iter()
-            .filter(|r| r.country.eq_ignore_ascii_case(code))
+            .filter(|r| r.cloud != Cloud::Site && r.country.eq_ignore_ascii_case(code))
             .filter_map(|r| {
                 // Clouds that are in one town count once: a tenth of a degree is about 11 km.
                 let (lat, lon) = r.position()?;
@@ -203,8 +237,10 @@ impl Catalog {
             .collect();
         stand_ins.sort_by_key(|(lat, lon, _)| (*lat, *lon));
         stand_ins.dedup_by_key(|(lat, lon, _)| (*lat, *lon));
-        let trips: Vec<RoundTrip> =
-            stand_ins.iter().filter_map(|(_, _, r)| self.modelled(r.position()?, &r.continent, to)).collect();
+        let trips: Vec<RoundTrip> = stand_ins
+            .iter()
+            .filter_map(|(_, _, r)| self.modelled(r.position()?, &r.continent, None, to))
+            .collect();
         let mean = trips.iter().map(|t| t.ms).sum::<f64>() / trips.len() as f64;
         let farthest = trips.iter().map(|t| t.ms_p90).fold(0.0, f64::max);
         let first = trips.into_iter().next()?;
@@ -212,7 +248,7 @@ impl Catalog {
     }
 
     /// The continent of the region nearest to a point.
-    fn continent_of(&self, point: (f64, f64)) -> Option<&str> {
+    pub(super) fn continent_of(&self, point: (f64, f64)) -> Option<&str> {
         self.regions
             .iter()
             .filter_map(|r| Some((distance_km(point, r.position()?), r.continent.as_str())))

@@ -24,6 +24,9 @@ fn amount(quota: &Quota, machine: &InstanceType) -> f64 {
     match quota.unit {
         QuotaUnit::Vcpus => machine.vcpus,
         QuotaUnit::Gpus | QuotaUnit::Chips => machine.accelerator_count,
+        QuotaUnit::Machines => 1.0,
+        // A machine of unknown power stands at no site with a cap.
+        QuotaUnit::Watts => machine.full_load_watts.unwrap_or(0.0),
     }
 }
 
@@ -45,6 +48,7 @@ fn counts(quota: &Quota, machine: &InstanceType) -> bool {
                 families.any(|f| in_family(f, &machine.name))
             }
         }
+        Cloud::Site => quota.unit == QuotaUnit::Watts || quota.families == machine.name,
     }
 }
 

@@ -28,6 +28,8 @@ impl InstanceType {
                 let machine = name.split('+').next().unwrap_or_default();
                 machine.match_indices('-').map(|(i, _)| machine[..i].to_owned()).collect()
             }
+            // A name of the user's own says nothing of a series.
+            Cloud::Site => Vec::new(),
         }
     }
 }
@@ -50,6 +52,7 @@ mod tests {
             rdma: None,
             rdma_gbps: None,
             arch: "x86_64".into(),
+            full_load_watts: None,
             status: "current".into(),
             notes: String::new(),
             provenance: crate::catalog::Provenance { source: "test".into(), as_of: "".into() },

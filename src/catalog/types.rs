@@ -11,6 +11,8 @@ pub enum Evidence {
     Calibrated,
     /// Read in a published list on a stated date.
     Listed,
+    /// Said by the user of what is the user's own.
+    Stated,
     /// Predicted by a model that nothing measured stands behind for this class.
     Modelled,
     /// Assumed, because nothing better is known.
@@ -24,6 +26,7 @@ impl Evidence {
             Evidence::Measured => "measured",
             Evidence::Calibrated => "calibrated",
             Evidence::Listed => "listed",
+            Evidence::Stated => "stated",
             Evidence::Modelled => "modelled",
             Evidence::Assumed => "assumed",
         }
@@ -121,6 +124,8 @@ pub struct InstanceType {
     pub rdma_gbps: Option<f64>,
     /// `x86_64` or `arm64`.
     pub arch: String,
+    /// Of a machine at a site: watts at full load, whole; `None` = not known, and of everything that clouds sell.
+    pub full_load_watts: Option<f64>,
     /// `current`, `previous`, `retired`, ...
     pub status: String,
     /// Remarks of the source.
@@ -249,6 +254,23 @@ pub enum QuotaUnit {
     Gpus,
     /// TPU chips.
     Chips,
+    /// Machines: what stands at a site.
+    Machines,
+    /// Watts of machines at full load.
+    Watts,
+}
+
+impl QuotaUnit {
+    /// The word of plans and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            QuotaUnit::Vcpus => "vcpus",
+            QuotaUnit::Gpus => "gpus",
+            QuotaUnit::Chips => "chips",
+            QuotaUnit::Machines => "machines",
+            QuotaUnit::Watts => "watts",
+        }
+    }
 }
 
 /// Network time between two places, one round trip.

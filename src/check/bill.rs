@@ -11,7 +11,7 @@ use super::Ledger;
 use super::following::Hours;
 use super::ledger::dollars;
 use super::subject::{self, Checked, GIB, Kind, Work};
-use super::{day, serving};
+use super::{day, serving, sites};
 
 /// Bytes of one streamed token (assumed).
 const BYTES_PER_TOKEN: f64 = 250.0;
@@ -178,7 +178,8 @@ impl Sent {
                 _ => c.pool.peak_rate,
             };
             let mut hourly = Money::ZERO;
-            for origin in origins.iter().filter(|o| o.place != Place::Vpc) {
+            let leaves = |o: &&Origin| o.place != Place::Vpc && !sites::is_at(o, c.region);
+            for origin in origins.iter().filter(leaves) {
                 let rate = match service.traffic.load {
                     Load::Rate(rate) => rate * hours.class.part() * origin.share * part(origin),
                     Load::Concurrency(_) => all * origin_part(placed, service, c, &origin.name),

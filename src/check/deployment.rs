@@ -274,7 +274,7 @@ fn machines(log: &mut Ledger, plan: &Plan) {
     let mut made: BTreeSet<&str> = BTreeSet::new();
     for change in &plan.changes {
         let Some(after) = &change.after else { continue };
-        if !matches!(after.kind, ResourceKind::Fleet | ResourceKind::JobRun) {
+        if !matches!(after.kind, ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::EdgeUnit) {
             continue;
         }
         let address = change.addr.as_str();

@@ -64,7 +64,8 @@ pub fn facts(world: &World, placement: &Placement, max_age_days: Option<u32>) ->
                 found.extend(offered(address, world, of));
             }
             let Some(limit) = max_age_days else { continue };
-            for machines in &pool.machines {
+            // What a machine of the user's own costs is in the spec itself, and as old as it.
+            for machines in pool.machines.iter().filter(|_| pool.cloud != Cloud::Site) {
                 let address = format!("{}/{}", pool.addr, machines.purchase);
                 let of = (pool.cloud, pool.instance_type.as_str(), pool.region.as_str(), machines.purchase);
                 let key = format!("prices: {}", key(of));
@@ -72,7 +73,9 @@ pub fn facts(world: &World, placement: &Placement, max_age_days: Option<u32>) ->
             }
         }
         let transfers = format!("{}/transfer/", placed.address);
-        let blank = placed.cost.lines.iter().filter(|l| l.per_hour.is_none());
+        // Nor is the connection of a site sold by what goes over it: the line says that it is not priced.
+        let at_site = format!("/{}/", Cloud::Site);
+        let blank = placed.cost.lines.iter().filter(|l| l.per_hour.is_none() && !l.addr.contains(&at_site));
         for line in blank.filter(|l| l.addr.starts_with(&transfers)) {
             found.push(Fact {
                 address: line.addr.clone(),

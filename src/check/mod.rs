@@ -28,6 +28,7 @@ mod proof;
 mod rules;
 mod serving;
 mod shared;
+mod sites;
 mod subject;
 mod team;
 mod training;
@@ -139,10 +140,12 @@ pub const CODES: &[(&str, &str)] = &[
     ("route", "traffic that goes nowhere, twice or unevenly"),
     ("run", "a run of a batch or a training whose figures are wrong"),
     ("sharing", "a pool on shared machines that may not be there, or not as it says"),
+    ("sites", "a site that the spec does not allow, or rows of one that are not what the spec says"),
     ("spot-share", "more spot machines than allowed"),
     ("spread", "fewer regions than demanded"),
     ("training", "a training that is done in another way than the spec says, or than the fastest that fits"),
     ("variant", "a variant that is not the model's, or not as declared"),
+    ("wan", "an origin at a site that is served elsewhere although its connection may fail"),
     ("workload", "a workload that is missing or that nobody asked for"),
     ("zones", "zones that the region does not have or that the machines cannot fill"),
     ("budget", "more than a workload's budget"),
@@ -197,6 +200,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
     commitment::check(&mut log, world, placement);
     fleet::check(&mut log, spec, world, placement);
     shared::check(&mut log, spec, world, placement);
+    sites::check(&mut log, spec, world, placement);
     carbon::check(&mut log, spec, world, placement);
     fallback::check(&mut log, spec, world, placement);
     log.report()

@@ -59,13 +59,17 @@ fn place(log: &mut Ledger, work: &Work<'_>, c: &Checked<'_>) {
             (format!("this {what} is not allowed"), "one that the spec allows".into(), found.to_owned())
         });
     };
-    rule(rules.clouds.allows(&pool.cloud), "clouds", "cloud", pool.cloud.as_str());
-    rule(
-        subject::region_allowed(&rules.regions, pool.cloud, &pool.region),
-        "regions",
-        "region",
-        &pool.region,
-    );
+    if pool.cloud == Cloud::Site {
+        rule(rules.sites.contains(&pool.region), "sites", "site", &pool.region);
+    } else {
+        rule(rules.clouds.allows(&pool.cloud), "clouds", "cloud", pool.cloud.as_str());
+        rule(
+            subject::region_allowed(&rules.regions, pool.cloud, &pool.region),
+            "regions",
+            "region",
+            &pool.region,
+        );
+    }
     rule(
         rules.instance_types.allows(&pool.instance_type),
         "instance-types",

@@ -7,7 +7,7 @@ use crate::spec::{Connections, Load, MeasuredAt, Objective, Origin, Place, Servi
 
 use super::following::Hours;
 use super::subject::{self, Checked, Engined, Work};
-use super::{Ledger, day, rules};
+use super::{Ledger, day, rules, sites};
 
 /// Figures that two bisections find may differ by this share.
 const SEARCHED: f64 = 2e-3;
@@ -15,8 +15,8 @@ const SEARCHED: f64 = 2e-3;
 const SLACK_MS: f64 = 1e-6;
 
 /// An origin as one pool sees it.
-struct Seen<'a> {
-    origin: &'a Origin,
+pub(super) struct Seen<'a> {
+    pub origin: &'a Origin,
     /// Network time in an objective, ms: displayed and at confidence.
     network: (f64, f64),
 }
@@ -242,6 +242,10 @@ fn routes(
                     (what, origin.residency.join(" or "), c.pool.region.clone())
                 },
             );
+            log.hold(!sites::cut_off(service, origin, c.region), "wan", c.pool.addr.as_str(), || {
+                let what = format!("`{}` is served elsewhere than at its site", origin.name);
+                (what, "its site, whose connection may fail".into(), c.pool.region.clone())
+            });
             match network(world, service, origin, c.region_index) {
                 Some((ms, _)) => {
                     let said = route.network_ms.get(k).copied().unwrap_or(f64::NAN);
@@ -353,6 +357,7 @@ fn losses(
     regions: u32,
     hours: &Hours,
     rate: f64,
+    seen: &[Seen<'_>],
 ) -> Vec<(&'static str, u32, Option<u32>, f64)> {
     let n = hours.replicas;
     let span = c.pool.machines_per_replica > 1;
@@ -383,6 +388,10 @@ fn losses(
         let more = if others == 0 { f64::INFINITY } else { f64::from(regions) / f64::from(others) };
         lost.push(("region", survive.region, Some(n), required * more));
     }
+    if survive.wan > 0 && sites::is_home(c.region, seen) {
+        // Whoever is at the site goes on as before.
+        lost.push(("wan", survive.wan, Some(n), required));
+    }
     if hours.spot > 0 {
         let spot = c.pool.machines.iter().find(|m| m.purchase == rhumb_api::Purchase::Spot);
         let band = spot.and_then(|m| m.interruption).unwrap_or(0.20);
@@ -409,7 +418,7 @@ fn failures(log: &mut Ledger, service: &Service, placed: &WorkloadPlacement, poo
                 (what, format!("at least {rate}"), derived.to_string())
             });
         }
-        for (scope, count, left, required) in losses(c, service, pool.regions, hours, rate) {
+        for (scope, count, left, required) in losses(c, service, pool.regions, hours, rate, &pool.seen) {
             // Something must be left although nothing may arrive.
             let holds = left.is_some_and(|n| n > 0 && carries(pool, service, required, n, factor));
             log.hold(holds, "failure", address, || {

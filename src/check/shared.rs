@@ -320,6 +320,8 @@ fn quotas(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
                     QuotaUnit::Vcpus => "vcpus",
                     QuotaUnit::Gpus => "gpus",
                     QuotaUnit::Chips => "chips",
+                    QuotaUnit::Machines => "machines",
+                    QuotaUnit::Watts => "watts",
                 };
                 log.same("quota", address, &format!("the unit of {}", key.2), unit, need.unit);
                 log.near("quota", address, &format!("the amount of {}", key.2), amount, need.amount, 1e-9);

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use super::{Failure, Settings};
 use crate::calibrate;
 use crate::catalog::Catalog;
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, SourceMap, Span};
+use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, SourceFile, SourceMap, Span};
 use crate::perf::Calibration;
+use crate::placement::stand;
 use crate::spec::{self, FileRef, Loaded, Sources, Vocabulary};
 
 /// Largest file that a spec may name, bytes.
@@ -144,6 +145,15 @@ fn load_files(
         if provider.discount > 0.0 {
             catalog.apply_discount(*cloud, provider.discount);
         }
+    }
+    if let Err(unknown) = stand(&mut catalog, &loaded.spec) {
+        let problem = |(at, why): (Pointer, String)| {
+            Diagnostic::error("unknown-power", format!("a cap on power cannot be proven: {why}"))
+                .at_key(&loaded.map, &at)
+                .label("how much does it take?")
+                .help("state it: `power: 350 W`, or remove the site's cap")
+        };
+        return Err(Diagnostics::new(loaded.map.clone(), unknown.into_iter().map(problem).collect()).into());
     }
     Ok(Found { loaded, catalog, calibration, folder: folder.to_owned() })
 }

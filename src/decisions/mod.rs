@@ -15,5 +15,6 @@
 #![doc = include_str!("0013-trainings.md")]
 #![doc = include_str!("0014-carbon.md")]
 #![doc = include_str!("0015-models-with-a-measured-time.md")]
+#![doc = include_str!("0016-sites.md")]
 #![doc = include_str!("0017-processors.md")]
 #![doc = include_str!("0018-chains-of-services.md")]

@@ -215,6 +215,7 @@ impl Change {
                 world.catalog.offerings = offerings;
             }
             Change::Traffic { of, factor } => traffic(spec, of.as_deref(), *factor),
+            Change::Quota { cloud: Cloud::Site, place, code, to } => of_site(spec, place, code, *to)?,
             Change::Quota { cloud, place, code, to } => {
                 let settings = spec.providers.entry(*cloud).or_insert_with(|| ProviderSettings {
                     account: None,
@@ -337,6 +338,28 @@ pub fn workload(name: &str, spec: &Spec) -> Result<String, String> {
     }
 }
 
+/// Stock of a machine, or the cap on power, of a site.
+fn of_site(spec: &mut Spec, place: &str, code: &str, to: Amount) -> Result<(), String> {
+    let unknown = || format!("nothing at site/{place} is `{code}`: write the name of a machine or `power`");
+    let site = spec.sites.get_mut(place).ok_or_else(unknown)?;
+    let now = match code {
+        spec::POWER => site.power_watts,
+        machine => Some(f64::from(site.machines.get(machine).ok_or_else(unknown)?.count)),
+    };
+    let amount = to.of(now).ok_or_else(|| {
+        format!("site/{place} has no cap on power; quota:site/{place}/power=WATTS states one")
+    })?;
+    if !(0.0..=1e9).contains(&amount) {
+        return Err(format!("{code} at site/{place} would be {amount}; at least 0"));
+    }
+    match site.machines.get_mut(code) {
+        Some(machine) => machine.count = amount as u32,
+        None => site.power_watts = Some(amount),
+    }
+    spec.lower_sites();
+    Ok(())
+}
+
 /// `aws/us-east-1/L-417A185B`, `aws/us-east-1/P`, `aws/us-east-1/p5/spot`.
 fn quota(which: &str, to: &str, catalog: &Catalog) -> Result<Change, String> {
     let form =
@@ -345,9 +368,10 @@ fn quota(which: &str, to: &str, catalog: &Catalog) -> Result<Change, String> {
     let (Some(cloud), Some(place), Some(what)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(format!("`quota:{which}`: {form}"));
     };
-    let clouds = || Cloud::ALL.iter().map(|c| c.as_str());
-    let cloud = Cloud::ALL.into_iter().find(|c| c.as_str() == cloud).ok_or_else(|| {
-        let all: Vec<&str> = clouds().collect();
+    let has_sites = catalog.regions.iter().any(|r| r.cloud == Cloud::Site);
+    let clouds = || Cloud::ALL.into_iter().chain(has_sites.then_some(Cloud::Site));
+    let cloud = clouds().find(|c| c.as_str() == cloud).ok_or_else(|| {
+        let all: Vec<&str> = clouds().map(Cloud::as_str).collect();
         format!("`quota:{which}`: `{cloud}` is no cloud; there are {}", all.join(", "))
     })?;
     let purchase =

@@ -117,7 +117,9 @@ impl std::fmt::Display for Selector {
 
 fn part(name: &str, catalog: &Catalog) -> Result<Part, String> {
     let same = |known: &str| known.eq_ignore_ascii_case(name);
-    if let Some(cloud) = Cloud::ALL.into_iter().find(|c| same(c.as_str())) {
+    let has_sites = catalog.regions.iter().any(|r| r.cloud == Cloud::Site);
+    let clouds = || Cloud::ALL.into_iter().chain(has_sites.then_some(Cloud::Site));
+    if let Some(cloud) = clouds().find(|c| same(c.as_str())) {
         return Ok(Part::Cloud(cloud));
     }
     if let Some(purchase) = Purchase::ALL.into_iter().find(|p| same(p.as_str())) {
@@ -140,9 +142,10 @@ fn part(name: &str, catalog: &Catalog) -> Result<Part, String> {
     if all.iter().any(|f| f == series) {
         return Ok(Part::Family(series.to_owned()));
     }
-    let known = Cloud::ALL
+    let words: Vec<&str> = clouds().map(Cloud::as_str).collect();
+    let known = words
         .iter()
-        .map(|c| c.as_str())
+        .copied()
         .chain(Purchase::ALL.iter().map(|p| p.as_str()))
         .chain(catalog.regions.iter().map(|r| r.id.as_str()))
         .chain(catalog.instance_types.iter().map(|t| t.name.as_str()))

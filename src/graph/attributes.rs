@@ -114,6 +114,15 @@
 //! | `health_check_path` | asked at every target port: an engine that does not answer gets no traffic, its neighbours do |
 //! | `targets` | map: load balancer to the list of ports that get its traffic |
 //!
+//! `edge_unit` (in the place of a fleet, at a site; there is no network, firewall or load balancer of ours there, and its launch template
+//! names none):
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `site` | name in the spec |
+//! | `launch_template`, `launch_template_sha256`, `instance_type`, `accelerator`?, `purchase`, `count`, `replicas_per_machine`, `machines_per_replica`, `target_ports`, `health_check_path`, `health_check_port` | as of a fleet |
+//! | `origins_ppm`, `stickiness`? | as of a load balancer: what the site's own one must do |
+//!
 //! `job_run` (in the place of a fleet, for a batch or a training): `network`, `launch_template`, `launch_template_sha256`,
 //! `instance_type`, `accelerator`?, `purchase`, `count`, `zones`, `replicas_per_machine`, `machines_per_replica`, and
 //!

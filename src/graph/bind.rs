@@ -126,6 +126,9 @@ fn regions<'a>(
 
 impl<'a> Region<'a> {
     fn add_to(&self, graph: &mut Graph<Resource>, chosen: &WorkloadPlacement) {
+        if self.cloud == Cloud::Site {
+            return self.add_at_site(graph, chosen);
+        }
         if !self.shares() {
             self.put(graph, &self.network, ResourceKind::Network, self.network_attributes());
         }
@@ -184,6 +187,42 @@ impl<'a> Region<'a> {
                 if kind == ResourceKind::Fleet {
                     graph.connect(addr.as_str(), self.load_balancer.as_str(), "behind");
                 }
+            }
+        }
+    }
+
+    /// What stands at a site has its network and its firewall already, and nobody there makes a load balancer: the machines and what
+    /// they start are all that is made.
+    fn add_at_site(&self, graph: &mut Graph<Resource>, chosen: &WorkloadPlacement) {
+        let Workload::Service(service) = self.workload else { return };
+        for pool in self.own() {
+            let Some(model) = self.model() else { continue };
+            let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
+            let mut attributes = self.template_attributes(pool, model);
+            let mut elsewhere = |key: &str| drop(attributes.remove(key));
+            elsewhere("network");
+            elsewhere("firewall");
+            self.put(graph, &template, ResourceKind::LaunchTemplate, attributes);
+            for (purchase, count) in purchases(pool) {
+                let addr = pool.addr.child(purchase.as_str());
+                let ports = (0..i64::from(replicas_per_machine(pool))).map(|i| Attr::Int(ENGINE_PORT + i));
+                let unit = self
+                    .common()
+                    .with("site", self.region)
+                    .with("launch_template", template.as_str())
+                    .with("instance_type", pool.instance_type.as_str())
+                    .maybe("accelerator", pool.accelerator.as_deref())
+                    .with("purchase", purchase.as_str())
+                    .number("count", count)
+                    .number("replicas_per_machine", replicas_per_machine(pool))
+                    .number("machines_per_replica", pool.machines_per_replica)
+                    .maybe("stickiness", service.traffic.sessions.map(|_| "session"))
+                    .with("origins_ppm", self.origins(chosen))
+                    .with("health_check_path", HEALTH_PATH)
+                    .with("health_check_port", ENGINE_PORT)
+                    .with("target_ports", Attr::List(ports.collect()));
+                self.put(graph, &addr, ResourceKind::EdgeUnit, following(unit, pool, purchase).finish());
+                graph.connect(addr.as_str(), template.as_str(), "starts_from");
             }
         }
     }
@@ -276,7 +315,8 @@ impl<'a> Region<'a> {
             .finish()
     }
 
-    fn load_balancer_attributes(&self, service: &Service, chosen: &WorkloadPlacement) -> Attributes {
+    /// Origins to the share of their traffic that comes to this region, in millionths.
+    fn origins(&self, chosen: &WorkloadPlacement) -> Attr {
         let here: BTreeSet<usize> = self.pools.iter().map(|(index, _)| *index).collect();
         let mut origins = BTreeMap::new();
         for route in &chosen.routes {
@@ -287,6 +327,10 @@ impl<'a> Region<'a> {
                 origins.insert(route.origin.clone(), Attr::Int(share));
             }
         }
+        Attr::Map(origins)
+    }
+
+    fn load_balancer_attributes(&self, service: &Service, chosen: &WorkloadPlacement) -> Attributes {
         let (protocol, port) = listener(service);
         let exposure = match service.endpoint.exposure {
             Exposure::Public => "public",
@@ -302,7 +346,7 @@ impl<'a> Region<'a> {
             .with("health_check_path", HEALTH_PATH)
             .maybe("health_check_port", (!self.shares()).then_some(ENGINE_PORT))
             .maybe("stickiness", service.traffic.sessions.map(|_| "session"))
-            .with("origins_ppm", Attr::Map(origins))
+            .with("origins_ppm", self.origins(chosen))
             .finish()
     }
 

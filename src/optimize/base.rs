@@ -52,7 +52,8 @@ impl<'a> Search<'a> {
             .map(|(r, region)| {
                 let mut most: f64 = 0.0;
                 for (o, origin) in picked() {
-                    if !resides(&origin.residency, region) {
+                    let reaches = self.service.reaches(origin, region.cloud, &region.id);
+                    if !reaches || !resides(&origin.residency, region) {
                         return None;
                     }
                     most = most.max(self.hops[o][r]?.edge);

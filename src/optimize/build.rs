@@ -11,17 +11,17 @@ pub(super) use run::run;
 use super::day::{self, Rest};
 use super::job::{self, Job};
 use super::load::{Demand, at_confidence};
-use super::pool::weights_gib;
+use super::pool::{GIB, weights_gib};
 use super::service::{Block, Chosen, Search};
 use super::sharing;
 use super::table::{Speed, Table};
-use crate::catalog::{Evidence, QuotaUnit, TransferTo};
+use crate::catalog::{Evidence, TransferTo};
 use crate::perf::{CONTRADICTED, EngineSettings, Latency, MemoryFit};
 use crate::placement::{
     Certificate, Cost, CostLine, FailureCheck, HourClass, Metric, ObjectiveCheck, OnShared, Pool,
     PoolMachines, QuotaNeed, Route, WorkloadPlacement,
 };
-use crate::spec::{BudgetBinds, KvCacheDtype, Purchase, Quantization, RegionRef};
+use crate::spec::{BudgetBinds, KvCacheDtype, Origin, Purchase, Quantization, RegionRef, Service};
 
 /// The parts that the placements of all workloads share.
 pub(super) struct Draft {
@@ -203,7 +203,7 @@ impl Draft {
                 addr: format!("{}/{}", pool.addr, m.purchase),
                 what: what(pool, m, &counts),
                 per_hour: Some(hourly),
-                evidence: Evidence::Listed,
+                evidence: if pool.cloud == Cloud::Site { Evidence::Stated } else { Evidence::Listed },
                 provenance: Some(m.provenance.clone()),
             });
             let offered = catalog.offering(index, site.region, m.purchase).map(|o| o.offered);
@@ -285,11 +285,7 @@ pub(super) fn quotas(
             region: place.to_owned(),
             code: quota.code.clone(),
             name: quota.name.clone(),
-            unit: match quota.unit {
-                QuotaUnit::Vcpus => "vcpus",
-                QuotaUnit::Gpus => "gpus",
-                QuotaUnit::Chips => "chips",
-            },
+            unit: quota.unit.as_str(),
             amount: each * f64::from(machines),
             default_new_account: quota.default_new_account,
             declared: job.declared(cloud, place, &quota.code),
@@ -359,6 +355,9 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
                 let zones = pool.zones.max(1);
                 fail("zone", s.zone, units.div_ceil(zones).saturating_mul(per).saturating_mul(s.zone));
             }
+            if s.wan > 0 && block.origins.iter().any(|o| is_home(service, *o, &pool)) {
+                fail("wan", s.wan, 0);
+            }
             if chosen.count.spot > 0 {
                 let interruption = search.terms[chosen.site].interruption;
                 let gone = (interruption * f64::from(chosen.count.spot) - 1e-9).ceil().max(1.0) as u32;
@@ -368,6 +367,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
                 region_failures.push((demand.most(speed, n, demand.slo_factor), pool.peak_rate, n));
             }
             let gib = weights_gib(speed, way);
+            draft.caveats.extend(arrival(job, &pool, gib * f64::from(chosen.count.machines)));
             let following = search.following(&base, regions, chosen);
             let rest = following.as_ref().map(|(_, rest)| Arc::clone(rest));
             pool.following = following.map(|(mut following, _)| {
@@ -385,7 +385,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
             });
             let runs = rest.as_deref().map_or(Runs::Always, Runs::Following);
             draft.bill(job, table, chosen, &pool, runs, gib);
-            if base_outside(search, &block.origins) {
+            if service.traffic.output.mean > 0.0 && search.leaves(&block.origins, site.region) {
                 let price = job.world.catalog.transfer_price(site.region, TransferTo::Internet);
                 let at_peak = search.own_responses(&base, site.region, pool.peak_rate);
                 let amount = match (&service.traffic.daily, &rest) {
@@ -496,16 +496,28 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
     }
 }
 
+/// How long what machines at a site load takes to come there.
+fn arrival(job: &Job<'_>, pool: &Pool, gib: f64) -> Option<String> {
+    let site = job.spec.sites.get(&pool.region).filter(|_| pool.cloud == Cloud::Site)?;
+    let mbps = site.wan.mbps?;
+    let minutes = gib * GIB * 8.0 / (mbps * 1e6) / 60.0;
+    Some(format!(
+        "site/{}: {:.1} GiB of weights come over its connection of {mbps} Mbps, which takes at least {:.1} min",
+        pool.region, gib, minutes
+    ))
+}
+
+/// Whether an origin is at the site that a pool is at.
+fn is_home(service: &Service, origin: usize, pool: &Pool) -> bool {
+    let home = service.traffic.origins.get(origin).and_then(Origin::site);
+    home.is_some_and(|home| (home.cloud, &home.region) == (pool.cloud, &pool.region))
+}
+
 /// The sum of the `k` largest.
 fn worst(of: impl Iterator<Item = u32>, k: u32) -> u32 {
     let mut all: Vec<u32> = of.collect();
     all.sort_unstable_by(|a, b| b.cmp(a));
     all.iter().take(k as usize).sum()
-}
-
-fn base_outside(search: &Search<'_>, origins: &[usize]) -> bool {
-    search.service.traffic.output.mean > 0.0
-        && origins.iter().any(|o| search.service.traffic.origins[*o].place != crate::spec::Place::Vpc)
 }
 
 fn figure(l: &Latency, limit: &job::Limit<'_>) -> f64 {

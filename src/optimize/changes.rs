@@ -1,6 +1,6 @@
 //! The constraints of a workload that can be loosened, and by how much.
 
-use rhumb_api::{Money, Purchase};
+use rhumb_api::{Cloud, Money, Purchase};
 
 use super::job::{Job, Kind};
 use crate::diagnostic::Pointer;
@@ -199,12 +199,13 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
             ("machine", s.survive.machine),
             ("zone", s.survive.zone),
             ("region", s.survive.region),
+            ("wan", s.survive.wan),
         ]
         .into_iter()
         .filter(|(_, n)| *n > 0)
         {
             let index =
-                ["replica", "machine", "zone", "region"].iter().position(|x| *x == scope).unwrap_or(0);
+                ["replica", "machine", "zone", "region", "wan"].iter().position(|x| *x == scope).unwrap_or(0);
             all.push(Change {
                 constraint: "survive",
                 at: s.at.join("survive").join(scope),
@@ -295,8 +296,8 @@ fn set_deadline(spec: &mut Spec, address: &str, _: usize, hours: f64) {
 
 fn set_survive(spec: &mut Spec, address: &str, index: usize, n: f64) {
     if let Some(s) = service(spec, address) {
-        let scopes =
-            [&mut s.survive.replica, &mut s.survive.machine, &mut s.survive.zone, &mut s.survive.region];
+        let s = &mut s.survive;
+        let scopes = [&mut s.replica, &mut s.machine, &mut s.zone, &mut s.region, &mut s.wan];
         if let Some(scope) = scopes.into_iter().nth(index) {
             *scope = n as u32;
         }
@@ -311,23 +312,30 @@ fn drop_place(spec: &mut Spec, address: &str, index: usize) {
             2 => r.regions = AllowDeny::Any,
             3 => r.accelerators = AllowDeny::Any,
             4 => r.instance_types = AllowDeny::Any,
-            _ => r.spread_regions = 1,
+            5 => r.spread_regions = 1,
+            // Sites alone become sites and clouds.
+            _ => r.clouds = AllowDeny::Any,
         }
     }
 }
 
 fn place_rules(job: &Job<'_>, all: &mut Vec<Change>) {
     let r = job.rules;
+    let sites_alone = !r.sites.is_empty() && r.clouds == AllowDeny::Only(Vec::new());
     let list = [
         ("residency", "residency", !r.residency.is_empty()),
-        ("clouds", "clouds", r.clouds != AllowDeny::Any),
+        ("clouds", "clouds", r.clouds != AllowDeny::Any && !sites_alone),
         ("regions", "regions", r.regions != AllowDeny::Any),
         ("accelerators", "accelerators", r.accelerators != AllowDeny::Any),
         ("instance-types", "instance_types", r.instance_types != AllowDeny::Any),
         ("spread", "spread", r.spread_regions > 1),
+        ("sites", "sites", sites_alone),
     ];
     for (index, (constraint, key, _)) in list.into_iter().enumerate().filter(|(_, l)| l.2) {
-        let without = || Step::without(format!("without placement.{key}"));
+        let without = || {
+            let clouds_too = format!("clouds beside placement.{key}");
+            Step::without(if key == "sites" { clouds_too } else { format!("without placement.{key}") })
+        };
         let spread = r.spread_regions;
         let fine = match constraint {
             "spread" => (1..spread)
@@ -413,7 +421,10 @@ fn drop_money(spec: &mut Spec, address: &str, index: usize) {
                 m.quality = None;
             }
         }
-        3 => spec.providers.values_mut().for_each(|p| p.quotas.clear()),
+        3 => {
+            spec.providers.iter_mut().filter(|(c, _)| **c != Cloud::Site).for_each(|(_, p)| p.quotas.clear())
+        }
+        5 => drop(spec.providers.remove(&Cloud::Site)),
         _ => spec.confidence = 0.5,
     }
 }
@@ -470,9 +481,14 @@ fn money_rules(job: &Job<'_>, all: &mut Vec<Change>) {
         all.push(rule("quality", q.at.clone(), says, change, 2, Some(q.keep), fine));
     }
     budget_rules(job, all);
-    if let Some(p) = spec.providers.values().find(|p| !p.quotas.is_empty()) {
+    let declared = spec.providers.iter().find(|(c, p)| **c != Cloud::Site && !p.quotas.is_empty());
+    if let Some((_, p)) = declared {
         let change = "without the declared quotas".into();
         all.push(rule("quota", p.at.join("quotas"), "declared quotas".into(), change, 3, None, Vec::new()));
+    }
+    if let Some(at) = spec.quotas_at(Cloud::Site).filter(|_| !job.rules.sites.is_empty()) {
+        let change = "without limits on machines and power at sites".into();
+        all.push(rule("quota", at, "stock and power of sites".into(), change, 5, None, Vec::new()));
     }
     let now = spec.confidence;
     if now > 0.5 {

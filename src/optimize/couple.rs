@@ -40,7 +40,7 @@ pub(super) fn broken(search: &Search<'_>, blocks: &[Block]) -> Option<Rejection>
     for ((cloud, place, code), (amount, limit)) in quotas(search, &pools) {
         if amount > limit + 1e-9 {
             let reason = format!("{code} in {cloud}/{place}: {amount} of {limit}");
-            let at = job.spec.providers.get(&cloud).map(|p| p.at.join("quotas"));
+            let at = job.spec.quotas_at(cloud);
             return no("quota", reason, at, Some(amount / limit.max(1e-9) - 1.0));
         }
     }

@@ -474,7 +474,7 @@ fn joint(
                     "quota {code} in {cloud}/{region}: {amount} needed by {}, {limit} declared",
                     by.join(", ")
                 ),
-                at: spec.providers.get(&cloud).map(|p| p.at.join("quotas")),
+                at: spec.quotas_at(cloud),
             });
         }
     }

@@ -462,9 +462,9 @@ fn of_service(search: &Search<'_>, blocks: &[Block], placed: &WorkloadPlacement,
                 let mut blocks = blocks.to_vec();
                 blocks[b].pools[p] = other;
                 let built = build::service(search, &blocks, placed.certificate.clone());
-                let Some(index) = index_of(search, &built, &blocks[b], &other) else { continue };
+                let Some(there) = index_of(search, &built, &blocks[b], &other) else { continue };
                 if left.allows(search.job, &built) {
-                    list.push(fallback(&built, index, placed));
+                    list.push(fallback(&built, there, placed, index));
                 } else {
                     let word = if left.emits(search.job, &built) { "budget" } else { "carbon" };
                     *why.entry(word).or_insert(0) += 1;
@@ -500,8 +500,9 @@ fn index_of(
     route.to.iter().map(|(i, _)| *i).find(here)
 }
 
-fn fallback(built: &WorkloadPlacement, index: usize, placed: &WorkloadPlacement) -> Fallback {
-    let mut pool = built.pools[index].clone();
+/// What stands `there` in what was built, in place of the pool at `index` of what is placed: its order may be another one.
+fn fallback(built: &WorkloadPlacement, there: usize, placed: &WorkloadPlacement, index: usize) -> Fallback {
+    let mut pool = built.pools[there].clone();
     // The other pools keep the addresses that they have, whatever they are called beside it.
     let others = || placed.pools.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, p)| &p.addr);
     let own = pool.addr.clone();

@@ -98,13 +98,18 @@ pub(super) fn tally<'a>(search: &Search<'a>) -> BTreeMap<String, u64> {
             } else if of >= REJECTED {
                 add(reasons.get(usize::from(of - REJECTED)).map_or("other", String::as_str), site.rows);
             } else if served.is_empty() {
-                let resides = search
-                    .service
-                    .traffic
-                    .origins
-                    .iter()
-                    .any(|o| resides(&o.residency, &search.job.world.catalog.regions[site.region]));
-                add(if resides { "unknown" } else { "residency" }, site.rows);
+                let region = &search.job.world.catalog.regions[site.region];
+                let origins = &search.service.traffic.origins;
+                let resides = origins.iter().any(|o| resides(&o.residency, region));
+                let reaches = origins.iter().any(|o| search.service.reaches(o, region.cloud, &region.id));
+                let why = if !resides {
+                    "residency"
+                } else if !reaches {
+                    "wan"
+                } else {
+                    "unknown"
+                };
+                add(why, site.rows);
             } else if served.iter().all(|b| b.tops.get(speed).is_none_or(|x| *x <= 0.0)) {
                 let base = served[0];
                 let why = *why_of.entry((speed, base.nearest.to_bits())).or_insert_with(|| {

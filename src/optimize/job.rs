@@ -255,7 +255,7 @@ impl<'a> Job<'a> {
         if accelerator.is_none() && !(kind.is_processors_only() && self.runs_on_processors()) {
             return no("accelerator", format!("{} has no accelerator", kind.name), None);
         }
-        if !self.rules.clouds.allows(&kind.cloud) {
+        if kind.cloud != Cloud::Site && !self.rules.clouds.allows(&kind.cloud) {
             return no("clouds", format!("{} is not allowed", kind.cloud), Some(&placement.join("clouds")));
         }
         if !self.rules.instance_types.allows(&kind.name) {
@@ -304,10 +304,14 @@ impl<'a> Job<'a> {
         let no = |constraint, reason: String, key: &str| {
             Some(Rejection { constraint, reason, at: Some(self.rules.at.join(key)), distance: None })
         };
-        if !self.rules.clouds.allows(&region.cloud) {
+        if region.cloud == Cloud::Site {
+            // `regions` are those of clouds; a site is named or it is out of bounds.
+            if !self.rules.sites.contains(&region.id) {
+                return no("sites", format!("`placement.sites` does not name {}", region.id), "sites");
+            }
+        } else if !self.rules.clouds.allows(&region.cloud) {
             return no("clouds", format!("{} is not allowed", region.cloud), "clouds");
-        }
-        if !region_allowed(&self.rules.regions, region) {
+        } else if !region_allowed(&self.rules.regions, region) {
             return no("regions", format!("{}/{} is not allowed", region.cloud, region.id), "regions");
         }
         if !resides(&self.rules.residency, region) {

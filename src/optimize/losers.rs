@@ -155,14 +155,14 @@ fn failing(
     list.into_iter().map(|(_, _, loser)| loser).collect()
 }
 
-/// Offerings that a rule forbids, cheapest first, each type and rule once.
+/// Offerings that a rule forbids, cheapest first, each type and rule once. A site that is not meant is no offer.
 fn forbidden(job: &Job<'_>, table: &Table, below: Money) -> Vec<Loser> {
     let catalog = &job.world.catalog;
     let mut list: Vec<(Money, usize, &Rejection)> = table
         .forbidden
         .iter()
         .filter_map(|(i, why)| Some((catalog.offerings.get(*i)?.price, *i, why.as_ref())))
-        .filter(|(price, _, why)| *price < below && why.constraint != "retired" && why.constraint != "engine")
+        .filter(|(price, _, why)| *price < below && !["retired", "engine", "sites"].contains(&why.constraint))
         .collect();
     list.sort_by_key(|(price, i, _)| (*price, *i));
     let mut seen: Vec<(usize, &'static str)> = Vec::new();

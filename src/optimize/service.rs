@@ -18,7 +18,7 @@ use super::table::{Speed, Table};
 use crate::catalog::{Evidence, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
-use crate::spec::{BudgetBinds, PEAK_SHARE, Service};
+use crate::spec::{BudgetBinds, PEAK_SHARE, Place, RegionRef, Service};
 
 /// Bytes of a streamed token on the wire (assumed).
 const BYTES_PER_TOKEN: f64 = 250.0;
@@ -240,9 +240,20 @@ impl<'a> Search<'a> {
         internet.get(region).copied().flatten().map_or(Money::ZERO, |p| p.scale(bytes / GIB))
     }
 
+    /// Whether responses to some of these origins leave a region: what is next to the service or at the very site does not.
+    pub fn leaves(&self, origins: &[usize], region: usize) -> bool {
+        let here = self.job.world.catalog.regions.get(region);
+        let all = &self.service.traffic.origins;
+        origins.iter().filter_map(|o| all.get(*o)).any(|origin| {
+            let is_here =
+                |site: &RegionRef| here.is_some_and(|r| (r.cloud, &r.id) == (site.cloud, &site.region));
+            origin.place != Place::Vpc && !origin.site().is_some_and(is_here)
+        })
+    }
+
     /// Whether response bytes cost something unknown there.
     pub fn unpriced(&self, base: &Base<'_>, region: usize) -> bool {
-        base.outside > 0.0
+        self.leaves(&base.origins, region)
             && self.service.traffic.output.mean > 0.0
             && self.internet.get(region).copied().flatten().is_none()
     }

@@ -224,6 +224,10 @@ fn in_place<'a>(
                 let reason = format!("data of `{}` stays in {}", origin.name, origin.residency.join(" or "));
                 return Err(no("residency", reason, Some(origin.at.join("residency"))));
             }
+            if !service.reaches(origin, region.cloud, &region.id) {
+                let reason = format!("`{}` is served at its site although the connection fails", origin.name);
+                return Err(no("wan", reason, Some(service.at.join("survive").join("wan"))));
+            }
         }
         return Err(no("unknown", format!("the network time to {name} is not known"), None));
     };
@@ -250,7 +254,7 @@ fn in_place<'a>(
             why.at = why.at.or_else(|| match why.constraint {
                 "survive" => Some(service.at.join("survive")),
                 "max_replicas" => Some(service.at.join("scaling")),
-                "quota" => job.spec.providers.get(&region.cloud).map(|p| p.at.join("quotas")),
+                "quota" => job.spec.quotas_at(region.cloud),
                 "purchase" => Some(job.purchase.at.clone()),
                 _ => None,
             });
@@ -337,7 +341,8 @@ impl<'s> Runs<'s> {
             }
             i128::MAX
         });
-        let quota = job.spec.providers.values().find(|p| !p.quotas.is_empty()).map(|p| p.at.join("quotas"));
+        let declared = job.spec.providers.iter().find(|(_, p)| !p.quotas.is_empty());
+        let quota = declared.and_then(|(cloud, _)| job.spec.quotas_at(*cloud));
         let limited = terms.iter().map(|t| !t.quotas.is_empty()).collect();
         Runs { task, best, over, quota, limited }
     }

@@ -58,6 +58,20 @@ pub fn watts(kind: &InstanceType, accelerator: Option<&Accelerator>) -> Result<f
     Ok(boards + kind.vcpus * WATTS_PER_VCPU + memory * WATTS_PER_GIB)
 }
 
+/// Watts of a vCPU at full load (assumed): `MAX_WATTS_AVG` of the source of [`WATTS_PER_VCPU`].
+pub const FULL_WATTS_PER_VCPU: f64 = 3.5;
+
+/// Watts of a machine at full load: the board power of its accelerators, its vCPUs and its memory (modelled).
+///
+/// # Errors
+/// In words: what is not known.
+pub fn full_load_watts(kind: &InstanceType, accelerator: Option<&Accelerator>) -> Result<f64, String> {
+    let at_work = watts(kind, accelerator)?;
+    let boards = accelerator.and_then(|a| a.tdp_watts).unwrap_or(0.0) * kind.accelerator_count;
+    let more = boards * (power(1.0, 1.0) - power(BUSY.0, BUSY.1));
+    Ok(at_work + more + kind.vcpus * (FULL_WATTS_PER_VCPU - WATTS_PER_VCPU))
+}
+
 /// Intensity of a region's grid, and its PUE.
 ///
 /// # Errors

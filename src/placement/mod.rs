@@ -16,6 +16,7 @@ mod emission;
 mod fallback;
 mod pipeline;
 mod shared;
+mod sites;
 mod training;
 mod why_not;
 
@@ -27,6 +28,7 @@ pub use pipeline::PipelineRun;
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
 pub use shared::{Mix, OnShared, SharedFleet, SharedPool};
+pub use sites::stand;
 pub use training::TrainingRun;
 pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
@@ -180,7 +182,7 @@ pub struct QuotaNeed {
     pub code: String,
     /// The cloud's name for it.
     pub name: String,
-    /// `vcpus`, `gpus` or `chips`.
+    /// `vcpus`, `gpus`, `chips`, `machines` or `watts`.
     pub unit: &'static str,
     /// How much the workload takes.
     pub amount: f64,

@@ -15,6 +15,10 @@ use crate::placement::{CostLine, Placement};
 pub fn complete(placement: &mut Placement, desired: &Desired) {
     for (addr, (resource, _)) in desired {
         let Some(placed) = placement.workloads.get_mut(addr.workload()) else { continue };
+        // What the user says that a machine at a site costs in use is all that is made there.
+        if resource.cloud == Cloud::Site {
+            continue;
+        }
         let lines = &mut placed.cost.lines;
         let known = lines.iter().any(|l| l.addr == addr.as_str());
         if !known {

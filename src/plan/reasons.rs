@@ -105,7 +105,10 @@ fn spot(resource: &Resource) -> Spot<'_> {
 
 /// The machine type of what has one: its attribute, or the fourth segment of its address.
 fn machine<'a>(addr: &'a ResourceAddr, resource: &'a Resource) -> Option<&'a str> {
-    if !matches!(resource.kind, ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::LaunchTemplate) {
+    if !matches!(
+        resource.kind,
+        ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::EdgeUnit | ResourceKind::LaunchTemplate
+    ) {
         return None;
     }
     match resource.attributes.get("instance_type") {

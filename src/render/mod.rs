@@ -188,7 +188,7 @@ pub fn with_hashes(mut desired: Graph<Resource>, artifacts: &[Artifact]) -> Grap
         .keys()
         .filter_map(|key| {
             let resource = desired.get(key)?;
-            if !matches!(resource.kind, ResourceKind::Fleet | ResourceKind::JobRun) {
+            if !matches!(resource.kind, ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::EdgeUnit) {
                 return None;
             }
             let Some(Attr::Text(template)) = resource.attributes.get("launch_template") else { return None };

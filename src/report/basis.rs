@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Block, Cell, Section, Table, Tone, number, percent};
+use crate::catalog::SOURCE_OF_SITES;
 use crate::check::Fact;
 use crate::plan::Plan;
 use crate::spec::EngineName;
@@ -20,7 +21,9 @@ pub(super) fn basis(plan: &Plan) -> Section {
     for ((source, date), n) in &prices {
         let own = source.starts_with("user:");
         let when = if date.is_empty() { "undated".to_owned() } else { format!("of {date}") };
-        let text = if own {
+        let text = if source == SOURCE_OF_SITES {
+            format!("{n} prices of machines at your sites, as the spec states them")
+        } else if own {
             format!("{n} prices from your own file {}, {when}", source.trim_start_matches("user:"))
         } else {
             format!("{n} prices listed by {source}, {when}")
@@ -106,6 +109,15 @@ pub(super) fn quotas(plan: &Plan) -> Option<Section> {
     };
     for ((cloud, region, code), (unit, amount, declared, default)) in &needs {
         let status = match (declared, default) {
+            (Some(d), _) if *unit == "machines" => {
+                let tone = if d >= amount { Tone::Good } else { Tone::Bad };
+                Cell::tone(format!("{d:.0} stand there"), tone)
+            }
+            (Some(d), _) if *unit == "watts" => {
+                let tone = if d >= amount { Tone::Good } else { Tone::Bad };
+                Cell::tone(format!("a cap of {d:.0}; at full load, modelled"), tone)
+            }
+            (None, _) if *unit == "watts" => Cell::plain("no cap; at full load, modelled"),
             (Some(d), _) if d >= amount => Cell::tone(format!("{} declared", number(*d)), Tone::Good),
             (Some(d), _) => Cell::tone(format!("{} declared: too little", number(*d)), Tone::Bad),
             (None, Some(d)) if d < amount => {

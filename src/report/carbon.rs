@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::{Block, Cell, Section, Table, Tone, number};
+use crate::catalog::SOURCE_OF_SITES;
 use crate::perf::carbon::FACTOR;
 use crate::placement::{Coupling, Emission};
 use crate::plan::Plan;
@@ -110,6 +111,11 @@ pub(super) fn carbon(plan: &Plan) -> Option<Section> {
     Some(Section { name: "carbon", heading: "Carbon".to_owned(), blocks })
 }
 
+/// Whether it is of a site, of which the spec states both grid and PUE.
+fn is_stated(e: &Emission) -> bool {
+    e.provenance.as_ref().is_some_and(|p| &*p.source == SOURCE_OF_SITES)
+}
+
 pub(super) fn json(plan: &Plan) -> Value {
     let all = &plan.placement.emissions;
     let one = |e: &Emission| {
@@ -118,7 +124,11 @@ pub(super) fn json(plan: &Plan) -> Value {
             "g_per_machine_hour": e.mg_per_hour.map(|mg| mg as f64 / 1e3),
             "watts_per_machine": e.watts,
             "pue": e.pue,
-            "pue_class": e.pue.map(|_| if e.pue_of_region { "listed" } else { "assumed" }),
+            "pue_class": e.pue.map(|_| match e.pue_of_region {
+                true if is_stated(e) => "stated",
+                true => "listed",
+                false => "assumed",
+            }),
             "grid_g_per_kwh": e.g_per_kwh,
             "grid_year": e.year,
             "grid_source": e.provenance.as_ref().map(|p| p.source.to_string()),

@@ -10,6 +10,7 @@ mod changes;
 mod choice;
 mod commitments;
 mod cost;
+mod equal;
 mod fallbacks;
 mod fleets;
 mod hours;
@@ -131,7 +132,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(basis::caveats(plan));
     Report {
         title: format!("Plan for {}, made {}", plan.name, plan.created),
-        sections,
+        sections: equal::told_once(plan, sections),
         summary: changes::summary(plan),
     }
 }

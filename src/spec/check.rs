@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::keys::{Key, Kind, Names, section};
-use super::units::{Problem, Unit, describe, money, quantity};
+use super::units::{Problem, Unit, describe, hourly, money, quantity};
 use super::{Vocabulary, day, leaf, shape};
 use crate::diagnostic::{Diagnostic, Pointer, SourceMap, did_you_mean};
 
@@ -17,6 +17,8 @@ pub struct Checker<'a> {
     pub vocabulary: &'a Vocabulary,
     /// Names in `models`.
     pub models: Vec<String>,
+    /// Names in `sites`.
+    pub sites: Vec<String>,
     /// Addresses of batches and trainings.
     pub runs: Vec<String>,
     /// Addresses of all workloads.
@@ -50,6 +52,7 @@ impl<'a> Checker<'a> {
             map,
             vocabulary,
             models: names(tree, "models"),
+            sites: names(tree, "sites"),
             runs: workloads.iter().filter(|a| !a.starts_with("services.")).cloned().collect(),
             workloads,
             copied,
@@ -207,6 +210,7 @@ impl<'a> Checker<'a> {
             Kind::Whole { min, max, auto } => leaf::whole(*min, *max, *auto, value).err(),
             Kind::BoolOrAuto => leaf::bool_or_auto(value).err(),
             Kind::Quantity(Unit::Monthly, _) => money(value).err(),
+            Kind::Quantity(Unit::Hourly, _) => hourly(value).err(),
             Kind::Quantity(unit, range) => quantity(*unit, *range, value).err(),
             Kind::PercentOrAuto(range) => leaf::share_or_auto(*range, value).err(),
             Kind::Choice { values, later } => leaf::choice(values, later, value).err(),
@@ -233,6 +237,7 @@ impl<'a> Checker<'a> {
             Kind::ModelSource => super::model_source::read(vocabulary, value).err(),
             Kind::Launch => super::measured::launch(value).err(),
             Kind::Model => reference(value, &self.models, "model", "models"),
+            Kind::Site => reference(value, &self.sites, "site", "sites"),
             Kind::Step => super::chain::step(value).err(),
             Kind::Run => reference(value, &self.runs, "batch, training or pipeline", "runs"),
             Kind::Secret => leaf::secret(value).err(),

@@ -10,6 +10,15 @@ use crate::diagnostic::{Pointer, SourceMap};
 /// Ways to say how much arrives, of which a workload states one.
 const LOADS: [&str; 3] = ["peak", "concurrency", "trace"];
 
+/// Ways to say where replicas may be at all.
+const PLACES: [&str; 3] = [SITES, EACH_OF, "clouds"];
+
+/// `placement.sites`.
+const SITES: &str = "sites";
+
+/// `placement.each_of`.
+const EACH_OF: &str = "each_of";
+
 /// Copies the defaults into the workloads, sections key by key and any other value whole; returns the
 /// places that were copied to.
 pub fn merge(tree: &mut Value, map: &mut SourceMap) -> BTreeSet<Pointer> {
@@ -44,12 +53,17 @@ fn merge_section(
     map: &mut SourceMap,
     copied: &mut BTreeSet<Pointer>,
 ) {
+    // Sites and clouds are one decision: who states one of them takes neither from here.
+    let states_a_place = PLACES.iter().any(|k| own.contains_key(*k));
     let states_a_load = LOADS.iter().any(|k| own.contains_key(*k));
     for (name, value) in defaults {
         let Some(key) = keys.iter().find(|k| k.name == name && !k.not_yet) else { continue };
         let (from, to) = (from.join(name), to.join(name));
         match own.get_mut(name) {
             None if states_a_load && LOADS.contains(&name.as_str()) => {}
+            None if states_a_place && PLACES.contains(&name.as_str()) => {}
+            // Only services go to sites.
+            None if [SITES, EACH_OF].contains(&name.as_str()) && !to.0.starts_with("/services/") => {}
             None => {
                 own.insert(name.clone(), value.clone());
                 copy_places(map, &from, &to);
@@ -74,7 +88,7 @@ fn merge_section(
     }
 }
 
-fn copy_places(map: &mut SourceMap, from: &Pointer, to: &Pointer) {
+pub(super) fn copy_places(map: &mut SourceMap, from: &Pointer, to: &Pointer) {
     let below: Vec<_> = map
         .nodes
         .range(from.clone()..)

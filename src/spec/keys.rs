@@ -141,6 +141,8 @@ pub enum Kind {
     Model,
     /// A service of a chain, or several that are called at once.
     Step,
+    /// A name in `sites`.
+    Site,
     /// The address of a batch or a training.
     Run,
     /// Where a secret is kept.

@@ -198,11 +198,16 @@ pub fn not_yet(what: &str, help: &str) -> Problem {
 /// Another name.
 pub fn cloud(value: &Value) -> Read<Cloud> {
     let Value::String(written) = value else { return Err(wrong_type("a cloud", value, "aws")) };
-    written.parse().map_err(|_| {
+    // A site is no cloud that anything is bought from.
+    Cloud::ALL.into_iter().find(|c| c.as_str() == written).ok_or_else(|| {
         let help = match written.to_lowercase().as_str() {
             "google" | "google-cloud" | "gce" => "did you mean `gcp`?".to_owned(),
             "amazon" => "did you mean `aws`?".to_owned(),
             "microsoft" => "did you mean `azure`?".to_owned(),
+            "site" | "sites" => {
+                "machines of your own are in `sites`, and a service names them in `placement.sites`"
+                    .to_owned()
+            }
             _ => suggest(written, Cloud::ALL.iter().map(|c| c.as_str()), "clouds"),
         };
         Problem::new("unknown-cloud", format!("unknown cloud `{written}`"), "unknown cloud", help)
@@ -356,6 +361,19 @@ pub fn place(vocabulary: &Vocabulary, value: &Value) -> Read<Place> {
             }
         }
         Value::String(written) if written == "vpc" => Ok(Place::Vpc),
+        Value::String(written) if written.starts_with("sites.") => {
+            let name = written.trim_start_matches("sites.");
+            if vocabulary.sites.contains(name) {
+                return Ok(Place::Region(RegionRef { cloud: Cloud::Site, region: name.to_owned() }));
+            }
+            let help = suggest(name, vocabulary.sites.iter().map(String::as_str), "sites");
+            Err(Problem::new(
+                "unknown-reference",
+                format!("there is no site `{name}`"),
+                "not among the sites",
+                help,
+            ))
+        }
         Value::String(written) => {
             let upper = written.to_uppercase();
             if vocabulary.countries.contains(&upper) {
@@ -365,6 +383,7 @@ pub fn place(vocabulary: &Vocabulary, value: &Value) -> Read<Place> {
                 return Ok(Place::Region(region));
             }
             let help = match upper.as_str() {
+                "SITE" => "`site` is that of a service at each of several: write `placement: { each_of: NAME }`, or `sites.NAME` here".to_owned(),
                 "UK" => "did you mean `GB`?".to_owned(),
                 "USA" => "did you mean `US`?".to_owned(),
                 "EU" => "a place is a country: name one origin for each, or the one where most users are".to_owned(),

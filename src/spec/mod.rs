@@ -13,6 +13,7 @@ mod convert;
 mod cron;
 mod day;
 mod defaults;
+mod each;
 mod expr;
 mod format;
 pub mod functions;
@@ -27,6 +28,7 @@ mod pipeline;
 mod read;
 pub mod schema;
 mod shape;
+mod site;
 mod trace;
 mod traffic;
 mod training;
@@ -39,6 +41,7 @@ pub use budget::{Budget, BudgetBinds, BudgetLimit, BudgetScope, CarbonCap};
 pub use chain::Chain;
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
+pub use each::MOST as MOST_EQUAL_SITES;
 pub use format::{convert_to, format};
 pub use measured::{
     Launch, MOST_OF_A_LAUNCH, MOST_VCPUS, Measured, MeasuredVariant, OnProcessors, Processors,
@@ -46,6 +49,7 @@ pub use measured::{
 pub use model::*;
 pub use objective::Goal;
 pub use pipeline::{NO_MODEL, Pipeline, PipelineEngine};
+pub use site::{EdgeSite, POWER, SiteMachine, Wan};
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
 pub use traffic::{Arrivals, Load, Sessions};
 pub use training::{Checkpointing, Dataset, Method, Sharding, Training, TrainingPrecision};
@@ -79,6 +83,8 @@ pub struct Vocabulary {
     pub instance_types: std::collections::BTreeSet<String>,
     /// Names of machines without accelerators, lower case: `aws/m7i`, `aws/m7i.large`, `x86_64`.
     pub processors: std::collections::BTreeMap<String, Processors>,
+    /// The sites of the spec; [`load`] adds them, with their machines.
+    pub sites: std::collections::BTreeSet<String>,
 }
 
 /// What a spec is read from.
@@ -119,18 +125,22 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     };
     let mut value = tree.value;
     map.nodes = tree.nodes;
-    let before = problems.len();
+    let problems_before = problems.len();
     problems.extend(expr::evaluate(&mut value, &map, &sources.variables));
-    let evaluated = problems.len() == before;
-    let copied = defaults::merge(&mut value, &mut map);
-    let mut checker = check::Checker::new(&map, sources.vocabulary, &value, copied.clone(), !evaluated);
+    let evaluated = problems.len() == problems_before;
+    let mut copied = defaults::merge(&mut value, &mut map);
+    let before = copied.len();
+    problems.extend(each::expand(&mut value, &mut map, &mut copied));
+    let has_copies = copied.len() > before;
+    let vocabulary = &*site::known(&value, sources.vocabulary);
+    let mut checker = check::Checker::new(&map, vocabulary, &value, copied.clone(), !evaluated);
     checker.root(&value);
     problems.append(&mut checker.problems);
     let mut spec = None;
     if evaluated {
         let mut reader = read::Reader {
             map: &map,
-            vocabulary: sources.vocabulary,
+            vocabulary,
             read: sources.read,
             measured: Default::default(),
             chained: Default::default(),
@@ -139,6 +149,9 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
         };
         spec = Some(reader.spec(&value));
         problems.append(&mut reader.problems);
+    }
+    if has_copies {
+        once(&mut problems);
     }
     redact(&mut map, &problems);
     if problems.iter().any(|p| p.severity == Severity::Error) {
@@ -292,6 +305,15 @@ impl Language {
             Language::Hcl => hcl::parse(text, file),
         }
     }
+}
+
+/// Leaves out what is told of another copy of the same text.
+fn once(problems: &mut Vec<Diagnostic>) {
+    let mut told = std::collections::BTreeSet::new();
+    problems.retain(|p| {
+        let Some(span) = &p.span else { return true };
+        told.insert((p.code, span.file, span.start, span.end, p.label.clone()))
+    });
 }
 
 /// Blanks out what may be a secret, so that no message shows it.

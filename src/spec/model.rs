@@ -35,8 +35,10 @@ pub struct Spec {
     pub objective: super::Goal,
     /// `confidence`, a fraction in (0, 1): the edge of every prediction's band that is planned for.
     pub confidence: f64,
-    /// `providers.CLOUD`.
+    /// `providers.CLOUD`; with sites, those of [`Cloud::Site`] are what [`Spec::lower_sites`] makes of them.
     pub providers: BTreeMap<Cloud, ProviderSettings>,
+    /// `sites.NAME`.
+    pub sites: BTreeMap<String, super::EdgeSite>,
     /// `catalog`: the user's own catalogue files, relative to the spec's folder, in order.
     pub catalog_files: Vec<FileRef>,
     /// `calibration`: the user's own benchmark runs, relative to the spec's folder.
@@ -376,6 +378,8 @@ pub struct Survive {
     pub zone: u32,
     /// Regions.
     pub region: u32,
+    /// Connections of a site: at most its one.
+    pub wan: u32,
 }
 
 /// What must still hold during a failure of a declared scope.
@@ -400,6 +404,8 @@ pub struct PlacementRules {
     pub accelerators: AllowDeny<String>,
     /// `instance_types`.
     pub instance_types: AllowDeny<String>,
+    /// `sites`: where replicas may be besides the regions that the other rules leave; names in [`Spec::sites`].
+    pub sites: Vec<String>,
     /// `spread.regions`: at least this many regions (1 unless stated).
     pub spread_regions: u32,
     /// Where it was written.

@@ -12,6 +12,7 @@ mod measured;
 mod pipeline;
 mod rules;
 mod sharing;
+mod site;
 mod training;
 
 use std::collections::BTreeMap;
@@ -129,6 +130,7 @@ impl Reader<'_> {
             .into_iter()
             .filter_map(|(name, at)| Some((name.to_owned(), self.model(name, &at)?)))
             .collect();
+        let sites = self.sites(&root.key("sites"));
         let of_own = models.iter().filter(|(_, m)| m.measured().is_some());
         self.measured = of_own.map(|(name, _)| name.clone()).collect();
         self.chained = Self::chained_services(&root);
@@ -175,9 +177,10 @@ impl Reader<'_> {
         let budget = self.budget(&root, (&services, &batches, &trainings, &pipelines));
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         self.shared_machines(&root, &services, &budget, objective);
+        self.placed_at_sites(&root, &services, &sites);
         self.unused_models(&root);
         let state = root.key("state");
-        Spec {
+        let mut spec = Spec {
             name: root.key("name").text().unwrap_or_default(),
             labels,
             models,
@@ -190,6 +193,7 @@ impl Reader<'_> {
             objective,
             confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),
             providers: self.providers(&root.key("providers")),
+            sites,
             catalog_files: root
                 .key("catalog")
                 .items()
@@ -201,7 +205,9 @@ impl Reader<'_> {
             state: StateSettings {
                 path: state.key("path").get(leaf::path).unwrap_or_else(|| "rhumb.state.json".to_owned()),
             },
-        }
+        };
+        spec.lower_sites();
+        spec
     }
 
     /// A model that writes text is not planned as if it wrote none because nobody said how much.
@@ -381,11 +387,11 @@ impl Reader<'_> {
     fn providers(&mut self, at: &At<'_>) -> BTreeMap<Cloud, ProviderSettings> {
         let mut providers = BTreeMap::new();
         for (name, at) in at.entries() {
-            let Ok(cloud) = name.parse::<Cloud>() else { continue };
+            let Some(cloud) = Cloud::ALL.into_iter().find(|c| c.as_str() == name) else { continue };
             let own = match cloud {
                 Cloud::Aws => "profile",
                 Cloud::Azure => "subscription",
-                Cloud::Gcp => "project",
+                Cloud::Gcp | Cloud::Site => "project",
             };
             for other in ["profile", "subscription", "project"].into_iter().filter(|k| *k != own) {
                 if at.key(other).is_there() {

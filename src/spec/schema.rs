@@ -92,7 +92,7 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
         | Kind::InstanceType
         | Kind::Accelerator
         | Kind::Jurisdiction => text(),
-        Kind::ModelSource | Kind::Model | Kind::Cron => text(),
+        Kind::ModelSource | Kind::Model | Kind::Site | Kind::Cron => text(),
         Kind::Launch => {
             let time = or_expression(quantity_schema(Unit::Duration, Range::POSITIVE));
             let whole =
@@ -273,7 +273,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::AllowDeny(of) => {
             (format!("`any`, a list, or `{{ not: [...] }}`, each {}", describe(of).0), None)
         }
-        Kind::Place => plain("a country, a region, coordinates or `vpc`", "DE"),
+        Kind::Place => plain("a country, a region, coordinates, a site or `vpc`", "DE"),
         Kind::Cloud => plain("`aws`, `azure` or `gcp`", "aws"),
         Kind::Region => plain("a region", "aws/eu-west-1"),
         Kind::Accelerator => plain("an accelerator or a family", "h100"),
@@ -285,6 +285,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
             "6.1ms",
         ),
         Kind::Model => ("a name in `models`".to_owned(), None),
+        Kind::Site => ("a name in `sites`".to_owned(), None),
         Kind::Step => plain("a name in `services`, or a list of those that are called at once", "rank"),
         Kind::Run => plain("the address of a batch, a training or a pipeline", "batches.embed"),
         Kind::Secret => (

@@ -27,6 +27,14 @@ pub enum Unit {
     Emissions,
     /// US dollars for a tonne of CO2e; read as dollars.
     PerTonne,
+    /// US dollars an hour; read as dollars.
+    Hourly,
+    /// Power; read as watts.
+    Power,
+    /// CO2e of electricity; read as grams for a kWh.
+    Intensity,
+    /// Data over time; read as Mbit/s.
+    Bandwidth,
     /// A plain number.
     Number,
 }
@@ -65,6 +73,10 @@ impl Unit {
             ],
             Unit::Emissions => &[("t/month", 1.0), ("kg/month", 1e-3), ("t", 1.0), ("kg", 1e-3)],
             Unit::PerTonne => &[("USD/t", 1.0)],
+            Unit::Hourly => &[("USD/h", 1.0)],
+            Unit::Power => &[("W", 1.0), ("kW", 1e3)],
+            Unit::Intensity => &[("gCO2e/kWh", 1.0)],
+            Unit::Bandwidth => &[("Mbps", 1.0), ("Gbps", 1e3), ("kbps", 1e-3)],
             Unit::Number => &[("", 1.0)],
         }
     }
@@ -81,13 +93,26 @@ impl Unit {
             Unit::DataRate => "6MB/s",
             Unit::Emissions => "12 t/month",
             Unit::PerTonne => "90 USD/t",
+            Unit::Hourly => "0.9 USD/h",
+            Unit::Power => "4200 W",
+            Unit::Intensity => "380 gCO2e/kWh",
+            Unit::Bandwidth => "100Mbps",
             Unit::Number => "4",
         }
     }
 
     /// Whether a space stands before its unit.
     const fn is_spaced(self) -> bool {
-        matches!(self, Unit::Rate | Unit::Monthly | Unit::Emissions | Unit::PerTonne)
+        matches!(
+            self,
+            Unit::Rate
+                | Unit::Monthly
+                | Unit::Emissions
+                | Unit::PerTonne
+                | Unit::Hourly
+                | Unit::Power
+                | Unit::Intensity
+        )
     }
 
     /// What it is, for messages.
@@ -102,6 +127,10 @@ impl Unit {
             Unit::DataRate => "an amount of data a second",
             Unit::Emissions => "a monthly amount of CO2e",
             Unit::PerTonne => "a price of a tonne of CO2e",
+            Unit::Hourly => "an hourly price in US dollars",
+            Unit::Power => "a power",
+            Unit::Intensity => "an amount of CO2e for a kWh",
+            Unit::Bandwidth => "a bandwidth",
             Unit::Number => "a number",
         }
     }
@@ -360,6 +389,11 @@ fn parse_text(unit: Unit, text: &str) -> Result<f64, Problem> {
         "$/month" | "usd/month" | "usd/mo" => Some("USD/month"),
         "tonnes" | "tons" | "t/mo" | "tco2" | "tco2e" => Some("t/month"),
         "$/t" | "usd/tonne" | "usd/ton" | "usd/tco2e" => Some("USD/t"),
+        "usd/hour" | "usd/hr" | "$/h" | "$/hour" => Some("USD/h"),
+        "watt" | "watts" => Some("W"),
+        "g/kwh" | "gco2/kwh" => Some("gCO2e/kWh"),
+        "mbit/s" | "mb/s" => Some("Mbps"),
+        "gbit/s" | "gb/s" => Some("Gbps"),
         other => unit.spellings().iter().map(|s| s.0).find(|s| !s.is_empty() && s.to_lowercase() == other),
     }
     .filter(|n| unit.spellings().iter().any(|s| s.0 == *n));
@@ -383,7 +417,19 @@ fn parse_text(unit: Unit, text: &str) -> Result<f64, Problem> {
 /// # Errors
 /// As [`quantity`].
 pub fn money(value: &Value) -> Result<Money, Problem> {
-    let dollars = quantity(Unit::Monthly, Range::POSITIVE, value)?;
+    dollars(Unit::Monthly, Range::POSITIVE, value)
+}
+
+/// Reads an hourly price exactly; nothing may be said to cost nothing.
+///
+/// # Errors
+/// As [`quantity`].
+pub fn hourly(value: &Value) -> Result<Money, Problem> {
+    dollars(Unit::Hourly, Range { max: 1e6, ..Range::NOT_NEGATIVE }, value)
+}
+
+fn dollars(unit: Unit, range: Range, value: &Value) -> Result<Money, Problem> {
+    let dollars = quantity(unit, range, value)?;
     let exact = value.as_str().and_then(|t| split(t.trim())).map(|(digits, _)| digits.replace('_', ""));
     let parsed = exact.and_then(|digits| Money::parse_usd(digits.trim_start_matches('+')).ok());
     parsed.map_or_else(
@@ -456,7 +502,7 @@ mod tests {
             x in 0.001f64..1e9,
             unit in prop::sample::select(vec![
                 Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::DataRate, Unit::Number,
-                Unit::Emissions, Unit::PerTonne,
+                Unit::Emissions, Unit::PerTonne, Unit::Hourly, Unit::Power, Unit::Intensity, Unit::Bandwidth,
             ]),
         ) {
             let text = unit.format(x);

@@ -29,6 +29,7 @@ pub fn world(spec: &Spec, catalog: &Catalog) -> World {
     for (cloud, settings) in &spec.providers {
         catalog.apply_discount(*cloud, settings.discount);
     }
+    rhumb::placement::stand(&mut catalog, spec).unwrap();
     let arch = |model: &spec::Model| match &model.source {
         ModelSource::Known { id, .. } => Some(catalog.model(id).unwrap().clone()),
         ModelSource::Config(file) => panic!("{}: tests read no files", file.path),

@@ -49,6 +49,7 @@ mod predict_extras;
 mod processors;
 mod sharing;
 mod sharing_faults;
+mod sites;
 mod together;
 mod training;
 mod training_faults;

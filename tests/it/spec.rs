@@ -83,6 +83,26 @@ fn every_key_arrives_in_the_typed_spec() {
     assert_eq!((inspect.engine.name, inspect.engine.max_num_seqs), (spec::EngineName::Own, None));
     assert_eq!((inspect.traffic.input.mean, inspect.traffic.output.mean), (1.0, 0.0));
 
+    assert_eq!((&*inspect.placement.sites, inspect.survive.wan), (&["plant-7".to_owned()][..], 1));
+    // Who names sites takes no clouds from the defaults.
+    assert_eq!(inspect.placement.clouds, AllowDeny::Only(Vec::new()));
+    assert_eq!(inspect.placement.instance_types, AllowDeny::Only(vec!["t4-node".to_owned()]));
+    let home = RegionRef { cloud: Cloud::Site, region: "plant-7".to_owned() };
+    assert_eq!(inspect.traffic.origins[0].place, Place::Region(home));
+    let site = &spec.sites["plant-7"];
+    assert_eq!((site.latitude, site.longitude, site.country.as_str()), (48.14, 11.58, "DE"));
+    assert_eq!(
+        (site.power_watts, site.grid, site.pue, site.lan_ms),
+        (Some(4200.0), Some(380.0), Some(1.3), Some(0.5))
+    );
+    assert_eq!((site.wan.mbps, site.wan.round_trip_ms), (Some(1000.0), Some(24.0)));
+    let node = &site.machines["t4-node"];
+    assert_eq!((node.accelerator.as_str(), node.accelerators, node.count), ("nvidia-t4", 2, 6));
+    assert_eq!((node.vcpus, node.memory_gib, node.power_watts), (16.0, 64.0, Some(300.0)));
+    assert_eq!((node.cost.micros(), site.machines["big"].cost.micros()), (900_000, 0));
+    let limits = [("big", 1.0), ("power", 4200.0), ("t4-node", 6.0)].map(|(code, n)| (code.to_owned(), n));
+    assert_eq!(spec.providers[&Cloud::Site].quotas["plant-7"], BTreeMap::from(limits));
+
     let chat = &spec.services["chat"];
     assert_eq!(
         chat.labels,
@@ -239,7 +259,7 @@ fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
     let broken = text.replace("peak: ${var.peak} req/s", "peak: 3");
     let found = load("a.yaml", &broken).unwrap_err();
     let place = found.map.locate(found.list[0].span.as_ref().unwrap()).unwrap();
-    assert_eq!((found.list.len(), place.line, place.column), (1, 42, 13));
+    assert_eq!((found.list.len(), place.line, place.column), (1, 57, 13));
 }
 
 #[test]

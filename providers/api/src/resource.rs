@@ -16,10 +16,12 @@ pub enum Cloud {
     Azure,
     /// Google Cloud.
     Gcp,
+    /// Places of the user's own, each a region: what stands there is in the spec and in no list.
+    Site,
 }
 
 impl Cloud {
-    /// All clouds, in the order in which ties between them are broken.
+    /// All clouds that sell machines, in the order in which ties between them are broken.
     pub const ALL: [Cloud; 3] = [Cloud::Aws, Cloud::Azure, Cloud::Gcp];
 
     /// The lower-case name used in specs, tables and addresses.
@@ -28,6 +30,7 @@ impl Cloud {
             Cloud::Aws => "aws",
             Cloud::Azure => "azure",
             Cloud::Gcp => "gcp",
+            Cloud::Site => "site",
         }
     }
 }
@@ -41,7 +44,7 @@ impl fmt::Display for Cloud {
 impl FromStr for Cloud {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
-        Cloud::ALL.into_iter().find(|c| c.as_str() == text).ok_or(())
+        Cloud::ALL.into_iter().chain([Cloud::Site]).find(|c| c.as_str() == text).ok_or(())
     }
 }
 

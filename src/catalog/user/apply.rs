@@ -96,6 +96,7 @@ fn instance_type(catalog: &mut Catalog, reader: &mut Reader<'_>, entry: &Entry<'
             rdma: None,
             rdma_gbps: None,
             arch: "x86_64".to_owned(),
+            full_load_watts: None,
             status: "current".to_owned(),
             notes: String::new(),
             provenance: own.clone(),

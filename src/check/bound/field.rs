@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use rhumb_api::{Money, Purchase};
+use rhumb_api::{Cloud, Money, Purchase};
 
 use super::super::carbon;
 use super::super::measured;
@@ -345,7 +345,8 @@ fn accelerator<'a>(world: &'a World, kind: &InstanceType) -> Option<(usize, &'a 
 fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
     let rules = work.rules;
     let sold = kind.status == "current" || kind.status.starts_with("previous");
-    let named = rules.clouds.allows(&kind.cloud) && rules.instance_types.allows(&kind.name);
+    let named = (kind.cloud == Cloud::Site || rules.clouds.allows(&kind.cloud))
+        && rules.instance_types.allows(&kind.name);
     if matches!(work.kind, Kind::Pipeline(_)) {
         let bare = kind.accelerator.is_none() && kind.accelerator_count == 0.0;
         return (bare && sold && named).then_some(());
@@ -362,9 +363,14 @@ fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
 }
 
 fn may_be_in(work: &Work<'_>, region: &crate::catalog::Region) -> bool {
-    work.rules.clouds.allows(&region.cloud)
-        && subject::region_allowed(&work.rules.regions, region.cloud, &region.id)
-        && subject::resides(&work.rules.residency, region)
+    let named = match region.cloud {
+        Cloud::Site => work.rules.sites.contains(&region.id),
+        cloud => {
+            work.rules.clouds.allows(&cloud)
+                && subject::region_allowed(&work.rules.regions, cloud, &region.id)
+        }
+    };
+    named && subject::resides(&work.rules.residency, region)
 }
 
 fn bought(work: &Work<'_>, offering: &Offering) -> bool {

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 use rhumb_api::Money;
 
+use super::super::sites;
 use super::super::subject::{self, Work};
 use super::field::Field;
 use super::need::{Need, Part};
@@ -402,7 +403,10 @@ fn block(world: &World, service: &Service, field: &Field, used: &BTreeSet<usize>
         let row = &world.catalog.regions[*region];
         let times: Option<Vec<f64>> = origins
             .iter()
-            .map(|o| subject::resides(&o.residency, row).then(|| time(world, service, o, *region))?)
+            .map(|o| {
+                let may = subject::resides(&o.residency, row) && !sites::cut_off(service, o, row);
+                may.then(|| time(world, service, o, *region))?
+            })
             .collect();
         if let Some(times) = times {
             network.insert(*region, times.into_iter().fold(0.0, f64::max));

@@ -45,7 +45,7 @@ pub(super) fn of_batch(
     for priced in found {
         let built = build::run(job, table, task, &priced.run, placed.certificate.clone());
         match built.filter(|built| left.allows(job, built)) {
-            Some(built) => list.push(fallback(&built, 0, placed)),
+            Some(built) => list.push(fallback(&built, 0, placed, 0)),
             None => drop(over.insert(priced.run.chosen.site)),
         }
     }

@@ -121,7 +121,7 @@ impl Rows {
             let row = match self.quotas.get(&key) {
                 Some(row) => *row,
                 None => {
-                    let at = spec.providers.get(&cloud).map(|p| p.at.join("quotas"));
+                    let at = spec.quotas_at(cloud);
                     let what = Shared::Quota { cloud, place: q.place.clone(), code: q.code.clone() };
                     // What a float sum may exceed a limit by without meaning it.
                     let row = self.add(what, millionths(q.limit + 1e-9), at);

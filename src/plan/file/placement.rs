@@ -23,6 +23,7 @@ words!(EvidenceWord for Evidence {
     Measured = "measured",
     Calibrated = "calibrated",
     Listed = "listed",
+    Stated = "stated",
     Modelled = "modelled",
     Assumed = "assumed",
 });

@@ -36,6 +36,7 @@ pub const WORDS: &[&str] = &[
     "retired",
     "saturated",
     "shared",
+    "sites",
     "spot",
     "spread",
     "replay",
@@ -43,6 +44,7 @@ pub const WORDS: &[&str] = &[
     "tpot",
     "ttft",
     "unknown",
+    "wan",
     "zones",
     // Failures.
     "machine",
@@ -51,7 +53,9 @@ pub const WORDS: &[&str] = &[
     // Units.
     "chips",
     "gpus",
+    "machines",
     "vcpus",
+    "watts",
 ];
 
 #[cfg(test)]

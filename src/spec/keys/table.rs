@@ -4,6 +4,7 @@ mod budget;
 mod chain;
 mod measured;
 mod pipeline;
+mod site;
 mod training;
 
 use super::{Key, Kind, Names};
@@ -12,6 +13,7 @@ use budget::BUDGET;
 use chain::CHAIN;
 use measured::{MEASURED, QUALITY};
 use pipeline::PIPELINE;
+use site::SITE;
 use training::TRAINING;
 
 const DURATION: Kind = Kind::Quantity(Unit::Duration, Range::POSITIVE);
@@ -97,8 +99,12 @@ pub static ROOT: &[Key] = &[
         Kind::Path,
         "Your own benchmark runs, as `rhumb calibrate` recorded them: predictions near them are corrected.",
     ),
+    Key::new(
+        "sites",
+        Kind::Map { entry: "SITE", names: Names::Name, of: &Kind::Section(SITE) },
+        "Places of your own outside the clouds, and the machines that stand there. A service goes there only if its `placement.sites` names them.",
+    ),
     Key::new("state", Kind::Section(STATE), "Where what exists is remembered."),
-    Key::not_yet("sites", "Your own machines outside the clouds."),
     Key::not_yet("commitments", "Capacity and prices that are already committed to."),
     Key::not_yet("policies", "Rules that a plan must pass."),
 ];
@@ -272,7 +278,7 @@ static ORIGIN: &[Key] = &[
     Key::new(
         "at",
         Kind::Place,
-        "A country (`DE`), a region (`aws/eu-west-1`), coordinates (`[48.14, 11.58]`, north and east) or `vpc` (next to the service).",
+        "A country (`DE`), a region (`aws/eu-west-1`), coordinates (`[48.14, 11.58]`, north and east), a site of yours (`sites.plant-7`) or `vpc` (next to the service).",
     )
     .required(),
     Key::new(
@@ -330,6 +336,12 @@ static SURVIVE: &[Key] = &[
     Key::new("zone", Kind::Whole { min: 0, max: 10, auto: false }, "Zones of a region that may fail.")
         .default("0"),
     Key::new("region", Kind::Whole { min: 0, max: 10, auto: false }, "Regions that may fail.").default("0"),
+    Key::new(
+        "wan",
+        Kind::Whole { min: 0, max: 1, auto: false },
+        "1: the connection of a site may fail. Origins at a site are then served by machines of that site alone.",
+    )
+    .default("0"),
 ];
 
 static DURING_FAILURE: &[Key] = &[
@@ -366,6 +378,17 @@ static PLACEMENT: &[Key] = &[
     )
     .default("any"),
     Key::new("spread", Kind::Section(SPREAD), "Enforced by counting."),
+    Key::new(
+        "sites",
+        Kind::List(&Kind::Site),
+        "Sites of yours that replicas may be at; services only. With `clouds` beside it there too, else at these sites alone. Who states one of the two takes neither from `defaults`.",
+    )
+    .default("no site"),
+    Key::new(
+        "each_of",
+        Kind::Name,
+        "In place of `sites`: the name of equal sites. The service becomes one at each, `NAME-SITE`; its origins may be `at: site`.",
+    ),
 ];
 
 static SPREAD: &[Key] = &[

@@ -62,6 +62,7 @@ impl Reader<'_> {
                 machine: count("machine"),
                 zone: count("zone"),
                 region: count("region"),
+                wan: count("wan"),
             },
             during_failure: DuringFailure {
                 capacity: during

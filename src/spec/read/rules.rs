@@ -11,12 +11,17 @@ impl Reader<'_> {
         let rule = |key: &str, item: &dyn Fn(&Value) -> Vec<String>| {
             at.key(key).get(|v| leaf::allow_deny(v, item)).unwrap_or_default()
         };
+        let sites = at.key("sites");
+        let clouds = at.key("clouds");
+        // Sites alone are no clouds at all.
+        let none = AllowDeny::Only(Vec::new());
+        let unstated = if sites.is_there() && !clouds.is_there() { none } else { AllowDeny::Any };
         PlacementRules {
+            sites: sites.items().iter().filter_map(At::text).collect(),
             residency: jurisdictions(&at.key("residency"), vocabulary),
-            clouds: at
-                .key("clouds")
+            clouds: clouds
                 .get(|v| leaf::allow_deny(v, |c| leaf::cloud(c).into_iter().collect()))
-                .unwrap_or_default(),
+                .unwrap_or(unstated),
             regions: rule("regions", &|v| {
                 leaf::region(vocabulary, v).ok().and(v.as_str()).map(str::to_owned).into_iter().collect()
             }),

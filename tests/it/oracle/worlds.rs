@@ -323,6 +323,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
     }
     Spec {
         pipelines: BTreeMap::new(),
+        sites: BTreeMap::new(),
         name: "world".into(),
         labels: BTreeMap::new(),
         models: BTreeMap::from([("m".to_owned(), model)]),
@@ -447,7 +448,7 @@ fn service(
         2 => survive.machine = 1,
         3 => survive.zone = 1,
         4 => survive.region = 1,
-        5 => survive = Survive { replica: 1, machine: 0, zone: 1, region: 0 },
+        5 => survive = Survive { replica: 1, machine: 0, zone: 1, region: 0, wan: 0 },
         _ => {}
     }
     Service {

@@ -2,7 +2,7 @@
 
 use super::view::{Cell, Column, View, detail, number, text};
 use super::{Args, Subject};
-use crate::catalog::{Catalog, Evidence, Offered, Provenance, QuotaUnit, Region, Resolved};
+use crate::catalog::{Catalog, Evidence, Offered, Provenance, Region, Resolved};
 use crate::cli::Failure;
 use crate::spec::{Place, RegionRef};
 
@@ -251,11 +251,7 @@ fn quotas(catalog: &Catalog, args: &Args) -> Result<Rows, Failure> {
         text("as_of"),
     ];
     let row = |q: &crate::catalog::Quota| {
-        let unit = match q.unit {
-            QuotaUnit::Vcpus => "vcpus",
-            QuotaUnit::Gpus => "gpus",
-            QuotaUnit::Chips => "chips",
-        };
+        let unit = q.unit.as_str();
         let row = vec![
             Cell::text(q.cloud.as_str()),
             Cell::text(&q.code),
