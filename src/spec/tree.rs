@@ -110,8 +110,18 @@ fn twice(
 }
 
 /// Sections whose entries may come from several files.
-const MERGED: [&str; 10] =
-    ["models", "services", "chains", "batches", "variables", "locals", "providers", "trainings", "pipelines", "sites"];
+const MERGED: [&str; 10] = [
+    "models",
+    "services",
+    "chains",
+    "batches",
+    "variables",
+    "locals",
+    "providers",
+    "trainings",
+    "pipelines",
+    "sites",
+];
 
 /// Merges the trees of several files; what is declared twice is a problem that shows both places.
 pub fn merge(trees: Vec<Tree>, problems: &mut Vec<Diagnostic>) -> Tree {

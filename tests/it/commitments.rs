@@ -1,7 +1,9 @@
 //! Commitments that would pay: by hand, and planted faults.
 
+use std::collections::BTreeMap;
+
 use rhumb::check::{self, Finding};
-use rhumb::placement::{Commitment, Placement, World};
+use rhumb::placement::{Commitment, Placement, SharedFleet, WorkloadPlacement, World};
 use rhumb::spec::Spec;
 use rhumb_api::{Money, Purchase};
 
@@ -100,4 +102,46 @@ fn each_planted_fault_is_found() {
     for (what, fault) in faults {
         assert!(!found(*fault).is_empty(), "{what} is not found");
     }
+}
+
+/// What of these machines would pay for a term; none of them follows a day.
+pub fn of(
+    world: &World,
+    workloads: &BTreeMap<String, WorkloadPlacement>,
+    fleets: &[SharedFleet],
+) -> Vec<Commitment> {
+    let mut bought = Vec::new();
+    for placed in workloads.values() {
+        let share = placed.run.as_ref().map_or(1.0, |run| run.hours * run.runs_per_month / 730.0);
+        for pool in &placed.pools {
+            for m in pool.machines.iter().filter(|m| m.purchase == Purchase::OnDemand) {
+                let addr = format!("{}/on_demand", pool.addr);
+                bought.push((addr, (pool.cloud, &pool.region, &pool.instance_type), m.price, m.count, share));
+            }
+        }
+    }
+    for f in fleets.iter().filter(|f| f.purchase == Purchase::OnDemand) {
+        bought.push((f.addr.to_string(), (f.cloud, &f.region, &f.instance_type), f.price, f.count, 1.0));
+    }
+    let mut found = Vec::new();
+    for (addr, (cloud, region, kind), price, count, share) in bought {
+        let kind = world.catalog.instance_type(cloud, kind).unwrap();
+        let region = world.catalog.region(cloud, region).unwrap();
+        for purchase in [Purchase::Reserved1y, Purchase::Reserved3y] {
+            let Some(offer) = world.catalog.offering(kind, region, purchase) else { continue };
+            let saves = (price.scale(share) - offer.price).times(i64::from(count)).times(730);
+            if saves > Money::ZERO {
+                found.push(Commitment {
+                    addr: addr.clone(),
+                    purchase,
+                    machines: count,
+                    price: offer.price,
+                    instead_of: price,
+                    saves_per_month: saves,
+                    provenance: offer.provenance.clone(),
+                });
+            }
+        }
+    }
+    found
 }

@@ -535,48 +535,6 @@ fn emissions_of(world: &World, placement: &Placement) -> Emissions {
     Emissions { machines, cap_mg: None }
 }
 
-/// What of these machines would pay for a term; none of them follows a day.
-fn commitments_of(
-    world: &World,
-    workloads: &BTreeMap<String, WorkloadPlacement>,
-    fleets: &[SharedFleet],
-) -> Vec<Commitment> {
-    let mut bought = Vec::new();
-    for placed in workloads.values() {
-        let share = placed.run.as_ref().map_or(1.0, |run| run.hours * run.runs_per_month / 730.0);
-        for pool in &placed.pools {
-            for m in pool.machines.iter().filter(|m| m.purchase == Purchase::OnDemand) {
-                let addr = format!("{}/on_demand", pool.addr);
-                bought.push((addr, (pool.cloud, &pool.region, &pool.instance_type), m.price, m.count, share));
-            }
-        }
-    }
-    for f in fleets.iter().filter(|f| f.purchase == Purchase::OnDemand) {
-        bought.push((f.addr.to_string(), (f.cloud, &f.region, &f.instance_type), f.price, f.count, 1.0));
-    }
-    let mut found = Vec::new();
-    for (addr, (cloud, region, kind), price, count, share) in bought {
-        let kind = world.catalog.instance_type(cloud, kind).unwrap();
-        let region = world.catalog.region(cloud, region).unwrap();
-        for purchase in [Purchase::Reserved1y, Purchase::Reserved3y] {
-            let Some(offer) = world.catalog.offering(kind, region, purchase) else { continue };
-            let saves = (price.scale(share) - offer.price).times(i64::from(count)).times(730);
-            if saves > Money::ZERO {
-                found.push(Commitment {
-                    addr: addr.clone(),
-                    purchase,
-                    machines: count,
-                    price: offer.price,
-                    instead_of: price,
-                    saves_per_month: saves,
-                    provenance: offer.provenance.clone(),
-                });
-            }
-        }
-    }
-    found
-}
-
 /// A placement of such choices with what its machines emit.
 pub fn placement(
     world: &World,
@@ -586,7 +544,7 @@ pub fn placement(
 ) -> Placement {
     let emissions = Emissions::default();
     let chains = Vec::new();
-    let commitments = commitments_of(world, &workloads, &fleets);
+    let commitments = crate::commitments::of(world, &workloads, &fleets);
     let mut placement = Placement {
         workloads,
         fleets,

@@ -16,9 +16,8 @@ use crate::diagnostics::{load, load_all};
 const FULL: &str = include_str!("spec_texts/full.yaml");
 
 fn yaml(text: &str) -> spec::Loaded {
-    load("deploy.yaml", text).unwrap_or_else(|d| {
-        panic!("{}", rhumb::cli::view::diagnostics::text(&d, false, 100));
-    })
+    load("deploy.yaml", text)
+        .unwrap_or_else(|d| panic!("{}", rhumb::cli::view::diagnostics::text(&d, false, 100)))
 }
 
 #[test]
@@ -579,9 +578,8 @@ proptest! {
         let straight = yaml(FULL);
         prop_assert_eq!(serde_json::to_string(&shuffled.tree).unwrap(), serde_json::to_string(&straight.tree).unwrap());
         let sorted = |mut s: spec::Spec| {
-            for service in s.services.values_mut() {
-                service.traffic.origins.sort_by(|a, b| a.name.cmp(&b.name));
-            }
+            let services = s.services.values_mut();
+            services.for_each(|service| service.traffic.origins.sort_by(|a, b| a.name.cmp(&b.name)));
             s
         };
         prop_assert_eq!(sorted(shuffled.spec), sorted(straight.spec));
@@ -593,8 +591,8 @@ proptest! {
             .replace("  chat:\n    model: chat", &format!("  {name}:\n    model: chat"))
             .replace("services.chat", &format!("services.{name}"));
         let straight = yaml(FULL).spec.services["chat"].clone();
-        let mut other = yaml(&renamed).spec.services[&name].clone();
-        other.name = straight.name.clone();
+        let renamed = yaml(&renamed).spec.services[&name].clone();
+        let other = spec::Service { name: straight.name.clone(), ..renamed };
         // Places hold the name; everything else is equal.
         let text = format!("{other:?}").replace(&format!("/services/{name}"), "/services/chat");
         prop_assert_eq!(text, format!("{straight:?}"));

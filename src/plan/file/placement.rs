@@ -12,7 +12,8 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
-    Emission, Emissions, FailureCheck, Fallback, Fallbacks, JointViolation, PipelineRun, SharedLimit, Stop, TrainingRun,
+    Emission, Emissions, FailureCheck, Fallback, Fallbacks, JointViolation, PipelineRun, SharedLimit, Stop,
+    TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};

@@ -200,7 +200,7 @@ impl Reader<'_> {
             let at = root.key("services").key(name);
             self.at_sites(&at, service);
         }
-        for kind in ["batches", "trainings"] {
+        for kind in ["batches", "trainings", "pipelines"] {
             for (_, at) in root.key(kind).entries() {
                 let key = at.key("placement").key("sites");
                 if key.is_there() {
