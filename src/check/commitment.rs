@@ -1,6 +1,6 @@
 //! Commitments that would pay: their prices, and what they save.
 
-use rhumb_api::{Money, Purchase};
+use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::placement::{Commitment, Placement, World};
 
@@ -9,8 +9,17 @@ use super::Ledger;
 /// Hours of a month.
 const MONTH: f64 = 730.0;
 
-/// Of each machine of an address that is bought on demand the share of hours in which it runs, and its price.
-fn on_demand(placement: &Placement) -> Vec<(String, (rhumb_api::Cloud, &str, &str), Money, Vec<f64>)> {
+/// Machines of an address that are bought on demand.
+struct OnDemand<'p> {
+    addr: String,
+    /// Cloud, region and type.
+    at: (Cloud, &'p str, &'p str),
+    price: Money,
+    /// Of each machine the share of hours in which it runs.
+    runs: Vec<f64>,
+}
+
+fn on_demand(placement: &Placement) -> Vec<OnDemand<'_>> {
     let mut found = Vec::new();
     for placed in placement.workloads.values() {
         for pool in &placed.pools {
@@ -43,14 +52,16 @@ fn on_demand(placement: &Placement) -> Vec<(String, (rhumb_api::Cloud, &str, &st
                     (None, None) => runs = vec![1.0; machines.count as usize],
                 }
                 let at = (pool.cloud, pool.region.as_str(), pool.instance_type.as_str());
-                found.push((format!("{}/on_demand", pool.addr), at, machines.price, runs));
+                let addr = format!("{}/on_demand", pool.addr);
+                found.push(OnDemand { addr, at, price: machines.price, runs });
             }
         }
     }
     for fleet in &placement.fleets {
         if fleet.purchase == Purchase::OnDemand {
             let at = (fleet.cloud, fleet.region.as_str(), fleet.instance_type.as_str());
-            found.push((fleet.addr.to_string(), at, fleet.price, vec![1.0; fleet.count as usize]));
+            let runs = vec![1.0; fleet.count as usize];
+            found.push(OnDemand { addr: fleet.addr.to_string(), at, price: fleet.price, runs });
         }
     }
     found
@@ -58,7 +69,7 @@ fn on_demand(placement: &Placement) -> Vec<(String, (rhumb_api::Cloud, &str, &st
 
 pub(super) fn check(log: &mut Ledger, world: &World, placement: &Placement) {
     let mut expected = 0;
-    for (addr, (cloud, region, kind), price, runs) in on_demand(placement) {
+    for OnDemand { addr, at: (cloud, region, kind), price, runs } in on_demand(placement) {
         let rows = world.catalog.offerings.iter().filter(|o| {
             let (t, r) = (&world.catalog.instance_types[o.instance_type], &world.catalog.regions[o.region]);
             (t.cloud, t.name.as_str(), r.id.as_str()) == (cloud, kind, region) && t.cloud == r.cloud

@@ -55,7 +55,7 @@ pub(super) fn commitments(plan: &Plan) -> Option<Section> {
     );
     let blocks = vec![Block::Table(table), Block::Lines(vec![Cell::tone(words, Tone::Dim)])];
     let heading = "Commitments that would pay".to_owned();
-    (!all.is_empty()).then(|| Section { name: "commitments", heading, blocks })
+    (!all.is_empty()).then_some(Section { name: "commitments", heading, blocks })
 }
 
 pub(super) fn json(plan: &Plan) -> Value {

@@ -26,8 +26,11 @@ fn case(seed: u64, base: &Catalog) -> Option<(Spec, World, Chain)> {
     spec.services.retain(|name, _| names.contains(name));
     let [a, b] = names.as_slice() else { return None };
     let at = Pointer::root().join("chains").join("c");
-    let steps =
-        if seed % 3 == 0 { vec![vec![a.clone(), b.clone()]] } else { vec![vec![a.clone()], vec![b.clone()]] };
+    let steps = if seed.is_multiple_of(3) {
+        vec![vec![a.clone(), b.clone()]]
+    } else {
+        vec![vec![a.clone()], vec![b.clone()]]
+    };
     // From what is out of reach to what nobody notices.
     let limit_ms = 400.0 * f64::from(1 << (seed % 11));
     let (name, quantile) = ("c".to_owned(), 0.9);
