@@ -106,7 +106,7 @@ impl Catalog {
             None => self.continent_of((site.latitude, site.longitude)).unwrap_or_default().to_owned(),
         };
         let jurisdictions = match same.next() {
-            None => vec![site.country.to_lowercase()],
+            None => jurisdictions_of(&site.country),
             Some(first) => {
                 let everywhere = |tag: &&String| same.clone().all(|r| r.jurisdictions.contains(tag));
                 first.jurisdictions.iter().filter(everywhere).cloned().collect()
@@ -143,5 +143,31 @@ fn limit(code: &str, unit: QuotaUnit, own: &Provenance) -> Quota {
         default_new_account: None,
         notes: String::new(),
         provenance: own.clone(),
+    }
+}
+
+/// Members of the European Union in which no cloud of the catalogue has a region (ISO 3166 codes).
+const EU_WITHOUT_REGION: [&str; 15] =
+    ["BG", "CY", "CZ", "EE", "GR", "HR", "HU", "LT", "LU", "LV", "MT", "PT", "RO", "SI", "SK"];
+
+/// Jurisdictions of a country in which there is no region to ask.
+fn jurisdictions_of(country: &str) -> Vec<String> {
+    let eu: &[&str] = if EU_WITHOUT_REGION.contains(&country) { &["eu", "eea", "gdpr"] } else { &[] };
+    std::iter::once(country.to_lowercase()).chain(eu.iter().map(|tag| (*tag).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_the_union_are_in_it_with_and_without_a_region() {
+        let catalog = Catalog::embedded();
+        let with = catalog.regions.iter().filter(|r| r.jurisdictions.iter().any(|tag| tag == "eu"));
+        let with: std::collections::BTreeSet<&str> = with.map(|r| r.country.as_str()).collect();
+        assert!(EU_WITHOUT_REGION.iter().all(|country| !with.contains(country)));
+        assert_eq!(with.len() + EU_WITHOUT_REGION.len(), 27, "{with:?}");
+        assert_eq!(jurisdictions_of("CZ"), ["cz", "eu", "eea", "gdpr"]);
+        assert_eq!(jurisdictions_of("CH"), ["ch"]);
     }
 }

@@ -57,5 +57,6 @@ fn played(replay: u32, worker: &Worker<'_>, replicas: u32) -> f64 {
     if replay == 0 {
         return f64::INFINITY;
     }
-    worker.rate(items_of(worker.batch, replicas)).unwrap_or(f64::MIN_POSITIVE) * f64::from(replicas)
+    let played = worker.played(items_of(worker.batch, replicas)).unwrap_or(f64::MIN_POSITIVE);
+    Worker::of_all(worker.batch, replicas, played)
 }

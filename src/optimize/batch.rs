@@ -182,9 +182,43 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Whether another number of groups may be cheaper than the first that ends in time, without any spot.
+    /// Whether another number of groups may be cheaper than the first that ends in time, without any spot: the last wave may be fuller, and
+    /// what a replay makes of other shares differs.
     fn in_waves(&self) -> bool {
-        matches!(self.pace, Pace::Shards { .. })
+        match self.pace {
+            Pace::Shards { .. } => true,
+            Pace::Items { .. } => self.job.world.replay > 0,
+            Pace::Tokens { .. } => false,
+        }
+    }
+
+    /// The next number of groups that is worth a look: of those that work in as many waves the first one has no more of anything.
+    fn next(&self, units: u32) -> u32 {
+        match self.pace {
+            Pace::Shards { pipeline, executor } => executor.next(pipeline, units),
+            Pace::Items { .. } | Pace::Tokens { .. } => units.saturating_add(1),
+        }
+    }
+
+    /// Numbers of groups from `first` on.
+    fn counts(&self, first: u32, most: u32) -> impl Iterator<Item = u32> + use<'_> {
+        std::iter::successors(Some(first), |units| Some(self.next(*units)).filter(|next| next > units))
+            .take_while(move |units| *units <= most)
+    }
+
+    /// Numbers of spot machines that are worth a look: where a run takes as long with one as with many, cost and everything else is linear
+    /// in it. Where quotas are declared, or what is not spot costs less than the ceiling counts for spot, others may need what is between.
+    fn spots(&self, machines: u32) -> Vec<u32> {
+        let low = if self.terms.base.is_none() { machines } else { 0 };
+        let high = self.terms.most_spot(machines);
+        let linear =
+            self.terms.quotas.is_empty() && self.terms.base.is_none_or(|b| Some(b) == self.terms.on_demand);
+        if !matches!(self.pace, Pace::Shards { .. }) || !linear {
+            return (low..=high).collect();
+        }
+        let mut all: Vec<u32> = [low, low.max(1), high].into_iter().filter(|n| *n <= high).collect();
+        all.dedup();
+        all
     }
 
     /// Hours of a batch's run at so many items a second.
@@ -210,7 +244,7 @@ impl<'a> Asked<'a> {
         let closed = self.closed(replicas);
         let Pace::Items { batch, speed } = self.pace else { return closed };
         let played = speed.played.of(items_of(batch, replicas));
-        played.map_or(closed, |rate| closed.min(rate * f64::from(replicas)))
+        played.map_or(closed, |played| closed.min(Worker::of_all(batch, replicas, played)))
     }
 
     /// Plays the items of a replica where that is not known yet. Whether it is slower than what the search went by.
@@ -222,9 +256,9 @@ impl<'a> Asked<'a> {
         }
         let worker = Worker { curve: &speed.slowed, limits: speed.limits, batch };
         // What never ends is no choice.
-        let rate = worker.rate(items).unwrap_or(f64::MIN_POSITIVE);
-        speed.played.note(items, rate);
-        rate * f64::from(replicas) < self.closed(replicas)
+        let played = worker.played(items).unwrap_or(f64::MIN_POSITIVE);
+        speed.played.note(items, played);
+        Worker::of_all(batch, replicas, played) < self.closed(replicas)
     }
 
     fn run(&self, chosen: (usize, usize), units: u32, machines: u32, spot: u32) -> Option<(Run, Money)> {
@@ -316,7 +350,7 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
         let mut late = true;
         let bar = found.best.as_ref().map(|b| b.objective);
         // Some number always ends in time; the more machines, the more start-ups are paid.
-        for units in first..=asked.most(first, MOST_MORE) {
+        for units in asked.counts(first, asked.most(first, MOST_MORE)) {
             let machines = units.saturating_mul(asked.way.span.max(1));
             let Some(floor) = asked.least(units) else { break };
             if best.is_some_and(|b| floor >= b.objective)
@@ -325,10 +359,8 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 late = false;
                 break;
             }
-            let low = if terms[i].base.is_none() { machines } else { 0 };
-            let high = terms[i].most_spot(machines);
             let mut any = false;
-            for spot in low..=high {
+            for spot in asked.spots(machines) {
                 let Some((run, month)) = asked.run((i, w), units, machines, spot) else { continue };
                 if run.late > deadline * (1.0 + 1e-12) {
                     continue;
@@ -348,7 +380,7 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 }
             }
             // More machines need more of the same quota; with spot only, or a budget, they do not help either.
-            let hopeless = if asked.in_waves() {
+            let hopeless = if matches!(asked.pace, Pace::Shards { .. }) {
                 let over = |limit: Money| floor.scale(task.runs()) > limit;
                 !terms[i].any_within_quotas(machines) || budget.is_some_and(|(limit, _)| over(limit))
             } else {
@@ -436,7 +468,7 @@ impl Asked<'_> {
             (None, _) => return None,
         };
         let run = (each - Money::from_micros(2)).times(i64::from(machines)).scale(hours);
-        Some(run.max(Money::ZERO) - Money::from_micros(2))
+        Some(run.max(Money::ZERO) + self.terms.dataset.unwrap_or(Money::ZERO) - Money::from_micros(2))
     }
 }
 
@@ -510,7 +542,7 @@ impl Within<'_, '_> {
                 let mut any = false;
                 let never_spot = terms.most_spot(u32::MAX) == 0;
                 // More machines only pay more start-ups; they may help where a share of them may be spot.
-                for units in first..=asked.most(first, first.saturating_add(64)) {
+                for units in asked.counts(first, asked.most(first, first.saturating_add(64))) {
                     let machines = units.saturating_mul(way.span.max(1));
                     let Some(least) = asked.least(units) else { break };
                     // Spot makes no run shorter.
@@ -521,9 +553,7 @@ impl Within<'_, '_> {
                     if month > limit || !terms.any_within_quotas(machines) {
                         break;
                     }
-                    let low = if terms.base.is_none() { machines } else { 0 };
-                    let high = terms.most_spot(machines);
-                    for spot in low..=high {
+                    for spot in asked.spots(machines) {
                         let Some((run, _)) = asked.run((i, w), units, machines, spot) else { continue };
                         if run.late > deadline * (1.0 + 1e-12) || !terms.within_quotas(machines, spot) {
                             continue;

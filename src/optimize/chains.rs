@@ -43,10 +43,15 @@ struct Sum {
 }
 
 /// Gives every service of a chain the limit at which all services of it cost least, each by itself: nothing that workloads share is
-/// looked at, nor emissions. Where nothing keeps the chain's limit, its steps share what there is by what each takes at the least, and
+/// looked at, nor emissions; capacity is that of the closed form. Where nothing keeps the chain's limit, its steps share what there is by what each takes at the least, and
 /// placing them says why.
 pub fn split_chains(spec: &mut Spec, world: &World) {
     let chains: Vec<Chain> = spec.chains.values().cloned().collect();
+    if chains.is_empty() {
+        return;
+    }
+    // A replay for each limit would take long; what is chosen is replayed.
+    let world = &World { replay: 0, ..world.clone() };
     for chain in chains {
         let whole: &Spec = spec;
         let points: Vec<Vec<Vec<Point>>> = chain
@@ -96,8 +101,6 @@ fn staircase(spec: &Spec, world: &World, chain: &Chain, service: &str) -> Vec<Po
         let mut own = own.clone();
         chain.set_limit(&mut own, service, ms(rung));
         let job = Job::of(&own, world, &address)?;
-        // What a replay contradicts at a limit it may allow at another: each begins with nothing known.
-        let table = table.clone();
         let (placed, _) = super::alone(&job, &table, &Sought::of(&job, &table), false).ok()?;
         Some(placed.cost.expected_per_month)
     };
@@ -109,15 +112,17 @@ fn rungs(cost: &dyn Fn(u32) -> Option<Money>) -> Vec<(u32, Money)> {
     let mut known: BTreeMap<u32, Money> = BTreeMap::new();
     let Some(loosest) = cost(0) else { return Vec::new() };
     known.insert(0, loosest);
-    let (mut low, mut high) = (0, RUNGS);
-    while high - low > 1 {
-        let middle = low.midpoint(high);
-        match cost(middle) {
+    // In growing strides: far below what is possible a search for nothing takes long.
+    let (mut low, mut high) = (0, None);
+    let mut stride = 8;
+    while high.is_none_or(|high| high - low > 1) {
+        let next = high.map_or(low + stride, |high: u32| low.midpoint(high)).min(RUNGS);
+        match cost(next).filter(|_| next < RUNGS) {
             Some(found) => {
-                known.insert(middle, found);
-                low = middle;
+                known.insert(next, found);
+                (low, stride) = (next, stride * 2);
             }
-            None => high = middle,
+            None => high = Some(next),
         }
     }
     let mut between: Vec<(u32, u32)> = known.keys().copied().zip(known.keys().copied().skip(1)).collect();

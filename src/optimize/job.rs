@@ -2,13 +2,13 @@
 
 use std::sync::LazyLock;
 
-use crate::catalog::{Accelerator, InstanceType, ModelArch, Offered, Quota, Region};
+use crate::catalog::{Accelerator, InstanceType, ModelArch, Offered, Quota, Region, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
     AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, NO_MODEL, Pipeline, PlacementRules,
-    Purchase, PurchaseRules, Quantization, Service, Spec, Training, Variant,
+    Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 
@@ -299,6 +299,14 @@ impl<'a> Job<'a> {
             || self.model.measured().is_some_and(super::measured::on_processors)
     }
 
+    /// Whether it is known what it costs to bring a dataset to a region: what nobody knows is not nothing.
+    fn is_brought(&self, dataset: &Dataset, region: &Region) -> bool {
+        let catalog = &self.world.catalog;
+        let to = RegionRef { cloud: region.cloud, region: region.id.clone() };
+        let from = catalog.region(dataset.from.cloud, &dataset.from.region);
+        from.and_then(|from| catalog.transfer_price(from, TransferTo::Region(&to))).is_some()
+    }
+
     /// Why a region may not be used by the workload as a whole.
     pub fn region(&self, region: &Region) -> Option<Rejection> {
         let no = |constraint, reason: String, key: &str| {
@@ -318,6 +326,14 @@ impl<'a> Job<'a> {
             let reason =
                 format!("{}/{} is not in {}", region.cloud, region.id, self.rules.residency.join(" or "));
             return no("residency", reason, "residency");
+        }
+        let unpriced = self.dataset().filter(|d| d.gib > 0.0 && !self.is_brought(d, region));
+        if let Some(Dataset { from, .. }) = unpriced {
+            let reason = format!(
+                "what it costs to bring data from {}/{} to {}/{}",
+                from.cloud, from.region, region.cloud, region.id
+            );
+            return Some(Rejection { constraint: "unknown", reason, at: None, distance: None });
         }
         if let Some(at) = self.spec.carbon_at()
             && let Err(reason) = perf::carbon::place(region)

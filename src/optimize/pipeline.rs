@@ -62,6 +62,19 @@ impl Executor {
         Some(cores.saturating_add(DRIVER).div_ceil(self.cores))
     }
 
+    /// The fewest machines that do all shards in fewer waves than so many.
+    pub fn next(&self, pipeline: &Pipeline, machines: u32) -> u32 {
+        let least = machines.saturating_add(1);
+        let waves = pipeline.shards.div_ceil(self.working(machines).max(1));
+        let working = pipeline.shards.div_ceil(waves.saturating_sub(1).max(1));
+        let next = if self.working(machines) == 0 {
+            least
+        } else {
+            working.saturating_add(DRIVER).div_ceil(self.cores)
+        };
+        next.max(least)
+    }
+
     /// So many machines do all shards in one wave: more of them do nothing more.
     pub fn enough(&self, pipeline: &Pipeline) -> u32 {
         pipeline.shards.saturating_add(DRIVER).div_ceil(self.cores)

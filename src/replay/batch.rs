@@ -43,9 +43,9 @@ struct Played {
     preempted: f64,
 }
 
-/// Items that one of so many replicas is given to measure its rate: its share, as far as that matters.
+/// Items of the replica that has the most; beyond [`ITEMS`] one more than that, whatever they are.
 pub fn items_of(batch: &Batch, replicas: u32) -> u32 {
-    (batch.items / f64::from(replicas.max(1))).clamp(1.0, f64::from(ITEMS)) as u32
+    (batch.items / f64::from(replicas.max(1))).ceil().clamp(1.0, f64::from(ITEMS + 1)) as u32
 }
 
 /// Rates that were played, by all that they follow from.
@@ -54,8 +54,8 @@ static KNOWN: Mutex<BTreeMap<Vec<u64>, Option<f64>>> = Mutex::new(BTreeMap::new(
 const REMEMBERED: usize = 10_000;
 
 impl Worker<'_> {
-    /// Items a second that it does of so many, all of which are there at once: the least of a few replays. `None` if none ends.
-    pub fn rate(&self, items: u32) -> Option<f64> {
+    /// What so many items are replayed to (see [`Worker::of_all`]), the slowest of a few replays; `None` if none ends.
+    pub fn played(&self, items: u32) -> Option<f64> {
         let mut key = replica(self.curve, self.limits);
         key.extend(lengths(&self.batch.input).into_iter().chain(lengths(&self.batch.output)));
         key.push(u64::from(items));
@@ -74,12 +74,25 @@ impl Worker<'_> {
 
     fn least(&self, items: u32) -> Option<f64> {
         let all: Vec<Option<Played>> =
-            (1..=SEEDS).into_par_iter().map(|seed| self.played(items, seed)).collect();
-        all.into_iter().map(|p| p.map(|p| p.rate)).collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::min)
+            (1..=SEEDS).into_par_iter().map(|seed| self.play(items, seed)).collect();
+        let rates = all.into_iter().map(|p| p.map(|p| p.rate)).collect::<Option<Vec<f64>>>()?;
+        rates.into_iter().reduce(f64::min)
     }
 
-    /// The rate between the first and the last tenth of the answers.
-    fn played(&self, items: u32, seed: u64) -> Option<Played> {
+    /// Items a second of so many replicas, if the one with the most items was replayed to `played`: where that was its whole share, all
+    /// are done when it is, however many had none.
+    pub fn of_all(batch: &Batch, replicas: u32, played: f64) -> f64 {
+        match items_of(batch, replicas) {
+            items if items > ITEMS => played * f64::from(replicas),
+            items => played * (batch.items / f64::from(items)),
+        }
+    }
+
+    /// Items a second of a replica: of a whole share from the first prompt to the last answer, of more between the first and the last
+    /// tenth of the answers of as many as are played.
+    fn play(&self, items: u32, seed: u64) -> Option<Played> {
+        let whole = items <= ITEMS;
+        let items = items.min(ITEMS);
         let stream = Stream {
             rate: 1.0,
             arrivals: Arrivals::Constant,
@@ -100,7 +113,8 @@ impl Worker<'_> {
         let ends = Sample::new(played.outcomes.iter().map(|o| o.e2e_s));
         let (first, last) = (ends.quantile(0.1)?, ends.quantile(0.9)?);
         let items = f64::from(items);
-        let rate = if last > first { 0.8 * items / (last - first) } else { items / played.span_s };
+        let steady = !whole && last > first;
+        let rate = if steady { 0.8 * items / (last - first) } else { items / played.span_s };
         Some(Played { rate, preempted: played.used.iter().map(|u| u.preempted as f64).sum() })
     }
 }
@@ -126,17 +140,17 @@ pub(super) fn verify(
     let slowed = curve.slowed(curve.tpot_band.factor(confidence).max(1.0));
     let items = items_of(batch, pool.replicas);
     let worker = Worker { curve: &slowed, limits: limits_of(&slowed, &pool.engine, pool.layout), batch };
-    let Some(played) = worker.played(items, seed) else { return Ok(None) };
-    let all = played.rate * f64::from(pool.replicas);
+    let Some(played) = worker.play(items, seed) else { return Ok(None) };
+    let all = Worker::of_all(batch, pool.replicas, played.rate);
     let spot = pool.machines.iter().any(|m| m.purchase == Purchase::Spot && m.count > 0);
     let more = if spot { INTERRUPTED } else { 1.0 };
     let hours = planned.hours + (batch.items / all - batch.items / planned.items_per_s) / 3600.0 * more;
     Ok(Some(VerifiedBatch {
         address: placed.address.clone(),
-        items: items as usize,
+        items: items.min(ITEMS) as usize,
         items_per_s: (planned.items_per_s, all),
         hours: (planned.hours, hours),
         deadline_hours: planned.deadline_hours,
-        preempted: played.preempted / f64::from(items),
+        preempted: played.preempted / f64::from(items.min(ITEMS)),
     }))
 }

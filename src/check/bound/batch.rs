@@ -26,6 +26,8 @@ struct Asked<'a> {
     way: &'a Way,
     /// Items/s of a replica at confidence by the closed form; a replay makes none faster.
     closed: f64,
+    /// Whether runs are replayed.
+    replayed: bool,
     /// What was played of this speed: items of a replica to its items/s.
     played: &'a BTreeMap<u32, f64>,
     start_s: f64,
@@ -59,6 +61,7 @@ pub(super) fn least(
                 batch,
                 site,
                 way,
+                replayed: world.replay > 0,
                 closed: engine.curve.batch_rate() / engine.f,
                 played: played.get(&way.speed).unwrap_or(&none),
                 start_s: perf::start_up_s(way.weights_gib * subject::GIB, network),
@@ -83,16 +86,17 @@ pub(super) fn least(
         }
         let Speed { engine, limits, .. } = &field.speeds[speed];
         let worker = Worker { curve: &engine.slowed, limits: *limits, batch };
-        known.insert(items, worker.rate(items).unwrap_or(f64::MIN_POSITIVE));
+        known.insert(items, worker.played(items).unwrap_or(f64::MIN_POSITIVE));
     }
 }
 
 impl Asked<'_> {
     fn hours(&self, replicas: u32, spot: bool) -> f64 {
         let played = self.played.get(&items_of(self.batch, replicas));
-        let rate = played.map_or(self.closed, |rate| rate.min(self.closed));
+        let closed = self.closed * f64::from(replicas);
+        let rate = played.map_or(closed, |played| Worker::of_all(self.batch, replicas, *played).min(closed));
         let (starts, work) = if spot { (2.0, LOST_WORK) } else { (1.0, 1.0) };
-        (starts * self.start_s + work * self.batch.items / (rate * f64::from(replicas))) / 3600.0
+        (starts * self.start_s + work * self.batch.items / rate) / 3600.0
     }
 
     /// Hours without spot that no replay makes fewer.
@@ -172,8 +176,8 @@ impl Asked<'_> {
                     best = Some((machines, spot, cost));
                 }
             }
-            // Where no spot may be bought, more machines only start more often.
-            if high_of_any == 0 && best.is_some() {
+            // Where no spot may be bought and nothing is replayed, more machines only start more often.
+            if high_of_any == 0 && best.is_some() && !self.replayed {
                 break;
             }
         }

@@ -264,7 +264,8 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
     let catalog = &world.catalog;
     let usable: Vec<bool> =
         catalog.instance_types.iter().map(|kind| usable(work, world, kind).is_some()).collect();
-    let regions: Vec<bool> = catalog.regions.iter().map(|r| may_be_in(work, r)).collect();
+    let regions: Vec<bool> =
+        catalog.regions.iter().map(|r| may_be_in(work, r) && data_comes(work, world, r)).collect();
     let mut sites: BTreeMap<(usize, usize), Site> = BTreeMap::new();
     for offering in &catalog.offerings {
         if usable.get(offering.instance_type) != Some(&true)
@@ -360,6 +361,20 @@ fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
     let capability = accelerator.compute_capability.as_deref().unwrap_or_default();
     let major: u32 = capability.split('.').next().and_then(|m| m.parse().ok()).unwrap_or(0);
     (allowed && sold && (kind.arch != "arm64" || major >= 9)).then_some(())
+}
+
+/// Whether what a run reads has a known price to there.
+fn data_comes(work: &Work<'_>, world: &World, region: &crate::catalog::Region) -> bool {
+    let read = match work.kind {
+        Kind::Training(training) => training.dataset.as_ref(),
+        Kind::Pipeline(pipeline) => pipeline.dataset.as_ref(),
+        Kind::Service(_) | Kind::Batch(_) => None,
+    };
+    let Some(read) = read.filter(|read| read.gib > 0.0) else { return true };
+    let to = RegionRef { cloud: region.cloud, region: region.id.clone() };
+    let mut regions = world.catalog.regions.iter();
+    let from = regions.position(|r| (r.cloud, &r.id) == (read.from.cloud, &read.from.region));
+    from.is_some_and(|from| world.catalog.transfer_price(from, TransferTo::Region(&to)).is_some())
 }
 
 fn may_be_in(work: &Work<'_>, region: &crate::catalog::Region) -> bool {

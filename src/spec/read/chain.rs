@@ -165,6 +165,20 @@ impl Reader<'_> {
             );
             return false;
         }
+        let measured_at = own.key("slo").key("measured_at");
+        if matches!(measured_at.word(), Some("engine" | "gateway")) {
+            self.report(
+                &measured_at.pointer,
+                false,
+                Problem::new(
+                    "not-supported-yet",
+                    format!("a step of a chain that is measured elsewhere than at the client: `{service}`"),
+                    "not supported yet",
+                    "remove it: the network counts in all of the chain",
+                ),
+            );
+            return false;
+        }
         services.contains_key(service)
     }
 }

@@ -333,7 +333,8 @@ impl Reader<'_> {
         let mut of_tokens = |key: &str, range| if items { Vec::new() } else { objectives(key, range) };
         let ttft = of_tokens("ttft", use_case.map(|u| u.ttft_ms));
         let tpot = of_tokens("tpot", use_case.filter(|_| generates).map(|u| u.tpot_ms));
-        let e2e = objectives("e2e", use_case.map(|u| u.e2e_ms));
+        // What a service of a chain may take in all follows from that.
+        let e2e = objectives("e2e", use_case.filter(|_| !chained).map(|u| u.e2e_ms));
         // What defaults say of tokens is nothing that a service of items states.
         let of_others = |key: &At<'_>| items && self.is_copied(&key.pointer);
         let stated = ["ttft", "tpot", "e2e"].iter().any(|k| {

@@ -202,8 +202,11 @@ impl Reader<'_> {
         }
         for kind in ["batches", "trainings", "pipelines"] {
             for (_, at) in root.key(kind).entries() {
-                let key = at.key("placement").key("sites");
-                if key.is_there() {
+                let placement = at.key("placement");
+                for key in [placement.key("sites"), placement.key("each_of")] {
+                    if !key.is_there() {
+                        continue;
+                    }
                     let what = format!("`{}`", key.pointer.dotted());
                     self.report(&key.pointer, true, leaf::not_yet(&what, "only services go to sites"));
                 }

@@ -52,8 +52,17 @@ pub fn each_run(
                             continue;
                         }
                         let worker = Worker { curve: &way.slowed, limits: way.limits, batch: b };
-                        let played = worker.rate(items_of(b, replicas)).unwrap_or(0.0);
-                        seconds = seconds_at(played.min(closed));
+                        // All at once, each in its turn: a replica has as many as the others, or one more.
+                        let each = items_of(b, replicas);
+                        let played = worker.played(each).unwrap_or(0.0);
+                        let whole = (b.items / f64::from(replicas)).ceil() <= f64::from(each);
+                        let all = if whole {
+                            f64::from(each) / played
+                        } else {
+                            b.items / (played * f64::from(replicas))
+                        };
+                        let work = if s > 0 { 2.0 * start + 1.1 * all } else { start + all };
+                        seconds = seconds.max(work);
                     }
                     let over = over_quota(spec, world, way.type_index, region, &b.purchase, m, s);
                     if over || seconds > b.deadline_s {

@@ -132,6 +132,16 @@ pub fn each(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(Choice
                         let price = catalog.transfer_price(from, TransferTo::Region(&to));
                         price.map_or(0.0, |p| p.usd_per_gib.micros() as f64 * gib)
                     };
+                    let priced = |from: &RegionRef| {
+                        let here = &catalog.regions[region];
+                        let to = RegionRef { cloud: here.cloud, region: here.id.clone() };
+                        let from = catalog.region(from.cloud, &from.region).unwrap();
+                        catalog.transfer_price(from, TransferTo::Region(&to)).is_some()
+                    };
+                    // What nobody knows the price of is not bought.
+                    if t.dataset.as_ref().is_some_and(|d| d.gib > 0.0 && !priced(&d.from)) {
+                        continue;
+                    }
                     let copies = artifacts.map_or(0.0, |at| brought(at, 2.0 * params / GIB * f64::from(n)));
                     let data = t.dataset.as_ref().map_or(0.0, |d| brought(&d.from, d.gib));
                     let hours = d.expected_s / 3600.0;
