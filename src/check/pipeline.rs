@@ -143,6 +143,10 @@ pub(super) fn check(
         let price = super::bill::brought(world, &d.from, c)?;
         Some(price.scale(d.gib))
     });
+    let reads = pipeline.dataset.as_ref().is_some_and(|d| d.gib > 0.0);
+    log.hold(!reads || read.is_some(), "price", address, || {
+        ("what reading the input costs there is not known".into(), "a known price".into(), "none".into())
+    });
     let whole = hourly.scale(hours) + read.unwrap_or(Money::ZERO);
     log.amount("run", address, "the cost of a run", whole, run.cost_per_run, 4);
 }

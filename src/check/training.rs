@@ -234,6 +234,10 @@ fn time(
     let hourly: Money = c.pool.machines.iter().map(|m| m.price.times(i64::from(m.count))).sum();
     let dataset =
         team.training.dataset.as_ref().and_then(|d| Some(bill::brought(world, &d.from, c)?.scale(d.gib)));
+    let reads = team.training.dataset.as_ref().is_some_and(|d| d.gib > 0.0);
+    log.hold(!reads || dataset.is_some(), "price", &c.pool.addr.to_string(), || {
+        ("what reading the dataset costs there is not known".into(), "a known price".into(), "none".into())
+    });
     let cost = hourly.scale(hours) + dataset.unwrap_or(Money::ZERO);
     log.amount("run", address, "the cost of a run", cost, run.cost_per_run, 2);
 }

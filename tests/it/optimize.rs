@@ -7,7 +7,7 @@ use rhumb::catalog::{Catalog, Provenance};
 use rhumb::optimize;
 use rhumb::placement::{Placement, Relaxation, World};
 use rhumb::spec::{BudgetScope, Spec};
-use rhumb_api::Money;
+use rhumb_api::{Money, Purchase};
 
 use crate::line;
 use crate::oracle::worlds;
@@ -346,4 +346,34 @@ fn a_quota_relaxation_names_the_amount_that_works() {
     solved(&with(needed), &catalog);
     // A g7e.2xlarge, the smallest of its family, has 8 vCPUs.
     assert!(needed >= 8 && needed.is_multiple_of(8), "{change}");
+}
+
+/// A replica does one answer after another token, however many replicas there are: no number of machines makes a run shorter than its
+/// longest item, and none has more replicas than items.
+#[test]
+fn a_batch_of_few_items_takes_as_long_as_one_of_them() {
+    let catalog = line::on_sale(&[("p5.4xlarge", "us-east-1", Purchase::OnDemand, 6_880_000)]);
+    let run = |items: u32, deadline: &str| {
+        let text = format!(
+            "rhumb: 1\nname: few\nmodels: {{ m: {{ source: meta-llama/Llama-3.1-8B-Instruct }} }}\n\
+             batches: {{ b: {{ model: m, items: {items}, input_tokens: 200, output_tokens: 6000, deadline: {deadline} }} }}\n"
+        );
+        let spec = line::spec(&text, &catalog);
+        let world = World { replay: 400, ..line::world(&spec, &catalog) };
+        let placement = line::place(&spec, &world).ok()?;
+        assert_eq!(rhumb::check::placement(&spec, &world, &placement), vec![], "{items}");
+        let proof = rhumb::check::prove(&spec, &world, &placement);
+        assert_eq!((proof.all.gap(), proof.report.findings), (Some(0.0), vec![]), "{items}");
+        let placed = &placement.workloads["batches.b"];
+        Some((placed.run.as_ref().unwrap().hours, placed.pools[0].replicas))
+    };
+    let (one, _) = run(1, "10h").unwrap();
+    for items in [2, 8, 40] {
+        let (hours, replicas) = run(items, "10h").unwrap();
+        assert!(hours >= one * (1.0 - 1e-9), "{items}: {hours} h, one takes {one}");
+        assert!(replicas <= items, "{items} items on {replicas}");
+        // In less time than one takes nothing is done.
+        let minutes = format!("{}s", (one * 3600.0 * 0.9) as u32);
+        assert_eq!(run(items, &minutes), None, "{items}");
+    }
 }

@@ -455,6 +455,8 @@ fn engines_are_started_as_planned() {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    // Workers and the job wait for the master's port; whoever else listens there will do as well.
+    let _master = std::net::TcpListener::bind("127.0.0.1:7077");
     let start = |rank: &str| -> BTreeMap<String, Vec<String>> {
         let out = folder.path().join(rank);
         std::fs::create_dir(&out).unwrap();
@@ -463,7 +465,7 @@ fn engines_are_started_as_planned() {
             .env("PATH", &path)
             .env("OUT", &out)
             .env("RHUMB_NODE_RANK", rank)
-            .env("RHUMB_LEADER_ADDRESS", "10.0.0.7")
+            .env("RHUMB_LEADER_ADDRESS", "127.0.0.1")
             .status()
             .unwrap();
         assert!(status.success());
@@ -481,13 +483,19 @@ fn engines_are_started_as_planned() {
     };
     let job = ["registry.example.com/data/features:5", "spark-submit", "--conf=a b", "job.py", "shards 3200"];
     assert!(ends(&first["rhumb-job"], &job), "{first:?}");
+    // Nothing but these says to spark-submit where the cluster is, and that an executor is a vCPU.
+    for option in
+        ["--env=MASTER", "--env=SPARK_EXECUTOR_CORES", "--env=SPARK_EXECUTOR_MEMORY", "--env=RHUMB_SHARDS"]
+    {
+        assert!(first["rhumb-job"].iter().any(|word| word == option), "{first:?}");
+    }
     // Of its seven vCPUs one is the driver's.
-    let worker = ["--cores", "6", "--memory", "24576m", "spark://10.0.0.7:7077", "shards 3200"];
+    let worker = ["--cores", "6", "--memory", "24576m", "spark://127.0.0.1:7077", "shards 3200"];
     assert!(ends(&first["rhumb-worker"], &worker), "{first:?}");
     let other = start("1");
     assert_eq!(other.len(), 1);
     assert!(
-        ends(&other["rhumb-worker"], &["7", "--memory", "28672m", "spark://10.0.0.7:7077", "shards 3200"]),
+        ends(&other["rhumb-worker"], &["7", "--memory", "28672m", "spark://127.0.0.1:7077", "shards 3200"]),
         "{other:?}"
     );
 }
