@@ -14,7 +14,7 @@ use super::together::ONE;
 use super::training::Trainer;
 use crate::perf::{self, training::Duration};
 use crate::placement::Rejection;
-use crate::replay::{Worker, items_of};
+use crate::replay::{MOST_ITEMS, Worker, items_of};
 use crate::spec::{Batch, BudgetBinds, Pipeline, Training};
 
 /// Work of a batch with what is done twice because a spot machine went away, as a factor (assumed).
@@ -123,16 +123,30 @@ impl<'a> Asked<'a> {
         let spot = u32::from(self.terms.base.is_none());
         let start = self.of_items(f64::INFINITY, spot);
         let left = deadline - start;
+        // No number of machines is done before one item is.
+        if self.alone_s() * if spot > 0 { LOST_WORK } else { 1.0 } > left * 3600.0 {
+            return None;
+        }
         let work = self.of_items(self.closed(1), spot) - start;
         let possible = left > 0.0 && work / left < 1e6;
         let per = f64::from(self.way.replicas.max(1));
         possible.then(|| (work / left / per * (1.0 - 1e-9)).ceil().max(1.0) as u32)
     }
 
+    /// Seconds that an item takes by itself, if that was played.
+    fn alone_s(&self) -> f64 {
+        let Pace::Items { speed, .. } = self.pace else { return 0.0 };
+        speed.played.of(1).map_or(0.0, |rate| 1.0 / rate)
+    }
+
     /// The most groups that are worth a look, if the fewest are `first` and `more` of them are looked at.
     fn most(&self, first: u32, more: u32) -> u32 {
         match self.pace {
-            Pace::Items { .. } => first.saturating_add(more),
+            // Where each replica has one item, more of them have none.
+            Pace::Items { batch, .. } => {
+                let enough = (batch.items / f64::from(self.way.replicas.max(1))).ceil();
+                first.saturating_add(more).min(enough.clamp(1.0, f64::from(u32::MAX)) as u32).max(first)
+            }
             Pace::Tokens { .. } => 1,
             // Another wave less may be cheaper, however many machines it takes.
             Pace::Shards { pipeline, executor } => executor.enough(pipeline).max(first),
@@ -256,8 +270,10 @@ impl<'a> Asked<'a> {
         }
         let worker = Worker { curve: &speed.slowed, limits: speed.limits, batch };
         // What never ends is no choice.
-        let played = worker.played(items).unwrap_or(f64::MIN_POSITIVE);
+        let play = |items| worker.played(items).unwrap_or(f64::MIN_POSITIVE);
+        let played = play(items);
         speed.played.note(items, played);
+        speed.played.note(1, play(1));
         Worker::of_all(batch, replicas, played) < self.closed(replicas)
     }
 
@@ -436,7 +452,7 @@ pub(super) fn replayed(job: &Job<'_>, table: &Table, task: Task<'_>, run: &Run) 
     let closed = asked.closed(replicas);
     let percent = crate::math::round_to((1.0 - run.items_per_s / closed) * 100.0, 1);
     (run.items_per_s < closed).then(|| {
-        let items = items_of(batch, replicas);
+        let items = items_of(batch, replicas).min(MOST_ITEMS);
         format!(
             "a replay of {items} items on each replica does {percent} % fewer of them a second than the closed form; the \
              replay decided"

@@ -18,7 +18,7 @@ use crate::placement::{WorkloadPlacement, World};
 use crate::spec::{Arrivals, Batch, Purchase, Spec};
 
 /// Most items that a replica is given: its rate is steady long before they end.
-const ITEMS: u32 = 20_000;
+pub const ITEMS: u32 = 20_000;
 /// Times that a planned rate is played.
 const SEEDS: u64 = 3;
 /// More work where machines are interrupted, as in planning (assumed).

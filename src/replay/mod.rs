@@ -25,7 +25,7 @@ mod verify;
 mod tests;
 
 pub use arrivals::{Hour, Random, Stream, conversations, generate};
-pub use batch::{Worker, items_of};
+pub use batch::{ITEMS as MOST_ITEMS, Worker, items_of};
 pub use capacity::Loaded;
 pub use engine::Limits;
 pub use fleet::{Fleet, Kind, Outcome, Request, Routing, Run, Source, Use, run};

@@ -152,7 +152,9 @@ impl Asked<'_> {
             self.tolls.0
         };
         let mut best: Option<(u32, u32, i128)> = None;
-        for units in first..=first.saturating_add(MOST_MORE) {
+        // Where each replica has one item, more of them have none.
+        let enough = (self.batch.items / f64::from(per)).ceil().clamp(1.0, 1e9) as u32;
+        for units in first..=first.saturating_add(MOST_MORE).min(enough).max(first) {
             let (Some(machines), Some(n)) = (units.checked_mul(self.way.span), units.checked_mul(per)) else {
                 break;
             };
