@@ -1,5 +1,7 @@
 //! The cheapest run of a batch, a training or a pipeline: one pool, over all candidates, counts and shares of spot.
 
+mod within;
+
 use std::collections::BTreeMap;
 
 use rhumb_api::{HOURS_PER_MONTH, Money};
@@ -10,12 +12,12 @@ use super::pool::Count;
 use super::pool::{Terms, weights_gib};
 use super::service::Chosen;
 use super::table::{Speed, Table, Way};
-use super::together::ONE;
 use super::training::Trainer;
 use crate::perf::{self, training::Duration};
 use crate::placement::Rejection;
 use crate::replay::{MOST_ITEMS, Worker, items_of};
 use crate::spec::{Batch, BudgetBinds, Pipeline, Training};
+pub(super) use within::{Priced, Within};
 
 /// Work of a batch with what is done twice because a spot machine went away, as a factor (assumed).
 pub const LOST_WORK: f64 = 1.10;
@@ -185,6 +187,12 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// Whether a run on so many groups may end in time with any number of spot machines: what is expected grows with them (what is late of a
+    /// training need not: checkpoints are nearer to each other).
+    fn may_end(&self, units: u32, deadline: f64) -> bool {
+        self.hours(units, 0).is_some_and(|hours| hours.expected <= deadline * (1.0 + 1e-12))
+    }
+
     /// Hours of a run without spot of which no more groups have fewer, times their number, and that no replay makes shorter.
     fn least_hours(&self, units: u32) -> Option<f64> {
         match self.pace {
@@ -253,28 +261,51 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// It, or what was played if that is less.
+    /// It, or what was played if that is less; where a replica's share was not, no share of fewer items that was is done later.
     fn rate(&self, replicas: u32) -> f64 {
         let closed = self.closed(replicas);
         let Pace::Items { batch, speed } = self.pace else { return closed };
-        let played = speed.played.of(items_of(batch, replicas));
-        played.map_or(closed, |played| closed.min(Worker::of_all(batch, replicas, played)))
+        let items = items_of(batch, replicas);
+        match speed.played.most_up_to(items) {
+            Some((n, played)) if n == items => closed.min(Worker::of_all(batch, replicas, played)),
+            Some((n, played)) if n <= MOST_ITEMS => closed.min(batch.items * played / f64::from(n)),
+            _ => closed,
+        }
     }
 
-    /// Plays the items of a replica where that is not known yet. Whether it is slower than what the search went by.
-    fn slower(&self, replicas: u32) -> bool {
-        let Pace::Items { batch, speed } = self.pace else { return false };
-        let items = items_of(batch, replicas);
-        if self.job.world.replay == 0 || speed.played.of(items).is_some() {
-            return false;
-        }
+    /// Plays the items of a replica where that is not known yet.
+    fn play(&self, replicas: u32) {
+        let Pace::Items { batch, speed } = self.pace else { return };
         let worker = Worker { curve: &speed.slowed, limits: speed.limits, batch };
-        // What never ends is no choice.
-        let play = |items| worker.played(items).unwrap_or(f64::MIN_POSITIVE);
-        let played = play(items);
-        speed.played.note(items, played);
-        speed.played.note(1, play(1));
-        Worker::of_all(batch, replicas, played) < self.closed(replicas)
+        for items in [items_of(batch, replicas), 1] {
+            if self.job.world.replay > 0 && speed.played.of(items).is_none() {
+                // What never ends is no choice.
+                speed.played.note(items, worker.played(items).unwrap_or(f64::MIN_POSITIVE));
+            }
+        }
+    }
+
+    /// Plays ahead from a number of groups that ends too late to the fewest that do not, so that the search need not try each.
+    fn play_on(&self, units: u32, deadline: f64, spot: u32) {
+        let late = |units: u32| {
+            self.play(units.saturating_mul(self.way.replicas));
+            self.hours(units, spot).is_none_or(|hours| hours.late > deadline * (1.0 + 1e-12))
+        };
+        let most = self.most(units, MOST_MORE);
+        let (mut low, mut stride) = (units, 1);
+        let mut high = most;
+        while low < most && stride < most {
+            let next = low.saturating_add(stride).min(most);
+            if !late(next) {
+                high = next;
+                break;
+            }
+            (low, stride) = (next, stride.saturating_mul(2));
+        }
+        while high > low + 1 {
+            let middle = low.midpoint(high);
+            if late(middle) { low = middle } else { high = middle }
+        }
     }
 
     fn run(&self, chosen: (usize, usize), units: u32, machines: u32, spot: u32) -> Option<(Run, Money)> {
@@ -376,7 +407,8 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 break;
             }
             let mut any = false;
-            for spot in asked.spots(machines) {
+            let in_time = asked.may_end(units, deadline);
+            for spot in if in_time { asked.spots(machines) } else { Vec::new() } {
                 let Some((run, month)) = asked.run((i, w), units, machines, spot) else { continue };
                 if run.late > deadline * (1.0 + 1e-12) {
                     continue;
@@ -485,103 +517,5 @@ impl Asked<'_> {
         };
         let run = (each - Money::from_micros(2)).times(i64::from(machines)).scale(hours);
         Some(run.max(Money::ZERO) + self.terms.dataset.unwrap_or(Money::ZERO) - Money::from_micros(2))
-    }
-}
-
-/// A run with what it costs and may cost in a month.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Priced {
-    pub run: Run,
-    pub month: Money,
-    pub ceiling: Money,
-}
-
-/// All runs of a batch or a training, for a search over several workloads.
-pub(super) struct Within<'s, 'a> {
-    pub job: &'s Job<'a>,
-    pub table: &'s Table,
-    pub task: Task<'s>,
-    pub terms: &'s [Terms],
-}
-
-impl Within<'_, '_> {
-    fn asked(&self, chosen: &Chosen) -> Option<Asked<'_>> {
-        Asked::of(self.job, self.table, self.task, self.terms, (chosen.site, chosen.way))
-    }
-
-    /// Replays a run. If that is slower than what the search went by, the items a second that are left.
-    pub fn slower(&self, run: &Run) -> Option<f64> {
-        let asked = self.asked(&run.chosen)?;
-        let replicas = run.chosen.count.replicas;
-        asked.slower(replicas);
-        let rate = asked.rate(replicas);
-        (rate < run.items_per_s).then_some(rate)
-    }
-
-    /// A run on the same machines at what is known of its rate by now; `None` if that ends too late.
-    pub fn again(&self, run: &Run) -> Option<Priced> {
-        let (asked, count) = (self.asked(&run.chosen)?, run.chosen.count);
-        let units = count.replicas / asked.way.replicas.max(1);
-        let (run, _) = asked.run((run.chosen.site, run.chosen.way), units, count.machines, count.spot)?;
-        (run.late <= self.task.deadline() * (1.0 + 1e-12)).then(|| self.priced(run))
-    }
-
-    fn priced(&self, run: Run) -> Priced {
-        let month = run.run.scale(self.task.runs()) + run.copying;
-        Priced { run, month, ceiling: run.chosen.count.ceiling }
-    }
-
-    /// Visits runs that end in time within the declared quotas, until a month of them costs more than `limit` together with
-    /// the tolls of their machines (bought as planned, and as spot; each a month's; and of an hour in which they run; all over [`ONE`]). A
-    /// visit may lower the limit.
-    pub fn each(
-        &self,
-        tolls: &dyn Fn(usize) -> (i128, i128, i128),
-        mut limit: i128,
-        visit: &mut dyn FnMut(Priced) -> i128,
-    ) {
-        let deadline = self.task.deadline();
-        let runs = self.task.runs();
-        for (i, site) in self.table.sites.iter().enumerate() {
-            let (base, spot, hour) = tolls(i);
-            let toll = match (self.terms[i].base, self.terms[i].spot) {
-                (Some(_), Some(_)) => base.min(spot),
-                (Some(_), None) => base,
-                (None, _) => spot,
-            };
-            for (w, way) in self.table.machines[site.machine].ways.iter().enumerate() {
-                let Some(asked) = Asked::of(self.job, self.table, self.task, self.terms, (i, w)) else {
-                    continue;
-                };
-                let terms = &self.terms[i];
-                let Some(first) = asked.first(deadline) else { continue };
-                let mut any = false;
-                let never_spot = terms.most_spot(u32::MAX) == 0;
-                // More machines only pay more start-ups; they may help where a share of them may be spot.
-                for units in asked.counts(first, asked.most(first, first.saturating_add(64))) {
-                    let machines = units.saturating_mul(way.span.max(1));
-                    let Some(least) = asked.least(units) else { break };
-                    // Spot makes no run shorter.
-                    let seconds = asked.least_hours(units).map_or(0.0, |hours| hours * runs * 3600.0 - 1.0);
-                    let run = hour * i128::from(machines) * (seconds.clamp(0.0, 1e12) as i128) / 3600;
-                    let month =
-                        i128::from(least.scale(runs).micros()) * ONE + toll * i128::from(machines) + run;
-                    if month > limit || !terms.any_within_quotas(machines) {
-                        break;
-                    }
-                    for spot in asked.spots(machines) {
-                        let Some((run, _)) = asked.run((i, w), units, machines, spot) else { continue };
-                        if run.late > deadline * (1.0 + 1e-12) || !terms.within_quotas(machines, spot) {
-                            continue;
-                        }
-                        any = true;
-                        limit = visit(self.priced(run));
-                    }
-                    if any && never_spot && !asked.in_waves() {
-                        break;
-                    }
-                }
-            }
-        }
     }
 }

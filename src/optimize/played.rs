@@ -32,8 +32,31 @@ impl Played {
         known.get(&items).copied()
     }
 
+    /// What was played of the most items that are no more than so many, with their number: more are not done sooner.
+    pub fn most_up_to(&self, items: u32) -> Option<(u32, f64)> {
+        let known = self.known.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+        known.range(..=items).next_back().map(|(n, rate)| (*n, *rate))
+    }
+
     pub fn note(&self, items: u32, rate: f64) {
         let known = self.known.get_or_init(Box::default);
         known.lock().unwrap_or_else(PoisonError::into_inner).insert(items, rate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Played;
+
+    #[test]
+    fn what_was_played_of_fewer_items_is_known_of_more() {
+        let played = Played::default();
+        assert_eq!((played.of(3), played.most_up_to(9)), (None, None));
+        played.note(3, 0.5);
+        played.note(7, 0.8);
+        assert_eq!((played.of(3), played.of(4)), (Some(0.5), None));
+        assert_eq!(played.most_up_to(2), None);
+        assert_eq!((played.most_up_to(6), played.most_up_to(7)), (Some((3, 0.5)), Some((7, 0.8))));
+        assert_eq!(played.clone().most_up_to(99), Some((7, 0.8)));
     }
 }

@@ -39,7 +39,7 @@ impl Chain {
     /// chain may break, no more than that breaks any of them, whatever depends on what (Boole's inequality). Rounded up to a millionth.
     pub fn part_quantile(&self) -> f64 {
         let n = self.services().count().max(1) as f64;
-        (1.0 - ((1.0 - self.quantile) / n * 1e6).floor().max(1.0) / 1e6).max(self.quantile)
+        (1.0 - ((1.0 - self.quantile) / n * 1e6 + 1e-6).floor() / 1e6).max(self.quantile)
     }
 
     /// The limit that each step has before it is known what is cheapest, ms: equal parts.
@@ -102,6 +102,11 @@ mod tests {
         assert!((three.part_quantile() - 0.996_667).abs() < 1e-9, "{}", three.part_quantile());
         assert!(3.0 * (1.0 - three.part_quantile()) <= 0.01 + 1e-12);
         assert!((three.equal_ms() - 60.0).abs() < 1e-12);
+        // Whole millionths are not lost to what floats make of them.
+        assert_eq!(chain(&[&["a", "b"]], 0.9).part_quantile().to_bits(), 0.95_f64.to_bits());
+        // Where nothing is left to break, nothing may be broken: no such objective is kept, and none is promised.
+        let many: Vec<&str> = std::iter::repeat_n("a", 101).collect();
+        assert!((chain(&[&many[..]], 0.9999).part_quantile() - 1.0).abs() < 1e-12);
         assert!((chain(&[&["a"]], 0.95).part_quantile() - 0.95).abs() < 1e-12);
     }
 

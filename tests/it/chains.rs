@@ -133,3 +133,18 @@ fn each_planted_fault_is_found() {
         assert!(!found(fault).is_empty(), "{what} is not found");
     }
 }
+
+/// A template's own end-to-end objective would be another one, at the same percentile as that of the chain's parts.
+#[test]
+fn a_use_case_gives_a_step_no_objective_of_its_own() {
+    let catalog = Catalog::embedded();
+    let text = "rhumb: 1\nname: two\nmodels: { m: { source: meta-llama/Llama-3.1-8B-Instruct } }\n\
+                services:\n  a: { model: m, use_case: chatbot_conversational, traffic: { peak: 1 req/s } }\n  \
+                b: { model: m, use_case: chatbot_conversational, traffic: { peak: 1 req/s } }\n\
+                chains: { c: { steps: [a, b], slo: { e2e: { p90: 60s } } } }\n";
+    let spec = line::spec(text, &catalog);
+    for service in spec.services.values() {
+        assert_eq!(service.slo.e2e.len(), 1, "{:?}", service.slo.e2e);
+        assert_eq!((service.slo.e2e[0].quantile, service.slo.ttft.len()), (Some(0.95), 1));
+    }
+}

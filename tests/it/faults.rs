@@ -1,8 +1,11 @@
 //! Faults that are planted in a placement, and whether the checker finds each.
 
+use rhumb::catalog::Offering;
 use rhumb::check::{self, Finding};
 use rhumb::placement::{Placement, World};
 use rhumb::spec::Spec;
+
+use crate::line;
 
 /// A placement with what it was made from.
 pub type Case = (Spec, World, Placement);
@@ -42,3 +45,23 @@ pub fn all_are_found(base: &Case, faults: &[Fault]) {
 }
 
 fn nothing(_: &mut Spec, _: &mut World, _: &mut Placement) {}
+
+/// The same on a placement that the checker passes.
+pub fn all_are_found_on_sound(base: &Case, faults: &[Fault]) {
+    let (spec, world, placement) = base;
+    let findings = check::placement(spec, world, placement);
+    assert!(findings.is_empty(), "\n{}", told(&findings));
+    all_are_found(base, faults);
+}
+
+/// That the checker sees what is not the optimum: the placement of a world without the offers that are not `left`, in the whole one, and
+/// that of the whole one where they are gone.
+pub fn dearer_is_told((spec, world, placement): &Case, left: impl Fn(&Offering) -> bool) {
+    let mut poorer = world.clone();
+    poorer.catalog.offerings.retain(|o| left(o));
+    let dearer = line::place(spec, &poorer).unwrap();
+    for proof in [check::prove(spec, world, &dearer), check::prove(spec, &poorer, placement)] {
+        let findings = proof.report.findings;
+        assert!(findings.iter().any(|f| f.code == "optimum"), "{}", told(&findings));
+    }
+}

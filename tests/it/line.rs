@@ -97,3 +97,21 @@ services:
 {more}"
     )
 }
+
+/// A spec on a catalogue, as it is placed.
+pub fn placed(text: &str, catalog: &Catalog) -> (Spec, World, Result<Placement, Infeasible>) {
+    let spec = spec(text, catalog);
+    let world = world(&spec, catalog);
+    let placement = place(&spec, &world);
+    (spec, world, placement)
+}
+
+/// The placement of a spec that the checker passes, and whose bound it finds to be the cost.
+pub fn proven(text: &str, catalog: &Catalog) -> (Spec, World, Placement) {
+    let (spec, world, placement) = placed(text, catalog);
+    let placement = placement.unwrap_or_else(|why| panic!("{why:?}\n{text}"));
+    let proof = rhumb::check::prove(&spec, &world, &placement);
+    assert!(proof.report.passed(), "\n{}\n{text}", crate::faults::told(&proof.report.findings));
+    assert_eq!(proof.all.verdict(), "optimal", "{text}");
+    (spec, world, placement)
+}

@@ -53,11 +53,7 @@ fn catalog() -> Catalog {
 }
 
 fn planned(text: &str) -> (Spec, World, Result<Placement, Infeasible>) {
-    let catalog = catalog();
-    let spec = line::spec(text, &catalog);
-    let world = line::world(&spec, &catalog);
-    let placement = line::place(&spec, &world);
-    (spec, world, placement)
+    line::placed(text, &catalog())
 }
 
 /// Type, machines, replicas, variant, and micro-dollars an hour.
@@ -509,22 +505,12 @@ pub const FAULTS: &[Fault] = &[
 
 #[test]
 fn every_planted_fault_is_found() {
-    let (spec, world, placement) = case();
-    let findings = check::placement(spec, world, placement);
-    assert!(findings.is_empty(), "\n{}", told(&findings));
-    faults::all_are_found(case(), FAULTS);
+    faults::all_are_found_on_sound(case(), FAULTS);
 }
 
 #[test]
 fn what_is_not_the_cheapest_is_told() {
-    let (spec, world, placement) = case();
-    let mut poorer = world.clone();
-    poorer.catalog.offerings.retain(|o| o.price.micros() != 800_000);
-    let dearer = line::place(spec, &poorer).unwrap();
-    let proof = check::prove(spec, world, &dearer);
-    assert!(proof.report.findings.iter().any(|f| f.code == "optimum"), "{}", told(&proof.report.findings));
-    let proof = check::prove(spec, &poorer, placement);
-    assert!(proof.report.findings.iter().any(|f| f.code == "optimum"), "{}", told(&proof.report.findings));
+    faults::dearer_is_told(case(), |o| o.price.micros() != 800_000);
 }
 
 /// The start script with a `docker` that notes its words: each server with its accelerator and its port.

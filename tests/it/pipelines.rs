@@ -46,20 +46,11 @@ fn catalog() -> Catalog {
 }
 
 fn planned(text: &str) -> (Spec, World, Result<Placement, Infeasible>) {
-    let catalog = catalog();
-    let spec = line::spec(text, &catalog);
-    let world = line::world(&spec, &catalog);
-    let placement = line::place(&spec, &world);
-    (spec, world, placement)
+    line::placed(text, &catalog())
 }
 
 fn proven(text: &str) -> Placement {
-    let (spec, world, placement) = planned(text);
-    let placement = placement.unwrap_or_else(|why| panic!("{why:?}\n{text}"));
-    let proof = check::prove(&spec, &world, &placement);
-    assert!(proof.report.passed(), "\n{}\n{text}", told(&proof.report.findings));
-    assert_eq!(proof.all.verdict(), "optimal", "{text}");
-    placement
+    line::proven(text, &catalog()).2
 }
 
 fn chosen(placement: &Placement) -> (&WorkloadPlacement, &BatchRun, &PipelineRun) {
@@ -407,22 +398,12 @@ pub const FAULTS: &[Fault] = &[
 
 #[test]
 fn every_planted_fault_is_found() {
-    let (spec, world, placement) = case();
-    let findings = check::placement(spec, world, placement);
-    assert!(findings.is_empty(), "\n{}", told(&findings));
-    faults::all_are_found(case(), FAULTS);
+    faults::all_are_found_on_sound(case(), FAULTS);
 }
 
 #[test]
 fn what_is_not_the_cheapest_is_told() {
-    let (spec, world, placement) = case();
-    let mut poorer = world.clone();
-    poorer.catalog.offerings.retain(|o| o.price.micros() != 400_000);
-    let dearer = line::place(spec, &poorer).unwrap();
-    let proof = check::prove(spec, world, &dearer);
-    assert!(proof.report.findings.iter().any(|f| f.code == "optimum"), "{}", told(&proof.report.findings));
-    let proof = check::prove(spec, &poorer, placement);
-    assert!(proof.report.findings.iter().any(|f| f.code == "optimum"), "{}", told(&proof.report.findings));
+    faults::dearer_is_told(case(), |o| o.price.micros() != 400_000);
 }
 
 /// A saved plan reads back, drawn worlds keep what no band makes uncertain, and twice the input costs more.
@@ -498,4 +479,25 @@ fn engines_are_started_as_planned() {
         ends(&other["rhumb-worker"], &["7", "--memory", "28672m", "spark://127.0.0.1:7077", "shards 3200"]),
         "{other:?}"
     );
+}
+
+/// Nobody states what it costs to bring data from Virginia to Melbourne: that is not nothing, and no cheap machine there is chosen for it.
+#[test]
+fn data_comes_only_where_its_price_is_known() {
+    let (virginia, melbourne) = ("us-east-1", "ap-southeast-4");
+    let base = line::on_sale(&[
+        ("m7i.2xlarge", melbourne, Purchase::OnDemand, 100_000),
+        ("m7i.2xlarge", virginia, Purchase::OnDemand, 400_000),
+    ]);
+    let text = format!("{FEATURES}    dataset: {{ at: aws/{virginia} }}\n");
+    let (spec, world, placement) = line::proven(&text, &base);
+    assert_eq!(chosen(&placement).0.pools[0].region, virginia);
+    let mut there = placement.clone();
+    let placed = there.workloads.get_mut("pipelines.features").unwrap();
+    placed.pools[0].region = melbourne.to_owned();
+    let told = check::placement(&spec, &world, &there);
+    assert!(told.iter().any(|f| f.code == "price" && f.message.contains("is not known")), "{told:?}");
+    let only = line::on_sale(&[("m7i.2xlarge", melbourne, Purchase::OnDemand, 100_000)]);
+    let refused = line::placed(&text, &only).2.unwrap_err();
+    assert!(refused.workloads[0].rejected.contains_key("unknown"), "{:?}", refused.workloads[0].rejected);
 }

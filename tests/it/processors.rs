@@ -58,20 +58,11 @@ fn catalog() -> Catalog {
 }
 
 fn planned(text: &str) -> (Spec, World, Result<Placement, Infeasible>) {
-    let catalog = catalog();
-    let spec = line::spec(text, &catalog);
-    let world = line::world(&spec, &catalog);
-    let placement = line::place(&spec, &world);
-    (spec, world, placement)
+    line::placed(text, &catalog())
 }
 
 fn proven(text: &str) -> Placement {
-    let (spec, world, placement) = planned(text);
-    let placement = placement.unwrap_or_else(|why| panic!("{why:?}\n{text}"));
-    let proof = check::prove(&spec, &world, &placement);
-    assert!(proof.report.passed(), "\n{}\n{text}", told(&proof.report.findings));
-    assert_eq!(proof.all.verdict(), "optimal", "{text}");
-    placement
+    line::proven(text, &catalog()).2
 }
 
 /// On one type of machine alone.
@@ -457,10 +448,7 @@ pub const FAULTS: &[Fault] = &[
 
 #[test]
 fn every_planted_fault_is_found() {
-    let (spec, world, placement) = case();
-    let findings = check::placement(spec, world, placement);
-    assert!(findings.is_empty(), "\n{}", told(&findings));
-    faults::all_are_found(case(), FAULTS);
+    faults::all_are_found_on_sound(case(), FAULTS);
 }
 
 /// The start script with a `docker` that notes its words: each server with vCPUs of its own, its memory and its port.

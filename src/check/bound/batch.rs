@@ -12,7 +12,7 @@ use super::pool::{Pool, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
 use crate::perf;
 use crate::placement::World;
-use crate::replay::{Worker, items_of};
+use crate::replay::{MOST_ITEMS, Worker, items_of};
 use crate::spec::Batch;
 
 /// More groups of machines than the fewest that are looked at, if the bound does not end it before.
@@ -92,9 +92,15 @@ pub(super) fn least(
 
 impl Asked<'_> {
     fn hours(&self, replicas: u32, spot: bool) -> f64 {
-        let played = self.played.get(&items_of(self.batch, replicas));
+        let items = items_of(self.batch, replicas);
+        let played = self.played.range(..=items).next_back();
         let closed = self.closed * f64::from(replicas);
-        let rate = played.map_or(closed, |played| Worker::of_all(self.batch, replicas, *played).min(closed));
+        // Of another share that was played nothing is done later than of one with more items.
+        let rate = match played {
+            Some((n, played)) if *n == items => Worker::of_all(self.batch, replicas, *played).min(closed),
+            Some((n, played)) if *n <= MOST_ITEMS => (self.batch.items * played / f64::from(*n)).min(closed),
+            _ => closed,
+        };
         let (starts, work) = if spot { (2.0, LOST_WORK) } else { (1.0, 1.0) };
         (starts * self.start_s + work * self.batch.items / rate) / 3600.0
     }

@@ -229,6 +229,10 @@ fn judge(
     let over = |p: usize, amount: Money| {
         if own(p).iter().any(|limit| amount > *limit) { vec!["budget"] } else { Vec::new() }
     };
+    let of_run = |p: usize, least: Option<LeastRun>| {
+        let LeastRun { priced, counted, words } = least?;
+        Some(Found { least: priced, words, left_out: over(p, counted), by_accelerator: false })
+    };
     let (found, candidates): (Vec<Option<Found>>, u64) = match work.kind {
         Kind::Service(service) => {
             let field = Field::of(spec, world, work);
@@ -261,22 +265,12 @@ fn judge(
         Kind::Training(asked) => {
             let field = training::Field::of(spec, world, work, asked);
             counted(field.all);
-            let of = |p: usize| {
-                let least = field.least(&prices[p])?;
-                let left_out = over(p, least.counted);
-                Some(Found { least: least.priced, words: least.words, left_out, by_accelerator: false })
-            };
-            ((0..claims.len()).map(of).collect(), field.running)
+            ((0..claims.len()).map(|p| of_run(p, field.least(&prices[p]))).collect(), field.running)
         }
         Kind::Pipeline(asked) => {
             let field = pipeline::Field::of(spec, world, work, asked);
             counted(field.all);
-            let of = |p: usize| {
-                let least = field.least(&prices[p])?;
-                let left_out = over(p, least.counted);
-                Some(Found { least: least.priced, words: least.words, left_out, by_accelerator: false })
-            };
-            ((0..claims.len()).map(of).collect(), field.running)
+            ((0..claims.len()).map(|p| of_run(p, field.least(&prices[p]))).collect(), field.running)
         }
     };
     let mut left_out = Vec::new();
@@ -309,6 +303,15 @@ fn judge(
         left_out,
     };
     (bound, least(claims.len() - 1))
+}
+
+/// The cheapest run of a training or a pipeline.
+struct LeastRun {
+    /// A month at the prices, over the scale.
+    priced: i128,
+    /// What a budget counts of it.
+    counted: Money,
+    words: String,
 }
 
 /// The least that was found, and who costs so little.

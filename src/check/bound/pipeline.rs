@@ -7,6 +7,7 @@ use rhumb_api::Money;
 
 use super::super::pipeline::Works;
 use super::super::subject::Work;
+use super::LeastRun;
 use super::field::{self, Site};
 use super::pool::{spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
@@ -28,15 +29,6 @@ pub(super) struct Field<'a> {
     pub running: u64,
 }
 
-/// The cheapest run.
-pub(super) struct Least {
-    /// A month at the prices, over the scale.
-    pub priced: i128,
-    /// What a budget counts of it.
-    pub counted: Money,
-    pub words: String,
-}
-
 impl<'a> Field<'a> {
     pub fn of(spec: &Spec, world: &'a World, work: &'a Work<'a>, pipeline: &'a Pipeline) -> Self {
         let catalog = &world.catalog;
@@ -53,7 +45,7 @@ impl<'a> Field<'a> {
     }
 
     /// The least at these prices; `None` if nothing ends in time. Budgets are left out.
-    pub fn least(&self, prices: &Prices) -> Option<Least> {
+    pub fn least(&self, prices: &Prices) -> Option<LeastRun> {
         let found = self.sites.par_iter().enumerate().filter_map(|(i, site)| {
             let (machines, spot, priced, month) = self.cheapest(site, prices)?;
             Some((priced, machines, i, spot, month))
@@ -63,7 +55,7 @@ impl<'a> Field<'a> {
         let kind = &self.world.catalog.instance_types[site.instance_type];
         let region = &self.world.catalog.regions[site.region];
         let words = format!("{machines} x {}/{}/{}, {spot} of them spot", region.cloud, region.id, kind.name);
-        Some(Least { priced, counted: month.bound(prices.binds), words })
+        Some(LeastRun { priced, counted: month.bound(prices.binds), words })
     }
 
     /// Machines, spot machines among them, a month at the prices, and in dollars.

@@ -7,6 +7,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::super::subject::{GIB, Work};
 use super::super::team::{self, How, Team};
+use super::LeastRun;
 use super::field::{self, Site};
 use super::pool::{spots, within_quotas};
 use super::prices::{Costs, Prices};
@@ -33,15 +34,6 @@ pub(super) struct Field<'a> {
     pub all: u64,
     /// Those that run on what may be bought.
     pub running: u64,
-}
-
-/// The cheapest run.
-pub(super) struct Least {
-    /// A month at the prices, over the scale.
-    pub priced: i128,
-    /// What a budget counts of it.
-    pub counted: Money,
-    pub words: String,
 }
 
 /// Accelerator, its number in a machine, machines, and the networks: they decide the speed.
@@ -99,7 +91,7 @@ impl<'a> Field<'a> {
     }
 
     /// The least at these prices; `None` if nothing ends in time. Budgets are left out.
-    pub fn least(&self, prices: &Prices) -> Option<Least> {
+    pub fn least(&self, prices: &Prices) -> Option<LeastRun> {
         let all: Vec<(&Site, &Way)> = self
             .sites
             .iter()
@@ -113,7 +105,7 @@ impl<'a> Field<'a> {
         });
         let (priced, _, i, spot, month) = found.min_by_key(|f| (f.0, f.1, f.2))?;
         let (site, way) = all[i];
-        Some(Least { priced, counted: month.bound(prices.binds), words: self.words(site, way, spot) })
+        Some(LeastRun { priced, counted: month.bound(prices.binds), words: self.words(site, way, spot) })
     }
 
     /// The cheapest number of spot machines, with a month of it at the prices and in dollars.
