@@ -29,6 +29,7 @@ mod rules;
 mod serving;
 mod shared;
 mod sites;
+mod stability;
 mod subject;
 mod team;
 mod training;
@@ -141,6 +142,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("run", "a run of a batch or a training whose figures are wrong"),
     ("sharing", "a pool on shared machines that may not be there, or not as it says"),
     ("sites", "a site that the spec does not allow, or rows of one that are not what the spec says"),
+    ("stability", "what runs, what is kept of it or what that costs is not told as it is"),
     ("spot-share", "more spot machines than allowed"),
     ("spread", "fewer regions than demanded"),
     ("training", "a training that is done in another way than the spec says, or than the fastest that fits"),
@@ -202,6 +204,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
     shared::check(&mut log, spec, world, placement);
     sites::check(&mut log, spec, world, placement);
     carbon::check(&mut log, spec, world, placement);
+    stability::check(&mut log, spec, world, placement);
     fallback::check(&mut log, spec, world, placement);
     log.report()
 }

@@ -41,6 +41,7 @@ mod refuted;
 mod relax;
 mod service;
 mod sharing;
+mod stability;
 mod table;
 mod together;
 mod training;

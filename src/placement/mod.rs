@@ -17,6 +17,7 @@ mod fallback;
 mod pipeline;
 mod shared;
 mod sites;
+mod stability;
 mod training;
 mod why_not;
 
@@ -29,6 +30,7 @@ use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
 pub use shared::{Mix, OnShared, SharedFleet, SharedPool};
 pub use sites::stand;
+pub use stability::{FreeChoice, Kept, KeptWorkload, MachinesAt, Running};
 pub use training::TrainingRun;
 pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
@@ -50,6 +52,8 @@ pub struct World {
     pub today: String,
     /// Requests of each replay that a placement must survive; 0 = the closed forms alone decide.
     pub replay: u32,
+    /// Where machines of services run already.
+    pub running: Running,
 }
 
 impl World {
@@ -136,6 +140,8 @@ pub struct Placement {
     pub chains: Vec<ChainSplit>,
     /// What machines that are bought on demand would cost for a term, where that pays.
     pub commitments: Vec<Commitment>,
+    /// What keeping what runs decided, where the spec asks for it and something runs.
+    pub kept: Option<Kept>,
     /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.
     pub coupling: Option<Coupling>,
 }

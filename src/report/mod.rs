@@ -20,6 +20,7 @@ pub mod json;
 mod pipeline;
 mod placements;
 mod shared;
+mod stability;
 mod training;
 mod why_not;
 
@@ -115,6 +116,7 @@ pub fn report(plan: &Plan) -> Report {
     let mut sections = Vec::new();
     sections.extend(changes::joint(plan));
     sections.extend(shared::shared(plan));
+    sections.extend(stability::stability(plan));
     sections.push(placements::placements(plan));
     sections.extend(fleets::fleets(plan));
     sections.extend(hours::hours(plan));

@@ -48,7 +48,7 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
 }
 
 /// How far the proof got, in words.
-pub(super) fn proof(c: &Coupling) -> String {
+pub(super) fn proof(c: &Coupling, keeps: bool) -> String {
     if carbon::only(c) {
         return least_carbon(c);
     }
@@ -69,13 +69,17 @@ pub(super) fn proof(c: &Coupling) -> String {
             format!("the separate optima of the bills alone come to {} USD/month so", c.apart)
         }
         Some(words) => words,
+        None if keeps => format!("what is cheapest by itself would count for {} USD/month", c.apart),
         None if c.limits.is_empty() => "shared machines would save nothing".to_owned(),
         None => format!("the limits cost {more} USD/month over the separate optima"),
     };
-    let counted = match c.carbon_price {
+    let mut counted = match c.carbon_price {
         0 => String::new(),
         _ => format!(", a tonne of CO2e at {} USD among them", carbon::per_tonne(c)),
     };
+    if keeps {
+        counted += ", machines that do not run yet counted as dearer";
+    }
     format!(
         "All workloads together {} USD/month{counted}: {proven}; {against}. {} plans compared, {} nodes.{stopped}",
         c.optimum, c.plans, c.nodes
@@ -109,7 +113,7 @@ pub(super) fn shared(plan: &Plan) -> Option<Section> {
         columns: vec![("limit", false), ("taken", true), ("of", true), ("more is worth", false)],
         rows: c.limits.iter().map(row).collect(),
     };
-    let mut lines = vec![Cell::plain(proof(c))];
+    let mut lines = vec![Cell::plain(proof(c, plan.placement.kept.is_some()))];
     if c.limits.iter().any(|l| !full(l) && l.worth > Money::ZERO) {
         let words = "What more of a limit is worth is that of mixed plans. Where some of it is left, it lets in nothing before a whole \
                      machine fits.";

@@ -33,6 +33,8 @@ pub struct Spec {
     pub budget: super::Budget,
     /// `objective`.
     pub objective: super::Goal,
+    /// `stability`; `None` = what runs counts for nothing.
+    pub stability: Option<super::Stability>,
     /// `confidence`, a fraction in (0, 1): the edge of every prediction's band that is planned for.
     pub confidence: f64,
     /// `providers.CLOUD`; with sites, those of [`Cloud::Site`] are what [`Spec::lower_sites`] makes of them.

@@ -136,6 +136,8 @@ const FACTS: &[Fact] = &[
     ("budget-units.yaml", &[("out-of-range", 8, 18), ("out-of-range", 9, 18), ("wrong-unit", 10, 16), ("wrong-type", 11, 9)]),
     ("carbon.yaml", &[("wrong-unit", 9, 19), ("wrong-unit", 10, 12)]),
     ("carbon-words.yaml", &[("out-of-range", 9, 19), ("unknown-value", 10, 12)]),
+    ("stability-shared.yaml", &[("not-supported-yet", 9, 21)]),
+    ("stability-words.yaml", &[("out-of-range", 9, 22)]),
     ("carbon-shared.yaml", &[("not-supported-yet", 9, 21)]),
     ("hcl-budget-labels.hcl", &[("unknown-label", 12, 25)]),
     ("literal-secret.yaml", &[("literal-secret", 11, 24), ("literal-secret", 12, 17)]),

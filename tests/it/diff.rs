@@ -29,6 +29,7 @@ pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
         joint_violations: Vec::new(),
         emissions: Default::default(),
         chains: Vec::new(),
+        kept: None,
         commitments: Vec::new(),
         coupling: None,
     };

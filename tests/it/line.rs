@@ -37,7 +37,14 @@ pub fn world(spec: &Spec, catalog: &Catalog) -> World {
     };
     let archs: BTreeMap<_, _> =
         spec.models.iter().filter_map(|(name, m)| Some((name.clone(), arch(m)?))).collect();
-    World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0 }
+    World {
+        archs,
+        catalog,
+        calibration: Default::default(),
+        today: "2026-11-25".into(),
+        replay: 0,
+        running: Default::default(),
+    }
 }
 
 /// The placement of a spec.

@@ -50,6 +50,7 @@ mod processors;
 mod sharing;
 mod sharing_faults;
 mod sites;
+mod stability;
 mod together;
 mod training;
 mod training_faults;

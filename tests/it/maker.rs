@@ -551,6 +551,7 @@ pub fn placement(
         joint_violations: Vec::new(),
         emissions,
         chains,
+        kept: None,
         commitments,
         coupling,
     };

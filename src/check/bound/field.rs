@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use rhumb_api::{Cloud, Money, Purchase};
 
-use super::super::carbon;
 use super::super::measured;
 use super::super::subject::{self, Engined, Kind, Served, Work};
+use super::super::{carbon, stability};
 use crate::catalog::{Accelerator, InstanceType, Offering, TransferTo};
 use crate::perf::{self, Configuration, EngineSettings, Layout};
 use crate::placement::World;
@@ -70,6 +70,8 @@ pub(super) struct Site {
     pub weights: Money,
     /// Milligrams of CO2e that a machine emits in an hour; nothing where emissions do not count.
     pub mg_per_hour: i64,
+    /// What an hour of a machine counts for more because none of the kind runs here, micro-dollars.
+    pub surcharge: i64,
     /// Offerings that it stands for.
     pub offerings: u64,
 }
@@ -283,6 +285,8 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
             .or_insert_with(|| Site::new(world, work, offering));
         site.add(offering);
         site.mg_per_hour = emits.filter(|_| carbon::counts(spec)).unwrap_or(0);
+        site.surcharge =
+            stability::of_machine(spec, world, &work.address, (offering.instance_type, offering.region));
     }
     let mut sites: Vec<Site> = sites.into_values().collect();
     for site in &mut sites {
@@ -311,6 +315,7 @@ impl Site {
             quotas: Vec::new(),
             weights: weights.map_or(Money::ZERO, |t| t.usd_per_gib),
             mg_per_hour: 0,
+            surcharge: 0,
             offerings: 0,
         }
     }

@@ -12,8 +12,8 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
-    Emission, Emissions, FailureCheck, Fallback, Fallbacks, JointViolation, PipelineRun, SharedLimit, Stop,
-    TrainingRun,
+    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FreeChoice, JointViolation, Kept, KeptWorkload,
+    MachinesAt, PipelineRun, SharedLimit, Stop, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
@@ -40,8 +40,27 @@ mirror!(PlacementFile for Placement {
     emissions: Emissions,
     chains: Vec<ChainSplit>,
     commitments: Vec<Commitment>,
+    kept: Option<Kept>,
     coupling: Option<Coupling>,
 });
+
+mirror!(MachinesAtFile for MachinesAt { cloud: Cloud, region: String, instance_type: String });
+
+mirror!(KeptFile for Kept {
+    saving_ppm: u32,
+    workloads: BTreeMap<String, KeptWorkload>,
+    cost: Money,
+    free: Option<Money>,
+});
+
+mirror!(KeptWorkloadFile for KeptWorkload {
+    running: Vec<MachinesAt>,
+    planned: Vec<MachinesAt>,
+    cost: Money,
+    free: Option<FreeChoice>,
+});
+
+mirror!(FreeChoiceFile for FreeChoice { places: Vec<MachinesAt>, cost: Money });
 
 mirror!(CommitmentFile for Commitment {
     addr: String,

@@ -9,7 +9,7 @@ mod training;
 
 use super::{Key, Kind, Names};
 use crate::spec::units::{Range, Unit};
-use budget::BUDGET;
+use budget::{BUDGET, STABILITY};
 use chain::CHAIN;
 use measured::{MEASURED, QUALITY};
 use pipeline::PIPELINE;
@@ -78,6 +78,7 @@ pub static ROOT: &[Key] = &[
         "What is minimised: the cost, the cost with a price of what is emitted, or emissions (cost decides among equals).",
     )
     .default("cost"),
+    Key::new("stability", Kind::Section(STABILITY), "What must be gained before something that runs is given up."),
     Key::new(
         "confidence",
         Kind::Quantity(Unit::Percent, Range::OPEN),

@@ -7,6 +7,7 @@ mod run;
 pub mod seat;
 pub mod several;
 pub mod sharing;
+pub mod stability;
 pub mod training;
 
 use std::cell::RefCell;

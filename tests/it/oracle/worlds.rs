@@ -245,7 +245,18 @@ fn world(r: &mut Random, base: &Catalog) -> (World, Vec<usize>, Vec<usize>) {
     let arch = r.pick(&models);
     let archs = BTreeMap::from([("m".to_owned(), arch)]);
     let calibration = Default::default();
-    (World { catalog, archs, calibration, today: "2026-11-25".into(), replay: 0 }, types, regions)
+    (
+        World {
+            catalog,
+            archs,
+            calibration,
+            today: "2026-11-25".into(),
+            replay: 0,
+            running: Default::default(),
+        },
+        types,
+        regions,
+    )
 }
 
 fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Spec {
@@ -332,6 +343,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         batches,
         trainings: BTreeMap::new(),
         budget,
+        stability: None,
         objective: Goal::Cost,
         confidence: r.pick(&[0.5, 0.8, 0.9]),
         providers: providers(r, world, types, regions),

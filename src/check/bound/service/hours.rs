@@ -354,7 +354,7 @@ impl<'a> Search<'a> {
         let at_peak = i128::from(peak.seconds) * i128::from(pool.machines);
         let below = pool.lower.iter().map(|of| i128::from(of.class.seconds) * i128::from(of.machines));
         let seconds = at_peak + below.sum::<i128>();
-        let emitted = self.prices[price].emitted(site) * seconds * i128::from(HOURS_PER_MONTH);
+        let emitted = self.prices[price].beside_price(site) * seconds * i128::from(HOURS_PER_MONTH);
         self.prices[price].hourly(self.costs(pool, responses, false))
             + emitted.div_euclid(i128::from(day::DAY))
             + tolls.0 * i128::from(pool.machines - pool.spot)

@@ -126,6 +126,7 @@ impl Search<'_> {
         let seconds = i64::from(count.0) * below.map_or(86_400, |b| b.peak.1) + below.map_or(0, lower);
         let choice = self.of_day(at, count, below, transfer, flat);
         let month = |mg: i64| perf::carbon::of_days(mg, seconds);
+        let choice = super::stability::with((self.spec, self.world), &self.address, at, month, choice);
         super::carbon::with(self.spec, self.world, at, month, choice)
     }
 
