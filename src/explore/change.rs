@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Pointer, SourceFile, did_you_mean};
 use crate::math;
 use crate::placement::World;
-use crate::spec::{self, KvCacheDtype, Load, ProviderSettings, Quantization, Spec, Variant};
+use crate::spec::{self, KvCacheDtype, Load, MOST_SHARDS, ProviderSettings, Quantization, Spec, Variant};
 
 /// What is different in another world.
 #[derive(Clone, Debug, PartialEq)]
@@ -266,6 +266,9 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
     for (name, pipeline) in &mut spec.pipelines {
         if meant("pipelines", name) {
             pipeline.input_gib *= factor;
+            // More data come as more parts of the same size.
+            let shards = (f64::from(pipeline.shards) * factor).ceil();
+            pipeline.shards = shards.clamp(1.0, f64::from(MOST_SHARDS)) as u32;
             if let Some(dataset) = &mut pipeline.dataset {
                 dataset.gib *= factor;
             }

@@ -50,13 +50,13 @@ pub use measured::{
 };
 pub use model::*;
 pub use objective::Goal;
-pub use pipeline::{NO_MODEL, Pipeline, PipelineEngine};
+pub use pipeline::{MOST_SHARDS, NO_MODEL, Pipeline, PipelineEngine};
 pub use site::{EdgeSite, POWER, SiteMachine, Wan};
 pub use stability::Stability;
 pub use survive::{DuringFailure, Survive};
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
 pub use traffic::{Arrivals, Load, Sessions};
-pub use training::{Checkpointing, Dataset, Method, Sharding, Training, TrainingPrecision};
+pub use training::{Checkpointing, Dataset, Framework, Method, Sharding, Training, TrainingPrecision};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};
 

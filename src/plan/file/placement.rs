@@ -18,7 +18,9 @@ use crate::placement::{
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
-use crate::spec::{Checkpointing, KvCacheDtype, PipelineEngine, Quantization, Sharding, TrainingPrecision};
+use crate::spec::{
+    Checkpointing, Framework, KvCacheDtype, PipelineEngine, Quantization, Sharding, TrainingPrecision,
+};
 
 words!(EvidenceWord for Evidence {
     Measured = "measured",
@@ -314,6 +316,7 @@ mirror!(PipelineFile for PipelineRun {
 words!(PipelineEngineWord for PipelineEngine { Spark = "spark", Ray = "ray" });
 
 mirror!(TrainingFile for TrainingRun {
+    framework: Framework,
     rank: Option<u32>,
     precision: TrainingPrecision,
     accelerators: u32,

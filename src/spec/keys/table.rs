@@ -44,8 +44,7 @@ pub static ROOT: &[Key] = &[
         "models",
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(MODEL) },
         "The models, and the compressions of each that the planner may choose from.",
-    )
-    .required(),
+    ),
     Key::new(
         "services",
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(SERVICE) },

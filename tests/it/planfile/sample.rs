@@ -189,6 +189,7 @@ fn rank() -> WorkloadPlacement {
 
 fn training() -> TrainingRun {
     TrainingRun {
+        framework: rhumb::spec::Framework::TensorFlow,
         rank: Some(16),
         precision: TrainingPrecision::Fp8,
         accelerators: 16,
