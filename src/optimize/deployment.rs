@@ -21,7 +21,7 @@ use crate::placement::{
     Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection,
     SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
-use crate::spec::{BudgetBinds, BudgetScope, Spec};
+use crate::spec::{BudgetBinds, BudgetScope, HELD, Spec};
 
 /// The name that a refusal of all workloads together goes by.
 const DEPLOYMENT: &str = "deployment";
@@ -101,8 +101,10 @@ pub(super) fn place(
         let (chains, joint_violations) = (chains::splits(spec), broken);
         let commitments = commitments::all(world, workloads.values(), &fleets);
         let coupling = None;
+        let held = Vec::new();
         let mut placement =
-            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, coupling };
+            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, held, coupling };
+        placement.held = placement.held(spec, world);
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
@@ -270,8 +272,10 @@ impl<'s> All<'s> {
         let coupling = Some(self.coupling(rows, found));
         let chains = chains::splits(self.spec);
         let commitments = commitments::all(self.world, workloads.values(), &fleets);
+        let held = Vec::new();
         let mut placement =
-            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, coupling };
+            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, held, coupling };
+        placement.held = placement.held(self.spec, self.world);
         if self.with_fallbacks {
             let found = self
                 .jobs
@@ -371,7 +375,10 @@ fn words(row: &together::Row) -> (String, &'static str) {
     match &row.what {
         Shared::Budget(BudgetScope::All) => ("a monthly budget".into(), " USD"),
         Shared::Budget(scope) => (format!("a monthly budget for {scope}"), " USD"),
-        Shared::Quota { cloud, place, code } => (format!("a quota {code} in {cloud}/{place}"), ""),
+        Shared::Quota { cloud, place, code } => match code.strip_prefix(HELD) {
+            Some(kind) => (format!("a commitment of {kind} in {cloud}/{place}"), ""),
+            None => (format!("a quota {code} in {cloud}/{place}"), ""),
+        },
         Shared::Carbon => ("a cap of carbon".into(), " kg a month"),
         Shared::Slots => ("accelerators of shared machines".into(), ""),
     }
@@ -474,7 +481,7 @@ fn joint(
                     "quota {code} in {cloud}/{region}: {amount} needed by {}, {limit} declared",
                     by.join(", ")
                 ),
-                at: spec.quotas_at(cloud),
+                at: spec.limit_at(cloud, region, code),
             });
         }
     }

@@ -7,6 +7,7 @@
 mod budget;
 mod chain;
 mod day;
+mod held;
 mod inference;
 mod measured;
 mod pipeline;
@@ -178,6 +179,8 @@ impl Reader<'_> {
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         self.shared_machines(&root, &services, &budget, objective);
         self.placed_at_sites(&root, &services, &sites);
+        let held = self.held(&root.key("commitments"));
+        self.held_is_used(&root, &held);
         self.unused_models(&root);
         let state = root.key("state");
         let mut spec = Spec {
@@ -194,6 +197,7 @@ impl Reader<'_> {
             confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),
             providers: self.providers(&root.key("providers")),
             sites,
+            held,
             catalog_files: root
                 .key("catalog")
                 .items()
@@ -207,6 +211,7 @@ impl Reader<'_> {
             },
         };
         spec.lower_sites();
+        spec.lower_held();
         spec
     }
 

@@ -30,6 +30,7 @@ pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
         emissions: Default::default(),
         chains: Vec::new(),
         commitments: Vec::new(),
+        held: Vec::new(),
         coupling: None,
     };
     plan::between(header(), prior, desired, nothing, Vec::new())

@@ -552,6 +552,7 @@ pub fn placement(
         emissions,
         chains,
         commitments,
+        held: Vec::new(),
         coupling,
     };
     placement.emissions = emissions_of(world, &placement);
