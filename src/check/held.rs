@@ -95,6 +95,12 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     rows(log, spec, world);
     let mut used: BTreeMap<Place<'_>, (u32, i128)> = BTreeMap::new();
     for placed in placement.workloads.values() {
+        for fallback in placed.fallbacks.iter().flat_map(|f| &f.list) {
+            let (most, _) = of_pool(&fallback.pool);
+            log.hold(most == 0, "held", fallback.pool.addr.as_str(), || {
+                ("a fallback takes held machines".into(), "none".into(), most.to_string())
+            });
+        }
         for pool in &placed.pools {
             let (most, seconds) = of_pool(pool);
             if !pool.machines.iter().any(|m| m.purchase == Purchase::Held) {

@@ -345,7 +345,7 @@ impl<'s> Runs<'s> {
             }
             i128::MAX
         });
-        let declared = job.spec.providers.iter().find(|(_, p)| !p.quotas.is_empty());
+        let declared = job.spec.providers.iter().find(|(_, p)| p.declares());
         let quota = declared.and_then(|(cloud, _)| job.spec.quotas_at(*cloud));
         let limited = terms.iter().map(|t| !t.quotas.is_empty()).collect();
         Runs { task, best, over, quota, limited }

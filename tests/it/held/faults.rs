@@ -42,6 +42,10 @@ pub const FAULTS: &[Fault] = &[
     ("nothing told", "held", "the commitments", |_, _, p| p.held.clear()),
     ("used where none may be", "held", "none may be used", |s, _, _| s.services.get_mut("inspect").unwrap().purchase.held = false),
     ("beside spot", "purchase", "beside spot", |_, _, p| pool(p).machines[0].purchase = Purchase::Spot),
+    ("a fallback on held machines", "held", "a fallback takes", |_, _, p| {
+        let fallbacks = &mut p.workloads.get_mut("services.inspect").unwrap().fallbacks[0];
+        fallbacks.list[0].pool.machines[0].purchase = Purchase::Held;
+    }),
     ("an amount of the stock", "quota", "amount of held", |_, _, p| {
         let quotas = &mut p.workloads.get_mut("services.inspect").unwrap().quotas;
         quotas.iter_mut().find(|q| q.code.starts_with("held:")).unwrap().amount -= 1.0;
