@@ -20,6 +20,7 @@ mod facts;
 mod fallback;
 mod fleet;
 mod following;
+mod held;
 mod ledger;
 mod measured;
 mod packing;
@@ -115,6 +116,7 @@ pub const CODES: &[(&str, &str)] = &[
         "a fallback that is no other offer, out of order, at another price, or missing without a word",
     ),
     ("fleet", "shared machines that are not what their pools make them, or a pool that is not on its own"),
+    ("held", "held machines that are not there, more of them than are held, or not told as they are"),
     ("figure", "another figure that cannot be derived again"),
     ("instance-type", "an instance type that is not in the catalogue, or not as described"),
     ("instance-types", "an instance type that the spec does not allow"),
@@ -203,6 +205,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
     fleet::check(&mut log, spec, world, placement);
     shared::check(&mut log, spec, world, placement);
     sites::check(&mut log, spec, world, placement);
+    held::check(&mut log, spec, world, placement);
     carbon::check(&mut log, spec, world, placement);
     stability::check(&mut log, spec, world, placement);
     fallback::check(&mut log, spec, world, placement);

@@ -7,7 +7,7 @@ use super::load::{self, Found, SpecArgs, read_named};
 use super::state::LocalState;
 use super::{Exit, Failure, Settings, files};
 use crate::catalog::ModelArch;
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap};
+use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, SourceMap};
 use crate::optimize::{self, Watch};
 use crate::placement::{Infeasible, Running, Stop, World};
 use crate::plan::{self, Plan};
@@ -92,7 +92,16 @@ pub fn gather_found(found: Found, args: &PlanArgs, settings: &Settings) -> Resul
     let today = created.get(..10).unwrap_or_default().to_owned();
     let warnings = loaded.warnings.list.iter().map(|w| w.message.clone()).collect();
     let running = running(args, &prior, settings)?;
-    let world = World { catalog, archs, calibration, today, replay: REPLAY, running };
+    let mut world = World { catalog, archs, calibration, today, replay: REPLAY, running };
+    if let Err(unknown) = world.hold(&loaded.spec) {
+        let problem = |(at, why): (Pointer, String)| {
+            Diagnostic::error("unknown-instance-type", why)
+                .at(&loaded.map, &at)
+                .label("of another cloud")
+                .help("`rhumb catalog instances` lists them by cloud")
+        };
+        return Err(Diagnostics::new(loaded.map.clone(), unknown.into_iter().map(problem).collect()).into());
+    }
     let mut spec = loaded.spec;
     optimize::split_chains(&mut spec, &world);
     let input = PlanningInput {

@@ -21,7 +21,7 @@ use crate::placement::{
     Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection,
     SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
-use crate::spec::{BudgetBinds, BudgetScope, Spec};
+use crate::spec::{BudgetBinds, BudgetScope, HELD, Spec};
 
 /// The name that a refusal of all workloads together goes by.
 const DEPLOYMENT: &str = "deployment";
@@ -104,8 +104,19 @@ pub(super) fn place(
         // Nothing is kept that a free choice would give up.
         let kept = stability::kept(spec, world, &workloads, Some(&workloads));
         let coupling = None;
-        let mut placement =
-            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, kept, coupling };
+        let held = Vec::new();
+        let mut placement = Placement {
+            workloads,
+            fleets,
+            joint_violations,
+            emissions,
+            chains,
+            commitments,
+            held,
+            kept,
+            coupling,
+        };
+        placement.held = placement.held(spec, world);
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
@@ -285,8 +296,19 @@ impl<'s> All<'s> {
         let chains = chains::splits(self.spec);
         let commitments = commitments::all(self.world, workloads.values(), &fleets);
         let kept = None;
-        let mut placement =
-            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, kept, coupling };
+        let held = Vec::new();
+        let mut placement = Placement {
+            workloads,
+            fleets,
+            joint_violations,
+            emissions,
+            chains,
+            commitments,
+            held,
+            kept,
+            coupling,
+        };
+        placement.held = placement.held(self.spec, self.world);
         if self.with_fallbacks {
             let found = self
                 .jobs
@@ -392,7 +414,10 @@ fn words(row: &together::Row) -> (String, &'static str) {
     match &row.what {
         Shared::Budget(BudgetScope::All) => ("a monthly budget".into(), " USD"),
         Shared::Budget(scope) => (format!("a monthly budget for {scope}"), " USD"),
-        Shared::Quota { cloud, place, code } => (format!("a quota {code} in {cloud}/{place}"), ""),
+        Shared::Quota { cloud, place, code } => match code.strip_prefix(HELD) {
+            Some(kind) => (format!("a commitment of {kind} in {cloud}/{place}"), ""),
+            None => (format!("a quota {code} in {cloud}/{place}"), ""),
+        },
         Shared::Carbon => ("a cap of carbon".into(), " kg a month"),
         Shared::Slots => ("accelerators of shared machines".into(), ""),
     }
@@ -495,7 +520,7 @@ fn joint(
                     "quota {code} in {cloud}/{region}: {amount} needed by {}, {limit} declared",
                     by.join(", ")
                 ),
-                at: spec.quotas_at(cloud),
+                at: spec.limit_at(cloud, region, code),
             });
         }
     }

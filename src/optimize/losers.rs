@@ -101,7 +101,7 @@ fn dearer(per_hour: Money, optimum: Money, each: &str) -> Rejection {
 /// The cheapest site of each machine type, by the price of one machine.
 fn cheapest_sites(table: &Table, terms: &[Terms]) -> BTreeMap<usize, (Money, usize)> {
     let mut best: BTreeMap<usize, (Money, usize)> = BTreeMap::new();
-    for (i, site) in table.sites.iter().enumerate() {
+    for (i, site) in table.sites.iter().enumerate().filter(|(_, site)| !site.held) {
         let Some(price) = terms[i].base.into_iter().chain(terms[i].spot).min() else { continue };
         let entry = best.entry(site.machine).or_insert((price, i));
         if (price, i) < *entry {

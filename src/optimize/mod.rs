@@ -33,6 +33,7 @@ mod job;
 mod load;
 mod losers;
 mod measured;
+mod needs;
 mod pipeline;
 mod played;
 mod pool;

@@ -14,6 +14,7 @@ pub use coupling::{Coupling, SharedLimit, Stop, Unfinished};
 pub use day::{Following, HourClass, Switch};
 mod emission;
 mod fallback;
+mod held;
 mod pipeline;
 mod shared;
 mod sites;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 
 pub use emission::{Emission, Emissions};
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
+pub use held::HeldUse;
 pub use pipeline::PipelineRun;
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
@@ -140,6 +142,8 @@ pub struct Placement {
     pub chains: Vec<ChainSplit>,
     /// What machines that are bought on demand would cost for a term, where that pays.
     pub commitments: Vec<Commitment>,
+    /// What became of what the team holds, by name.
+    pub held: Vec<HeldUse>,
     /// What keeping what runs decided, where the spec asks for it and something runs.
     pub kept: Option<Kept>,
     /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.

@@ -13,6 +13,7 @@ mod cost;
 mod equal;
 mod fallbacks;
 mod fleets;
+mod held;
 mod hours;
 mod infeasible;
 pub mod json;
@@ -124,6 +125,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(chains::chains(plan));
     sections.extend(placements::failures(plan));
     sections.push(cost::cost(plan));
+    sections.extend(held::held(plan));
     sections.extend(commitments::commitments(plan));
     sections.extend(carbon::carbon(plan));
     sections.extend(fallbacks::fallbacks(plan));

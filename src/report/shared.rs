@@ -3,6 +3,7 @@
 use super::{Block, Cell, Section, Table, Tone, carbon, number};
 use crate::placement::{Coupling, SharedLimit};
 use crate::plan::Plan;
+use crate::spec::HELD;
 use rhumb_api::Money;
 
 fn name(limit: &SharedLimit) -> String {
@@ -10,7 +11,10 @@ fn name(limit: &SharedLimit) -> String {
         return "carbon of all workloads".to_owned();
     }
     match (&limit.workload, limit.cloud, &limit.region, &limit.code) {
-        (None, Some(cloud), Some(region), Some(code)) => format!("quota {code} in {cloud}/{region}"),
+        (None, Some(cloud), Some(region), Some(code)) => match code.strip_prefix(HELD) {
+            Some(kind) => format!("{kind} held in {cloud}/{region}"),
+            None => format!("quota {code} in {cloud}/{region}"),
+        },
         (workload, ..) => {
             let label = limit.label.as_ref().map(|(key, value)| format!("{key}={value}"));
             format!("budget of {}", workload.clone().or(label).unwrap_or_else(|| "all workloads".to_owned()))

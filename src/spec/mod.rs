@@ -18,6 +18,7 @@ mod expr;
 mod format;
 pub mod functions;
 mod hcl;
+mod held;
 pub mod keys;
 mod leaf;
 mod measured;
@@ -45,6 +46,7 @@ pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use each::MOST as MOST_EQUAL_SITES;
 pub use format::{convert_to, format};
+pub use held::{HELD, Held, HeldKind};
 pub use measured::{
     Launch, MOST_OF_A_LAUNCH, MOST_VCPUS, Measured, MeasuredVariant, OnProcessors, Processors,
 };

@@ -7,6 +7,7 @@
 mod budget;
 mod chain;
 mod day;
+mod held;
 mod inference;
 mod measured;
 mod pipeline;
@@ -179,6 +180,8 @@ impl Reader<'_> {
         let stability = self.stability(&root.key("stability"));
         self.shared_machines(&root, &services, &budget, (objective, stability.is_some()));
         self.placed_at_sites(&root, &services, &sites);
+        let held = self.held(&root.key("commitments"));
+        self.held_is_used(&root, &held);
         self.unused_models(&root);
         let state = root.key("state");
         let mut spec = Spec {
@@ -196,6 +199,7 @@ impl Reader<'_> {
             confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),
             providers: self.providers(&root.key("providers")),
             sites,
+            held,
             catalog_files: root
                 .key("catalog")
                 .items()
@@ -209,6 +213,7 @@ impl Reader<'_> {
             },
         };
         spec.lower_sites();
+        spec.lower_held();
         spec
     }
 

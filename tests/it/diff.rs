@@ -31,6 +31,7 @@ pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
         chains: Vec::new(),
         kept: None,
         commitments: Vec::new(),
+        held: Vec::new(),
         coupling: None,
     };
     plan::between(header(), prior, desired, nothing, Vec::new())

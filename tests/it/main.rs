@@ -15,6 +15,7 @@ mod day;
 mod day_laws;
 mod diagnostics;
 mod graph;
+mod held;
 mod inconclusive;
 mod perf;
 mod planfile;

@@ -553,6 +553,7 @@ pub fn placement(
         chains,
         kept: None,
         commitments,
+        held: Vec::new(),
         coupling,
     };
     placement.emissions = emissions_of(world, &placement);

@@ -78,6 +78,8 @@ pub struct Rows {
     apart: BTreeMap<String, i64>,
     /// What budgets limit.
     pub binds: BudgetBinds,
+    /// A month of the dearest machine that a workload may buy beside held ones, micro-dollars; nothing where none are held.
+    pub machine: i64,
     /// The row of [`Shared::Carbon`], where emissions count.
     pub carbon: Option<usize>,
     /// What a milligram counts for in what is minimised, micro-dollars over [`ONE`].
@@ -123,7 +125,7 @@ impl Rows {
             let row = match self.quotas.get(&key) {
                 Some(row) => *row,
                 None => {
-                    let at = spec.quotas_at(cloud);
+                    let at = spec.limit_at(cloud, &q.place, &q.code);
                     let what = Shared::Quota { cloud, place: q.place.clone(), code: q.code.clone() };
                     // What a float sum may exceed a limit by without meaning it.
                     let row = self.add(what, millionths(q.limit + 1e-9), at);

@@ -173,7 +173,7 @@ impl<'a> All<'_, 'a> {
         }
         let places = base.network.iter().flatten().count().min(1024) as u32;
         for regions in self.search.least_regions()..=places {
-            if one.times(i64::from(regions)) > left {
+            if one.of(regions) > left {
                 break;
             }
             // The most that is left for this block in any partition, so that the list serves all of them.
@@ -317,7 +317,9 @@ impl<'a> All<'_, 'a> {
                         }
                         any = true;
                         // Without spot a larger pool costs and takes more of everything.
-                        enough |= terms.spot.is_none() && n >= search.service.scaling.min_replicas;
+                        // or where machines are held: of these a larger pool needs no fewer of anything.
+                        let alike = terms.spot.is_none() || terms.held.is_some();
+                        enough |= alike && n >= search.service.scaling.min_replicas;
                         if let Some(count) = ask.count(units, machines, spot, gib)
                             && count.cost <= limit
                             && let Some(own) = self.own.own(base, regions, &Chosen { site: i, way: w, count })

@@ -131,6 +131,10 @@ impl<'a> Workload<'a> {
         let (kind, sites) = match sought {
             Sought::Service(mut search) => {
                 search.budgets.clear();
+                if table.sites.iter().any(|site| site.held) {
+                    let dearest = search.terms.iter().filter_map(|t| t.base).max();
+                    rows.machine = rows.machine.max(dearest.map_or(0, |price| price.per_month().micros()));
+                }
                 let (bases, mut sites) = (search.bases()?, of(&search.terms, rows));
                 for (site, fleet) in sites.iter_mut().zip(&fleets) {
                     site.extend(fleet.map(|f| (rows.fleets[f].row, 1, 0)));

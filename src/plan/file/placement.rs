@@ -12,14 +12,15 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
-    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FreeChoice, JointViolation, Kept, KeptWorkload,
-    MachinesAt, PipelineRun, SharedLimit, Stop, TrainingRun,
+    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FreeChoice, HeldUse, JointViolation, Kept,
+    KeptWorkload, MachinesAt, PipelineRun, SharedLimit, Stop, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
 use crate::spec::{
-    Checkpointing, Framework, KvCacheDtype, PipelineEngine, Quantization, Sharding, TrainingPrecision,
+    Checkpointing, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization, Sharding,
+    TrainingPrecision,
 };
 
 words!(EvidenceWord for Evidence {
@@ -42,6 +43,7 @@ mirror!(PlacementFile for Placement {
     emissions: Emissions,
     chains: Vec<ChainSplit>,
     commitments: Vec<Commitment>,
+    held: Vec<HeldUse>,
     kept: Option<Kept>,
     coupling: Option<Coupling>,
 });
@@ -73,6 +75,24 @@ mirror!(CommitmentFile for Commitment {
     saves_per_month: Money,
     provenance: Provenance,
 });
+
+mirror!(HeldFile for HeldUse {
+    name: String,
+    kind: HeldKind,
+    cloud: Cloud,
+    region: String,
+    instance_type: String,
+    count: u32,
+    used: u32,
+    until: String,
+    hours: u32,
+    usable: bool,
+    cost: Option<Money>,
+    id: Option<String>,
+    rises_per_month: Option<Money>,
+});
+
+words!(HeldWord for HeldKind { Reservation = "reservation", CapacityBlock = "capacity-block" });
 
 mirror!(ChainFile for ChainSplit {
     name: String,

@@ -3,6 +3,7 @@
 mod brute;
 mod carbon;
 mod chains;
+mod held;
 mod labels;
 mod sharing;
 mod stability;

@@ -9,7 +9,9 @@ use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles, Wait}
 use rhumb::placement::*;
 use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
 use rhumb::render::Artifact;
-use rhumb::spec::{Checkpointing, EngineName, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
+use rhumb::spec::{
+    Checkpointing, EngineName, HeldKind, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
+};
 use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 
 fn addr(text: &str) -> ResourceAddr {
@@ -467,6 +469,21 @@ pub fn plan() -> Plan {
                 instead_of: Money::from_micros(55_040_000),
                 saves_per_month: Money::from_micros(43_858_398_540),
                 provenance: Provenance { source: "own".into(), as_of: "2026-11-25".into() },
+            }],
+            held: vec![HeldUse {
+                name: "block".into(),
+                kind: HeldKind::CapacityBlock,
+                cloud: Cloud::Aws,
+                region: "us-east-2".into(),
+                instance_type: "p5en.48xlarge".into(),
+                count: 3,
+                used: 2,
+                until: "2027-06-30".into(),
+                hours: 730,
+                usable: true,
+                cost: None,
+                id: Some("cr-0a1".into()),
+                rises_per_month: Some(Money::from_micros(5)),
             }],
             coupling: Some(coupling()),
         },
