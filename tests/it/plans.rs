@@ -99,16 +99,17 @@ const GOLDENS: &[Golden] = &[
         name: "held-capacity",
         exit: 0,
         // From 2026-11-25 to 2026-12-15 are 480 h: of 55.04 USD/h the other 250 of 730 are 18.849316, for 730 h 13,760.00; the 480 h are 26,419.20.
-        // Two of 31.5 are 45,990.00 in 730 h, used or not; on demand they are 63.296 each, 92,412.16.
+        // The third H200 machine runs from 08:56:15 to 17:00, 29,025 of 86,400 s at 63.296: 21.26. Two of 31.5 are 45,990.00 in 730 h, used or not; on demand they are 63.296 each, 92,412.16.
         facts: &[
-            "2 held",
+            "1 on_demand + 2 held",
+            "0 to 1 x p5en.48xlarge          21.26   15,522.36",
             "1 x p5.48xlarge held            18.85   13,760.00",
             "h100-block ends 480 h into the planned month",
             "A month without it costs 26,419.20 USD more",
             "31.50  45,990.00",
             "unknown    unknown",
             "on demand what is used costs 92,412.16 USD a month",
-            "p5en.48xlarge held in               2.00             2.00",
+            "p5en.48xlarge held in aws/us-east-2   2.00  2.00",
         ],
     },
     Golden {
