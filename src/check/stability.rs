@@ -35,8 +35,11 @@ pub(super) fn of_machine(spec: &Spec, world: &World, address: &str, (kind, regio
         if (offering.instance_type, offering.region) != (kind, region) {
             continue;
         }
-        if offering.purchase == Purchase::OnDemand {
-            on_demand = Some(offering.price);
+        match offering.purchase {
+            // A kind that the team holds there is as good as running.
+            Purchase::Held => return 0,
+            Purchase::OnDemand => on_demand = Some(offering.price),
+            _ => {}
         }
         least = Some(least.map_or(offering.price, |least| least.min(offering.price)));
     }

@@ -51,6 +51,12 @@ fn of_workload(address: Option<&str>, planning: &mut PlanArgs) -> Option<String>
 /// The offers of one instance type that are meant, in the order of the catalogue.
 fn offers(what: &str, catalog: &Catalog) -> Result<Vec<usize>, Failure> {
     let selector = Selector::parse(what, catalog).map_err(Failure::usage)?;
+    if selector.names_held() {
+        let text = format!(
+            "`{what}`: why held machines were not chosen is not answered yet; name the type and its region"
+        );
+        return Err(Failure::usage(text));
+    }
     let offers: Vec<usize> = (0..catalog.offerings.len())
         .filter(|i| catalog.offerings.get(*i).is_some_and(|o| selector.takes(catalog, o)))
         .collect();
