@@ -108,6 +108,21 @@ pub fn normal_quantile(p: f64) -> f64 {
     z - u / (1.0 + z * u / 2.0)
 }
 
+/// [`normal_quantile`] where the same few quantiles are asked for again and again, as those of objectives and confidences are.
+pub fn known_normal_quantile(p: f64) -> f64 {
+    use std::cell::Cell;
+    thread_local!(static KNOWN: Cell<[(f64, f64); 4]> = const { Cell::new([(f64::NAN, f64::NAN); 4]) });
+    KNOWN.with(|cell| {
+        let known = cell.get();
+        if let Some((_, z)) = known.iter().find(|(q, _)| *q == p) {
+            return *z;
+        }
+        let z = normal_quantile(p);
+        cell.set([(p, z), known[0], known[1], known[2]]);
+        z
+    })
+}
+
 /// `x` rounded to `places` decimal places, half away from zero.
 pub fn round_to(x: f64, places: i32) -> f64 {
     let scale = (0..places).fold(1.0, |s, _| s * 10.0);
@@ -126,6 +141,9 @@ mod tests {
             assert!((normal_quantile(1.0 - p) + z).abs() < 1e-6, "{p}");
         }
         assert_eq!(normal_quantile(1.0), f64::INFINITY);
+        for p in [0.5, 0.9, 0.95, 0.99, 0.999, 0.975, 0.5, 0.9, 0.999, 0.0] {
+            assert_eq!(known_normal_quantile(p), normal_quantile(p), "{p}");
+        }
     }
 
     #[test]

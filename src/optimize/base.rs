@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::floors::Floor;
 use super::job::{self, resides};
 use super::service::Search;
 use crate::spec::Place;
@@ -25,7 +26,12 @@ pub(super) struct Base<'a> {
     /// Speed to the most requests/s per replica within the limits, where it was asked for.
     pub bounds: Vec<OnceLock<f64>>,
     pub limits: Vec<job::Limit<'a>>,
+    /// See [`Search::floors`].
+    pub floors: Floors,
 }
+
+/// Regions that share a block, and whether every hour is like the peak, to the fewest machines of each way.
+pub(super) type Floors = Mutex<BTreeMap<(u32, bool), Arc<Vec<Vec<Floor>>>>>;
 
 impl<'a> Search<'a> {
     /// The block of these origins.
@@ -71,6 +77,7 @@ impl<'a> Search<'a> {
             tops: Vec::new(),
             bounds: Vec::new(),
             limits: job::limits(self.service),
+            floors: Floors::default(),
         };
         if nearest.is_finite() {
             let demand = self.demand(&base, 1, nearest);

@@ -65,7 +65,7 @@ fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(Cloud, String, St
     let mut taken: BTreeMap<(Cloud, String, String), (f64, f64)> = BTreeMap::new();
     for p in pools {
         let cloud = search.job.world.catalog.regions[search.table.sites[p.site].region].cloud;
-        for q in &search.terms[p.site].quotas {
+        for q in search.terms[p.site].quotas.iter() {
             let amount = q.base * f64::from(p.count.most_base) + q.spot * f64::from(p.count.most_spot);
             taken.entry((cloud, q.place.clone(), q.code.clone())).or_insert((0.0, q.limit)).0 += amount;
         }

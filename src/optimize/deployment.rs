@@ -18,8 +18,8 @@ use super::{
 };
 use super::{sharing, stability};
 use crate::placement::{
-    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection,
-    SharedFleet, SharedLimit, WorkloadPlacement, World,
+    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Loser, Placement,
+    Rejection, SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, BudgetScope, HELD, Spec};
 
@@ -104,12 +104,22 @@ pub(super) fn place(
         // Nothing is kept that a free choice would give up.
         placement.kept = stability::kept(spec, world, &placement.workloads, Some(&placement.workloads));
         if with_fallbacks {
-            let found: Vec<fallbacks::Found> = jobs
+            let found: Vec<(fallbacks::Found, Vec<Loser>)> = jobs
                 .par_iter()
                 .zip(&tables)
                 .zip(all_sought.into_par_iter().zip(plans))
-                .map(|(of, (sought, plan))| fallbacks::of(&placement, of, sought.search(), &plan))
+                .map(|(of, (sought, plan))| {
+                    let placed = placement.workloads.get(&of.0.address);
+                    let lost = placed.zip(sought.search()).map(|(placed, search)| losers::of(search, placed));
+                    (fallbacks::of(&placement, of, sought.search(), &plan), lost.unwrap_or_default())
+                })
                 .collect();
+            let (found, lost): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+            for (job, lost) in jobs.iter().zip(lost).filter(|(_, lost)| !lost.is_empty()) {
+                if let Some(placed) = placement.workloads.get_mut(&job.address) {
+                    placed.losers = lost;
+                }
+            }
             told(&jobs, &mut placement, found);
         }
         return Ok(placement);
@@ -329,21 +339,22 @@ impl<'s> All<'s> {
                 let mut placed = build::service(search, blocks, proof(optimum));
                 // Its part of shared machines is not known yet: what else lost did so to the best on machines of its own.
                 let shares = placed.pools.iter().any(|pool| pool.shared.is_some());
-                placed.losers = if placed.pools == apart.pools || shares {
-                    apart.losers.clone()
-                } else {
-                    let choices = relax::choices(&placed);
-                    match plain {
-                        Some(plain) => losers::of_service(plain, optimum, &choices),
-                        None => losers::of_service(search, optimum, &choices),
-                    }
-                };
+                if self.with_fallbacks {
+                    let of = if shares { apart } else { &placed };
+                    placed.losers = match plain {
+                        Some(plain) => losers::of(plain, of),
+                        None => losers::of(search, of),
+                    };
+                }
                 placed
             }
             (Plan::Run(run), Kind::Run(own)) => {
                 let mut placed = build::run(job, table, own, run, proof(run.objective))?;
-                let found = batch::search(job, table, own);
-                placed.losers = losers::of_batch(job, table, &found, run.objective, &relax::choices(&placed));
+                if self.with_fallbacks {
+                    let found = batch::search(job, table, own);
+                    let choices = relax::choices(&placed);
+                    placed.losers = losers::of_batch(job, table, &found, run.objective, &choices);
+                }
                 placed
             }
             _ => return None,

@@ -64,7 +64,8 @@ pub(super) fn remaining(terms: &Terms, cloud: Cloud, taken: &Taken, spot: bool) 
     if !spot {
         terms.spot = None;
     }
-    for q in &mut terms.quotas {
+    let declared = if terms.quotas.is_empty() { &mut [] } else { Arc::make_mut(&mut terms.quotas) };
+    for q in declared {
         q.limit -= taken.get(&(cloud, q.place.clone(), q.code.clone())).copied().unwrap_or(0.0);
     }
     Some(terms)
@@ -86,7 +87,7 @@ pub(super) struct Seat<'s, 'a> {
     /// The most that it may emit a month, milligrams.
     carbon: Option<i64>,
     near: Demand<'a>,
-    floors: Vec<Vec<Floor>>,
+    floors: Arc<Vec<Vec<Floor>>>,
     /// Sites by a bound of their cost.
     sites: Vec<(Money, usize)>,
 }
@@ -185,9 +186,9 @@ impl<'s, 'a> Seat<'s, 'a> {
         let base = search.base(&block.origins);
         let regions = block.pools.len() as u32;
         let near = search.demand(&base, regions, base.nearest);
-        let floors = search.floors(&base, &near);
+        let floors = search.floors(&base, regions);
         // What is held is for the pools as planned: a market that refuses machines refuses none of these.
-        let mut sites = search.sites(&base, &near, &floors);
+        let mut sites = search.sites(&base, &near, &floors, Money::MAX);
         sites.retain(|(_, i)| !search.table.sites[*i].held);
         let region = |c: &Chosen| search.table.sites[c.site].region;
         let others: Vec<&Chosen> = blocks
@@ -208,7 +209,7 @@ impl<'s, 'a> Seat<'s, 'a> {
         let mut taken = left.taken.clone();
         for c in &others {
             let cloud = search.job.world.catalog.regions[region(c)].cloud;
-            for q in &search.terms[c.site].quotas {
+            for q in search.terms[c.site].quotas.iter() {
                 let own = q.base * f64::from(c.count.most_base) + q.spot * f64::from(c.count.most_spot);
                 *taken.entry((cloud, q.place.clone(), q.code.clone())).or_insert(0.0) += own;
             }
@@ -567,7 +568,7 @@ fn few(found: &Fallbacks, table: &Table, slow: u32, why: &Why) -> Option<String>
         "forbidden" => format!("{n} forbidden by a rule of the spec"),
         other => format!("{n} by {other}"),
     };
-    let more = [("slow", slow), ("forbidden", table.forbidden.len() as u32)];
+    let more = [("slow", slow), ("forbidden", table.forbidden)];
     let parts: Vec<String> = why
         .iter()
         .map(|(c, n)| (*c, *n))

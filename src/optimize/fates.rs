@@ -18,7 +18,7 @@ const REJECTED: u8 = 2;
 /// The marks of a search.
 pub(super) struct Fates {
     /// First entry of each site in `all`.
-    offsets: Vec<usize>,
+    offsets: Arc<[usize]>,
     all: RefCell<Vec<u8>>,
     reasons: RefCell<Vec<String>>,
 }
@@ -31,7 +31,17 @@ impl Fates {
             offsets.push(total);
             total += table.machines[site.machine].ways.len();
         }
-        Fates { offsets, all: RefCell::new(vec![UNTOUCHED; total]), reasons: RefCell::default() }
+        Fates {
+            offsets: offsets.into(),
+            all: RefCell::new(vec![UNTOUCHED; total]),
+            reasons: RefCell::default(),
+        }
+    }
+
+    /// Without any mark.
+    pub fn cleared(&self) -> Self {
+        let all = RefCell::new(vec![UNTOUCHED; self.all.borrow().len()]);
+        Fates { offsets: Arc::clone(&self.offsets), all, reasons: RefCell::default() }
     }
 
     pub fn mark(&self, site: usize, way: usize, fate: &Result<(), &str>) {

@@ -1,6 +1,6 @@
 //! What pools cost at least, before their machines are counted.
 
-use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
 use rhumb_api::Money;
 
@@ -65,9 +65,16 @@ impl<'a> Search<'a> {
         n.div_ceil(per).saturating_mul(way.span.max(1))
     }
 
-    /// Machines that a way needs at least, for each way of each machine type, fewest first. Good for an order, and to leave out
-    /// most; [`Search::least`] knows better.
-    pub fn floors(&self, base: &Base<'a>, demand: &Demand<'_>) -> Vec<Vec<Floor>> {
+    /// Machines that a way needs at least where `regions` share a block, for each way of each machine type, fewest first. Good for an
+    /// order, and to leave out most; [`Search::least`] knows better. No price changes them.
+    pub fn floors(&self, base: &Base<'a>, regions: u32) -> Arc<Vec<Vec<Floor>>> {
+        let mut known = base.floors.lock().unwrap_or_else(PoisonError::into_inner);
+        let floors = known.entry((regions, self.flat));
+        Arc::clone(floors.or_insert_with(|| Arc::new(self.new_floors(base, regions))))
+    }
+
+    fn new_floors(&self, base: &Base<'a>, regions: u32) -> Vec<Vec<Floor>> {
+        let demand = &self.demand(base, regions, base.nearest);
         let of = |m: usize, machine: &super::table::Machine| {
             let floor = |w: usize, way: &Way| {
                 let speed = *way.speed.as_ref().ok()?;
@@ -99,20 +106,33 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Sites that may serve the block with a cost that none of their pools is under, cheapest first.
-    pub fn sites(&self, base: &Base<'a>, demand: &Demand<'_>, floors: &[Vec<Floor>]) -> Vec<(Money, usize)> {
+    /// Sites that may serve the block with a cost that none of their pools is under, cheapest first, up to a limit.
+    pub fn sites(
+        &self,
+        base: &Base<'a>,
+        demand: &Demand<'_>,
+        floors: &[Vec<Floor>],
+        limit: Money,
+    ) -> Vec<(Money, usize)> {
+        let extra = |region: usize| -> Option<Money> {
+            base.network.get(region).copied().flatten()?;
+            Some(self.least_extra(base, demand, region))
+        };
+        let extras: Vec<Option<Money>> = (0..base.network.len()).map(extra).collect();
+        // Of a pool that follows the day the fewest machines on the mean are not always the fewest at the peak.
+        let all = self.follows().is_some();
         let mut list: Vec<(Money, usize)> = self
             .table
             .sites
             .iter()
             .enumerate()
             .filter_map(|(i, site)| {
-                base.network.get(site.region).copied().flatten()?;
+                let extra = extras.get(site.region).copied().flatten()?;
                 let list = floors.get(site.machine)?;
-                // Of a pool that follows the day the fewest machines on the mean are not always the fewest at the peak.
-                let few = if self.follows().is_some() { list.len() } else { 1 };
+                let few = if all { list.len() } else { 1 };
                 let least = list.iter().take(few).filter_map(|floor| self.least_cost(i, *floor)).min()?;
-                Some((least + self.least_extra(base, demand, site.region), i))
+                let least = least + extra;
+                (least <= limit).then_some((least, i))
             })
             .collect();
         list.sort_unstable();
@@ -147,20 +167,20 @@ impl<'a> Search<'a> {
                 .min()
         };
         let spans: Vec<Option<u32>> = (0..self.table.machines.len()).map(fits).collect();
-        let mut by_region: BTreeMap<usize, Money> = BTreeMap::new();
+        let holds = self.table.sites.iter().any(|site| site.held);
+        let mut by_region: Vec<Option<Money>> = vec![None; base.network.len()];
         for (i, site) in self.table.sites.iter().enumerate() {
             let t = &self.terms[i];
             let cheapest = t.base.into_iter().chain(t.spot).min();
             let (Some(cheapest), Some(span)) = (cheapest, spans[site.machine]) else { continue };
             if base.network.get(site.region).copied().flatten().is_some() {
                 let price = cheapest.times(i64::from(span));
-                let known = by_region.entry(site.region).or_insert(price);
-                *known = price.min(*known);
+                let known = &mut by_region[site.region];
+                *known = Some(known.map_or(price, |known| price.min(known)));
             }
         }
-        let mut regions: Vec<Money> = by_region.into_values().collect();
+        let mut regions: Vec<Money> = by_region.into_iter().flatten().collect();
         regions.sort_unstable();
-        let holds = self.table.sites.iter().any(|site| site.held);
         Some(Least { one: *regions.first()?, regions: holds.then_some(regions) })
     }
 }

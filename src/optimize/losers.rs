@@ -1,9 +1,9 @@
 //! The options that lost, and what rejected each: first those that look cheaper than the optimum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rhumb_api::Money;
+use rhumb_api::{Cloud, Money};
 
 use super::base::Base;
 use super::batch::Found;
@@ -48,8 +48,18 @@ pub(super) fn candidate(
 /// What is left of a list when no accelerator of a cloud may fill it.
 struct Diverse<'a> {
     job: &'a Job<'a>,
-    seen: BTreeMap<(rhumb_api::Cloud, String), usize>,
+    seen: Seen,
     kept: Vec<Loser>,
+}
+
+/// How many there are already of an accelerator (by its index, if there is one) on a cloud.
+type Seen = BTreeMap<(Cloud, Option<usize>), usize>;
+
+/// Whether there is room for one more, which then is counted.
+fn has_room(seen: &mut Seen, key: (Cloud, Option<usize>)) -> bool {
+    let alike = seen.entry(key).or_insert(0);
+    *alike += 1;
+    *alike <= MOST_ALIKE
 }
 
 impl<'a> Diverse<'a> {
@@ -57,25 +67,27 @@ impl<'a> Diverse<'a> {
         Diverse { job, seen: BTreeMap::new(), kept: Vec::new() }
     }
 
-    fn add(&mut self, losers: Vec<Loser>, most: usize) {
+    fn add(&mut self, losers: impl IntoIterator<Item = Loser>, most: usize) {
         let mut added = 0;
         for loser in losers {
             if added == most || self.kept.len() == MOST {
                 return;
             }
             let catalog = &self.job.world.catalog;
-            let accelerator = catalog
-                .instance_type(loser.candidate.cloud, &loser.candidate.instance_type)
-                .and_then(|i| catalog.instance_types[i].accelerator)
-                .and_then(|a| catalog.accelerators.get(a))
-                .map_or_else(String::new, |a| a.id.clone());
-            let alike = self.seen.entry((loser.candidate.cloud, accelerator)).or_insert(0);
-            if *alike < MOST_ALIKE {
-                *alike += 1;
+            let kind = catalog.instance_type(loser.candidate.cloud, &loser.candidate.instance_type);
+            let accelerator = kind.and_then(|i| catalog.instance_types[i].accelerator);
+            if has_room(&mut self.seen, (loser.candidate.cloud, accelerator)) {
                 added += 1;
                 self.kept.push(loser);
             }
         }
+    }
+
+    /// Whether these, in their order, leave no room for any other.
+    fn is_filled_by(&self, keys: impl Iterator<Item = (Cloud, Option<usize>)>) -> bool {
+        let mut seen = self.seen.clone();
+        let fit = keys.filter(|key| has_room(&mut seen, *key)).take(MOST).count();
+        self.kept.len() + fit >= MOST
     }
 }
 
@@ -135,15 +147,16 @@ fn nearest_way(machine: &Machine, slow: &dyn Fn(usize) -> Option<Rejection>) -> 
     best.map(|(_, w, why)| (w, why))
 }
 
-/// Machine types whose every way fails before any load is looked at, cheapest machine first.
+/// Machine types cheaper than `below` whose every way fails before any load is looked at, cheapest machine first.
 fn failing(
     job: &Job<'_>,
     table: &Table,
     terms: &[Terms],
+    below: Money,
     slow: &dyn Fn(usize) -> Option<Rejection>,
 ) -> Vec<Loser> {
     let mut list: Vec<(Money, usize, Loser)> = Vec::new();
-    for (m, (price, i)) in cheapest_sites(table, terms) {
+    for (m, (price, i)) in cheapest_sites(table, terms).into_iter().filter(|(_, (price, _))| *price < below) {
         let machine = &table.machines[m];
         let Some((w, rejection)) = nearest_way(machine, slow) else { continue };
         let spot = terms[i].base.is_none_or(|b| terms[i].spot.is_some_and(|s| s < b));
@@ -157,30 +170,27 @@ fn failing(
 }
 
 /// Offerings that a rule forbids, cheapest first, each type and rule once. A site that is not meant is no offer.
-fn forbidden(job: &Job<'_>, table: &Table, below: Money) -> Vec<Loser> {
+fn forbidden<'a>(job: &'a Job<'_>, table: &'a Table, below: Money) -> impl Iterator<Item = Loser> + 'a {
     let catalog = &job.world.catalog;
-    let mut list: Vec<(Money, usize, &Rejection)> = table
-        .forbidden
-        .iter()
-        .filter_map(|(i, why)| Some((catalog.offerings.get(*i)?.price, *i, why.as_ref())))
-        .filter(|(price, _, why)| *price < below && !["retired", "engine", "sites"].contains(&why.constraint))
+    let cheaper = catalog.offerings.iter().enumerate().filter(|(_, offering)| offering.price < below);
+    let mut list: Vec<(Money, usize, &Rejection)> = cheaper
+        .filter_map(|(i, offering)| Some((offering.price, i, table.forbidding(job, offering)?)))
+        .filter(|(.., why)| !["retired", "engine", "sites"].contains(&why.constraint))
         .collect();
-    list.sort_by_key(|(price, i, _)| (*price, *i));
-    let mut seen: Vec<(usize, &'static str)> = Vec::new();
-    let mut losers = Vec::new();
-    for (price, i, why) in list {
-        let Some(offering) = catalog.offerings.get(i) else { continue };
-        if seen.contains(&(offering.instance_type, why.constraint)) {
-            continue;
+    list.sort_unstable_by_key(|(price, i, _)| (*price, *i));
+    let mut seen: BTreeSet<(usize, &'static str)> = BTreeSet::new();
+    list.into_iter().filter_map(move |(price, i, why)| {
+        let offering = catalog.offerings.get(i)?;
+        if !seen.insert((offering.instance_type, why.constraint)) {
+            return None;
         }
-        seen.push((offering.instance_type, why.constraint));
         let machine = &table.machines[offering.instance_type];
         // Only what would run; of a type that is itself forbidden nothing is known.
-        let Some(way) = machine.ways.iter().find(|w| w.speed.is_ok()) else { continue };
+        let way = machine.ways.iter().find(|w| w.speed.is_ok())?;
         let kind = &catalog.instance_types[offering.instance_type];
         let region = &catalog.regions[offering.region];
-        let Some(variant) = table.variants.get(way.variant) else { continue };
-        losers.push(Loser {
+        let variant = table.variants.get(way.variant)?;
+        Some(Loser {
             candidate: CandidateId {
                 cloud: region.cloud,
                 region: region.id.clone(),
@@ -192,23 +202,23 @@ fn forbidden(job: &Job<'_>, table: &Table, below: Money) -> Vec<Loser> {
             machines: None,
             per_hour: price,
             rejection: why.clone(),
-        });
-    }
-    losers
+        })
+    })
 }
 
-/// Those of a service.
-pub(super) fn of_service(search: &Search<'_>, optimum: Money, chosen: &[CandidateId]) -> Vec<Loser> {
+/// What lost to a service as it is placed.
+pub(super) fn of(search: &Search<'_>, placed: &WorkloadPlacement) -> Vec<Loser> {
+    let (optimum, chosen) = (placed.certificate.optimum, super::relax::choices(placed));
     let (job, table) = (search.job, search.table);
     let all: Vec<usize> = (0..search.service.traffic.origins.len()).collect();
     let singles: Vec<Arc<Base<'_>>> = all.iter().map(|o| search.base(&[*o])).collect();
     let slow = |speed: usize| missed(search, &singles, speed);
     let mut kept = Diverse::new(job);
-    let tempting: Vec<Loser> =
-        failing(job, table, &search.terms, &slow).into_iter().filter(|l| l.per_hour < optimum).collect();
+    let tempting: Vec<Loser> = failing(job, table, &search.terms, optimum, &slow);
     kept.add(tempting, MOST_TEMPTING);
     kept.add(forbidden(job, table, optimum), MOST_FORBIDDEN);
-    kept.add(alone(search, optimum, chosen, &search.base(&all)), MOST);
+    let alone = alone(search, optimum, &chosen, &search.base(&all), &kept);
+    kept.add(alone, MOST);
     kept.kept
 }
 
@@ -223,13 +233,33 @@ fn missed<'a>(search: &Search<'a>, singles: &[Arc<Base<'a>>], speed: usize) -> O
     first
 }
 
-/// Machine types that could serve all origins from one pool, cheapest first.
-fn alone<'a>(search: &Search<'a>, optimum: Money, chosen: &[CandidateId], base: &Base<'a>) -> Vec<Loser> {
+/// Machine types that could serve all origins from one pool, cheapest first: as many as there is room for.
+fn alone<'a>(
+    search: &Search<'a>,
+    optimum: Money,
+    chosen: &[CandidateId],
+    base: &Base<'a>,
+    kept: &Diverse<'_>,
+) -> Vec<Loser> {
     let (job, table) = (search.job, search.table);
-    let mut list: Vec<(Money, usize, Loser)> = Vec::new();
+    let mut list: BTreeMap<(Money, usize), ((Cloud, Option<usize>), Loser)> = BTreeMap::new();
     let near = search.demand(base, 1, base.nearest);
-    let floors = search.floors(base, &near);
-    for (m, (_, i)) in cheapest_sites(table, &search.terms) {
+    let floors = search.floors(base, 1);
+    let cheapest = cheapest_sites(table, &search.terms).into_iter();
+    let mut types: Vec<(Money, usize, usize)> = cheapest
+        .filter_map(|(m, (_, i))| {
+            let few = if search.follows().is_some() { floors[m].len() } else { 1 };
+            let least = floors[m].iter().take(few).filter_map(|floor| search.least_cost(i, *floor)).min()?;
+            Some((least, m, i))
+        })
+        .collect();
+    types.sort_unstable();
+    for (least, m, i) in types {
+        // What is still to come is no cheaper.
+        let cheaper = list.range(..(least, 0)).map(|(_, (key, _))| *key);
+        if kept.is_filled_by(cheaper) {
+            break;
+        }
         let site = &table.sites[i];
         let Some(ms) = base.network.get(site.region).copied().flatten() else { continue };
         let mut best: Option<(Money, u32, usize, bool)> = None;
@@ -268,10 +298,11 @@ fn alone<'a>(search: &Search<'a>, optimum: Money, chosen: &[CandidateId], base: 
             per_hour: cost,
             rejection: dearer(cost, optimum, "an hour"),
         };
-        list.push((cost, m, loser));
+        let machine = table.machines[m].index;
+        let accelerator = job.world.catalog.instance_types[machine].accelerator;
+        list.insert((cost, m), ((loser.candidate.cloud, accelerator), loser));
     }
-    list.sort_by_key(|(cost, m, _)| (*cost, *m));
-    list.into_iter().map(|(_, _, l)| l).collect()
+    list.into_values().map(|(_, loser)| loser).collect()
 }
 
 /// Those of a batch; costs are of a run.
@@ -303,7 +334,7 @@ pub(super) fn of_batch(
             });
         }
     }
-    let tempting = failing(job, table, &table.terms, &|_| None);
+    let tempting = failing(job, table, &table.terms, Money::MAX, &|_| None);
     kept.add(tempting, MOST_TEMPTING);
     let mut rest: Vec<Loser> = per_type.into_values().collect();
     rest.sort_by_key(|l| l.per_hour);
@@ -316,12 +347,12 @@ pub(super) fn nearest(search: &Search<'_>) -> Option<Loser> {
     let all = search.service.traffic.origins.len();
     let singles: Vec<Arc<Base<'_>>> = (0..all).map(|o| search.base(&[o])).collect();
     let slow = |speed: usize| missed(search, &singles, speed);
-    nearest_of(failing(search.job, search.table, &search.terms, &slow))
+    nearest_of(failing(search.job, search.table, &search.terms, Money::MAX, &slow))
 }
 
 /// The same for a batch.
 pub(super) fn nearest_of_batch(job: &Job<'_>, table: &Table) -> Option<Loser> {
-    nearest_of(failing(job, table, &table.terms, &|_| None))
+    nearest_of(failing(job, table, &table.terms, Money::MAX, &|_| None))
 }
 
 fn nearest_of(losers: Vec<Loser>) -> Option<Loser> {

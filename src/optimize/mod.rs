@@ -235,7 +235,8 @@ fn workload(
     alone(&job, &table, &Sought::of(&job, &table), explain).map(|(placed, _)| placed)
 }
 
-/// The optimum of one workload by itself, and the choice that it was built from.
+/// The optimum of one workload by itself, and the choice that it was built from. What lost to a service is not told yet: it takes as long
+/// as the search, and where workloads are placed together it is asked of another choice.
 fn alone(
     job: &Job<'_>,
     table: &Table,
@@ -260,10 +261,7 @@ fn alone(
                         lower_bound: if search.unproven.get() { search.relaxed.get() } else { optimum },
                         together: false,
                     };
-                    let mut placed = build::service(search, &blocks, certificate);
-                    if explain {
-                        placed.losers = losers::of_service(search, optimum, &relax::choices(&placed));
-                    }
+                    let placed = build::service(search, &blocks, certificate);
                     Ok((placed, together::Plan::Service(blocks)))
                 }
                 Err(why) => {

@@ -106,7 +106,7 @@ pub(super) struct Terms {
     pub run_spot: Option<Money>,
     pub interruption: f64,
     pub zones: Option<u32>,
-    pub quotas: Vec<QuotaLimit>,
+    pub quotas: Arc<[QuotaLimit]>,
     /// Dollars a GiB of weights brought here, if they are brought and the price is known.
     pub weights: Option<Money>,
     /// Dollars to bring the dataset of a training here, for a run; `None` if there is none or the price is not known.
@@ -136,7 +136,7 @@ impl Terms {
             spot: None,
             held: None,
             run_spot: None,
-            quotas: Vec::new(),
+            quotas: Arc::default(),
             least_base: 0,
             ..self.clone()
         }
@@ -274,7 +274,7 @@ impl Terms {
         }
         // Each quota bounds the spot machines on one side: what is allowed is an interval, which has one of its ends.
         let (mut from, mut to) = (f64::from(low), f64::from(high));
-        for q in &self.quotas {
+        for q in self.quotas.iter() {
             let (each, left) = (q.spot - q.base, q.limit - q.base * f64::from(machines));
             if each > 0.0 {
                 to = to.min((left / each).floor());

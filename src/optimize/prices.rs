@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rhumb_api::Money;
 
 use super::base::Base;
-use super::fates::Fates;
 use super::pool::{Count, PRICE_ONE, Terms, times, weights_gib};
 use super::service::{Chosen, Search};
 use crate::spec::BudgetBinds;
@@ -46,12 +45,13 @@ impl<'a> Search<'a> {
             flat: self.flat,
             days: Arc::clone(&self.days),
             rests: Arc::clone(&self.rests),
-            fates: Fates::new(self.table),
+            fates: self.fates.cleared(),
             needs: Arc::clone(&self.needs),
             known: Arc::clone(&self.known),
             budgets: self.budgets.clone(),
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),
+            known_at: Money::MAX,
         }
     }
 

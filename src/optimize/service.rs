@@ -102,6 +102,8 @@ pub(super) struct Search<'a> {
     pub unproven: Cell<bool>,
     /// The optimum without rules over all pools.
     pub relaxed: Cell<Money>,
+    /// What some placement is known to cost at the most. With several origins nothing is known of their parts.
+    pub known_at: Money,
 }
 
 /// What is looked for: a service comes with its search, which remembers what it worked out.
@@ -171,6 +173,7 @@ impl<'a> Search<'a> {
             budgets: job.budgets(),
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),
+            known_at: Money::MAX,
         }
     }
 
@@ -300,8 +303,8 @@ impl<'a> Search<'a> {
     /// The cheapest pools for a block that `regions` regions share, at most `limit` together.
     fn shared(&self, base: &Base<'a>, regions: u32, limit: Money, whole: bool) -> Option<Block> {
         let near = self.demand(base, regions, base.nearest);
-        let floors = self.floors(base, &near);
-        let mut sites = self.sites(base, &near, &floors);
+        let floors = self.floors(base, regions);
+        let mut sites = self.sites(base, &near, &floors, limit);
         sites.retain(|(_, i)| self.may_share(*i, regions));
         let mut sum = Money::ZERO;
         let mut seen: Vec<usize> = Vec::new();
@@ -522,7 +525,8 @@ impl<'a> Search<'a> {
                 }
                 part = (part - 1) & mask;
             }
-            let limit = cut.as_ref().map_or(Money::MAX, |c| weight(c).0);
+            let known = if n == 1 { self.known_at } else { Money::MAX };
+            let limit = cut.as_ref().map_or(known, |c| weight(c).0);
             let own = self.block(&bases[mask], limit).map(|b| vec![b]);
             floors[mask] = own.as_ref().map(|b| weight(b).0).or(cut.as_ref().map(|_| limit));
             best[mask] = match (own, cut) {

@@ -65,8 +65,12 @@ pub(super) struct Table {
     pub candidates: u64,
     /// Names of the variants, in order.
     pub variants: Vec<String>,
-    /// Offerings that a rule of place or purchase forbids, with the rule; for explanations.
-    pub forbidden: Vec<(usize, Arc<Rejection>)>,
+    /// How many offerings a rule of place or purchase forbids, see [`Table::forbidding`].
+    pub forbidden: u32,
+    /// Of each region of the catalogue, why it may not be used.
+    regions: Vec<Option<Arc<Rejection>>>,
+    /// Why an offering may not be bought.
+    not_bought: Arc<Rejection>,
 }
 
 impl Table {
@@ -129,9 +133,16 @@ impl Table {
             rejected: BTreeMap::new(),
             candidates: 0,
             variants: runs.variants.clone(),
-            forbidden: Vec::new(),
+            forbidden: 0,
+            regions: sold.regions,
+            not_bought: Arc::new(Rejection {
+                constraint: "purchase",
+                reason: "this purchase option is not allowed".into(),
+                at: Some(job.purchase.at.clone()),
+                distance: None,
+            }),
         };
-        let sites = table.find_sites(job, &runs.kinds, &sold.regions);
+        let sites = table.find_sites(job, &runs.kinds);
         (table.sites, table.terms) = shared.of(job, sites);
         table
     }
@@ -194,10 +205,29 @@ impl Table {
         self.machines.get(self.sites.get(site)?.machine)?.slots
     }
 
-    fn find_sites(&mut self, job: &Job<'_>, kinds: &[Kind], regions: &[Option<Arc<Rejection>>]) -> Vec<Site> {
+    /// The rule that an offering breaks.
+    fn against(&self, job: &Job<'_>, offering: &Offering) -> Option<&Arc<Rejection>> {
+        let of_machine = self.machines.get(offering.instance_type).and_then(|m| m.rejection.as_ref());
+        of_machine
+            .or_else(|| self.regions.get(offering.region).and_then(Option::as_ref))
+            .or_else(|| (!job.buys(offering.purchase)).then_some(&self.not_bought))
+    }
+
+    /// The rule of place or purchase that forbids an offering. Nobody asks why a machine without an accelerator that is meant is not used.
+    pub fn forbidding(&self, job: &Job<'_>, offering: &Offering) -> Option<&Rejection> {
+        // Of many thousands of offerings, for each of thousands of workloads, it is told on request.
+        if offering.purchase == Purchase::Held && !job.buys(Purchase::Held) {
+            return None;
+        }
+        let machine = self.machines.get(offering.instance_type)?;
+        let meant = machine.rejection.as_ref().is_none_or(|r| r.constraint != "accelerator");
+        self.against(job, offering).filter(|_| meant).map(Arc::as_ref)
+    }
+
+    fn find_sites(&mut self, job: &Job<'_>, kinds: &[Kind]) -> Vec<Site> {
         let catalog = &job.world.catalog;
-        let Table { machines, rejected, candidates, forbidden, .. } = self;
         let mut sites: Vec<Site> = Vec::new();
+        let (mut rejected, mut candidates, mut forbidden) = (BTreeMap::new(), 0, 0);
         let mut reject = |constraint: &str, n: u64| {
             match rejected.get_mut(constraint) {
                 Some(count) => *count += n,
@@ -206,29 +236,16 @@ impl Table {
                 }
             };
         };
-        let not_bought = Arc::new(Rejection {
-            constraint: "purchase",
-            reason: "this purchase option is not allowed".into(),
-            at: Some(job.purchase.at.clone()),
-            distance: None,
-        });
         for (i, offering) in catalog.offerings.iter().enumerate() {
-            let Some(machine) = machines.get(offering.instance_type) else { continue };
+            let Some(machine) = self.machines.get(offering.instance_type) else { continue };
             if offering.purchase == Purchase::Held && !job.buys(Purchase::Held) {
                 continue;
             }
             let n = machine.candidates;
-            *candidates += n;
-            let why = machine
-                .rejection
-                .as_ref()
-                .or_else(|| regions.get(offering.region).and_then(Option::as_ref))
-                .or_else(|| (!job.buys(offering.purchase)).then_some(&not_bought));
-            if let Some(why) = why {
+            candidates += n;
+            if let Some(why) = self.against(job, offering) {
                 reject(why.constraint, n);
-                if machine.rejection.as_ref().is_none_or(|r| r.constraint != "accelerator") {
-                    forbidden.push((i, Arc::clone(why)));
-                }
+                forbidden += u32::from(self.forbidding(job, offering).is_some());
                 continue;
             }
             for (constraint, n) in &kinds[offering.instance_type].refused {
@@ -256,6 +273,7 @@ impl Table {
                 sites.push(site);
             }
         }
+        (self.rejected, self.candidates, self.forbidden) = (rejected, candidates, forbidden);
         sites
     }
 }

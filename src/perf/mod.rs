@@ -130,7 +130,7 @@ impl Percentiles {
             (Some(q), Some(wait)) => self.shift + wait.at(q),
             (Some(_), None) if self.sigma == 0.0 => self.mean,
             (Some(q), None) => {
-                self.shift + crate::math::exp(self.mu + self.sigma * crate::math::normal_quantile(q))
+                self.shift + crate::math::exp(self.mu + self.sigma * crate::math::known_normal_quantile(q))
             }
         };
         (value * 1e3).round() / 1e3
@@ -140,6 +140,6 @@ impl Percentiles {
 impl Band {
     /// The factor that the truth stays below with probability `confidence` in (0, 1).
     pub fn factor(&self, confidence: f64) -> f64 {
-        crate::math::exp(self.mu + self.sigma * crate::math::normal_quantile(confidence))
+        crate::math::exp(self.mu + self.sigma * crate::math::known_normal_quantile(confidence))
     }
 }

@@ -1,6 +1,7 @@
 //! Fallbacks of a batch or a training.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rhumb_api::Money;
 
@@ -29,7 +30,7 @@ pub(super) fn of_batch(
     let mut terms: Vec<Terms> = table.terms.to_vec();
     for (terms, site) in terms.iter_mut().zip(table.sites.iter()) {
         let cloud = catalog.regions[site.region].cloud;
-        for q in &mut terms.quotas {
+        for q in Arc::make_mut(&mut terms.quotas) {
             q.limit -= left.taken.get(&(cloud, q.place.clone(), q.code.clone())).copied().unwrap_or(0.0);
         }
     }

@@ -103,7 +103,7 @@ impl Search<'_, '_> {
             .map(|((w, own), (p, least))| {
                 let w = w.lock().unwrap_or_else(PoisonError::into_inner);
                 w.contradicted(&own[*p].plan).then(|| {
-                    let answer = w.cheapest(rows, prices).ok();
+                    let answer = w.cheapest(rows, prices, None).ok();
                     let least = answer.as_ref().map_or(*least, |answer| answer.least.max(*least));
                     let listed = reach
                         .filter(|_| !ended)
@@ -117,7 +117,7 @@ impl Search<'_, '_> {
                         return (left, Replayed::Lost, least);
                     }
                     // What was contradicted may have been its only plan that leaves others what is scarce.
-                    for answer in answer.into_iter().chain(w.cheapest(rows, &sparing).ok()) {
+                    for answer in answer.into_iter().chain(w.cheapest(rows, &sparing, None).ok()) {
                         if left.iter().all(|known| known.column != answer.found.column) {
                             left.push(answer.found);
                         }
@@ -126,6 +126,9 @@ impl Search<'_, '_> {
                 })
             })
             .collect();
+        if again.iter().any(Option::is_some) {
+            self.answered.fill_with(|| None);
+        }
         let keep = self.fleets_of(Some(choice));
         let mut replayed = Replayed::Confirmed;
         for ((own, least), again) in self.pool.iter_mut().zip(&mut bound.least).zip(again) {

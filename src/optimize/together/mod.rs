@@ -126,6 +126,7 @@ pub(super) fn solve(
         begun: 0,
         needed: Vec::new(),
         by_address: Vec::new(),
+        answered: workloads.iter().map(|_| None).collect(),
     };
     let address = |s: &usize| {
         let workload = workloads[*s].lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,6 +171,16 @@ struct Search<'s, 'a> {
     needed: Vec<(usize, usize)>,
     /// Workloads in the order in which their pools are put on machines of a fleet, among those of the same size.
     by_address: Vec<usize>,
+    /// What each workload answered last, until a replay contradicts anything.
+    answered: Vec<Option<Answered>>,
+}
+
+/// The answer of a workload.
+struct Answered {
+    /// The prices of all rows that it was asked at.
+    prices: Vec<i64>,
+    least: i128,
+    column: Column,
 }
 
 /// A choice by its plans.
@@ -229,18 +240,30 @@ impl Search<'_, '_> {
         let (rows, workloads) = (self.rows, self.workloads);
         let answers: Option<Vec<_>> = workloads
             .par_iter()
-            .map(|w| {
+            .zip(&self.pool)
+            .zip(&self.answered)
+            .map(|((w, own), before)| {
                 if self.stops(step) {
                     return None;
                 }
-                Some(w.lock().unwrap_or_else(PoisonError::into_inner).cheapest(rows, prices))
+                let w = w.lock().unwrap_or_else(PoisonError::into_inner);
+                let known = |before: &&Answered| own.iter().any(|p| p.column == before.column);
+                let same = |before: &&Answered| w.answers_alike(&before.column, &before.prices, prices);
+                if let Some(before) = before.as_ref().filter(same).filter(known) {
+                    return Some(Ok((before.least, None)));
+                }
+                let known = own.iter().map(|p| p.column.priced(prices)).min();
+                Some(w.cheapest(rows, prices, known).map(|answer| (answer.least, Some(answer))))
             })
             .collect();
         let Some(answers) = answers else { return Ok(None) };
         let (mut least, mut new) = (Vec::with_capacity(answers.len()), false);
         for (i, answer) in answers.into_iter().enumerate() {
-            let answer = answer.map_err(|why| (i, why))?;
-            least.push(answer.least);
+            let (bound, answer) = answer.map_err(|why| (i, why))?;
+            least.push(bound);
+            let Some(answer) = answer else { continue };
+            let column = answer.found.column.clone();
+            self.answered[i] = Some(Answered { prices: prices.to_vec(), least: bound, column });
             if !self.pool[i].iter().any(|p| p.column == answer.found.column) {
                 let known = self.pool[i].iter().map(|p| p.column.priced(prices)).min();
                 new |= known.is_none_or(|k| answer.found.column.priced(prices) < k);

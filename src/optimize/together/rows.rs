@@ -120,7 +120,7 @@ impl Rows {
     /// Each quota of a site with what a machine takes of it, bought as planned and as spot.
     pub fn quotas(&mut self, spec: &Spec, cloud: Cloud, terms: &Terms) -> Vec<(usize, i64, i64)> {
         let mut found = Vec::new();
-        for q in &terms.quotas {
+        for q in terms.quotas.iter() {
             let key = (cloud, q.place.clone(), q.code.clone());
             let row = match self.quotas.get(&key) {
                 Some(row) => *row,

@@ -13,21 +13,21 @@ use super::super::service::{Block, Chosen, Search};
 use super::super::sharing::Item;
 use super::super::stability;
 use super::Effort;
+use super::workload::Quotas;
 use crate::perf::carbon;
 use crate::spec::BudgetBinds;
 
-/// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
+/// Every choice of blocks that costs at most `limit` an hour in `search`, at the prices of `own`, without most of those that
 /// are worse in everything than another; `None` if more than `effort` pools
 /// and combinations of them would have to be looked at.
 pub fn plans<'a>(
     (search, own): (&Search<'a>, &Search<'a>),
     bases: &[Arc<Base<'a>>],
     counted: Counted<'_>,
-    hour: i128,
+    limit: Money,
     most: Option<Money>,
     effort: Effort,
 ) -> Option<Vec<Vec<Block>>> {
-    let limit = Money::from_micros(hour.clamp(0, i128::from(i64::MAX / 1024)) as i64);
     let n = search.service.traffic.origins.len();
     // With one origin there is no rest whose least is asked for.
     let floors = if n > 1 { search.optimum(bases).1 } else { vec![None; 1 << n] };
@@ -53,7 +53,7 @@ pub fn plans<'a>(
 #[derive(Clone, Copy)]
 pub struct Counted<'s> {
     /// Each site's quotas: row, what a machine takes of it, and a spot machine.
-    pub sites: &'s [Vec<(usize, i64, i64)>],
+    pub sites: &'s Quotas,
     /// Milligrams that a machine of each site emits an hour; empty where emissions do not count.
     pub emits: &'s [i64],
     /// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
@@ -247,15 +247,12 @@ impl<'a> All<'_, 'a> {
     fn pools(&mut self, block: usize, regions: u32, limit: Money) -> Option<Vec<Vec<Priced>>> {
         let (search, base) = (self.search, &self.bases[block]);
         let near = search.demand(base, regions, base.nearest);
-        let floors = search.floors(base, &near);
+        let floors = search.floors(base, regions);
         let mut found: BTreeMap<usize, Vec<Priced>> = BTreeMap::new();
         let mut free = Free::new(self.own, regions);
-        for (least, i) in search.sites(base, &near, &floors) {
+        for (_, i) in search.sites(base, &near, &floors, limit) {
             if !search.may_share(i, regions) {
                 continue;
-            }
-            if least > limit {
-                break;
             }
             let site = &search.table.sites[i];
             let own_extra = self.own.least_extra(base, &near, site.region);
@@ -347,7 +344,7 @@ impl<'a> All<'_, 'a> {
         let on = i64::from(c.count.most_base);
         let spot = i64::from(c.count.most_spot);
         let taken =
-            self.counted.sites[c.site].iter().map(|(row, base, spots)| (*row, base * on + spots * spot));
+            self.counted.sites.at(c.site).iter().map(|(row, base, spots)| (*row, base * on + spots * spot));
         // What needs more shared machines, or larger gaps on them, fits in fewer places.
         let item = Item::of(self.search, c);
         let spread = item.map_or([0, 0], |i| [i64::from(i.needs()), i64::from(i.size)]);

@@ -1,9 +1,10 @@
 //! A workload as the common problem sees it: its cheapest plan at given prices of what is shared, and all of its plans that
 //! are nearly as cheap.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rhumb_api::HOURS_PER_MONTH;
+use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::super::base::Base;
 use super::super::batch::{self, Run};
@@ -74,18 +75,43 @@ const ROUNDED: i128 = 4;
 
 pub struct Workload<'a> {
     pub job: &'a Job<'a>,
-    /// Each site's quotas, see [`Rows::quotas`].
-    sites: Vec<Vec<(usize, i64, i64)>>,
-    /// Each site's fleet, if its machines are shared.
+    sites: Quotas,
+    /// Each site's fleet, if its machines are shared; empty where none are.
     fleets: Vec<Option<usize>>,
-    /// Milligrams that a machine of each site emits an hour; zero where emissions do not count.
+    /// Milligrams that a machine of each site emits an hour; empty where emissions do not count.
     emits: Vec<i64>,
     /// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
     surcharges: Vec<i64>,
     budgets: Vec<usize>,
+    /// All rows of which it may take something, ascending.
+    takes: Vec<usize>,
     kind: Sort<'a>,
     /// Its optimum on machines of its own, where it may be on shared ones.
     alone: Option<Vec<Block>>,
+}
+
+/// Each site's quotas, see [`Rows::quotas`]: of thousands of sites few have any.
+pub struct Quotas {
+    /// Where those of a site begin.
+    begins: Vec<u32>,
+    all: Vec<(usize, i64, i64)>,
+}
+
+impl Quotas {
+    fn of(each: impl Iterator<Item = Vec<(usize, i64, i64)>>) -> Self {
+        let (mut begins, mut all) = (vec![0], Vec::new());
+        for own in each {
+            all.extend(own);
+            begins.push(all.len() as u32);
+        }
+        Quotas { begins, all }
+    }
+
+    /// What a machine of a site takes: row, bought as planned, as spot.
+    pub fn at(&self, site: usize) -> &[(usize, i64, i64)] {
+        let of = |i: usize| self.begins.get(i).map_or(self.all.len(), |n| *n as usize);
+        &self.all[of(site)..of(site + 1)]
+    }
 }
 
 enum Sort<'a> {
@@ -115,8 +141,14 @@ impl<'a> Workload<'a> {
                 Some(rows.fleet(spec, cloud(i), &terms, (offering, kind), slots))
             })
             .collect();
-        let of = |terms: &[Terms], rows: &mut Rows| -> Vec<Vec<(usize, i64, i64)>> {
-            terms.iter().enumerate().map(|(i, t)| rows.quotas(spec, cloud(i), t)).collect()
+        let fleets = if fleets.iter().any(Option::is_some) { fleets } else { Vec::new() };
+        let of = |terms: &[Terms], rows: &mut Rows| {
+            Quotas::of(terms.iter().enumerate().map(|(i, t)| {
+                let mut own = rows.quotas(spec, cloud(i), t);
+                let fleet = fleets.get(i).copied().flatten();
+                own.extend(fleet.map(|f| (rows.fleets[f].row, 1, 0)));
+                own
+            }))
         };
         // What is not known was rejected before.
         let emits = |site: &Site| {
@@ -125,7 +157,7 @@ impl<'a> Workload<'a> {
                 .and_then(|_| emission::emitter(job.world, machine, site.region).ok())
                 .map_or(0, |e| e.mg_per_hour)
         };
-        let emits = table.sites.iter().map(emits).collect();
+        let emits = table.sites.iter().filter(|_| rows.carbon.is_some()).map(emits).collect();
         let surcharges = stability::surcharges(job, table);
         rows.surcharges |= !surcharges.is_empty();
         let (kind, sites) = match sought {
@@ -135,10 +167,7 @@ impl<'a> Workload<'a> {
                     let dearest = search.terms.iter().filter_map(|t| t.base).max();
                     rows.machine = rows.machine.max(dearest.map_or(0, |price| price.per_month().micros()));
                 }
-                let (bases, mut sites) = (search.bases()?, of(&search.terms, rows));
-                for (site, fleet) in sites.iter_mut().zip(&fleets) {
-                    site.extend(fleet.map(|f| (rows.fleets[f].row, 1, 0)));
-                }
+                let (bases, sites) = (search.bases()?, of(&search.terms, rows));
                 (Sort::Service { search, bases }, sites)
             }
             Sought::Run(task) => {
@@ -146,13 +175,17 @@ impl<'a> Workload<'a> {
                 (Sort::Run { table, task, terms: &table.terms }, sites)
             }
         };
+        let budgets = rows.budgets(&job.address);
+        let quotas = sites.all.iter().map(|(row, ..)| *row);
+        let takes: BTreeSet<usize> = quotas.chain(budgets.iter().copied()).chain(rows.carbon).collect();
         Ok(Workload {
             job,
             sites,
             fleets,
             emits,
             surcharges,
-            budgets: rows.budgets(&job.address),
+            budgets,
+            takes: takes.into_iter().collect(),
             kind,
             alone,
         })
@@ -170,28 +203,46 @@ impl<'a> Workload<'a> {
         let budget = rows.budget_price(&self.job.address, prices);
         let (expected, at_peak) = rows.tolls_of(budget);
         search.at(
-            |i, terms| rows.terms(terms, (&self.sites[i], self.counted(rows, i, prices)), budget, prices),
+            |i, terms| rows.terms(terms, (self.sites.at(i), self.counted(rows, i, prices)), budget, prices),
             expected,
             at_peak,
         )
     }
 
-    /// The cheapest plan at `prices`.
+    /// Whether the cheapest plan at some prices is the cheapest one at others: where nothing that it takes costs more, and nothing that
+    /// the workload may take costs less.
+    pub fn answers_alike(&self, column: &Column, before: &[i64], now: &[i64]) -> bool {
+        let dearer = |row: &usize| now[*row] >= before[*row];
+        let as_before = |(row, _): &(usize, i64)| now[*row] == before[*row];
+        column.uses.iter().all(as_before) && self.takes.iter().all(dearer)
+    }
+
+    /// The cheapest plan at `prices`; one of the known ones that costs `known` there (times [`ONE`]) spares the search what is dearer.
     ///
     /// # Errors
     /// What stands in the way, if nothing will do.
-    pub fn cheapest(&self, rows: &Rows, prices: &[i64]) -> Result<Cheapest, Rejection> {
+    pub fn cheapest(&self, rows: &Rows, prices: &[i64], known: Option<i128>) -> Result<Cheapest, Rejection> {
         let budget = rows.budget_price(&self.job.address, prices);
         match &self.kind {
             Sort::Service { search, bases } => {
-                let priced = self.priced(search, rows, prices);
-                let blocks = priced.by_closed_form(bases, Wanted::Cheapest)?;
+                let mut priced = self.priced(search, rows, prices);
+                priced.known_at = known.map_or(Money::MAX, hourly);
+                let mut found = priced.by_closed_form(bases, Wanted::Cheapest);
+                // A replay may have contradicted what is known.
+                if found.is_err() && known.is_some() {
+                    priced.known_at = Money::MAX;
+                    found = priced.by_closed_form(bases, Wanted::Cheapest);
+                }
+                let blocks = found?;
                 let value: i128 = blocks.iter().map(|b| i128::from(b.cost().micros())).sum();
                 let value =
                     if priced.unproven.get() { i128::from(priced.relaxed.get().micros()) } else { value };
                 // Transfers are rounded after they are priced, which matters only where a budget prices them.
                 // No machine costs less than 0.10 USD an hour for each of them.
-                let counted = (0..self.emits.len()).map(|i| self.counted(rows, i, prices)).min().unwrap_or(0);
+                let counted = (0..self.sites.begins.len() - 1)
+                    .map(|i| self.counted(rows, i, prices))
+                    .min()
+                    .unwrap_or(0);
                 let pools = 8 + value * ONE / (ONE + budget) / (100_000 + counted / (ONE + budget));
                 let slack = if budget > 0 || rows.carbon.is_some() {
                     ROUNDED * pools * (ONE + budget) / ONE
@@ -233,13 +284,13 @@ impl<'a> Workload<'a> {
         match &self.kind {
             Sort::Service { search, bases } => {
                 let priced = self.priced(search, rows, prices);
-                let hour = limit.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) + 1 + ROUNDED * 1024;
+                let hour = hourly(limit);
                 // Where nothing is priced, what costs more than the optimum on own machines by itself is in no optimum.
                 let free = prices.iter().zip(&rows.list).all(|(p, row)| *p == 0 || row.what == Shared::Slots);
                 let alone = self.alone.as_ref().filter(|_| free && !limited && self.surcharges.is_empty());
                 let most = alone.map(|blocks| blocks.iter().map(Block::cost).sum());
-                let emits = if rows.carbon.is_some() { self.emits.as_slice() } else { &[] };
-                let counted = Counted { sites: &self.sites, emits, surcharges: &self.surcharges };
+                let counted =
+                    Counted { sites: &self.sites, emits: &self.emits, surcharges: &self.surcharges };
                 for blocks in within::plans((&priced, search), bases, counted, hour, most, effort)? {
                     let planned = self.service(rows, search, blocks);
                     if planned.column.priced(prices) <= limit {
@@ -299,11 +350,11 @@ impl<'a> Workload<'a> {
         let hourly: i64 = blocks.iter().map(|b| b.cost().micros()).sum();
         let bound = couple::bound(search, &blocks).per_month().micros();
         let pools = blocks.iter().flat_map(|b| &b.pools);
-        let own = |p: &&Chosen| self.fleets[p.site].is_none();
+        let own = |p: &&Chosen| self.fleets.get(p.site).copied().flatten().is_none();
         let machines = pools.clone().filter(own).map(|p| u64::from(p.count.machines)).sum();
         let counts: Vec<(usize, u32, u32)> =
             pools.clone().map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
-        let emitted = pools.clone().map(|p| carbon::of_days(self.emits[p.site], p.count.seconds)).sum();
+        let emitted = pools.clone().map(|p| carbon::of_days(self.emits_at(p.site), p.count.seconds)).sum();
         let surcharges = pools.clone().filter_map(|p| Some((*self.surcharges.get(p.site)?, p.count.seconds)));
         let more: i64 = surcharges.map(|(each, seconds)| stability::month(each, seconds)).sum();
         let month = hourly.saturating_mul(HOURS_PER_MONTH).saturating_add(more);
@@ -313,7 +364,7 @@ impl<'a> Workload<'a> {
     }
 
     fn on_fleet(&self, search: &Search<'a>, chosen: &Chosen) -> Option<OnFleet> {
-        let fleet = self.fleets[chosen.site]?;
+        let fleet = self.fleets.get(chosen.site).copied().flatten()?;
         Some(OnFleet { fleet, item: Item::of(search, chosen)? })
     }
 
@@ -322,7 +373,7 @@ impl<'a> Workload<'a> {
         let counts = [(priced.run.chosen.site, count.machines - count.spot, count.spot)];
         let bound = if rows.binds == BudgetBinds::Ceiling { priced.ceiling } else { priced.month };
         let machines = u64::from(count.machines);
-        let mg = self.emits[priced.run.chosen.site];
+        let mg = self.emits_at(priced.run.chosen.site);
         let task = match &self.kind {
             Sort::Run { task, .. } => task.runs(),
             Sort::Service { .. } => 0.0,
@@ -336,13 +387,17 @@ impl<'a> Workload<'a> {
     /// What an hour of a machine of a site counts for beside its price, times [`ONE`].
     fn counted(&self, rows: &Rows, site: usize, prices: &[i64]) -> i128 {
         let more = self.surcharges.get(site).map_or(0, |each| i128::from(*each) * ONE);
-        rows.emitted(self.emits[site], prices) + more
+        rows.emitted(self.emits_at(site), prices) + more
     }
 
     /// What a machine of a site takes of quotas in a month, bought as planned and as spot, and emits in an hour, at `prices`.
     fn tolls(&self, rows: &Rows, site: usize, prices: &[i64]) -> (i128, i128, i128) {
-        let (base, spot) = rows.tolls(&self.sites[site], prices);
-        (base, spot, rows.emitted(self.emits[site], prices))
+        let (base, spot) = rows.tolls(self.sites.at(site), prices);
+        (base, spot, rows.emitted(self.emits_at(site), prices))
+    }
+
+    fn emits_at(&self, site: usize) -> i64 {
+        self.emits.get(site).copied().unwrap_or(0)
     }
 
     /// What is paid, what budgets limit of it and what is emitted in a month; `pools`: site, the most machines that are not spot, and the
@@ -358,7 +413,7 @@ impl<'a> Workload<'a> {
         let mut uses: Vec<(usize, i64)> = self.budgets.iter().map(|row| (*row, bound)).collect();
         uses.extend(rows.carbon.map(|row| (row, emitted)));
         for (site, on, spot) in pools {
-            for (row, base, spots) in &self.sites[*site] {
+            for (row, base, spots) in self.sites.at(*site) {
                 let amount = base * i64::from(*on) + spots * i64::from(*spot);
                 match uses.iter_mut().find(|(r, _)| r == row) {
                     Some((_, sum)) => *sum += amount,
@@ -382,6 +437,12 @@ impl<'a> Workload<'a> {
             _ => false,
         }
     }
+}
+
+/// What costs so much a month (times [`ONE`]) at the most an hour, with all that is rounded on the way.
+fn hourly(month: i128) -> Money {
+    let micros = month.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) + 1 + ROUNDED * 1024;
+    Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64)
 }
 
 fn lost() -> Rejection {

@@ -22,6 +22,14 @@ fn cpu_s() -> Result<f64> {
     Ok((ticks(11).context("no user time")? + ticks(12).context("no system time")?) / 100.0)
 }
 
+/// The most memory that this process has held, MiB.
+fn peak_mib() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak of memory")?;
+    let kib = line.split_whitespace().next().and_then(|n| n.parse::<f64>().ok());
+    Ok(kib.context("no number")? / 1024.0)
+}
+
 fn main() -> Result<()> {
     let path = std::env::args().nth(1).context("choices SPEC.yaml")?;
     let mut catalog = Catalog::embedded();
@@ -54,7 +62,7 @@ fn main() -> Result<()> {
     let placement = rhumb::optimize::place(&spec, &world).map_err(|why| {
         anyhow!("no placement: {:?}", why.workloads.first().map(|w| (&w.address, &w.conflict)))
     })?;
-    let (wall_s, cpu_s) = (start.elapsed().as_secs_f64(), cpu_s()? - cpu);
+    let (wall_s, cpu_s, peak_mib) = (start.elapsed().as_secs_f64(), cpu_s()? - cpu, peak_mib()?);
 
     let cost: i64 = placement.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum();
     let coupling = placement.coupling.as_ref();
@@ -85,6 +93,7 @@ fn main() -> Result<()> {
             "single": placement.workloads.values().all(|w| w.pools.len() == 1),
             "wall_s": wall_s,
             "cpu_s": cpu_s,
+            "peak_mib": peak_mib,
         },
     });
     println!("{value}");
