@@ -1,11 +1,13 @@
 //! From the choice to the placement: every figure that a plan shows.
 
+mod mixed;
 mod run;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
+pub(super) use mixed::mixed;
 pub(super) use run::run;
 
 use super::day::{self, Rest};
@@ -488,6 +490,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
         failures,
         cost,
         run: None,
+        mix: None,
         certificate,
         losers: Vec::new(),
         relaxations: Vec::new(),

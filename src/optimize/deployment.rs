@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::job::{Job, Kind};
+use super::mixed::Mixed;
 use super::service::{Search, Sought};
 use super::sharing;
 use super::table::Table;
@@ -18,7 +19,7 @@ use super::{
     NoPlacement, alone, batch, build, chains, commitments, emission, fallbacks, losers, relax, unknown_model,
 };
 use crate::placement::{
-    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Placement, Rejection,
+    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, MixProof, Placement, Rejection,
     SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, BudgetScope, Spec};
@@ -242,7 +243,12 @@ impl<'s> All<'s> {
             .map(|((job, table), ((workload, plain), planned))| {
                 let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
                 let plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
-                self.built((job, table), workload.search(), plain.as_ref().and_then(Sought::search), planned)
+                let mixed = workload.mixed().map(|mixed| {
+                    let at = |site| workload.machine(mixed, rows, site, &found.prices);
+                    (mixed, mixed.cheapest(&at).ok().map(|(_, _, proof)| proof))
+                });
+                let plain = plain.as_ref().and_then(Sought::search);
+                self.built((job, table), (workload.search(), plain), mixed, planned)
             })
             .collect();
         let mut workloads = BTreeMap::new();
@@ -293,8 +299,8 @@ impl<'s> All<'s> {
     fn built(
         &self,
         (job, table): (&Job<'_>, &Table),
-        search: Option<&Search<'_>>,
-        plain: Option<&Search<'_>>,
+        (search, plain): (Option<&Search<'_>>, Option<&Search<'_>>),
+        mixed: Option<(&Mixed<'_>, Option<MixProof>)>,
         planned: &Planned,
     ) -> Option<WorkloadPlacement> {
         let apart = self.apart.get(&job.address)?;
@@ -320,6 +326,14 @@ impl<'s> All<'s> {
                         None => losers::of_service(search, optimum, &choices),
                     }
                 };
+                placed
+            }
+            (Plan::Mixed(fleet), Kind::Mixed(_)) => {
+                let (mixed, at_multipliers) = mixed?;
+                let own = apart.mix.iter().flat_map(|mix| mix.proofs.first().cloned());
+                let proofs = own.chain(at_multipliers).collect();
+                let mut placed = build::mixed(mixed, fleet, proofs, proof(fleet.hour(mixed)))?;
+                placed.losers = mixed.losers(fleet);
                 placed
             }
             (Plan::Run(run), Kind::Run(own)) => {

@@ -13,6 +13,7 @@ use super::day::{Classes, Rest};
 use super::fates::{self, Fates};
 use super::job::{Job, Kind, Task};
 use super::load::{self, Demand, PoolLoad};
+use super::mixed::Mixed;
 use super::pool::{Ask, Count, Day, Extra, GIB, Needs, Terms, times};
 use super::table::{Speed, Table};
 use crate::catalog::{Evidence, TransferTo};
@@ -107,6 +108,7 @@ pub(super) struct Search<'a> {
 /// What is looked for: a service comes with its search, which remembers what it worked out.
 pub(super) enum Sought<'a> {
     Service(Box<Search<'a>>),
+    Mixed(Mixed<'a>),
     Run(Task<'a>),
 }
 
@@ -114,6 +116,7 @@ impl<'a> Sought<'a> {
     pub fn of(job: &'a Job<'a>, table: &'a Table) -> Self {
         match job.kind {
             Kind::Service(service) => Sought::Service(Box::new(Search::new(job, table, service))),
+            Kind::Mixed(profiled) => Sought::Mixed(Mixed::new(job, table, profiled)),
             Kind::Run(task) => Sought::Run(task),
         }
     }
@@ -122,7 +125,7 @@ impl<'a> Sought<'a> {
     pub fn search(&self) -> Option<&Search<'a>> {
         match self {
             Sought::Service(search) => Some(search),
-            Sought::Run(_) => None,
+            Sought::Mixed(_) | Sought::Run(_) => None,
         }
     }
 }

@@ -25,9 +25,11 @@ mod model;
 mod model_source;
 mod objective;
 mod pipeline;
+pub mod profile;
 mod read;
 pub mod schema;
 mod shape;
+pub mod sheet;
 mod site;
 mod survive;
 mod trace;
@@ -50,6 +52,7 @@ pub use measured::{
 pub use model::*;
 pub use objective::Goal;
 pub use pipeline::{NO_MODEL, Pipeline, PipelineEngine};
+pub use profile::{Profile, Profiled};
 pub use site::{EdgeSite, POWER, SiteMachine, Wan};
 pub use survive::{DuringFailure, Survive};
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
@@ -83,6 +86,8 @@ pub struct Vocabulary {
     pub countries: std::collections::BTreeSet<String>,
     /// All instance types.
     pub instance_types: std::collections::BTreeSet<String>,
+    /// The same with their clouds.
+    pub machines: std::collections::BTreeSet<(Cloud, String)>,
     /// Names of machines without accelerators, lower case: `aws/m7i`, `aws/m7i.large`, `x86_64`.
     pub processors: std::collections::BTreeMap<String, Processors>,
     /// The sites of the spec; [`load`] adds them, with their machines.
@@ -139,6 +144,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     checker.root(&value);
     problems.append(&mut checker.problems);
     let mut spec = None;
+    let mut tables = Vec::new();
     if evaluated {
         let mut reader = read::Reader {
             map: &map,
@@ -147,11 +153,14 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
             measured: Default::default(),
             chained: Default::default(),
             copied,
+            tables: Vec::new(),
             problems: Vec::new(),
         };
         spec = Some(reader.spec(&value));
         problems.append(&mut reader.problems);
+        tables = reader.tables;
     }
+    map.files.append(&mut tables);
     if has_copies {
         once(&mut problems);
     }
