@@ -1,6 +1,7 @@
 //! What there is, where, and at what price: frozen facts with source and date on every row.
 
 mod arch;
+mod held;
 mod hf;
 mod holes;
 mod load;
@@ -17,6 +18,7 @@ mod transfer;
 mod types;
 mod user;
 
+pub use held::{InForce, SOURCE as SOURCE_OF_HELD, hours_left};
 pub use holes::KNOWN_HOLES;
 pub use names::{Names, Resolved};
 pub use network::{MeasuredPair, Network, WITHIN_REGION_MS, distance_km};

@@ -8,13 +8,19 @@ impl Catalog {
     /// The quotas that one machine of an instance type (index) counts against when bought so, and
     /// how much of each it takes, in the quota's own unit.
     ///
-    /// A committed machine runs as an on-demand one and counts against the same quotas.
+    /// A committed machine runs as an on-demand one and counts against the same quotas; so does a held one, which takes one of its
+    /// stock besides.
     pub fn quotas_for(&self, instance_type: usize, purchase: Purchase) -> Vec<(&Quota, f64)> {
         let Some(machine) = self.instance_types.get(instance_type) else { return Vec::new() };
+        let stock = purchase == Purchase::Held;
         let purchase = if purchase == Purchase::Spot { Purchase::Spot } else { Purchase::OnDemand };
         self.quotas
             .iter()
-            .filter(|q| q.cloud == machine.cloud && q.purchase == purchase && counts(q, machine))
+            .filter(|q| q.cloud == machine.cloud)
+            .filter(|q| match q.purchase {
+                Purchase::Held => stock && q.families == machine.name,
+                other => other == purchase && counts(q, machine),
+            })
             .map(|q| (q, amount(q, machine)))
             .collect()
     }

@@ -254,7 +254,7 @@ pub enum QuotaUnit {
     Gpus,
     /// TPU chips.
     Chips,
-    /// Machines: what stands at a site.
+    /// Machines: what stands at a site, or is held.
     Machines,
     /// Watts of machines at full load.
     Watts,

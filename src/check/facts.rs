@@ -2,10 +2,10 @@
 //!
 //! What counts and what does not is argued in `src/decisions/0004-when-a-plan-is-inconclusive.md`.
 
-use rhumb_api::{Cloud, Purchase};
+use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::catalog::{Offered, Provenance};
-use crate::placement::{Placement, World};
+use crate::placement::{Placement, PoolMachines, World};
 
 use super::subject;
 
@@ -65,9 +65,15 @@ pub fn facts(world: &World, placement: &Placement, max_age_days: Option<u32>) ->
             }
             let Some(limit) = max_age_days else { continue };
             // What a machine of the user's own costs is in the spec itself, and as old as it.
-            for machines in pool.machines.iter().filter(|_| pool.cloud != Cloud::Site) {
+            // Nor is a price of what is held to the end of the month, which nobody asks for; what ends before has the on-demand price behind it.
+            let is_free = |m: &PoolMachines| m.purchase == Purchase::Held && m.price == Money::ZERO;
+            for machines in pool.machines.iter().filter(|m| pool.cloud != Cloud::Site && !is_free(m)) {
                 let address = format!("{}/{}", pool.addr, machines.purchase);
-                let of = (pool.cloud, pool.instance_type.as_str(), pool.region.as_str(), machines.purchase);
+                let purchase = match machines.purchase {
+                    Purchase::Held => Purchase::OnDemand,
+                    other => other,
+                };
+                let of = (pool.cloud, pool.instance_type.as_str(), pool.region.as_str(), purchase);
                 let key = format!("prices: {}", key(of));
                 found.extend(old(address, &key, &machines.provenance, &world.today, limit));
             }

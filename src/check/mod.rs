@@ -20,6 +20,7 @@ mod facts;
 mod fallback;
 mod fleet;
 mod following;
+mod held;
 mod ledger;
 mod measured;
 mod packing;
@@ -29,6 +30,7 @@ mod rules;
 mod serving;
 mod shared;
 mod sites;
+mod stability;
 mod subject;
 mod team;
 mod training;
@@ -114,6 +116,7 @@ pub const CODES: &[(&str, &str)] = &[
         "a fallback that is no other offer, out of order, at another price, or missing without a word",
     ),
     ("fleet", "shared machines that are not what their pools make them, or a pool that is not on its own"),
+    ("held", "held machines that are not there, more of them than are held, or not told as they are"),
     ("figure", "another figure that cannot be derived again"),
     ("instance-type", "an instance type that is not in the catalogue, or not as described"),
     ("instance-types", "an instance type that the spec does not allow"),
@@ -141,6 +144,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("run", "a run of a batch or a training whose figures are wrong"),
     ("sharing", "a pool on shared machines that may not be there, or not as it says"),
     ("sites", "a site that the spec does not allow, or rows of one that are not what the spec says"),
+    ("stability", "what runs, what is kept of it or what that costs is not told as it is"),
     ("spot-share", "more spot machines than allowed"),
     ("spread", "fewer regions than demanded"),
     ("training", "a training that is done in another way than the spec says, or than the fastest that fits"),
@@ -201,7 +205,9 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
     fleet::check(&mut log, spec, world, placement);
     shared::check(&mut log, spec, world, placement);
     sites::check(&mut log, spec, world, placement);
+    held::check(&mut log, spec, world, placement);
     carbon::check(&mut log, spec, world, placement);
+    stability::check(&mut log, spec, world, placement);
     fallback::check(&mut log, spec, world, placement);
     log.report()
 }

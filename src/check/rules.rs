@@ -235,7 +235,12 @@ fn purchase(log: &mut Ledger, world: &World, work: &Work<'_>, c: &Checked<'_>) {
     log.hold((0..pool.machines.len()).all(some), "purchase", address, || {
         ("a fleet of no machines".into(), "at least one machine".into(), "0".into())
     });
-    let others: Vec<Purchase> = options.into_iter().filter(|p| *p != Purchase::Spot).collect();
+    let has = |one: Purchase| options.contains(&one);
+    log.hold(!has(Purchase::Held) || !has(Purchase::Spot), "purchase", address, || {
+        ("held machines beside spot".into(), "one of them".into(), dbg(&options))
+    });
+    let others: Vec<Purchase> =
+        options.into_iter().filter(|p| *p != Purchase::Spot && *p != Purchase::Held).collect();
     log.hold(others.iter().all(|p| asked.options.contains(p)), "purchase", address, || {
         ("a purchase option that is not allowed".into(), dbg(&asked.options), dbg(&others))
     });
@@ -278,7 +283,7 @@ pub(super) fn listed(
     // The user's own catalogue files may discount further; without any, the discount is the spec's.
     if world.catalog.user_files.is_empty() {
         let discount = match (row.purchase, spec.providers.get(&cloud)) {
-            (Purchase::Spot, _) | (_, None) => 0.0,
+            (Purchase::Spot | Purchase::Held, _) | (_, None) => 0.0,
             (_, Some(settings)) => settings.discount,
         };
         let derived = row.list_price.scale(1.0 - discount);

@@ -9,7 +9,7 @@ use crate::placement::{Coupling, Placement, QuotaNeed, SharedFleet, SharedLimit,
 use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 
 use super::ledger::dollars;
-use super::{Ledger, carbon, fleet};
+use super::{Ledger, carbon, fleet, stability};
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     budget(log, spec, placement);
@@ -115,9 +115,10 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
     let at = "deployment";
     let price = carbon::price(spec, SCALE);
     log.same("certificate", at, "the price of emissions", &price, &i128::from(c.carbon_price));
-    let emitted = |w: &WorkloadPlacement| {
+    let counted = |w: &WorkloadPlacement| {
         let mg = if price > 0 { carbon::month(world, w).unwrap_or(0) } else { 0 };
-        Money::from_micros(i64::try_from(i128::from(mg) * price / SCALE).unwrap_or(i64::MAX / 1024))
+        let emitted = i64::try_from(i128::from(mg) * price / SCALE).unwrap_or(i64::MAX / 1024);
+        Money::from_micros(emitted) + stability::month(spec, world, w)
     };
     let cost: Money = placement
         .workloads
@@ -127,7 +128,7 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
                 Some(_) => w.cost.expected_per_month,
                 None => w.cost.expected_per_hour.per_month(),
             };
-            bill + emitted(w)
+            bill + counted(w)
         })
         .sum();
     log.amount("certificate", at, "the cost of all workloads", cost, c.optimum, 800);
@@ -197,7 +198,7 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
             continue;
         };
         sum += i128::from(least.micros());
-        let priced = i128::from((own + emitted(placed)).micros())
+        let priced = i128::from((own + counted(placed)).micros())
             + tolls.get(address.as_str()).map_or(0, |t| t.div_euclid(SCALE) + 1);
         // Each part of shared machines was rounded down to the micro-dollar of an hour, and with it what budgets count.
         let parts = placed.pools.iter().filter(|p| p.shared.is_some()).count() as i128;

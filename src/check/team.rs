@@ -63,6 +63,7 @@ impl<'a> Team<'a> {
             accelerators_per_node: whole(self.kind)?,
             network: self.network(),
             method: self.training.method,
+            framework: self.training.framework,
             precision: self.training.precision,
             sequence: self.training.sequence_tokens,
             micro_batch: how.micro_batch,

@@ -6,7 +6,7 @@ use rhumb_api::{Money, Purchase};
 use crate::perf::Layout;
 use crate::perf::training as model;
 use crate::placement::{BatchRun, TrainingRun, WorkloadPlacement, World};
-use crate::spec::{KvCacheDtype, Quantization, Training};
+use crate::spec::{KvCacheDtype, Method, Quantization, Training};
 
 use super::subject::{self, Checked, GIB, Work};
 use super::team::{self, How, Team};
@@ -63,6 +63,7 @@ pub(super) fn check(
 
 /// What the spec states is so.
 fn asked(log: &mut Ledger, address: &str, asked: &Training, said: &TrainingRun) {
+    log.same("training", address, "the framework", asked.framework.as_str(), said.framework.as_str());
     log.same_debug("training", address, "the rank of adapters", &asked.method.rank(), &said.rank);
     log.same_debug("training", address, "the precision", &asked.precision, &said.precision);
     let length = (&asked.sequence_tokens, &said.sequence_tokens);
@@ -123,7 +124,8 @@ fn machines(log: &mut Ledger, c: &Checked<'_>, team: &Team<'_>, said: &TrainingR
 fn pool(log: &mut Ledger, c: &Checked<'_>, training: &Training, said: &TrainingRun) {
     let (pool, address) = (c.pool, c.pool.addr.as_str());
     log.same("variant", address, "the variant", training.method.as_str(), &pool.variant);
-    let stored = (Quantization::Bf16, KvCacheDtype::Auto);
+    let packed = matches!(training.method, Method::QLora { .. });
+    let stored = (if packed { Quantization::Int4 } else { Quantization::Bf16 }, KvCacheDtype::Auto);
     log.same_debug(
         "variant",
         address,

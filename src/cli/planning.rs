@@ -7,9 +7,9 @@ use super::load::{self, Found, SpecArgs, read_named};
 use super::state::LocalState;
 use super::{Exit, Failure, Settings, files};
 use crate::catalog::ModelArch;
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap};
+use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, SourceMap};
 use crate::optimize::{self, Watch};
-use crate::placement::{Infeasible, Stop, World};
+use crate::placement::{Infeasible, Running, Stop, World};
 use crate::plan::{self, Plan};
 use crate::render::RenderError;
 use crate::spec::{ModelSource, Spec};
@@ -31,6 +31,9 @@ pub struct PlanArgs {
     /// Plan against this state file instead of the one that the spec names
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
+    /// Take the machines of this saved plan for those that run, instead of what the state says (see `stability`)
+    #[arg(long, value_name = "PLAN")]
+    pub running: Option<PathBuf>,
 }
 
 /// Everything that a plan is made from.
@@ -88,7 +91,17 @@ pub fn gather_found(found: Found, args: &PlanArgs, settings: &Settings) -> Resul
     let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";
     let today = created.get(..10).unwrap_or_default().to_owned();
     let warnings = loaded.warnings.list.iter().map(|w| w.message.clone()).collect();
-    let world = World { catalog, archs, calibration, today, replay: REPLAY };
+    let running = running(args, &prior, settings)?;
+    let mut world = World { catalog, archs, calibration, today, replay: REPLAY, running };
+    if let Err(unknown) = world.hold(&loaded.spec) {
+        let problem = |(at, why): (Pointer, String)| {
+            Diagnostic::error("unknown-instance-type", why)
+                .at(&loaded.map, &at)
+                .label("of another cloud")
+                .help("`rhumb catalog instances` lists them by cloud")
+        };
+        return Err(Diagnostics::new(loaded.map.clone(), unknown.into_iter().map(problem).collect()).into());
+    }
     let mut spec = loaded.spec;
     optimize::split_chains(&mut spec, &world);
     let input = PlanningInput {
@@ -145,6 +158,17 @@ fn architectures(
         }
     }
     if problems.is_empty() { Ok(archs) } else { Err(Diagnostics::new(map.clone(), problems).into()) }
+}
+
+/// What runs: what a saved plan placed, if one is named, else what the state says.
+fn running(args: &PlanArgs, prior: &Option<State>, settings: &Settings) -> Result<Running, Failure> {
+    let Some(path) = &args.running else {
+        return Ok(prior.as_ref().map(crate::plan::running).unwrap_or_default());
+    };
+    let text = files::read_text(&settings.dir.join(path))?;
+    let plan = plan::file::decode(&path.display().to_string(), &text);
+    let plan = plan.map_err(|e| Failure::error(format!("--running {e}")))?;
+    Ok(Running::of_placement(&plan.placement))
 }
 
 /// Reads a state file; `None` if there is none.

@@ -18,3 +18,5 @@
 #![doc = include_str!("0016-sites.md")]
 #![doc = include_str!("0017-processors.md")]
 #![doc = include_str!("0018-chains-of-services.md")]
+#![doc = include_str!("0019-held-capacity.md")]
+#![doc = include_str!("0021-stability.md")]

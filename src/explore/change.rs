@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Pointer, SourceFile, did_you_mean};
 use crate::math;
 use crate::placement::World;
-use crate::spec::{self, KvCacheDtype, Load, ProviderSettings, Quantization, Spec, Variant};
+use crate::spec::{self, KvCacheDtype, Load, MOST_SHARDS, ProviderSettings, Quantization, Spec, Variant};
 
 /// What is different in another world.
 #[derive(Clone, Debug, PartialEq)]
@@ -216,6 +216,9 @@ impl Change {
             }
             Change::Traffic { of, factor } => traffic(spec, of.as_deref(), *factor),
             Change::Quota { cloud: Cloud::Site, place, code, to } => of_site(spec, place, code, *to)?,
+            Change::Quota { cloud, place, code, to } if code.starts_with(spec::HELD) => {
+                of_held(spec, world, (*cloud, place, code), *to)?;
+            }
             Change::Quota { cloud, place, code, to } => {
                 let settings = spec.providers.entry(*cloud).or_insert_with(|| ProviderSettings {
                     account: None,
@@ -266,6 +269,9 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
     for (name, pipeline) in &mut spec.pipelines {
         if meant("pipelines", name) {
             pipeline.input_gib *= factor;
+            // More data come as more parts of the same size.
+            let shards = (f64::from(pipeline.shards) * factor).ceil();
+            pipeline.shards = shards.clamp(1.0, f64::from(MOST_SHARDS)) as u32;
             if let Some(dataset) = &mut pipeline.dataset {
                 dataset.gib *= factor;
             }
@@ -357,6 +363,30 @@ fn of_site(spec: &mut Spec, place: &str, code: &str, to: Amount) -> Result<(), S
         None => site.power_watts = Some(amount),
     }
     spec.lower_sites();
+    Ok(())
+}
+
+/// How many machines a commitment holds.
+fn of_held(
+    spec: &mut Spec,
+    world: &mut World,
+    (cloud, place, code): (Cloud, &str, &str),
+    to: Amount,
+) -> Result<(), String> {
+    let is = |held: &&mut spec::Held| held.cloud == cloud && held.region == place && held.code() == code;
+    let held = spec
+        .held
+        .values_mut()
+        .find(is)
+        .ok_or_else(|| format!("no commitment holds such machines in {cloud}/{place}"))?;
+    let amount = to.of(Some(f64::from(held.count))).unwrap_or(0.0);
+    if !(0.0..=1e5).contains(&amount) {
+        return Err(format!("{} would hold {amount} machines; at least 0, at most 100000", held.name));
+    }
+    held.count = amount as u32;
+    spec.lower_held();
+    // Its types are those of the plan before.
+    let _ = world.hold(spec);
     Ok(())
 }
 

@@ -122,7 +122,8 @@ fn part(name: &str, catalog: &Catalog) -> Result<Part, String> {
     if let Some(cloud) = clouds().find(|c| same(c.as_str())) {
         return Ok(Part::Cloud(cloud));
     }
-    if let Some(purchase) = Purchase::ALL.into_iter().find(|p| same(p.as_str())) {
+    let purchases = || Purchase::ALL.into_iter().chain([Purchase::Held]);
+    if let Some(purchase) = purchases().find(|p| same(p.as_str())) {
         return Ok(Part::Purchase(purchase));
     }
     if let Some(region) = catalog.regions.iter().find(|r| same(&r.id)) {
@@ -142,11 +143,10 @@ fn part(name: &str, catalog: &Catalog) -> Result<Part, String> {
     if all.iter().any(|f| f == series) {
         return Ok(Part::Family(series.to_owned()));
     }
-    let words: Vec<&str> = clouds().map(Cloud::as_str).collect();
+    let words: Vec<&str> = clouds().map(Cloud::as_str).chain(purchases().map(Purchase::as_str)).collect();
     let known = words
         .iter()
         .copied()
-        .chain(Purchase::ALL.iter().map(|p| p.as_str()))
         .chain(catalog.regions.iter().map(|r| r.id.as_str()))
         .chain(catalog.instance_types.iter().map(|t| t.name.as_str()))
         .chain(catalog.accelerators.iter().map(|a| a.id.as_str()))

@@ -384,7 +384,13 @@ impl<'a> Region<'a> {
         purchase: Purchase,
         count: u32,
     ) -> Builder {
+        // Machines that are held are started in what holds them.
+        let held = self.spec.held_of(pool.cloud, &pool.region, &pool.instance_type);
+        let held = held.filter(|_| purchase == Purchase::Held);
         self.common()
+            .maybe("commitment", held.map(|h| h.name.as_str()))
+            .maybe("commitment_kind", held.map(|h| h.kind.as_str()))
+            .maybe("commitment_id", held.and_then(|h| h.id.as_deref()))
             .with("network", self.network.as_str())
             .with("launch_template", template.as_str())
             .with("instance_type", pool.instance_type.as_str())

@@ -367,12 +367,15 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
         *found.rejected.entry(why.to_owned()).or_insert(0) += n;
     };
     let mut order: Vec<(Money, usize, usize, u32)> = Vec::new();
+    let mut soonest = f64::INFINITY;
     let terms = &table.terms;
     for (i, site) in table.sites.iter().enumerate() {
         for w in 0..table.machines[site.machine].ways.len() {
             let Some(asked) = Asked::of(job, table, task, terms, (i, w)) else { continue };
             found.bounded += site.dearer;
             let Some(units) = asked.first(deadline) else {
+                let hours = asked.least_hours(MOST_MORE).unwrap_or(f64::INFINITY);
+                soonest = soonest.min(hours);
                 reject(&mut found, "deadline", site.rows);
                 continue;
             };
@@ -384,6 +387,7 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
         }
     }
     order.sort_unstable();
+    let none_in_time = order.is_empty() && soonest.is_finite();
     let mut over_budget: Option<(Money, Money)> = None;
     for (least, i, w, first) in order {
         let site = &table.sites[i];
@@ -465,6 +469,14 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 reason: format!("{month} USD a month, the budget is {limit}"),
                 at: Some(at.clone()),
                 distance: Some(month.usd() / limit.usd().max(1e-9) - 1.0),
+            },
+            _ if none_in_time => Rejection {
+                constraint: "deadline",
+                reason: format!(
+                    "no number of machines of any type ends a run before {soonest:.2} h, the deadline is {deadline:.2} h"
+                ),
+                at: Some(task.at().join("deadline")),
+                distance: Some(soonest / deadline - 1.0),
             },
             _ => Rejection {
                 constraint: "infeasible",

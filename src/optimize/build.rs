@@ -195,8 +195,10 @@ impl Draft {
                 Runs::Always => all,
                 Runs::Share(share) => all.scale(share),
                 Runs::Following(rest) => {
-                    let below =
-                        if m.purchase == Purchase::Spot { rest.spot_seconds } else { rest.base_seconds };
+                    let below = match m.purchase {
+                        Purchase::Spot | Purchase::Held => rest.spot_seconds,
+                        _ => rest.base_seconds,
+                    };
                     let peak = i64::from(rest.classes.peak().seconds) * i64::from(m.count);
                     day::by_seconds(m.price, below + peak)
                 }
@@ -205,7 +207,11 @@ impl Draft {
                 addr: format!("{}/{}", pool.addr, m.purchase),
                 what: what(pool, m, &counts),
                 per_hour: Some(hourly),
-                evidence: if pool.cloud == Cloud::Site { Evidence::Stated } else { Evidence::Listed },
+                evidence: match m.purchase {
+                    Purchase::Held => Evidence::Stated,
+                    _ if pool.cloud == Cloud::Site => Evidence::Stated,
+                    _ => Evidence::Listed,
+                },
                 provenance: Some(m.provenance.clone()),
             });
             let offered = catalog.offering(index, site.region, m.purchase).map(|o| o.offered);
@@ -360,7 +366,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
             if s.wan > 0 && block.origins.iter().any(|o| is_home(service, *o, &pool)) {
                 fail("wan", s.wan, 0);
             }
-            if chosen.count.spot > 0 {
+            if chosen.count.spot > 0 && !site.held {
                 let interruption = search.terms[chosen.site].interruption;
                 let gone = (interruption * f64::from(chosen.count.spot) - 1e-9).ceil().max(1.0) as u32;
                 fail("spot", gone, gone.saturating_mul(per));

@@ -487,7 +487,8 @@ fn drop_money(spec: &mut Spec, address: &str, index: usize) {
             }
         }
         3 => {
-            spec.providers.iter_mut().filter(|(c, _)| **c != Cloud::Site).for_each(|(_, p)| p.quotas.clear())
+            let clouds = spec.providers.iter_mut().filter(|(cloud, _)| **cloud != Cloud::Site);
+            clouds.for_each(|(_, p)| p.forget_quotas());
         }
         5 => drop(spec.providers.remove(&Cloud::Site)),
         _ => spec.confidence = 0.5,
@@ -546,7 +547,7 @@ fn money_rules(job: &Job<'_>, all: &mut Vec<Change>) {
         all.push(rule("quality", q.at.clone(), says, change, 2, Some(q.keep), fine));
     }
     budget_rules(job, all);
-    let declared = spec.providers.iter().find(|(c, p)| **c != Cloud::Site && !p.quotas.is_empty());
+    let declared = spec.providers.iter().find(|(c, p)| **c != Cloud::Site && p.declares());
     if let Some((_, p)) = declared {
         let change = "without the declared quotas".into();
         all.push(rule("quota", p.at.join("quotas"), "declared quotas".into(), change, 3, None, Vec::new()));

@@ -40,7 +40,7 @@ pub(super) fn broken(search: &Search<'_>, blocks: &[Block]) -> Option<Rejection>
     for ((cloud, place, code), (amount, limit)) in quotas(search, &pools) {
         if amount > limit + 1e-9 {
             let reason = format!("{code} in {cloud}/{place}: {amount} of {limit}");
-            let at = job.spec.quotas_at(cloud);
+            let at = job.spec.limit_at(cloud, &place, &code);
             return no("quota", reason, at, Some(amount / limit.max(1e-9) - 1.0));
         }
     }
@@ -163,8 +163,11 @@ const LIMITS: [f64; 8] = [1.1, 1.5, 2.5, 6.0, 20.0, 100.0, 1000.0, f64::INFINITY
 fn search<'a>(search: &Search<'a>, rules: &Rules<'_, 'a>, relaxed: Money) -> Option<Vec<Block>> {
     let n = search.service.traffic.origins.len();
     let most = rules.most;
+    // An optimum that held machines make for nothing is no measure of what a choice may cost.
+    let prices = search.terms.iter().filter(|t| t.held.is_some()).filter_map(|t| t.base);
+    let unit = prices.min().map_or(relaxed, |price| relaxed.max(price));
     for factor in LIMITS {
-        let limit = if factor.is_finite() { relaxed.scale(factor).min(most) } else { most };
+        let limit = if factor.is_finite() { unit.scale(factor).min(most) } else { most };
         let toll = if factor.is_finite() { 0 } else { TOLL };
         let mut deep = Deep { search, rules, limit, best: None, effort: EFFORT, toll, memo: BTreeMap::new() };
         deep.partition((1 << n) - 1, &mut Vec::new());
@@ -273,7 +276,8 @@ impl Deep<'_, '_> {
             return;
         }
         for regions in self.search.least_regions()..=(places.len() as u32).min(replicas) {
-            if so_far + one.times(i64::from(regions)) > self.bar() {
+            let least = one.of(regions);
+            if least == Money::MAX || so_far + least > self.bar() {
                 break;
             }
             for place in &places {

@@ -1,6 +1,7 @@
 //! Pools that follow the load of a day (decision 11): which share of the peak a pool must be ready for at which second, and
 //! what the machines of the hours below the peak come to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
@@ -108,7 +109,8 @@ pub(super) fn arriving(class: &Class, of: Money) -> Money {
     over(i128::from(of.micros()) * i128::from(class.arrives), i128::from(class.share) * i128::from(DAY))
 }
 
-/// A pool's hours below the peak. They depend on nothing that is chosen for the peak, nor on prices of shared limits.
+/// A pool's hours below the peak. They depend on nothing that is chosen for the peak, nor on prices of shared limits; but where machines
+/// are held, each hour uses those that the peak has first ([`Rest::with`]).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rest {
     pub classes: Arc<Classes>,
@@ -127,6 +129,81 @@ pub(super) struct Rest {
     pub dearest: Money,
     /// The dearest hour with spot bought on demand.
     pub ceiling: Money,
+    /// Of a site with held machines; then what is said of them is said with as many as are held.
+    pub held: Option<HeldHours>,
+}
+
+/// What an hour costs where machines are held.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct HeldHours {
+    stock: u32,
+    /// Of a machine that is not held, if there is one.
+    base: Option<Money>,
+    /// Of a held one.
+    price: Money,
+    /// Responses of an hour of each class below the peak.
+    responses: Vec<Money>,
+}
+
+impl Rest {
+    /// The hours of a pool that has so many held machines at the peak: each uses those first. `None` if one of them needs others, and
+    /// none can be bought. Where nothing is held, all is as it was chosen.
+    pub fn with(&self, held: u32) -> Option<Cow<'_, Rest>> {
+        let Some(hours) = &self.held else { return Some(Cow::Borrowed(self)) };
+        if held == hours.stock {
+            return self.held_does().then_some(Cow::Borrowed(self));
+        }
+        let rest = self.split(hours.clone(), held);
+        rest.held_does().then_some(Cow::Owned(rest))
+    }
+
+    /// Whether what is not held can be bought.
+    fn held_does(&self) -> bool {
+        self.most_base == 0 || self.held.as_ref().is_none_or(|hours| hours.base.is_some())
+    }
+
+    /// The hours as they cost least at some prices.
+    pub fn least(&self, terms: &Terms) -> Cow<'_, Rest> {
+        match (&self.held, terms.run_base, terms.run_spot) {
+            (Some(hours), Some(base), Some(held)) if held > base => Cow::Owned(self.split(hours.clone(), 0)),
+            _ => Cow::Borrowed(self),
+        }
+    }
+
+    /// The same hours with so many of the machines held.
+    fn split(&self, hours: HeldHours, held: u32) -> Rest {
+        let mut rest = Rest {
+            counts: self.counts.clone(),
+            classes: Arc::clone(&self.classes),
+            responses: self.responses,
+            most_replicas: self.most_replicas,
+            base_seconds: 0,
+            spot_seconds: 0,
+            most_base: 0,
+            most_spot: 0,
+            dearest: Money::ZERO,
+            ceiling: Money::ZERO,
+            held: None,
+        };
+        for ((class, count), responses) in
+            self.classes.below().iter().zip(&mut rest.counts).zip(&hours.responses)
+        {
+            count.spot = count.machines.min(held);
+            let on = count.machines - count.spot;
+            let seconds = i64::from(class.seconds);
+            rest.base_seconds += seconds * i64::from(on);
+            rest.spot_seconds += seconds * i64::from(count.spot);
+            rest.most_base = rest.most_base.max(on);
+            rest.most_spot = rest.most_spot.max(count.spot);
+            let price = hours.base.unwrap_or(Money::ZERO).times(i64::from(on))
+                + hours.price.times(i64::from(count.spot))
+                + *responses;
+            rest.dearest = rest.dearest.max(price);
+            rest.ceiling = rest.ceiling.max(price);
+        }
+        rest.held = Some(hours);
+        rest
+    }
 }
 
 impl<'a> Search<'a> {
@@ -192,6 +269,18 @@ impl<'a> Search<'a> {
         let index = of.speed.clone()?;
         let ms = base.network.get(place.region).copied().flatten().ok_or_else(|| none("no route"))?;
         let terms = &self.own_terms[site];
+        // How many machines an hour needs does not depend on which of them are held: these are never interrupted.
+        let held = terms.held.zip(terms.spot);
+        let any = held.map(|(_, price)| Terms {
+            base: terms.base.or(Some(price)),
+            spot: None,
+            held: None,
+            quotas: terms.quotas.iter().filter(|q| q.base > 0.0).cloned().collect(),
+            ..terms.clone()
+        });
+        let mut hours =
+            held.map(|(stock, price)| HeldHours { stock, base: terms.base, price, responses: Vec::new() });
+        let terms = any.as_ref().unwrap_or(terms);
         // Its part of what the service has at least, so that all pools together have it in every hour.
         let part = f64::from(self.service.scaling.min_replicas) * base.share / f64::from(regions);
         let least_replicas = (part - 1e-9).ceil().max(1.0) as u32;
@@ -206,6 +295,7 @@ impl<'a> Search<'a> {
             dearest: Money::ZERO,
             ceiling: Money::ZERO,
             classes: Arc::clone(&classes),
+            held: None,
         };
         for class in classes.below() {
             let needs = self.needs_of(base, regions, ms, index, class.share);
@@ -239,8 +329,17 @@ impl<'a> Search<'a> {
             rest.dearest = rest.dearest.max(price + responses(count.replicas));
             rest.ceiling = rest.ceiling.max(ceiling + responses(count.replicas));
             rest.counts.push(count);
+            if let Some(hours) = &mut hours {
+                hours.responses.push(responses(count.replicas));
+            }
         }
-        Ok(rest)
+        Ok(match hours {
+            Some(hours) => {
+                let stock = hours.stock;
+                rest.split(hours, stock)
+            }
+            None => rest,
+        })
     }
 
     /// Forgets what hours need: a replay contradicted one of them.
@@ -263,6 +362,7 @@ impl<'a> Search<'a> {
         let (Ok(index), Some(ms)) = (&way.speed, base.network.get(site.region).copied().flatten()) else {
             return Vec::new();
         };
+        let Some(rest) = rest.with(chosen.count.spot) else { return Vec::new() };
         let needs = |share| self.needs_of(base, regions, ms, *index, share);
         rest.classes.below().iter().zip(&rest.counts).map(|(c, count)| (needs(c.share), *count)).collect()
     }
@@ -276,6 +376,10 @@ impl<'a> Search<'a> {
     ) -> Option<(Following, Arc<Rest>)> {
         let Ok(Day::Following(rest)) = self.day(base, regions, (chosen.site, chosen.way)) else {
             return None;
+        };
+        let rest = match rest.with(chosen.count.spot)? {
+            Cow::Borrowed(_) => Arc::clone(&rest),
+            Cow::Owned(rest) => Arc::new(rest),
         };
         let machine = self.table.sites[chosen.site].machine;
         let way = &self.table.machines[machine].ways[chosen.way];

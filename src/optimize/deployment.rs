@@ -11,18 +11,18 @@ use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 use super::job::{Job, Kind};
 use super::mixed::Mixed;
 use super::service::{Search, Sought};
-use super::sharing;
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::watch::{Asking, Watch};
 use super::{
     NoPlacement, alone, batch, build, chains, commitments, emission, fallbacks, losers, relax, unknown_model,
 };
+use super::{sharing, stability};
 use crate::placement::{
     Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, MixProof, Placement, Rejection,
     SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
-use crate::spec::{BudgetBinds, BudgetScope, Spec};
+use crate::spec::{BudgetBinds, BudgetScope, HELD, Spec};
 
 /// The name that a refusal of all workloads together goes by.
 const DEPLOYMENT: &str = "deployment";
@@ -96,14 +96,28 @@ pub(super) fn place(
     let broken = joint(spec, &apart, &[], &emissions);
     let sharing = |job: &Job<'_>| matches!(job.kind, Kind::Service(service) if service.shares);
     let shared = jobs.iter().filter(|job| sharing(job)).count() > 1;
+    let moves = apart.values().any(|placed| stability::sum(spec, world, placed) > Money::ZERO);
     // The separate optima are those of the bill.
-    if broken.is_empty() && !shared && emission::price(spec) == 0 {
+    if broken.is_empty() && !shared && emission::price(spec) == 0 && !moves {
         let (workloads, fleets) = (apart, Vec::new());
         let (chains, joint_violations) = (chains::splits(spec), broken);
         let commitments = commitments::all(world, workloads.values(), &fleets);
+        // Nothing is kept that a free choice would give up.
+        let kept = stability::kept(spec, world, &workloads, Some(&workloads));
         let coupling = None;
-        let mut placement =
-            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, coupling };
+        let held = Vec::new();
+        let mut placement = Placement {
+            workloads,
+            fleets,
+            joint_violations,
+            emissions,
+            chains,
+            commitments,
+            held,
+            kept,
+            coupling,
+        };
+        placement.held = placement.held(spec, world);
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
@@ -152,7 +166,17 @@ pub(super) fn place(
     let effort = Effort { nodes: watch.nodes.get(), ..Effort::default() };
     match together::solve(&workloads, &rows, effort, &asking) {
         Ok(found) => match &found.chosen {
-            Some(chosen) => all.placement(&workloads, &rows, &found, chosen).map_err(NoPlacement::Infeasible),
+            Some(chosen) => {
+                let placed = all.placement(&workloads, &rows, &found, chosen);
+                let mut placed = placed.map_err(NoPlacement::Infeasible)?;
+                if with_fallbacks && rows.surcharges {
+                    let apart_is_free = broken.is_empty() && !shared && emission::price(spec) == 0;
+                    let free = (!apart_is_free).then(|| stability::free_choice(spec, world, watch));
+                    let free = free.as_ref().map_or(Some(&apart), |f| f.as_ref().map(|f| &f.workloads));
+                    placed.kept = stability::kept(spec, world, &placed.workloads, free);
+                }
+                Ok(placed)
+            }
             None if asking.stopped().is_some() => Err(unfinished(Vec::new())),
             None => Err(NoPlacement::Infeasible(all.refusal(&workloads, &rows, &found))),
         },
@@ -214,7 +238,8 @@ impl<'s> All<'s> {
         let price = emission::price(self.spec);
         let emitted =
             |w| if price > 0 { emission::priced(emission::sum(self.world, w), price) } else { Money::ZERO };
-        self.apart.values().map(|w| month(w) + emitted(w)).sum()
+        let more = |w| stability::sum(self.spec, self.world, w);
+        self.apart.values().map(|w| month(w) + emitted(w) + more(w)).sum()
     }
 
     fn lost(&self, i: usize, why: Rejection) -> InfeasibleWorkload {
@@ -276,8 +301,20 @@ impl<'s> All<'s> {
         let coupling = Some(self.coupling(rows, found));
         let chains = chains::splits(self.spec);
         let commitments = commitments::all(self.world, workloads.values(), &fleets);
-        let mut placement =
-            Placement { workloads, fleets, joint_violations, emissions, chains, commitments, coupling };
+        let kept = None;
+        let held = Vec::new();
+        let mut placement = Placement {
+            workloads,
+            fleets,
+            joint_violations,
+            emissions,
+            chains,
+            commitments,
+            held,
+            kept,
+            coupling,
+        };
+        placement.held = placement.held(self.spec, self.world);
         if self.with_fallbacks {
             let found = self
                 .jobs
@@ -346,7 +383,13 @@ impl<'s> All<'s> {
         };
         if placed.pools != apart.pools {
             let priced = emission::price(self.spec) > 0;
-            placed.losers.splice(0..0, losers::crowded_out(apart, &placed, priced));
+            let keeps = self.spec.stability.as_ref();
+            let keeps =
+                keeps.filter(|_| self.world.running.of(&job.address).is_some() && placed.run.is_none());
+            if let Some(stability) = keeps {
+                losers::against_kept(&mut placed, stability);
+            }
+            placed.losers.splice(0..0, losers::crowded_out(apart, &placed, priced, keeps));
         }
         Some(placed)
     }
@@ -385,7 +428,10 @@ fn words(row: &together::Row) -> (String, &'static str) {
     match &row.what {
         Shared::Budget(BudgetScope::All) => ("a monthly budget".into(), " USD"),
         Shared::Budget(scope) => (format!("a monthly budget for {scope}"), " USD"),
-        Shared::Quota { cloud, place, code } => (format!("a quota {code} in {cloud}/{place}"), ""),
+        Shared::Quota { cloud, place, code } => match code.strip_prefix(HELD) {
+            Some(kind) => (format!("a commitment of {kind} in {cloud}/{place}"), ""),
+            None => (format!("a quota {code} in {cloud}/{place}"), ""),
+        },
         Shared::Carbon => ("a cap of carbon".into(), " kg a month"),
         Shared::Slots => ("accelerators of shared machines".into(), ""),
     }
@@ -488,7 +534,7 @@ fn joint(
                     "quota {code} in {cloud}/{region}: {amount} needed by {}, {limit} declared",
                     by.join(", ")
                 ),
-                at: spec.quotas_at(cloud),
+                at: spec.limit_at(cloud, region, code),
             });
         }
     }

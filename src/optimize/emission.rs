@@ -70,7 +70,7 @@ fn one(
 }
 
 /// Machine-seconds of a day of a service's pool.
-fn seconds(pool: &Pool) -> i64 {
+pub(super) fn seconds(pool: &Pool) -> i64 {
     let Some(following) = &pool.following else {
         return DAY * pool.machines.iter().map(|m| i64::from(m.count)).sum::<i64>();
     };

@@ -190,7 +190,9 @@ impl<'s, 'a> Seat<'s, 'a> {
         let regions = block.pools.len() as u32;
         let near = search.demand(&base, regions, base.nearest);
         let floors = search.floors(&base, &near);
-        let sites = search.sites(&base, &near, &floors);
+        // What is held is for the pools as planned: a market that refuses machines refuses none of these.
+        let mut sites = search.sites(&base, &near, &floors);
+        sites.retain(|(_, i)| !search.table.sites[*i].held);
         let region = |c: &Chosen| search.table.sites[c.site].region;
         let others: Vec<&Chosen> = blocks
             .iter()
@@ -277,7 +279,7 @@ impl<'s, 'a> Seat<'s, 'a> {
                 continue;
             }
             let other = differs(job, table, *i, self.own.site);
-            let mut any = *i == self.own.site;
+            let mut any = self.is_own(*i);
             let (mut dear, mut first) = (false, None);
             for spot in [false, true] {
                 let bar = short.bar(spot, other);
@@ -304,6 +306,12 @@ impl<'s, 'a> Seat<'s, 'a> {
         (short.list(|c| differs(job, table, c.site, self.own.site)), why)
     }
 
+    /// Whether a site has the pool's own machines in its own region.
+    fn is_own(&self, i: usize) -> bool {
+        let (site, own) = (&self.search.table.sites[i], &self.search.table.sites[self.own.site]);
+        (site.machine, site.region) == (own.machine, own.region)
+    }
+
     /// The cheapest pool at a site, of at most `bar`, with spot or without.
     ///
     /// # Errors
@@ -311,7 +319,8 @@ impl<'s, 'a> Seat<'s, 'a> {
     fn at(&self, i: usize, spot: bool, bar: Money) -> Result<Option<Chosen>, &'static str> {
         let search = self.search;
         // Where machines are out of stock, spot is as well.
-        if i == self.own.site && (spot || self.own.count.spot == 0) {
+        let held = search.table.sites[self.own.site].held;
+        if self.is_own(i) && (spot || held || self.own.count.spot == 0) {
             return Ok(None);
         }
         // The machines of other hours are chosen with spot where there may be any.
@@ -474,7 +483,8 @@ fn of_service(search: &Search<'_>, blocks: &[Block], placed: &WorkloadPlacement,
                     *why.entry(word).or_insert(0) += 1;
                 }
             }
-            let slow = (search.table.sites.len() - seat.sites.len()) as u32;
+            let on_sale = search.table.sites.iter().filter(|site| !site.held).count();
+            let slow = (on_sale - seat.sites.len()) as u32;
             let fallbacks = sorted(&placed.pools[index], list);
             if search.follows().is_some() && search.job.may_use_spot() {
                 let addr = below(&placed.pools[index]);

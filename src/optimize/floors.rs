@@ -1,5 +1,7 @@
 //! What pools cost at least, before their machines are counted.
 
+use std::collections::BTreeMap;
+
 use rhumb_api::Money;
 
 use super::base::Base;
@@ -135,8 +137,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// What a region costs at least, however small its share.
-    pub fn one_machine(&self, base: &Base<'a>) -> Option<Money> {
+    /// What regions cost at least, however small their shares; `None` if no machine fits.
+    pub fn one_machine(&self, base: &Base<'a>) -> Option<Least> {
         let fits = |machine: usize| {
             let ways = &self.table.machines[machine].ways;
             ways.iter()
@@ -145,12 +147,39 @@ impl<'a> Search<'a> {
                 .min()
         };
         let spans: Vec<Option<u32>> = (0..self.table.machines.len()).map(fits).collect();
-        let prices = self.table.sites.iter().enumerate().filter_map(|(i, s)| {
-            base.network.get(s.region).copied().flatten()?;
+        let mut by_region: BTreeMap<usize, Money> = BTreeMap::new();
+        for (i, site) in self.table.sites.iter().enumerate() {
             let t = &self.terms[i];
-            let cheapest = t.base.into_iter().chain(t.spot).min()?;
-            Some(cheapest.times(i64::from(spans[s.machine]?)))
-        });
-        prices.min()
+            let cheapest = t.base.into_iter().chain(t.spot).min();
+            let (Some(cheapest), Some(span)) = (cheapest, spans[site.machine]) else { continue };
+            if base.network.get(site.region).copied().flatten().is_some() {
+                let price = cheapest.times(i64::from(span));
+                let known = by_region.entry(site.region).or_insert(price);
+                *known = price.min(*known);
+            }
+        }
+        let mut regions: Vec<Money> = by_region.into_values().collect();
+        regions.sort_unstable();
+        let holds = self.table.sites.iter().any(|site| site.held);
+        Some(Least { one: *regions.first()?, regions: holds.then_some(regions) })
+    }
+}
+
+/// What several regions cost at least.
+pub(super) struct Least {
+    /// The cheapest.
+    one: Money,
+    /// Each, cheapest first, where machines are held: where one region costs nothing, as many times as much says nothing.
+    regions: Option<Vec<Money>>,
+}
+
+impl Least {
+    /// So many together.
+    pub fn of(&self, regions: u32) -> Money {
+        match &self.regions {
+            None => self.one.times(i64::from(regions)),
+            Some(each) if each.len() < regions as usize => Money::MAX,
+            Some(each) => each.iter().take(regions as usize).copied().sum(),
+        }
     }
 }

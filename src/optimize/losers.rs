@@ -12,6 +12,7 @@ use super::pool::Terms;
 use super::service::Search;
 use super::table::{Machine, Site, Table, Way};
 use crate::placement::{CandidateId, Loser, Rejection, WorkloadPlacement};
+use crate::spec::Stability;
 
 /// Losers that are told.
 const MOST: usize = 10;
@@ -100,7 +101,7 @@ fn dearer(per_hour: Money, optimum: Money, each: &str) -> Rejection {
 /// The cheapest site of each machine type, by the price of one machine.
 fn cheapest_sites(table: &Table, terms: &[Terms]) -> BTreeMap<usize, (Money, usize)> {
     let mut best: BTreeMap<usize, (Money, usize)> = BTreeMap::new();
-    for (i, site) in table.sites.iter().enumerate() {
+    for (i, site) in table.sites.iter().enumerate().filter(|(_, site)| !site.held) {
         let Some(price) = terms[i].base.into_iter().chain(terms[i].spot).min() else { continue };
         let entry = best.entry(site.machine).or_insert((price, i));
         if (price, i) < *entry {
@@ -335,16 +336,20 @@ pub(super) fn crowded_out(
     apart: &WorkloadPlacement,
     together: &WorkloadPlacement,
     emissions_priced: bool,
+    keeps: Option<&Stability>,
 ) -> Vec<Loser> {
     let chosen = super::relax::choices(together);
     let machines = apart.pools.iter().flat_map(|p| &p.machines);
-    let reason = if together.pools.iter().any(|p| p.shared.is_some()) {
-        SHARED
+    let reason: String = if together.pools.iter().any(|p| p.shared.is_some()) {
+        SHARED.into()
+    } else if let Some(stability) = keeps {
+        format!("the cheapest if nothing ran; {}", kept(stability))
     } else if emissions_priced {
-        "the cheapest by its bill; with what it emits and what all workloads share, another one counts for less"
+        "the cheapest by its bill; with what it emits and what all workloads share, another one counts for less".into()
     } else {
-        "the cheapest by itself; what all workloads share is worth more elsewhere"
+        "the cheapest by itself; what all workloads share is worth more elsewhere".into()
     };
+    let constraint = if keeps.is_some() { "stability" } else { "shared" };
     super::relax::choices(apart)
         .into_iter()
         .zip(machines)
@@ -353,7 +358,7 @@ pub(super) fn crowded_out(
             candidate,
             machines: Some(m.count),
             per_hour: m.price.times(i64::from(m.count)),
-            rejection: Rejection { constraint: "shared", reason: reason.into(), at: None, distance: None },
+            rejection: Rejection { constraint, reason: reason.clone(), at: None, distance: None },
         })
         .collect()
 }
@@ -373,3 +378,24 @@ pub(super) fn against_shared(placed: &mut WorkloadPlacement) {
 
 /// Why the best on own machines lost.
 const SHARED: &str = "on machines of its own; all services together cost less where they share some";
+
+fn kept(stability: &Stability) -> String {
+    let percent = crate::math::round_to(f64::from(stability.saving_ppm) / 1e4, 4);
+    format!("what runs is kept unless a move saves more than {percent} %")
+}
+
+/// Where what runs is kept, what costs less than it did not lose for being dearer.
+pub(super) fn against_kept(placed: &mut WorkloadPlacement, stability: &Stability) {
+    let optimum = placed.certificate.optimum;
+    let cheaper = |l: &&mut Loser| l.rejection.constraint == "dearer" && l.per_hour < optimum;
+    for loser in placed.losers.iter_mut().filter(cheaper) {
+        let less = optimum - loser.per_hour;
+        let share = less.usd() / optimum.usd().max(1e-9) * 100.0;
+        loser.rejection = Rejection {
+            constraint: "stability",
+            reason: format!("{less} USD an hour cheaper ({share:.1} %); {}", kept(stability)),
+            at: Some(stability.at.clone()),
+            distance: None,
+        };
+    }
+}

@@ -2,17 +2,18 @@
 //! that the load needs are known.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rhumb_api::Money;
 
 use super::day::{self, Rest};
 use super::job::{self, Job};
-use super::load::{Demand, MOST_REPLICAS, PoolLoad};
+use super::load::MOST_REPLICAS;
+pub(super) use super::needs::{Needs, weights_gib};
 use super::table::{Site, Speed, Way};
 use crate::catalog::TransferTo;
 use crate::placement::Rejection;
-use crate::spec::{BudgetBinds, Daily, Purchase, RegionRef, Survive};
+use crate::spec::{BudgetBinds, Daily, HELD, Purchase, RegionRef, Survive};
 
 /// Bytes of a GiB.
 pub(super) const GIB: f64 = 1_073_741_824.0;
@@ -89,11 +90,14 @@ pub(super) struct QuotaLimit {
     pub limit: f64,
 }
 
-/// Prices and limits of a site.
+/// Prices and limits of a site. Where machines are held, they stand where spot does elsewhere: they are never interrupted, and
+/// no rule but their stock limits them.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub base: Option<Money>,
     pub spot: Option<Money>,
+    /// How many are held, where the second kind of machines is held.
+    pub held: Option<u32>,
     /// A machine that the ceiling counts for one of spot: on demand, or spot itself where that is dearer, so that no ceiling is below
     /// what is expected to be paid.
     pub on_demand: Option<Money>,
@@ -130,6 +134,7 @@ impl Terms {
             run_base: Some(Money::ZERO),
             on_demand: None,
             spot: None,
+            held: None,
             run_spot: None,
             quotas: Vec::new(),
             least_base: 0,
@@ -166,6 +171,12 @@ impl Terms {
             let from = catalog.region(from.cloud, &from.region)?;
             catalog.transfer_price(from, TransferTo::Region(&here)).map(|p| p.usd_per_gib)
         };
+        let stock = || {
+            let code = format!("{HELD}{}", catalog.instance_types[index].name);
+            let stock = quotas.get(&(region.id.clone(), code));
+            stock.map_or(0, |q| q.limit.clamp(0.0, f64::from(u32::MAX)) as u32)
+        };
+        let held = site.held.then(stock);
         let dataset = job.dataset().and_then(|d| Some(brought(&d.from)?.scale(d.gib)));
         let weights = job.model.artifacts_at.as_ref().and_then(brought);
         Terms {
@@ -173,16 +184,21 @@ impl Terms {
             spot: spot.map(|o| o.price),
             run_base: base.map(|o| o.price),
             run_spot: spot.map(|o| o.price),
+            held,
             on_demand: catalog
                 .offering(index, site.region, Purchase::OnDemand)
+                .filter(|_| !site.held)
                 .map(|o| spot.map_or(o.price, |spot| o.price.max(spot.price))),
-            interruption: spot.and_then(|o| o.interruption).unwrap_or(UNKNOWN_INTERRUPTION),
+            interruption: match site.held {
+                true => 0.0,
+                false => spot.and_then(|o| o.interruption).unwrap_or(UNKNOWN_INTERRUPTION),
+            },
             zones: region.zones,
             quotas: quotas.into_values().collect(),
             weights,
             dataset,
-            share: job.purchase.spot_max_share,
-            least_base: job.purchase.on_demand_base,
+            share: if site.held { 1.0 } else { job.purchase.spot_max_share },
+            least_base: if site.held { 0 } else { job.purchase.on_demand_base },
             budget: 0,
         }
     }
@@ -193,7 +209,8 @@ impl Terms {
             return 0;
         }
         let by_share = (self.share * f64::from(machines) + 1e-9).floor().max(0.0) as u32;
-        by_share.min(machines).min(machines.saturating_sub(self.least_base))
+        let most = by_share.min(machines).min(machines.saturating_sub(self.least_base));
+        self.held.map_or(most, |stock| most.min(stock))
     }
 
     /// Machines alone cost at least this, whatever the mix; `None` if they cannot be bought.
@@ -209,12 +226,34 @@ impl Terms {
 
     /// The same over the day of a pool that follows the load: `thousandths` of machines on the mean, `machines` at the peak.
     pub fn least_over_day(&self, thousandths: u64, machines: u32) -> Option<Money> {
+        if let Some(stock) = self.held {
+            return self.least_over_day_held(thousandths, machines, stock);
+        }
         let run = day::least_of_one(self, self.run_base, self.run_spot)?;
         let toll = |all: Option<Money>, run: Option<Money>| all.zip(run).map(|(all, run)| all - run);
         let tolls = [toll(self.base, self.run_base), toll(self.spot, self.run_spot)];
         let toll = tolls.into_iter().flatten().min().unwrap_or(Money::ZERO);
         let micros = i128::from(run.micros()) * i128::from(thousandths) / 1000;
         let run = Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64);
+        Some(run + toll.times(i64::from(machines)))
+    }
+
+    /// The same with a stock of held machines: in no hour there are more of them.
+    fn least_over_day_held(&self, thousandths: u64, machines: u32, stock: u32) -> Option<Money> {
+        let cheap = self.run_spot?;
+        let few = thousandths.min(u64::from(stock) * 1000);
+        let more = thousandths - few;
+        let (of_few, of_more) = match self.run_base {
+            Some(base) => (cheap.min(base), base),
+            None if machines <= stock => (cheap, Money::ZERO),
+            None => return None,
+        };
+        let part = |price: Money, n: u64| i128::from(price.micros()) * i128::from(n) / 1000;
+        let run = part(of_few, few) + part(of_more, more);
+        let run = Money::from_micros(run.clamp(0, i128::from(i64::MAX / 1024)) as i64);
+        let toll = |all: Option<Money>, run: Option<Money>| all.zip(run).map(|(all, run)| all - run);
+        let tolls = [toll(self.base, self.run_base), toll(self.spot, self.run_spot)];
+        let toll = tolls.into_iter().flatten().min().unwrap_or(Money::ZERO);
         Some(run + toll.times(i64::from(machines)))
     }
 
@@ -284,66 +323,6 @@ fn mix(base: Money, spot: Money, machines: u32, spots: u32) -> Money {
     base.times(i64::from(machines - spots)) + spot.times(i64::from(spots))
 }
 
-/// GiB of weights on one machine of a way.
-pub(super) fn weights_gib(speed: &Speed, way: &Way) -> f64 {
-    speed.curve.memory.weights * f64::from(way.layout.accelerators()) / f64::from(way.span.max(1)) / GIB
-}
-
-/// Replicas that a load needs, remembered for one speed and one network time.
-pub(super) struct Needs<'a> {
-    demand: Demand<'a>,
-    speed: &'a Speed,
-    /// The fewest with nothing failed.
-    pub replicas: Option<u32>,
-    rates: Mutex<BTreeMap<u32, f64>>,
-    left: Mutex<BTreeMap<u32, Option<u32>>>,
-}
-
-impl<'a> Needs<'a> {
-    pub fn new(demand: Demand<'a>, speed: &'a Speed) -> Self {
-        let rates = Mutex::default();
-        let replicas = demand.replicas(speed, |n| remembered(&rates, &demand, speed, n));
-        Needs { demand, speed, replicas, rates, left: Mutex::default() }
-    }
-
-    /// Requests/s that reach a pool of `replicas`.
-    pub fn rate(&self, replicas: u32) -> f64 {
-        remembered(&self.rates, &self.demand, self.speed, replicas)
-    }
-
-    /// Whether the replay of `replicas`, and of those left when `lost` fail, contradicts nothing.
-    pub fn replays(&self, replicas: u32, lost: u32) -> bool {
-        self.demand.all_replays(self.speed, self.rate(replicas), replicas, lost)
-    }
-
-    /// Whether [`Needs::replays`] is known to say no.
-    pub fn known_not_to(&self, replicas: u32, lost: u32) -> bool {
-        self.demand.known_not_to(self.speed, self.rate(replicas), replicas, lost)
-    }
-
-    /// The fewest that must be left of `replicas`.
-    fn left(&self, replicas: u32) -> Option<u32> {
-        // A rate does not depend on who serves it.
-        let key = if matches!(self.demand.load, PoolLoad::Rate(_)) { 0 } else { replicas };
-        *self
-            .left
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key)
-            .or_insert_with(|| self.demand.left(self.speed, self.rate(replicas)))
-    }
-}
-
-fn remembered(rates: &Mutex<BTreeMap<u32, f64>>, demand: &Demand<'_>, speed: &Speed, replicas: u32) -> f64 {
-    match demand.load {
-        PoolLoad::Rate(rate) => rate,
-        PoolLoad::Clients(_) => {
-            let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
-            *rates.entry(replicas).or_insert_with(|| demand.rate(speed, replicas))
-        }
-    }
-}
-
 /// What a search for the machines of a pool goes by.
 pub(super) struct Ask<'a> {
     pub terms: &'a Terms,
@@ -371,7 +350,7 @@ impl Ask<'_> {
             }
             most = most.max(units.div_ceil(zones).checked_mul(per)?.checked_mul(self.survive.zone)?);
         }
-        if spot > 0 {
+        if spot > 0 && self.terms.held.is_none() {
             let gone = (self.terms.interruption * f64::from(spot) - 1e-9).ceil().max(1.0) as u32;
             most = most.max(gone.checked_mul(per)?);
         }
@@ -464,12 +443,18 @@ impl Ask<'_> {
                 break;
             }
             let Some(spot) = self.spot_of(needs, units, machines, &mut over_quota) else { continue };
-            let Some(count) = self.count(units, machines, spot, gib) else { continue };
-            let better = best.is_none_or(|b| (count.cost, count.machines) < (b.cost, b.machines));
-            if better && count.cost <= limit {
-                best = Some(count);
-            } else if count.cost > limit {
-                dear = true;
+            // Other hours have as many held machines as the peak: then the cheapest number is not always one of the ends.
+            let all = self.terms.held.is_some() && matches!(self.day, Day::Following(_));
+            let within = |spot: &u32| self.terms.within_quotas(machines, *spot);
+            let others = (0..self.terms.most_spot(machines) + 1).filter(|n| all && *n != spot).filter(within);
+            for spot in std::iter::once(spot).chain(others) {
+                let Some(count) = self.count(units, machines, spot, gib) else { continue };
+                let better = best.is_none_or(|b| (count.cost, count.machines) < (b.cost, b.machines));
+                if better && count.cost <= limit {
+                    best = Some(count);
+                } else if count.cost > limit {
+                    dear = true;
+                }
             }
         }
         if best.is_some() || dear {
@@ -497,6 +482,7 @@ impl Ask<'_> {
             Day::Fixed(daily) => least + day::mean(daily, extra.run) + extra.toll,
             Day::Following(rest) => {
                 let peak = rest.classes.peak();
+                let rest = rest.least(self.terms);
                 let machines = i128::from(least.micros()) * i128::from(peak.seconds) / i128::from(day::DAY);
                 let below = |price: Option<Money>, seconds| {
                     price.map_or(Money::ZERO, |p| day::by_seconds(p, seconds))
@@ -538,6 +524,7 @@ impl Ask<'_> {
             Day::Fixed(daily) => count.cost = price + copies + day::mean(daily, extra.run) + extra.toll,
             Day::Following(rest) => {
                 let at_peak = rest.classes.peak();
+                let rest = rest.with(spot)?;
                 let seconds = i64::from(at_peak.seconds);
                 let line = |price: Option<Money>, below: i64, machines: u32| {
                     price.map_or(Money::ZERO, |p| day::by_seconds(p, below + seconds * i64::from(machines)))

@@ -413,7 +413,7 @@ impl<'a> Search<'a> {
         let one = self.one_machine(base);
         for regions in self.least_regions()..=most {
             let bar = best.as_ref().map_or(limit, |b| b.cost().min(limit));
-            if one.is_none_or(|one| one.times(i64::from(regions)) > bar) {
+            if one.as_ref().is_none_or(|one| one.of(regions) > bar) {
                 break;
             }
             if let Some(found) = self.shared(base, regions, bar, whole && regions == 1) {

@@ -37,8 +37,10 @@ pub(super) struct Site {
     pub region: usize,
     /// Index of the cheapest allowed offering that is not spot.
     pub base: Option<usize>,
-    /// Index of the spot offering, if spot is allowed.
+    /// Index of the spot offering, if spot is allowed; where `held`, of the held one.
     pub spot: Option<usize>,
+    /// Whether its machines beside `base` are held and not spot. What is on sale is another site of the same machine and region.
+    pub held: bool,
     /// Offerings that this site stands for: 1 or 2.
     pub rows: u64,
     /// Offerings that are allowed and dearer than `base`.
@@ -175,9 +177,10 @@ impl Table {
             }
         }
         for site in self.sites.iter() {
-            if let Some(machine) = shared.get(&site.machine).filter(|_| site.base.is_some()) {
+            if let Some(machine) = shared.get(&site.machine).filter(|_| site.base.is_some() && !site.held) {
                 let (region, base) = (site.region, site.base);
-                let site = Site { machine: *machine, region, base, spot: None, rows: 0, dearer: 0 };
+                let site =
+                    Site { machine: *machine, region, base, spot: None, held: false, rows: 0, dearer: 0 };
                 let index = table.machines[*machine].index;
                 Arc::make_mut(&mut table.terms).push(Terms::of(job, index, &site).of_slot());
                 Arc::make_mut(&mut table.sites).push(site);
@@ -211,6 +214,9 @@ impl Table {
         });
         for (i, offering) in catalog.offerings.iter().enumerate() {
             let Some(machine) = machines.get(offering.instance_type) else { continue };
+            if offering.purchase == Purchase::Held && !job.buys(Purchase::Held) {
+                continue;
+            }
             let n = machine.candidates;
             *candidates += n;
             let why = machine
@@ -229,7 +235,12 @@ impl Table {
                 reject(constraint, *n);
             }
             let same = |s: &&mut Site| s.machine == offering.instance_type && s.region == offering.region;
-            if let Some(site) = sites.last_mut().filter(|s| same(s)) {
+            if offering.purchase == Purchase::Held {
+                // It is the last of its machine and region. What it has not enough of is bought as what is not spot there.
+                let base = sites.last_mut().filter(same).and_then(|s| s.base);
+                let (machine, region) = (offering.instance_type, offering.region);
+                sites.push(Site { machine, region, base, spot: Some(i), held: true, rows: 1, dearer: 0 });
+            } else if let Some(site) = sites.last_mut().filter(|s| same(s)) {
                 site.add(i, offering, &catalog.offerings);
             } else {
                 let mut site = Site {
@@ -237,6 +248,7 @@ impl Table {
                     region: offering.region,
                     base: None,
                     spot: None,
+                    held: false,
                     rows: 0,
                     dearer: 0,
                 };

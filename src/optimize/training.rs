@@ -151,6 +151,7 @@ fn trainer(job: &Job<'_>, training: &Training, w: &Wanted<'_>) -> Result<Trainer
             accelerators_per_node: w.whole,
             network: w.between,
             method: training.method,
+            framework: training.framework,
             precision: training.precision,
             sequence: training.sequence_tokens,
             micro_batch: 1,

@@ -83,6 +83,10 @@ fn each(
     let mut all = Vec::new();
     for offer in offers {
         let Some(offering) = catalog.offerings.get(*offer) else { continue };
+        // What is held is not on sale: the plan says how much of it is used.
+        if offering.purchase == Purchase::Held {
+            continue;
+        }
         let (kind, region) =
             (&catalog.instance_types[offering.instance_type], &catalog.regions[offering.region]);
         let machine = &table.machines[offering.instance_type];
@@ -99,7 +103,7 @@ fn each(
         let site = table
             .sites
             .iter()
-            .position(|s| s.machine == offering.instance_type && s.region == offering.region);
+            .position(|s| s.machine == offering.instance_type && s.region == offering.region && !s.held);
         let not_bought = || {
             let key = if spot { "spot_max_share" } else { "options" };
             let reason = format!("{} machines are not allowed", offering.purchase);
@@ -341,7 +345,7 @@ impl<'s> Runs<'s> {
             }
             i128::MAX
         });
-        let declared = job.spec.providers.iter().find(|(_, p)| !p.quotas.is_empty());
+        let declared = job.spec.providers.iter().find(|(_, p)| p.declares());
         let quota = declared.and_then(|(cloud, _)| job.spec.quotas_at(*cloud));
         let limited = terms.iter().map(|t| !t.quotas.is_empty()).collect();
         Runs { task, best, over, quota, limited }

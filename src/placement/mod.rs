@@ -14,10 +14,12 @@ pub use coupling::{Coupling, SharedLimit, Stop, Unfinished};
 pub use day::{Following, HourClass, Switch};
 mod emission;
 mod fallback;
+mod held;
 mod mix;
 mod pipeline;
 mod shared;
 mod sites;
+mod stability;
 mod training;
 mod why_not;
 
@@ -26,11 +28,13 @@ use std::collections::BTreeMap;
 pub use emission::{Emission, Emissions};
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 pub use mix::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
+pub use held::HeldUse;
 pub use pipeline::PipelineRun;
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
 pub use shared::{Mix, OnShared, SharedFleet, SharedPool};
 pub use sites::stand;
+pub use stability::{FreeChoice, Kept, KeptWorkload, MachinesAt, Running};
 pub use training::TrainingRun;
 pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
@@ -52,6 +56,8 @@ pub struct World {
     pub today: String,
     /// Requests of each replay that a placement must survive; 0 = the closed forms alone decide.
     pub replay: u32,
+    /// Where machines of services run already.
+    pub running: Running,
 }
 
 impl World {
@@ -138,6 +144,10 @@ pub struct Placement {
     pub chains: Vec<ChainSplit>,
     /// What machines that are bought on demand would cost for a term, where that pays.
     pub commitments: Vec<Commitment>,
+    /// What became of what the team holds, by name.
+    pub held: Vec<HeldUse>,
+    /// What keeping what runs decided, where the spec asks for it and something runs.
+    pub kept: Option<Kept>,
     /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.
     pub coupling: Option<Coupling>,
 }

@@ -1,11 +1,13 @@
 //! How a training runs.
 
 use crate::perf::training::TrainingMemory;
-use crate::spec::{Checkpointing, Sharding, TrainingPrecision};
+use crate::spec::{Checkpointing, Framework, Sharding, TrainingPrecision};
 
 /// How a training runs, and what interrupts it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingRun {
+    /// What trains.
+    pub framework: Framework,
     /// Rank of the adapters that are trained; `None` = every parameter is.
     pub rank: Option<u32>,
     /// What matrix products compute in.

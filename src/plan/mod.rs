@@ -12,12 +12,14 @@ pub mod file;
 mod order;
 mod reasons;
 mod replace;
+mod running;
 mod stale;
 
 pub use basis::{budgets, desired, warnings};
 pub use between::{Desired, Header, between};
 pub use bill::complete as complete_bill;
 pub use replace::forces_replacement;
+pub use running::running;
 pub use stale::spec_digest;
 
 use rhumb_api::{Attr, Resource, ResourceAddr};

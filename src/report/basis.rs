@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Block, Cell, Section, Table, Tone, number, percent};
-use crate::catalog::SOURCE_OF_SITES;
+use crate::catalog::{SOURCE_OF_HELD, SOURCE_OF_SITES};
 use crate::check::Fact;
 use crate::plan::Plan;
 use crate::spec::EngineName;
+use crate::spec::HELD;
 
 pub(super) fn basis(plan: &Plan) -> Section {
     let mut lines = Vec::new();
@@ -23,6 +24,8 @@ pub(super) fn basis(plan: &Plan) -> Section {
         let when = if date.is_empty() { "undated".to_owned() } else { format!("of {date}") };
         let text = if source == SOURCE_OF_SITES {
             format!("{n} prices of machines at your sites, as the spec states them")
+        } else if source == SOURCE_OF_HELD {
+            format!("{n} prices of held machines: nothing, as the spec states them")
         } else if own {
             format!("{n} prices from your own file {}, {when}", source.trim_start_matches("user:"))
         } else {
@@ -111,7 +114,8 @@ pub(super) fn quotas(plan: &Plan) -> Option<Section> {
         let status = match (declared, default) {
             (Some(d), _) if *unit == "machines" => {
                 let tone = if d >= amount { Tone::Good } else { Tone::Bad };
-                Cell::tone(format!("{d:.0} stand there"), tone)
+                let words = if code.starts_with(HELD) { "are held" } else { "stand there" };
+                Cell::tone(format!("{d:.0} {words}"), tone)
             }
             (Some(d), _) if *unit == "watts" => {
                 let tone = if d >= amount { Tone::Good } else { Tone::Bad };

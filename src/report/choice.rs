@@ -119,7 +119,7 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
         );
         chosen.push(Cell::plain(format!("{}: {what} in {}/{}", pool.addr, pool.cloud, pool.region)));
         if let Some(t) = placed.run.as_ref().and_then(|run| run.training.as_ref()) {
-            chosen.push(Cell::plain(format!("  {}", super::training::runs_as(t))));
+            chosen.push(Cell::plain(format!("  {}", super::training::runs_as(&pool.variant, t))));
         }
         if let Some(on) = &pool.shared {
             let zone = on.most_per_zone.map_or(String::new(), |n| format!(" and {n} in one zone"));

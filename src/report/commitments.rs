@@ -15,7 +15,7 @@ fn term(purchase: Purchase) -> &'static str {
     match purchase {
         Purchase::Reserved1y => "1 year",
         Purchase::Reserved3y => "3 years",
-        Purchase::OnDemand | Purchase::Spot => "",
+        Purchase::OnDemand | Purchase::Spot | Purchase::Held => "",
     }
 }
 

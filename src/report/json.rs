@@ -416,6 +416,8 @@ pub fn plan(plan: &Plan) -> Value {
         "joint_violations": joint,
         "chains": super::chains::json(plan),
         "commitments": super::commitments::json(plan),
+        "held": super::held::json(plan),
+        "stability": super::stability::json(plan),
         "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,
         "fleets": super::fleets::json(&plan.placement),

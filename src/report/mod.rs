@@ -13,6 +13,7 @@ mod cost;
 mod equal;
 mod fallbacks;
 mod fleets;
+mod held;
 mod hours;
 mod infeasible;
 pub mod json;
@@ -20,6 +21,7 @@ pub mod json;
 mod pipeline;
 mod placements;
 mod shared;
+mod stability;
 mod training;
 mod why_not;
 
@@ -115,6 +117,7 @@ pub fn report(plan: &Plan) -> Report {
     let mut sections = Vec::new();
     sections.extend(changes::joint(plan));
     sections.extend(shared::shared(plan));
+    sections.extend(stability::stability(plan));
     sections.push(placements::placements(plan));
     sections.extend(fleets::fleets(plan));
     sections.extend(hours::hours(plan));
@@ -122,6 +125,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(chains::chains(plan));
     sections.extend(placements::failures(plan));
     sections.push(cost::cost(plan));
+    sections.extend(held::held(plan));
     sections.extend(commitments::commitments(plan));
     sections.extend(carbon::carbon(plan));
     sections.extend(fallbacks::fallbacks(plan));

@@ -86,7 +86,7 @@ pub(super) fn placements(plan: &Plan) -> Section {
                     let s = if pool.replicas == 1 { "" } else { "s" };
                     format!("{} replica{s}, {}", pool.replicas, precision(pool))
                 },
-                super::training::runs_as,
+                |t| super::training::runs_as(&pool.variant, t),
             );
             let runs = pipeline.map_or(runs, |p| super::pipeline::runs_as(p, pool));
             table.rows.push(vec![

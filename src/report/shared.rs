@@ -3,6 +3,7 @@
 use super::{Block, Cell, Section, Table, Tone, carbon, number};
 use crate::placement::{Coupling, SharedLimit};
 use crate::plan::Plan;
+use crate::spec::HELD;
 use rhumb_api::Money;
 
 fn name(limit: &SharedLimit) -> String {
@@ -10,7 +11,10 @@ fn name(limit: &SharedLimit) -> String {
         return "carbon of all workloads".to_owned();
     }
     match (&limit.workload, limit.cloud, &limit.region, &limit.code) {
-        (None, Some(cloud), Some(region), Some(code)) => format!("quota {code} in {cloud}/{region}"),
+        (None, Some(cloud), Some(region), Some(code)) => match code.strip_prefix(HELD) {
+            Some(kind) => format!("{kind} held in {cloud}/{region}"),
+            None => format!("quota {code} in {cloud}/{region}"),
+        },
         (workload, ..) => {
             let label = limit.label.as_ref().map(|(key, value)| format!("{key}={value}"));
             format!("budget of {}", workload.clone().or(label).unwrap_or_else(|| "all workloads".to_owned()))
@@ -48,7 +52,7 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
 }
 
 /// How far the proof got, in words.
-pub(super) fn proof(c: &Coupling) -> String {
+pub(super) fn proof(c: &Coupling, keeps: bool) -> String {
     if carbon::only(c) {
         return least_carbon(c);
     }
@@ -69,13 +73,17 @@ pub(super) fn proof(c: &Coupling) -> String {
             format!("the separate optima of the bills alone come to {} USD/month so", c.apart)
         }
         Some(words) => words,
+        None if keeps => format!("what is cheapest by itself would count for {} USD/month", c.apart),
         None if c.limits.is_empty() => "shared machines would save nothing".to_owned(),
         None => format!("the limits cost {more} USD/month over the separate optima"),
     };
-    let counted = match c.carbon_price {
+    let mut counted = match c.carbon_price {
         0 => String::new(),
         _ => format!(", a tonne of CO2e at {} USD among them", carbon::per_tonne(c)),
     };
+    if keeps {
+        counted += ", machines that do not run yet counted as dearer";
+    }
     format!(
         "All workloads together {} USD/month{counted}: {proven}; {against}. {} plans compared, {} nodes.{stopped}",
         c.optimum, c.plans, c.nodes
@@ -109,7 +117,7 @@ pub(super) fn shared(plan: &Plan) -> Option<Section> {
         columns: vec![("limit", false), ("taken", true), ("of", true), ("more is worth", false)],
         rows: c.limits.iter().map(row).collect(),
     };
-    let mut lines = vec![Cell::plain(proof(c))];
+    let mut lines = vec![Cell::plain(proof(c, plan.placement.kept.is_some()))];
     if c.limits.iter().any(|l| !full(l) && l.worth > Money::ZERO) {
         let words = "What more of a limit is worth is that of mixed plans. Where some of it is left, it lets in nothing before a whole \
                      machine fits.";

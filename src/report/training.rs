@@ -6,17 +6,13 @@ use super::{Cell, number};
 use crate::placement::{BatchRun, TrainingRun};
 use crate::spec::Checkpointing;
 
-fn method(t: &TrainingRun) -> String {
-    t.rank.map_or_else(|| "full".to_owned(), |rank| format!("lora r{rank}"))
-}
-
-/// `lora r16 bf16, fsdp over 16, 4 x 2 sequences each`.
-pub(super) fn runs_as(t: &TrainingRun) -> String {
+/// `lora r16 bf16, fsdp over 16, 4 x 2 sequences each`; a training's variant is its method.
+pub(super) fn runs_as(variant: &str, t: &TrainingRun) -> String {
     format!(
-        "{} {}, {} over {}, {} x {} sequences each{}",
-        method(t),
+        "{variant}{} {}, {} over {}, {} x {} sequences each{}",
+        t.rank.map_or_else(String::new, |rank| format!(" r{rank}")),
         t.precision.as_str(),
-        t.sharding.strategy(),
+        t.framework.strategy(t.sharding),
         t.accelerators,
         t.accumulation,
         t.micro_batch,
@@ -67,10 +63,11 @@ pub(super) fn lines(address: &str, run: &BatchRun, t: &TrainingRun) -> [Cell; 2]
 pub(super) fn json(t: &TrainingRun) -> Value {
     let m = &t.memory;
     json!({
+        "framework": t.framework.as_str(),
         "rank": t.rank,
         "precision": t.precision.as_str(),
         "accelerators": t.accelerators,
-        "strategy": t.sharding.strategy(),
+        "strategy": t.framework.strategy(t.sharding),
         "activation_checkpointing": t.checkpointing.as_str(),
         "sequence_tokens": t.sequence_tokens,
         "micro_batch": t.micro_batch,

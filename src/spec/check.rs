@@ -243,6 +243,7 @@ impl<'a> Checker<'a> {
             Kind::Secret => leaf::secret(value).err(),
             Kind::Path => leaf::path(value).err(),
             Kind::Cron => super::cron::parse(value).err(),
+            Kind::Date => leaf::date(value).err(),
             Kind::Version => leaf::version(value).err(),
             Kind::Literal => None,
         };

@@ -36,7 +36,7 @@ pub const BLOCKS: &[BlockName] = &[
     BlockName { block: "training", key: "trainings", labelled: true },
     BlockName { block: "pipeline", key: "pipelines", labelled: true },
     BlockName { block: "site", key: "sites", labelled: true },
-    BlockName { block: "commitment", key: "commitments", labelled: false },
+    BlockName { block: "commitment", key: "commitments", labelled: true },
     BlockName { block: "policy", key: "policies", labelled: false },
 ];
 

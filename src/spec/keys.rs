@@ -151,6 +151,8 @@ pub enum Kind {
     Path,
     /// Five cron fields.
     Cron,
+    /// A day, `YYYY-MM-DD`.
+    Date,
     /// A version such as `0.17`.
     Version,
     /// A value that a variable may have.

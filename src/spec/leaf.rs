@@ -465,6 +465,24 @@ pub fn version(value: &Value) -> Read<String> {
     }
 }
 
+/// A day, as it is written.
+///
+/// # Errors
+/// No day of the calendar.
+pub fn date(value: &Value) -> Read<String> {
+    let Value::String(written) = value else { return Err(wrong_type("a day", value, "2027-06-30")) };
+    // `parse` also knows times and zones, which would be lost here.
+    match written.parse::<jiff::civil::Date>() {
+        Ok(day) if day.to_string() == *written => Ok(written.clone()),
+        _ => Err(Problem::new(
+            "bad-date",
+            format!("`{written}` is not a day"),
+            "not a day",
+            "write year, month and day: `2027-06-30`",
+        )),
+    }
+}
+
 /// Schemes of a reference to a secret.
 pub const SECRET_SCHEMES: [&str; 7] = ["env", "file", "aws-sm", "aws-acm", "gcp-sm", "azure-kv", "vault"];
 

@@ -18,6 +18,7 @@ mod expr;
 mod format;
 pub mod functions;
 mod hcl;
+mod held;
 pub mod keys;
 mod leaf;
 mod measured;
@@ -31,6 +32,7 @@ pub mod schema;
 mod shape;
 pub mod sheet;
 mod site;
+mod stability;
 mod survive;
 mod trace;
 mod traffic;
@@ -46,18 +48,20 @@ pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use each::MOST as MOST_EQUAL_SITES;
 pub use format::{convert_to, format};
+pub use held::{HELD, Held, HeldKind};
 pub use measured::{
     Launch, MOST_OF_A_LAUNCH, MOST_VCPUS, Measured, MeasuredVariant, OnProcessors, Processors,
 };
 pub use model::*;
 pub use objective::Goal;
-pub use pipeline::{NO_MODEL, Pipeline, PipelineEngine};
+pub use pipeline::{MOST_SHARDS, NO_MODEL, Pipeline, PipelineEngine};
 pub use profile::{Profile, Profiled};
 pub use site::{EdgeSite, POWER, SiteMachine, Wan};
+pub use stability::Stability;
 pub use survive::{DuringFailure, Survive};
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
 pub use traffic::{Arrivals, Load, Sessions};
-pub use training::{Checkpointing, Dataset, Method, Sharding, Training, TrainingPrecision};
+pub use training::{Checkpointing, Dataset, Framework, Method, Sharding, Training, TrainingPrecision};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};
 

@@ -35,12 +35,16 @@ pub struct Spec {
     pub budget: super::Budget,
     /// `objective`.
     pub objective: super::Goal,
+    /// `stability`; `None` = what runs counts for nothing.
+    pub stability: Option<super::Stability>,
     /// `confidence`, a fraction in (0, 1): the edge of every prediction's band that is planned for.
     pub confidence: f64,
     /// `providers.CLOUD`; with sites, those of [`Cloud::Site`] are what [`Spec::lower_sites`] makes of them.
     pub providers: BTreeMap<Cloud, ProviderSettings>,
     /// `sites.NAME`.
     pub sites: BTreeMap<String, super::EdgeSite>,
+    /// `commitments.NAME`.
+    pub held: BTreeMap<String, super::Held>,
     /// `catalog`: the user's own catalogue files, relative to the spec's folder, in order.
     pub catalog_files: Vec<FileRef>,
     /// `calibration`: the user's own benchmark runs, relative to the spec's folder.
@@ -425,6 +429,8 @@ pub struct PurchaseRules {
     pub spot_max_share: f64,
     /// `on_demand_base`: at least this many machines of a pool that are not spot.
     pub on_demand_base: u32,
+    /// `commitments`: whether held machines may be used; never but by services.
+    pub held: bool,
     /// Where it was written.
     pub at: Pointer,
 }

@@ -6,6 +6,9 @@ use std::sync::LazyLock;
 use super::{Dataset, Model, ModelSource, PlacementRules, Processors, PurchaseRules, Schedule};
 use crate::diagnostic::Pointer;
 
+/// Most shards of an input.
+pub const MOST_SHARDS: u32 = 10_000_000;
+
 /// Data that is worked through with a deadline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pipeline {

@@ -7,6 +7,7 @@
 mod budget;
 mod chain;
 mod day;
+mod held;
 mod inference;
 mod measured;
 mod pipeline;
@@ -187,8 +188,11 @@ impl Reader<'_> {
         let chains = self.chains(&root, &mut services);
         let budget = self.budget(&root, (&services, &profiled, &batches, &trainings, &pipelines));
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
-        self.shared_machines(&root, &services, &budget, objective);
+        let stability = self.stability(&root.key("stability"));
+        self.shared_machines(&root, &services, &budget, (objective, stability.is_some()));
         self.placed_at_sites(&root, &services, &sites);
+        let held = self.held(&root.key("commitments"));
+        self.held_is_used(&root, &held);
         self.unused_models(&root);
         let state = root.key("state");
         let mut spec = Spec {
@@ -203,9 +207,11 @@ impl Reader<'_> {
             pipelines,
             budget,
             objective,
+            stability,
             confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),
             providers: self.providers(&root.key("providers")),
             sites,
+            held,
             catalog_files: root
                 .key("catalog")
                 .items()
@@ -219,7 +225,14 @@ impl Reader<'_> {
             },
         };
         spec.lower_sites();
+        spec.lower_held();
         spec
+    }
+
+    fn stability(&self, at: &At<'_>) -> Option<Stability> {
+        let saving = at.key("saving").quantity(Unit::Percent, Range::OPEN)?;
+        let saving_ppm = (saving * 1e6).round().clamp(1.0, 999_999.0) as u32;
+        Some(Stability { saving_ppm, at: at.pointer.clone() })
     }
 
     /// A model that writes text is not planned as if it wrote none because nobody said how much.

@@ -214,6 +214,7 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
         Kind::Secret => or_expression(
             json!({ "type": "string", "pattern": format!("^({}):\\S+$", SECRET_SCHEMES.join("|")) }),
         ),
+        Kind::Date => or_expression(json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" })),
         Kind::Version => or_expression(json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)*$" })),
     }
 }
@@ -294,6 +295,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         ),
         Kind::Path => plain("a path relative to the spec's folder", "./requests.csv"),
         Kind::Cron => plain("five cron fields, UTC", "\"0 1 * * *\""),
+        Kind::Date => plain("a day", "2027-06-30"),
         Kind::Version => plain("a version in quotes", "\"0.17\""),
     }
 }

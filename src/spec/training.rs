@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{PlacementRules, PurchaseRules, RegionRef, Schedule};
+use super::{PlacementRules, PurchaseRules, Quantization, RegionRef, Schedule};
 use crate::diagnostic::Pointer;
 
 /// A training or fine-tuning run with a deadline.
@@ -16,6 +16,8 @@ pub struct Training {
     pub labels: BTreeMap<String, String>,
     /// `method`, with `rank`.
     pub method: Method,
+    /// `framework`.
+    pub framework: Framework,
     /// `precision`.
     pub precision: TrainingPrecision,
     /// Tokens of one pass over the dataset.
@@ -86,6 +88,39 @@ pub enum Method {
         /// Their rank.
         rank: u32,
     },
+    /// The same on a base whose linear layers are held in 4 bits (NF4 with double quantization, arXiv 2305.14314).
+    QLora {
+        /// Their rank.
+        rank: u32,
+    },
+}
+
+/// What trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framework {
+    /// One process for each accelerator, started by `torchrun`.
+    #[default]
+    PyTorch,
+    /// One process for each machine (`MultiWorkerMirroredStrategy`); every accelerator has the whole state.
+    TensorFlow,
+}
+
+impl Framework {
+    /// `pytorch` or `tensorflow`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Framework::PyTorch => "pytorch",
+            Framework::TensorFlow => "tensorflow",
+        }
+    }
+
+    /// What spreading state so is called in it.
+    pub const fn strategy(self, sharding: Sharding) -> &'static str {
+        match self {
+            Framework::PyTorch => sharding.strategy(),
+            Framework::TensorFlow => "multi-worker",
+        }
+    }
 }
 
 /// What matrix products compute in; master weights and optimizer are 32 bits.
@@ -118,11 +153,25 @@ pub enum Checkpointing {
 }
 
 impl Method {
-    /// `full` or `lora`.
+    /// `full`, `lora` or `qlora`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Method::Full => "full",
             Method::Lora { .. } => "lora",
+            Method::QLora { .. } => "qlora",
+        }
+    }
+
+    /// By its name, with the rank of the adapters.
+    pub fn parse(text: &str, rank: u32) -> Option<Self> {
+        [Method::Full, Method::Lora { rank }, Method::QLora { rank }].into_iter().find(|m| m.as_str() == text)
+    }
+
+    /// How the parameters that it starts from are held while it trains.
+    pub const fn stored(self) -> Quantization {
+        match self {
+            Method::Full | Method::Lora { .. } => Quantization::Bf16,
+            Method::QLora { .. } => Quantization::Int4,
         }
     }
 
@@ -130,7 +179,7 @@ impl Method {
     pub const fn rank(self) -> Option<u32> {
         match self {
             Method::Full => None,
-            Method::Lora { rank } => Some(rank),
+            Method::Lora { rank } | Method::QLora { rank } => Some(rank),
         }
     }
 }

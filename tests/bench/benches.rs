@@ -108,7 +108,14 @@ mod choice {
             spec.models.iter().filter_map(|(n, m)| Some((n.clone(), known(&m.source)?))).collect();
         (
             spec,
-            World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0 },
+            World {
+                archs,
+                catalog,
+                calibration: Default::default(),
+                today: "2026-11-25".into(),
+                replay: 0,
+                running: Default::default(),
+            },
         )
     }
 

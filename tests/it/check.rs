@@ -288,8 +288,11 @@ fn every_code_is_planted_and_documented() {
         .chain(crate::pipelines::FAULTS)
         .map(|f| f.1);
     let sites = crate::sites::faults::FAULTS.iter().map(|f| f.1);
+    let sites = sites.chain(crate::stability::FAULTS.iter().map(|f| f.1));
+    let held = crate::held::faults::FAULTS.iter().map(|f| f.1);
     let own = FAULTS.iter().map(|f| f.1).chain(elsewhere);
-    let planted: Vec<&str> = own.chain(shared).chain(training).chain(measured).chain(sites).collect();
+    let planted: Vec<&str> =
+        own.chain(held).chain(shared).chain(training).chain(measured).chain(sites).collect();
     for (code, meaning) in check::CODES {
         assert!(planted.contains(code), "nothing shows that `{code}` can be found");
         assert!(!meaning.is_empty());

@@ -29,7 +29,9 @@ pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
         joint_violations: Vec::new(),
         emissions: Default::default(),
         chains: Vec::new(),
+        kept: None,
         commitments: Vec::new(),
+        held: Vec::new(),
         coupling: None,
     };
     plan::between(header(), prior, desired, nothing, Vec::new())

@@ -37,7 +37,11 @@ pub fn world(spec: &Spec, catalog: &Catalog) -> World {
     };
     let archs: BTreeMap<_, _> =
         spec.models.iter().filter_map(|(name, m)| Some((name.clone(), arch(m)?))).collect();
-    World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0 }
+    let today = "2026-11-25".into();
+    let running = Default::default();
+    let mut world = World { archs, catalog, calibration: Default::default(), today, replay: 0, running };
+    world.hold(spec).unwrap();
+    world
 }
 
 /// The placement of a spec.

@@ -551,7 +551,9 @@ pub fn placement(
         joint_violations: Vec::new(),
         emissions,
         chains,
+        kept: None,
         commitments,
+        held: Vec::new(),
         coupling,
     };
     placement.emissions = emissions_of(world, &placement);

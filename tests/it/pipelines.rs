@@ -21,7 +21,6 @@ use crate::pipeline_worlds::{enumerated, pipeline};
 const FEATURES: &str = "
 rhumb: 1
 name: features
-models: {}
 pipelines:
   features:
     engine: spark
@@ -136,6 +135,9 @@ fn what_cannot_be_gets_its_reason() {
     let none = |text: &str| planned(text).2.unwrap_err();
     let late = none(&FEATURES.replace("deadline: 3h", "deadline: 3min"));
     assert!(late.proven && late.workloads[0].conflict.iter().any(|r| r.constraint == "deadline"), "{late:?}");
+    // A shard takes 125 MB / 6 MB/s, 20.8 s, after a start of 212 s: 0.0647 h at the least.
+    let why = late.workloads[0].conflict.iter().find(|r| r.constraint == "deadline").unwrap();
+    assert!(why.reason.contains("before 0.06 h, the deadline is 0.05 h"), "{}", why.reason);
     let rejected = |text: &str| none(text).workloads[0].rejected.clone();
     let large = rejected(&FEATURES.replace("memory_per_core: 4GiB", "memory_per_core: 30GiB"));
     assert!(large.contains_key("memory"), "{large:?}");
@@ -195,11 +197,13 @@ budget: {{ monthly: 60 USD, by_label: {{ team: {{ data: 2 USD }} }}, carbon: 1 t
 fn a_service_and_a_pipeline_share_a_quota() {
     let of = |vcpus: u32, deadline: &str| {
         let text = FEATURES.replace("deadline: 3h", &format!("deadline: {deadline}")).replace(
-            "models: {}",
+            "pipelines:\n",
             "models:
   trees: { measured: { image: x, variants: { v: { memory: 1GiB, time: { aws/m7i.large: 1.8ms } } } } }
 services:
-  score: { model: trees, traffic: { peak: 5000 req/s }, slo: { e2e: { p99: 40ms } } }",
+  score: { model: trees, traffic: { peak: 5000 req/s }, slo: { e2e: { p99: 40ms } } }
+pipelines:
+",
         );
         let quotas = format!("{{ aws: {{ quotas: {{ eu-central-1: {{ L-1216C47A: {vcpus} }} }} }} }}");
         let mut catalog = catalog();
@@ -500,4 +504,36 @@ fn data_comes_only_where_its_price_is_known() {
     let only = line::on_sale(&[("m7i.2xlarge", melbourne, Purchase::OnDemand, 100_000)]);
     let refused = line::placed(&text, &only).2.unwrap_err();
     assert!(refused.workloads[0].rejected.contains_key("unknown"), "{:?}", refused.workloads[0].rejected);
+}
+
+/// Twice the data are twice as many shards of the same size, in a run and in its waves.
+#[test]
+fn more_data_are_more_shards() {
+    let (spec, world, _) = planned(FEATURES);
+    for (change, shards) in [("traffic=x2", 6400), ("traffic:features=x0.5", 1600), ("traffic=x0.001", 4)] {
+        let (mut spec, mut world) = (spec.clone(), world.clone());
+        for change in rhumb::explore::changes(change, &spec, &world.catalog).unwrap() {
+            change.apply(&mut spec, &mut world).unwrap();
+        }
+        let pipeline = &spec.pipelines["features"];
+        assert_eq!(pipeline.shards, shards, "{change}");
+        if shards > 4 {
+            let gb = pipeline.input_gib * 1_073_741_824.0 / 1e9 / f64::from(shards);
+            assert!((gb - 0.125).abs() < 1e-9, "{change}: {gb}");
+        }
+    }
+}
+
+#[test]
+fn validate_sees_runs_that_wait_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = FEATURES.replace("    schedule", "    after: [pipelines.other]\n    schedule");
+    let body = FEATURES.split_once("  features:").unwrap().1;
+    let text = format!(
+        "{one}  other:{}",
+        body.replace("    schedule", "    after: [pipelines.features]\n    schedule")
+    );
+    std::fs::write(folder.path().join("deploy.yaml"), text).unwrap();
+    let (_, err, code) = crate::cli::run(crate::cli::rhumb().current_dir(folder.path()).arg("validate"));
+    assert!(code == 1 && err.contains("pipelines.features") && err.contains("deploy.yaml:"), "{code} {err}");
 }

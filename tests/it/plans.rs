@@ -18,6 +18,23 @@ struct Golden {
 
 const GOLDENS: &[Golden] = &[
     Golden {
+        name: "autonomous-fleet",
+        exit: 0,
+        // 1 / 14 ms are 71 requests a second: 26 need one machine, and one more as one may fail. Two of 0.48 USD/h for 730 hours are 700.80, of 0.55
+        // 803.00. Two machines of 102.9 W (see factory-edge) at a PUE of 1.4 and 332 g emit 69.8 kg. 8.4 TB in 32,800 shards are 256.1 MB, at 6 MB/s 42.7 s; three
+        // machines of 28 vCPUs that were measured have 83 besides the driver: 395.2 waves. 1.3 TB in 20,000 shards are 65 MB, at 18 KB/s 3611 s.
+        facts: &[
+            "services.predict-us-metros-us-*",
+            "(each of 18)",
+            "700.80",
+            "803.00",
+            "69.8 kg",
+            "32800 shards of 42.7 s in 396 waves",
+            "20000 shards of 3611 s",
+            "40.0 t",
+        ],
+    },
+    Golden {
         name: "code-completion",
         exit: 0,
         // Three machines of 3.36312 USD/h for 730 hours.
@@ -76,6 +93,23 @@ const GOLDENS: &[Golden] = &[
             "assumed, stated for x86_64 and",
             "scores 97.3 %",
             "42,000.00 USD a month",
+        ],
+    },
+    Golden {
+        name: "held-capacity",
+        exit: 0,
+        // From 2026-11-25 to 2026-12-15 are 480 h: of 55.04 USD/h the other 250 of 730 are 18.849316, for 730 h 13,760.00; the 480 h are 26,419.20.
+        // The third H200 machine runs from 08:56:15 to 17:00, 29,025 of 86,400 s at 63.296: 21.26. Two of 31.5 are 45,990.00 in 730 h, used or not; on demand they are 63.296 each, 92,412.16.
+        facts: &[
+            "1 on_demand + 2 held",
+            "0 to 1 x p5en.48xlarge          21.26   15,522.36",
+            "1 x p5.48xlarge held            18.85   13,760.00",
+            "h100-block ends 480 h into the planned month",
+            "A month without it costs 26,419.20 USD more",
+            "31.50  45,990.00",
+            "unknown    unknown",
+            "on demand what is used costs 92,412.16 USD a month",
+            "p5en.48xlarge held in aws/us-east-2   2.00  2.00",
         ],
     },
     Golden {
@@ -287,7 +321,9 @@ fn every_example_has_its_golden_plan() {
         if REDUCED {
             continue;
         }
-        assert!(text.lines().count() < 200, "{example}: too long for a person to approve");
+        // As many as a person reads of so many workloads; equal ones are told once.
+        let told = value["workloads"].as_object().map_or(0, |all| all.len().min(7));
+        assert!(text.lines().count() < 200.max(50 * told), "{example}: too long for a person to approve");
         for fact in golden.facts {
             assert!(text.contains(fact), "{example}: the plan lacks `{fact}`:\n{text}");
         }

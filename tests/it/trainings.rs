@@ -155,6 +155,74 @@ fn files(spec: &Spec, placement: &Placement) -> (graph::Graph<Resource>, Vec<Art
     (desired, artifacts)
 }
 
+/// A folder with the files of the training, and a stand-in for what they start, which prints its arguments and environment.
+fn written(artifacts: &[Artifact], stand_in: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for a in artifacts.iter().filter(|a| a.addr.as_str().starts_with("trainings.tune/")) {
+        std::fs::write(folder.path().join(&a.name), &a.content).unwrap();
+    }
+    let stand_in = folder.path().join(stand_in);
+    std::fs::write(&stand_in, "#!/bin/bash\nprintf '%s\\n' \"$@\"\nenv | grep -E '^(RHUMB|TF)_'\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&stand_in, mode).unwrap();
+    folder
+}
+
+fn start(folder: &std::path::Path, variables: &[(&str, &str)]) -> std::process::Output {
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let mut bash = Command::new("bash");
+    bash.arg(folder.join(render::START_SCRIPT))
+        .env("PATH", &path)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+/// TensorFlow has one process for each machine, and every one knows all machines of the run.
+#[test]
+fn machines_of_tensorflow_know_each_other() {
+    let framework = "framework: tensorflow\n    activation_checkpointing: full";
+    let of = |deadline: &str| {
+        let catalog = line::on_sale(&[P5]);
+        let mut spec = spec(&catalog, deadline, framework);
+        spec.trainings.get_mut("tune").unwrap().method = rhumb::spec::Method::Lora { rank: 16 };
+        let world = line::world(&spec, &catalog);
+        line::place(&spec, &world).map(|placement| (spec, placement))
+    };
+    let (_, one) = of("3d").unwrap();
+    assert_eq!(run(&one).1.sharding, Sharding::None);
+    assert!(one.workloads["trainings.tune"].pools[0].notes.iter().any(|n| n.contains("TensorFlow")));
+    let (spec, placement) = of(&format!("{}min", (run(&one).1.late_hours * 60.0 * 0.7).round())).unwrap();
+    let machines = placement.workloads["trainings.tune"].pools[0].machines_per_replica;
+    assert_eq!(machines, 2);
+    let folder = written(&files(&spec, &placement).1, "python3");
+    let with = |hosts: &'static str| {
+        let all =
+            [("RHUMB_NODE_RANK", "1"), ("RHUMB_HOSTS", hosts), ("RHUMB_CHECKPOINTS", "s3://bucket/tune")];
+        start(folder.path(), &all)
+    };
+    let output = with("10.64.0.5,10.64.0.6");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for expected in [
+        "train.py\n--note\nit's new\n",
+        "RHUMB_ACCELERATORS=8\n",
+        "RHUMB_STRATEGY=multi-worker\n",
+        "RHUMB_FRAMEWORK=tensorflow\n",
+    ] {
+        assert!(text.contains(expected), "no {expected} in\n{text}");
+    }
+    let config = text.lines().find_map(|l| l.strip_prefix("TF_CONFIG=")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(config).unwrap();
+    let known = serde_json::json!({
+        "cluster": { "worker": ["10.64.0.5:29400", "10.64.0.6:29400"] }, "task": { "type": "worker", "index": 1 },
+    });
+    assert_eq!(config, known);
+    // With one of two machines nothing is trained.
+    let output = with("10.64.0.5");
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("the run has 2"));
+}
+
 /// The start script runs a stand-in for `torchrun` that prints its arguments and what it finds in its environment.
 #[test]
 fn machines_start_the_command_with_what_was_chosen() {
@@ -165,20 +233,8 @@ fn machines_start_the_command_with_what_was_chosen() {
     let (desired, artifacts) = files(&spec, &placement);
     let machines = placement.workloads["trainings.tune"].pools[0].machines_per_replica;
     assert!(machines > 1);
-    let folder = tempfile::tempdir().unwrap();
-    for a in artifacts.iter().filter(|a| a.addr.as_str().starts_with("trainings.tune/")) {
-        std::fs::write(folder.path().join(&a.name), &a.content).unwrap();
-    }
-    let stand_in = folder.path().join("torchrun");
-    std::fs::write(&stand_in, "#!/bin/bash\nprintf '%s\\n' \"$@\"\nenv | grep '^RHUMB_'\n").unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&stand_in, mode).unwrap();
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-    let start = |variables: &[(&str, &str)]| {
-        let script = folder.path().join(render::START_SCRIPT);
-        let mut bash = Command::new("bash");
-        bash.arg(script).env("PATH", &path).envs(variables.iter().copied()).output().unwrap()
-    };
+    let folder = written(&artifacts, "torchrun");
+    let start = |variables: &[(&str, &str)]| start(folder.path(), variables);
     let all = [
         ("RHUMB_NODE_RANK", "1"),
         ("RHUMB_LEADER_ADDRESS", "10.64.0.5"),

@@ -62,10 +62,12 @@ pub enum Purchase {
     /// Three-year commitment, no upfront payment.
     #[serde(rename = "reserved_3y")]
     Reserved3y,
+    /// Already paid for: a reservation or a capacity block of the team's own. Nobody sells it.
+    Held,
 }
 
 impl Purchase {
-    /// All purchase options, in the order in which ties between them are broken.
+    /// All purchase options that are on sale, in the order in which ties between them are broken.
     pub const ALL: [Purchase; 4] =
         [Purchase::OnDemand, Purchase::Spot, Purchase::Reserved1y, Purchase::Reserved3y];
 
@@ -76,6 +78,7 @@ impl Purchase {
             Purchase::Spot => "spot",
             Purchase::Reserved1y => "reserved_1y",
             Purchase::Reserved3y => "reserved_3y",
+            Purchase::Held => "held",
         }
     }
 }

@@ -44,6 +44,9 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
     if carbon::counts(spec) {
         return Err("emissions count, of which its limits know nothing".to_owned());
     }
+    if !spec.held.is_empty() {
+        return Err("machines are held, of which its plans know nothing".to_owned());
+    }
     let mut rows = Rows::default();
     let budgets: Vec<(&BudgetScope, usize)> = spec
         .budget

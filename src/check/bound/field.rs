@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use rhumb_api::{Cloud, Money, Purchase};
 
-use super::super::carbon;
 use super::super::measured;
 use super::super::subject::{self, Engined, Kind, Served, Work};
+use super::super::{carbon, stability};
 use crate::catalog::{Accelerator, InstanceType, Offering, TransferTo};
 use crate::perf::{self, Configuration, EngineSettings, Layout};
 use crate::placement::World;
@@ -62,6 +62,8 @@ pub(super) struct Site {
     /// Dollars an hour by the cheapest allowed option that is not spot.
     pub base: Option<Money>,
     pub spot: Option<Money>,
+    /// How many of its machines are held, where these are in the place of spot.
+    pub held: Option<u32>,
     pub on_demand: Option<Money>,
     pub interruption: f64,
     pub zones: Option<u32>,
@@ -70,6 +72,8 @@ pub(super) struct Site {
     pub weights: Money,
     /// Milligrams of CO2e that a machine emits in an hour; nothing where emissions do not count.
     pub mg_per_hour: i64,
+    /// What an hour of a machine counts for more because none of the kind runs here, micro-dollars.
+    pub surcharge: i64,
     /// Offerings that it stands for.
     pub offerings: u64,
 }
@@ -110,7 +114,7 @@ impl Field {
             });
             cuts.push(list.clone());
         }
-        for offering in &catalog.offerings {
+        for offering in catalog.offerings.iter().filter(|o| exists_for(work, o)) {
             let Some(cut) = cuts.get(offering.instance_type) else { continue };
             all += (cut.len().max(1) * work.model.variants.len() * settings.len()) as u64;
         }
@@ -247,7 +251,8 @@ impl Field {
                 ways.entry(type_index).or_default().push(way);
             }
         }
-        let all = catalog.offerings.len() as u64 * work.model.variants.len() as u64;
+        let all = catalog.offerings.iter().filter(|o| exists_for(work, o)).count() as u64
+            * work.model.variants.len() as u64;
         let count = |s: &Site| s.offerings * ways.get(&s.instance_type).map_or(0, |w| w.len() as u64);
         let running = sites.iter().map(count).sum();
         Field { sites, ways, speeds, all, running }
@@ -266,7 +271,7 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
         catalog.instance_types.iter().map(|kind| usable(work, world, kind).is_some()).collect();
     let regions: Vec<bool> =
         catalog.regions.iter().map(|r| may_be_in(work, r) && data_comes(work, world, r)).collect();
-    let mut sites: BTreeMap<(usize, usize), Site> = BTreeMap::new();
+    let mut sites: BTreeMap<(usize, usize, bool), Site> = BTreeMap::new();
     for offering in &catalog.offerings {
         if usable.get(offering.instance_type) != Some(&true)
             || regions.get(offering.region) != Some(&true)
@@ -279,10 +284,16 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
             continue;
         }
         let site = sites
-            .entry((offering.instance_type, offering.region))
+            .entry((offering.instance_type, offering.region, offering.purchase == Purchase::Held))
             .or_insert_with(|| Site::new(world, work, offering));
-        site.add(offering);
+        if offering.purchase == Purchase::Held {
+            site.hold(spec, world, work, offering);
+        } else {
+            site.add(offering);
+        }
         site.mg_per_hour = emits.filter(|_| carbon::counts(spec)).unwrap_or(0);
+        site.surcharge =
+            stability::of_machine(spec, world, &work.address, (offering.instance_type, offering.region));
     }
     let mut sites: Vec<Site> = sites.into_values().collect();
     for site in &mut sites {
@@ -303,6 +314,7 @@ impl Site {
             region: offering.region,
             base: None,
             spot: None,
+            held: None,
             on_demand: catalog
                 .offering(offering.instance_type, offering.region, Purchase::OnDemand)
                 .map(|o| o.price),
@@ -311,8 +323,27 @@ impl Site {
             quotas: Vec::new(),
             weights: weights.map_or(Money::ZERO, |t| t.usd_per_gib),
             mg_per_hour: 0,
+            surcharge: 0,
             offerings: 0,
         }
+    }
+
+    /// Held machines in the place of spot, beside what is bought there as anywhere: nothing takes them away, and none cost more than they do.
+    fn hold(&mut self, spec: &Spec, world: &World, work: &Work<'_>, offering: &Offering) {
+        let catalog = &world.catalog;
+        let kind = &catalog.instance_types[offering.instance_type];
+        let region = &catalog.regions[offering.region];
+        let of = spec
+            .held
+            .values()
+            .filter(|h| (h.cloud, &h.region, &h.instance_type) == (kind.cloud, &region.id, &kind.name));
+        self.offerings = 1;
+        self.held = Some(of.map(|h| h.count).sum());
+        self.spot = Some(offering.price);
+        self.on_demand = None;
+        self.interruption = 0.0;
+        let options = &work.purchase.options;
+        self.base = subject::cheapest(catalog, offering.instance_type, offering.region, options).map(|b| b.0);
     }
 
     fn add(&mut self, offering: &Offering) {
@@ -388,9 +419,15 @@ fn may_be_in(work: &Work<'_>, region: &crate::catalog::Region) -> bool {
     named && subject::resides(&work.rules.residency, region)
 }
 
+/// Whether an offering is one for a workload at all: only services have what is held.
+pub(super) fn exists_for(work: &Work<'_>, offering: &Offering) -> bool {
+    offering.purchase != Purchase::Held || work.purchase.held && matches!(work.kind, Kind::Service(_))
+}
+
 fn bought(work: &Work<'_>, offering: &Offering) -> bool {
     match offering.purchase {
         Purchase::Spot => work.purchase.spot_max_share > 0.0,
+        Purchase::Held => exists_for(work, offering),
         other => work.purchase.options.contains(&other),
     }
 }
@@ -440,7 +477,7 @@ fn quotas(spec: &Spec, world: &World, work: &Work<'_>, site: &Site) -> Vec<Quota
     };
     let options = &work.purchase.options;
     let base = subject::cheapest(catalog, site.instance_type, site.region, options).map(|(_, p)| p);
-    let spot = site.spot.map(|_| Purchase::Spot);
+    let spot = site.spot.map(|_| if site.held.is_some() { Purchase::Held } else { Purchase::Spot });
     let mut found: BTreeMap<(String, String), Quota> = BTreeMap::new();
     for purchase in base.into_iter().chain(spot) {
         for (quota, each) in catalog.quotas_for(site.instance_type, purchase) {
@@ -455,7 +492,7 @@ fn quotas(spec: &Spec, world: &World, work: &Work<'_>, site: &Site) -> Vec<Quota
                 limit: *limit,
             });
             match purchase {
-                Purchase::Spot => entry.spot += each,
+                Purchase::Spot | Purchase::Held => entry.spot += each,
                 _ => entry.base += each,
             }
         }

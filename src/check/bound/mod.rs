@@ -30,7 +30,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
-use super::{Ledger, carbon, day, fleet, shared};
+use super::{Ledger, carbon, day, fleet, shared, stability};
 use crate::placement::{Coupling, Placement, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Service, Spec};
 use field::Field;
@@ -114,12 +114,14 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     }
     // What was minimised, not the bill alone.
     let price = placement.coupling.as_ref().map_or(0, |_| carbon::price(spec, SCALE));
-    let emitted = |w: &WorkloadPlacement| {
+    let counted = |w: &WorkloadPlacement| {
         let mg = if price > 0 { carbon::month(world, w).unwrap_or(0) } else { 0 };
-        Money::from_micros(i64::try_from(i128::from(mg) * price / SCALE).unwrap_or(i64::MAX / 1024))
+        let emitted = i64::try_from(i128::from(mg) * price / SCALE).unwrap_or(i64::MAX / 1024);
+        let more = placement.coupling.as_ref().map_or(Money::ZERO, |_| stability::month(spec, world, w));
+        Money::from_micros(emitted) + more
     };
     let cost = workloads.iter().map(|b| b.cost).sum::<Money>()
-        + placement.workloads.values().map(emitted).sum::<Money>();
+        + placement.workloads.values().map(counted).sum::<Money>();
     let bound = priced.map(|sum| {
         let scaled = sum - placement.coupling.as_ref().map_or(0, |c| paid(spec, c));
         micros(scaled)

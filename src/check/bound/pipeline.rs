@@ -41,7 +41,15 @@ impl<'a> Field<'a> {
         }
         let run = |s: &&Site| works.contains_key(&s.instance_type);
         let running = sites.iter().filter(run).map(|s| s.offerings).sum();
-        Field { world, work, pipeline, all: catalog.offerings.len() as u64, sites, works, running }
+        Field {
+            world,
+            work,
+            pipeline,
+            all: catalog.offerings.iter().filter(|o| field::exists_for(work, o)).count() as u64,
+            sites,
+            works,
+            running,
+        }
     }
 
     /// The least at these prices; `None` if nothing ends in time. Budgets are left out.

@@ -89,7 +89,7 @@ impl Asked<'_> {
             }
             lost = lost.max(units.div_ceil(zones).checked_mul(per)?.checked_mul(self.survive.zone)?);
         }
-        if spot > 0 {
+        if spot > 0 && self.site.held.is_none() {
             let gone = (self.site.interruption * f64::from(spot) - 1e-9).ceil().max(1.0) as u32;
             lost = lost.max(gone.checked_mul(per)?);
         }
@@ -101,13 +101,20 @@ impl Asked<'_> {
         self.lost(units, spot).is_some_and(|lost| need.does(n, lost) && (!replayed || need.replays(n, lost)))
     }
 
+    /// Whether a count without spot does, by the closed form alone or by the replay too.
+    pub fn does_without_spot(&self, need: &Need<'_>, machines: u32, replayed: bool) -> bool {
+        let n = machines / self.way.span.max(1) * self.way.replicas;
+        self.most_replicas.is_none_or(|most| n <= most)
+            && self.does(need, machines / self.way.span.max(1), 0, replayed)
+    }
+
     /// Whether the replay lets a count.
     pub fn replays(&self, need: &Need<'_>, machines: u32, spot: u32) -> bool {
         self.does(need, machines / self.way.span.max(1), spot, true)
     }
 
     /// Spot machines that the rules of purchase and the declared quotas allow among `machines`: the fewest and the most.
-    fn spots(&self, machines: u32) -> Option<(u32, u32)> {
+    pub fn spots(&self, machines: u32) -> Option<(u32, u32)> {
         let (low, high) = spots(self.site, self.rules, machines);
         within_quotas(self.site, machines, low, high)
     }
@@ -127,7 +134,7 @@ impl Asked<'_> {
             (None, spot) => spot?,
         };
         let (low, high) = spots(self.site, self.rules, u32::MAX);
-        if low > high {
+        if low > high && self.site.held.is_none() {
             return None;
         }
         let first = fewest.max(self.least_replicas).div_ceil(per).max(1);
@@ -138,6 +145,10 @@ impl Asked<'_> {
         }
         let mut best: Option<(u32, u32, i128)> = None;
         for units in first..=MOST_REPLICAS {
+            // Held machines are as good as others: what fewer do, more do for no less.
+            if self.site.held.is_some() && best.is_some() {
+                break;
+            }
             let (Some(machines), Some(n)) = (units.checked_mul(self.way.span), units.checked_mul(per)) else {
                 break;
             };
@@ -252,6 +263,9 @@ pub(super) fn spots(site: &Site, rules: &PurchaseRules, machines: u32) -> (u32, 
     let low = if site.base.is_none() { machines } else { 0 };
     if site.spot.is_none() {
         return (low, 0);
+    }
+    if let Some(stock) = site.held {
+        return (low, stock.min(machines));
     }
     let share = (rules.spot_max_share * f64::from(machines) + 1e-9).floor().max(0.0) as u32;
     (low, share.min(machines).min(machines.saturating_sub(rules.on_demand_base)))

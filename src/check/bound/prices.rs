@@ -23,6 +23,8 @@ pub(super) struct Prices {
     quotas: BTreeMap<(Cloud, String, String), i128>,
     /// What a milligram counts for: in what is minimised, and for the cap.
     carbon: i128,
+    /// Whether everything was placed together, and machines that do not run counted for more.
+    together: bool,
 }
 
 /// What something costs, by each figure that budgets may limit.
@@ -71,7 +73,13 @@ impl Prices {
     /// Those of `coupling` for a workload; nothing is paid for limits without one. Negative multipliers prove nothing and are
     /// read as none.
     pub fn of(spec: &Spec, coupling: Option<&Coupling>, address: &str) -> Prices {
-        let mut prices = Prices { budget: 0, binds: spec.budget.binds, quotas: BTreeMap::new(), carbon: 0 };
+        let mut prices = Prices {
+            budget: 0,
+            binds: spec.budget.binds,
+            quotas: BTreeMap::new(),
+            carbon: 0,
+            together: coupling.is_some(),
+        };
         if coupling.is_some() {
             prices.carbon = carbon::price(spec, SCALE);
         }
@@ -103,9 +111,10 @@ impl Prices {
             + i128::from(costs.bound(self.binds).micros()) * self.budget
     }
 
-    /// What an hour of a machine counts for by what it emits.
-    pub fn emitted(&self, site: &Site) -> i128 {
-        self.carbon * i128::from(site.mg_per_hour)
+    /// What an hour of a machine counts for beside its price: by what it emits, and because it does not run yet.
+    pub fn beside_price(&self, site: &Site) -> i128 {
+        let more = if self.together { SCALE * i128::from(site.surcharge) } else { 0 };
+        self.carbon * i128::from(site.mg_per_hour) + more
     }
 
     /// What the machines of a month of runs count for by what they emit; rounded as in a plan, or down.
@@ -134,7 +143,7 @@ impl Prices {
                 BudgetBinds::PeakMonth => i128::from(cheap.micros()) * all,
                 BudgetBinds::Ceiling => i128::from(dear.micros()) * all,
             };
-            let emitted = self.emitted(site) * i128::from(seconds);
+            let emitted = self.beside_price(site) * i128::from(seconds);
             ((paid * SCALE + counted * self.budget + emitted) * i128::from(HOURS_PER_MONTH)).div_euclid(all)
         };
         Machine {
@@ -147,7 +156,7 @@ impl Prices {
     pub fn beside(&self, site: &Site, hourly: Money, seconds: u32) -> i128 {
         let counted = if self.binds == BudgetBinds::Expected { self.budget } else { 0 };
         let paid = i128::from(hourly.micros()) * i128::from(seconds) * i128::from(HOURS_PER_MONTH);
-        let emitted = self.emitted(site) * i128::from(seconds) * i128::from(HOURS_PER_MONTH);
+        let emitted = self.beside_price(site) * i128::from(seconds) * i128::from(HOURS_PER_MONTH);
         (paid * (SCALE + counted) + emitted).div_euclid(i128::from(DAY))
     }
 }

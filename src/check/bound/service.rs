@@ -368,7 +368,8 @@ pub(super) fn words(world: &World, field: &Field, pool: &Pool) -> String {
             pool.replicas, slots.whole, region.cloud, region.id, kind.name, way.variant, way.layout
         );
     }
-    let spot = if pool.spot > 0 { format!(" ({} of them spot)", pool.spot) } else { String::new() };
+    let kind_of = if site.held.is_some() { "held" } else { "spot" };
+    let spot = if pool.spot > 0 { format!(" ({} of them {kind_of})", pool.spot) } else { String::new() };
     let lower = |of: &Lower| format!("; {} in the hours of {} %", of.machines, of.class.part() * 100.0);
     let lower: String = pool.lower.iter().rev().map(lower).collect();
     format!(

@@ -45,7 +45,12 @@ impl<'a> Field<'a> {
         let sizes: Vec<Vec<u32>> =
             catalog.instance_types.iter().map(|kind| team::sizes(kind, training)).collect();
         let of = |kind: usize| sizes.get(kind).map_or(1, |sizes| sizes.len() as u64);
-        let all = catalog.offerings.iter().map(|o| of(o.instance_type)).sum();
+        let all = catalog
+            .offerings
+            .iter()
+            .filter(|o| field::exists_for(work, o))
+            .map(|o| of(o.instance_type))
+            .sum();
         let sites = field::sites(spec, world, work);
         let mut types: Vec<usize> = sites.iter().map(|s| s.instance_type).collect();
         types.dedup();

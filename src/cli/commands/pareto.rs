@@ -8,7 +8,7 @@ use crate::cli::planning::{self, PlanArgs};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::{self, Sweep};
-use crate::placement::Metric;
+use crate::placement::{Metric, Running};
 use crate::spec::Spec;
 
 /// Show what latency costs: the cheapest deployment for each limit of one objective
@@ -72,7 +72,9 @@ fn service(written: Option<&String>, spec: &Spec) -> Result<String, String> {
 /// # Errors
 /// The spec is wrong, the service is unknown, or nothing can be placed.
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
-    let gathered = planning::gather(&args.planning, settings)?;
+    let mut gathered = planning::gather(&args.planning, settings)?;
+    // What is asked is what would be best, not whether to move there.
+    gathered.input.world.running = Running::default();
     let (spec, world) = (&gathered.input.spec, &gathered.input.world);
     let name = service(args.workload.as_ref(), spec).map_err(Failure::usage)?;
     let own =

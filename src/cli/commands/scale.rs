@@ -8,6 +8,7 @@ use crate::cli::planning::{self, PlanArgs};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::{self, Scaling};
+use crate::placement::Running;
 
 /// Show how cost grows with traffic, and where another choice becomes the cheapest
 ///
@@ -60,7 +61,9 @@ fn tolerance(text: &str) -> Result<f64, String> {
 /// # Errors
 /// The spec is wrong, or a workload is unknown.
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
-    let gathered = planning::gather(&args.planning, settings)?;
+    let mut gathered = planning::gather(&args.planning, settings)?;
+    // What is asked is what would be best, not whether to move there.
+    gathered.input.world.running = Running::default();
     let (spec, world) = (&gathered.input.spec, &gathered.input.world);
     let workload = args.workload.as_ref().map(|w| explore::workload(w, spec)).transpose();
     let asked = Scaling {

@@ -4,6 +4,8 @@ use crate::cli::load::{SpecArgs, load};
 use crate::cli::stdout::print;
 use crate::cli::view::diagnostics;
 use crate::cli::{Exit, Failure, Settings};
+use crate::diagnostic::Diagnostics;
+use crate::graph;
 
 /// Check a spec without planning it
 #[derive(Debug, clap::Args)]
@@ -19,6 +21,10 @@ pub struct Args {
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let found = load(&args.spec, &[], settings)?;
     let spec = &found.loaded.spec;
+    graph::compile(spec).map_err(|error| {
+        let map = &found.loaded.map;
+        Diagnostics::new(map.clone(), vec![error.diagnostic(map)])
+    })?;
     if settings.json {
         print(&format!("{:#}\n", diagnostics::json(&found.loaded.warnings)))?;
         return Ok(Exit::Done);

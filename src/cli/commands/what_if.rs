@@ -10,7 +10,7 @@ use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::{self, Change};
 use crate::optimize;
-use crate::placement::Infeasible;
+use crate::placement::{Infeasible, Running};
 use crate::plan::Plan;
 
 /// Plan changed worlds beside the present one
@@ -62,6 +62,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         spec: SpecArgs { path: args.path.clone(), var: args.var.clone(), var_file: args.var_file.clone() },
         catalog: args.catalog.clone(),
         state: None,
+        running: None,
     };
     let found = load::load(&planning.spec, &planning.catalog, settings)?;
     let present = planning::gather_found(found.clone(), &planning, settings)?;
@@ -88,9 +89,14 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     worlds.insert(0, (None, present.clone()));
     let bar = progress::count("planning worlds", settings);
     let mut planned = Vec::new();
-    for (i, (change, gathered)) in worlds.iter().enumerate() {
-        bar.at(i as u64, worlds.len() as u64);
-        planned.push(World { change: change.clone(), outcome: outcome(gathered)? });
+    let all = worlds.len() as u64;
+    for (i, (change, mut gathered)) in worlds.into_iter().enumerate() {
+        bar.at(i as u64, all);
+        // What the present plan places runs by the time that the world changes.
+        if let Some(World { outcome: Ok(plan), .. }) = planned.first() {
+            gathered.input.world.running = Running::of_placement(&plan.placement);
+        }
+        planned.push(World { change, outcome: outcome(&gathered)? });
     }
     bar.finish();
     let name = &present.input.spec.name;

@@ -86,6 +86,7 @@ impl Worlds<'_> {
             accelerators_per_node: whole,
             network: gbps.map(|g| g * 1e9 / 8.0 / f64::from(whole)),
             method: training.method,
+            framework: training.framework,
             precision: run.precision,
             sequence: run.sequence_tokens,
             micro_batch: run.micro_batch,

@@ -14,7 +14,7 @@ use crate::perf::MemoryFit;
 use crate::placement::{
     BatchRun, Certificate, Cost, CostLine, PipelineRun, Pool, TrainingRun, WorkloadPlacement,
 };
-use crate::spec::{KvCacheDtype, Pipeline, Purchase, Quantization, RegionRef, Training};
+use crate::spec::{KvCacheDtype, Method, Pipeline, Purchase, Quantization, RegionRef, Training};
 
 /// What the choice for a batch or a training promises.
 pub(in crate::optimize) fn run(
@@ -38,7 +38,7 @@ pub(in crate::optimize) fn run(
         }
         Task::Training(training) => {
             let trainer = table.trainers.get(speed)?;
-            let pool = machines(job, table, &run.chosen, trains(job, trainer), &[])?;
+            let pool = machines(job, table, &run.chosen, trains(job, training.method, trainer), &[])?;
             let how = (Some(training_run(training, trainer, run)?), None);
             (pool, training.tokens(), trainer.weights_gib, how)
         }
@@ -105,11 +105,11 @@ pub(in crate::optimize) fn run(
 }
 
 /// What a trainer is in the words of a pool.
-fn trains(job: &Job<'_>, trainer: &Trainer) -> Runner {
+fn trains(job: &Job<'_>, method: Method, trainer: &Trainer) -> Runner {
     let m = &trainer.memory;
     let weights = m.weights + m.gradients + m.optimizer;
     Runner {
-        quantization: Quantization::Bf16,
+        quantization: method.stored(),
         kv_cache: KvCacheDtype::Auto,
         engine: job.settings(1),
         factors: (1.0, 1.0),
@@ -168,6 +168,7 @@ fn training_run(training: &Training, trainer: &Trainer, run: &Run) -> Option<Tra
     let duration = run.training?;
     let each = trainer.accelerators.max(1) * trainer.micro_batch.max(1);
     Some(TrainingRun {
+        framework: training.framework,
         rank: training.method.rank(),
         precision: training.precision,
         accelerators: trainer.accelerators,

@@ -130,7 +130,7 @@ impl Search<'_, '_> {
             }
         }
         Full {
-            problem: Problem { limits, plans, fleets: first, classes },
+            problem: Problem { limits, machine: self.rows.machine, plans, fleets: first, classes },
             slots: fleets.iter().map(|f| i64::from(all[*f].slots)).collect(),
             fleets,
             pairs,

@@ -63,7 +63,7 @@ struct Simplex<'p> {
 pub fn relax(problem: &Problem, allowed: &[Vec<usize>], start: Option<&Basis>, missing: f64) -> Relaxed {
     let k = problem.limits.len();
     let mut rows = vec![1.0_f64; k];
-    let mut money = 1.0_f64;
+    let mut money = (problem.machine as f64).max(1.0);
     for (own, list) in problem.plans.iter().zip(allowed) {
         for p in list {
             money = money.max((own[*p].cost as f64).abs());

@@ -202,6 +202,7 @@ impl Search<'_, '_> {
         };
         Problem {
             limits: self.active.iter().map(|r| self.rows.list[*r].limit).collect(),
+            machine: self.rows.machine,
             plans: self.pool.iter().map(|own| own.iter().map(|p| short(&p.column)).collect()).collect(),
             ..Problem::default()
         }
@@ -329,7 +330,8 @@ impl Search<'_, '_> {
         let mut lower = whole(bound.scaled);
         if bound.short.is_empty() {
             // Without a choice to measure by, plans are listed further and further out.
-            let sum: i128 = bound.least.iter().sum::<i128>().max(ONE);
+            let sum: i128 =
+                bound.least.iter().sum::<i128>().max(ONE).max(i128::from(self.rows.machine) * ONE);
             // Most of a first gap is for want of a good choice, and lists within a part of it hold a better one.
             let each = sum / self.workloads.len().max(1) as i128;
             let mut reach = best.as_ref().map(|b| {

@@ -38,6 +38,8 @@ impl Column {
 pub struct Problem {
     /// How much there is of each row.
     pub limits: Vec<i64>,
+    /// What a plan may cost that is not known, micro-dollars a month, where machines are held: those that are known may all cost nothing.
+    pub machine: i64,
     /// Plans of each workload.
     pub plans: Vec<Vec<Column>>,
     /// From here on the workloads are fleets, whose plans are the numbers of their machines.

@@ -78,10 +78,14 @@ pub struct Rows {
     apart: BTreeMap<String, i64>,
     /// What budgets limit.
     pub binds: BudgetBinds,
+    /// A month of the dearest machine that a workload may buy beside held ones, micro-dollars; nothing where none are held.
+    pub machine: i64,
     /// The row of [`Shared::Carbon`], where emissions count.
     pub carbon: Option<usize>,
     /// What a milligram counts for in what is minimised, micro-dollars over [`ONE`].
     pub carbon_price: i64,
+    /// Whether machines that do not run yet count for more than they cost.
+    pub surcharges: bool,
 }
 
 /// An amount of a quota's unit in millionths.
@@ -121,7 +125,7 @@ impl Rows {
             let row = match self.quotas.get(&key) {
                 Some(row) => *row,
                 None => {
-                    let at = spec.quotas_at(cloud);
+                    let at = spec.limit_at(cloud, &q.place, &q.code);
                     let what = Shared::Quota { cloud, place: q.place.clone(), code: q.code.clone() };
                     // What a float sum may exceed a limit by without meaning it.
                     let row = self.add(what, millionths(q.limit + 1e-9), at);
@@ -182,8 +186,8 @@ impl Rows {
     /// A budget limits a figure that is never below the cost: those that together count every workload are such a bound, and so is
     /// that of everything. A workload that nothing limits costs what it does by itself.
     pub fn most(&self) -> Option<i64> {
-        // No budget limits what emissions count for.
-        if self.carbon_price > 0 {
+        // No budget limits what emissions and machines that do not run yet count for.
+        if self.carbon_price > 0 || self.surcharges {
             return None;
         }
         let limit = |row: usize| Some(self.list.get(row)?.limit).filter(|limit| *limit < UNLIMITED);
@@ -233,26 +237,25 @@ impl Rows {
         if self.binds == BudgetBinds::Expected { (budget, 0) } else { (0, budget) }
     }
 
-    /// Hourly prices of a site with what its machines take of shared limits, rounded down so that nothing priced so costs
+    /// Hourly prices of a site with what its machines take of shared limits and what an hour of one counts for beside its price, rounded down so that nothing priced so costs
     /// more than it should; and dollars a GiB likewise.
     pub fn terms(
         &self,
         terms: &mut Terms,
-        (site, mg_per_hour): (&[(usize, i64, i64)], i64),
+        (site, counted): (&[(usize, i64, i64)], i128),
         budget: i128,
         prices: &[i64],
     ) {
-        let emitted = self.emitted(mg_per_hour, prices);
         let (base_toll, spot_toll) = self.tolls(site, prices);
         let hours = i128::from(HOURS_PER_MONTH);
         let priced = |own: Money, bound: Money, toll: i128| {
-            let hour = i128::from(own.micros()) * ONE + i128::from(bound.micros()) * budget + emitted;
+            let hour = i128::from(own.micros()) * ONE + i128::from(bound.micros()) * budget + counted;
             let month = hour * hours + toll;
             Money::from_micros((month / (hours * ONE)).clamp(0, i128::from(i64::MAX / 1024)) as i64)
         };
         let (expected, _) = self.tolls_of(budget);
         terms.budget = expected;
-        let counted = Money::from_micros((emitted / ONE).clamp(0, i128::from(i64::MAX / 1024)) as i64);
+        let counted = Money::from_micros((counted / ONE).clamp(0, i128::from(i64::MAX / 1024)) as i64);
         terms.run_base = terms.run_base.map(|price| times(price, ONE + expected) + counted);
         terms.run_spot = terms.run_spot.map(|price| times(price, ONE + expected) + counted);
         if let Some(spot) = terms.spot {

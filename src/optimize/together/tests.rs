@@ -209,7 +209,7 @@ fn shared(seed: u64) -> (Problem, Vec<Vec<Take>>) {
     let mut limits = vec![0; fleets + workloads];
     limits.extend([tree::MOST_MACHINES, 0]);
     let takes = all.iter().map(|own| own.iter().map(|p| p.1).collect()).collect();
-    (Problem { limits, plans, fleets: Some(workloads), classes: vec![class] }, takes)
+    (Problem { limits, machine: 0, plans, fleets: Some(workloads), classes: vec![class] }, takes)
 }
 
 fn plan(cost: i64) -> Column {

@@ -11,12 +11,10 @@ use super::super::floors::Floor;
 use super::super::pool::weights_gib;
 use super::super::service::{Block, Chosen, Search};
 use super::super::sharing::Item;
+use super::super::stability;
 use super::Effort;
 use crate::perf::carbon;
 use crate::spec::BudgetBinds;
-
-/// What a machine of a site takes of rows: row, what it takes, and a spot machine.
-type Taken = Vec<(usize, i64, i64)>;
 
 /// Every choice of blocks that costs at most `hour` micro-dollars in `search`, at the prices of `own`, without most of those that
 /// are worse in everything than another; `None` if more than `effort` pools
@@ -24,7 +22,7 @@ type Taken = Vec<(usize, i64, i64)>;
 pub fn plans<'a>(
     (search, own): (&Search<'a>, &Search<'a>),
     bases: &[Arc<Base<'a>>],
-    (sites, emits): (&[Taken], &[i64]),
+    counted: Counted<'_>,
     hour: i128,
     most: Option<Money>,
     effort: Effort,
@@ -37,8 +35,7 @@ pub fn plans<'a>(
         search,
         own,
         bases,
-        sites,
-        emits,
+        counted,
         floors,
         limit,
         found: Vec::new(),
@@ -50,6 +47,17 @@ pub fn plans<'a>(
     // Most of what was asked for a list is never asked for again, and of thousands of workloads it is too much to keep.
     search.needs.lock().unwrap_or_else(PoisonError::into_inner).clear();
     whole.map(|()| all.found)
+}
+
+/// What counts beside the bill.
+#[derive(Clone, Copy)]
+pub struct Counted<'s> {
+    /// Each site's quotas: row, what a machine takes of it, and a spot machine.
+    pub sites: &'s [Vec<(usize, i64, i64)>],
+    /// Milligrams that a machine of each site emits an hour; empty where emissions do not count.
+    pub emits: &'s [i64],
+    /// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
+    pub surcharges: &'s [i64],
 }
 
 /// A pool with its cost at the prices of the search and at its own.
@@ -65,10 +73,7 @@ struct All<'s, 'a> {
     search: &'s Search<'a>,
     own: &'s Search<'a>,
     bases: &'s [Arc<Base<'a>>],
-    /// Each site's quotas: row, what a machine takes of it, and a spot machine.
-    sites: &'s [Taken],
-    /// Milligrams that a machine of each site emits an hour; zero where emissions do not count.
-    emits: &'s [i64],
+    counted: Counted<'s>,
     /// Set of origins to what serving them costs at least.
     floors: Vec<Option<Money>>,
     limit: Money,
@@ -168,7 +173,7 @@ impl<'a> All<'_, 'a> {
         }
         let places = base.network.iter().flatten().count().min(1024) as u32;
         for regions in self.search.least_regions()..=places {
-            if one.times(i64::from(regions)) > left {
+            if one.of(regions) > left {
                 break;
             }
             // The most that is left for this block in any partition, so that the list serves all of them.
@@ -312,7 +317,9 @@ impl<'a> All<'_, 'a> {
                         }
                         any = true;
                         // Without spot a larger pool costs and takes more of everything.
-                        enough |= terms.spot.is_none() && n >= search.service.scaling.min_replicas;
+                        // or where machines are held: of these a larger pool needs no fewer of anything.
+                        let alike = terms.spot.is_none() || terms.held.is_some();
+                        enough |= alike && n >= search.service.scaling.min_replicas;
                         if let Some(count) = ask.count(units, machines, spot, gib)
                             && count.cost <= limit
                             && let Some(own) = self.own.own(base, regions, &Chosen { site: i, way: w, count })
@@ -339,14 +346,17 @@ impl<'a> All<'_, 'a> {
     fn uses(&self, c: &Chosen) -> Vec<(usize, i64)> {
         let on = i64::from(c.count.most_base);
         let spot = i64::from(c.count.most_spot);
-        let taken = self.sites[c.site].iter().map(|(row, base, spots)| (*row, base * on + spots * spot));
+        let taken =
+            self.counted.sites[c.site].iter().map(|(row, base, spots)| (*row, base * on + spots * spot));
         // What needs more shared machines, or larger gaps on them, fits in fewer places.
         let item = Item::of(self.search, c);
         let spread = item.map_or([0, 0], |i| [i64::from(i.needs()), i64::from(i.size)]);
         let spread = spread.into_iter().enumerate().map(|(k, n)| (usize::MAX - 1 + k, n));
-        let emitted =
-            self.emits.get(c.site).map(|mg| (usize::MAX - 2, carbon::of_days(*mg, c.count.seconds)));
-        taken.chain(emitted).chain(spread).filter(|(_, n)| *n > 0).collect()
+        let emits = self.counted.emits.get(c.site);
+        let emitted = emits.map(|mg| (usize::MAX - 2, carbon::of_days(*mg, c.count.seconds)));
+        let surcharge = self.counted.surcharges.get(c.site);
+        let more = surcharge.map(|each| (usize::MAX - 3, stability::month(*each, c.count.seconds)));
+        taken.chain(more).chain(emitted).chain(spread).filter(|(_, n)| *n > 0).collect()
     }
 
     /// Whether `a` is as good as `b` in everything that a rule or a shared limit counts.

@@ -14,10 +14,12 @@ use super::super::mixed::{Fleet, Mixed};
 use super::super::pool::Terms;
 use super::super::service::{Block, Chosen, Search, Sought};
 use super::super::sharing::Item;
+use super::super::stability;
 use super::super::table::{Site, Table};
+use super::Effort;
 use super::problem::{Column, ONE};
 use super::rows::{Rows, Shared};
-use super::{Effort, within};
+use super::within::{self, Counted};
 use crate::perf::carbon;
 use crate::placement::Rejection;
 use crate::spec::{BudgetBinds, Spec};
@@ -80,6 +82,8 @@ pub struct Workload<'a> {
     fleets: Vec<Option<usize>>,
     /// Milligrams that a machine of each site emits an hour; zero where emissions do not count.
     emits: Vec<i64>,
+    /// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
+    surcharges: Vec<i64>,
     budgets: Vec<usize>,
     kind: Sort<'a>,
     /// Its optimum on machines of its own, where it may be on shared ones.
@@ -125,9 +129,15 @@ impl<'a> Workload<'a> {
                 .map_or(0, |e| e.mg_per_hour)
         };
         let emits = table.sites.iter().map(emits).collect();
+        let surcharges = stability::surcharges(job, table);
+        rows.surcharges |= !surcharges.is_empty();
         let (kind, sites) = match sought {
             Sought::Service(mut search) => {
                 search.budgets.clear();
+                if table.sites.iter().any(|site| site.held) {
+                    let dearest = search.terms.iter().filter_map(|t| t.base).max();
+                    rows.machine = rows.machine.max(dearest.map_or(0, |price| price.per_month().micros()));
+                }
                 let (bases, mut sites) = (search.bases()?, of(&search.terms, rows));
                 for (site, fleet) in sites.iter_mut().zip(&fleets) {
                     site.extend(fleet.map(|f| (rows.fleets[f].row, 1, 0)));
@@ -140,7 +150,16 @@ impl<'a> Workload<'a> {
                 (Sort::Run { table, task, terms: &table.terms }, sites)
             }
         };
-        Ok(Workload { job, sites, fleets, emits, budgets: rows.budgets(&job.address), kind, alone })
+        Ok(Workload {
+            job,
+            sites,
+            fleets,
+            emits,
+            surcharges,
+            budgets: rows.budgets(&job.address),
+            kind,
+            alone,
+        })
     }
 
     /// Its search at its own prices, if it is a service.
@@ -181,7 +200,7 @@ impl<'a> Workload<'a> {
         let budget = rows.budget_price(&self.job.address, prices);
         let (expected, at_peak) = rows.tolls_of(budget);
         search.at(
-            |i, terms| rows.terms(terms, (&self.sites[i], self.emits[i]), budget, prices),
+            |i, terms| rows.terms(terms, (&self.sites[i], self.counted(rows, i, prices)), budget, prices),
             expected,
             at_peak,
         )
@@ -202,8 +221,8 @@ impl<'a> Workload<'a> {
                     if priced.unproven.get() { i128::from(priced.relaxed.get().micros()) } else { value };
                 // Transfers are rounded after they are priced, which matters only where a budget prices them.
                 // No machine costs less than 0.10 USD an hour for each of them.
-                let emitted = self.emits.iter().map(|mg| rows.emitted(*mg, prices)).min().unwrap_or(0);
-                let pools = 8 + value * ONE / (ONE + budget) / (100_000 + emitted / (ONE + budget));
+                let counted = (0..self.emits.len()).map(|i| self.counted(rows, i, prices)).min().unwrap_or(0);
+                let pools = 8 + value * ONE / (ONE + budget) / (100_000 + counted / (ONE + budget));
                 let slack = if budget > 0 || rows.carbon.is_some() {
                     ROUNDED * pools * (ONE + budget) / ONE
                 } else {
@@ -252,12 +271,11 @@ impl<'a> Workload<'a> {
                 let hour = limit.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) + 1 + ROUNDED * 1024;
                 // Where nothing is priced, what costs more than the optimum on own machines by itself is in no optimum.
                 let free = prices.iter().zip(&rows.list).all(|(p, row)| *p == 0 || row.what == Shared::Slots);
-                let alone = self.alone.as_ref().filter(|_| free && !limited);
+                let alone = self.alone.as_ref().filter(|_| free && !limited && self.surcharges.is_empty());
                 let most = alone.map(|blocks| blocks.iter().map(Block::cost).sum());
-                let emits = if rows.carbon.is_some() { self.emits.clone() } else { Vec::new() };
-                for blocks in
-                    within::plans((&priced, search), bases, (&self.sites, &emits), hour, most, effort)?
-                {
+                let emits = if rows.carbon.is_some() { self.emits.as_slice() } else { &[] };
+                let counted = Counted { sites: &self.sites, emits, surcharges: &self.surcharges };
+                for blocks in within::plans((&priced, search), bases, counted, hour, most, effort)? {
                     let planned = self.service(rows, search, blocks);
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
@@ -338,7 +356,9 @@ impl<'a> Workload<'a> {
         let counts: Vec<(usize, u32, u32)> =
             pools.clone().map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
         let emitted = pools.clone().map(|p| carbon::of_days(self.emits[p.site], p.count.seconds)).sum();
-        let month = hourly.saturating_mul(HOURS_PER_MONTH);
+        let surcharges = pools.clone().filter_map(|p| Some((*self.surcharges.get(p.site)?, p.count.seconds)));
+        let more: i64 = surcharges.map(|(each, seconds)| stability::month(each, seconds)).sum();
+        let month = hourly.saturating_mul(HOURS_PER_MONTH).saturating_add(more);
         let column = self.column(rows, (month, bound, emitted), &counts, machines);
         let shared = pools.filter_map(|p| self.on_fleet(search, p)).collect();
         Planned { column, plan: Plan::Service(blocks), shared }
@@ -363,6 +383,12 @@ impl<'a> Workload<'a> {
         let figures = (priced.month.micros(), bound.micros(), emitted);
         let column = self.column(rows, figures, &counts, machines);
         Planned { column, plan: Plan::Run(priced.run), shared: Vec::new() }
+    }
+
+    /// What an hour of a machine of a site counts for beside its price, times [`ONE`].
+    fn counted(&self, rows: &Rows, site: usize, prices: &[i64]) -> i128 {
+        let more = self.surcharges.get(site).map_or(0, |each| i128::from(*each) * ONE);
+        rows.emitted(self.emits[site], prices) + more
     }
 
     /// What a machine of a site takes of quotas in a month, bought as planned and as spot, and emits in an hour, at `prices`.

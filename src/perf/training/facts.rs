@@ -57,6 +57,7 @@ impl Fact {
             accelerators_per_node: 8,
             network: Some(self.network),
             method: self.method,
+            framework: super::Framework::PyTorch,
             precision: self.precision,
             sequence: self.sequence,
             micro_batch: self.micro_batch.unwrap_or(1),

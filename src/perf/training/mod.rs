@@ -13,6 +13,7 @@
 
 pub mod facts;
 mod interruptions;
+mod memory;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -23,11 +24,11 @@ use crate::catalog::{Accelerator, Evidence, ModelArch};
 use crate::math;
 use facts::Constants;
 pub use interruptions::{Duration, FAILURES_PER_ACCELERATOR_HOUR, Pace, lost_per_hour};
-pub use types::{Checkpointing, Method, Run, Sharding, TrainingMemory, TrainingPrecision};
+pub use memory::memory;
+use memory::{NF4, frozen_bytes, packed};
+pub use types::{Checkpointing, Framework, Method, Run, Sharding, TrainingMemory, TrainingPrecision};
 
 const GIB: f64 = 1_073_741_824.0;
-/// What the driver, the framework and communication buffers take, bytes (assumed).
-const RUNTIME: f64 = GIB;
 
 /// What stands behind a prediction of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,7 @@ impl Class {
         let measured = measured_family(run.accelerator);
         match (run.arch.moe.is_some() || run.method != Method::Full, measured, run.precision) {
             (_, None, _) => Class::Other,
+            _ if run.framework != Framework::PyTorch => Class::Other,
             (true, Some(_), _) => Class::Variant,
             (false, Some("ampere"), _) => Class::Ampere,
             (false, Some(_), TrainingPrecision::Bf16) => Class::Hopper,
@@ -172,10 +174,7 @@ impl Size {
 
 /// Parameters that are trained.
 fn trained(a: &ModelArch, method: Method) -> f64 {
-    match method {
-        Method::Full => a.params,
-        Method::Lora { rank } => f64::from(rank) * projections(a),
-    }
+    method.rank().map_or(a.params, |rank| f64::from(rank) * projections(a))
 }
 
 /// Inputs and outputs, summed over the projections outside of routed experts: parameters of an adapter of
@@ -198,82 +197,6 @@ fn projections(a: &ModelArch) -> f64 {
     });
     let dense = layers - f64::from(a.moe_layers());
     layers * attention + dense * matrices * (h + f64::from(a.ffn)) + shared
-}
-
-/// Bytes of activations that one token leaves in one layer for the backward pass: 16-bit inputs of the norms,
-/// of all matrix products, of attention and of the feed-forward's nonlinearity.
-fn activation_bytes(a: &ModelArch) -> f64 {
-    let [h, heads, kv, d] = [a.hidden, a.heads, a.kv_heads, a.head_dim].map(f64::from);
-    let attention = match a.mla {
-        None => 2.0 * (heads * d + 2.0 * kv * d) + 2.0 * heads * d,
-        Some(m) => {
-            let [r, n, v] = [m.qk_rope_head_dim, m.qk_nope_head_dim, m.v_head_dim].map(f64::from);
-            2.0 * heads * (2.0 * (n + r) + 2.0 * v)
-        }
-    };
-    // Input of the nonlinearity and of the output product; with a gate the other factor as well.
-    let kept = if a.gated { 6.0 } else { 4.0 };
-    let feed_forward = match a.moe {
-        None => kept * f64::from(a.ffn),
-        Some(m) => {
-            let experts = f64::from(m.per_token) * (kept * f64::from(m.intermediate) + 2.0 * h);
-            experts + f64::from(m.shared) * kept * f64::from(m.intermediate)
-        }
-    };
-    // Two norms and the inputs of the two blocks.
-    8.0 * h + attention + feed_forward
-}
-
-/// Bytes of the device. Cards with 0.9 TB/s and more have stacked memory, whose nominal gigabytes are
-/// binary, less 1 % that the driver keeps (an H100 of 80 reports 79.2); others decimal, error correction
-/// takes the rest.
-fn device_bytes(a: &Accelerator) -> f64 {
-    let stacked = a.memory_bandwidth.is_some_and(|b| b >= 0.9e12);
-    let nominal = if stacked { 0.99 * a.memory_gib * GIB } else { a.memory_gib * 1e9 };
-    a.memory_reported_bytes.unwrap_or(nominal)
-}
-
-/// Where the memory of one accelerator goes. It is counted whether or not it fits.
-pub fn memory(run: &Run<'_>) -> TrainingMemory {
-    let size = Size::of(run);
-    let a = run.arch;
-    let n = f64::from(run.accelerators.max(1));
-    let tokens = f64::from(run.micro_batch) * f64::from(run.sequence);
-    let frozen = run.method != Method::Full;
-    let share = |whole: bool| if whole { 1.0 } else { 1.0 / n };
-    // Trained parameters: 32-bit weights, 32-bit gradients, two 32-bit moments; frozen ones 16 bits.
-    let at_rest = share(run.sharding != Sharding::Full);
-    let spread = share(run.sharding == Sharding::None);
-    let weights = match (frozen, run.sharding) {
-        (true, _) => 2.0 * a.params * at_rest + 4.0 * size.trained * spread,
-        // A 16-bit copy stays whole.
-        (false, Sharding::Gradients) => 2.0 * a.params + 4.0 * a.params * spread,
-        (false, _) => 4.0 * a.params * at_rest,
-    };
-    let gathered = match run.sharding {
-        // This layer and the next one in 16 bits, the embeddings, and this layer's gradient.
-        Sharding::Full if n > 1.0 => {
-            let gradient = if frozen { 0.0 } else { 2.0 * size.layer };
-            4.0 * size.layer + 2.0 * size.embeddings + gradient
-        }
-        _ => 0.0,
-    };
-    let layer = activation_bytes(a);
-    let layers = f64::from(a.layers);
-    let activations = match run.checkpointing {
-        Checkpointing::None => layers * layer,
-        Checkpointing::Full => layers * 2.0 * f64::from(a.hidden) + layer,
-    };
-    TrainingMemory {
-        device: device_bytes(run.accelerator),
-        weights,
-        gradients: 4.0 * size.trained * spread,
-        optimizer: 8.0 * size.trained * spread,
-        gathered,
-        activations: tokens * activations,
-        logits: tokens * 6.0 * f64::from(a.vocab),
-        runtime: RUNTIME,
-    }
 }
 
 /// The terms of a run, and its model flops a token over the peak.
@@ -310,7 +233,11 @@ pub fn terms(run: &Run<'_>) -> Result<(Terms, f64), DoesNotFit> {
     let (window, windowed) = a.sliding.map_or((s, 0.0), |(w, n)| (f64::from(w), f64::from(n)));
     let span = (layers - windowed) * s + windowed * s.min(2.0 * window);
     let attention = (3.5 + if again { 1.0 } else { 0.0 }) * heads * head * span / bf16;
-    let activations = if again { 4.0 / 3.0 } else { 1.0 } * 100.0 * layers * h / rates.bandwidth;
+    // A base in 4 bits is unpacked for every pass of a micro-batch: read, and written in 16 bits.
+    let times = if packed(run) { if again { 3.0 } else { 2.0 } } else { 0.0 };
+    let unpacked = times * (NF4 + 2.0) * (a.params - size.embeddings) / tokens;
+    let kept = if again { 4.0 / 3.0 } else { 1.0 } * 100.0 * layers * h;
+    let activations = (kept + unpacked) / rates.bandwidth;
     let n = run.accelerators.max(1);
     let node = run.accelerators_per_node.max(1);
     let machines = (f64::from(n) / f64::from(node)).max(1.0);
@@ -318,7 +245,8 @@ pub fn terms(run: &Run<'_>) -> Result<(Terms, f64), DoesNotFit> {
     let moves = match (run.sharding, full) {
         _ if n == 1 => 0.0,
         (Sharding::Full, true) => 6.0,
-        (Sharding::Full, false) | (_, true) => 4.0,
+        (Sharding::Full, false) => 2.0 * frozen_bytes(run.method),
+        (_, true) => 4.0,
         (_, false) => 0.0,
     } * size.gathered
         / tokens;
@@ -401,7 +329,15 @@ fn refuse(run: &Run<'_>) -> Result<(), DoesNotFit> {
         let reason = "the network between machines must be faster than nothing".into();
         return Err(DoesNotFit::Layout { reason });
     }
-    if let Method::Lora { rank } = run.method
+    if packed(run) && a.moe.is_some() {
+        let reason = format!("{}: a base with experts is not predicted in 4 bits", a.id);
+        return Err(DoesNotFit::Engine { reason });
+    }
+    if packed(run) && run.precision == TrainingPrecision::Fp8 {
+        let reason = "a base in 4 bits is computed in 16".into();
+        return Err(DoesNotFit::Precision { reason });
+    }
+    if let Some(rank) = run.method.rank()
         && (rank == 0 || rank > a.hidden)
     {
         let reason = format!("adapters of rank {rank}: from 1 to the hidden size, {}", a.hidden);
@@ -465,7 +401,7 @@ pub fn predict_with(run: &Run<'_>, constants: &Constants) -> Result<Training, Do
         utilization: useful * each,
         band: constants.bands[at],
         evidence,
-        notes: notes(run, class),
+        notes: notes(run),
         memory,
         shares,
     })
@@ -554,9 +490,15 @@ pub(crate) fn variant(run: &Run<'_>, constants: &Constants) -> f64 {
     experts * lora
 }
 
-fn notes(run: &Run<'_>, class: Class) -> Vec<String> {
+fn notes(run: &Run<'_>) -> Vec<String> {
     let mut notes = vec!["fitted on MPT models in llm-foundry (PyTorch FSDP, 2023-2024)".to_owned()];
-    if class == Class::Other {
+    if run.framework == Framework::TensorFlow {
+        notes.push(
+            "no training with TensorFlow was measured: as in PyTorch, in the error of a left-out family"
+                .into(),
+        );
+    }
+    if measured_family(run.accelerator).is_none() {
         notes.push(format!(
             "no training was measured on {}: the constants of H100, in the error of a left-out family",
             run.accelerator.id
@@ -568,6 +510,9 @@ fn notes(run: &Run<'_>, class: Class) -> Vec<String> {
     }
     if run.method != Method::Full {
         notes.push("LoRA: one factor from a single published run (70B on 8 H100, 2025-10); the interval is that of models with experts".into());
+    }
+    if packed(run) {
+        notes.push("QLoRA: never measured; besides what LoRA does, the base is unpacked for every pass at the rate that activations reach".into());
     }
     if run.sequence > 65536 {
         notes.push("sequences of more than 65536 tokens were not measured: extrapolated".into());

@@ -20,6 +20,7 @@ fn run<'a>(arch: &'a ModelArch, accelerator: &'a Accelerator) -> Run<'a> {
         accelerators_per_node: 8,
         network: Some(50e9),
         method: Method::Full,
+        framework: Framework::PyTorch,
         precision: TrainingPrecision::Bf16,
         sequence: 4096,
         micro_batch: 1,
@@ -227,4 +228,68 @@ proptest! {
         prop_assert!(of_rank(rank + 1) > of_rank(rank));
         prop_assert!(of_rank(rank) < full);
     }
+}
+
+/// The linear layers of Llama 3.1 70B are 68.45 billion parameters, embeddings and output matrix 2.1 billion: in 4.127 bits and in 16
+/// they are 35.3 and 4.2 GB. That is what lets an accelerator of 48 GB tune a model of that size (arXiv 2305.14314 does so with 65
+/// billion); in 16 bits it needs three of them for the weights alone.
+#[test]
+fn a_base_in_four_bits_fits_where_sixteen_do_not() {
+    let catalog = Catalog::embedded();
+    let (arch, l40s) =
+        (arch(&catalog, "meta-llama/Llama-3.1-70B-Instruct"), accelerator(&catalog, "l40s-48gb"));
+    let base = Run {
+        accelerators: 1,
+        network: None,
+        sequence: 512,
+        sharding: Sharding::None,
+        method: Method::QLora { rank: 8 },
+        ..run(&arch, l40s)
+    };
+    let held = memory(&base).weights - 4.0 * trained(&arch, base.method);
+    assert!((held / 1e9 - (35.3 + 4.2)).abs() < 0.1, "{held}");
+    let found = predict(&base).unwrap();
+    assert!(found.notes.iter().any(|n| n.starts_with("QLoRA: never measured")), "{:?}", found.notes);
+    assert_eq!(found.evidence, Evidence::Modelled);
+    let whole = Run { method: Method::Lora { rank: 8 }, ..base };
+    assert!(predict(&whole).is_err_and(|e| e.rule() == "memory"));
+    // Where both fit, unpacking costs time, the more the smaller a micro-batch is.
+    let h100 = accelerator(&catalog, "h100-sxm-80gb");
+    let speed = |method, micro_batch| {
+        let run = Run { accelerator: h100, accelerators: 8, micro_batch, method, ..base };
+        predict(&Run { sharding: Sharding::Full, ..run }).unwrap().tokens_per_s
+    };
+    let slower = |n| speed(Method::QLora { rank: 8 }, n) / speed(Method::Lora { rank: 8 }, n);
+    // Gathering a quarter of the bytes saves more than unpacking costs where the link is what is short.
+    assert!(slower(32) < 1.0 && slower(32) > 0.8, "{}", slower(32));
+    // Three passes over 2.516 bytes of 68.45 billion parameters at 3.35 TB/s: 0.154 s for each micro-batch of one accelerator.
+    let alone = |method| {
+        let run = Run { accelerator: h100, method, micro_batch: 4, ..base };
+        let (terms, _) = terms(&run).unwrap();
+        terms[6]
+    };
+    let more = alone(Method::QLora { rank: 8 }) - alone(Method::Lora { rank: 8 });
+    let by_hand = 3.0 * 2.516 * 68.45e9 / 3.35e12 / (4.0 * 512.0);
+    assert!((more / by_hand - 1.0).abs() < 0.02, "{more} {by_hand}");
+    let experts = super::tests::arch(&catalog, "mistralai/Mixtral-8x7B-Instruct-v0.1");
+    assert!(predict(&Run { arch: &experts, ..base }).is_err_and(|e| e.rule() == "engine"));
+    assert!(predict(&Run { precision: TrainingPrecision::Fp8, ..base }).is_err());
+}
+
+#[test]
+fn tensorflow_is_told_to_be_a_guess() {
+    let catalog = Catalog::embedded();
+    let (arch, h100) = (arch(&catalog, "qwen3-1.7b"), accelerator(&catalog, "h100-sxm-80gb"));
+    let torch = Run { sharding: Sharding::None, ..run(&arch, h100) };
+    let other = Run { framework: Framework::TensorFlow, ..torch };
+    let (a, b) = (predict(&torch).unwrap(), predict(&other).unwrap());
+    assert_eq!(a.tokens_per_s, b.tokens_per_s);
+    assert_eq!((a.evidence, b.evidence), (Evidence::Calibrated, Evidence::Modelled));
+    assert!(
+        b.band.factor(0.2) < 0.8 && a.band.factor(0.2) > 0.9,
+        "{} {}",
+        b.band.factor(0.2),
+        a.band.factor(0.2)
+    );
+    assert!(b.notes.iter().any(|n| n.contains("TensorFlow")));
 }

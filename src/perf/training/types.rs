@@ -1,7 +1,7 @@
 //! A training run, and where its memory goes.
 
 use crate::catalog::{Accelerator, ModelArch};
-pub use crate::spec::{Checkpointing, Method, Sharding, TrainingPrecision};
+pub use crate::spec::{Checkpointing, Framework, Method, Sharding, TrainingPrecision};
 
 /// A training run.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub struct Run<'a> {
     pub network: Option<f64>,
     /// What is trained.
     pub method: Method,
+    /// What trains.
+    pub framework: Framework,
     /// What it computes in.
     pub precision: TrainingPrecision,
     /// Tokens of a sequence.

@@ -2,7 +2,9 @@
 
 use super::mirror::{Mirror, mirror, words};
 use crate::perf;
-use crate::spec::{Checkpointing, EngineName, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
+use crate::spec::{
+    Checkpointing, EngineName, Framework, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
+};
 
 words!(QuantizationWord for Quantization {
     Native = "native",
@@ -20,6 +22,8 @@ words!(KvCacheWord for KvCacheDtype { Auto = "auto", Bf16 = "bf16", Fp8 = "fp8" 
 words!(EngineWord for EngineName { Vllm = "vllm", Sglang = "sglang", Trtllm = "trtllm", Own = "own" });
 
 words!(PrecisionWord for TrainingPrecision { Bf16 = "bf16", Fp8 = "fp8" });
+
+words!(FrameworkWord for Framework { PyTorch = "pytorch", TensorFlow = "tensorflow" });
 
 words!(ShardingWord for Sharding { None = "none", Gradients = "gradients", Full = "full" });
 

@@ -12,8 +12,8 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
-    Emission, Emissions, FailureCheck, Fallback, Fallbacks, JointViolation, PipelineRun, SharedLimit, Stop,
-    TrainingRun,
+    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FreeChoice, HeldUse, JointViolation, Kept,
+    KeptWorkload, MachinesAt, PipelineRun, SharedLimit, Stop, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
@@ -21,7 +21,10 @@ use crate::placement::{
     MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix,
 };
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
-use crate::spec::{Checkpointing, KvCacheDtype, PipelineEngine, Quantization, Sharding, TrainingPrecision};
+use crate::spec::{
+    Checkpointing, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization, Sharding,
+    TrainingPrecision,
+};
 
 words!(EvidenceWord for Evidence {
     Measured = "measured",
@@ -43,8 +46,28 @@ mirror!(PlacementFile for Placement {
     emissions: Emissions,
     chains: Vec<ChainSplit>,
     commitments: Vec<Commitment>,
+    held: Vec<HeldUse>,
+    kept: Option<Kept>,
     coupling: Option<Coupling>,
 });
+
+mirror!(MachinesAtFile for MachinesAt { cloud: Cloud, region: String, instance_type: String });
+
+mirror!(KeptFile for Kept {
+    saving_ppm: u32,
+    workloads: BTreeMap<String, KeptWorkload>,
+    cost: Money,
+    free: Option<Money>,
+});
+
+mirror!(KeptWorkloadFile for KeptWorkload {
+    running: Vec<MachinesAt>,
+    planned: Vec<MachinesAt>,
+    cost: Money,
+    free: Option<FreeChoice>,
+});
+
+mirror!(FreeChoiceFile for FreeChoice { places: Vec<MachinesAt>, cost: Money });
 
 mirror!(CommitmentFile for Commitment {
     addr: String,
@@ -55,6 +78,24 @@ mirror!(CommitmentFile for Commitment {
     saves_per_month: Money,
     provenance: Provenance,
 });
+
+mirror!(HeldFile for HeldUse {
+    name: String,
+    kind: HeldKind,
+    cloud: Cloud,
+    region: String,
+    instance_type: String,
+    count: u32,
+    used: u32,
+    until: String,
+    hours: u32,
+    usable: bool,
+    cost: Option<Money>,
+    id: Option<String>,
+    rises_per_month: Option<Money>,
+});
+
+words!(HeldWord for HeldKind { Reservation = "reservation", CapacityBlock = "capacity-block" });
 
 mirror!(ChainFile for ChainSplit {
     name: String,
@@ -322,6 +363,7 @@ mirror!(PipelineFile for PipelineRun {
 words!(PipelineEngineWord for PipelineEngine { Spark = "spark", Ray = "ray" });
 
 mirror!(TrainingFile for TrainingRun {
+    framework: Framework,
     rank: Option<u32>,
     precision: TrainingPrecision,
     accelerators: u32,

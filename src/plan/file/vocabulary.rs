@@ -39,6 +39,7 @@ pub const WORDS: &[&str] = &[
     "sites",
     "spot",
     "spread",
+    "stability",
     "replay",
     "survive",
     "tpot",

@@ -2,17 +2,21 @@
 
 mod budget;
 mod chain;
+mod held;
 mod measured;
 mod pipeline;
+mod purchase;
 mod site;
 mod training;
 
 use super::{Key, Kind, Names};
 use crate::spec::units::{Range, Unit};
-use budget::BUDGET;
+use budget::{BUDGET, STABILITY};
 use chain::CHAIN;
+use held::HELD;
 use measured::{MEASURED, QUALITY};
 use pipeline::PIPELINE;
+use purchase::PURCHASE;
 use site::SITE;
 use training::TRAINING;
 
@@ -44,8 +48,7 @@ pub static ROOT: &[Key] = &[
         "models",
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(MODEL) },
         "The models, and the compressions of each that the planner may choose from.",
-    )
-    .required(),
+    ),
     Key::new(
         "services",
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(SERVICE) },
@@ -78,6 +81,7 @@ pub static ROOT: &[Key] = &[
         "What is minimised: the cost, the cost with a price of what is emitted, or emissions (cost decides among equals).",
     )
     .default("cost"),
+    Key::new("stability", Kind::Section(STABILITY), "What must be gained before something that runs is given up."),
     Key::new(
         "confidence",
         Kind::Quantity(Unit::Percent, Range::OPEN),
@@ -105,7 +109,11 @@ pub static ROOT: &[Key] = &[
         "Places of your own outside the clouds, and the machines that stand there. A service goes there only if its `placement.sites` names them.",
     ),
     Key::new("state", Kind::Section(STATE), "Where what exists is remembered."),
-    Key::not_yet("commitments", "Capacity and prices that are already committed to."),
+    Key::new(
+        "commitments",
+        Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(HELD) },
+        "Machines that are paid for already. Services use them first, where they do: no hour of them costs more.",
+    ),
     Key::not_yet("policies", "Rules that a plan must pass."),
 ];
 
@@ -408,28 +416,6 @@ static SPREAD: &[Key] = &[
     Key::new("regions", Kind::Whole { min: 1, max: 20, auto: false }, "At least this many regions.")
         .default("1"),
     Key::not_yet("zones", "At least this many zones; `survive: { zone: 1 }` is planned."),
-];
-
-static PURCHASE: &[Key] = &[
-    Key::new(
-        "options",
-        Kind::List(&Kind::Choice { values: &["on_demand", "reserved_1y", "reserved_3y"], later: &[] }),
-        "How machines that are not spot may be paid for; the cheapest is taken.",
-    )
-    .default("[on_demand]"),
-    Key::new(
-        "spot_max_share",
-        Kind::Quantity(Unit::Percent, Range::SHARE),
-        "Largest share of a pool's machines that may be spot.",
-    )
-    .default("0%"),
-    Key::new(
-        "on_demand_base",
-        Kind::Whole { min: 0, max: 10_000, auto: false },
-        "At least this many machines of a pool are not spot.",
-    )
-    .default("0"),
-    Key::not_yet("commitments", "Use of capacity that is already committed to."),
 ];
 
 static SCALING: &[Key] = &[

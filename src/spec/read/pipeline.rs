@@ -8,8 +8,6 @@ use crate::spec::{PipelineEngine, Processors};
 
 /// Input of a shard where their number is not stated, GiB: what Spark and Ray put into one.
 const SHARD_GIB: f64 = 0.125;
-/// Most shards.
-const MOST_SHARDS: f64 = 1e7;
 
 impl Reader<'_> {
     /// `pipelines.NAME`.
@@ -26,8 +24,9 @@ impl Reader<'_> {
         let throughput = self.throughput(&at.key("throughput_per_core"));
         let input_gib = at.key("input").quantity(Unit::Data, Range::POSITIVE).unwrap_or(1.0);
         let own = at.key("shards").whole();
-        let shards = own
-            .unwrap_or_else(|| (input_gib / SHARD_GIB * (1.0 - 1e-12)).ceil().clamp(1.0, MOST_SHARDS) as u32);
+        let shards = own.unwrap_or_else(|| {
+            (input_gib / SHARD_GIB * (1.0 - 1e-12)).ceil().clamp(1.0, f64::from(MOST_SHARDS)) as u32
+        });
         let dataset = at.key("dataset");
         let from = dataset.key("at").get(|v| leaf::region(self.vocabulary, v));
         let listed = at.key("placement").key("accelerators");

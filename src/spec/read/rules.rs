@@ -54,6 +54,7 @@ impl Reader<'_> {
             options: if options.is_empty() { vec![Purchase::OnDemand] } else { options },
             spot_max_share: at.key("spot_max_share").quantity(Unit::Percent, Range::SHARE).unwrap_or(0.0),
             on_demand_base: at.key("on_demand_base").whole().unwrap_or(0),
+            held: at.pointer.0.starts_with("/services/") && at.key("commitments").word() != Some("none"),
             at: at.pointer.clone(),
         }
     }

@@ -11,7 +11,7 @@ impl Reader<'_> {
         root: &At<'_>,
         services: &BTreeMap<String, Service>,
         budget: &Budget,
-        objective: Goal,
+        (objective, stability): (Goal, bool),
     ) {
         for (name, service) in services.iter().filter(|(_, s)| s.shares) {
             let at = root.key("services").key(name);
@@ -37,6 +37,18 @@ impl Reader<'_> {
                         "`within-deployment` with a cap or a price of carbon",
                         "not supported yet",
                         "write `never`, or leave out `budget.carbon` and `objective`",
+                    ),
+                );
+            }
+            if stability {
+                self.report(
+                    &sharing,
+                    false,
+                    Problem::new(
+                        "not-supported-yet",
+                        "`within-deployment` with `stability`",
+                        "not supported yet",
+                        "write `never`, or leave out `stability`",
                     ),
                 );
             }

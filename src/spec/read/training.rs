@@ -14,10 +14,22 @@ impl Reader<'_> {
     ) -> Option<Training> {
         at.value?.as_object()?;
         let rank = at.key("rank");
-        let method = match at.key("method").word() {
-            Some("lora") => Method::Lora { rank: rank.whole().unwrap_or(16).max(1) },
-            _ => Method::Full,
-        };
+        let adapters = rank.whole().unwrap_or(16).max(1);
+        let method = at.key("method").word().and_then(|word| Method::parse(word, adapters));
+        let method = method.unwrap_or(Method::Full);
+        let precision = at.key("precision").word().and_then(TrainingPrecision::parse);
+        if matches!(method, Method::QLora { .. }) && precision == Some(TrainingPrecision::Fp8) {
+            self.report(
+                &at.key("precision").pointer,
+                false,
+                Problem::new(
+                    "conflicting-keys",
+                    "`fp8` with the method `qlora`: a base of 4 bits is computed in 16",
+                    "belongs to `full` and `lora`",
+                    "remove it",
+                ),
+            );
+        }
         if rank.is_there() && at.key("method").word() == Some("full") {
             self.report(
                 &rank.pointer,
@@ -25,8 +37,25 @@ impl Reader<'_> {
                 Problem::new(
                     "conflicting-keys",
                     "`rank` with the method `full`: there are no adapters",
-                    "belongs to `lora`",
+                    "belongs to `lora` and `qlora`",
                     "remove it, or write `method: lora`",
+                ),
+            );
+        }
+        let framework = match at.key("framework").word() {
+            Some("tensorflow") => Framework::TensorFlow,
+            _ => Framework::PyTorch,
+        };
+        let sharding = self.sharding(at, framework);
+        if framework == Framework::TensorFlow && matches!(method, Method::QLora { .. }) {
+            self.report(
+                &at.key("method").pointer,
+                false,
+                Problem::new(
+                    "conflicting-keys",
+                    "`qlora` with the framework `tensorflow`",
+                    "belongs to `pytorch`",
+                    "write `lora`, or `framework: pytorch`",
                 ),
             );
         }
@@ -63,17 +92,14 @@ impl Reader<'_> {
             model: at.key("model").text()?,
             labels: self.merged_labels(at, shared),
             method,
-            precision: at
-                .key("precision")
-                .word()
-                .and_then(TrainingPrecision::parse)
-                .unwrap_or(TrainingPrecision::Bf16),
+            framework,
+            precision: precision.unwrap_or(TrainingPrecision::Bf16),
             dataset_tokens: at.key("dataset_tokens").quantity(Unit::Count, Range::POSITIVE).unwrap_or(1.0),
             epochs: at.key("epochs").quantity(Unit::Number, Range::POSITIVE).unwrap_or(1.0),
             sequence_tokens: at.key("sequence_tokens").whole().unwrap_or(2048).max(1),
             batch_size,
             micro_batch,
-            sharding: at.key("strategy").word().and_then(Sharding::of_strategy),
+            sharding,
             checkpointing: at.key("activation_checkpointing").word().and_then(Checkpointing::parse),
             checkpoint_every_s: at
                 .key("checkpoint_every")
@@ -88,5 +114,32 @@ impl Reader<'_> {
             after: self.after(at, &format!("trainings.{name}")),
             at: at.pointer.clone(),
         })
+    }
+
+    /// `strategy`: TensorFlow has one of its own.
+    fn sharding(&mut self, at: &At<'_>, framework: Framework) -> Option<Sharding> {
+        let strategy = at.key("strategy");
+        let word = strategy.word().filter(|word| *word != "auto");
+        let (of, other) = match framework {
+            Framework::TensorFlow => ("`multi-worker`", word.and_then(Sharding::of_strategy).is_some()),
+            Framework::PyTorch => ("`ddp`, `zero2` or `fsdp`", word == Some("multi-worker")),
+        };
+        if let Some(word) = word.filter(|_| other) {
+            let framework = framework.as_str();
+            self.report(
+                &strategy.pointer,
+                false,
+                Problem::new(
+                    "conflicting-keys",
+                    format!("`{word}` with the framework `{framework}`"),
+                    format!("not one of {framework}"),
+                    format!("write {of}, or `auto`"),
+                ),
+            );
+        }
+        match framework {
+            Framework::TensorFlow => Some(Sharding::None),
+            Framework::PyTorch => word.and_then(Sharding::of_strategy),
+        }
     }
 }

@@ -3,10 +3,12 @@
 
 pub mod carbon;
 mod day;
+mod held;
 mod run;
 pub mod seat;
 pub mod several;
 pub mod sharing;
+pub mod stability;
 pub mod training;
 
 use std::cell::RefCell;
@@ -18,6 +20,7 @@ use rhumb::placement::World;
 use rhumb::spec::*;
 
 use carbon::{allowed, over_quota};
+use day::round;
 pub use run::batch;
 use run::each_run;
 
@@ -268,7 +271,8 @@ fn prices(
         return Some((m * others, m * others));
     }
     let spot = price(world, kind, region, Purchase::Spot)?;
-    let on_demand = price(world, kind, region, Purchase::OnDemand)?;
+    // Spot that is not sold on demand has no ceiling but its own price.
+    let on_demand = price(world, kind, region, Purchase::OnDemand).unwrap_or(spot);
     Some(((m - s) * others + s * spot, (m - s) * others + s * on_demand.max(spot)))
 }
 
@@ -455,6 +459,12 @@ impl Search<'_> {
         let others = r as f64 - f64::from(s.survive.region);
         let mut found: Vec<Choice> = Vec::new();
         for way in self.ways.iter().filter(|w| catalog.instance_types[w.type_index].cloud == here.cloud) {
+            for choice in self.of_held(way, region, (share, outside, r), &network) {
+                if !found.iter().any(|other| self.beats(other, &choice)) {
+                    found.retain(|other| !self.beats(&choice, other));
+                    found.push(choice);
+                }
+            }
             let Ok(below) = self.below(way, region, (share, outside, r), &network) else { continue };
             for m in 1..=MOST_MACHINES {
                 let rate = self.peak(way, m * way.replicas_per_machine, share / r as f64);

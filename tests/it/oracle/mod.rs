@@ -3,8 +3,10 @@
 mod brute;
 mod carbon;
 mod chains;
+mod held;
 mod labels;
 mod sharing;
+mod stability;
 mod stops;
 mod training;
 pub mod worlds;
@@ -169,6 +171,7 @@ impl Several {
         }
         // Seconds of a batch's runs are rounded.
         let emitted = brute::carbon::counted(spec, placement.emissions.known());
+        let cost = cost + brute::stability::of(spec, world, &placement);
         let (cost, rounded) = (cost + emitted, emitted / 100_000);
         // Eight products rounded by the hour, of a month.
         if truth.is_none_or(|t| (t - cost).abs() > 8 * 730 + rounded) {

@@ -44,6 +44,7 @@ fn region(r: &mut Random, world: &World) -> RegionRef {
 fn training(r: &mut Random, world: &World, placement: PlacementRules, purchase: PurchaseRules) -> Training {
     let method = match r.below(5) {
         0 | 1 => Method::Full,
+        2 => Method::QLora { rank: r.pick(&[8, 16, 64]) },
         _ => Method::Lora { rank: r.pick(&[8, 16, 64]) },
     };
     let runs = r.pick(&[None, None, Some(4.0), Some(30.416_666_666_666_668)]);
@@ -60,11 +61,12 @@ fn training(r: &mut Random, world: &World, placement: PlacementRules, purchase: 
         gib: r.range(5.0, 3000.0).round(),
         at: Pointer::root(),
     });
-    Training {
+    let training = Training {
         name: "t".into(),
         model: "m".into(),
         labels: Default::default(),
         method,
+        framework: Framework::PyTorch,
         precision: if r.chance(15) { TrainingPrecision::Fp8 } else { TrainingPrecision::Bf16 },
         dataset_tokens: (10_f64).powf(r.range(6.0, 9.5)).round(),
         epochs: r.pick(&[0.5, 1.0, 1.0, 3.0]),
@@ -82,7 +84,9 @@ fn training(r: &mut Random, world: &World, placement: PlacementRules, purchase: 
         purchase,
         after: Vec::new(),
         at: Pointer::root(),
-    }
+    };
+    let framework = if r.chance(15) { Framework::TensorFlow } else { Framework::PyTorch };
+    Training { framework, ..training }
 }
 
 /// A world with one training.

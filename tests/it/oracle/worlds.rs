@@ -153,6 +153,44 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
     (all, world)
 }
 
+/// Adds one to three commitments to a world: most to its end, some that end within the month, some that are over, some of what is not on
+/// sale on demand. Most services may use them.
+pub fn hold(seed: u64, spec: &mut Spec, world: &mut World) {
+    let mut r = Random::new(seed ^ 0x6865_6c64);
+    let mut places: Vec<(usize, usize)> =
+        world.catalog.offerings.iter().map(|o| (o.instance_type, o.region)).collect();
+    places.dedup();
+    let n = 1 + r.below(3);
+    for (i, (kind, region)) in r.some(&places, n).into_iter().enumerate() {
+        if r.chance(15) {
+            let gone =
+                |o: &Offering| (o.instance_type, o.region) == (kind, region) && o.purchase != Purchase::Spot;
+            world.catalog.offerings.retain(|o| !gone(o));
+        }
+        let (kind, region) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
+        let held = Held {
+            name: format!("h{i}"),
+            kind: r.pick(&[HeldKind::Reservation, HeldKind::CapacityBlock]),
+            cloud: kind.cloud,
+            region: region.id.clone(),
+            instance_type: kind.name.clone(),
+            count: r.pick(&[1, 1, 2, 2, 3, 5, 0]),
+            until: r
+                .pick(&["2027-11-25", "2027-01-01", "2026-12-26", "2026-12-10", "2026-11-27", "2026-11-25"])
+                .into(),
+            cost: r.pick(&[None, Some(Money::from_micros(3_000_000))]),
+            id: None,
+            at: at(),
+        };
+        spec.held.insert(held.name.clone(), held);
+    }
+    for service in spec.services.values_mut() {
+        service.purchase.held = r.chance(90);
+    }
+    spec.lower_held();
+    world.hold(spec).unwrap();
+}
+
 /// The same with services that mostly share machines, and as little to do that several fit on one.
 pub fn sharing(seed: u64, base: &Catalog) -> (Spec, World) {
     let (mut spec, world) = together(seed, base);
@@ -245,7 +283,18 @@ fn world(r: &mut Random, base: &Catalog) -> (World, Vec<usize>, Vec<usize>) {
     let arch = r.pick(&models);
     let archs = BTreeMap::from([("m".to_owned(), arch)]);
     let calibration = Default::default();
-    (World { catalog, archs, calibration, today: "2026-11-25".into(), replay: 0 }, types, regions)
+    (
+        World {
+            catalog,
+            archs,
+            calibration,
+            today: "2026-11-25".into(),
+            replay: 0,
+            running: Default::default(),
+        },
+        types,
+        regions,
+    )
 }
 
 fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Spec {
@@ -290,6 +339,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         },
         spot_max_share: r.pick(&[0.0, 0.0, 0.5, 0.29, 0.7, 1.0]),
         on_demand_base: r.pick(&[0, 0, 1, 2]),
+        held: true,
         at: at(),
     };
     let engine = Engine {
@@ -324,6 +374,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
     Spec {
         pipelines: BTreeMap::new(),
         sites: BTreeMap::new(),
+        held: BTreeMap::new(),
         name: "world".into(),
         labels: BTreeMap::new(),
         models: BTreeMap::from([("m".to_owned(), model)]),
@@ -332,6 +383,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         batches,
         trainings: BTreeMap::new(),
         budget,
+        stability: None,
         objective: Goal::Cost,
         confidence: r.pick(&[0.5, 0.8, 0.9]),
         providers: providers(r, world, types, regions),

@@ -9,7 +9,9 @@ use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles, Wait}
 use rhumb::placement::*;
 use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
 use rhumb::render::Artifact;
-use rhumb::spec::{Checkpointing, EngineName, KvCacheDtype, Quantization, Sharding, TrainingPrecision};
+use rhumb::spec::{
+    Checkpointing, EngineName, HeldKind, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
+};
 use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 
 fn addr(text: &str) -> ResourceAddr {
@@ -189,6 +191,7 @@ fn rank() -> WorkloadPlacement {
 
 fn training() -> TrainingRun {
     TrainingRun {
+        framework: rhumb::spec::Framework::TensorFlow,
         rank: Some(16),
         precision: TrainingPrecision::Fp8,
         accelerators: 16,
@@ -457,6 +460,7 @@ pub fn plan() -> Plan {
                     limit_ms: 400.5,
                 }]],
             }],
+            kept: Some(kept_services()),
             commitments: vec![rhumb::placement::Commitment {
                 addr: "services.chat/aws/eu-west-1/p5.48xlarge/on_demand".into(),
                 purchase: Purchase::Reserved3y,
@@ -465,6 +469,21 @@ pub fn plan() -> Plan {
                 instead_of: Money::from_micros(55_040_000),
                 saves_per_month: Money::from_micros(43_858_398_540),
                 provenance: Provenance { source: "own".into(), as_of: "2026-11-25".into() },
+            }],
+            held: vec![HeldUse {
+                name: "block".into(),
+                kind: HeldKind::CapacityBlock,
+                cloud: Cloud::Aws,
+                region: "us-east-2".into(),
+                instance_type: "p5en.48xlarge".into(),
+                count: 3,
+                used: 2,
+                until: "2027-06-30".into(),
+                hours: 730,
+                usable: true,
+                cost: None,
+                id: Some("cr-0a1".into()),
+                rises_per_month: Some(Money::from_micros(5)),
             }],
             coupling: Some(coupling()),
         },
@@ -532,5 +551,27 @@ fn coupling() -> Coupling {
         plans: 12,
         nodes: 3,
         stopped: Some(Stop::TimeLimit),
+    }
+}
+
+fn kept_services() -> rhumb::placement::Kept {
+    let at = |region: &str| rhumb::placement::MachinesAt {
+        cloud: Cloud::Aws,
+        region: region.to_owned(),
+        instance_type: "p5.48xlarge".to_owned(),
+    };
+    let free = rhumb::placement::FreeChoice { places: vec![at("eu-south-2")], cost: Money::from_micros(1) };
+    let chat = rhumb::placement::KeptWorkload {
+        running: vec![at("eu-west-1"), at("us-east-1")],
+        planned: vec![at("eu-west-1")],
+        cost: Money::from_micros(2),
+        free: Some(free),
+    };
+    let rank = rhumb::placement::KeptWorkload { free: None, ..chat.clone() };
+    rhumb::placement::Kept {
+        saving_ppm: 100_000,
+        workloads: [("services.chat".to_owned(), chat), ("services.rank".to_owned(), rank)].into(),
+        cost: Money::from_micros(4),
+        free: None,
     }
 }

@@ -85,7 +85,12 @@ impl<'a> Search<'a> {
     fn slots(&self, site: &Site, way: &Way) -> Option<(u32, u32)> {
         let count = self.world.catalog.instance_types[site.instance_type].accelerator_count;
         let (each, whole) = (way.layout.accelerators(), count.clamp(0.0, 1024.0) as u32);
-        let fits = self.shares && way.span == 1 && count.fract() == 0.0 && each >= 1 && each < whole;
+        let fits = self.shares
+            && way.span == 1
+            && count.fract() == 0.0
+            && each >= 1
+            && each < whole
+            && site.held.is_none();
         fits.then_some((each, whole))
     }
 
@@ -200,8 +205,49 @@ impl<'a> Search<'a> {
             of.collect::<Option<Vec<Lower>>>()
         };
         pool.lower.clone_from(counted.get_or_insert_with(&mut count).as_ref()?);
-        pool.priced = self.priced(price, &self.blocks[set], need, &pool);
-        Some(pool)
+        self.settle(set, part, need, price, false, pool)
+    }
+
+    /// A pool whose machines are counted in every class, with its price. Of held machines it has as many as make it the cheapest: each
+    /// class uses those that the peak has first. Where a lower class needs more machines than the peak does, a larger peak may have more
+    /// of them to lend.
+    fn settle(
+        &self,
+        set: usize,
+        part: &Part<'_>,
+        need: &Need<'_>,
+        price: usize,
+        replayed: bool,
+        mut pool: Pool,
+    ) -> Option<Pool> {
+        let site = &self.field.sites[pool.site];
+        let block = &self.blocks[set];
+        if site.held.is_none() {
+            pool.priced = self.priced(price, block, need, &pool);
+            return Some(pool);
+        }
+        let asked = self.asked(set, part.regions, (pool.site, pool.way), false);
+        let with = |machines: u32, held: u32| {
+            let replicas = machines / asked.way.span.max(1) * asked.way.replicas;
+            let mut pool = Pool { machines, spot: held, replicas, ..pool.clone() };
+            pool.lower.iter_mut().for_each(|of| of.spot = of.machines.min(held));
+            if site.base.is_none() && pool.lower.iter().any(|of| of.spot < of.machines) {
+                return None;
+            }
+            pool.priced = self.priced(price, block, need, &pool);
+            Some(pool)
+        };
+        let most = pool.lower.iter().map(|of| of.machines).fold(pool.machines, u32::max);
+        let mut best: Option<Pool> = None;
+        for machines in (pool.machines..=most).step_by(asked.way.span.max(1) as usize) {
+            if machines > pool.machines && !asked.does_without_spot(need, machines, replayed) {
+                continue;
+            }
+            let Some((low, high)) = asked.spots(machines) else { break };
+            let here = (low..=high).filter_map(|held| with(machines, held));
+            best = best.into_iter().chain(here).min_by_key(|pool| pool.priced);
+        }
+        best
     }
 
     /// The cheapest pool of a candidate that a replay lets be, given the one by the closed form. It is left where it has become
@@ -225,6 +271,10 @@ impl<'a> Search<'a> {
         let beside = |of: &Lower| {
             let each =
                 |hourly: Option<Money>| prices.beside(site, hourly.unwrap_or_default(), of.class.seconds);
+            if site.held.is_some() {
+                let least = site.base.into_iter().chain(site.spot).min();
+                return each(least) * i128::from(of.machines);
+            }
             each(site.base) * i128::from(of.machines - of.spot) + each(site.spot) * i128::from(of.spot)
         };
         let below = by_form.lower.iter().map(beside).sum::<i128>() - slack;
@@ -242,8 +292,7 @@ impl<'a> Search<'a> {
         }
         lower.reverse();
         pool.lower = lower;
-        pool.priced = self.priced(price, &self.blocks[set], need, &pool);
-        Some(pool)
+        self.settle(set, part, need, price, true, pool)
     }
 
     /// The count of the peak that is cheapest, paid for as long as the peak lasts.
@@ -354,7 +403,7 @@ impl<'a> Search<'a> {
         let at_peak = i128::from(peak.seconds) * i128::from(pool.machines);
         let below = pool.lower.iter().map(|of| i128::from(of.class.seconds) * i128::from(of.machines));
         let seconds = at_peak + below.sum::<i128>();
-        let emitted = self.prices[price].emitted(site) * seconds * i128::from(HOURS_PER_MONTH);
+        let emitted = self.prices[price].beside_price(site) * seconds * i128::from(HOURS_PER_MONTH);
         self.prices[price].hourly(self.costs(pool, responses, false))
             + emitted.div_euclid(i128::from(day::DAY))
             + tolls.0 * i128::from(pool.machines - pool.spot)

@@ -12,7 +12,7 @@ use crate::cli::{Exit, Failure, Settings};
 use crate::math::round_to;
 use crate::perf::DoesNotFit;
 use crate::perf::training::{
-    Checkpointing, Free, MOST_MICRO_BATCH, Method, Run, Sharding, Training, TrainingMemory,
+    Checkpointing, Framework, Free, MOST_MICRO_BATCH, Method, Run, Sharding, Training, TrainingMemory,
     TrainingPrecision, fastest, predict,
 };
 
@@ -24,7 +24,7 @@ const ENDS: (f64, f64) = (0.1, 0.9);
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Training")]
 pub struct TrainingArgs {
-    /// Predict training instead of serving: full or lora
+    /// Predict training instead of serving: full, lora or qlora
     #[arg(
         long,
         value_name = "METHOD",
@@ -83,11 +83,9 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let [accelerator] = gpus[..] else {
         return Err(Failure::usage("--training needs one accelerator: name it with --gpu"));
     };
-    let method = match t.training.as_deref() {
-        Some("lora") => Method::Lora { rank: t.rank },
-        Some("full") => Method::Full,
-        other => return Err(unknown("training method", other.unwrap_or_default(), ["full", "lora"])),
-    };
+    let asked = t.training.as_deref().unwrap_or_default();
+    let method = Method::parse(asked, t.rank)
+        .ok_or_else(|| unknown("training method", asked, ["full", "lora", "qlora"]))?;
     let precision = match args.precision.as_deref() {
         None => TrainingPrecision::Bf16,
         Some(text) => TrainingPrecision::parse(&text.to_lowercase())
@@ -117,6 +115,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         accelerators_per_node: args.per_machine,
         network: args.rdma_gbps.map(|g| g * 1e9 / 8.0),
         method,
+        framework: Framework::PyTorch,
         precision,
         sequence: t.seq_len,
         micro_batch: t.micro_batch.unwrap_or(1),
@@ -166,6 +165,7 @@ fn method(run: &Run<'_>) -> String {
     match run.method {
         Method::Full => "full training".into(),
         Method::Lora { rank } => format!("LoRA of rank {rank}"),
+        Method::QLora { rank } => format!("QLoRA of rank {rank}"),
     }
 }
 
@@ -257,7 +257,7 @@ fn json(c: &Chosen<'_>) -> Value {
         "model": run.arch.id,
         "accelerator": run.accelerator.id,
         "accelerators": run.accelerators,
-        "method": if run.method == Method::Full { "full" } else { "lora" },
+        "method": run.method.as_str(),
         "precision": run.precision.as_str(),
         "sequence_tokens": run.sequence,
         "micro_batch": run.micro_batch,
@@ -297,7 +297,7 @@ fn json(c: &Chosen<'_>) -> Value {
         }
     };
     if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
-        if let Method::Lora { rank } = run.method {
+        if let Some(rank) = run.method.rank() {
             object.insert("rank".into(), json!(rank));
         }
         object.extend(more);

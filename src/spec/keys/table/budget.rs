@@ -1,4 +1,4 @@
-//! The keys of `budget`.
+//! The keys of `budget` and `stability`.
 
 use super::{Key, Kind, Names, Range, Unit};
 
@@ -38,3 +38,10 @@ pub(super) static BUDGET: &[Key] = &[
     )
     .default("ceiling"),
 ];
+
+pub(super) static STABILITY: &[Key] = &[Key::new(
+    "saving",
+    Kind::Quantity(Unit::Percent, Range::OPEN),
+    "What a service's machines of another type or in another region must cost less than those that run, before they replace them.",
+)
+.required()];

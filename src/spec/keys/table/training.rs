@@ -7,11 +7,11 @@ pub(super) static TRAINING: &[Key] = &[
     Key::new("labels", WORKLOAD_LABELS, "Added to the deployment's labels; the own ones win."),
     Key::new(
         "method",
-        Kind::Choice { values: &["full", "lora"], later: &["qlora"] },
-        "Every parameter, or low-rank adapters on a frozen base.",
+        Kind::Choice { values: &["full", "lora", "qlora"], later: &[] },
+        "Every parameter, or low-rank adapters on a frozen base (`qlora`: held in 4 bits).",
     )
     .required(),
-    Key::new("rank", Kind::Whole { min: 1, max: 4096, auto: false }, "Rank of the adapters of `lora`.")
+    Key::new("rank", Kind::Whole { min: 1, max: 4096, auto: false }, "Rank of the adapters of `lora` and `qlora`.")
         .default("16"),
     Key::new(
         "precision",
@@ -39,14 +39,14 @@ pub(super) static TRAINING: &[Key] = &[
     .default("auto: the fastest that fits"),
     Key::new(
         "framework",
-        Kind::Choice { values: &["pytorch"], later: &["tensorflow"] },
+        Kind::Choice { values: &["pytorch", "tensorflow"], later: &[] },
         "What trains.",
     )
     .default("pytorch"),
     Key::new(
         "strategy",
-        Kind::Choice { values: &["auto", "ddp", "zero2", "fsdp"], later: &["parameter-server", "multi-worker"] },
-        "What is spread over accelerators: nothing (`ddp`), gradients and optimizer (`zero2`), all (`fsdp`).",
+        Kind::Choice { values: &["auto", "ddp", "zero2", "fsdp", "multi-worker"], later: &["parameter-server"] },
+        "What is spread over accelerators: nothing (`ddp`; of TensorFlow `multi-worker`), gradients and optimizer (`zero2`), all (`fsdp`).",
     )
     .default("auto: the fastest that fits"),
     Key::new(
@@ -64,7 +64,7 @@ pub(super) static TRAINING: &[Key] = &[
     Key::new(
         "command",
         Kind::List(&Kind::Text),
-        "The training script and its arguments: `torchrun` starts it on every machine. It finds what was chosen in its \
+        "The training script and its arguments: `torchrun` (of TensorFlow `python3`) starts it on every machine. It finds what was chosen in its \
          environment (`RHUMB_STRATEGY`, `RHUMB_MICRO_BATCH`, ...).",
     )
     .required(),

@@ -52,10 +52,13 @@ pub fn counted(spec: &Spec, mg: i64) -> i64 {
 
 /// What is minimised of a choice of a month.
 pub fn objective(spec: &Spec, choice: &Choice) -> i64 {
-    choice.cost + counted(spec, emitted(choice))
+    choice.cost + counted(spec, emitted(choice)) + stability::surcharge(choice)
 }
 
 pub fn allowed(spec: &Spec, world: &World, (region, code): &(usize, String)) -> Option<f64> {
+    if *region == stability::MOVED {
+        return None;
+    }
     if *region == CARBON {
         return Some(spec.budget.carbon.as_ref().map_or(f64::MAX, |cap| cap.mg as f64));
     }

@@ -17,7 +17,7 @@ pub struct Below {
 }
 
 /// Quotient rounded half up.
-fn round(a: i128, b: i128) -> i64 {
+pub fn round(a: i128, b: i128) -> i64 {
     ((2 * a + b).div_euclid(2 * b)) as i64
 }
 
@@ -106,6 +106,31 @@ impl Search<'_> {
         Ok(Some(below))
     }
 
+    /// The classes below the peak of a pool that follows the day.
+    pub fn lower_classes(&self, way: &Way) -> Vec<(u32, i64, i128)> {
+        let Some(daily) = self.follows() else { return Vec::new() };
+        let kind = &self.world.catalog.instance_types[way.type_index];
+        let start_up = perf::start_up_s(way.weights_bytes, kind.network_gbps).ceil() as u32;
+        let mut days = self.days.borrow_mut();
+        let list = days.entry(start_up).or_insert_with(|| classes(daily, start_up));
+        list.split_last().unwrap().1.to_vec()
+    }
+
+    /// What the hours of the peak send, dollars an hour of the whole day; of a pool that does not follow it, all hours.
+    pub fn sent_at_peak(&self, way: &Way, transfer: i64) -> i64 {
+        let Some(daily) = &self.s.traffic.daily else { return transfer };
+        if self.follows().is_none() {
+            let sum: i128 = daily.shares.iter().map(|s| i128::from(*s)).sum();
+            return round(i128::from(transfer) * sum, 24_000_000);
+        }
+        let kind = &self.world.catalog.instance_types[way.type_index];
+        let start_up = perf::start_up_s(way.weights_bytes, kind.network_gbps).ceil() as u32;
+        let mut days = self.days.borrow_mut();
+        let (peak, _, arrives) =
+            *days.entry(start_up).or_insert_with(|| classes(daily, start_up)).last().unwrap();
+        round(i128::from(transfer) * arrives, i128::from(peak) * 86_400)
+    }
+
     /// Response bytes of a pool, micro-dollars an hour.
     pub fn transfer(&self, region: usize, rate: f64, outside: f64) -> i64 {
         let bytes = rate * outside * 3600.0 * self.s.traffic.output.mean * 250.0;
@@ -126,6 +151,7 @@ impl Search<'_> {
         let seconds = i64::from(count.0) * below.map_or(86_400, |b| b.peak.1) + below.map_or(0, lower);
         let choice = self.of_day(at, count, below, transfer, flat);
         let month = |mg: i64| perf::carbon::of_days(mg, seconds);
+        let choice = super::stability::with((self.spec, self.world), &self.address, at, month, choice);
         super::carbon::with(self.spec, self.world, at, month, choice)
     }
 

@@ -51,6 +51,7 @@ fn fastest(spec: &Spec, world: &World, t: &Training, kind: &InstanceType, n: u32
                         accelerators_per_node: g,
                         network: gbps.map(|gbps| gbps * 1e9 / 8.0 / f64::from(g)),
                         method: t.method,
+                        framework: t.framework,
                         precision: t.precision,
                         sequence: t.sequence_tokens,
                         micro_batch,

@@ -42,7 +42,7 @@ fn main() -> Result<()> {
         archs.insert(name.clone(), catalog.model(id).context("no such model")?.clone());
     }
     let world =
-        World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0 };
+        World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0, running: Default::default() };
 
     let (start, cpu) = (Instant::now(), cpu_s()?);
     let placement = rhumb::optimize::place(&spec, &world).map_err(|why| {

@@ -1,0 +1,144 @@
+//! What runs is kept unless a move saves enough: what a machine that does not run counts for, and what the plan says of it.
+
+use std::collections::BTreeSet;
+
+use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, Purchase};
+
+use super::Ledger;
+use crate::placement::{Kept, MachinesAt, Placement, Pool, WorkloadPlacement, World};
+use crate::spec::Spec;
+
+const DAY_S: i128 = 86_400;
+/// A whole in millionths.
+const WHOLE: i128 = 1_000_000;
+
+fn runs_there(world: &World, address: &str, (cloud, region, kind): (Cloud, &str, &str)) -> bool {
+    let places = world.running.0.get(address);
+    places.is_some_and(|all| {
+        all.contains(&MachinesAt { cloud, region: region.to_owned(), instance_type: kind.to_owned() })
+    })
+}
+
+/// Micro-dollars that an hour of a machine of a type in a region, by index, counts for more for a workload: above the part `s / (1 - s)`
+/// of its price on demand (the least, where it has none), nothing where the kind runs or nothing of the workload does.
+pub(super) fn of_machine(spec: &Spec, world: &World, address: &str, (kind, region): (usize, usize)) -> i64 {
+    let Some(stability) = spec.stability.as_ref().filter(|_| address.starts_with("services.")) else {
+        return 0;
+    };
+    let (of, at) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
+    if !world.running.0.contains_key(address) || runs_there(world, address, (at.cloud, &at.id, &of.name)) {
+        return 0;
+    }
+    let mut on_demand = None;
+    let mut least: Option<Money> = None;
+    for offering in &world.catalog.offerings {
+        if (offering.instance_type, offering.region) != (kind, region) {
+            continue;
+        }
+        if offering.purchase == Purchase::OnDemand {
+            on_demand = Some(offering.price);
+        }
+        least = Some(least.map_or(offering.price, |least| least.min(offering.price)));
+    }
+    let Some(price) = on_demand.or(least) else { return 0 };
+    let saving = i128::from(stability.saving_ppm);
+    i64::try_from(i128::from(price.micros()) * saving / (WHOLE - saving).max(1) + 1)
+        .unwrap_or(i64::MAX / 1024)
+}
+
+/// Machine-seconds of a day.
+fn seconds(pool: &Pool) -> i128 {
+    let Some(following) = &pool.following else {
+        return DAY_S * pool.machines.iter().map(|m| i128::from(m.count)).sum::<i128>();
+    };
+    let mut all = 0;
+    for class in &following.classes {
+        for there in &class.machines {
+            all += i128::from(class.seconds) * i128::from(*there);
+        }
+    }
+    all
+}
+
+/// What a placed workload counts for more in a month.
+pub(super) fn month(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> Money {
+    let mut sum = 0_i128;
+    for pool in placed.pools.iter().filter(|_| placed.run.is_none()) {
+        let kinds = &world.catalog.instance_types;
+        let kind = kinds.iter().position(|t| t.cloud == pool.cloud && t.name == pool.instance_type);
+        let regions = &world.catalog.regions;
+        let region = regions.iter().position(|r| r.cloud == pool.cloud && r.id == pool.region);
+        let Some(at) = kind.zip(region) else { continue };
+        let each = i128::from(of_machine(spec, world, &placed.address, at));
+        let scaled = each * seconds(pool) * i128::from(HOURS_PER_MONTH);
+        sum += scaled / DAY_S + i128::from(scaled % DAY_S > 0);
+    }
+    Money::from_micros(i64::try_from(sum).unwrap_or(i64::MAX / 1024))
+}
+
+fn planned(placed: &WorkloadPlacement) -> Vec<MachinesAt> {
+    let mut places = BTreeSet::new();
+    for pool in &placed.pools {
+        let (region, instance_type) = (pool.region.clone(), pool.instance_type.clone());
+        places.insert(MachinesAt { cloud: pool.cloud, region, instance_type });
+    }
+    places.into_iter().collect()
+}
+
+/// What a plan says of what it keeps.
+pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
+    let at = "deployment";
+    let asked: Vec<&String> = match spec.stability {
+        Some(_) => placement
+            .workloads
+            .keys()
+            .filter(|address| address.starts_with("services.") && world.running.0.contains_key(*address))
+            .collect(),
+        None => Vec::new(),
+    };
+    let Some(kept) = &placement.kept else {
+        // A placement that nobody will apply does not tell.
+        let outlined = placement.workloads.values().all(|w| w.fallbacks.is_empty());
+        log.hold(asked.is_empty() || outlined, "stability", at, || {
+            ("nothing is said of what runs".into(), format!("{} services", asked.len()), "nothing".into())
+        });
+        return;
+    };
+    let saving = spec.stability.as_ref().map(|s| s.saving_ppm);
+    log.same_debug("stability", at, "the part that a move must save", &saving, &Some(kept.saving_ppm));
+    let said: Vec<&String> = kept.workloads.keys().collect();
+    log.same_debug("stability", at, "the services of which machines run", &asked, &said);
+    for (address, of) in &kept.workloads {
+        let Some(placed) = placement.workloads.get(address) else { continue };
+        let runs: Vec<MachinesAt> = world.running.0.get(address).into_iter().flatten().cloned().collect();
+        log.same_debug("stability", address, "where its machines run", &runs, &of.running);
+        log.same_debug("stability", address, "where they will", &planned(placed), &of.planned);
+        let cost = placed.cost.expected_per_month;
+        log.same_debug("stability", address, "its cost a month", &cost, &of.cost);
+    }
+    let all: Money = placement.workloads.values().map(|w| w.cost.expected_per_month).sum();
+    log.same_debug("stability", at, "the cost of everything a month", &all, &kept.cost);
+    freedom(log, spec, (placement, kept), at);
+}
+
+/// The cheapest placement if nothing ran costs no more, unless something else than the bill is minimised; what stays as it is costs the same.
+fn freedom(log: &mut Ledger, spec: &Spec, (placement, kept): (&Placement, &Kept), at: &str) {
+    let Some(free) = kept.free else { return };
+    if !super::carbon::counts(spec) {
+        log.hold(free <= kept.cost, "stability", at, || {
+            let (most, found) = (super::ledger::dollars(kept.cost), super::ledger::dollars(free));
+            ("a free choice costs more than what was planned".into(), format!("at most {most}"), found)
+        });
+    }
+    let others = placement.workloads.iter().filter(|(address, _)| !kept.workloads.contains_key(*address));
+    let others: Money = others.map(|(_, w)| w.cost.expected_per_month).sum();
+    let own: Option<Money> = kept.workloads.values().map(|w| Some(w.free.as_ref()?.cost)).sum();
+    log.hold(own.is_some(), "stability", at, || {
+        ("a service without its free choice".into(), "one for each".into(), "none".into())
+    });
+    if placement.coupling.as_ref().is_none_or(|c| c.limits.is_empty()) && !super::carbon::counts(spec) {
+        // Nothing is shared: what does not run is as it would be.
+        let sum = own.map(|own| own + others);
+        log.same_debug("stability", at, "what a free choice costs", &sum, &Some(free));
+    }
+}

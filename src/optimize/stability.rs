@@ -1,0 +1,113 @@
+//! What a machine of a pool that does not run yet counts for more (decision 21).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::{Money, Purchase};
+
+use super::job::{Job, Kind};
+use super::table::{Site, Table};
+use super::watch::Watch;
+use super::{deployment, emission};
+use crate::perf::carbon;
+use crate::placement::{
+    FreeChoice, Kept, KeptWorkload, MachinesAt, Placement, Pool, WorkloadPlacement, World,
+};
+use crate::spec::Spec;
+
+/// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
+pub(super) fn surcharges(job: &Job<'_>, table: &Table) -> Vec<i64> {
+    let (Some(stability), Kind::Service(_)) = (&job.spec.stability, job.kind) else { return Vec::new() };
+    if job.world.running.of(&job.address).is_none() {
+        return Vec::new();
+    }
+    let catalog = &job.world.catalog;
+    let of = |site: &Site| {
+        let region = &catalog.regions[site.region];
+        let kind = &catalog.instance_types[table.machines[site.machine].index];
+        if job.world.running.has(&job.address, (region.cloud, &region.id, &kind.name)) {
+            return 0;
+        }
+        let price = reference(job.world, table.machines[site.machine].index, site.region);
+        price.map_or(0, |price| stability.surcharge(price).micros())
+    };
+    table.sites.iter().map(of).collect()
+}
+
+/// The price of a machine of a type in a region, both by index, that its surcharge is a part of: on demand, or the least where nobody
+/// sells it so.
+fn reference(world: &World, kind: usize, region: usize) -> Option<Money> {
+    let catalog = &world.catalog;
+    let on_demand = catalog.offering(kind, region, Purchase::OnDemand).map(|o| o.price);
+    let sold = catalog.offerings_of(kind).iter().filter(|o| o.region == region);
+    on_demand.or_else(|| sold.map(|o| o.price).min())
+}
+
+/// What machines that are there for so many seconds of a day count for more in a month, micro-dollars.
+pub(super) fn month(surcharge: i64, machine_seconds: i64) -> i64 {
+    carbon::of_days(surcharge, machine_seconds)
+}
+
+/// What a placed workload counts for more in a month.
+pub(super) fn sum(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> Money {
+    let Some(stability) = spec.stability.as_ref().filter(|_| placed.run.is_none()) else {
+        return Money::ZERO;
+    };
+    if world.running.of(&placed.address).is_none() {
+        return Money::ZERO;
+    }
+    let of = |pool: &Pool| {
+        if world.running.has(&placed.address, (pool.cloud, &pool.region, &pool.instance_type)) {
+            return 0;
+        }
+        let catalog = &world.catalog;
+        let kind = catalog.instance_type(pool.cloud, &pool.instance_type);
+        let price =
+            kind.zip(catalog.region(pool.cloud, &pool.region)).and_then(|(k, r)| reference(world, k, r));
+        price.map_or(0, |price| month(stability.surcharge(price).micros(), emission::seconds(pool)))
+    };
+    Money::from_micros(placed.pools.iter().map(of).sum())
+}
+
+fn places(placed: &WorkloadPlacement) -> Vec<MachinesAt> {
+    let of = |pool: &Pool| MachinesAt {
+        cloud: pool.cloud,
+        region: pool.region.clone(),
+        instance_type: pool.instance_type.clone(),
+    };
+    let all: BTreeSet<MachinesAt> = placed.pools.iter().map(of).collect();
+    all.into_iter().collect()
+}
+
+/// What of `planned` was kept, beside the cheapest placement if nothing ran. `None` where nothing runs or the spec keeps nothing.
+pub(super) fn kept(
+    spec: &Spec,
+    world: &World,
+    planned: &BTreeMap<String, WorkloadPlacement>,
+    free: Option<&BTreeMap<String, WorkloadPlacement>>,
+) -> Option<Kept> {
+    let stability = spec.stability.as_ref()?;
+    let services = planned.iter().filter(|(_, placed)| placed.run.is_none());
+    let workloads: BTreeMap<String, KeptWorkload> = services
+        .filter_map(|(address, placed)| {
+            let kept = KeptWorkload {
+                running: world.running.of(address)?.iter().cloned().collect(),
+                planned: places(placed),
+                cost: placed.cost.expected_per_month,
+                free: free
+                    .and_then(|all| all.get(address))
+                    .map(|of| FreeChoice { places: places(of), cost: of.cost.expected_per_month }),
+            };
+            Some((address.clone(), kept))
+        })
+        .collect();
+    let sum =
+        |all: &BTreeMap<String, WorkloadPlacement>| all.values().map(|w| w.cost.expected_per_month).sum();
+    let kept = Kept { saving_ppm: stability.saving_ppm, workloads, cost: sum(planned), free: free.map(sum) };
+    (!kept.workloads.is_empty()).then_some(kept)
+}
+
+/// The cheapest placement if nothing ran; `None` if the search for it was ended.
+pub(super) fn free_choice(spec: &Spec, world: &World, watch: Watch<'_>) -> Option<Placement> {
+    let free = Spec { stability: None, ..spec.clone() };
+    deployment::place(&free, world, false, watch).ok()
+}

@@ -1,0 +1,140 @@
+//! What is held in the world that a spec is planned in.
+
+use rhumb_api::{Money, Purchase};
+
+use super::{Placement, World};
+use crate::catalog::InForce;
+use crate::diagnostic::Pointer;
+use crate::spec::{Held, HeldKind, Spec};
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+impl World {
+    /// Adds what a spec says is held to the catalogue; what another spec held is gone.
+    ///
+    /// # Errors
+    /// Commitments of instance types that their cloud does not have: where, and what is wrong.
+    pub fn hold(&mut self, spec: &Spec) -> Result<(), Vec<(Pointer, String)>> {
+        self.catalog.hold(&spec.held, &self.today);
+        let unknown = |h: &&Held| self.catalog.instance_type(h.cloud, &h.instance_type).is_none();
+        let wrong: Vec<_> = spec
+            .held
+            .values()
+            .filter(unknown)
+            .map(|h| {
+                (
+                    h.at.join("instance_type"),
+                    format!("{} has no instance type `{}`", h.cloud, h.instance_type),
+                )
+            })
+            .collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+}
+
+/// What became of a commitment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldUse {
+    /// Its name in the spec.
+    pub name: String,
+    /// What it is.
+    pub kind: HeldKind,
+    /// The cloud.
+    pub cloud: rhumb_api::Cloud,
+    /// Region id.
+    pub region: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// Machines that are held.
+    pub count: u32,
+    /// Machines that are used, at the peak of each workload.
+    pub used: u32,
+    /// The day, `YYYY-MM-DD`, up to which they are held.
+    pub until: String,
+    /// Hours of the planned month in which they are held, 0 to 730.
+    pub hours: u32,
+    /// Whether they may be used: the commitment is in force, and what its machines cost after it is known.
+    pub usable: bool,
+    /// Dollars an hour of one, used or not; `None` = unknown.
+    pub cost: Option<Money>,
+    /// What the cloud calls it; `None` = not stated.
+    pub id: Option<String>,
+    /// Dollars that a month without it costs more than the planned one, for what is used of it and on demand; `None` = not known.
+    pub rises_per_month: Option<Money>,
+}
+
+impl HeldUse {
+    /// Dollars a month of all its machines, used or not; `None` = unknown. It is paid for the hours in which they are held.
+    pub fn sunk_per_month(&self) -> Option<Money> {
+        Some(self.cost?.times(i64::from(self.count)).times(i64::from(self.hours)))
+    }
+}
+
+impl Placement {
+    /// What became of each commitment of the spec, by name.
+    pub fn held(&self, spec: &Spec, world: &World) -> Vec<HeldUse> {
+        let of = |held: &Held| {
+            let here = |p: &&super::Pool| {
+                (p.cloud, &p.region, &p.instance_type) == (held.cloud, &held.region, &held.instance_type)
+            };
+            let pools = || self.workloads.values().flat_map(|w| &w.pools).filter(here);
+            let used = pools().map(super::Pool::most_held).sum();
+            let seconds: i64 = pools().map(super::Pool::held_seconds).sum();
+            let force = world.catalog.in_force(held, &world.today);
+            let hours = match force {
+                InForce::Throughout => rhumb_api::HOURS_PER_MONTH,
+                InForce::Until(left) | InForce::Unpriced(left) => left,
+                InForce::Over => 0,
+            };
+            HeldUse {
+                name: held.name.clone(),
+                kind: held.kind,
+                cloud: held.cloud,
+                region: held.region.clone(),
+                instance_type: held.instance_type.clone(),
+                count: held.count,
+                used,
+                until: held.until.clone(),
+                hours: hours as u32,
+                usable: matches!(force, InForce::Throughout | InForce::Until(_)),
+                cost: held.cost,
+                id: held.id.clone(),
+                rises_per_month:
+                    world.catalog.follows(held).map(|o| {
+                        let micros = i128::from(o.price.micros()) * i128::from(seconds) * i128::from(hours);
+                        Money::from_micros(
+                            (micros / i128::from(DAY)).clamp(0, i128::from(i64::MAX / 1024)) as i64
+                        )
+                    }),
+            }
+        };
+        spec.held.values().map(of).collect()
+    }
+}
+
+impl super::Pool {
+    /// Its held machines and their seconds in each class of hours; of a pool that is always at the peak one class.
+    fn held_hours(&self) -> Vec<(u32, i64)> {
+        let Some(k) = self.machines.iter().position(|m| m.purchase == Purchase::Held) else {
+            return Vec::new();
+        };
+        match &self.following {
+            None => vec![(self.machines[k].count, DAY)],
+            Some(following) => {
+                let of = |c: &super::HourClass| Some((*c.machines.get(k)?, i64::from(c.seconds)));
+                following.classes.iter().filter_map(of).collect()
+            }
+        }
+    }
+
+    /// The most held machines that it has in any hour.
+    pub fn most_held(&self) -> u32 {
+        self.held_hours().into_iter().map(|(machines, _)| machines).max().unwrap_or(0)
+    }
+
+    /// Machine-seconds of a day of its held machines.
+    pub fn held_seconds(&self) -> i64 {
+        self.held_hours().into_iter().map(|(machines, seconds)| i64::from(machines) * seconds).sum()
+    }
+}

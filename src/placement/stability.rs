@@ -1,0 +1,101 @@
+//! What runs already, and what it counted for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::{Cloud, Money};
+
+use super::Placement;
+
+/// A type of machine in a region.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MachinesAt {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Its region.
+    pub region: String,
+    /// The type, as the cloud writes it.
+    pub instance_type: String,
+}
+
+impl std::fmt::Display for MachinesAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.cloud, self.region, self.instance_type)
+    }
+}
+
+/// Address of a workload to where machines of it run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Running(pub BTreeMap<String, BTreeSet<MachinesAt>>);
+
+impl Running {
+    /// What runs once a placement has been applied.
+    pub fn of_placement(placement: &Placement) -> Self {
+        let mut running = Running::default();
+        for placed in placement.workloads.values().filter(|w| w.run.is_none()) {
+            for pool in placed.pools.iter().filter(|p| p.shared.is_none()) {
+                running.add(&placed.address, pool.cloud, &pool.region, &pool.instance_type);
+            }
+        }
+        running
+    }
+
+    /// Machines of a workload run there.
+    pub fn add(&mut self, workload: &str, cloud: Cloud, region: &str, instance_type: &str) {
+        let place = MachinesAt { cloud, region: region.to_owned(), instance_type: instance_type.to_owned() };
+        self.0.entry(workload.to_owned()).or_default().insert(place);
+    }
+
+    /// Where machines of a workload run.
+    pub fn of(&self, address: &str) -> Option<&BTreeSet<MachinesAt>> {
+        self.0.get(address)
+    }
+
+    /// Whether machines of a workload run there.
+    pub fn has(&self, address: &str, (cloud, region, instance_type): (Cloud, &str, &str)) -> bool {
+        let same =
+            |p: &MachinesAt| p.cloud == cloud && p.region == region && p.instance_type == instance_type;
+        self.of(address).is_some_and(|all| all.iter().any(same))
+    }
+}
+
+/// What keeping what runs decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// The part of its cost that a move must save, in millionths.
+    pub saving_ppm: u32,
+    /// Each service of which machines run already.
+    pub workloads: BTreeMap<String, KeptWorkload>,
+    /// Dollars a month of everything, as planned.
+    pub cost: Money,
+    /// The same of the cheapest placement if nothing ran; `None` if the search was ended before it was known.
+    pub free: Option<Money>,
+}
+
+/// The same of one service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptWorkload {
+    /// Where machines of it run.
+    pub running: Vec<MachinesAt>,
+    /// Where they will.
+    pub planned: Vec<MachinesAt>,
+    /// Dollars a month, as planned.
+    pub cost: Money,
+    /// In the cheapest placement if nothing ran.
+    pub free: Option<FreeChoice>,
+}
+
+/// A service in the cheapest placement if nothing ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FreeChoice {
+    /// Where its machines would be.
+    pub places: Vec<MachinesAt>,
+    /// Dollars a month.
+    pub cost: Money,
+}
+
+impl KeptWorkload {
+    /// Whether only machines of kinds that run are planned.
+    pub fn is_kept(&self) -> bool {
+        self.planned.iter().all(|place| self.running.contains(place))
+    }
+}

@@ -1,0 +1,149 @@
+//! Pools with held machines, by plain enumeration, from `src/decisions/0019-held-capacity.md`.
+
+use super::*;
+
+/// Micro-dollars an hour of a held machine on the mean of the planned month; `None` if it may not be used.
+fn held_price(world: &World, held: &Held, on_demand: Option<i64>) -> Option<i64> {
+    let day = |text: &str| text.parse::<jiff::civil::Date>().unwrap();
+    let left = i64::from((day(&held.until) - day(&world.today)).get_days()) * 24;
+    match left {
+        ..=0 => None,
+        730.. => Some(0),
+        _ => on_demand.map(|dear| (dear * (730 - left) + 729).div_euclid(730)),
+    }
+}
+
+/// Seconds, share and arrivals of a class with the machines, the replicas and the transfer that it has.
+struct Hour {
+    seconds: i64,
+    machines: i64,
+    replicas: u32,
+    transfer: i64,
+}
+
+impl Search<'_> {
+    /// Every pool of a way in a region that has a held machine.
+    pub fn of_held(
+        &self,
+        way: &Way,
+        region: usize,
+        (share, outside, r): (f64, f64, usize),
+        network: &[f64],
+    ) -> Vec<Choice> {
+        let catalog = &self.world.catalog;
+        let (kind, here) = (&catalog.instance_types[way.type_index], &catalog.regions[region]);
+        let is = |h: &&Held| {
+            h.cloud == here.cloud
+                && h.region == here.id
+                && h.instance_type == kind.name
+                && kind.cloud == here.cloud
+        };
+        let Some(held) = self.spec.held.values().find(is).filter(|_| self.s.purchase.held) else {
+            return Vec::new();
+        };
+        let dear = price(self.world, way.type_index, region, Purchase::OnDemand);
+        let Some(each) = held_price(self.world, held, dear) else { return Vec::new() };
+        let base = cheapest(self.world, &self.s.purchase, way.type_index, region);
+        let (classes, sent) = match self.hours(way, region, (share, outside, r), network, base) {
+            Some(hours) => hours,
+            None => return Vec::new(),
+        };
+        let mut found = Vec::new();
+        for m in 1..=MOST_MACHINES {
+            let n = m * way.replicas_per_machine;
+            let rate = self.peak(way, n, share / r as f64);
+            let others = r as f64 - f64::from(self.s.survive.region);
+            let region_load = (self.s.survive.region > 0)
+                .then(|| self.s.during_failure.capacity * rate * r as f64 / others);
+            if !self.does(way, m, 0, region, rate, region_load, network) {
+                continue;
+            }
+            let transfer = self.transfer(region, rate, outside / share);
+            for h in 1..=held.count.min(m) {
+                let other = base.map_or(0, |b| b.0);
+                let hour = |machines: i64| {
+                    let held = machines.min(i64::from(h));
+                    ((machines - held) * other + held * each, machines - held, held)
+                };
+                let most = classes.iter().map(|c| c.machines).max().unwrap_or(0).max(i64::from(m));
+                if base.is_none() && most > i64::from(h) {
+                    continue;
+                }
+                let (flat, on, own) = hour(i64::from(m));
+                let all = || classes.iter().map(|c| (c.seconds, hour(c.machines), c.transfer));
+                let peak_seconds = 86_400 - classes.iter().map(|c| c.seconds).sum::<i64>();
+                let line = |price: i64, of: &dyn Fn((i64, i64, i64)) -> i64, at_peak: i64| {
+                    let seconds = all().map(|(s, h, _)| s * of(h)).sum::<i64>() + peak_seconds * at_peak;
+                    round(i128::from(price) * i128::from(seconds), 86_400)
+                };
+                let moved = sent + self.sent_at_peak(way, transfer);
+                let most_on = all().map(|(_, h, _)| h.1).max().unwrap_or(0).max(on);
+                let most_own = all().map(|(_, h, _)| h.2).max().unwrap_or(0).max(own);
+                let dearest = all().map(|(_, h, t)| h.0 + t).max().unwrap_or(0).max(flat + transfer);
+                let mut quotas: BTreeMap<(usize, String), f64> = BTreeMap::new();
+                let counted =
+                    base.map(|(_, p)| (p, most_on)).into_iter().chain([(Purchase::OnDemand, most_own)]);
+                for (purchase, count) in counted {
+                    for (quota, each) in catalog.quotas_for(way.type_index, purchase) {
+                        let place = if quota.scope == "global" { GLOBAL } else { region };
+                        *quotas.entry((place, quota.code.clone())).or_insert(0.0) += each * count as f64;
+                    }
+                }
+                quotas.insert((region, format!("held:{}", kind.name)), most_own as f64);
+                let choice = Choice {
+                    cost: line(other, &|h| h.1, on) + line(each, &|h| h.2, own) + moved,
+                    ceiling: dearest,
+                    peak: dearest,
+                    replicas: n,
+                    most_replicas: classes.iter().map(|c| c.replicas).max().unwrap_or(0).max(n),
+                    quotas: quotas
+                        .into_iter()
+                        .filter(|(k, _)| allowed(self.spec, self.world, k).is_some())
+                        .collect(),
+                };
+                let seconds =
+                    classes.iter().map(|c| c.seconds * c.machines).sum::<i64>() + peak_seconds * i64::from(m);
+                let month = |mg: i64| perf::carbon::of_days(mg, seconds);
+                found.push(carbon::with(self.spec, self.world, (way.type_index, region), month, choice));
+            }
+        }
+        found
+    }
+
+    /// The hours below the peak, and what they send; `None` if one of them cannot be served.
+    fn hours(
+        &self,
+        way: &Way,
+        region: usize,
+        (share, outside, r): (f64, f64, usize),
+        network: &[f64],
+        base: Option<(i64, Purchase)>,
+    ) -> Option<(Vec<Hour>, i64)> {
+        let (mut all, mut sent) = (Vec::new(), 0);
+        let least = (f64::from(self.s.scaling.min_replicas) * share / r as f64 - 1e-9).ceil().max(1.0) as u32;
+        for (part, seconds, arrives) in self.lower_classes(way) {
+            let of = f64::from(part) / 1e6;
+            let hour = (1..=MOST_MACHINES).find_map(|m| {
+                let n = m * way.replicas_per_machine;
+                if n < least || self.s.scaling.max_replicas.is_some_and(|most| n > most) {
+                    return None;
+                }
+                let rate = self.peak(way, n, share * of / r as f64);
+                let others = r as f64 - f64::from(self.s.survive.region);
+                let load = (self.s.survive.region > 0)
+                    .then(|| self.s.during_failure.capacity * rate * r as f64 / others);
+                let rules = &self.s.purchase;
+                let over =
+                    base.is_some() && over_quota(self.spec, self.world, way.type_index, region, rules, m, 0);
+                let does = !over && self.does(way, m, 0, region, rate, load, network);
+                let transfer = self.transfer(region, rate, outside / share);
+                does.then_some(Hour { seconds, machines: i64::from(m), replicas: n, transfer })
+            })?;
+            if part > 0 {
+                sent += round(i128::from(hour.transfer) * arrives, i128::from(part) * 86_400);
+            }
+            all.push(hour);
+        }
+        Some((all, sent))
+    }
+}

@@ -1,0 +1,74 @@
+//! What a machine counts for more where none of its kind runs.
+
+use rhumb::placement::{Placement, Running};
+use rhumb_api::{Cloud, Purchase};
+
+use super::*;
+
+/// Stands for the region of what a move counts for.
+pub const MOVED: usize = usize::MAX - 2;
+
+fn key() -> (usize, String) {
+    (MOVED, "moved".to_owned())
+}
+
+fn runs(running: &Running, address: &str, at: (Cloud, &str, &str)) -> Option<bool> {
+    let all = running.0.get(address)?;
+    Some(all.iter().any(|p| (p.cloud, p.region.as_str(), p.instance_type.as_str()) == at))
+}
+
+/// Micro-dollars of a machine's hour, by the text of `src/decisions/0021-stability.md`.
+fn each((spec, world): (&Spec, &World), address: &str, (kind, region): (usize, usize)) -> i64 {
+    let (of, at) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
+    let Some(stability) = &spec.stability else { return 0 };
+    if runs(&world.running, address, (at.cloud, &at.id, &of.name)) != Some(false) {
+        return 0;
+    }
+    let offers = world.catalog.offerings.iter().filter(|o| (o.instance_type, o.region) == (kind, region));
+    let price = offers.min_by_key(|o| (o.purchase != Purchase::OnDemand, o.price)).unwrap().price.micros();
+    let kept = 1_000_000 - i64::from(stability.saving_ppm);
+    // The least whole number above price * s / (1 - s).
+    (price * i64::from(stability.saving_ppm)).div_euclid(kept) + 1
+}
+
+/// A choice with what it counts for more in a month.
+pub fn with(
+    of: (&Spec, &World),
+    address: &str,
+    at: (usize, usize),
+    month: impl Fn(i64) -> i64,
+    mut choice: Choice,
+) -> Choice {
+    let each = each(of, address, at);
+    if each > 0 {
+        choice.quotas.insert(key(), month(each) as f64);
+    }
+    choice
+}
+
+/// Micro-dollars of a month.
+pub fn surcharge(choice: &Choice) -> i64 {
+    choice.quotas.get(&key()).map_or(0, |micros| *micros as i64)
+}
+
+/// What a placement counts for more in a month, micro-dollars.
+pub fn of(spec: &Spec, world: &World, placement: &Placement) -> i64 {
+    let mut sum = 0;
+    for (address, placed) in placement.workloads.iter().filter(|(_, placed)| placed.run.is_none()) {
+        for pool in &placed.pools {
+            let kind = world.catalog.instance_type(pool.cloud, &pool.instance_type).unwrap();
+            let region = world.catalog.region(pool.cloud, &pool.region).unwrap();
+            let seconds: i64 = match &pool.following {
+                None => pool.machines.iter().map(|m| 86_400 * i64::from(m.count)).sum(),
+                Some(following) => {
+                    let of = |c: &rhumb::placement::HourClass| -> i64 {
+                        c.machines.iter().map(|n| i64::from(c.seconds) * i64::from(*n)).sum()
+                    };
+                    following.classes.iter().map(of).sum()
+                }
+            };
+            sum += perf::carbon::of_days(each((spec, world), address, (kind, region)), seconds);
+        }
+    }
+    sum
+}
