@@ -62,6 +62,14 @@ pub fn vocabulary() -> Vocabulary {
         processors: processors(),
         sites: set(&[]),
         instance_types: set(&["p5.48xlarge", "g5.xlarge", "Standard_ND96isr_H100_v5", "a3-highgpu-8g"]),
+        machines: [
+            (Cloud::Aws, "p5.48xlarge"),
+            (Cloud::Aws, "g5.xlarge"),
+            (Cloud::Azure, "Standard_ND96isr_H100_v5"),
+            (Cloud::Gcp, "a3-highgpu-8g"),
+        ]
+        .map(|(cloud, kind)| (cloud, kind.to_owned()))
+        .into(),
     }
 }
 

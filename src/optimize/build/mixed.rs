@@ -81,7 +81,7 @@ fn measured(mixed: &Mixed<'_>, kind: &InstanceType) -> Runner {
     let lines = rows.map(|rows| rows.values().map(|row| row.line.to_string()).collect::<Vec<_>>());
     let file = &mixed.service.profile.file.path;
     let word = if lines.as_ref().is_some_and(|l| l.len() == 1) { "line" } else { "lines" };
-    let note = format!("measured: {word} {} of {file}", lines.unwrap_or_default().join(", "));
+    let note = format!("{word} {} of {file}", lines.unwrap_or_default().join(", "));
     Runner {
         quantization: Quantization::Native,
         kv_cache: KvCacheDtype::Auto,

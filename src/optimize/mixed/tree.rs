@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::lp::{self, Curve, Row};
-use super::problem::{Problem, Routing, Span, Verdict};
+use super::problem::{Problem, Span, Verdict};
 use crate::placement::{MixBranch, MixProof};
 use crate::spec::profile::PARTS;
 
@@ -27,11 +27,12 @@ const TRIED: usize = 48;
 pub struct Found {
     /// Machines of each kind.
     pub counts: Vec<u32>,
-    pub routing: Routing,
+    #[cfg(test)]
     pub cost: i128,
     /// Nothing that does costs less.
     pub least: i128,
     pub proof: MixProof,
+    #[cfg(test)]
     pub nodes: usize,
 }
 
@@ -125,10 +126,17 @@ impl Search<'_> {
             }
         }
         let (counts, cost) = self.best.clone()?;
-        let Verdict::Does(routing) = p.carry(&counts, PARTS) else { return None };
         let least = left.into_iter().min().unwrap_or(cost).min(cost);
         let least = (least.div_euclid(self.gcd) + i128::from(least.rem_euclid(self.gcd) > 0)) * self.gcd;
-        Some(Found { counts, routing, cost, least: least.min(cost), proof: self.proof(), nodes })
+        Some(Found {
+            counts,
+            #[cfg(test)]
+            cost,
+            least: least.min(cost),
+            proof: self.proof(),
+            #[cfg(test)]
+            nodes,
+        })
     }
 
     /// Whether nothing under such a bound is cheaper than what is known, as far as prices tell apart.

@@ -182,8 +182,8 @@ impl<'a> Workload<'a> {
     pub fn machine(&self, mixed: &Mixed<'a>, rows: &Rows, site: usize, prices: &[i64]) -> i128 {
         let month = i128::from(mixed.base(site).micros()) * i128::from(HOURS_PER_MONTH);
         let (toll, _) = rows.tolls(&self.sites[site], prices);
-        let emitted = rows.emitted(self.emits[site], prices) * i128::from(HOURS_PER_MONTH);
-        month * (ONE + rows.budget_price(&self.job.address, prices)) + toll + emitted
+        let counted = self.counted(rows, site, prices) * i128::from(HOURS_PER_MONTH);
+        month * (ONE + rows.budget_price(&self.job.address, prices)) + toll + counted
     }
 
     /// A fleet of such machines as a column.
@@ -191,7 +191,10 @@ impl<'a> Workload<'a> {
         let counts: Vec<(usize, u32, u32)> = fleet.machines.iter().map(|(site, n)| (*site, *n, 0)).collect();
         let seconds = |n: u32| 86_400 * i64::from(n);
         let emitted = fleet.machines.iter().map(|(site, n)| carbon::of_days(self.emits[*site], seconds(*n))).sum();
-        let figures = (fleet.month.micros(), fleet.month.micros(), emitted);
+        let more = |(site, n): &(usize, u32)| Some(stability::month(*self.surcharges.get(*site)?, seconds(*n)));
+        let more: i64 = fleet.machines.iter().filter_map(more).sum();
+        let month = fleet.month.micros();
+        let figures = (month.saturating_add(more), month, emitted);
         let column = self.column(rows, figures, &counts, fleet.count());
         Planned { column, plan: Plan::Mixed(fleet), shared: Vec::new() }
     }

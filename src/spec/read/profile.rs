@@ -13,12 +13,13 @@ const REPLACED: [&str; 5] = ["model", "slo", "use_case", "priority", "engine"];
 const REPLACED_OF_TRAFFIC: [&str; 4] = ["input_tokens", "output_tokens", "prefix_cached", "arrivals"];
 
 /// What is not looked at yet, by section.
-const LATER: [(&str, &[&str]); 5] = [
+const LATER: [(&str, &[&str]); 6] = [
     ("", &["share_machines"]),
     ("traffic", &["concurrency", "trace", "sessions", "origins", "daily", "time_zone"]),
     ("survive", &["zone", "region", "wan"]),
     ("during_failure", &["slo"]),
     ("placement", &["sites", "spread"]),
+    ("purchase", &["commitments"]),
 ];
 
 impl Reader<'_> {
@@ -99,6 +100,7 @@ impl Reader<'_> {
                 let says_nothing = match key.word() {
                     Some("never") => key.pointer.0.ends_with("/share_machines"),
                     Some("keep") => key.pointer.0.ends_with("/slo"),
+                    Some("none") => key.pointer.0.ends_with("/commitments"),
                     _ => key.whole() == Some(0),
                 };
                 let one_region = key.pointer.0.ends_with("/spread") && key.key("regions").whole() == Some(1);
