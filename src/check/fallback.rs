@@ -15,7 +15,7 @@ use crate::spec::{BudgetScope, Spec};
 use super::fleet::{self, Parts};
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
-use super::{Finding, Ledger, batch, bill, carbon, pipeline, rules, serving, shared, training};
+use super::{Finding, Ledger, batch, bill, carbon, pipeline, profile, rules, serving, shared, training};
 
 /// Promises that a fallback does not repeat, since they follow from its figures: nothing was told, so nothing can be missing.
 const NOT_TOLD: [&str; 2] = ["objective-missing", "failure-missing"];
@@ -119,6 +119,7 @@ fn one(
         Kind::Service(service) => serving::check(&mut own, world, &work, service, &other, &pools),
         Kind::Batch(batch) => batch::check(&mut own, &work, batch, &other, (&pools, world.replay)),
         Kind::Training(asked) => training::check(&mut own, world, &work, asked, &other, &pools),
+        Kind::Profiled(asked) => profile::check(&mut own, &work, asked, &other, &pools),
         Kind::Pipeline(asked) => pipeline::check(&mut own, world, &work, asked, &other, &pools),
     }
     log.absorb(own, |f| {

@@ -256,6 +256,12 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
             };
         }
     }
+    for (name, profiled) in &mut spec.profiled {
+        if meant("services", name) {
+            // Whole millionths of a request, as they are read.
+            profiled.peak = (profiled.peak as f64 * factor).round().max(1.0) as u64;
+        }
+    }
     for (name, batch) in &mut spec.batches {
         if meant("batches", name) {
             batch.items *= factor;

@@ -4,7 +4,9 @@ use rhumb_api::{Cloud, Money, Purchase};
 
 use super::job::{Job, Kind};
 use crate::diagnostic::Pointer;
-use crate::spec::{AllowDeny, BudgetScope, Model, Objective, PlacementRules, Profiled, PurchaseRules, Service, Spec};
+use crate::spec::{
+    AllowDeny, BudgetScope, Model, Objective, PlacementRules, Profiled, PurchaseRules, Service, Spec,
+};
 
 /// A constraint of one workload that can be loosened.
 pub(super) struct Change {

@@ -19,8 +19,8 @@ use super::{
 };
 use super::{sharing, stability};
 use crate::placement::{
-    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, MixProof, Placement, Rejection,
-    SharedFleet, SharedLimit, WorkloadPlacement, World,
+    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, MixProof, Placement,
+    Rejection, SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, BudgetScope, HELD, Spec};
 

@@ -48,7 +48,8 @@ pub(super) fn of(
         return (Vec::new(), vec![told]);
     }
     if placed.mix.is_some() {
-        let told = format!("{}: no stand-ins are looked for of machines that share size classes", job.address);
+        let told =
+            format!("{}: no stand-ins are looked for of machines that share size classes", job.address);
         return (Vec::new(), vec![told]);
     }
     let left = Left::of(all, job);

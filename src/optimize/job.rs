@@ -7,8 +7,8 @@ use crate::diagnostic::Pointer;
 use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
-    AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, NO_MODEL, Pipeline, PlacementRules, Profiled,
-    Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training, Variant,
+    AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, NO_MODEL, Pipeline, PlacementRules,
+    Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 

@@ -192,7 +192,9 @@ fn least_limited(spec: &Spec, world: &World, address: &str) -> Option<Money> {
             Some(service::weight(&blocks).0.per_month())
         }
         // None of its machines is spot: every figure is the cost.
-        Kind::Mixed(profiled) => Mixed::new(&job, &table, profiled).alone().ok().map(|(fleet, ..)| fleet.month),
+        Kind::Mixed(profiled) => {
+            Mixed::new(&job, &table, profiled).alone().ok().map(|(fleet, ..)| fleet.month)
+        }
         Kind::Run(_) => {
             let mut high = deployment::limited(spec, &solve(spec, world, address).ok()?).usd().ceil();
             let mut low = 0.0;
@@ -288,7 +290,13 @@ fn alone(
                 let certificate = mixed_certificate(table, fleet.hour(mixed), least);
                 let placed = build::mixed(mixed, &fleet, vec![proof], certificate);
                 let Some(mut placed) = placed else {
-                    return Err(Box::new(refusal(table, address, no_candidate(job), table.rejected.clone(), None)));
+                    return Err(Box::new(refusal(
+                        table,
+                        address,
+                        no_candidate(job),
+                        table.rejected.clone(),
+                        None,
+                    )));
                 };
                 if explain {
                     placed.losers = mixed.losers(&fleet);

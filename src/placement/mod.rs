@@ -27,8 +27,8 @@ use std::collections::BTreeMap;
 
 pub use emission::{Emission, Emissions};
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
-pub use mix::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 pub use held::HeldUse;
+pub use mix::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 pub use pipeline::PipelineRun;
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};

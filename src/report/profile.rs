@@ -21,8 +21,7 @@ fn rate(micro: u64) -> f64 {
 /// How much of its machines' time a kind needs at the peak.
 fn load(placed: &WorkloadPlacement, mix: &SizeMix, kind: usize) -> Option<f64> {
     let of = mix.kinds.get(kind)?;
-    let pool =
-        placed.pools.iter().find(|p| (p.cloud, &p.instance_type) == (of.cloud, &of.instance_type))?;
+    let pool = placed.pools.iter().find(|p| (p.cloud, &p.instance_type) == (of.cloud, &of.instance_type))?;
     (pool.capacity > 0.0).then(|| pool.peak_rate / pool.capacity)
 }
 

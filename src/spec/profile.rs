@@ -109,9 +109,19 @@ impl Profile {
         for (row, (line, cells)) in sheet.rows.iter().enumerate() {
             let [class, cloud, kind, rate] = cells.as_slice() else { continue };
             if !classes.contains(&class.text.as_str()) {
-                let help = leaf::suggest(&class.text, classes.iter().copied(), "size classes of `traffic.size_classes`");
+                let help = leaf::suggest(
+                    &class.text,
+                    classes.iter().copied(),
+                    "size classes of `traffic.size_classes`",
+                );
                 let message = format!("the service has no size class `{}`", class.text);
-                problems.push(problem("unknown-reference", message, class.span.clone(), "no such class", help));
+                problems.push(problem(
+                    "unknown-reference",
+                    message,
+                    class.span.clone(),
+                    "no such class",
+                    help,
+                ));
             }
             let machine = machine(vocabulary, cloud, kind).map_err(|p| problems.push(p)).ok();
             let micro = micro(rate).map_err(|p| problems.push(p)).ok();
@@ -119,7 +129,8 @@ impl Profile {
             let key = (cloud, kind.clone(), class.text.clone());
             if let Some(first) = spans.get(&key) {
                 let message = format!("`{}` on {cloud}/{kind} is there twice", class.text);
-                let again = problem("duplicate-key", message, sheet.span(row), "again", "keep one of the two rows");
+                let again =
+                    problem("duplicate-key", message, sheet.span(row), "again", "keep one of the two rows");
                 problems.push(Diagnostic { related: vec![(first.clone(), "the first".to_owned())], ..again });
                 continue;
             }
@@ -142,9 +153,8 @@ impl Profile {
 
 /// A cloud and a machine type of it.
 pub fn machine(vocabulary: &Vocabulary, cloud: &Cell, kind: &Cell) -> Result<(Cloud, String), Diagnostic> {
-    let found = leaf::cloud(&serde_json::Value::String(cloud.text.clone())).map_err(|p| {
-        problem(p.code, p.message, cloud.span.clone(), &p.label, p.help)
-    })?;
+    let found = leaf::cloud(&serde_json::Value::String(cloud.text.clone()))
+        .map_err(|p| problem(p.code, p.message, cloud.span.clone(), &p.label, p.help))?;
     let of = vocabulary.machines.iter().filter(|(c, _)| *c == found).map(|(_, name)| name.as_str());
     if let Some(known) = of.clone().find(|name| name.eq_ignore_ascii_case(&kind.text)) {
         return Ok((found, known.to_owned()));
@@ -153,7 +163,9 @@ pub fn machine(vocabulary: &Vocabulary, cloud: &Cell, kind: &Cell) -> Result<(Cl
     let help = match (elsewhere, did_you_mean(&kind.text, of)) {
         (Some((other, _)), _) => format!("it is one of {other}"),
         (None, Some(near)) => format!("did you mean `{near}`?"),
-        (None, None) => "`rhumb catalog instances` lists them; one of your own is added by a file in `catalog`".to_owned(),
+        (None, None) => {
+            "`rhumb catalog instances` lists them; one of your own is added by a file in `catalog`".to_owned()
+        }
     };
     let message = format!("{found} has no instance type `{}`", kind.text);
     Err(problem("unknown-instance-type", message, kind.span.clone(), "unknown instance type", help))
@@ -161,7 +173,9 @@ pub fn machine(vocabulary: &Vocabulary, cloud: &Cell, kind: &Cell) -> Result<(Cl
 
 /// A rate in millionths.
 fn micro(cell: &Cell) -> Result<u64, Diagnostic> {
-    let bad = |message: String, help: &str| Err(problem("out-of-range", message, cell.span.clone(), "not a rate", help));
+    let bad = |message: String, help: &str| {
+        Err(problem("out-of-range", message, cell.span.clone(), "not a rate", help))
+    };
     let Ok(rate) = cell.text.parse::<f64>() else {
         return Err(problem(
             "wrong-type",
@@ -172,7 +186,10 @@ fn micro(cell: &Cell) -> Result<u64, Diagnostic> {
         ));
     };
     if !rate.is_finite() || rate > MOST_RATE {
-        return bad(format!("`{}` requests a second of one machine", cell.text), "write what was measured, at most 1000000");
+        return bad(
+            format!("`{}` requests a second of one machine", cell.text),
+            "write what was measured, at most 1000000",
+        );
     }
     let micro = (rate * MICRO as f64).round();
     if micro < 1.0 {

@@ -180,13 +180,21 @@ fn columns_of(
         let name = cell.text.to_lowercase();
         if !wanted.contains(&name.as_str()) {
             let missing = wanted.iter().filter(|w| !header.iter().any(|h| h.text.eq_ignore_ascii_case(w)));
-            let help = did_you_mean(&name, missing.copied())
-                .map_or_else(|| leaf::suggest(&name, wanted.iter().copied(), "columns"), |near| format!("did you mean `{near}`?"));
+            let help = did_you_mean(&name, missing.copied()).map_or_else(
+                || leaf::suggest(&name, wanted.iter().copied(), "columns"),
+                |near| format!("did you mean `{near}`?"),
+            );
             let message = format!("there is no column `{}`", cell.text);
             problems.push(problem("unknown-column", message, cell.span.clone(), "not a column", help));
         } else if header[..i].iter().any(|h| h.text.to_lowercase() == name) {
             let message = format!("the column `{name}` is there twice");
-            problems.push(problem("duplicate-key", message, cell.span.clone(), "again", "remove one of the two"));
+            problems.push(problem(
+                "duplicate-key",
+                message,
+                cell.span.clone(),
+                "again",
+                "remove one of the two",
+            ));
         }
     }
     let place = |name: &&str| header.iter().position(|h| h.text.eq_ignore_ascii_case(name));

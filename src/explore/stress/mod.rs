@@ -178,6 +178,8 @@ pub fn stress(
     let mut worlds = Worlds::new(spec, world, &asked);
     for (address, placed) in &placement.workloads {
         match address.split_once('.') {
+            // What was measured is drawn from no band.
+            Some(("services", name)) if spec.profiled.contains_key(name) => {}
             Some(("services", name)) => {
                 let service =
                     spec.services.get(name).ok_or_else(|| format!("{address} is not in the spec"))?;

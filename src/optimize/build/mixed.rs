@@ -40,7 +40,8 @@ pub(in crate::optimize) fn mixed(
         for (class, parts) in mix.classes.iter().zip(&routing) {
             let own = parts.iter().filter(|(k, _)| *k == index).map(|(_, share)| *share).sum::<u64>();
             let rate = class.demand as f64 / MICRO as f64 * own as f64 / PARTS as f64;
-            let sustains = service.rate(&class.name, kind.cloud, &kind.name).unwrap_or(0) as f64 / MICRO as f64;
+            let sustains =
+                service.rate(&class.name, kind.cloud, &kind.name).unwrap_or(0) as f64 / MICRO as f64;
             sent += rate;
             load += if own > 0 { rate / sustains } else { 0.0 };
         }
@@ -124,7 +125,11 @@ fn failures(mixed: &Mixed<'_>, mix: &SizeMix) -> Vec<FailureCheck> {
         let of = |(class, to): (&crate::placement::SizeClass, &Vec<MixPart>)| {
             let share: u64 = to.iter().filter(|p| p.kind as usize == kind).map(|p| p.billionths).sum();
             let sustains = service.rate(&class.name, on.cloud, &on.instance_type).unwrap_or(0);
-            if share == 0 { 0.0 } else { class.demand as f64 * service.capacity * share as f64 / PARTS as f64 / sustains as f64 }
+            if share == 0 {
+                0.0
+            } else {
+                class.demand as f64 * service.capacity * share as f64 / PARTS as f64 / sustains as f64
+            }
         };
         mix.classes.iter().zip(routes).map(of).sum()
     };

@@ -61,9 +61,15 @@ struct Basis<'a> {
 /// What comes into the basis.
 #[derive(Clone, Copy)]
 enum Entering {
-    Share { class: usize, place: usize },
+    Share {
+        class: usize,
+        place: usize,
+    },
     /// A kind leaves its corner, to this side.
-    Load { kind: usize, up: bool },
+    Load {
+        kind: usize,
+        up: bool,
+    },
 }
 
 /// What goes.
@@ -340,7 +346,10 @@ fn gauss(mut rows: Vec<Vec<f64>>, mut right: Vec<f64>) -> Option<Vec<f64>> {
         for (row, i) in below.iter_mut().zip(column + 1..) {
             let factor = row[column] / top[column];
             if factor != 0.0 {
-                row[column..].iter_mut().zip(&top[column..]).for_each(|(cell, above)| *cell -= factor * above);
+                row[column..]
+                    .iter_mut()
+                    .zip(&top[column..])
+                    .for_each(|(cell, above)| *cell -= factor * above);
                 right[i] -= factor * right[column];
             }
         }

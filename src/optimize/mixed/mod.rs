@@ -82,7 +82,8 @@ pub(super) fn runs(job: &Job<'_>, service: &Profiled, wanted: &[bool]) -> Vec<Ki
         Way { variant: 0, layout, speed, replicas: 1, span: 1, most_on_one: None }
     };
     let all = job.world.catalog.instance_types.iter().zip(wanted);
-    all.map(|(kind, wanted)| Kind::of(wanted.then(|| way(kind.cloud, &kind.name)).into_iter().collect(), 1)).collect()
+    all.map(|(kind, wanted)| Kind::of(wanted.then(|| way(kind.cloud, &kind.name)).into_iter().collect(), 1))
+        .collect()
 }
 
 impl<'a> Mixed<'a> {
@@ -127,7 +128,12 @@ impl<'a> Mixed<'a> {
             self.classes.iter().map(of).collect()
         };
         let offers = |machine: &usize| {
-            let here = self.table.sites.iter().enumerate().filter(|(_, s)| s.machine == *machine && s.base.is_some());
+            let here = self
+                .table
+                .sites
+                .iter()
+                .enumerate()
+                .filter(|(_, s)| s.machine == *machine && s.base.is_some());
             let mut offers: Vec<Offer> =
                 here.map(|(site, _)| Offer { price: prices(site), most: self.most(site), site }).collect();
             offers.retain(|o| o.most > 0);
@@ -193,7 +199,8 @@ impl<'a> Mixed<'a> {
     /// As of [`Mixed::cheapest`]; or a budget that counts it.
     pub fn alone(&self) -> Result<(Fleet, Money, MixProof), Rejection> {
         let (fleet, least, proof) = self.cheapest(&self.billed())?;
-        let over = self.job.budgets().into_iter().filter(|(limit, _)| fleet.month > *limit).min_by_key(|(l, _)| *l);
+        let over =
+            self.job.budgets().into_iter().filter(|(limit, _)| fleet.month > *limit).min_by_key(|(l, _)| *l);
         if let Some((limit, at)) = over {
             return Err(Rejection {
                 constraint: "budget",
@@ -208,11 +215,22 @@ impl<'a> Mixed<'a> {
 
     /// Every fleet that costs at most `limit` at some prices, but for those that hold another one; `None` if they are too many. Of sites with equal
     /// prices and no quotas the first stands for all, unless `apart` tells them apart by what else they take.
-    pub fn within(&self, prices: Prices<'_>, apart: &dyn Fn(usize) -> Vec<i64>, limit: i128, most: usize) -> Option<Vec<Fleet>> {
+    pub fn within(
+        &self,
+        prices: Prices<'_>,
+        apart: &dyn Fn(usize) -> Vec<i64>,
+        limit: i128,
+        most: usize,
+    ) -> Option<Vec<Fleet>> {
         let mut problem = self.problem(prices);
         // Every site that no other one of its kind beats in price and in everything that is shared.
         for (machine, offers) in self.kinds.iter().zip(&mut problem.offers) {
-            let here = self.table.sites.iter().enumerate().filter(|(_, s)| s.machine == *machine && s.base.is_some());
+            let here = self
+                .table
+                .sites
+                .iter()
+                .enumerate()
+                .filter(|(_, s)| s.machine == *machine && s.base.is_some());
             let mut all: Vec<(Offer, Vec<i64>)> = here
                 .map(|(site, _)| (Offer { price: prices(site), most: self.most(site), site }, apart(site)))
                 .filter(|(o, _)| o.most > 0)
@@ -280,7 +298,8 @@ impl<'a> Mixed<'a> {
             let Some(first) = problem.offers[kind].first() else { continue };
             let site = &self.table.sites[first.site];
             let Some(offering) = site.base.and_then(|i| catalog.offerings.get(i)) else { continue };
-            let (on, region) = (&catalog.instance_types[self.table.machines[*machine].index], &catalog.regions[site.region]);
+            let (on, region) =
+                (&catalog.instance_types[self.table.machines[*machine].index], &catalog.regions[site.region]);
             let candidate = CandidateId {
                 cloud: on.cloud,
                 region: region.id.clone(),
@@ -289,7 +308,8 @@ impl<'a> Mixed<'a> {
                 variant: VARIANT.to_owned(),
                 layout: Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
             };
-            let unserved = self.classes.iter().enumerate().find(|(class, _)| problem.rates[kind][*class] == 0);
+            let unserved =
+                self.classes.iter().enumerate().find(|(class, _)| problem.rates[kind][*class] == 0);
             if let Some((_, name)) = unserved {
                 let reason = format!("by itself: nothing was measured of the size class `{name}` on it");
                 let rejection = self.no("measured-time", reason, self.service.profile.file.at.clone());
@@ -363,7 +383,12 @@ struct Listing<'s, 'a> {
 
 impl<'s, 'a> Listing<'s, 'a> {
     fn new(mixed: &'s Mixed<'a>, problem: &'s Problem, limit: i128, most: usize) -> Self {
-        let offers = problem.offers.iter().enumerate().flat_map(|(kind, all)| all.iter().map(move |o| (kind, *o))).collect();
+        let offers = problem
+            .offers
+            .iter()
+            .enumerate()
+            .flat_map(|(kind, all)| all.iter().map(move |o| (kind, *o)))
+            .collect();
         let (found, does) = (Vec::new(), BTreeMap::new());
         Listing { mixed, problem, offers, limit, most, steps: STEPS, known: Vec::new(), found, does }
     }
@@ -393,7 +418,8 @@ impl<'s, 'a> Listing<'s, 'a> {
             let mut gain = 0_i128;
             for (kind, offer) in &self.offers[from..] {
                 let each = prices[*kind].saturating_sub(offer.price).max(0);
-                let paid = self.limit.saturating_sub(cost).max(0).checked_div(offer.price).unwrap_or(i128::MAX);
+                let paid =
+                    self.limit.saturating_sub(cost).max(0).checked_div(offer.price).unwrap_or(i128::MAX);
                 gain = gain.saturating_add(each.saturating_mul(i128::from(offer.most).min(paid)));
             }
             cost.saturating_add(worth.saturating_sub(there)).saturating_sub(gain) > self.limit
@@ -411,10 +437,16 @@ impl<'s, 'a> Listing<'s, 'a> {
             return Some(());
         }
         if total >= self.problem.least && self.does(&kinds) {
-            let mut machines: Vec<(usize, u32)> =
-                self.offers.iter().zip(counts.iter()).filter(|(_, n)| **n > 0).map(|((_, o), n)| (o.site, *n)).collect();
+            let mut machines: Vec<(usize, u32)> = self
+                .offers
+                .iter()
+                .zip(counts.iter())
+                .filter(|(_, n)| **n > 0)
+                .map(|((_, o), n)| (o.site, *n))
+                .collect();
             machines.sort_unstable();
-            let hour: Money = machines.iter().map(|(site, n)| self.mixed.base(*site).times(i64::from(*n))).sum();
+            let hour: Money =
+                machines.iter().map(|(site, n)| self.mixed.base(*site).times(i64::from(*n))).sum();
             self.found.push(Fleet { machines, month: hour.per_month() });
             // Whatever holds it takes no less of anything.
             return (self.found.len() <= self.most).then_some(());

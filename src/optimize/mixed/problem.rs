@@ -87,7 +87,10 @@ impl Problem {
     }
 
     pub fn cost(&self, counts: &[u32]) -> Option<i128> {
-        counts.iter().enumerate().try_fold(0_i128, |sum, (kind, n)| Some(sum.saturating_add(self.cost_of(kind, *n)?)))
+        counts
+            .iter()
+            .enumerate()
+            .try_fold(0_i128, |sum, (kind, n)| Some(sum.saturating_add(self.cost_of(kind, *n)?)))
     }
 
     /// What all classes are worth at the least at prices of each kind's machines, or the part of them that is served in a failure.
@@ -195,7 +198,8 @@ impl Problem {
         // Begins where machines are: a kind is the dearer, the fewer of it there are.
         let warm: Vec<f64> = counts.iter().map(|n| if *n == 0 { 1e9 } else { 1.0 }).collect();
         let found = lp::solve(&self.loads(part), &curves, &warm);
-        let over = found.loads.iter().zip(counts).any(|(load, n)| *load > f64::from(*n) * (1.0 + 1e-7) + 1e-7);
+        let over =
+            found.loads.iter().zip(counts).any(|(load, n)| *load > f64::from(*n) * (1.0 + 1e-7) + 1e-7);
         if !over {
             let routing = rounded(&found.shares);
             if self.carried(&routing, counts, part) {
@@ -216,7 +220,8 @@ impl Problem {
         for ((class, parts), demand) in routing.iter().enumerate().zip(&self.demands) {
             for (kind, share) in parts {
                 let rate = i128::from(self.rates[*kind][class]);
-                let whole = (i128::from(*demand) * i128::from(part) + i128::from(PARTS) - 1) / i128::from(PARTS);
+                let whole =
+                    (i128::from(*demand) * i128::from(part) + i128::from(PARTS) - 1) / i128::from(PARTS);
                 let of = scaled(whole * i128::from(*share), LOAD, rate * i128::from(PARTS));
                 loads[*kind] += if rate > 0 { of + 1 } else { i128::MAX / 1_000_000 };
             }
@@ -273,8 +278,10 @@ impl Problem {
 fn rounded(shares: &[Vec<(usize, f64)>]) -> Routing {
     let of = |parts: &Vec<(usize, f64)>| {
         let largest = parts.iter().enumerate().max_by(|a, b| a.1.1.total_cmp(&b.1.1)).map_or(0, |(i, _)| i);
-        let mut whole: Vec<(usize, u64)> =
-            parts.iter().map(|(kind, share)| (*kind, (share.clamp(0.0, 1.0) * PARTS as f64).floor() as u64)).collect();
+        let mut whole: Vec<(usize, u64)> = parts
+            .iter()
+            .map(|(kind, share)| (*kind, (share.clamp(0.0, 1.0) * PARTS as f64).floor() as u64))
+            .collect();
         let others: u64 = whole.iter().enumerate().filter(|(i, _)| *i != largest).map(|(_, (_, n))| *n).sum();
         if let Some((_, share)) = whole.get_mut(largest) {
             *share = PARTS.saturating_sub(others);

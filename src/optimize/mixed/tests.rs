@@ -102,8 +102,16 @@ fn does(problem: &Problem, counts: &[u32]) -> bool {
     if !carries(&demands, &rates, &as_they_are) {
         return false;
     }
-    let part: Vec<i128> = demands.iter().map(|d| (d * i128::from(problem.capacity)).div_ceil_by(i128::from(PARTS))).collect();
-    fn losses(problem: &Problem, left: &mut Vec<i128>, from: usize, k: u32, part: &[i128], rates: &[Vec<i128>]) -> bool {
+    let part: Vec<i128> =
+        demands.iter().map(|d| (d * i128::from(problem.capacity)).div_ceil_by(i128::from(PARTS))).collect();
+    fn losses(
+        problem: &Problem,
+        left: &mut Vec<i128>,
+        from: usize,
+        k: u32,
+        part: &[i128],
+        rates: &[Vec<i128>],
+    ) -> bool {
         if k == 0 {
             return carries(part, rates, left);
         }
@@ -118,7 +126,9 @@ fn does(problem: &Problem, counts: &[u32]) -> bool {
         })
     }
     let enough = total > problem.survive || problem.survive == 0;
-    enough && (problem.survive == 0 || losses(problem, &mut as_they_are.clone(), 0, problem.survive, &part, &rates))
+    enough
+        && (problem.survive == 0
+            || losses(problem, &mut as_they_are.clone(), 0, problem.survive, &part, &rates))
 }
 
 trait DivCeil {
@@ -154,7 +164,8 @@ fn draw(rng: &mut Xoshiro256PlusPlus, below: u64) -> u64 {
 
 fn small(rng: &mut Xoshiro256PlusPlus) -> Problem {
     let (kinds, classes) = (1 + draw(rng, 4) as usize, 1 + draw(rng, 4) as usize);
-    let rate = |rng: &mut Xoshiro256PlusPlus| if draw(rng, 4) == 0 { 0 } else { (1 + draw(rng, 12)) * 500_000 };
+    let rate =
+        |rng: &mut Xoshiro256PlusPlus| if draw(rng, 4) == 0 { 0 } else { (1 + draw(rng, 12)) * 500_000 };
     let rates: Vec<Vec<u64>> = (0..kinds).map(|_| (0..classes).map(|_| rate(rng)).collect()).collect();
     let demands: Vec<u64> = (0..classes).map(|_| (1 + draw(rng, 14)) * 250_000).collect();
     let offers = |rng: &mut Xoshiro256PlusPlus| -> Vec<Offer> {
@@ -178,12 +189,14 @@ fn small(rng: &mut Xoshiro256PlusPlus) -> Problem {
 
 /// No leaf of a proof is below what it proves: every number of machines that does is in a leaf whose bound is no higher than its cost.
 fn holds(problem: &Problem, proof: &MixProof, counts: &[u32], cost: i128) {
-    let mut span = super::problem::Span { low: vec![0; problem.kinds()], high: vec![u32::MAX; problem.kinds()] };
+    let mut span =
+        super::problem::Span { low: vec![0; problem.kinds()], high: vec![u32::MAX; problem.kinds()] };
     let mut at = 0_usize;
     loop {
         let branch = proof.tree[at];
         let Some(kind) = branch.kind.map(|k| k as usize) else {
-            let prices: Vec<i128> = proof.prices[branch.at as usize].iter().map(|p| i128::from(*p) * UNIT).collect();
+            let prices: Vec<i128> =
+                proof.prices[branch.at as usize].iter().map(|p| i128::from(*p) * UNIT).collect();
             assert!(!problem.refuted(&prices, &span), "{counts:?} does and is refuted: {problem:?}");
             if let Some(bound) = problem.bound(&prices, &span) {
                 assert!(bound <= cost, "{counts:?} costs {cost}, bound {bound}: {problem:?}");
@@ -217,7 +230,10 @@ fn enumeration_finds_nothing_cheaper() {
         let big = found.as_ref().is_some_and(|f| f.counts.iter().any(|n| *n > 6));
         if big {
             // The enumeration does not look so far: the search may not be dearer than what that found.
-            assert!(expected.is_none_or(|e| found.as_ref().is_some_and(|f| f.cost <= e)), "case {case}: {problem:?}");
+            assert!(
+                expected.is_none_or(|e| found.as_ref().is_some_and(|f| f.cost <= e)),
+                "case {case}: {problem:?}"
+            );
             continue;
         }
         assert_eq!(found.as_ref().map(|f| f.cost), expected, "case {case}: {problem:?} {found:?}");
@@ -251,7 +267,9 @@ fn large(seed: u64, kinds: usize, classes: usize) -> Problem {
         })
         .collect();
     let demands = (0..classes).map(|_| (1 + draw(&mut rng, 1000)) * 20_000 * 40 / classes as u64).collect();
-    let mut price = |speed: &f64| ((speed * (0.9 + draw(&mut rng, 200) as f64 / 1000.0)) * 1e4).round() as i128 * 100 * UNIT;
+    let mut price = |speed: &f64| {
+        ((speed * (0.9 + draw(&mut rng, 200) as f64 / 1000.0)) * 1e4).round() as i128 * 100 * UNIT
+    };
     let offers = speeds.iter().map(|s| vec![Offer { price: price(s), most: u32::MAX, site: 0 }]).collect();
     Problem { demands, rates, offers, survive: 0, capacity: PARTS, least: 1, most: None }
 }
@@ -260,7 +278,9 @@ fn large(seed: u64, kinds: usize, classes: usize) -> Problem {
 fn forty_kinds_and_four_hundred_classes() {
     for (seed, kinds, classes) in [(1, 10, 20), (2, 20, 100), (3, 40, 400)] {
         let problem = large(seed, kinds, classes);
-        let Some(Found { cost, least, nodes, counts, .. }) = tree::cheapest(&problem) else { panic!("{seed}") };
+        let Some(Found { cost, least, nodes, counts, .. }) = tree::cheapest(&problem) else {
+            panic!("{seed}")
+        };
         eprintln!("{kinds} x {classes}: {cost} {least} nodes {nodes} {counts:?}");
         assert_eq!(cost, least);
     }

@@ -74,7 +74,8 @@ pub fn cheapest(problem: &Problem) -> Option<Found> {
     let prices = || problem.offers.iter().flatten().map(|o| o.price);
     let gcd = prices().fold(0, gcd);
     let scale = prices().max().unwrap_or(1).max(1) as f64;
-    let mut search = Search { problem, gcd: gcd.max(1), pool: Vec::new(), tree: Vec::new(), best: None, scale };
+    let mut search =
+        Search { problem, gcd: gcd.max(1), pool: Vec::new(), tree: Vec::new(), best: None, scale };
     search.run()
 }
 
@@ -190,7 +191,9 @@ impl Search<'_> {
         }
         // Whole numbers that do not do for another reason: a failure, the fewest or most machines, what is sold.
         let whole: Vec<u32> = (0..p.kinds())
-            .map(|kind| (machines[kind].round().min(f64::from(MANY)) as u32).clamp(span.low[kind], span.high[kind]))
+            .map(|kind| {
+                (machines[kind].round().min(f64::from(MANY)) as u32).clamp(span.low[kind], span.high[kind])
+            })
             .collect();
         let widest = (0..p.kinds()).filter(divisible).max_by(|a, b| {
             let used = |kind: &usize| (whole[*kind] > 0, whole[*kind] == span.low[*kind]);
@@ -255,7 +258,8 @@ impl Search<'_> {
                 Row::Corner(_) => None,
             };
             let near = self.problem.offers[kind].iter().map(|o| o.price);
-            let exact = on.and_then(|on| near.min_by(|a, b| (*a as f64 - on).abs().total_cmp(&(*b as f64 - on).abs())));
+            let exact = on
+                .and_then(|on| near.min_by(|a, b| (*a as f64 - on).abs().total_cmp(&(*b as f64 - on).abs())));
             let exact = exact.filter(|price| (*price as f64 - guess).abs() <= 1e-9 * guess.max(1.0));
             exact.unwrap_or(guess as i128)
         };
@@ -296,7 +300,10 @@ impl Search<'_> {
         if let Some(most) = self.problem.most {
             let sure = span.low.iter().try_fold(0_u32, |sum, n| sum.checked_add(*n))?;
             let spare = most.checked_sub(sure)?;
-            span.high.iter_mut().zip(&span.low).for_each(|(high, low)| *high = (*high).min(low.saturating_add(spare)));
+            span.high
+                .iter_mut()
+                .zip(&span.low)
+                .for_each(|(high, low)| *high = (*high).min(low.saturating_add(spare)));
         }
         span.low.iter().zip(&span.high).all(|(low, high)| low <= high).then_some(span)
     }
@@ -356,7 +363,9 @@ impl Search<'_> {
         let least = self.best.as_ref().map_or(i128::MAX, |(_, cost)| *cost);
         // What is far from the best by more than a machine of each kind does not come below it.
         let spare: i128 = (0..p.kinds()).filter(|k| counts[*k] > 0).map(|k| dear(&k)).sum();
-        if cost.saturating_sub(spare.saturating_mul(1 + i128::from(p.survive))) >= least || !self.does(&counts, &mut against) {
+        if cost.saturating_sub(spare.saturating_mul(1 + i128::from(p.survive))) >= least
+            || !self.does(&counts, &mut against)
+        {
             return;
         }
         self.take(&counts, cost);

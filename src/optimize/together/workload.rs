@@ -190,8 +190,10 @@ impl<'a> Workload<'a> {
     fn fleet(&self, rows: &Rows, fleet: Fleet) -> Planned {
         let counts: Vec<(usize, u32, u32)> = fleet.machines.iter().map(|(site, n)| (*site, *n, 0)).collect();
         let seconds = |n: u32| 86_400 * i64::from(n);
-        let emitted = fleet.machines.iter().map(|(site, n)| carbon::of_days(self.emits[*site], seconds(*n))).sum();
-        let more = |(site, n): &(usize, u32)| Some(stability::month(*self.surcharges.get(*site)?, seconds(*n)));
+        let emitted =
+            fleet.machines.iter().map(|(site, n)| carbon::of_days(self.emits[*site], seconds(*n))).sum();
+        let more =
+            |(site, n): &(usize, u32)| Some(stability::month(*self.surcharges.get(*site)?, seconds(*n)));
         let more: i64 = fleet.machines.iter().filter_map(more).sum();
         let month = fleet.month.micros();
         let figures = (month.saturating_add(more), month, emitted);

@@ -17,10 +17,8 @@ use crate::placement::{
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
-use crate::placement::{
-    MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix,
-};
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
+use crate::placement::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 use crate::spec::{
     Checkpointing, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization, Sharding,
     TrainingPrecision,

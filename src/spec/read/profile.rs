@@ -84,7 +84,8 @@ impl Reader<'_> {
         let replaced = REPLACED.iter().map(|key| at.key(key));
         let replaced = replaced.chain(REPLACED_OF_TRAFFIC.iter().map(|key| traffic.key(key)));
         // Those of `defaults` are for those that have them.
-        for key in replaced.filter(At::is_there).filter(|key| !self.whole_is_copied(key)).collect::<Vec<_>>() {
+        for key in replaced.filter(At::is_there).filter(|key| !self.whole_is_copied(key)).collect::<Vec<_>>()
+        {
             let problem = Problem::new(
                 "conflicting-keys",
                 format!("`{}` beside a `profile`", key.pointer.dotted()),
@@ -132,7 +133,8 @@ impl Reader<'_> {
 
     fn later(&mut self, key: &At<'_>) {
         let what = format!("`{}` of a service with a `profile`", key.pointer.dotted());
-        let help = "remove it; from `defaults` it is taken back by stating it here: `0`, `0%`, `fixed`, `never`";
+        let help =
+            "remove it; from `defaults` it is taken back by stating it here: `0`, `0%`, `fixed`, `never`";
         let copied = self.is_copied(&key.pointer);
         let help = if copied { help } else { "remove it, or remove `profile`" };
         self.report(&key.pointer, true, leaf::not_yet(&what, help));
@@ -172,9 +174,16 @@ impl Reader<'_> {
             let off = Unit::Percent.format(crate::math::round_to((1.0 - sum).abs(), 9));
             let problem = Problem::new(
                 "shares-do-not-sum",
-                format!("the shares sum to {}, not 100%", Unit::Percent.format(crate::math::round_to(sum, 9))),
+                format!(
+                    "the shares sum to {}, not 100%",
+                    Unit::Percent.format(crate::math::round_to(sum, 9))
+                ),
                 "shares of this service",
-                if sum < 1.0 { format!("{off} are missing: raise a share") } else { format!("{off} are too much: lower a share") },
+                if sum < 1.0 {
+                    format!("{off} are missing: raise a share")
+                } else {
+                    format!("{off} are too much: lower a share")
+                },
             );
             self.report(&at.pointer, true, problem);
         }
@@ -228,7 +237,9 @@ impl Reader<'_> {
     /// Keys of a service that mean something beside a profile only.
     pub(super) fn only_with_a_profile(&mut self, at: &At<'_>) {
         let keys = [at.key("image"), at.key("command"), at.key("traffic").key("size_classes")];
-        for key in keys.iter().filter(|key| key.is_there() && !self.is_copied(&key.pointer)).collect::<Vec<_>>() {
+        for key in
+            keys.iter().filter(|key| key.is_there() && !self.is_copied(&key.pointer)).collect::<Vec<_>>()
+        {
             let problem = Problem::new(
                 "useless-key",
                 format!("`{}` has no meaning without `profile`", key.pointer.dotted()),
