@@ -161,7 +161,9 @@ fn machine(log: &mut Ledger, asked: &Profiled, mix: &SizeMix, c: &Checked<'_>, l
     log.same("variant", address, "what stands for a variant", "profile", pool.variant.as_str());
     log.same_debug("figure", address, "the class of the rates", &Evidence::Measured, &pool.evidence);
     let rows = asked.profile.rates.get(&(pool.cloud, pool.instance_type.clone()));
-    let lines: Vec<String> = rows.iter().flat_map(|r| r.values()).map(|row| row.line.to_string()).collect();
+    let mut lines: Vec<usize> = rows.iter().flat_map(|r| r.values()).map(|row| row.line).collect();
+    lines.sort_unstable();
+    let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
     let s = if lines.len() == 1 { "" } else { "s" };
     let note = format!("line{s} {} of {}", lines.join(", "), asked.profile.file.path);
     log.same_debug("figure", address, "where the rates are", &vec![note], &pool.notes);

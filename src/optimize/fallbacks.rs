@@ -48,8 +48,7 @@ pub(super) fn of(
         return (Vec::new(), vec![told]);
     }
     if placed.mix.is_some() {
-        let told =
-            format!("{}: no stand-ins are looked for of machines that share size classes", job.address);
+        let told = "no stand-ins are looked for of machines that share size classes".to_owned();
         return (Vec::new(), vec![told]);
     }
     let left = Left::of(all, job);

@@ -79,10 +79,12 @@ pub(in crate::optimize) fn mixed(
 /// What runs on a machine is the team's own, and what it does was measured.
 fn measured(mixed: &Mixed<'_>, kind: &InstanceType) -> Runner {
     let rows = mixed.service.profile.rates.get(&(kind.cloud, kind.name.clone()));
-    let lines = rows.map(|rows| rows.values().map(|row| row.line.to_string()).collect::<Vec<_>>());
+    let mut lines: Vec<usize> = rows.iter().flat_map(|rows| rows.values()).map(|row| row.line).collect();
+    lines.sort_unstable();
+    let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
     let file = &mixed.service.profile.file.path;
-    let word = if lines.as_ref().is_some_and(|l| l.len() == 1) { "line" } else { "lines" };
-    let note = format!("{word} {} of {file}", lines.unwrap_or_default().join(", "));
+    let word = if lines.len() == 1 { "line" } else { "lines" };
+    let note = format!("{word} {} of {file}", lines.join(", "));
     Runner {
         quantization: Quantization::Native,
         kv_cache: KvCacheDtype::Auto,
