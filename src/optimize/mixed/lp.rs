@@ -19,6 +19,18 @@ impl Curve {
         self.ends.iter().position(|end| load < *end).unwrap_or(self.slopes.len() - 1)
     }
 
+    /// The segment that ends at a load; one that does not is divided there.
+    fn corner(&mut self, load: f64) -> usize {
+        let near = |end: &f64| (end - load).abs() <= 1e-9 * (1.0 + load.abs());
+        if let Some(known) = self.ends.iter().position(near) {
+            return known;
+        }
+        let segment = self.segment(load);
+        self.ends.insert(segment, load);
+        self.slopes.insert(segment, self.slopes[segment]);
+        segment
+    }
+
     fn start(&self, segment: usize) -> f64 {
         if segment == 0 { 0.0 } else { self.ends[segment - 1] }
     }
@@ -26,24 +38,46 @@ impl Curve {
 
 /// What stands for a kind in the basis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Row {
+enum Row {
     /// Its load is somewhere in this segment.
     Within(usize),
     /// Its load is the end of this segment.
     Corner(usize),
 }
 
+/// A basis to begin at.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Of each class the place of its key in its list; empty = the cheapest by `prices`.
+    keys: Vec<usize>,
+    extras: Vec<Extra>,
+    /// Kinds at a corner.
+    corners: Vec<bool>,
+    prices: Vec<f64>,
+}
+
+impl Start {
+    /// Every class where it is the cheapest.
+    pub fn at(prices: Vec<f64>) -> Self {
+        Start { prices, ..Start::default() }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Solution {
     /// Of each kind, cost of a machine's time.
     pub prices: Vec<f64>,
-    pub rows: Vec<Row>,
+    /// Of each kind whose load is within a segment of its cost, the slope there.
+    pub slopes: Vec<Option<f64>>,
     pub loads: Vec<f64>,
     /// Of each class its parts, by kind.
     pub shares: Vec<Vec<(usize, f64)>>,
+    /// Where a problem that is nearly the same begins.
+    pub end: Start,
 }
 
 /// A part of a class on a kind, by its place in the class's list, beside its key.
+#[derive(Clone, Debug)]
 struct Extra {
     class: usize,
     place: usize,
@@ -52,7 +86,7 @@ struct Extra {
 
 struct Basis<'a> {
     classes: &'a [Vec<(usize, f64)>],
-    curves: &'a [Curve],
+    curves: Vec<Curve>,
     keys: Vec<usize>,
     extras: Vec<Extra>,
     rows: Vec<Row>,
@@ -83,21 +117,33 @@ enum Leaving {
 
 const TINY: f64 = 1e-11;
 
-/// `classes`: of each, the kinds that serve it with the machines that all of it would take there. Begins at the cheapest kinds by the prices
-/// `warm`.
-pub fn solve(classes: &[Vec<(usize, f64)>], curves: &[Curve], warm: &[f64]) -> Solution {
-    let cheapest = |list: &Vec<(usize, f64)>| {
-        let cost = |p: &(usize, f64)| p.1 * warm.get(p.0).copied().unwrap_or(1.0);
-        let least = list.iter().enumerate().min_by(|a, b| cost(a.1).total_cmp(&cost(b.1)));
-        least.map_or(0, |(place, _)| place)
-    };
-    let keys = classes.iter().map(cheapest).collect();
-    let mut basis = Basis { classes, curves, keys, extras: Vec::new(), rows: Vec::new() };
-    basis.rows = basis.loads().iter().zip(curves).map(|(load, c)| Row::Within(c.segment(*load))).collect();
-    let scale = curves.iter().flat_map(|c| c.slopes.iter().copied()).fold(0.0, f64::max).max(1e-300);
-    let mut prices = vec![0.0; curves.len()];
+/// `classes`: of each, the kinds that serve it with the machines that all of it would take there. A basis of another problem with the same
+/// classes is one of this: where a load was at a corner that its cost no longer has, it gets one between equal slopes.
+pub fn solve(classes: &[Vec<(usize, f64)>], curves: Vec<Curve>, start: &Start) -> Solution {
+    let mut basis =
+        Basis { classes, curves, keys: start.keys.clone(), extras: start.extras.clone(), rows: Vec::new() };
+    if basis.keys.len() != classes.len() {
+        let cheapest = |list: &Vec<(usize, f64)>| {
+            let cost = |p: &(usize, f64)| p.1 * start.prices.get(p.0).copied().unwrap_or(1.0);
+            let least = list.iter().enumerate().min_by(|a, b| cost(a.1).total_cmp(&cost(b.1)));
+            least.map_or(0, |(place, _)| place)
+        };
+        basis.keys = classes.iter().map(cheapest).collect();
+        basis.extras.clear();
+    }
+    let loads = basis.loads();
+    for (kind, (curve, load)) in basis.curves.iter_mut().zip(&loads).enumerate() {
+        let corner = !basis.extras.is_empty() && start.corners.get(kind) == Some(&true);
+        basis.rows.push(if corner {
+            Row::Corner(curve.corner(*load))
+        } else {
+            Row::Within(curve.segment(*load))
+        });
+    }
+    let scale = basis.curves.iter().flat_map(|c| c.slopes.iter().copied()).fold(0.0, f64::max).max(1e-300);
+    let mut prices = vec![0.0; basis.curves.len()];
     let mut still = 0_usize;
-    for _ in 0..64 * (classes.len() + curves.len()) {
+    for _ in 0..64 * (classes.len() + prices.len()) {
         let Some(found) = basis.prices() else { break };
         prices = found;
         // After many steps that lead nowhere the first is taken, which leads out of any circle.
@@ -106,7 +152,15 @@ pub fn solve(classes: &[Vec<(usize, f64)>], curves: &[Curve], warm: &[f64]) -> S
         still = if moved > TINY { 0 } else { still + 1 };
     }
     let shares = (0..classes.len()).map(|c| basis.shares(c)).collect();
-    Solution { prices, loads: basis.loads(), rows: basis.rows, shares }
+    let loads = basis.loads();
+    let slopes = basis.rows.iter().zip(&basis.curves).map(|(row, curve)| match row {
+        Row::Within(segment) => Some(curve.slopes[*segment]),
+        Row::Corner(_) => None,
+    });
+    let (slopes, corners) =
+        (slopes.collect(), basis.rows.iter().map(|row| matches!(row, Row::Corner(_))).collect());
+    let end = Start { keys: basis.keys, extras: basis.extras, corners, prices: prices.clone() };
+    Solution { prices, slopes, loads, shares, end }
 }
 
 impl Basis<'_> {

@@ -2,7 +2,7 @@
 //!
 //! See `src/decisions/0020-own-profiles.md` for the rule and why the bound holds.
 
-use super::lp::{self, Curve};
+use super::lp::{self, Curve, Start};
 use crate::spec::profile::PARTS;
 
 /// Machines that may be loaded by one in so many more than they sustain: no rounding decides whether a number of them does.
@@ -121,10 +121,16 @@ impl Problem {
     }
 
     /// No machines within `span` that do cost less, whatever the prices; `None` if these bound nothing.
+    #[cfg(test)]
     pub fn bound(&self, prices: &[i128], span: &Span) -> Option<i128> {
-        let mut bound = self.worth(prices, false);
+        self.bound_at((self.worth(prices, false), self.worth(prices, true)), prices, span)
+    }
+
+    /// The same, with what all classes are worth at the prices, and in a failure.
+    pub fn bound_at(&self, worth: (i128, i128), prices: &[i128], span: &Span) -> Option<i128> {
+        let mut bound = worth.0;
         if self.survive > 0 {
-            bound = bound.max(self.worth(prices, true).saturating_add(self.lost(prices, span)));
+            bound = bound.max(worth.1.saturating_add(self.lost(prices, span)));
         }
         for (kind, price) in prices.iter().enumerate() {
             // What a machine costs less than it is worth is a gain, as often as it may be bought.
@@ -167,6 +173,11 @@ impl Problem {
 
     /// Whether no numbers within `span` do, by prices that say so.
     pub fn refuted(&self, prices: &[i128], span: &Span) -> bool {
+        self.refuted_at((self.worth(prices, false), self.worth(prices, true)), prices, span)
+    }
+
+    /// The same, with what all classes are worth at the prices, and in a failure.
+    pub fn refuted_at(&self, worth: (i128, i128), prices: &[i128], span: &Span) -> bool {
         let all = |lost: i128| {
             let there = prices.iter().zip(&span.high).fold(0_i128, |sum, (price, n)| {
                 let n = if *n == u32::MAX && *price > 0 { i128::MAX } else { i128::from(*n) };
@@ -174,8 +185,7 @@ impl Problem {
             });
             there.saturating_sub(lost)
         };
-        all(0) < self.worth(prices, false)
-            || self.survive > 0 && all(self.lost(prices, span)) < self.worth(prices, true)
+        all(0) < worth.0 || self.survive > 0 && all(self.lost(prices, span)) < worth.1
     }
 
     /// For each class the kinds that serve it, with the machines that all of it takes.
@@ -190,14 +200,18 @@ impl Problem {
 
     /// Whether so many machines carry a part of all classes, with none failing.
     pub fn carry(&self, counts: &[u32], part: u64) -> Verdict {
+        self.carry_from(counts, part, &mut Start::default())
+    }
+
+    /// The same, from where a problem that is nearly the same ended, and up to where this one does.
+    pub fn carry_from(&self, counts: &[u32], part: u64, start: &mut Start) -> Verdict {
         let curve = |n: &u32| match n {
             0 => Curve { ends: vec![f64::INFINITY], slopes: vec![1.0] },
             n => Curve { ends: vec![f64::from(*n), f64::INFINITY], slopes: vec![0.0, 1.0] },
         };
         let curves: Vec<Curve> = counts.iter().map(curve).collect();
-        // Begins where machines are: a kind is the dearer, the fewer of it there are.
-        let warm: Vec<f64> = counts.iter().map(|n| if *n == 0 { 1e9 } else { 1.0 }).collect();
-        let found = lp::solve(&self.loads(part), &curves, &warm);
+        let found = lp::solve(&self.loads(part), curves, start);
+        *start = found.end;
         let over =
             found.loads.iter().zip(counts).any(|(load, n)| *load > f64::from(*n) * (1.0 + 1e-7) + 1e-7);
         if !over {

@@ -7,20 +7,27 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 
-use super::lp::{self, Curve, Row};
-use super::problem::{Problem, Span, Verdict};
+use super::lp::{self, Curve, Solution, Start};
+use super::problem::{Offer, Problem, Span, Verdict};
 use crate::placement::{MixBranch, MixProof};
 use crate::spec::profile::PARTS;
 
 /// Prices in a proof are whole multiples of this.
 pub const UNIT: i128 = 1 << 14;
 
-/// Nodes that are looked at; beyond, the least bound of what is left is what is proven.
-const EFFORT: usize = 20_000;
+/// Nodes that are looked at, times kinds and classes; beyond, the least bound of what is left is what is proven.
+const EFFORT: usize = 64_000_000;
+
+/// Fewest and most nodes.
+const NODES: (usize, usize) = (1_000, 20_000);
+
+/// Nodes of which the whole numbers are made fewer: the first, and of as many one.
+const FIRST: usize = 32;
 
 /// Kept prices that a node is held against before it is relaxed: the latest.
-const TRIED: usize = 48;
+const TRIED: usize = 200;
 
 /// What was found, and what is proven.
 #[derive(Clone, Debug)]
@@ -40,6 +47,8 @@ pub struct Found {
 struct Prices {
     stored: Vec<i64>,
     full: Vec<i128>,
+    /// As it is, and in a failure.
+    worth: (i128, i128),
 }
 
 struct Open {
@@ -49,7 +58,7 @@ struct Open {
     /// Index into the proof's tree.
     place: usize,
     /// Where the relaxation begins.
-    warm: Vec<f64>,
+    start: Rc<Start>,
 }
 
 struct Search<'a> {
@@ -60,6 +69,17 @@ struct Search<'a> {
     tree: Vec<Draft>,
     best: Option<(Vec<u32>, i128)>,
     scale: f64,
+    /// Relaxations, and those that were rounded up.
+    relaxed: usize,
+    rounded: usize,
+}
+
+/// How a node is divided: up to `at` machines of a kind, and more.
+struct Split {
+    prices: usize,
+    kind: usize,
+    at: u32,
+    start: Rc<Start>,
 }
 
 /// A branch of the tree while it grows.
@@ -71,12 +91,31 @@ enum Draft {
 
 /// The cheapest numbers of machines; `None` if no number does.
 pub fn cheapest(problem: &Problem) -> Option<Found> {
+    let size = problem.kinds() * problem.demands.len();
+    cheapest_of(problem, (EFFORT / size.max(1)).clamp(NODES.0, NODES.1))
+}
+
+/// The cheapest that so many nodes show.
+pub fn cheapest_of(problem: &Problem, effort: usize) -> Option<Found> {
+    let sold =
+        |class: usize| problem.rates.iter().zip(&problem.offers).any(|(r, o)| r[class] > 0 && !o.is_empty());
+    if !(0..problem.demands.len()).all(sold) {
+        return None;
+    }
     let prices = || problem.offers.iter().flatten().map(|o| o.price);
     let gcd = prices().fold(0, gcd);
     let scale = prices().max().unwrap_or(1).max(1) as f64;
-    let mut search =
-        Search { problem, gcd: gcd.max(1), pool: Vec::new(), tree: Vec::new(), best: None, scale };
-    search.run()
+    let mut search = Search {
+        problem,
+        gcd: gcd.max(1),
+        pool: Vec::new(),
+        tree: Vec::new(),
+        best: None,
+        scale,
+        relaxed: 0,
+        rounded: 0,
+    };
+    search.run(effort)
 }
 
 fn gcd(a: i128, b: i128) -> i128 {
@@ -84,46 +123,51 @@ fn gcd(a: i128, b: i128) -> i128 {
 }
 
 impl Search<'_> {
-    fn run(&mut self) -> Option<Found> {
+    fn run(&mut self, effort: usize) -> Option<Found> {
         let p = self.problem;
         let high = (0..p.kinds()).map(|kind| p.supply(kind)).collect();
         let span = self.tightened(Span { low: vec![0; p.kinds()], high })?;
         let zero = self.keep(vec![0; p.kinds()]);
         self.tree.push(Draft::Leaf(zero));
-        let warm = p.offers.iter().map(|o| o.first().map_or(1.0, |o| o.price as f64 / self.scale)).collect();
-        let mut open: Vec<Option<Open>> = vec![Some(Open { span, bound: 0, prices: zero, place: 0, warm })];
+        let cheapest = |offers: &Vec<Offer>| offers.first().map_or(1.0, |o| o.price as f64 / self.scale);
+        let start = Rc::new(Start::at(p.offers.iter().map(cheapest).collect()));
+        let mut open: Vec<Option<Open>> = vec![Some(Open { span, bound: 0, prices: zero, place: 0, start })];
         let mut queue = BinaryHeap::from([Reverse((0_i128, Reverse(0_usize), 0_usize))]);
         let mut nodes = 0;
         let mut left = Vec::new();
         while let Some(Reverse((bound, _, index))) = queue.pop() {
             let Some(node) = open[index].take() else { continue };
-            if self.closes(bound) || nodes == EFFORT {
+            if self.closes(bound) || nodes >= effort {
                 left.push(bound);
                 continue;
             }
             nodes += 1;
             let (bound, split) = self.node(&node);
-            let Some((prices, kind, at, warm)) = split else {
+            let Some(Split { prices, kind, at, start }) = split else {
                 left.push(bound);
                 continue;
             };
-            let (below, above) = (self.tree.len(), self.tree.len() + 1);
-            self.tree[node.place] = Draft::Split { kind, at, below, above };
-            for (place, higher) in [(below, false), (above, true)] {
-                self.tree.push(Draft::Leaf(prices));
-                let mut span = node.span.clone();
-                if higher {
-                    span.low[kind] = at + 1;
-                } else {
-                    span.high[kind] = at;
-                }
+            let (span, place) = self.narrowed(node.span, node.place, prices);
+            let Some(mut span) = self.tightened(span) else { continue };
+            let mut parts = Vec::new();
+            if span.low[kind] == span.high[kind] {
+                // What is left of this kind is one number: another one is looked for.
+                parts.push((place, span));
+            } else {
+                let at = at.clamp(span.low[kind], span.high[kind] - 1);
+                let (below, above) = self.divide(place, kind, at, prices);
+                let mut lower = span.clone();
+                (lower.high[kind], span.low[kind]) = (at, at + 1);
+                parts.extend([(below, lower), (above, span)]);
+            }
+            for (place, span) in parts {
                 let Some(span) = self.tightened(span) else { continue };
                 let (own, by) = self.by_kept(&span).unwrap_or((bound, prices));
-                let own = own.max(bound).max(p.bound_by_number(&span));
                 let by = if own > bound { by } else { prices };
+                let own = own.max(bound).max(p.bound_by_number(&span));
                 self.tree[place] = Draft::Leaf(by);
                 queue.push(Reverse((own, Reverse(nodes), open.len())));
-                open.push(Some(Open { span, bound: own, prices: by, place, warm: warm.clone() }));
+                open.push(Some(Open { span, bound: own, prices: by, place, start: Rc::clone(&start) }));
             }
         }
         let (counts, cost) = self.best.clone()?;
@@ -140,6 +184,66 @@ impl Search<'_> {
         })
     }
 
+    fn divide(&mut self, place: usize, kind: usize, at: u32, prices: usize) -> (usize, usize) {
+        let (below, above) = (self.tree.len(), self.tree.len() + 1);
+        self.tree[place] = Draft::Split { kind, at, below, above };
+        self.tree.extend([Draft::Leaf(prices), Draft::Leaf(prices)]);
+        (below, above)
+    }
+
+    /// A span without the numbers of single kinds that the same prices already show to be too dear, each cut a leaf of its own; and where
+    /// in the tree the rest is.
+    fn narrowed(&mut self, mut span: Span, mut place: usize, prices: usize) -> (Span, usize) {
+        for kind in 0..self.problem.kinds() {
+            let (low, high) = (span.low[kind], span.high[kind]);
+            if low == high {
+                continue;
+            }
+            let too_dear = |s: &Self, from: u32, to: u32| {
+                let mut cut = span.clone();
+                (cut.low[kind], cut.high[kind]) = (from, to);
+                s.bound_by(prices, &cut).is_some_and(|bound| s.closes(bound))
+            };
+            // The fewest that are too many: more of them cost no less.
+            let enough = low.saturating_add(MANY).min(high);
+            if too_dear(self, enough, high) {
+                let (mut does, mut not) = (low, enough);
+                while not - does > 1 {
+                    let middle = does.midpoint(not);
+                    if too_dear(self, middle, high) { not = middle } else { does = middle }
+                }
+                let (below, _) = self.divide(place, kind, not - 1, prices);
+                (place, span.high[kind]) = (below, not - 1);
+            }
+            let high = span.high[kind];
+            let too_dear = |s: &Self, to: u32| {
+                let mut cut = span.clone();
+                cut.high[kind] = to;
+                s.bound_by(prices, &cut).is_some_and(|bound| s.closes(bound))
+            };
+            if high < MANY && high > low && too_dear(self, low) {
+                let (mut not, mut does) = (low, high);
+                while does - not > 1 {
+                    let middle = not.midpoint(does);
+                    if too_dear(self, middle) { not = middle } else { does = middle }
+                }
+                let (_, above) = self.divide(place, kind, not, prices);
+                (place, span.low[kind]) = (above, not + 1);
+            }
+        }
+        (span, place)
+    }
+
+    fn bound_by(&self, prices: usize, span: &Span) -> Option<i128> {
+        let by = &self.pool[prices];
+        self.problem.bound_at(by.worth, &by.full, span)
+    }
+
+    fn refuted_by(&self, prices: usize, span: &Span) -> bool {
+        let by = &self.pool[prices];
+        self.problem.refuted_at(by.worth, &by.full, span)
+    }
+
     /// Whether nothing under such a bound is cheaper than what is known, as far as prices tell apart.
     fn closes(&self, bound: i128) -> bool {
         let Some((_, cost)) = &self.best else { return false };
@@ -149,35 +253,42 @@ impl Search<'_> {
     }
 
     /// Looks at a node: its bound, and unless that closes it the prices, the kind and the number at which it is divided.
-    #[allow(clippy::type_complexity)]
-    fn node(&mut self, node: &Open) -> (i128, Option<(usize, usize, u32, Vec<f64>)>) {
+    fn node(&mut self, node: &Open) -> (i128, Option<Split>) {
         let p = self.problem;
         let span = &node.span;
+        let by_number = p.bound_by_number(span);
+        if self.closes(by_number) || by_number == i128::MAX {
+            return (by_number, None);
+        }
         let curves: Vec<Curve> = (0..p.kinds()).map(|kind| self.curve(kind, span)).collect();
-        let found = lp::solve(&p.loads(PARTS), &curves, &node.warm);
+        let found = lp::solve(&p.loads(PARTS), curves, &node.start);
         let machines: Vec<f64> =
             found.loads.iter().zip(&span.low).map(|(load, low)| load.max(f64::from(*low))).collect();
         let over = machines.iter().zip(&span.high).any(|(n, high)| *n > f64::from(*high) + 1e-6);
-        let by = self.priced(&found.prices, &found.rows, &curves);
-        let mut bound = node.bound.max(p.bound(&self.pool[by].full, span).unwrap_or(0));
-        let prices = if bound > node.bound { by } else { node.prices };
+        let by = self.priced(&found);
+        let mut bound = node.bound.max(by_number).max(self.bound_by(by, span).unwrap_or(0));
+        let prices = if bound > node.bound.max(by_number) { by } else { node.prices };
         if over {
             let counts: Vec<u32> = span.high.iter().map(|high| (*high).min(MANY)).collect();
-            if let Verdict::DoesNot(against) = p.carry(&counts, PARTS) {
+            if let Verdict::DoesNot(against) = p.carry_from(&counts, PARTS, &mut found.end.clone()) {
                 let against = self.keep_raw(&against);
-                if p.refuted(&self.pool[against].full, span) {
+                if self.refuted_by(against, span) {
                     self.tree[node.place] = Draft::Leaf(against);
                     return (i128::MAX, None);
                 }
             }
         } else {
-            self.round(&machines, span);
+            self.round(&machines, span, &found.end);
+            self.relaxed += 1;
+            if self.relaxed <= FIRST || self.relaxed.is_multiple_of(FIRST / 2) {
+                self.dive(span.clone(), found.end.clone());
+            }
         }
         self.tree[node.place] = Draft::Leaf(prices);
         if self.closes(bound) {
             return (bound, None);
         }
-        let warm = found.prices.clone();
+        let start = Rc::new(found.end);
         let part = |n: f64| (n - (n + 1e-6).floor()).max(0.0);
         let price = |kind: usize| p.offers[kind].first().map_or(0.0, |o| o.price as f64);
         let weight = |kind: usize| part(machines[kind]).min(1.0 - part(machines[kind])) * price(kind);
@@ -187,7 +298,7 @@ impl Search<'_> {
             .max_by(|a, b| weight(*a).total_cmp(&weight(*b)).then(b.cmp(a)));
         if let Some(kind) = uneven.filter(|_| !over) {
             let at = (machines[kind] + 1e-6).floor() as u32;
-            return (bound, Some((prices, kind, at.clamp(span.low[kind], span.high[kind] - 1), warm)));
+            return (bound, Some(Split { prices, kind, at, start }));
         }
         // Whole numbers that do not do for another reason: a failure, the fewest or most machines, what is sold.
         let whole: Vec<u32> = (0..p.kinds())
@@ -200,20 +311,17 @@ impl Search<'_> {
             used(a).cmp(&used(b)).then(price(*a).total_cmp(&price(*b))).then(b.cmp(a))
         });
         match widest {
-            Some(kind) => {
-                let at = whole[kind].clamp(span.low[kind], span.high[kind] - 1);
-                (bound, Some((prices, kind, at, warm)))
-            }
+            Some(kind) => (bound, Some(Split { prices, kind, at: whole[kind], start })),
             None => {
                 // All numbers are fixed: they do, or prices say that they do not.
                 let mut against = Vec::new();
-                let does = self.does(&span.low, &mut against);
+                let does = self.does(&span.low, &mut against, &mut Start::clone(&start));
                 let found = against.iter().map(|raw| self.keep_raw(raw)).collect::<Vec<_>>();
                 let cost = p.cost(&span.low).unwrap_or(i128::MAX);
                 if does {
                     self.take(&span.low, cost);
                 }
-                let says_no = found.into_iter().find(|by| p.refuted(&self.pool[*by].full, span));
+                let says_no = found.into_iter().chain([by]).find(|by| self.refuted_by(*by, span));
                 match says_no {
                     Some(by) if !does => {
                         self.tree[node.place] = Draft::Leaf(by);
@@ -250,20 +358,14 @@ impl Search<'_> {
     }
 
     /// Prices of a relaxation as integers: of a kind within an offer the very price of that.
-    fn priced(&mut self, prices: &[f64], rows: &[Row], curves: &[Curve]) -> usize {
+    fn priced(&mut self, found: &Solution) -> usize {
         let of = |kind: usize| {
-            let guess = (prices[kind] * self.scale).max(0.0);
-            let on = match rows[kind] {
-                Row::Within(segment) => curves[kind].slopes.get(segment).map(|slope| slope * self.scale),
-                Row::Corner(_) => None,
-            };
-            let near = self.problem.offers[kind].iter().map(|o| o.price);
-            let exact = on
-                .and_then(|on| near.min_by(|a, b| (*a as f64 - on).abs().total_cmp(&(*b as f64 - on).abs())));
-            let exact = exact.filter(|price| (*price as f64 - guess).abs() <= 1e-9 * guess.max(1.0));
-            exact.unwrap_or(guess as i128)
+            let guess = (found.prices[kind] * self.scale).max(0.0);
+            let near = |price: &i128| (*price as f64 - guess).abs() <= 1e-9 * guess;
+            let on = self.problem.offers[kind].iter().map(|o| o.price).find(near);
+            on.filter(|_| found.slopes[kind].is_some()).unwrap_or(guess as i128)
         };
-        let full = (0..prices.len()).map(of).collect();
+        let full = (0..found.prices.len()).map(of).collect();
         self.keep(full)
     }
 
@@ -273,8 +375,9 @@ impl Search<'_> {
         if let Some(known) = self.pool.iter().rposition(|p| p.stored == stored) {
             return known;
         }
-        let full = stored.iter().map(|price| i128::from(*price) * UNIT).collect();
-        self.pool.push(Prices { stored, full });
+        let full: Vec<i128> = stored.iter().map(|price| i128::from(*price) * UNIT).collect();
+        let worth = (self.problem.worth(&full, false), self.problem.worth(&full, true));
+        self.pool.push(Prices { stored, full, worth });
         self.pool.len() - 1
     }
 
@@ -287,10 +390,11 @@ impl Search<'_> {
     fn by_kept(&self, span: &Span) -> Option<(i128, usize)> {
         let latest = self.pool.len().saturating_sub(TRIED)..self.pool.len();
         let of = |i: usize| {
-            let prices = &self.pool[i].full;
-            let bound = self.problem.bound(prices, span);
-            let refuted = self.problem.refuted(prices, span);
-            if refuted { Some((i128::MAX, i)) } else { bound.map(|b| (b, i)) }
+            if self.refuted_by(i, span) {
+                Some((i128::MAX, i))
+            } else {
+                self.bound_by(i, span).map(|b| (b, i))
+            }
         };
         latest.filter_map(of).max_by_key(|(bound, i)| (*bound, Reverse(*i)))
     }
@@ -309,12 +413,12 @@ impl Search<'_> {
     }
 
     /// Whether so many machines of each kind do.
-    fn does(&self, counts: &[u32], against: &mut Vec<Vec<i128>>) -> bool {
+    fn does(&self, counts: &[u32], against: &mut Vec<Vec<i128>>, start: &mut Start) -> bool {
         let total = counts.iter().fold(0_u32, |sum, n| sum.saturating_add(*n));
         if total < self.problem.least || self.problem.most.is_some_and(|most| total > most) {
             return false;
         }
-        match self.problem.carry(counts, PARTS) {
+        match self.problem.carry_from(counts, PARTS, start) {
             Verdict::Does(_) => self.problem.survives(counts, against),
             Verdict::DoesNot(prices) => {
                 against.push(prices);
@@ -335,7 +439,7 @@ impl Search<'_> {
     }
 
     /// Makes whole machines of a relaxation: all rounded up, with what may fail, and then as many fewer as still do.
-    fn round(&mut self, machines: &[f64], span: &Span) {
+    fn round(&mut self, machines: &[f64], span: &Span, end: &Start) {
         let p = self.problem;
         let up = |n: &f64| (n - 1e-7).ceil().clamp(0.0, f64::from(MANY)) as u32;
         let mut counts: Vec<u32> =
@@ -348,31 +452,35 @@ impl Search<'_> {
             let missing = p.least.saturating_sub(total(&counts));
             counts[*kind] += missing.min(p.supply(*kind).saturating_sub(counts[*kind]));
         }
-        let mut against = Vec::new();
-        if p.survive > 0 && !self.does(&counts, &mut against) {
+        let (mut against, mut start) = (Vec::new(), end.clone());
+        if p.survive > 0 && !self.does(&counts, &mut against, &mut start) {
             for (kind, n) in counts.iter_mut().enumerate().filter(|(_, n)| **n > 0) {
                 *n = n.saturating_add(p.survive).min(p.supply(kind));
             }
         }
         let known = |s: &Self, counts: &[u32]| {
             let fixed = Span { low: counts.to_vec(), high: counts.to_vec() };
-            let latest = s.pool.len().saturating_sub(TRIED)..s.pool.len();
-            s.pool[latest].iter().any(|prices| p.refuted(&prices.full, &fixed))
+            (s.pool.len().saturating_sub(TRIED)..s.pool.len()).any(|by| s.refuted_by(by, &fixed))
         };
         let Some(mut cost) = p.cost(&counts) else { return };
         let least = self.best.as_ref().map_or(i128::MAX, |(_, cost)| *cost);
         // What is far from the best by more than a machine of each kind does not come below it.
         let spare: i128 = (0..p.kinds()).filter(|k| counts[*k] > 0).map(|k| dear(&k)).sum();
         if cost.saturating_sub(spare.saturating_mul(1 + i128::from(p.survive))) >= least
-            || !self.does(&counts, &mut against)
+            || !self.does(&counts, &mut against, &mut start)
         {
             return;
         }
         self.take(&counts, cost);
+        // To try with fewer of each kind takes longer than to relax a node.
+        self.rounded += 1;
+        if self.rounded > FIRST && !self.rounded.is_multiple_of(FIRST) {
+            return;
+        }
         for kind in order.into_iter().rev() {
             while counts[kind] > 0 {
                 counts[kind] -= 1;
-                if known(self, &counts) || !self.does(&counts, &mut against) {
+                if known(self, &counts) || !self.does(&counts, &mut against, &mut start.clone()) {
                     counts[kind] += 1;
                     break;
                 }
@@ -383,6 +491,42 @@ impl Search<'_> {
         against.truncate(TRIED / 2);
         for raw in against {
             self.keep_raw(&raw);
+        }
+    }
+
+    /// Makes one number after the other whole, that nearest to it first, and relaxes the rest anew each time.
+    fn dive(&mut self, mut span: Span, mut start: Start) {
+        let p = self.problem;
+        let all = p.loads(PARTS);
+        for _ in 0..p.kinds() {
+            let curves = (0..p.kinds()).map(|kind| self.curve(kind, &span)).collect();
+            let found = lp::solve(&all, curves, &start);
+            let machines: Vec<f64> =
+                found.loads.iter().zip(&span.low).map(|(load, low)| load.max(f64::from(*low))).collect();
+            if machines.iter().zip(&span.high).any(|(n, high)| *n > f64::from(*high) + 1e-6) {
+                return;
+            }
+            let down = |n: f64| (n + 1e-6).floor();
+            let part = |kind: &usize| machines[*kind] - down(machines[*kind]);
+            let uneven = (0..p.kinds()).filter(|kind| part(kind) > 1e-6);
+            let nearest = uneven.min_by(|a, b| {
+                let far = |kind: &usize| part(kind).min(1.0 - part(kind));
+                far(a).total_cmp(&far(b)).then(a.cmp(b))
+            });
+            let Some(kind) = nearest else {
+                let counts: Vec<u32> =
+                    machines.iter().map(|n| down(*n).clamp(0.0, f64::from(MANY)) as u32).collect();
+                let cost = p.cost(&counts).unwrap_or(i128::MAX);
+                let better = self.best.as_ref().is_none_or(|(_, known)| cost < *known);
+                if better && self.does(&counts, &mut Vec::new(), &mut found.end.clone()) {
+                    self.take(&counts, cost);
+                }
+                return;
+            };
+            let whole = (down(machines[kind]) as u32).saturating_add(u32::from(part(&kind) > 0.5));
+            let whole = whole.clamp(span.low[kind], span.high[kind]);
+            (span.low[kind], span.high[kind]) = (whole, whole);
+            start = found.end;
         }
     }
 
