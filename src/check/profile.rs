@@ -239,7 +239,7 @@ fn failures(
     log.same("failure", address, "machines left", &total.saturating_sub(asked.survive), replicas_left);
     let all: f64 = mix.classes.iter().map(|c| c.demand as f64 / MICRO).sum();
     log.near("failure", address, "what is to be carried", all * asked.capacity, *required_rate, 1e-6);
-    log.near("failure", address, "what is carried", all * asked.capacity * least, *capacity, 1e-6);
+    log.near("failure", address, "what is carried", all * asked.capacity * least.max(1.0), *capacity, 1e-6);
 }
 
 /// All ways to lose so many machines, in order.

@@ -35,8 +35,11 @@ pub(super) fn of_machine(spec: &Spec, world: &World, address: &str, (kind, regio
         if (offering.instance_type, offering.region) != (kind, region) {
             continue;
         }
-        if offering.purchase == Purchase::OnDemand {
-            on_demand = Some(offering.price);
+        match offering.purchase {
+            // A kind that the team holds there is as good as running.
+            Purchase::Held => return 0,
+            Purchase::OnDemand => on_demand = Some(offering.price),
+            _ => {}
         }
         least = Some(least.map_or(offering.price, |least| least.min(offering.price)));
     }
@@ -136,8 +139,10 @@ fn freedom(log: &mut Ledger, spec: &Spec, (placement, kept): (&Placement, &Kept)
     log.hold(own.is_some(), "stability", at, || {
         ("a service without its free choice".into(), "one for each".into(), "none".into())
     });
-    if placement.coupling.as_ref().is_none_or(|c| c.limits.is_empty()) && !super::carbon::counts(spec) {
-        // Nothing is shared: what does not run is as it would be.
+    // A limit that nothing breaks as planned may bind a free choice.
+    let limited = !spec.budget.limits.is_empty() || spec.providers.values().any(|p| !p.quotas.is_empty());
+    if !limited && !super::carbon::counts(spec) {
+        // Nothing can be shared: what does not run is as it would be.
         let sum = own.map(|own| own + others);
         log.same_debug("stability", at, "what a free choice costs", &sum, &Some(free));
     }

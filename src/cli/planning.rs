@@ -91,7 +91,7 @@ pub fn gather_found(found: Found, args: &PlanArgs, settings: &Settings) -> Resul
     let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";
     let today = created.get(..10).unwrap_or_default().to_owned();
     let warnings = loaded.warnings.list.iter().map(|w| w.message.clone()).collect();
-    let running = running(args, &prior, settings)?;
+    let running = running(args, &loaded.spec, &prior, settings)?;
     let mut world = World { catalog, archs, calibration, today, replay: REPLAY, running };
     if let Err(unknown) = world.hold(&loaded.spec) {
         let problem = |(at, why): (Pointer, String)| {
@@ -106,7 +106,7 @@ pub fn gather_found(found: Found, args: &PlanArgs, settings: &Settings) -> Resul
     optimize::split_chains(&mut spec, &world);
     let input = PlanningInput {
         spec,
-        spec_digest: crate::plan::spec_digest(&loaded.tree),
+        spec_digest: crate::plan::spec_digest(&loaded.tree, &loaded.named),
         world,
         prior,
         now: created,
@@ -161,14 +161,27 @@ fn architectures(
 }
 
 /// What runs: what a saved plan placed, if one is named, else what the state says.
-fn running(args: &PlanArgs, prior: &Option<State>, settings: &Settings) -> Result<Running, Failure> {
+fn running(
+    args: &PlanArgs,
+    spec: &Spec,
+    prior: &Option<State>,
+    settings: &Settings,
+) -> Result<Running, Failure> {
     let Some(path) = &args.running else {
         return Ok(prior.as_ref().map(crate::plan::running).unwrap_or_default());
     };
     let text = files::read_text(&settings.dir.join(path))?;
     let plan = plan::file::decode(&path.display().to_string(), &text);
     let plan = plan.map_err(|e| Failure::error(format!("--running {e}")))?;
-    Ok(Running::of_placement(&plan.placement))
+    let running = Running::of_placement(&plan.placement);
+    if spec.stability.is_none() {
+        return Err(Failure::usage("--running changes nothing: the spec has no `stability`"));
+    }
+    if !spec.addresses().iter().any(|address| running.of(address).is_some()) {
+        let text = format!("--running {}: it places none of the services of {}", path.display(), spec.name);
+        return Err(Failure::usage(text));
+    }
+    Ok(running)
 }
 
 /// Reads a state file; `None` if there is none.

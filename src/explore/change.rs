@@ -208,11 +208,15 @@ impl Change {
                     offer.list_price = offer.list_price.scale(*factor);
                 }
                 world.catalog.offerings = offerings;
+                if !of.names_held() {
+                    held_again(spec, world);
+                }
             }
             Change::Without { of } => {
                 let mut offerings = std::mem::take(&mut world.catalog.offerings);
                 offerings.retain(|o| !of.takes(&world.catalog, o));
                 world.catalog.offerings = offerings;
+                held_again(spec, world);
             }
             Change::Traffic { of, factor } => traffic(spec, of.as_deref(), *factor),
             Change::Quota { cloud: Cloud::Site, place, code, to } => of_site(spec, place, code, *to)?,
@@ -396,6 +400,20 @@ fn of_held(
     Ok(())
 }
 
+/// What is left of held machines costs what follows from prices as they are by now (decision 19).
+fn held_again(spec: &Spec, world: &mut World) {
+    let mut fresh = world.catalog.clone();
+    fresh.hold(&spec.held, &world.today);
+    let price =
+        |o: &crate::catalog::Offering| fresh.offering(o.instance_type, o.region, o.purchase).map(|o| o.price);
+    world.catalog.offerings.retain(|o| o.purchase != Purchase::Held || price(o).is_some());
+    for offer in world.catalog.offerings.iter_mut().filter(|o| o.purchase == Purchase::Held) {
+        if let Some(price) = price(offer) {
+            (offer.price, offer.list_price) = (price, price);
+        }
+    }
+}
+
 /// `aws/us-east-1/L-417A185B`, `aws/us-east-1/P`, `aws/us-east-1/p5/spot`.
 fn quota(which: &str, to: &str, catalog: &Catalog) -> Result<Change, String> {
     let form =
@@ -486,6 +504,9 @@ fn key(path: &str, value: &str, spec: &Spec, catalog: &Catalog) -> Result<Change
             );
             format!("`{path}={value}`: `{value}` is no precision; {hint}")
         })?;
+        if parts[0] == "services" && spec.profiled.contains_key(&parts[1]) {
+            return Err(format!("`{path}={value}`: a service with a profile has no model, and so no precision"));
+        }
         let model = match parts[0].as_str() {
             "services" => spec.services.get(&parts[1]).map(|s| &s.model),
             _ => None,

@@ -57,6 +57,11 @@ impl Part {
 }
 
 impl Selector {
+    /// Whether held machines are named by that word.
+    pub fn names_held(&self) -> bool {
+        self.parts.contains(&Part::Purchase(Purchase::Held))
+    }
+
     /// Reads names joined by `/`, in any order and any case.
     ///
     /// # Errors

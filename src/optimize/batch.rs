@@ -367,7 +367,8 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
         *found.rejected.entry(why.to_owned()).or_insert(0) += n;
     };
     let mut order: Vec<(Money, usize, usize, u32)> = Vec::new();
-    let mut soonest = f64::INFINITY;
+    // When a run ends at the soonest, unless something else than time stands in the way of a candidate.
+    let mut soonest = Some(f64::INFINITY);
     let terms = &table.terms;
     for (i, site) in table.sites.iter().enumerate() {
         for w in 0..table.machines[site.machine].ways.len() {
@@ -375,19 +376,20 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
             found.bounded += site.dearer;
             let Some(units) = asked.first(deadline) else {
                 let hours = asked.least_hours(MOST_MORE).unwrap_or(f64::INFINITY);
-                soonest = soonest.min(hours);
+                soonest = soonest.map(|soonest| soonest.min(hours));
                 reject(&mut found, "deadline", site.rows);
                 continue;
             };
             let Some(least) = asked.least(units) else {
                 reject(&mut found, "purchase", site.rows);
+                soonest = None;
                 continue;
             };
             order.push((least, i, w, units));
         }
     }
     order.sort_unstable();
-    let none_in_time = order.is_empty() && soonest.is_finite();
+    let soonest = soonest.filter(|hours| order.is_empty() && hours.is_finite());
     let mut over_budget: Option<(Money, Money)> = None;
     for (least, i, w, first) in order {
         let site = &table.sites[i];
@@ -463,14 +465,14 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
         }
     }
     if found.best.is_none() {
-        found.rejection = Some(match (over_budget, budget) {
-            (Some((month, limit)), Some((_, at))) => Rejection {
+        found.rejection = Some(match (over_budget, budget, soonest) {
+            (Some((month, limit)), Some((_, at)), _) => Rejection {
                 constraint: "budget",
                 reason: format!("{month} USD a month, the budget is {limit}"),
                 at: Some(at.clone()),
                 distance: Some(month.usd() / limit.usd().max(1e-9) - 1.0),
             },
-            _ if none_in_time => Rejection {
+            (_, _, Some(soonest)) => Rejection {
                 constraint: "deadline",
                 reason: format!(
                     "no number of machines of any type ends a run before {soonest:.2} h, the deadline is {deadline:.2} h"

@@ -209,7 +209,7 @@ impl Draft {
                 per_hour: Some(hourly),
                 evidence: match m.purchase {
                     Purchase::Held => Evidence::Stated,
-                    _ if pool.cloud == Cloud::Site => Evidence::Stated,
+                    _ if pool.cloud == Cloud::Site || m.provenance.is_own() => Evidence::Stated,
                     _ => Evidence::Listed,
                 },
                 provenance: Some(m.provenance.clone()),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use rhumb_api::Money;
+use rhumb_api::{Money, Purchase};
 
 use super::job::Job;
 use super::service::Sought;
@@ -51,17 +51,26 @@ pub fn split_chains(spec: &mut Spec, world: &World) {
         return;
     }
     // A replay for each limit would take long; what is chosen is replayed.
-    let world = &World { replay: 0, ..world.clone() };
+    let all = World { replay: 0, ..world.clone() };
+    // What is held goes to whoever has most of it, and says nothing of what a tighter limit costs: it counts where nothing else does.
+    let mut bought = all.clone();
+    bought.catalog.offerings.retain(|offering| offering.purchase != Purchase::Held);
+    let holds = bought.catalog.offerings.len() < all.catalog.offerings.len();
     for chain in chains {
         let whole: &Spec = spec;
-        let points: Vec<Vec<Vec<Point>>> = chain
-            .steps
-            .par_iter()
-            .map(|step| step.par_iter().map(|service| staircase(whole, world, &chain, service)).collect())
-            .collect();
-        let steps: Vec<Vec<Point>> = points.iter().map(|of| at_once(of)).collect();
-        let limits = cheapest(&steps, chain.left_ms())
-            .or_else(|| fastest(&steps, chain.left_ms()))
+        let steps = |world: &World| -> Vec<Vec<Point>> {
+            let points: Vec<Vec<Vec<Point>>> = chain
+                .steps
+                .par_iter()
+                .map(|step| step.par_iter().map(|service| staircase(whole, world, &chain, service)).collect())
+                .collect();
+            points.iter().map(|of| at_once(of)).collect()
+        };
+        let own = steps(&bought);
+        let limits = cheapest(&own, chain.left_ms());
+        let limits = limits.or_else(|| holds.then(|| cheapest(&steps(&all), chain.left_ms())).flatten());
+        let limits = limits
+            .or_else(|| fastest(&own, chain.left_ms()))
             .unwrap_or_else(|| vec![chain.equal_ms(); chain.steps.len()]);
         for (step, limit) in chain.steps.iter().zip(limits) {
             step.iter().for_each(|service| chain.set_limit(spec, service, limit));

@@ -99,25 +99,11 @@ pub(super) fn place(
     let moves = apart.values().any(|placed| stability::sum(spec, world, placed) > Money::ZERO);
     // The separate optima are those of the bill.
     if broken.is_empty() && !shared && emission::price(spec) == 0 && !moves {
-        let (workloads, fleets) = (apart, Vec::new());
-        let (chains, joint_violations) = (chains::splits(spec), broken);
-        let commitments = commitments::all(world, workloads.values(), &fleets);
+        let bare =
+            Placement { workloads: apart, joint_violations: broken, emissions, ..Placement::default() };
+        let mut placement = told_of(spec, world, bare);
         // Nothing is kept that a free choice would give up.
-        let kept = stability::kept(spec, world, &workloads, Some(&workloads));
-        let coupling = None;
-        let held = Vec::new();
-        let mut placement = Placement {
-            workloads,
-            fleets,
-            joint_violations,
-            emissions,
-            chains,
-            commitments,
-            held,
-            kept,
-            coupling,
-        };
-        placement.held = placement.held(spec, world);
+        placement.kept = stability::kept(spec, world, &placement.workloads, Some(&placement.workloads));
         if with_fallbacks {
             let found: Vec<fallbacks::Found> = jobs
                 .par_iter()
@@ -197,6 +183,14 @@ struct All<'s> {
     apart: &'s BTreeMap<String, WorkloadPlacement>,
     with_fallbacks: bool,
     asking: &'s Asking<'s>,
+}
+
+/// With what follows from its machines and the spec: chains, commitments that would pay, and what became of those that are held.
+fn told_of(spec: &Spec, world: &World, bare: Placement) -> Placement {
+    let chains = chains::splits(spec);
+    let commitments = commitments::all(world, bare.workloads.values(), &bare.fleets);
+    let held = bare.held(spec, world);
+    Placement { chains, commitments, held, ..bare }
 }
 
 /// Writes down the fallbacks of each job.
@@ -299,22 +293,9 @@ impl<'s> All<'s> {
         let emissions = emission::all(self.spec, self.world, &workloads, &fleets);
         let joint_violations = joint(self.spec, &workloads, &fleets, &emissions);
         let coupling = Some(self.coupling(rows, found));
-        let chains = chains::splits(self.spec);
-        let commitments = commitments::all(self.world, workloads.values(), &fleets);
-        let kept = None;
-        let held = Vec::new();
-        let mut placement = Placement {
-            workloads,
-            fleets,
-            joint_violations,
-            emissions,
-            chains,
-            commitments,
-            held,
-            kept,
-            coupling,
-        };
-        placement.held = placement.held(self.spec, self.world);
+        let bare =
+            Placement { workloads, fleets, joint_violations, emissions, coupling, ..Placement::default() };
+        let mut placement = told_of(self.spec, self.world, bare);
         if self.with_fallbacks {
             let found = self
                 .jobs

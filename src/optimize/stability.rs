@@ -39,6 +39,10 @@ pub(super) fn surcharges(job: &Job<'_>, table: &Table) -> Vec<i64> {
 /// sells it so.
 fn reference(world: &World, kind: usize, region: usize) -> Option<Money> {
     let catalog = &world.catalog;
+    // What the team holds is as good as running.
+    if catalog.offering(kind, region, Purchase::Held).is_some() {
+        return None;
+    }
     let on_demand = catalog.offering(kind, region, Purchase::OnDemand).map(|o| o.price);
     let sold = catalog.offerings_of(kind).iter().filter(|o| o.region == region);
     on_demand.or_else(|| sold.map(|o| o.price).min())

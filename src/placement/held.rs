@@ -60,7 +60,7 @@ pub struct HeldUse {
     pub cost: Option<Money>,
     /// What the cloud calls it; `None` = not stated.
     pub id: Option<String>,
-    /// Dollars that a month without it costs more than the planned one, for what is used of it and on demand; `None` = not known.
+    /// Dollars that what is used of it would cost more on demand all month than planned; `None` = not known.
     pub rises_per_month: Option<Money>,
 }
 

@@ -47,7 +47,7 @@ fn remarks(held: &HeldUse) -> Vec<String> {
         ));
     } else if held.hours < MONTH {
         let rises = held.rises_per_month.filter(|_| held.used > 0).map_or_else(String::new, |more| {
-            format!(" A month without it costs {more} USD more than this one for the {} in use.", held.used)
+            format!(" On demand all month, the {} in use would cost {more} USD more than planned.", held.used)
         });
         said.push(format!(
             "{name} ends {} h into the planned month: its machines are counted as on demand for the other {} h.{rises}",
@@ -61,7 +61,7 @@ fn remarks(held: &HeldUse) -> Vec<String> {
         );
         said.push(format!("{name} ends on {}: {more}.", held.until));
     }
-    if held.usable && held.used == held.count {
+    if held.usable && held.count > 0 && held.used == held.count {
         said.push(format!(
             "All of {name} is in use: `rhumb what-if quota:{}/{}/{HELD}{}=+1` says what one more is worth.",
             held.cloud, held.region, held.instance_type

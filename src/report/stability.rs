@@ -27,7 +27,9 @@ fn row((address, of): (&String, &KeptWorkload)) -> Vec<Cell> {
     };
     let free = match &of.free {
         None => ["not known".to_owned(), String::new()],
-        Some(free) if free.places == of.planned => ["the same".to_owned(), String::new()],
+        Some(free) if free.places == of.planned && free.cost == of.cost => {
+            ["the same".to_owned(), String::new()]
+        }
         Some(free) => [words(&free.places), free.cost.to_string()],
     };
     let [free, cost] = free.map(Cell::plain);
@@ -53,8 +55,10 @@ fn free(kept: &Kept) -> String {
         format!(
             "If nothing ran, the cheapest of everything would cost {free} USD a month: {less} ({share:.1} %) less."
         )
-    } else {
+    } else if kept.workloads.values().all(|w| w.free.as_ref().is_some_and(|free| free.places == w.planned)) {
         "If nothing ran, the same would be chosen.".to_owned()
+    } else {
+        "If nothing ran, another choice would count for less; it would not cost less.".to_owned()
     }
 }
 
@@ -72,7 +76,7 @@ pub(super) fn stability(plan: &Plan) -> Option<Section> {
         rows: kept.workloads.iter().map(row).collect(),
     };
     let rule = format!(
-        "Machines of another type or region replace what runs once they save more than {} of the cost (`stability`).",
+        "Machines of another type or region replace what runs once they save more than {} of what they cost on demand (`stability`).",
         saving(kept)
     );
     let lines = Block::Lines(vec![Cell::plain(free(kept)), Cell::tone(rule, Tone::Dim)]);

@@ -120,6 +120,8 @@ pub struct Loaded {
     pub map: SourceMap,
     /// The merged tree after evaluation, keys sorted: what the spec digest is taken over.
     pub tree: serde_json::Value,
+    /// SHA-256 in hexadecimal of every file that the spec names and that was read with it, by its path there: profiles, recorded traffic.
+    pub named: std::collections::BTreeMap<String, String>,
     /// Warnings.
     pub warnings: Diagnostics,
 }
@@ -149,11 +151,17 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     problems.append(&mut checker.problems);
     let mut spec = None;
     let mut tables = Vec::new();
+    let named = std::cell::RefCell::new(std::collections::BTreeMap::new());
+    let read = |path: &str| {
+        let bytes = (sources.read)(path)?;
+        named.borrow_mut().insert(path.to_owned(), sha256(&bytes));
+        Ok(bytes)
+    };
     if evaluated {
         let mut reader = read::Reader {
             map: &map,
             vocabulary,
-            read: sources.read,
+            read: &read,
             measured: Default::default(),
             chained: Default::default(),
             copied,
@@ -175,7 +183,13 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     let Some(spec) = spec else { return Err(Diagnostics::new(map, problems)) };
     let tree = digestible(value);
     let warnings = Diagnostics::new(map.clone(), problems);
-    Ok(Loaded { spec, map, tree, warnings })
+    Ok(Loaded { spec, map, tree, named: named.into_inner(), warnings })
+}
+
+/// In lower-case hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The user's own catalogue files that a spec names, as far as they can be known before the spec is

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use rhumb_api::Cloud;
-use sha2::{Digest, Sha256};
 
 use super::sheet::{Cell, Sheet, problem};
 use super::{Endpoint, FileRef, PlacementRules, PurchaseRules, Vocabulary, leaf};
@@ -141,8 +140,7 @@ impl Profile {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let sha256 = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Profile { file: file.clone(), sha256, rates })
+        Ok(Profile { file: file.clone(), sha256: super::sha256(text.as_bytes()), rates })
     }
 
     /// Whether some machine type was measured with a class.

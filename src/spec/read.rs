@@ -189,6 +189,13 @@ impl Reader<'_> {
         let budget = self.budget(&root, (&services, &profiled, &batches, &trainings, &pipelines));
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         let stability = self.stability(&root.key("stability"));
+        if let Some(stability) = stability.as_ref().filter(|_| objective == Goal::Carbon) {
+            let at = stability.at.clone();
+            let what =
+                "`stability` with `objective: carbon`: a gram counts for more than any part of the bill";
+            let fix = "remove it, or write `objective: cost` or `{ carbon_price: 90 USD/t }`";
+            self.report(&at, true, Problem::new("conflicting-keys", what, "changes nothing", fix));
+        }
         self.shared_machines(&root, &services, &budget, (objective, stability.is_some()));
         self.placed_at_sites(&root, &services, &sites);
         let held = self.held(&root.key("commitments"));

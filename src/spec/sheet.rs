@@ -106,6 +106,15 @@ impl Sheet {
     }
 }
 
+/// A day, `2027-06-30`.
+///
+/// # Errors
+/// Anything else.
+pub fn day(cell: &Cell) -> Result<String, Diagnostic> {
+    leaf::date(&serde_json::Value::String(cell.text.clone()))
+        .map_err(|p| problem(p.code, p.message, cell.span.clone(), &p.label, p.help))
+}
+
 /// A problem with its place.
 pub fn problem(
     code: &'static str,

@@ -148,6 +148,7 @@ const FACTS: &[Fact] = &[
     ("carbon.yaml", &[("wrong-unit", 9, 19), ("wrong-unit", 10, 12)]),
     ("carbon-words.yaml", &[("out-of-range", 9, 19), ("unknown-value", 10, 12)]),
     ("stability-shared.yaml", &[("not-supported-yet", 9, 21)]),
+    ("stability-carbon.yaml", &[("conflicting-keys", 9, 1)]),
     ("stability-words.yaml", &[("out-of-range", 9, 22)]),
     ("carbon-shared.yaml", &[("not-supported-yet", 9, 21)]),
     ("hcl-budget-labels.hcl", &[("unknown-label", 12, 25)]),

@@ -105,7 +105,7 @@ const GOLDENS: &[Golden] = &[
             "0 to 1 x p5en.48xlarge          21.26   15,522.36",
             "1 x p5.48xlarge held            18.85   13,760.00",
             "h100-block ends 480 h into the planned month",
-            "A month without it costs 26,419.20 USD more",
+            "would cost 26,419.20 USD more than planned",
             "31.50  45,990.00",
             "unknown    unknown",
             "on demand what is used costs 92,412.16 USD a month",

@@ -69,6 +69,21 @@ fn a_move_must_save_more_than_it_is_told() {
     }
 }
 
+/// Machines that the team holds are as good as running: nobody goes on paying for others beside them.
+#[test]
+fn what_is_held_is_moved_to() {
+    let held = "commitments: { r: { kind: reservation, cloud: aws, region: us-east-2, instance_type: g6.xlarge, count: 2, until: 2031-01-01 } }\n";
+    let (_, running, _) = solved(79);
+    let spec = line::spec(&format!("{SPEC}{held}"), &running.catalog);
+    let mut world = line::world(&spec, &running.catalog);
+    world.running = running.running;
+    let placement = line::place(&spec, &world).unwrap();
+    assert_eq!(placement.workloads["services.find"].pools[0].region, "us-east-2");
+    assert_eq!(placement.kept.as_ref().unwrap().cost, Money::ZERO);
+    assert_eq!(check::placement(&spec, &world, &placement), vec![]);
+    assert_eq!(check::prove(&spec, &world, &placement).all.gap(), Some(0.0));
+}
+
 #[test]
 fn without_the_key_or_with_nothing_running_the_cheapest_is_chosen() {
     let (spec, world, _) = solved(75);
@@ -239,6 +254,13 @@ fn a_saved_plan_stands_for_what_runs() {
     assert_eq!(told["workloads"][0]["kept"], true);
     assert_eq!(told["workloads"][0]["free_choice"]["places"][0]["region"], other);
     assert_eq!(plan(price * 0.85, running).0, other);
+    write(
+        "other.yaml",
+        &spec.replace("stability: { saving: 10% }", "").replace("name: moves", "name: other"),
+    );
+    let (_, err, code) = run(rhumb().args(["plan", "other.yaml", "--running", "first.plan"]));
+    assert!(code == 1 && err.contains("has no `stability`"), "{code} {err}");
+    std::fs::remove_file(folder.path().join("other.yaml")).unwrap();
     let (_, err, code) = run(rhumb().args(["plan", "--running", "none.plan"]));
     assert!(code == 1 && err.contains("none.plan"), "{code} {err}");
     let (_, err, code) = run(rhumb().args(["plan", "--running", "deploy.yaml"]));

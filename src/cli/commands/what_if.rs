@@ -44,6 +44,9 @@ pub struct Args {
     /// Add or override catalogue rows by your own file, after those that the spec names
     #[arg(long = "catalog", value_name = "FILE")]
     catalog: Vec<PathBuf>,
+    /// Take the machines of this saved plan for those that run before the present one (see `stability`)
+    #[arg(long, value_name = "PLAN")]
+    running: Option<PathBuf>,
 }
 
 /// A world and what is planned in it.
@@ -62,7 +65,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         spec: SpecArgs { path: args.path.clone(), var: args.var.clone(), var_file: args.var_file.clone() },
         catalog: args.catalog.clone(),
         state: None,
-        running: None,
+        running: args.running.clone(),
     };
     let found = load::load(&planning.spec, &planning.catalog, settings)?;
     let present = planning::gather_found(found.clone(), &planning, settings)?;

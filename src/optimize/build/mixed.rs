@@ -152,6 +152,7 @@ fn failures(mixed: &Mixed<'_>, mix: &SizeMix) -> Vec<FailureCheck> {
         at: "all".to_owned(),
         replicas_left: total - service.survive,
         required_rate: required,
-        capacity: required * least,
+        // Whatever is left carries it: the allowance is no shortage.
+        capacity: required * least.max(1.0),
     }]
 }

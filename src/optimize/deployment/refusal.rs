@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
-use rhumb_api::Money;
+use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::{All, DEPLOYMENT, Workloads, figure, limit, limited, words};
 use crate::placement::{Infeasible, InfeasibleWorkload, Rejection, Relaxation};
@@ -17,13 +17,29 @@ use crate::spec::BudgetScope;
 use super::super::emission;
 use super::super::job::Job;
 use super::super::least_taken;
-use super::super::together::{self, Effort, Rows, Shared, Together, UNLIMITED};
+use super::super::service::Block;
+use super::super::together::{self, Effort, Plan, Planned, Rows, Shared, Together, UNLIMITED};
 
 /// With more limits than this, only those that are short at any price are looked at for a conflict.
 const MOST_SUSPECTS: usize = 12;
 
 /// Above so many times what the workloads cost apart, a lower bound is as good as a proof that there is nothing.
 const HOPELESS: i64 = 1000;
+
+/// What is paid for a plan a month, micro-dollars, of what it counts for.
+fn bill(rows: &Rows, planned: &Planned) -> i64 {
+    match &planned.plan {
+        Plan::Service(blocks) => {
+            let hour: Money = blocks.iter().map(Block::cost).sum();
+            hour.micros().saturating_mul(HOURS_PER_MONTH)
+        }
+        Plan::Mixed(fleet) => fleet.month.micros(),
+        Plan::Run(_) => {
+            let emitted = rows.carbon.map_or(0, |row| planned.column.of(row));
+            planned.column.cost - emission::priced(emitted, rows.carbon_price).micros()
+        }
+    }
+}
 
 /// What other limits lead to.
 enum Answer {
@@ -35,8 +51,8 @@ enum Answer {
 }
 
 struct Works {
-    /// Micro-dollars a month.
-    cost: i64,
+    /// Dollars a month, without what emissions and moves count for.
+    bill: Money,
     /// Nothing costs less.
     bound: i64,
     /// What it takes of each row, shared machines included.
@@ -135,7 +151,14 @@ impl Refused<'_, '_> {
         };
         let nothing = self.proven(&other, &found);
         match found.chosen {
-            Some(_) => Answer::Works(Works { cost: found.cost, bound: found.bound, taken: found.taken }),
+            Some(chosen) => {
+                let more: i64 = chosen.iter().map(|p| p.column.cost - bill(&other, p)).sum();
+                Answer::Works(Works {
+                    bill: Money::from_micros(found.cost - more),
+                    bound: found.bound,
+                    taken: found.taken,
+                })
+            }
             None if nothing => Answer::Nothing,
             None => Answer::Unknown,
         }
@@ -248,7 +271,9 @@ impl Refused<'_, '_> {
             |works: &Works| works.taken.get(row).map_or(0, |t| i64::try_from(*t).unwrap_or(UNLIMITED));
         // What the total budget limits is never below the cost.
         let least = match of.what {
-            Shared::Budget(BudgetScope::All) => units(free.bound) - 1,
+            Shared::Budget(BudgetScope::All) if !self.rows.surcharges && self.rows.carbon_price == 0 => {
+                units(free.bound) - 1
+            }
             _ => self.least_of(&of.what).map_or(0, |least| units(least) - 1),
         };
         let (mut low, mut high) = (of.limit.div_euclid(step).max(least), units(taken(&free)));
@@ -286,7 +311,7 @@ impl Refused<'_, '_> {
             constraint: limit(of, 0, 0, 0).constraint,
             at: of.at.clone(),
             change: format!("{name} of {high}{unit} instead of {now}{unit}{less}"),
-            cost_per_month: Money::from_micros(best.cost),
+            cost_per_month: best.bill,
             saves_per_month: None,
             choice: None,
         })

@@ -430,38 +430,37 @@ impl Search<'_, '_> {
     }
 
     /// Every plan within `theta` of its workload's least at the bound's prices, together with those known that are no
-    /// further; and how far it really went.
+    /// further; and how far it really went. A workload whose plans are too many is listed nearer, the others no less far: what they have
+    /// there makes better choices, and with them a smaller gap.
     fn listed(&self, bound: &Bound, theta: i128, keep: &BTreeSet<usize>) -> (i128, Vec<Vec<Planned>>) {
-        let mut theta = theta.max(0);
+        let theta = theta.max(0);
         let limited = !self.active.is_empty();
-        for _ in 0..MOST_NEARER {
-            let lists: Vec<Option<Vec<Planned>>> = self
-                .workloads
-                .par_iter()
-                .zip(&bound.least)
-                .map(|(w, least)| {
-                    if self.stops(Step::Plans) {
-                        return None;
-                    }
-                    let w = w.lock().unwrap_or_else(PoisonError::into_inner);
-                    w.within(self.rows, (&bound.prices, limited), least + theta, self.effort)
-                })
-                .collect();
-            if let Some(mut lists) = lists.into_iter().collect::<Option<Vec<_>>>() {
-                for ((list, known), w) in lists.iter_mut().zip(&self.pool).zip(self.workloads) {
-                    let w = w.lock().unwrap_or_else(PoisonError::into_inner);
-                    for planned in known.iter().filter_map(|known| w.renewed(self.rows, known)) {
-                        if !list.iter().any(|p| p.beats(&planned)) {
-                            list.push(planned);
-                        }
-                    }
+        let list = |(w, least): (&Mutex<Workload<'_>>, &i128)| {
+            let w = w.lock().unwrap_or_else(PoisonError::into_inner);
+            let reaches = (0..MOST_NEARER).map(|nearer| theta >> (2 * nearer));
+            let mut reaches = reaches.take_while(|_| !self.stops(Step::Plans));
+            reaches.find_map(|reach| {
+                let list = w.within(self.rows, (&bound.prices, limited), least + reach, self.effort)?;
+                Some((reach, list))
+            })
+        };
+        let lists: Vec<Option<(i128, Vec<Planned>)>> =
+            self.workloads.par_iter().zip(&bound.least).map(list).collect();
+        let Some(lists) = lists.into_iter().collect::<Option<Vec<_>>>() else {
+            return (0, self.pool.clone());
+        };
+        let nearest = lists.iter().map(|(reach, _)| *reach).min().unwrap_or(theta);
+        let mut lists: Vec<Vec<Planned>> = lists.into_iter().map(|(_, list)| list).collect();
+        for ((list, known), w) in lists.iter_mut().zip(&self.pool).zip(self.workloads) {
+            let w = w.lock().unwrap_or_else(PoisonError::into_inner);
+            for planned in known.iter().filter_map(|known| w.renewed(self.rows, known)) {
+                if !list.iter().any(|p| p.beats(&planned)) {
+                    list.push(planned);
                 }
-                self.without_replaced(&mut lists, keep);
-                return (theta, lists);
             }
-            theta /= 4;
         }
-        (0, self.pool.clone())
+        self.without_replaced(&mut lists, keep);
+        (nearest, lists)
     }
 
     /// Looks at the rows that a choice breaks from now on; whether there are any.

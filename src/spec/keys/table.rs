@@ -96,7 +96,7 @@ pub static ROOT: &[Key] = &[
     Key::new(
         "catalog",
         Kind::List(&Kind::Path),
-        "Your own catalogue files, in order: instance types, prices, quotas, regions that are added or override.",
+        "Your own catalogue files, in order: instance types, prices, quotas, regions that are added or override (YAML), or a price list (CSV: cloud, instance_type, region, purchase, price, currency, date).",
     ),
     Key::new(
         "calibration",

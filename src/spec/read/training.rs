@@ -18,6 +18,19 @@ impl Reader<'_> {
         let method = at.key("method").word().and_then(|word| Method::parse(word, adapters));
         let method = method.unwrap_or(Method::Full);
         let precision = at.key("precision").word().and_then(TrainingPrecision::parse);
+        let tensorflow = at.key("framework").word() == Some("tensorflow");
+        if tensorflow && precision == Some(TrainingPrecision::Fp8) {
+            self.report(
+                &at.key("precision").pointer,
+                false,
+                Problem::new(
+                    "conflicting-keys",
+                    "`fp8` with the framework `tensorflow`",
+                    "belongs to `pytorch`",
+                    "write `bf16`, or `framework: pytorch`",
+                ),
+            );
+        }
         if matches!(method, Method::QLora { .. }) && precision == Some(TrainingPrecision::Fp8) {
             self.report(
                 &at.key("precision").pointer,

@@ -24,7 +24,8 @@ fn running(seed: u64, base: &Catalog) -> (Spec, World) {
     let ppm = [1, 10_000, 100_000, 300_000, 700_000, 999_000];
     spec.stability = Some(Stability { saving_ppm: r.pick(&ppm), at: Pointer::root().join("stability") });
     for name in spec.services.keys() {
-        for _ in 0..r.below(3) {
+        // Of a catalogue of fewer sources nothing may be left on sale.
+        for _ in 0..if world.catalog.offerings.is_empty() { 0 } else { r.below(3) } {
             let offer = r.pick(&world.catalog.offerings);
             let (kind, region) =
                 (&world.catalog.instance_types[offer.instance_type], &world.catalog.regions[offer.region]);

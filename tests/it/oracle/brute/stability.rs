@@ -25,6 +25,9 @@ fn each((spec, world): (&Spec, &World), address: &str, (kind, region): (usize, u
         return 0;
     }
     let offers = world.catalog.offerings.iter().filter(|o| (o.instance_type, o.region) == (kind, region));
+    if offers.clone().any(|o| o.purchase == Purchase::Held) {
+        return 0;
+    }
     let price = offers.min_by_key(|o| (o.purchase != Purchase::OnDemand, o.price)).unwrap().price.micros();
     let kept = 1_000_000 - i64::from(stability.saving_ppm);
     // The least whole number above price * s / (1 - s).

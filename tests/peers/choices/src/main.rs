@@ -41,8 +41,14 @@ fn main() -> Result<()> {
         let ModelSource::Known { id, .. } = &model.source else { bail!("{name}: no model that is known") };
         archs.insert(name.clone(), catalog.model(id).context("no such model")?.clone());
     }
-    let world =
-        World { archs, catalog, calibration: Default::default(), today: "2026-11-25".into(), replay: 0, running: Default::default() };
+    let world = World {
+        archs,
+        catalog,
+        calibration: Default::default(),
+        today: "2026-11-25".into(),
+        replay: 0,
+        running: Default::default(),
+    };
 
     let (start, cpu) = (Instant::now(), cpu_s()?);
     let placement = rhumb::optimize::place(&spec, &world).map_err(|why| {
