@@ -75,7 +75,7 @@ pub(super) fn place(
     let mut plans = Vec::with_capacity(jobs.len());
     let mut proven = true;
     for (result, sought) in placed.into_iter().flatten() {
-        proven &= result.is_ok() || !sought.search().is_some_and(|search| search.unproven.get());
+        proven &= result.is_ok() || !sought.unproven();
         all_sought.push(sought);
         match result {
             Ok((placement, plan)) => {

@@ -121,6 +121,15 @@ impl<'a> Sought<'a> {
         }
     }
 
+    /// Whether it found nothing and did not prove that there is nothing.
+    pub fn unproven(&self) -> bool {
+        match self {
+            Sought::Service(search) => search.unproven.get(),
+            Sought::Mixed(mixed) => mixed.unproven.get(),
+            Sought::Run(_) => false,
+        }
+    }
+
     /// The search of a service.
     pub fn search(&self) -> Option<&Search<'a>> {
         match self {

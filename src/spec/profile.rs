@@ -57,6 +57,11 @@ impl Profiled {
         u64::try_from(exact.div_ceil(u128::from(PARTS))).unwrap_or(u64::MAX)
     }
 
+    /// `during_failure.capacity` in billionths, at least one.
+    pub fn part_in_failure(&self) -> u64 {
+        ((self.capacity * PARTS as f64).round() as u64).clamp(1, PARTS)
+    }
+
     /// What a machine of a type sustains of a class by itself, millionths of a request a second; `None` if it was not measured.
     pub fn rate(&self, class: &str, cloud: Cloud, instance_type: &str) -> Option<u64> {
         let rows = self.profile.rates.get(&(cloud, instance_type.to_owned()))?;

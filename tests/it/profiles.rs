@@ -1,5 +1,7 @@
 //! Services with a profile: by hand, laws, planted faults in the division and in the proof, and what is wrong with a CSV.
 
+mod elsewhere;
+
 use rhumb::catalog::{Catalog, Evidence};
 use rhumb::check;
 use rhumb::diagnostic::{Diagnostic, SourceFile};
@@ -318,6 +320,30 @@ fn a_proof_that_proves_less_is_found() {
     faults::dearer_is_told(&(spec, world, placement), |o| o.price != Money::from_micros(810_000));
 }
 
+/// A search that ended before all was proven tells the gap: that is no fault of the plan, and no more may be claimed.
+#[test]
+fn a_gap_that_is_told_is_accepted() {
+    let (spec, world, placement) = textbook();
+    let told = |lower: i64| {
+        let mut told = placement.clone();
+        let mix = mix(&mut told);
+        mix.proofs[0].tree = vec![MixBranch { kind: None, at: 0 }];
+        // At these prices two of each are worth no more than half of what they cost.
+        mix.proofs[0].prices = vec![vec![800_000 * 730 * 512, 1_900_000 * 730 * 512]];
+        told.workloads.get_mut("services.s").unwrap().certificate.lower_bound = Money::from_micros(lower);
+        (check::placement(&spec, &world, &told), check::prove(&spec, &world, &told))
+    };
+    let (findings, proof) = told(1_000_000);
+    assert!(findings.is_empty() && proof.report.findings.is_empty(), "{findings:?} {proof:?}");
+    let bound = proof.all.bound.unwrap();
+    assert!(bound > Money::from_micros(1_000_000 * 730) && bound < Money::from_micros(5_400_000 * 730), "{proof:?}");
+    assert!(proof.all.verdict().starts_with("within "), "{proof:?}");
+    let (_, proof) = told(5_300_000);
+    assert!(faults::told(&proof.report.findings).contains("is claimed too high"), "{proof:?}");
+    let (_, proof) = told(5_400_000);
+    assert!(faults::told(&proof.report.findings).contains("something cheaper"), "{proof:?}");
+}
+
 #[test]
 fn a_csv_says_what_is_wrong_with_it() {
     let catalog = on_sale(800_000, 1_900_000);
@@ -337,7 +363,7 @@ fn a_csv_says_what_is_wrong_with_it() {
     assert_eq!(codes(&with("short,aws,g6e.2xlarge")), [("wrong-row", true)]);
     assert_eq!(
         codes(&CSV.replace("requests_per_s", "rps")),
-        [("unknown-column", true), ("missing-column", true)]
+        [("missing-column", true), ("unknown-column", true)]
     );
     assert_eq!(
         codes(

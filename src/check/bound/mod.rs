@@ -189,12 +189,14 @@ fn claims(placed: &WorkloadPlacement, coupling: Option<&Coupling>, runs: f64) ->
         Some(_) => i128::from(amount.scale(runs).micros()) * SCALE,
         None => i128::from(amount.per_month().micros()) * SCALE,
     };
-    let (own, what) = if certificate.together {
+    // A gap that is told is no claim that what was placed is the least.
+    let told = certificate.together || certificate.lower_bound < certificate.optimum;
+    let (own, what) = if told {
         (certificate.lower_bound, "the least that it costs by itself")
     } else {
         (certificate.optimum, "its cost")
     };
-    let mut claims = vec![Claim { least: month(own), chosen: !certificate.together, what }];
+    let mut claims = vec![Claim { least: month(own), chosen: !told, what }];
     if let Some(least) = coupling.and_then(|c| c.least.get(&placed.address)) {
         let what = "its least cost at the multipliers";
         claims.push(Claim { least: i128::from(least.micros()) * SCALE, chosen: false, what });

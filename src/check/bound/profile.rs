@@ -228,7 +228,9 @@ impl Question<'_> {
             sure = sure.saturating_add(low);
         }
         spare.sort_unstable();
-        let mut missing = self.asked.least_machines.saturating_sub(sure);
+        // Of as many as may fail nothing is left.
+        let fewest = if self.asked.survive > 0 { self.asked.survive.saturating_add(1) } else { 0 };
+        let mut missing = self.asked.least_machines.max(fewest).saturating_sub(sure);
         for (price, n) in spare {
             sum += price * i128::from(n.min(missing));
             missing -= n.min(missing);

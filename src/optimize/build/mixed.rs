@@ -122,6 +122,7 @@ fn failures(mixed: &Mixed<'_>, mix: &SizeMix) -> Vec<FailureCheck> {
     let service = mixed.service;
     let peak: f64 = mix.classes.iter().map(|c| c.demand as f64 / MICRO as f64).sum();
     let required = peak * service.capacity;
+    let part = service.part_in_failure();
     let load = |kind: usize, routes: &[Vec<MixPart>]| -> f64 {
         let on = &mix.kinds[kind];
         let of = |(class, to): (&crate::placement::SizeClass, &Vec<MixPart>)| {
@@ -130,7 +131,9 @@ fn failures(mixed: &Mixed<'_>, mix: &SizeMix) -> Vec<FailureCheck> {
             if share == 0 {
                 0.0
             } else {
-                class.demand as f64 * service.capacity * share as f64 / PARTS as f64 / sustains as f64
+                // What is left of a class is rounded up, as it is when it is divided.
+                let left = (u128::from(class.demand) * u128::from(part)).div_ceil(u128::from(PARTS));
+                left as f64 * share as f64 / PARTS as f64 / sustains as f64
             }
         };
         mix.classes.iter().zip(routes).map(of).sum()

@@ -9,6 +9,7 @@ mod lp;
 mod problem;
 mod tree;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
@@ -24,6 +25,7 @@ use crate::placement::{
 use crate::spec::Profiled;
 use crate::spec::profile::PARTS;
 use problem::{Offer, Problem, Routing, Verdict};
+use tree::Nothing;
 
 /// What stands for a variant.
 pub(super) const VARIANT: &str = "profile";
@@ -56,6 +58,8 @@ pub(super) struct Mixed<'a> {
     /// Kinds that may be bought: of each the machine's index in the table.
     kinds: Vec<usize>,
     classes: Vec<&'a str>,
+    /// A search found nothing and did not prove that there is nothing.
+    pub unproven: Cell<bool>,
 }
 
 /// A price for a month of a machine at each site, over [`ONE`].
@@ -98,7 +102,8 @@ impl<'a> Mixed<'a> {
             table.machines.iter().position(|m| m.index == index).filter(|m| sold(*m))
         };
         let kinds = service.profile.rates.keys().filter_map(of).collect();
-        Mixed { job, table, service, kinds, classes: service.classes.keys().map(String::as_str).collect() }
+        let classes = service.classes.keys().map(String::as_str).collect();
+        Mixed { job, table, service, kinds, classes, unproven: Cell::new(false) }
     }
 
     /// What a machine at a site costs an hour.
@@ -147,8 +152,9 @@ impl<'a> Mixed<'a> {
             rates: self.kinds.iter().map(rates).collect(),
             offers: self.kinds.iter().map(offers).collect(),
             survive: service.survive,
-            capacity: ((service.capacity * PARTS as f64).round() as u64).clamp(1, PARTS),
-            least: service.least_machines,
+            capacity: service.part_in_failure(),
+            // One that is left after the loss of all is none.
+            least: service.least_machines.max(if service.survive > 0 { service.survive + 1 } else { 0 }),
             most: service.most_machines,
         }
     }
@@ -182,10 +188,16 @@ impl<'a> Mixed<'a> {
                 return Err(self.no("measured-time", reason, self.service.profile.file.at.clone()));
             }
         }
-        let Some(found) = tree::cheapest(&problem) else {
-            let reason = "no number of machines that may be bought carries all size classes".to_owned();
-            return Err(self.no("saturated", reason, self.service.at.clone()));
-        };
+        let found = tree::cheapest(&problem).map_err(|why| {
+            let reason = match why {
+                Nothing::Does => "no number of machines that may be bought carries all size classes",
+                Nothing::Found => {
+                    self.unproven.set(true);
+                    "no number of machines that carries all size classes was found; that there is none was not proven"
+                }
+            };
+            self.no("saturated", reason.to_owned(), self.service.at.clone())
+        })?;
         Ok((self.fleet(&problem, &found.counts), found.least, found.proof))
     }
 
@@ -321,7 +333,7 @@ impl<'a> Mixed<'a> {
                 offers: vec![problem.offers[kind].clone()],
                 ..problem.clone()
             };
-            let Some(found) = tree::cheapest(&only) else { continue };
+            let Ok(found) = tree::cheapest(&only) else { continue };
             let per_hour = self.fleet(&only, &found.counts).hour(self);
             if per_hour <= optimum {
                 continue;
@@ -395,7 +407,11 @@ impl<'s, 'a> Listing<'s, 'a> {
 
     fn list(mut self) -> Option<Vec<Fleet>> {
         // The prices that prove the cheapest bound the others as well.
-        let Some(cheapest) = tree::cheapest(self.problem) else { return Some(Vec::new()) };
+        let cheapest = match tree::cheapest(self.problem) {
+            Ok(cheapest) => cheapest,
+            Err(Nothing::Does) => return Some(Vec::new()),
+            Err(Nothing::Found) => return None,
+        };
         for stored in &cheapest.proof.prices {
             let prices: Vec<i128> = stored.iter().map(|p| i128::from(*p) * tree::UNIT).collect();
             let worth = self.problem.worth(&prices, false);

@@ -89,18 +89,33 @@ enum Draft {
     Split { kind: usize, at: u32, below: usize, above: usize },
 }
 
-/// The cheapest numbers of machines; `None` if no number does.
-pub fn cheapest(problem: &Problem) -> Option<Found> {
+/// Why there are no numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nothing {
+    /// No number does: prices say so of all of them.
+    Does,
+    /// None was found, and it is not known that none does.
+    Found,
+}
+
+/// The cheapest numbers of machines.
+///
+/// # Errors
+/// There are none, or none was found.
+pub fn cheapest(problem: &Problem) -> Result<Found, Nothing> {
     let size = problem.kinds() * problem.demands.len();
     cheapest_of(problem, (EFFORT / size.max(1)).clamp(NODES.0, NODES.1))
 }
 
 /// The cheapest that so many nodes show.
-pub fn cheapest_of(problem: &Problem, effort: usize) -> Option<Found> {
+///
+/// # Errors
+/// As of [`cheapest`].
+pub fn cheapest_of(problem: &Problem, effort: usize) -> Result<Found, Nothing> {
     let sold =
         |class: usize| problem.rates.iter().zip(&problem.offers).any(|(r, o)| r[class] > 0 && !o.is_empty());
     if !(0..problem.demands.len()).all(sold) {
-        return None;
+        return Err(Nothing::Does);
     }
     let prices = || problem.offers.iter().flatten().map(|o| o.price);
     let gcd = prices().fold(0, gcd);
@@ -123,10 +138,12 @@ fn gcd(a: i128, b: i128) -> i128 {
 }
 
 impl Search<'_> {
-    fn run(&mut self, effort: usize) -> Option<Found> {
+    fn run(&mut self, effort: usize) -> Result<Found, Nothing> {
         let p = self.problem;
         let high = (0..p.kinds()).map(|kind| p.supply(kind)).collect();
-        let span = self.tightened(Span { low: vec![0; p.kinds()], high })?;
+        let Some(span) = self.tightened(Span { low: vec![0; p.kinds()], high }) else {
+            return Err(Nothing::Does);
+        };
         let zero = self.keep(vec![0; p.kinds()]);
         self.tree.push(Draft::Leaf(zero));
         let cheapest = |offers: &Vec<Offer>| offers.first().map_or(1.0, |o| o.price as f64 / self.scale);
@@ -170,10 +187,13 @@ impl Search<'_> {
                 open.push(Some(Open { span, bound: own, prices: by, place, start: Rc::clone(&start) }));
             }
         }
-        let (counts, cost) = self.best.clone()?;
+        let Some((counts, cost)) = self.best.clone() else {
+            let none = left.iter().all(|bound| *bound == i128::MAX);
+            return Err(if none { Nothing::Does } else { Nothing::Found });
+        };
         let least = left.into_iter().min().unwrap_or(cost).min(cost);
         let least = (least.div_euclid(self.gcd) + i128::from(least.rem_euclid(self.gcd) > 0)) * self.gcd;
-        Some(Found {
+        Ok(Found {
             counts,
             #[cfg(test)]
             cost,
