@@ -102,7 +102,8 @@ fn shared(log: &mut Ledger, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
                 log.finding("cost-line", &address, "machines without a price", dollars(part.per_hour), "none")
             }
         }
-        let class = if part.provenance.source.starts_with("user:") { Evidence::Stated } else { Evidence::Listed };
+        let class =
+            if part.provenance.source.starts_with("user:") { Evidence::Stated } else { Evidence::Listed };
         log.same_debug("cost-line", &address, "the class of the price", &class, &line.evidence);
         let from = Some(part.provenance);
         log.same_debug("cost-line", &address, "the source of the price", &from, &line.provenance.as_ref());

@@ -505,7 +505,9 @@ fn key(path: &str, value: &str, spec: &Spec, catalog: &Catalog) -> Result<Change
             format!("`{path}={value}`: `{value}` is no precision; {hint}")
         })?;
         if parts[0] == "services" && spec.profiled.contains_key(&parts[1]) {
-            return Err(format!("`{path}={value}`: a service with a profile has no model, and so no precision"));
+            return Err(format!(
+                "`{path}={value}`: a service with a profile has no model, and so no precision"
+            ));
         }
         let model = match parts[0].as_str() {
             "services" => spec.services.get(&parts[1]).map(|s| &s.model),

@@ -129,7 +129,8 @@ fn routes(address: &str, placed: &WorkloadPlacement) -> Vec<Cell> {
     let name = |pool: &Pool| {
         let of = |p: &Pool| format!("{}/{}", p.cloud, p.region);
         let full = |p: &Pool| format!("{} on {}", of(p), p.instance_type);
-        let alike = |of: &dyn Fn(&Pool) -> String| placed.pools.iter().filter(|p| of(p) == of(pool)).count() > 1;
+        let alike =
+            |of: &dyn Fn(&Pool) -> String| placed.pools.iter().filter(|p| of(p) == of(pool)).count() > 1;
         match (alike(&of), alike(&full)) {
             (false, _) => of(pool),
             (true, false) => full(pool),

@@ -91,7 +91,7 @@ impl Sheet {
                 None => ("the file is empty", format!("the first line is `{names}`")),
                 Some(_) => ("there is no row", "write a line for each figure below the first".to_owned()),
             };
-            let span = Span { file, start: 0, end: text.len().min(1) };
+            let span = Span { file, start: 0, end: text.chars().next().map_or(0, char::len_utf8) };
             problems.push(problem("empty-value", message, span, "empty", help));
         }
         if problems.is_empty() { Ok(Sheet { file, rows }) } else { Err(problems) }
@@ -185,6 +185,15 @@ fn columns_of(
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Option<usize>> {
     let wanted: Vec<&str> = needed.iter().chain(optional).copied().collect();
+    // As spreadsheets write it where the comma is in numbers.
+    if let ([only], true) = (header, needed.len() > 1)
+        && let Some(mark) = [';', '\t'].into_iter().find(|mark| only.text.contains(*mark))
+    {
+        let message = format!("cells are separated by {mark:?}");
+        let help = "separate them by commas, and write numbers with a point";
+        problems.push(problem("syntax", message, only.span.clone(), "no comma", help));
+        return Vec::new();
+    }
     for (i, cell) in header.iter().enumerate() {
         let name = cell.text.to_lowercase();
         if !wanted.contains(&name.as_str()) {
@@ -207,14 +216,15 @@ fn columns_of(
         }
     }
     let place = |name: &&str| header.iter().position(|h| h.text.eq_ignore_ascii_case(name));
-    for name in needed.iter().filter(|name| place(name).is_none()) {
-        let (first, last) = (header.first().map(|h| &h.span), header.last().map(|h| &h.span));
-        if let (Some(first), Some(last)) = (first, last) {
-            let span = Span { file: first.file, start: first.start, end: last.end };
-            let message = format!("the column `{name}` is missing");
-            let help = format!("the first line is `{}`", needed.join(","));
-            problems.push(problem("missing-column", message, span, "the columns of this file", help));
-        }
+    let missing: Vec<String> =
+        needed.iter().filter(|name| place(name).is_none()).map(|name| format!("`{name}`")).collect();
+    let (first, last) = (header.first().map(|h| &h.span), header.last().map(|h| &h.span));
+    if let (false, Some(first), Some(last)) = (missing.is_empty(), first, last) {
+        let span = Span { file: first.file, start: first.start, end: last.end };
+        let (s, is) = if missing.len() == 1 { ("", "is") } else { ("s", "are") };
+        let message = format!("the column{s} {} {is} missing", missing.join(", "));
+        let help = format!("the first line is `{}`", needed.join(","));
+        problems.push(problem("missing-column", message, span, "the columns of this file", help));
     }
     wanted.iter().map(place).collect()
 }
@@ -256,6 +266,9 @@ mod tests {
         assert_eq!(codes(""), ["empty-value"]);
         assert_eq!(codes("a,b\n"), ["empty-value"]);
         assert_eq!(codes("a\n1\n"), ["missing-column"]);
+        assert_eq!(codes("c\n1\n"), ["missing-column"], "one for all that are missing");
+        assert_eq!(codes("a;b\n1;2\n"), ["syntax"]);
+        assert_eq!(codes("a\tb\n1\t2\n"), ["syntax"]);
         assert_eq!(codes("a,bb\n1,2\n"), ["unknown-column", "missing-column"]);
         assert_eq!(codes("a,b,a\n1,2,3\n"), ["duplicate-key"]);
         assert_eq!(codes("a,b\n1\n1,2,3\n\"1,2\n\"1\"x,2\n"), ["wrong-row", "wrong-row", "syntax", "syntax"]);

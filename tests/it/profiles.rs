@@ -86,6 +86,27 @@ fn hour(p: &Placement, address: &str) -> Money {
 }
 
 #[test]
+fn every_key_arrives_in_the_typed_spec() {
+    let loaded = crate::diagnostics::load("deploy.yaml", crate::spec::FULL).unwrap();
+    let spec = &loaded.spec;
+    let sized = &spec.profiled["sized"];
+    assert_eq!(sized.profile.file.path, "./sizes.csv");
+    assert_eq!(sized.rate("short", Cloud::Aws, "p5.48xlarge"), Some(40_500_000));
+    assert_eq!(sized.rate("short", Cloud::Azure, "Standard_ND96isr_H100_v5"), Some(38_000_000));
+    assert_eq!(sized.rate("long", Cloud::Azure, "Standard_ND96isr_H100_v5"), None);
+    assert_eq!((sized.image.as_str(), sized.command.len()), ("registry.example.com/own:3", 2));
+    assert_eq!(
+        (sized.peak, sized.demand("short"), sized.demand("long")),
+        (30_000_000, 22_500_000, 7_500_000)
+    );
+    assert_eq!((sized.survive, sized.capacity), (1, 0.8));
+    assert_eq!((sized.least_machines, sized.most_machines), (2, Some(40)));
+    assert_eq!(sized.purchase.options, [Purchase::OnDemand, Purchase::Reserved1y]);
+    assert_eq!((sized.purchase.held, sized.labels["tier"].as_str()), (false, "gold"));
+    assert_eq!(loaded.named.keys().collect::<Vec<_>>(), ["./sizes.csv"]);
+}
+
+#[test]
 fn a_mix_of_two_types_beats_each() {
     let (_, _, placement) = textbook();
     // 2 x 0.80 + 2 x 1.90. By themselves 22 of the small take 17.60, and of the large 20/12 + 20/10 = 3.67, so four, 7.60.
@@ -336,7 +357,10 @@ fn a_gap_that_is_told_is_accepted() {
     let (findings, proof) = told(1_000_000);
     assert!(findings.is_empty() && proof.report.findings.is_empty(), "{findings:?} {proof:?}");
     let bound = proof.all.bound.unwrap();
-    assert!(bound > Money::from_micros(1_000_000 * 730) && bound < Money::from_micros(5_400_000 * 730), "{proof:?}");
+    assert!(
+        bound > Money::from_micros(1_000_000 * 730) && bound < Money::from_micros(5_400_000 * 730),
+        "{proof:?}"
+    );
     assert!(proof.all.verdict().starts_with("within "), "{proof:?}");
     let (_, proof) = told(5_300_000);
     assert!(faults::told(&proof.report.findings).contains("is claimed too high"), "{proof:?}");

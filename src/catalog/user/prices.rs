@@ -86,8 +86,10 @@ fn area(catalog: &Catalog, cloud: Cloud, cell: &Cell) -> Result<usize, Diagnosti
         let known = catalog.regions.iter().filter(|r| r.cloud == cloud).map(|r| r.id.as_str());
         let help = match did_you_mean(&cell.text, known) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "`rhumb catalog regions` lists them; one of your own is added by a YAML file in `catalog`"
-                .to_owned(),
+            None => {
+                "`rhumb catalog regions` lists them; one of your own is added by a YAML file in `catalog`"
+                    .to_owned()
+            }
         };
         let message = format!("{cloud} has no region `{}`", cell.text);
         problem("unknown-region", message, cell.span.clone(), "unknown region", help)
@@ -131,9 +133,11 @@ fn amount(cell: &Cell) -> Result<Money, Diagnostic> {
             let help = "write what an hour of one machine costs; machines that cost nothing more are in `commitments`";
             bad("out-of-range", format!("`{}` USD an hour", cell.text), help)
         }
-        Ok(_) if plain => {
-            bad("out-of-range", format!("`{}` USD an hour", cell.text), "write dollars an hour of one machine")
-        }
+        Ok(_) if plain => bad(
+            "out-of-range",
+            format!("`{}` USD an hour", cell.text),
+            "write dollars an hour of one machine",
+        ),
         _ => bad(
             "wrong-type",
             format!("`{}` is not a price", cell.text),

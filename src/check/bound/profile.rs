@@ -180,6 +180,20 @@ impl Question<'_> {
         if most < worth {
             return NEVER;
         }
+        // Of more machines more is left after a loss, whichever it is: of the most that there may be it is not enough.
+        if self.asked.survive > 0 {
+            let mut dearest: Vec<(i128, u32)> =
+                prices.iter().copied().zip(span.iter().map(|(_, high)| *high)).collect();
+            dearest.sort_unstable();
+            let (mut fail, mut gone) = (self.asked.survive, 0);
+            while let Some((price, n)) = dearest.pop() {
+                gone = add(gone, times(price, n.min(fail)));
+                fail -= n.min(fail);
+            }
+            if most < NEVER && most - gone < self.worth(prices, self.part) {
+                return NEVER;
+            }
+        }
         let mut by_prices = Some(worth);
         for ((kind, price), (low, high)) in self.kinds.iter().zip(prices).zip(&span) {
             by_prices = by_prices.zip(kind.least_less(*price, *low, *high)).map(|(sum, own)| sum + own);

@@ -185,7 +185,20 @@ impl Problem {
             });
             there.saturating_sub(lost)
         };
-        all(0) < worth.0 || self.survive > 0 && all(self.lost(prices, span)) < worth.1
+        // What is left after the loss of the dearest only grows with more machines, so that most of it is left of the most there may be.
+        all(0) < worth.0 || self.survive > 0 && all(self.dearest(prices, &span.high)) < worth.1
+    }
+
+    /// What as many machines as may fail are worth, of those with the highest prices.
+    fn dearest(&self, prices: &[i128], counts: &[u32]) -> i128 {
+        let mut there: Vec<(i128, u32)> = prices.iter().copied().zip(counts.iter().copied()).collect();
+        there.sort_unstable_by(|a, b| b.cmp(a));
+        let mut left = self.survive;
+        there.into_iter().fold(0, |sum: i128, (price, n)| {
+            let taken = left.min(n);
+            left -= taken;
+            sum.saturating_add(price.saturating_mul(i128::from(taken)))
+        })
     }
 
     /// For each class the kinds that serve it, with the machines that all of it takes.

@@ -217,7 +217,10 @@ fn enumeration_finds_nothing_cheaper() {
         let problem = small(&mut rng);
         let expected = enumerated(&problem, 6);
         let found = tree::cheapest(&problem);
-        assert!(!matches!(found, Err(Nothing::Found)), "case {case}: nothing found, and no proof: {problem:?}");
+        assert!(
+            !matches!(found, Err(Nothing::Found)),
+            "case {case}: nothing found, and no proof: {problem:?}"
+        );
         let found = found.ok();
         let big = found.as_ref().is_some_and(|f| f.counts.iter().any(|n| *n > 6));
         if big {
@@ -270,9 +273,7 @@ fn large(seed: u64, kinds: usize, classes: usize) -> Problem {
 fn many_kinds_and_classes_are_proven() {
     for (seed, kinds, classes) in [(1, 10, 20), (2, 16, 60)] {
         let problem = large(seed, kinds, classes);
-        let Ok(Found { cost, least, counts, proof, .. }) = tree::cheapest(&problem) else {
-            panic!("{seed}")
-        };
+        let Ok(Found { cost, least, counts, proof, .. }) = tree::cheapest(&problem) else { panic!("{seed}") };
         assert_eq!(cost, least, "{kinds} x {classes}");
         assert!(counts.iter().filter(|n| **n > 0).count() > 3, "{counts:?}");
         holds(&problem, &proof, &counts, cost);

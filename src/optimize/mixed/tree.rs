@@ -280,6 +280,19 @@ impl Search<'_> {
         if self.closes(by_number) || by_number == i128::MAX {
             return (by_number, None);
         }
+        // Where nothing was found for long, it is asked whether the most that there may be would do.
+        if self.best.is_none() && p.survive > 0 && self.relaxed > FIRST {
+            let counts: Vec<u32> = span.high.iter().map(|high| (*high).min(MANY)).collect();
+            let mut against = Vec::new();
+            p.survives(&counts, &mut against);
+            for raw in against {
+                let by = self.keep_raw(&raw);
+                if self.refuted_by(by, span) {
+                    self.tree[node.place] = Draft::Leaf(by);
+                    return (i128::MAX, None);
+                }
+            }
+        }
         let curves: Vec<Curve> = (0..p.kinds()).map(|kind| self.curve(kind, span)).collect();
         let found = lp::solve(&p.loads(PARTS), curves, &node.start);
         let machines: Vec<f64> =

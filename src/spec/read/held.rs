@@ -72,8 +72,9 @@ impl Reader<'_> {
             for (_, at) in root.key(kind).entries() {
                 let key = at.key("purchase").key("commitments");
                 let profile = at.key("profile");
-                if kind == "services" && profile.is_there() && !held.is_empty() && key.word() != Some("none") {
-                    let what = "held machines for a service with a `profile`";
+                if kind == "services" && profile.is_there() && !held.is_empty() && key.word() != Some("none")
+                {
+                    let what = "the use of held machines by a service with a `profile`";
                     let help = "write `purchase: { commitments: none }` in the service: it leaves them alone";
                     self.report(&profile.pointer, true, leaf::not_yet(what, help));
                     continue;

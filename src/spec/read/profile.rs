@@ -33,7 +33,9 @@ impl Reader<'_> {
         at.value?.as_object()?;
         self.not_beside_a_profile(at);
         let traffic = at.key("traffic");
-        let classes = self.size_classes(&traffic.key("size_classes"));
+        // Without `traffic` that is what is missing.
+        let sizes = traffic.key("size_classes");
+        let classes = if traffic.is_there() { self.size_classes(&sizes) } else { BTreeMap::new() };
         let peak = traffic.key("peak").quantity(Unit::Rate, Range::POSITIVE);
         if traffic.is_there() && !traffic.key("peak").is_there() {
             self.missing(&traffic, "peak", "requests of all size classes in the busiest hour, `40 req/s`");

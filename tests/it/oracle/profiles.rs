@@ -14,7 +14,7 @@ use super::{Several, brute, options, worlds};
 
 /// Worlds with a service of a profile alone, and beside others.
 const ALONE: u64 = 250;
-const TOGETHER: u64 = 240;
+const TOGETHER: u64 = 900;
 
 #[test]
 fn a_service_with_a_profile_is_never_beaten() {
@@ -32,8 +32,13 @@ fn a_service_with_a_profile_is_never_beaten() {
     }
     let Several { faults, refused, undecided, all, exact, .. } = tried;
     assert!(faults.is_empty(), "\n{faults}");
-    assert_eq!((undecided, exact), (0, all), "of one service alone all is proven");
-    assert!(all > 80 && refused > 10 && mixes > 20, "{all} placed, {refused} refused, {mixes} of several types");
+    assert_eq!(undecided, 0);
+    // Two types that share a quota are priced by it, and then machines are whole.
+    assert!(exact * 100 > all * 95, "{exact} of {all}");
+    assert!(
+        all > 80 && refused > 10 && mixes > 20,
+        "{all} placed, {refused} refused, {mixes} of several types"
+    );
 }
 
 #[test]
@@ -69,7 +74,7 @@ fn a_profile_beside_others_is_never_beaten() {
     );
     assert_eq!(undecided, 0, "{seen}");
     assert!(exact * 10 > all * 7, "{seen}");
-    assert!(coupled > 20 && dearer > 12 && refused > 5 && mixes > 12 && binds > 20 && priced > 10, "{seen}");
+    assert!(coupled > 20 && dearer > 20 && refused > 40 && mixes > 15 && binds > 20 && priced > 20, "{seen}");
 }
 
 /// Adds a service with a profile of one to three types that are on sale; `None` if there are none.
@@ -98,7 +103,8 @@ fn profile(seed: u64, spec: &mut Spec, world: &World) -> Option<String> {
             }
         }
     }
-    let mut placement = PlacementRules { spread_regions: 1, at: Pointer::root(), ..PlacementRules::default() };
+    let mut placement =
+        PlacementRules { spread_regions: 1, at: Pointer::root(), ..PlacementRules::default() };
     let region = world.catalog.regions[world.catalog.offerings.first()?.region].id.clone();
     match r.below(8) {
         0 => placement.regions = AllowDeny::Only(vec![region]),
@@ -123,10 +129,7 @@ fn profile(seed: u64, spec: &mut Spec, world: &World) -> Option<String> {
         most_machines: r.pick(&[None, None, None, Some(4)]),
         placement,
         purchase: PurchaseRules {
-            options: r.pick(&[
-                vec![Purchase::OnDemand],
-                vec![Purchase::OnDemand, Purchase::Reserved1y],
-            ]),
+            options: r.pick(&[vec![Purchase::OnDemand], vec![Purchase::OnDemand, Purchase::Reserved1y]]),
             spot_max_share: 0.0,
             on_demand_base: 0,
             held: false,

@@ -24,7 +24,8 @@ pub fn options(spec: &Spec, world: &World, name: &str) -> Vec<Choice> {
             places.extend(at.map(|(each, _)| (kinds.len() - 1, kind, region, each)));
         }
     }
-    let demands: Vec<f64> = asked.classes.values().map(|part| asked.peak as f64 * *part as f64 / 1e15).collect();
+    let demands: Vec<f64> =
+        asked.classes.values().map(|part| asked.peak as f64 * *part as f64 / 1e15).collect();
     let tests = prices(&kinds);
     let mut found = Vec::new();
     let mut counts = vec![0_u32; places.len()];
@@ -176,5 +177,6 @@ fn prices(kinds: &[Vec<f64>]) -> Vec<Vec<f64>> {
 fn positive(of: Vec<f64>) -> Option<Vec<f64>> {
     let sum: f64 = of.iter().sum();
     let scaled: Vec<f64> = of.iter().map(|p| p / sum).collect();
-    (sum.abs() > 1e-12 && scaled.iter().all(|p| *p >= -1e-12)).then(|| scaled.iter().map(|p| p.max(0.0)).collect())
+    (sum.abs() > 1e-12 && scaled.iter().all(|p| *p >= -1e-12))
+        .then(|| scaled.iter().map(|p| p.max(0.0)).collect())
 }
