@@ -127,8 +127,8 @@ impl Profile {
                     help,
                 ));
             }
-            let machine = machine(vocabulary, cloud, kind).map_err(|p| problems.push(p)).ok();
-            let micro = micro(rate).map_err(|p| problems.push(p)).ok();
+            let machine = machine(vocabulary, cloud, kind).map_err(|p| problems.push(*p)).ok();
+            let micro = micro(rate).map_err(|p| problems.push(*p)).ok();
             let (Some((cloud, kind)), Some(micro)) = (machine, micro) else { continue };
             let key = (cloud, kind.clone(), class.text.clone());
             if let Some(first) = spans.get(&key) {
@@ -155,9 +155,13 @@ impl Profile {
 }
 
 /// A cloud and a machine type of it.
-pub fn machine(vocabulary: &Vocabulary, cloud: &Cell, kind: &Cell) -> Result<(Cloud, String), Diagnostic> {
+pub fn machine(
+    vocabulary: &Vocabulary,
+    cloud: &Cell,
+    kind: &Cell,
+) -> Result<(Cloud, String), Box<Diagnostic>> {
     let found = leaf::cloud(&serde_json::Value::String(cloud.text.clone()))
-        .map_err(|p| problem(p.code, p.message, cloud.span.clone(), &p.label, p.help))?;
+        .map_err(|p| Box::new(problem(p.code, p.message, cloud.span.clone(), &p.label, p.help)))?;
     let of = vocabulary.machines.iter().filter(|(c, _)| *c == found).map(|(_, name)| name.as_str());
     if let Some(known) = of.clone().find(|name| name.eq_ignore_ascii_case(&kind.text)) {
         return Ok((found, known.to_owned()));
@@ -171,22 +175,23 @@ pub fn machine(vocabulary: &Vocabulary, cloud: &Cell, kind: &Cell) -> Result<(Cl
         }
     };
     let message = format!("{found} has no instance type `{}`", kind.text);
-    Err(problem("unknown-instance-type", message, kind.span.clone(), "unknown instance type", help))
+    let label = "unknown instance type";
+    Err(Box::new(problem("unknown-instance-type", message, kind.span.clone(), label, help)))
 }
 
 /// A rate in millionths.
-fn micro(cell: &Cell) -> Result<u64, Diagnostic> {
+fn micro(cell: &Cell) -> Result<u64, Box<Diagnostic>> {
     let bad = |message: String, help: &str| {
-        Err(problem("out-of-range", message, cell.span.clone(), "not a rate", help))
+        Err(Box::new(problem("out-of-range", message, cell.span.clone(), "not a rate", help)))
     };
     let Ok(rate) = cell.text.parse::<f64>() else {
-        return Err(problem(
+        return Err(Box::new(problem(
             "wrong-type",
             format!("`{}` is not a number", cell.text),
             cell.span.clone(),
             "not a number",
             "write requests a second, with a point: `3.25`",
-        ));
+        )));
     };
     if !rate.is_finite() || rate > MOST_RATE {
         return bad(

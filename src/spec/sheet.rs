@@ -52,7 +52,7 @@ impl Sheet {
             let cells = match cells(line, from, file) {
                 Ok(cells) => cells,
                 Err(problem) => {
-                    problems.push(problem);
+                    problems.push(*problem);
                     // Without its columns nothing can be said of the rest.
                     if header.is_none() {
                         return Err(problems);
@@ -110,9 +110,9 @@ impl Sheet {
 ///
 /// # Errors
 /// Anything else.
-pub fn day(cell: &Cell) -> Result<String, Diagnostic> {
+pub fn day(cell: &Cell) -> Result<String, Box<Diagnostic>> {
     leaf::date(&serde_json::Value::String(cell.text.clone()))
-        .map_err(|p| problem(p.code, p.message, cell.span.clone(), &p.label, p.help))
+        .map_err(|p| Box::new(problem(p.code, p.message, cell.span.clone(), &p.label, p.help)))
 }
 
 /// A problem with its place.
@@ -127,7 +127,7 @@ pub fn problem(
 }
 
 /// The cells of a line that begins at `from`.
-fn cells(line: &str, from: usize, file: usize) -> Result<Vec<Cell>, Diagnostic> {
+fn cells(line: &str, from: usize, file: usize) -> Result<Vec<Cell>, Box<Diagnostic>> {
     let mut cells = Vec::new();
     let mut at = 0;
     loop {
@@ -137,7 +137,7 @@ fn cells(line: &str, from: usize, file: usize) -> Result<Vec<Cell>, Diagnostic> 
             quoted(&rest[lead + 1..]).map(|(text, n)| (text, lead + 1 + n)).ok_or_else(|| {
                 let span = Span { file, start: from + at + lead, end: from + line.len() };
                 let help = "close it on the same line; a quote inside is written twice";
-                problem("syntax", "a quote that does not end", span, "opened here", help)
+                Box::new(problem("syntax", "a quote that does not end", span, "opened here", help))
             })?
         } else {
             let length = rest.find(',').unwrap_or(rest.len());
@@ -148,7 +148,8 @@ fn cells(line: &str, from: usize, file: usize) -> Result<Vec<Cell>, Diagnostic> 
         if !tail[..gap].trim().is_empty() {
             let span = Span { file, start: from + at + length, end: from + at + length + gap };
             let help = "put the whole cell in quotes, and write a quote inside it twice";
-            return Err(problem("syntax", "text behind a quoted cell", span, "outside of the quotes", help));
+            let message = "text behind a quoted cell";
+            return Err(Box::new(problem("syntax", message, span, "outside of the quotes", help)));
         }
         let end = at + rest[..length].trim_end().len();
         let span = Span { file, start: from + at + lead, end: (from + end).max(from + at + lead) };

@@ -31,7 +31,7 @@ pub fn apply(catalog: &mut Catalog, name: &str, text: &str) -> Result<(), Vec<Di
     let mut rows = Vec::with_capacity(sheet.rows.len());
     for (row, (_, cells)) in sheet.rows.iter().enumerate() {
         let [cloud, kind, region, price, currency, date, purchase] = cells.as_slice() else { continue };
-        let mut keep = |problem: Diagnostic| problems.push(problem);
+        let mut keep = |problem: Box<Diagnostic>| problems.push(*problem);
         let kind = machine(&vocabulary, cloud, kind).map_err(&mut keep).ok();
         let region = kind.as_ref().and_then(|(of, _)| area(catalog, *of, region).map_err(&mut keep).ok());
         let purchase = bought(purchase).map_err(&mut keep).ok();
@@ -81,7 +81,7 @@ pub fn apply(catalog: &mut Catalog, name: &str, text: &str) -> Result<(), Vec<Di
     Ok(())
 }
 
-fn area(catalog: &Catalog, cloud: Cloud, cell: &Cell) -> Result<usize, Diagnostic> {
+fn area(catalog: &Catalog, cloud: Cloud, cell: &Cell) -> Result<usize, Box<Diagnostic>> {
     catalog.region(cloud, &cell.text).ok_or_else(|| {
         let known = catalog.regions.iter().filter(|r| r.cloud == cloud).map(|r| r.id.as_str());
         let help = match did_you_mean(&cell.text, known) {
@@ -92,12 +92,12 @@ fn area(catalog: &Catalog, cloud: Cloud, cell: &Cell) -> Result<usize, Diagnosti
             }
         };
         let message = format!("{cloud} has no region `{}`", cell.text);
-        problem("unknown-region", message, cell.span.clone(), "unknown region", help)
+        Box::new(problem("unknown-region", message, cell.span.clone(), "unknown region", help))
     })
 }
 
 /// Nothing is on demand.
-fn bought(cell: &Cell) -> Result<Purchase, Diagnostic> {
+fn bought(cell: &Cell) -> Result<Purchase, Box<Diagnostic>> {
     match cell.text.as_str() {
         "" => Ok(Purchase::OnDemand),
         word => word.parse().map_err(|()| {
@@ -107,24 +107,24 @@ fn bought(cell: &Cell) -> Result<Purchase, Diagnostic> {
                 None => format!("it is one of {}", words.join(", ")),
             };
             let message = format!("`{word}` is no way to buy a machine");
-            problem("unknown-value", message, cell.span.clone(), "unknown purchase", help)
+            Box::new(problem("unknown-value", message, cell.span.clone(), "unknown purchase", help))
         }),
     }
 }
 
-fn dollars(cell: &Cell) -> Result<(), Diagnostic> {
+fn dollars(cell: &Cell) -> Result<(), Box<Diagnostic>> {
     if cell.text == "USD" {
         return Ok(());
     }
     let message = format!("prices in `{}` are not supported yet", cell.text);
     let help = "write `USD`, and convert prices of another currency at the rate that you are billed by";
-    Err(problem("not-supported-yet", message, cell.span.clone(), "not dollars", help))
+    Err(Box::new(problem("not-supported-yet", message, cell.span.clone(), "not dollars", help)))
 }
 
 /// Dollars an hour.
-fn amount(cell: &Cell) -> Result<Money, Diagnostic> {
+fn amount(cell: &Cell) -> Result<Money, Box<Diagnostic>> {
     let bad = |code, message: String, help: &str| {
-        Err(problem(code, message, cell.span.clone(), "not a price", help))
+        Err(Box::new(problem(code, message, cell.span.clone(), "not a price", help)))
     };
     let plain = cell.text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     match Money::parse_usd(&cell.text) {

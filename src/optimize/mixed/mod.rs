@@ -9,7 +9,7 @@ mod lp;
 mod problem;
 mod tree;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
@@ -20,7 +20,8 @@ use super::together::ONE;
 use super::ways::{Kind, Way};
 use crate::perf::Layout;
 use crate::placement::{
-    CandidateId, Loser, MixKind, MixLoss, MixPart, MixProof, MixRoute, Rejection, SizeClass, SizeMix,
+    CandidateId, Loser, MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, Rejection, SizeClass,
+    SizeMix,
 };
 use crate::spec::Profiled;
 use crate::spec::profile::PARTS;
@@ -60,6 +61,8 @@ pub(super) struct Mixed<'a> {
     classes: Vec<&'a str>,
     /// A search found nothing and did not prove that there is nothing.
     pub unproven: Cell<bool>,
+    /// The first fleet that was found.
+    known: RefCell<Option<Fleet>>,
 }
 
 /// A price for a month of a machine at each site, over [`ONE`].
@@ -103,7 +106,7 @@ impl<'a> Mixed<'a> {
         };
         let kinds = service.profile.rates.keys().filter_map(of).collect();
         let classes = service.classes.keys().map(String::as_str).collect();
-        Mixed { job, table, service, kinds, classes, unproven: Cell::new(false) }
+        Mixed { job, table, service, kinds, classes, unproven: Cell::new(false), known: RefCell::new(None) }
     }
 
     /// What a machine at a site costs an hour.
@@ -188,17 +191,29 @@ impl<'a> Mixed<'a> {
                 return Err(self.no("measured-time", reason, self.service.profile.file.at.clone()));
             }
         }
-        let found = tree::cheapest(&problem).map_err(|why| {
-            let reason = match why {
-                Nothing::Does => "no number of machines that may be bought carries all size classes",
-                Nothing::Found => {
-                    self.unproven.set(true);
-                    "no number of machines that carries all size classes was found; that there is none was not proven"
+        match tree::cheapest(&problem) {
+            Ok(found) => {
+                let fleet = self.fleet(&problem, &found.counts);
+                self.known.borrow_mut().get_or_insert_with(|| fleet.clone());
+                Ok((fleet, found.least, found.proof))
+            }
+            Err(Nothing::Does) => {
+                let reason = "no number of machines that may be bought carries all size classes".to_owned();
+                Err(self.no("saturated", reason, self.service.at.clone()))
+            }
+            // What does, does at any prices; that nothing is cheaper is not known then.
+            Err(Nothing::Found) => match self.known.borrow().clone() {
+                Some(fleet) => {
+                    let leaf = MixBranch { kind: None, at: 0 };
+                    Ok((fleet, 0, MixProof { prices: vec![vec![0; self.kinds.len()]], tree: vec![leaf] }))
                 }
-            };
-            self.no("saturated", reason.to_owned(), self.service.at.clone())
-        })?;
-        Ok((self.fleet(&problem, &found.counts), found.least, found.proof))
+                None => {
+                    self.unproven.set(true);
+                    let reason = "no number of machines that carries all size classes was found; that there is none was not proven";
+                    Err(self.no("saturated", reason.to_owned(), self.service.at.clone()))
+                }
+            },
+        }
     }
 
     fn no(&self, constraint: &'static str, reason: String, at: crate::diagnostic::Pointer) -> Rejection {
