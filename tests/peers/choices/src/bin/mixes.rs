@@ -50,7 +50,9 @@ fn main() -> Result<()> {
 
 fn one(base: &Catalog, random: &mut Random, types: usize, classes: usize, survive: u32) -> Result<Value> {
     let kinds: Vec<usize> = (0..base.instance_types.len())
-        .filter(|i| base.instance_types[*i].cloud == Cloud::Aws && base.instance_types[*i].status == "current")
+        .filter(|i| {
+            base.instance_types[*i].cloud == Cloud::Aws && base.instance_types[*i].status == "current"
+        })
         .take(types)
         .collect();
     let region = base.region(Cloud::Aws, "us-east-1").context("no us-east-1")?;
@@ -94,7 +96,10 @@ fn one(base: &Catalog, random: &mut Random, types: usize, classes: usize, surviv
     let sizes: Vec<String> =
         served.iter().zip(&parts).map(|(class, part)| format!("c{class:02}: {}", percent(*part))).collect();
     let failing = if survive > 0 {
-        format!("    survive: {{ machine: {survive} }}\n    during_failure: {{ capacity: {} }}\n", percent(capacity))
+        format!(
+            "    survive: {{ machine: {survive} }}\n    during_failure: {{ capacity: {} }}\n",
+            percent(capacity)
+        )
     } else {
         String::new()
     };
@@ -136,8 +141,8 @@ fn one(base: &Catalog, random: &mut Random, types: usize, classes: usize, surviv
         running: Default::default(),
     };
     let start = Instant::now();
-    let placement =
-        rhumb::optimize::place(&spec, &world).map_err(|why| anyhow!("no placement: {why:?}\n{text}\n{csv}"))?;
+    let placement = rhumb::optimize::place(&spec, &world)
+        .map_err(|why| anyhow!("no placement: {why:?}\n{text}\n{csv}"))?;
     let wall_s = start.elapsed().as_secs_f64();
     let placed = placement.workloads.get("services.s").context("not placed")?;
     let proof = rhumb::check::prove(&spec, &world, &placement);
