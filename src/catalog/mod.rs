@@ -141,6 +141,6 @@ impl Catalog {
 impl Offering {
     /// Whether the price is the user's own, from which no discount is taken.
     pub fn is_own(&self) -> bool {
-        self.provenance.source.starts_with("user:")
+        self.provenance.is_own()
     }
 }

@@ -200,6 +200,7 @@ impl Catalog {
             jurisdictions,
             countries: self.regions.iter().filter(|r| countries(r)).map(|r| r.country.clone()).collect(),
             instance_types: self.instance_types.iter().map(|t| t.name.clone()).collect(),
+            machines: self.instance_types.iter().map(|t| (t.cloud, t.name.clone())).collect(),
             processors: self.processors(),
         }
     }

@@ -43,6 +43,13 @@ pub struct Provenance {
     pub as_of: std::sync::Arc<str>,
 }
 
+impl Provenance {
+    /// Whether a user's own file says it, and nothing else does.
+    pub fn is_own(&self) -> bool {
+        self.source.starts_with("user:")
+    }
+}
+
 /// A source of figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {

@@ -1,4 +1,8 @@
-//! The user's own catalogue file: YAML that adds rows to the catalogue or overrides them.
+//! The user's own catalogue file: YAML that adds rows to the catalogue or overrides them, or a price list in CSV.
+//!
+//! A file whose name ends with `.csv` is a price list. Its first line names its columns, in any order: `cloud`, `instance_type`, `region`, `price`
+//! (dollars an hour of one machine, as paid: discounts are not taken off it), `currency` (`USD`), `date` (of the price), and `purchase` if not all are
+//! `on_demand`. Rows override prices of the catalogue or add to them. Everything else is YAML:
 //!
 //! ```yaml
 //! as_of: 2026-11-20            # the date of these figures (optional)
@@ -47,18 +51,27 @@
 //! problems changes nothing.
 
 mod apply;
+mod prices;
 mod read;
 
 use super::Catalog;
-use crate::diagnostic::{Diagnostics, SourceFile};
+use crate::diagnostic::{Diagnostics, SourceFile, SourceMap};
 
 impl Catalog {
-    /// Adds or overrides rows by a user's own file (YAML).
+    /// Adds or overrides rows by a user's own file: YAML, or CSV by its name.
     ///
     /// # Errors
     /// Every problem of the file, with its place.
     pub fn apply_user_file(&mut self, name: &str, text: &str) -> Result<(), Diagnostics> {
         let file = SourceFile { name: name.to_owned(), text: text.to_owned() };
+        if std::path::Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
+            prices::apply(self, name, text).map_err(|problems| {
+                Diagnostics::new(SourceMap { files: vec![file], ..SourceMap::default() }, problems)
+            })?;
+            self.user_files.push(name.to_owned());
+            self.user_texts.push(text.to_owned());
+            return Ok(());
+        }
         let (value, map, problems) = crate::spec::parse_document(file);
         let mut changed = self.clone();
         let mut reader = read::Reader { map: &map, problems };

@@ -46,7 +46,7 @@ pub(super) fn check(
     }
     // An hour of a run is its month divided by 730, so a sum of rounded lines may miss it by one each.
     let slack = match work.kind {
-        Kind::Service(_) => 0,
+        Kind::Service(_) | Kind::Profiled(_) => 0,
         Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => cost.lines.len() as i64 + 1,
     };
     log.amount("cost-sum", address, "the cost of an hour", priced, cost.expected_per_hour, slack);
@@ -102,7 +102,9 @@ fn shared(log: &mut Ledger, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
                 log.finding("cost-line", &address, "machines without a price", dollars(part.per_hour), "none")
             }
         }
-        log.same_debug("cost-line", &address, "the class of the price", &Evidence::Listed, &line.evidence);
+        let class =
+            if part.provenance.source.starts_with("user:") { Evidence::Stated } else { Evidence::Listed };
+        log.same_debug("cost-line", &address, "the class of the price", &class, &line.evidence);
         let from = Some(part.provenance);
         log.same_debug("cost-line", &address, "the source of the price", &from, &line.provenance.as_ref());
     }
@@ -132,7 +134,7 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
             let Some(line) = placed.cost.lines.iter().find(|l| l.addr == fleet) else { continue };
             let hourly = day::averaged(m.price, machine_seconds(c, entry));
             match (line.per_hour, work.kind) {
-                (Some(said), Kind::Service(_)) => {
+                (Some(said), Kind::Service(_) | Kind::Profiled(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly, said, 0);
                 }
                 (Some(said), Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_)) => {
@@ -235,7 +237,7 @@ fn moved(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[Sent]) -
     let read = match work.kind {
         Kind::Training(training) => training.dataset.as_ref().map(|d| (d, training.schedule.as_ref())),
         Kind::Pipeline(pipeline) => pipeline.dataset.as_ref().map(|d| (d, pipeline.schedule.as_ref())),
-        Kind::Service(_) | Kind::Batch(_) => None,
+        Kind::Service(_) | Kind::Profiled(_) | Kind::Batch(_) => None,
     };
     if let Some((dataset, schedule)) = read {
         let runs = schedule.map_or(1.0, |s| s.runs_per_month);
@@ -415,7 +417,7 @@ fn ceiling(
 ) {
     let derived = placed.cost.expected_per_month + dearer(world, work, placed, pools);
     let slack = match work.kind {
-        Kind::Service(_) => 0,
+        Kind::Service(_) | Kind::Profiled(_) => 0,
         Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => {
             (placed.cost.lines.len() as i64 + 2) * HOURS_PER_MONTH
         }

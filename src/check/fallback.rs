@@ -15,7 +15,7 @@ use crate::spec::{BudgetScope, Spec};
 use super::fleet::{self, Parts};
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
-use super::{Finding, Ledger, batch, bill, carbon, pipeline, rules, serving, shared, training};
+use super::{Finding, Ledger, batch, bill, carbon, pipeline, profile, rules, serving, shared, training};
 
 /// Promises that a fallback does not repeat, since they follow from its figures: nothing was told, so nothing can be missing.
 const NOT_TOLD: [&str; 2] = ["objective-missing", "failure-missing"];
@@ -23,7 +23,7 @@ const NOT_TOLD: [&str; 2] = ["objective-missing", "failure-missing"];
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     let parts = fleet::parts(placement);
     for (address, placed) in &placement.workloads {
-        if placed.pools.iter().any(|p| p.shared.is_some()) {
+        if placed.mix.is_some() || placed.pools.iter().any(|p| p.shared.is_some()) {
             none(log, placed);
             continue;
         }
@@ -40,11 +40,11 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     }
 }
 
-/// None are looked for where a workload has a pool on shared machines, which the plan says.
+/// None are looked for where a workload has a pool on shared machines or a profile, which the plan says.
 fn none(log: &mut Ledger, placed: &WorkloadPlacement) {
     let told = placed.fallbacks.iter().map(|f| f.list.len()).sum::<usize>();
     log.hold(told == 0, "fallback", &placed.address, || {
-        ("a fallback of what shares machines".into(), "none".into(), told.to_string())
+        ("a fallback of what has none".into(), "none".into(), told.to_string())
     });
     let says = |c: &String| ["fallback", "stand-in"].iter().any(|word| c.contains(word));
     log.hold(placed.caveats.iter().any(says), "fallback", &placed.address, || {
@@ -119,6 +119,7 @@ fn one(
         Kind::Service(service) => serving::check(&mut own, world, &work, service, &other, &pools),
         Kind::Batch(batch) => batch::check(&mut own, &work, batch, &other, (&pools, world.replay)),
         Kind::Training(asked) => training::check(&mut own, world, &work, asked, &other, &pools),
+        Kind::Profiled(asked) => profile::check(&mut own, &work, asked, &other, &pools),
         Kind::Pipeline(asked) => pipeline::check(&mut own, world, &work, asked, &other, &pools),
     }
     log.absorb(own, |f| {

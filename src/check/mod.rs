@@ -25,6 +25,7 @@ mod ledger;
 mod measured;
 mod packing;
 mod pipeline;
+mod profile;
 mod proof;
 mod rules;
 mod serving;
@@ -133,6 +134,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("peak-month", "a month that is all peak, with another cost than that of the peak"),
     ("plan", "a plan that does not follow from its own parts"),
     ("price", "a price that is not the catalogue's"),
+    ("profile", "size classes that are not divided as the profile allows, or not told as it says"),
     ("purchase", "a purchase option that is not allowed, or not offered there"),
     ("quality", "a compression below the quality floor"),
     ("quota", "more than a declared quota"),
@@ -187,6 +189,7 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
             subject::Kind::Service(service) => {
                 serving::check(&mut log, world, &work, service, placed, &pools);
             }
+            subject::Kind::Profiled(asked) => profile::check(&mut log, &work, asked, placed, &pools),
             subject::Kind::Batch(batch) => {
                 batch::check(&mut log, &work, batch, placed, (&pools, world.replay))
             }
@@ -197,6 +200,12 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
                 pipeline::check(&mut log, world, &work, asked, placed, &pools);
             }
         }
+        log.hold(
+            placed.mix.is_none() || spec.profiled.contains_key(address.trim_start_matches("services.")),
+            "profile",
+            address,
+            || ("size classes of what has none".into(), "none".into(), "a division".into()),
+        );
         bill::check(&mut log, world, &work, placed, &pools);
         proof::check(&mut log, &work, placed);
     }

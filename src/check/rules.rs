@@ -36,14 +36,18 @@ pub(super) fn check(
     regions.dedup();
     let least = match work.kind {
         Kind::Service(_) => work.rules.spread_regions.max(1),
-        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => 1,
+        Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => 1,
     };
     log.hold(regions.len() >= least as usize, "spread", &work.address, || {
         ("too few regions".into(), format!("at least {least}"), regions.len().to_string())
     });
-    if let Kind::Service(service) = work.kind {
+    let bounds = match work.kind {
+        Kind::Service(service) => Some((service.scaling.min_replicas, service.scaling.max_replicas)),
+        Kind::Profiled(profiled) => Some((profiled.least_machines, profiled.most_machines)),
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => None,
+    };
+    if let Some((min, max)) = bounds {
         let total: u32 = pools.iter().map(|c| c.pool.replicas).sum();
-        let (min, max) = (service.scaling.min_replicas, service.scaling.max_replicas);
         log.hold(total >= min && max.is_none_or(|max| total <= max), "replicas", &work.address, || {
             let bounds = max.map_or(format!("at least {min}"), |max| format!("{min} to {max}"));
             ("the number of replicas is out of bounds".into(), bounds, total.to_string())

@@ -56,7 +56,9 @@ pub(super) fn counts(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
         let batch = spec.batches.iter().find(|(name, _)| address.strip_prefix("batches.") == Some(name));
         let training =
             spec.trainings.iter().find(|(name, _)| address.strip_prefix("trainings.") == Some(name));
-        let labels = service.map(|(_, s)| &s.labels).or(batch.map(|(_, b)| &b.labels));
+        let profiled = spec.profiled.iter().find(|(name, _)| address.strip_prefix("services.") == Some(name));
+        let labels = service.map(|(_, s)| &s.labels).or(profiled.map(|(_, p)| &p.labels));
+        let labels = labels.or(batch.map(|(_, b)| &b.labels));
         let pipeline =
             spec.pipelines.iter().find(|(name, _)| address.strip_prefix("pipelines.") == Some(name));
         let labels = labels.or(training.map(|(_, t)| &t.labels)).or(pipeline.map(|(_, p)| &p.labels));

@@ -7,8 +7,8 @@ use crate::math;
 use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Pool, WorkloadPlacement, World};
 use crate::spec::{
-    AllowDeny, Batch, Engine, KvCacheDtype, Model, NO_MODEL, Pipeline, PlacementRules, PurchaseRules,
-    Quantization, Service, Spec, Training,
+    AllowDeny, Batch, Engine, KvCacheDtype, Model, NO_MODEL, Pipeline, PlacementRules, Profiled,
+    PurchaseRules, Quantization, Service, Spec, Training,
 };
 
 use super::Ledger;
@@ -21,6 +21,8 @@ use super::measured;
 #[derive(Clone, Copy)]
 pub(super) enum Kind<'a> {
     Service(&'a Service),
+    /// A service with a profile.
+    Profiled(&'a Profiled),
     Batch(&'a Batch),
     Training(&'a Training),
     Pipeline(&'a Pipeline),
@@ -48,7 +50,9 @@ pub(super) struct Served<'a> {
 
 /// The addresses of all workloads of a spec.
 pub(super) fn addresses(spec: &Spec) -> Vec<String> {
-    let services = spec.services.keys().map(|name| format!("services.{name}"));
+    let mut services: Vec<&String> = spec.services.keys().chain(spec.profiled.keys()).collect();
+    services.sort_unstable();
+    let services = services.into_iter().map(|name| format!("services.{name}"));
     let batches = spec.batches.keys().map(|name| format!("batches.{name}"));
     let trainings = spec.trainings.keys().map(|name| format!("trainings.{name}"));
     let pipelines = spec.pipelines.keys().map(|name| format!("pipelines.{name}"));
@@ -59,7 +63,10 @@ impl<'a> Work<'a> {
     /// The workload at `address`; `None` if the spec or the world does not have its model.
     pub fn of(spec: &'a Spec, world: &'a World, address: &str) -> Option<Self> {
         let kind = match address.split_once('.')? {
-            ("services", name) => Kind::Service(spec.services.get(name)?),
+            ("services", name) => match spec.profiled.get(name) {
+                Some(profiled) => Kind::Profiled(profiled),
+                None => Kind::Service(spec.services.get(name)?),
+            },
             ("batches", name) => Kind::Batch(spec.batches.get(name)?),
             ("trainings", name) => Kind::Training(spec.trainings.get(name)?),
             ("pipelines", name) => Kind::Pipeline(spec.pipelines.get(name)?),
@@ -77,6 +84,7 @@ impl<'a> Work<'a> {
             }
             Kind::Training(t) => (Some(&t.model), &t.placement, &t.purchase, None),
             Kind::Pipeline(p) => (None, &p.placement, &p.purchase, None),
+            Kind::Profiled(p) => (None, &p.placement, &p.purchase, None),
         };
         let (model, arch) = match model {
             Some(name) => {
@@ -102,7 +110,7 @@ impl Work<'_> {
     /// The tightest objective on the time per token, ms.
     pub fn step_limit_ms(&self) -> Option<f64> {
         match self.kind {
-            Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => None,
+            Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => None,
             Kind::Service(s) => {
                 let limits = s.slo.tpot.iter().map(|objective| objective.limit_ms);
                 limits.fold(None, |least: Option<f64>, limit| Some(least.map_or(limit, |l| l.min(limit))))
@@ -266,7 +274,9 @@ fn check_pool<'a>(
     let instance_type = &catalog.instance_types[type_index];
     let accelerator = instance_type.accelerator.and_then(|i| catalog.accelerators.get(i));
     let pipeline = matches!(work.kind, Kind::Pipeline(_));
-    let bare = instance_type.accelerator_count == 0.0 && (pipeline || work.model.measured().is_some());
+    let whole = matches!(work.kind, Kind::Profiled(_));
+    let bare =
+        instance_type.accelerator_count == 0.0 && (pipeline || whole || work.model.measured().is_some());
     if accelerator.is_none() && !bare {
         log.finding("instance-type", address, "the type has no accelerator", "an accelerator", "none");
         return None;
@@ -317,7 +327,7 @@ fn check_pool<'a>(
     let start_up_s = day::whole_seconds(perf::start_up_s(weights_per_machine, instance_type.network_gbps));
     let day = match work.kind {
         Kind::Service(service) => Day::of(service, start_up_s),
-        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => Day::whole(),
+        Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => Day::whole(),
     };
     Some(Checked {
         index,

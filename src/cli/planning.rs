@@ -106,7 +106,7 @@ pub fn gather_found(found: Found, args: &PlanArgs, settings: &Settings) -> Resul
     optimize::split_chains(&mut spec, &world);
     let input = PlanningInput {
         spec,
-        spec_digest: crate::plan::spec_digest(&loaded.tree),
+        spec_digest: crate::plan::spec_digest(&loaded.tree, &loaded.named),
         world,
         prior,
         now: created,

@@ -19,4 +19,5 @@
 #![doc = include_str!("0017-processors.md")]
 #![doc = include_str!("0018-chains-of-services.md")]
 #![doc = include_str!("0019-held-capacity.md")]
+#![doc = include_str!("0020-own-profiles.md")]
 #![doc = include_str!("0021-stability.md")]

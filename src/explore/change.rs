@@ -260,6 +260,12 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
             };
         }
     }
+    for (name, profiled) in &mut spec.profiled {
+        if meant("services", name) {
+            // Whole millionths of a request, as they are read.
+            profiled.peak = (profiled.peak as f64 * factor).round().max(1.0) as u64;
+        }
+    }
     for (name, batch) in &mut spec.batches {
         if meant("batches", name) {
             batch.items *= factor;
@@ -498,6 +504,11 @@ fn key(path: &str, value: &str, spec: &Spec, catalog: &Catalog) -> Result<Change
             );
             format!("`{path}={value}`: `{value}` is no precision; {hint}")
         })?;
+        if parts[0] == "services" && spec.profiled.contains_key(&parts[1]) {
+            return Err(format!(
+                "`{path}={value}`: a service with a profile has no model, and so no precision"
+            ));
+        }
         let model = match parts[0].as_str() {
             "services" => spec.services.get(&parts[1]).map(|s| &s.model),
             _ => None,

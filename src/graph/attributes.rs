@@ -51,8 +51,9 @@
 //! | `replicas_per_machine` | engine processes of a machine; 1 if a replica spans machines |
 //! | `machines_per_replica` | 1 unless a replica spans machines |
 //! | `port` | port of the first engine process; the next ones follow |
-//! | `model`, `engine` | maps, see below; not of a model whose times were measured |
+//! | `model`, `engine` | maps, see below; not of a model whose times were measured, nor of a service with a profile |
 //! | `server` | map, of such a model: `name` (in the spec), `variant`, `image` (a container's, as written), `command` (list, empty if the image says it), `batch` (most items that it takes together), on a machine without accelerators `vcpus` and `memory_bytes` of each |
+//! | `measured` | map, of a service with a profile: `image`, `command` (list, empty if the image says it), `classes_ppb` (map: size class to the part of it, in billionths, that all machines of the type get together) |
 //! | `artifacts_at`? | `cloud/region` that the weights are copied from; the public hub without it |
 //! | `api_keys`? | reference to the secret that holds the keys |
 //! | `start_script_sha256`, `environment_sha256` | SHA-256 of the rendered files |

@@ -5,18 +5,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
 use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
-use super::{Graph, Unplaced, engine, pipeline, shared, training};
+use super::{Graph, Unplaced, engine, pipeline, profile, shared, training};
 use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
-use crate::spec::{Batch, Exposure, Model, NO_MODEL, Pipeline, Schedule, Service, Spec, Training};
+use crate::spec::{
+    Batch, Endpoint, Exposure, Model, NO_MODEL, Pipeline, Profiled, Schedule, Service, Spec, Training,
+};
 
 /// A workload of the spec.
 #[derive(Clone, Copy)]
 enum Workload<'a> {
     Service(&'a Service),
+    /// A service with a profile.
+    Profiled(&'a Profiled),
     Batch(&'a Batch),
     Training(&'a Training),
     Pipeline(&'a Pipeline),
+}
+
+impl<'a> Workload<'a> {
+    /// Where clients reach it; `None` of what answers nobody.
+    fn endpoint(self) -> Option<&'a Endpoint> {
+        match self {
+            Workload::Service(service) => Some(&service.endpoint),
+            Workload::Profiled(profiled) => Some(&profiled.endpoint),
+            Workload::Batch(_) | Workload::Training(_) | Workload::Pipeline(_) => None,
+        }
+    }
+
+    /// Whether the turns of a conversation go to one replica.
+    fn sticks(self) -> bool {
+        matches!(self, Workload::Service(service) if service.traffic.sessions.is_some())
+    }
 }
 
 /// A workload in one region, and the addresses of what its pools there share.
@@ -51,7 +71,10 @@ impl Graph<Unplaced> {
         shared::networks(spec, placement, &mut graph);
         for (address, chosen) in &placement.workloads {
             let workload = match self.get(address) {
-                Some(Unplaced::Service(name)) => spec.services.get(name).map(Workload::Service),
+                Some(Unplaced::Service(name)) => match spec.profiled.get(name) {
+                    Some(profiled) => Some(Workload::Profiled(profiled)),
+                    None => spec.services.get(name).map(Workload::Service),
+                },
                 Some(Unplaced::Batch(name)) => spec.batches.get(name).map(Workload::Batch),
                 Some(Unplaced::Training(name)) => spec.trainings.get(name).map(Workload::Training),
                 Some(Unplaced::Pipeline(name)) => spec.pipelines.get(name).map(Workload::Pipeline),
@@ -134,8 +157,8 @@ impl<'a> Region<'a> {
         }
         self.put(graph, &self.firewall, ResourceKind::Firewall, self.firewall_attributes());
         graph.connect(self.firewall.as_str(), self.network.as_str(), "in");
-        if let Workload::Service(service) = self.workload {
-            let attributes = self.load_balancer_attributes(service, chosen);
+        if let Some(endpoint) = self.workload.endpoint() {
+            let attributes = self.load_balancer_attributes(endpoint, chosen);
             self.put(graph, &self.load_balancer, ResourceKind::LoadBalancer, attributes);
             graph.connect(self.load_balancer.as_str(), self.network.as_str(), "in");
             graph.connect(self.load_balancer.as_str(), self.firewall.as_str(), "guarded_by");
@@ -152,6 +175,7 @@ impl<'a> Region<'a> {
                 (Workload::Pipeline(asked), Some((_, Some(run)))) => {
                     pipeline::template(self.template(pool, model), asked, run)
                 }
+                (Workload::Profiled(profiled), _) => self.profiled_attributes(pool, profiled, chosen),
                 _ => self.template_attributes(pool, model),
             };
             self.put(graph, &template, ResourceKind::LaunchTemplate, attributes);
@@ -161,7 +185,7 @@ impl<'a> Region<'a> {
                 let addr = pool.addr.child(purchase.as_str());
                 let common = self.machine_attributes(pool, &template, purchase, count);
                 let (kind, attributes) = match self.workload {
-                    Workload::Service(_) => {
+                    Workload::Service(_) | Workload::Profiled(_) => {
                         (ResourceKind::Fleet, self.fleet_attributes(following(common, pool, purchase), pool))
                     }
                     Workload::Batch(batch) => {
@@ -248,13 +272,13 @@ impl<'a> Region<'a> {
         graph.add(addr.as_str(), resource);
     }
 
-    /// Its model; of a pipeline one that is none.
+    /// Its model; of a pipeline and of a service with a profile one that is none.
     fn model(&self) -> Option<&'a Model> {
         let name = match self.workload {
             Workload::Service(service) => &service.model,
             Workload::Batch(batch) => &batch.model,
             Workload::Training(training) => &training.model,
-            Workload::Pipeline(_) => return Some(&NO_MODEL),
+            Workload::Pipeline(_) | Workload::Profiled(_) => return Some(&NO_MODEL),
         };
         self.spec.models.get(name)
     }
@@ -262,6 +286,7 @@ impl<'a> Region<'a> {
     fn common(&self) -> Builder {
         let labels = match self.workload {
             Workload::Service(service) => &service.labels,
+            Workload::Profiled(profiled) => &profiled.labels,
             Workload::Batch(batch) => &batch.labels,
             Workload::Training(training) => &training.labels,
             Workload::Pipeline(pipeline) => &pipeline.labels,
@@ -292,12 +317,12 @@ impl<'a> Region<'a> {
                 .map()
         };
         let mut inbound = Vec::new();
-        if let Workload::Service(service) = self.workload {
-            let from = match service.endpoint.exposure {
+        if let Some(endpoint) = self.workload.endpoint() {
+            let from = match endpoint.exposure {
                 Exposure::Public => "internet",
                 Exposure::Private => "network",
             };
-            let (_, port) = listener(service);
+            let (_, port) = listener(endpoint);
             inbound.push(rule(from, "load_balancer", port, port));
             inbound.extend(
                 last.map(|n| rule("load_balancer", "machines", ENGINE_PORT, ENGINE_PORT + i64::from(n) - 1)),
@@ -330,9 +355,9 @@ impl<'a> Region<'a> {
         Attr::Map(origins)
     }
 
-    fn load_balancer_attributes(&self, service: &Service, chosen: &WorkloadPlacement) -> Attributes {
-        let (protocol, port) = listener(service);
-        let exposure = match service.endpoint.exposure {
+    fn load_balancer_attributes(&self, endpoint: &Endpoint, chosen: &WorkloadPlacement) -> Attributes {
+        let (protocol, port) = listener(endpoint);
+        let exposure = match endpoint.exposure {
             Exposure::Public => "public",
             Exposure::Private => "private",
         };
@@ -342,25 +367,43 @@ impl<'a> Region<'a> {
             .with("exposure", exposure)
             .with("protocol", protocol)
             .with("port", port)
-            .maybe("tls_certificate", service.endpoint.tls_certificate.as_deref())
+            .maybe("tls_certificate", endpoint.tls_certificate.as_deref())
             .with("health_check_path", HEALTH_PATH)
             .maybe("health_check_port", (!self.shares()).then_some(ENGINE_PORT))
-            .maybe("stickiness", service.traffic.sessions.map(|_| "session"))
+            .maybe("stickiness", self.workload.sticks().then_some("session"))
             .with("origins_ppm", self.origins(chosen))
             .finish()
     }
 
     fn template_attributes(&self, pool: &Pool, model: &Model) -> Attributes {
-        let keys = match self.workload {
-            Workload::Service(service) => service.endpoint.api_keys.as_deref(),
-            _ => None,
-        };
-        let common = self.template(pool, model).with("port", ENGINE_PORT).maybe("api_keys", keys);
+        let common = self.serving(pool, model);
         match model.measured() {
             Some(measured) => common.with("server", engine::server(model, measured, pool)),
             None => common.with("model", engine::model(model, pool)).with("engine", engine::engine(pool)),
         }
         .finish()
+    }
+
+    /// What the launch templates of all that answer have.
+    fn serving(&self, pool: &Pool, model: &Model) -> Builder {
+        let keys = self.workload.endpoint().and_then(|e| e.api_keys.as_deref());
+        self.template(pool, model).with("port", ENGINE_PORT).maybe("api_keys", keys)
+    }
+
+    /// The container that was measured, alone on its machine, and which part of each size class is sent to all machines of the type.
+    fn profiled_attributes(
+        &self,
+        pool: &Pool,
+        profiled: &Profiled,
+        chosen: &WorkloadPlacement,
+    ) -> Attributes {
+        let command = profiled.command.iter().map(|word| Attr::from(word.as_str())).collect();
+        let measured = Builder::default()
+            .with("image", profiled.image.as_str())
+            .with("command", Attr::List(command))
+            .with("classes_ppb", profile::classes(pool, chosen))
+            .map();
+        self.serving(pool, &NO_MODEL).with("measured", measured).finish()
     }
 
     /// What the launch templates of all workloads have.
@@ -455,6 +498,6 @@ fn replicas_per_machine(pool: &Pool) -> u32 {
     pool.replicas_per_machine.max(1)
 }
 
-fn listener(service: &Service) -> (&'static str, i64) {
-    if service.endpoint.tls_certificate.is_some() { ("https", 443) } else { ("http", 80) }
+fn listener(endpoint: &Endpoint) -> (&'static str, i64) {
+    if endpoint.tls_certificate.is_some() { ("https", 443) } else { ("http", 80) }
 }

@@ -81,6 +81,9 @@ pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
             connect(&mut graph, &key, &origin_key, "origin", &origin.at)?;
         }
     }
+    for name in spec.profiled.keys() {
+        graph.add(format!("services.{name}"), Unplaced::Service(name.clone()));
+    }
     for name in spec.batches.keys() {
         graph.add(format!("batches.{name}"), Unplaced::Batch(name.clone()));
     }

@@ -14,6 +14,7 @@ mod compile;
 pub mod draw;
 mod engine;
 mod pipeline;
+mod profile;
 mod shared;
 mod training;
 

@@ -1,10 +1,12 @@
 //! From the choice to the placement: every figure that a plan shows.
 
+mod mixed;
 mod run;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(super) use mixed::mixed;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
 pub(super) use run::run;
 
@@ -207,7 +209,7 @@ impl Draft {
                 per_hour: Some(hourly),
                 evidence: match m.purchase {
                     Purchase::Held => Evidence::Stated,
-                    _ if pool.cloud == Cloud::Site => Evidence::Stated,
+                    _ if pool.cloud == Cloud::Site || m.provenance.is_own() => Evidence::Stated,
                     _ => Evidence::Listed,
                 },
                 provenance: Some(m.provenance.clone()),
@@ -494,6 +496,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
         failures,
         cost,
         run: None,
+        mix: None,
         certificate,
         losers: Vec::new(),
         relaxations: Vec::new(),

@@ -4,7 +4,9 @@ use rhumb_api::{Cloud, Money, Purchase};
 
 use super::job::{Job, Kind};
 use crate::diagnostic::Pointer;
-use crate::spec::{AllowDeny, BudgetScope, Model, Objective, PlacementRules, PurchaseRules, Service, Spec};
+use crate::spec::{
+    AllowDeny, BudgetScope, Model, Objective, PlacementRules, Profiled, PurchaseRules, Service, Spec,
+};
 
 /// A constraint of one workload that can be loosened.
 pub(super) struct Change {
@@ -112,6 +114,9 @@ fn grid(low: f64) -> Vec<f64> {
 
 fn rules<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PlacementRules> {
     match address.split_once('.')? {
+        ("services", name) if spec.profiled.contains_key(name) => {
+            spec.profiled.get_mut(name).map(|p| &mut p.placement)
+        }
         ("services", name) => spec.services.get_mut(name).map(|s| &mut s.placement),
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.placement),
         ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.placement),
@@ -122,6 +127,9 @@ fn rules<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PlacementRules
 
 fn purchase<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PurchaseRules> {
     match address.split_once('.')? {
+        ("services", name) if spec.profiled.contains_key(name) => {
+            spec.profiled.get_mut(name).map(|p| &mut p.purchase)
+        }
         ("services", name) => spec.services.get_mut(name).map(|s| &mut s.purchase),
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.purchase),
         ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.purchase),
@@ -132,6 +140,10 @@ fn purchase<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PurchaseRul
 
 fn service<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut Service> {
     spec.services.get_mut(address.strip_prefix("services.")?)
+}
+
+fn profiled_at<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut Profiled> {
+    spec.profiled.get_mut(address.strip_prefix("services.")?)
 }
 
 fn objectives(service: &mut Service, metric: usize) -> &mut Vec<Objective> {
@@ -247,6 +259,8 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
                 budget: None,
             });
         }
+    } else if let Kind::Mixed(profiled) = job.kind {
+        of_profile(profiled, &mut all);
     } else if let Kind::Run(task) = job.kind {
         let now = task.deadline();
         let step = |hours: f64| Step::new(format!("a deadline of {hours} h instead of {now} h"), hours);
@@ -266,6 +280,59 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
     place_rules(job, &mut all);
     money_rules(job, &mut all);
     all
+}
+
+/// Machines that may fail, and the most machines.
+fn of_profile(profiled: &Profiled, all: &mut Vec<Change>) {
+    if profiled.survive > 0 {
+        let count = profiled.survive;
+        let words = |k: u32| format!("survive machine {k} instead of {count}");
+        all.push(Change {
+            constraint: "survive",
+            at: profiled.at.join("survive"),
+            says: format!("survives the loss of {count} (machine)"),
+            coarse: vec![Step::without(words(0))],
+            fine: (0..count).rev().map(|k| Step::new(words(k), f64::from(k))).collect(),
+            now: None,
+            set: |spec, address, _, n| {
+                if let Some(p) = profiled_at(spec, address) {
+                    p.survive = n as u32;
+                }
+            },
+            without: |spec, address, _| {
+                if let Some(p) = profiled_at(spec, address) {
+                    p.survive = 0;
+                }
+            },
+            index: 0,
+            budget: None,
+        });
+    }
+    if let Some(most) = profiled.most_machines {
+        let none = || Step::without("no largest number of replicas".into());
+        let more = most.saturating_add(1)..=most.saturating_mul(4).max(most.saturating_add(256));
+        let words = |n: u32| format!("max_replicas {n} instead of {most}");
+        all.push(Change {
+            constraint: "max_replicas",
+            at: profiled.at.join("scaling"),
+            says: format!("at most {most} machines"),
+            coarse: vec![none()],
+            fine: more.map(|n| Step::new(words(n), f64::from(n))).chain([none()]).collect(),
+            now: Some(f64::from(most)),
+            set: |spec, address, _, n| {
+                if let Some(p) = profiled_at(spec, address) {
+                    p.most_machines = Some(n as u32);
+                }
+            },
+            without: |spec, address, _| {
+                if let Some(p) = profiled_at(spec, address) {
+                    p.most_machines = None;
+                }
+            },
+            index: 0,
+            budget: None,
+        });
+    }
 }
 
 fn drop_origin_residency(spec: &mut Spec, address: &str, index: usize) {

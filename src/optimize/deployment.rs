@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::job::{Job, Kind};
+use super::mixed::Mixed;
 use super::service::{Search, Sought};
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
@@ -18,8 +19,8 @@ use super::{
 };
 use super::{sharing, stability};
 use crate::placement::{
-    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Loser, Placement,
-    Rejection, SharedFleet, SharedLimit, WorkloadPlacement, World,
+    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Loser, MixProof,
+    Placement, Rejection, SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, BudgetScope, HELD, Spec};
 
@@ -74,7 +75,7 @@ pub(super) fn place(
     let mut plans = Vec::with_capacity(jobs.len());
     let mut proven = true;
     for (result, sought) in placed.into_iter().flatten() {
-        proven &= result.is_ok() || !sought.search().is_some_and(|search| search.unproven.get());
+        proven &= result.is_ok() || !sought.unproven();
         all_sought.push(sought);
         match result {
             Ok((placement, plan)) => {
@@ -271,7 +272,12 @@ impl<'s> All<'s> {
             .map(|((job, table), ((workload, plain), planned))| {
                 let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
                 let plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
-                self.built((job, table), workload.search(), plain.as_ref().and_then(Sought::search), planned)
+                let mixed = workload.mixed().map(|mixed| {
+                    let at = |site| workload.machine(mixed, rows, site, &found.prices);
+                    (mixed, mixed.cheapest(&at).ok().map(|(_, _, proof)| proof))
+                });
+                let plain = plain.as_ref().and_then(Sought::search);
+                self.built((job, table), (workload.search(), plain), mixed, planned)
             })
             .collect();
         let mut workloads = BTreeMap::new();
@@ -321,8 +327,8 @@ impl<'s> All<'s> {
     fn built(
         &self,
         (job, table): (&Job<'_>, &Table),
-        search: Option<&Search<'_>>,
-        plain: Option<&Search<'_>>,
+        (search, plain): (Option<&Search<'_>>, Option<&Search<'_>>),
+        mixed: Option<(&Mixed<'_>, Option<MixProof>)>,
         planned: &Planned,
     ) -> Option<WorkloadPlacement> {
         let apart = self.apart.get(&job.address)?;
@@ -346,6 +352,14 @@ impl<'s> All<'s> {
                         None => losers::of(search, of),
                     };
                 }
+                placed
+            }
+            (Plan::Mixed(fleet), Kind::Mixed(_)) => {
+                let (mixed, at_multipliers) = mixed?;
+                let own = apart.mix.iter().flat_map(|mix| mix.proofs.first().cloned());
+                let proofs = own.chain(at_multipliers).collect();
+                let mut placed = build::mixed(mixed, fleet, proofs, proof(fleet.hour(mixed)))?;
+                placed.losers = mixed.losers(fleet);
                 placed
             }
             (Plan::Run(run), Kind::Run(own)) => {

@@ -145,6 +145,13 @@ pub(super) fn least(spec: &Spec, world: &World, address: &str) -> Option<i64> {
             // A milligram an hour for each of a few pools is lost in rounding.
             Some((hour.micros() - 8).max(0).saturating_mul(HOURS_PER_MONTH))
         }
+        Kind::Mixed(profiled) => {
+            // The same search, where a month of a machine costs what it emits.
+            let mixed = super::mixed::Mixed::new(&job, &table, profiled);
+            let hours = i128::from(HOURS_PER_MONTH) * super::together::ONE;
+            let (_, least, _) = mixed.cheapest(&|site| i128::from(mg(site)) * hours).ok()?;
+            Some(least.div_euclid(super::together::ONE).clamp(0, i128::from(i64::MAX / 1024)) as i64)
+        }
         Kind::Run(task) => {
             let mut best: Option<i64> = None;
             let runs = Within { job: &job, table: &table, task, terms: &table.terms };

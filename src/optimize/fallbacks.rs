@@ -47,6 +47,10 @@ pub(super) fn of(
         let told = format!("{}: shares machines, for which no stand-ins are looked for", job.address);
         return (Vec::new(), vec![told]);
     }
+    if placed.mix.is_some() {
+        let told = "no stand-ins are looked for of machines that share size classes".to_owned();
+        return (Vec::new(), vec![told]);
+    }
     let left = Left::of(all, job);
     match (plan, search, job.kind) {
         (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, placed, &left),

@@ -48,6 +48,7 @@ fn placed(job: &Job<'_>, mut why: Rejection) -> Rejection {
         ("context", None) => {
             let traffic = match job.kind {
                 Kind::Service(s) => &s.traffic.at,
+                Kind::Mixed(_) => job.at,
                 Kind::Run(task) => task.at(),
             };
             let words = format!("the longest request of the traffic: {}", why.reason);

@@ -8,7 +8,7 @@ use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
     AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, NO_MODEL, Pipeline, PlacementRules,
-    Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training, Variant,
+    Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 
@@ -16,6 +16,8 @@ use rhumb_api::{Cloud, Money};
 #[derive(Clone, Copy)]
 pub(super) enum Kind<'a> {
     Service(&'a Service),
+    /// A service with a profile.
+    Mixed(&'a Profiled),
     Run(Task<'a>),
 }
 
@@ -100,7 +102,10 @@ impl<'a> Job<'a> {
     /// The workload at `address`; `None` if the spec or the world does not have it or its model.
     pub fn of(spec: &'a Spec, world: &'a World, address: &str) -> Option<Self> {
         let kind = match address.split_once('.')? {
-            ("services", name) => Kind::Service(spec.services.get(name)?),
+            ("services", name) => match spec.profiled.get(name) {
+                Some(profiled) => Kind::Mixed(profiled),
+                None => Kind::Service(spec.services.get(name)?),
+            },
             ("batches", name) => Kind::Run(Task::Batch(spec.batches.get(name)?)),
             ("trainings", name) => Kind::Run(Task::Training(spec.trainings.get(name)?)),
             ("pipelines", name) => Kind::Run(Task::Pipeline(spec.pipelines.get(name)?)),
@@ -126,6 +131,12 @@ impl<'a> Job<'a> {
                 let output = Lengths { mean: 0.0, cv2: 0.0, p95: 0.0, max: 0.0 };
                 let shape = RequestShape { input, output, prefix_cached: 0.0 };
                 (known(&t.model)?, &t.placement, &t.purchase, &*NO_ENGINE, &t.at, shape)
+            }
+            Kind::Mixed(p) => {
+                let none = Lengths { mean: 0.0, cv2: 0.0, p95: 0.0, max: 0.0 };
+                let shape = RequestShape { input: none, output: none, prefix_cached: 0.0 };
+                let nothing: (&Model, &ModelArch) = (&NO_MODEL, &perf::measured::NO_ARCHITECTURE);
+                (nothing, &p.placement, &p.purchase, &*NO_ENGINE, &p.at, shape)
             }
             Kind::Run(Task::Pipeline(p)) => {
                 let none = Lengths { mean: 0.0, cv2: 0.0, p95: 0.0, max: 0.0 };
@@ -277,7 +288,9 @@ impl<'a> Job<'a> {
         if kind.status != "current" && !kind.status.starts_with("previous") {
             return no("retired", format!("{} is {}", kind.name, kind.status), None);
         }
-        if kind.arch == "arm64" && accelerator.is_some_and(|a| !is_grace(a)) {
+        // What the team measured ran there.
+        let measured = matches!(self.kind, Kind::Mixed(_));
+        if !measured && kind.arch == "arm64" && accelerator.is_some_and(|a| !is_grace(a)) {
             let reason = format!(
                 "{} has an arm64 host; engine images for arm64 are built for Grace machines only",
                 kind.name
@@ -295,7 +308,7 @@ impl<'a> Job<'a> {
 
     /// Whether machines without accelerators may do it.
     fn runs_on_processors(&self) -> bool {
-        matches!(self.kind, Kind::Run(Task::Pipeline(_)))
+        matches!(self.kind, Kind::Run(Task::Pipeline(_)) | Kind::Mixed(_))
             || self.model.measured().is_some_and(super::measured::on_processors)
     }
 

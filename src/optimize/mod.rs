@@ -33,6 +33,7 @@ mod job;
 mod load;
 mod losers;
 mod measured;
+mod mixed;
 mod needs;
 mod pipeline;
 mod played;
@@ -66,6 +67,7 @@ use crate::placement::{
 use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 use couple::Wanted;
 use job::{Job, Kind, Task};
+use mixed::Mixed;
 use service::{Search, Sought};
 use table::Table;
 
@@ -170,6 +172,7 @@ fn feasible(spec: &Spec, world: &World, address: &str) -> bool {
     let table = Table::new(&job);
     match job.kind {
         Kind::Service(service) => Search::new(&job, &table, service).run(Wanted::Any).is_ok(),
+        Kind::Mixed(profiled) => Mixed::new(&job, &table, profiled).alone().is_ok(),
         Kind::Run(task) => batch::search(&job, &table, task).best.is_some(),
     }
 }
@@ -187,6 +190,10 @@ fn least_limited(spec: &Spec, world: &World, address: &str) -> Option<Money> {
             };
             let blocks = search.run(Wanted::Cheapest).ok()?;
             Some(service::weight(&blocks).0.per_month())
+        }
+        // None of its machines is spot: every figure is the cost.
+        Kind::Mixed(profiled) => {
+            Mixed::new(&job, &table, profiled).alone().ok().map(|(fleet, ..)| fleet.month)
         }
         Kind::Run(_) => {
             let mut high = deployment::limited(spec, &solve(spec, world, address).ok()?).usd().ceil();
@@ -211,6 +218,9 @@ fn least_taken(spec: &Spec, world: &World, address: &str) -> Option<Money> {
     let mut free = spec.clone();
     free.budget.limits.clear();
     let job = Job::of(&free, world, address)?;
+    if matches!(job.kind, Kind::Mixed(_)) {
+        return least_limited(&free, world, address);
+    }
     let Kind::Service(service) = job.kind else {
         return Some(least_limited(&free, world, address)? - Money::from_usd(1.0).ok()?);
     };
@@ -273,6 +283,33 @@ fn alone(
                 }
             }
         }
+        Sought::Mixed(mixed) => match mixed.alone() {
+            Ok((fleet, least, proof)) => {
+                let certificate = mixed_certificate(table, fleet.hour(mixed), least);
+                let placed = build::mixed(mixed, &fleet, vec![proof], certificate);
+                let Some(mut placed) = placed else {
+                    return Err(Box::new(refusal(
+                        table,
+                        address,
+                        no_candidate(job),
+                        table.rejected.clone(),
+                        None,
+                    )));
+                };
+                if explain {
+                    placed.losers = mixed.losers(&fleet);
+                }
+                Ok((placed, together::Plan::Mixed(fleet)))
+            }
+            Err(why) => {
+                let mut rejected = table.rejected.clone();
+                let left: u64 = table.sites.iter().map(|s| s.rows + s.dearer).sum();
+                if left > 0 {
+                    *rejected.entry(why.constraint.to_owned()).or_insert(0) += left;
+                }
+                Err(Box::new(refusal(table, address, why, rejected, None)))
+            }
+        },
         Sought::Run(task) => {
             let mut found = batch::search(job, table, *task);
             let certificate = |run: &batch::Run| Certificate {
@@ -308,6 +345,22 @@ fn alone(
     }
 }
 
+/// Of a service with a profile: machines that were measured are all looked at, by the cheapest way to pay.
+fn mixed_certificate(table: &Table, optimum: Money, lower_bound: Money) -> Certificate {
+    let measured = |s: &&table::Site| table.machines[s.machine].ways.iter().any(|way| way.speed.is_ok());
+    let sites = || table.sites.iter().filter(measured);
+    Certificate {
+        family: FAMILY_OF_MIXED.into(),
+        candidates: table.candidates,
+        rejected: table.rejected.clone(),
+        bounded: sites().map(|s| s.dearer).sum(),
+        evaluated: sites().map(|s| s.rows).sum(),
+        optimum,
+        lower_bound: lower_bound.min(optimum),
+        together: false,
+    }
+}
+
 fn no_candidate(job: &Job<'_>) -> Rejection {
     Rejection {
         constraint: "infeasible",
@@ -338,6 +391,10 @@ fn refusal(
 const FAMILY_OF_SERVICE: &str = "every partition of the origins into blocks; every number of regions that \
     share a block evenly, one pool of equal machines in each; every offering, variant, layout (replicas \
     over at most 4 machines) and max_num_seqs of 64, 256, 1024 unless stated; every count and share of spot";
+
+/// The same for a service with a profile.
+const FAMILY_OF_MIXED: &str = "every number of machines of every measured type in every region; every division of the size classes among \
+    them";
 
 /// The same for a batch.
 const FAMILY_OF_BATCH: &str = "one pool of equal machines; every offering, variant, layout (replicas over at \

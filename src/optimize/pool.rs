@@ -446,7 +446,8 @@ impl Ask<'_> {
             // Other hours have as many held machines as the peak: then the cheapest number is not always one of the ends.
             let all = self.terms.held.is_some() && matches!(self.day, Day::Following(_));
             let within = |spot: &u32| self.terms.within_quotas(machines, *spot);
-            let others = (0..self.terms.most_spot(machines) + 1).filter(|n| all && *n != spot).filter(within);
+            let most = if all { self.terms.most_spot(machines) + 1 } else { 0 };
+            let others = (0..most).filter(|n| *n != spot).filter(within);
             for spot in std::iter::once(spot).chain(others) {
                 let Some(count) = self.count(units, machines, spot, gib) else { continue };
                 let better = best.is_none_or(|b| (count.cost, count.machines) < (b.cost, b.machines));

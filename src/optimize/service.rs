@@ -13,6 +13,7 @@ use super::day::{Classes, Rest};
 use super::fates::{self, Fates};
 use super::job::{Job, Kind, Task};
 use super::load::{self, Demand, PoolLoad};
+use super::mixed::Mixed;
 use super::pool::{Ask, Count, Day, Extra, GIB, Needs, Terms, times};
 use super::table::{Speed, Table};
 use crate::catalog::{Evidence, TransferTo};
@@ -109,6 +110,7 @@ pub(super) struct Search<'a> {
 /// What is looked for: a service comes with its search, which remembers what it worked out.
 pub(super) enum Sought<'a> {
     Service(Box<Search<'a>>),
+    Mixed(Mixed<'a>),
     Run(Task<'a>),
 }
 
@@ -116,7 +118,17 @@ impl<'a> Sought<'a> {
     pub fn of(job: &'a Job<'a>, table: &'a Table) -> Self {
         match job.kind {
             Kind::Service(service) => Sought::Service(Box::new(Search::new(job, table, service))),
+            Kind::Mixed(profiled) => Sought::Mixed(Mixed::new(job, table, profiled)),
             Kind::Run(task) => Sought::Run(task),
+        }
+    }
+
+    /// Whether it found nothing and did not prove that there is nothing.
+    pub fn unproven(&self) -> bool {
+        match self {
+            Sought::Service(search) => search.unproven.get(),
+            Sought::Mixed(mixed) => mixed.unproven.get(),
+            Sought::Run(_) => false,
         }
     }
 
@@ -124,7 +136,7 @@ impl<'a> Sought<'a> {
     pub fn search(&self) -> Option<&Search<'a>> {
         match self {
             Sought::Service(search) => Some(search),
-            Sought::Run(_) => None,
+            Sought::Mixed(_) | Sought::Run(_) => None,
         }
     }
 }

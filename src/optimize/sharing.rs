@@ -141,7 +141,7 @@ pub(super) fn fleets(
                     offering.purchase
                 ),
                 per_hour: Some(part),
-                evidence: Evidence::Listed,
+                evidence: if offering.is_own() { Evidence::Stated } else { Evidence::Listed },
                 provenance: Some(offering.provenance.clone()),
             };
             charge(placed, line, part);

@@ -16,7 +16,9 @@ use crate::spec::Spec;
 
 /// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
 pub(super) fn surcharges(job: &Job<'_>, table: &Table) -> Vec<i64> {
-    let (Some(stability), Kind::Service(_)) = (&job.spec.stability, job.kind) else { return Vec::new() };
+    let (Some(stability), Kind::Service(_) | Kind::Mixed(_)) = (&job.spec.stability, job.kind) else {
+        return Vec::new();
+    };
     if job.world.running.of(&job.address).is_none() {
         return Vec::new();
     }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::job::{Job, Kind as Work, SEQUENCES, Task};
 use super::measured;
+use super::mixed;
 use super::pipeline::{self, Executor};
 use super::played::Played;
 use super::refuted::Refuted;
@@ -123,6 +124,9 @@ impl Runs {
         if let Work::Run(Task::Pipeline(pipeline)) = job.kind {
             return format!("{pipeline:?}");
         }
+        if let Work::Mixed(profiled) = job.kind {
+            return format!("{profiled:?}");
+        }
         let pinned = pins(job.engine);
         // Of what is pinned, the place where it is written is told.
         let at = if pinned { job.engine.at.clone() } else { Pointer::root() };
@@ -142,6 +146,10 @@ impl Runs {
             let (kinds, executors) = pipeline::runs(job, asked, wanted);
             let variants = vec![asked.engine.as_str().to_owned()];
             return Runs { kinds, executors, variants, ..Runs::default() };
+        }
+        if let Work::Mixed(profiled) = job.kind {
+            let kinds = mixed::runs(job, profiled, wanted);
+            return Runs { kinds, variants: vec![mixed::VARIANT.to_owned()], ..Runs::default() };
         }
         if let Some(stated) = job.model.measured() {
             let (kinds, speeds) = measured::runs(job, stated, wanted);

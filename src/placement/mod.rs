@@ -15,6 +15,7 @@ pub use day::{Following, HourClass, Switch};
 mod emission;
 mod fallback;
 mod held;
+mod mix;
 mod pipeline;
 mod shared;
 mod sites;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 pub use emission::{Emission, Emissions};
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 pub use held::HeldUse;
+pub use mix::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 pub use pipeline::PipelineRun;
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
@@ -169,6 +171,8 @@ pub struct WorkloadPlacement {
     pub cost: Cost,
     /// The run of a batch or a training; `None` for a service.
     pub run: Option<BatchRun>,
+    /// How size classes are divided, of a service with a profile; then the rest of serving says nothing.
+    pub mix: Option<SizeMix>,
     /// Proof that nothing cheaper would do.
     pub certificate: Certificate,
     /// The cheapest options that lost, cheapest first, and what rejected each.

@@ -1,5 +1,7 @@
 //! Whether a plan still holds.
 
+use std::collections::BTreeMap;
+
 use super::{Plan, Prior};
 use crate::state::State;
 
@@ -10,9 +12,15 @@ impl Prior {
     }
 }
 
-/// SHA-256 of a spec's evaluated tree (`Loaded::tree`): JSON without white space, keys sorted.
-pub fn spec_digest(tree: &serde_json::Value) -> String {
-    super::file::sha256(super::file::canonical(tree).as_bytes())
+/// SHA-256 of a spec's evaluated tree (`Loaded::tree`): JSON without white space, keys sorted; behind it, if the spec names files that are
+/// part of what it says (`Loaded::named`), a line and the same of those.
+pub fn spec_digest(tree: &serde_json::Value, named: &BTreeMap<String, String>) -> String {
+    let mut text = super::file::canonical(tree);
+    if !named.is_empty() {
+        text.push('\n');
+        text.push_str(&super::file::canonical(&serde_json::json!(named)));
+    }
+    super::file::sha256(text.as_bytes())
 }
 
 impl Plan {
@@ -40,7 +48,7 @@ impl Plan {
             (Some(then), Some(now)) => reasons.extend(moved(then, now)),
         }
         if self.spec_digest != spec_digest {
-            reasons.push("the spec has changed since the plan was made".to_owned());
+            reasons.push("the spec, or a file that it names, has changed since the plan was made".to_owned());
         }
         if self.catalog_digest != catalog_digest {
             reasons.push(

@@ -40,6 +40,12 @@ const PIPELINE_ENVIRONMENT: &str = "pipeline.env";
 /// The start script of a team's own server.
 const SERVER_SCRIPT: &str = "serve.sh";
 
+/// The start script of what was measured as a whole machine.
+const PROFILE_SCRIPT: &str = "profile.sh";
+
+/// Its environment.
+const PROFILE_ENVIRONMENT: &str = "profile.env";
+
 /// The environment of such a server.
 const SERVER_ENVIRONMENT: &str = "serve.env";
 
@@ -125,6 +131,8 @@ fn own_files(
         [(ENVIRONMENT, PIPELINE_ENVIRONMENT), (START_SCRIPT, PIPELINE_SCRIPT)]
     } else if resource.attributes.contains_key("server") {
         [(ENVIRONMENT, SERVER_ENVIRONMENT), (START_SCRIPT, SERVER_SCRIPT)]
+    } else if resource.attributes.contains_key("measured") {
+        [(ENVIRONMENT, PROFILE_ENVIRONMENT), (START_SCRIPT, PROFILE_SCRIPT)]
     } else {
         refuse_unsupported(addr.as_str(), &resource.attributes)?;
         [(ENVIRONMENT, ENVIRONMENT), (START_SCRIPT, START_SCRIPT)]
@@ -287,6 +295,8 @@ fn templates() -> Result<Environment<'static>, RenderError> {
         (PIPELINE_ENVIRONMENT, include_str!("../../templates/deploy/pipeline.env.j2")),
         (SERVER_SCRIPT, include_str!("../../templates/deploy/serve.sh.j2")),
         (SERVER_ENVIRONMENT, include_str!("../../templates/deploy/serve.env.j2")),
+        (PROFILE_SCRIPT, include_str!("../../templates/deploy/profile.sh.j2")),
+        (PROFILE_ENVIRONMENT, include_str!("../../templates/deploy/profile.env.j2")),
         (ENVIRONMENT, include_str!("../../templates/deploy/engine.env.j2")),
         ("vllm.j2", include_str!("../../templates/deploy/vllm.j2")),
         ("sglang.j2", include_str!("../../templates/deploy/sglang.j2")),

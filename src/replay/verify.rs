@@ -34,6 +34,8 @@ pub struct Verification {
     pub batches: Vec<VerifiedBatch>,
     /// One for each training, in the order of their addresses.
     pub trainings: Vec<VerifiedTraining>,
+    /// Services with a profile, with the file: it says nothing of single requests that could be replayed.
+    pub measured: Vec<(String, String)>,
 }
 
 /// What the replay says of a service.
@@ -233,7 +235,12 @@ pub fn verify(
     placement: &Placement,
     options: &Options<'_>,
 ) -> Result<Verification, String> {
-    let mut found = Verification { services: Vec::new(), batches: Vec::new(), trainings: Vec::new() };
+    let mut found = Verification {
+        services: Vec::new(),
+        batches: Vec::new(),
+        trainings: Vec::new(),
+        measured: Vec::new(),
+    };
     let mut all = Vec::new();
     for (address, placed) in &placement.workloads {
         let service = address.strip_prefix("services.").and_then(|name| spec.services.get(name));
@@ -246,6 +253,8 @@ pub fn verify(
             let played =
                 training.and_then(|t| super::training::verify(t, placed, spec.confidence, options.seed));
             found.trainings.extend(played);
+            let profiled = address.strip_prefix("services.").and_then(|name| spec.profiled.get(name));
+            found.measured.extend(profiled.map(|p| (address.clone(), p.profile.file.path.clone())));
             continue;
         };
         let mut play = Placed::new(world, spec, service, placed)?;

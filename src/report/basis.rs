@@ -42,7 +42,9 @@ pub(super) fn basis(plan: &Plan) -> Section {
                     number(t.predicted_tokens_per_s)
                 ),
                 None if pool.engine.name == EngineName::Own => {
-                    let on = pool.accelerator.as_deref().unwrap_or(&pool.instance_type);
+                    // A profile is of whole machines.
+                    let accelerator = pool.accelerator.as_deref().filter(|_| placed.mix.is_none());
+                    let on = accelerator.unwrap_or(&pool.instance_type);
                     let stated = pool.notes.join("; ");
                     lines.push(Cell::plain(format!(
                         "{address} on {on}: {}, {stated}; confidence widens nothing",

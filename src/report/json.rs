@@ -271,7 +271,7 @@ pub(crate) fn workload(w: &WorkloadPlacement) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut value = json!({
         "pools": w.pools.iter().map(pool).collect::<Vec<_>>(),
         "fallbacks": super::fallbacks::of_workload(w),
         "routes": routes,
@@ -300,7 +300,11 @@ pub(crate) fn workload(w: &WorkloadPlacement) -> Value {
         "relaxations": w.relaxations.iter().map(relaxation).collect::<Vec<_>>(),
         "quotas": w.quotas.iter().map(quota).collect::<Vec<_>>(),
         "caveats": w.caveats,
-    })
+    });
+    if let Some(mix) = &w.mix {
+        value["profile"] = super::profile::json(mix);
+    }
+    value
 }
 
 fn change(c: &Change) -> Value {

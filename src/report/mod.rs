@@ -20,6 +20,7 @@ pub mod json;
 
 mod pipeline;
 mod placements;
+mod profile;
 mod shared;
 mod stability;
 mod training;
@@ -119,6 +120,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(shared::shared(plan));
     sections.extend(stability::stability(plan));
     sections.push(placements::placements(plan));
+    sections.extend(profile::classes(plan));
     sections.extend(fleets::fleets(plan));
     sections.extend(hours::hours(plan));
     sections.push(placements::objectives(plan));

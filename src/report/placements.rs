@@ -125,6 +125,18 @@ fn routes(address: &str, placed: &WorkloadPlacement) -> Vec<Cell> {
     if placed.pools.len() < 2 {
         return Vec::new();
     }
+    // A region alone does not tell two pools apart that are in it.
+    let name = |pool: &Pool| {
+        let of = |p: &Pool| format!("{}/{}", p.cloud, p.region);
+        let full = |p: &Pool| format!("{} on {}", of(p), p.instance_type);
+        let alike =
+            |of: &dyn Fn(&Pool) -> String| placed.pools.iter().filter(|p| of(p) == of(pool)).count() > 1;
+        match (alike(&of), alike(&full)) {
+            (false, _) => of(pool),
+            (true, false) => full(pool),
+            (true, true) => pool.addr.to_string(),
+        }
+    };
     placed
         .routes
         .iter()
@@ -134,7 +146,7 @@ fn routes(address: &str, placed: &WorkloadPlacement) -> Vec<Cell> {
                 .iter()
                 .filter_map(|(pool, share)| {
                     let pool = placed.pools.get(*pool)?;
-                    Some(format!("{} to {}/{}", percent(*share), pool.cloud, pool.region))
+                    Some(format!("{} to {}", percent(*share), name(pool)))
                 })
                 .collect();
             Cell::plain(format!("{address}: origin {} sends {}.", route.origin, to.join(", ")))

@@ -108,7 +108,10 @@ impl Spec {
     /// The labels of a workload, those of the deployment among them.
     pub fn labels_of(&self, address: &str) -> Option<&BTreeMap<String, String>> {
         match address.split_once('.')? {
-            ("services", name) => self.services.get(name).map(|s| &s.labels),
+            ("services", name) => {
+                let own = self.services.get(name).map(|s| &s.labels);
+                own.or_else(|| self.profiled.get(name).map(|p| &p.labels))
+            }
             ("batches", name) => self.batches.get(name).map(|b| &b.labels),
             ("trainings", name) => self.trainings.get(name).map(|t| &t.labels),
             ("pipelines", name) => self.pipelines.get(name).map(|p| &p.labels),

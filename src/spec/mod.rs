@@ -26,9 +26,11 @@ mod model;
 mod model_source;
 mod objective;
 mod pipeline;
+pub mod profile;
 mod read;
 pub mod schema;
 mod shape;
+pub mod sheet;
 mod site;
 mod stability;
 mod survive;
@@ -53,6 +55,7 @@ pub use measured::{
 pub use model::*;
 pub use objective::Goal;
 pub use pipeline::{MOST_SHARDS, NO_MODEL, Pipeline, PipelineEngine};
+pub use profile::{Profile, Profiled};
 pub use site::{EdgeSite, POWER, SiteMachine, Wan};
 pub use stability::Stability;
 pub use survive::{DuringFailure, Survive};
@@ -87,6 +90,8 @@ pub struct Vocabulary {
     pub countries: std::collections::BTreeSet<String>,
     /// All instance types.
     pub instance_types: std::collections::BTreeSet<String>,
+    /// The same with their clouds.
+    pub machines: std::collections::BTreeSet<(Cloud, String)>,
     /// Names of machines without accelerators, lower case: `aws/m7i`, `aws/m7i.large`, `x86_64`.
     pub processors: std::collections::BTreeMap<String, Processors>,
     /// The sites of the spec; [`load`] adds them, with their machines.
@@ -115,6 +120,8 @@ pub struct Loaded {
     pub map: SourceMap,
     /// The merged tree after evaluation, keys sorted: what the spec digest is taken over.
     pub tree: serde_json::Value,
+    /// SHA-256 in hexadecimal of every file that the spec names and that was read with it, by its path there: profiles, recorded traffic.
+    pub named: std::collections::BTreeMap<String, String>,
     /// Warnings.
     pub warnings: Diagnostics,
 }
@@ -143,19 +150,29 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     checker.root(&value);
     problems.append(&mut checker.problems);
     let mut spec = None;
+    let mut tables = Vec::new();
+    let named = std::cell::RefCell::new(std::collections::BTreeMap::new());
+    let read = |path: &str| {
+        let bytes = (sources.read)(path)?;
+        named.borrow_mut().insert(path.to_owned(), sha256(&bytes));
+        Ok(bytes)
+    };
     if evaluated {
         let mut reader = read::Reader {
             map: &map,
             vocabulary,
-            read: sources.read,
+            read: &read,
             measured: Default::default(),
             chained: Default::default(),
             copied,
+            tables: Vec::new(),
             problems: Vec::new(),
         };
         spec = Some(reader.spec(&value));
         problems.append(&mut reader.problems);
+        tables = reader.tables;
     }
+    map.files.append(&mut tables);
     if has_copies {
         once(&mut problems);
     }
@@ -166,7 +183,13 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Diagnostics> {
     let Some(spec) = spec else { return Err(Diagnostics::new(map, problems)) };
     let tree = digestible(value);
     let warnings = Diagnostics::new(map.clone(), problems);
-    Ok(Loaded { spec, map, tree, warnings })
+    Ok(Loaded { spec, map, tree, named: named.into_inner(), warnings })
+}
+
+/// In lower-case hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The user's own catalogue files that a spec names, as far as they can be known before the spec is

@@ -21,6 +21,8 @@ pub struct Spec {
     pub models: BTreeMap<String, Model>,
     /// `services.NAME`.
     pub services: BTreeMap<String, Service>,
+    /// `services.NAME` with a `profile`; no name is among [`Spec::services`] too.
+    pub profiled: BTreeMap<String, super::Profiled>,
     /// `chains.NAME`.
     pub chains: BTreeMap<String, super::Chain>,
     /// `batches.NAME`.
@@ -54,7 +56,9 @@ pub struct Spec {
 impl Spec {
     /// The addresses of all workloads: services, batches, trainings, pipelines, each in the order of its name.
     pub fn addresses(&self) -> Vec<String> {
-        let services = self.services.keys().map(|name| format!("services.{name}"));
+        let mut services: Vec<&String> = self.services.keys().chain(self.profiled.keys()).collect();
+        services.sort_unstable();
+        let services = services.into_iter().map(|name| format!("services.{name}"));
         let batches = self.batches.keys().map(|name| format!("batches.{name}"));
         let trainings = self.trainings.keys().map(|name| format!("trainings.{name}"));
         let pipelines = self.pipelines.keys().map(|name| format!("pipelines.{name}"));

@@ -11,6 +11,7 @@ mod held;
 mod inference;
 mod measured;
 mod pipeline;
+mod profile;
 mod rules;
 mod sharing;
 mod site;
@@ -39,6 +40,8 @@ pub struct Reader<'a> {
     pub chained: std::collections::BTreeSet<String>,
     /// Places whose values were copied from `defaults`.
     pub copied: std::collections::BTreeSet<Pointer>,
+    /// Tables that were read, which diagnostics show behind the files of the spec.
+    pub tables: Vec<crate::diagnostic::SourceFile>,
     /// What was found.
     pub problems: Vec<Diagnostic>,
 }
@@ -139,7 +142,15 @@ impl Reader<'_> {
             .key("services")
             .entries()
             .into_iter()
+            .filter(|(_, at)| !at.key("profile").is_there())
             .filter_map(|(name, at)| Some((name.to_owned(), self.service(name, &at, &labels)?)))
+            .collect();
+        let profiled: BTreeMap<String, Profiled> = root
+            .key("services")
+            .entries()
+            .into_iter()
+            .filter(|(_, at)| at.key("profile").is_there())
+            .filter_map(|(name, at)| Some((name.to_owned(), self.profiled(name, &at, &labels)?)))
             .collect();
         let batches: BTreeMap<String, Batch> = root
             .key("batches")
@@ -175,7 +186,7 @@ impl Reader<'_> {
         self.followed(&root, &models, &services);
         self.only_services(&root);
         let chains = self.chains(&root, &mut services);
-        let budget = self.budget(&root, (&services, &batches, &trainings, &pipelines));
+        let budget = self.budget(&root, (&services, &profiled, &batches, &trainings, &pipelines));
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         let stability = self.stability(&root.key("stability"));
         if let Some(stability) = stability.as_ref().filter(|_| objective == Goal::Carbon) {
@@ -196,6 +207,7 @@ impl Reader<'_> {
             labels,
             models,
             services,
+            profiled,
             chains,
             batches,
             trainings,

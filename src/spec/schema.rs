@@ -54,7 +54,14 @@ fn section_schema(keys: &'static [Key], partial: bool) -> Value {
         .filter(|k| k.required && !k.not_yet && !partial && !supplied.contains(&k.name))
         .map(|k| k.name)
         .collect();
-    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+    let mut schema = json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+    // A service has a model or a profile in its place.
+    let either = ["model", "profile"];
+    let both = either.iter().all(|name| keys.iter().any(|key| key.name == *name));
+    if let (true, false, Value::Object(map)) = (both, partial, &mut schema) {
+        map.insert("anyOf".to_owned(), either.iter().map(|name| json!({ "required": [name] })).collect());
+    }
+    schema
 }
 
 /// A value, or an expression that gives it.

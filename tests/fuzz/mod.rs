@@ -6,6 +6,7 @@
 //! A failure names its `BOLERO_RANDOM_SEED`.
 
 mod structure;
+mod tables;
 
 use std::sync::OnceLock;
 

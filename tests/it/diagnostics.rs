@@ -62,6 +62,14 @@ pub fn vocabulary() -> Vocabulary {
         processors: processors(),
         sites: set(&[]),
         instance_types: set(&["p5.48xlarge", "g5.xlarge", "Standard_ND96isr_H100_v5", "a3-highgpu-8g"]),
+        machines: [
+            (Cloud::Aws, "p5.48xlarge"),
+            (Cloud::Aws, "g5.xlarge"),
+            (Cloud::Azure, "Standard_ND96isr_H100_v5"),
+            (Cloud::Gcp, "a3-highgpu-8g"),
+        ]
+        .map(|(cloud, kind)| (cloud, kind.to_owned()))
+        .into(),
     }
 }
 
@@ -73,7 +81,11 @@ pub fn load(name: &str, text: &str) -> Result<spec::Loaded, Diagnostics> {
 /// Reads several texts as one spec.
 pub fn load_all(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<spec::Loaded, Diagnostics> {
     let vocabulary = vocabulary();
-    let read = |_: &str| Err("there is no such file".to_owned());
+    let read = |path: &str| match path {
+        "./sizes.csv" => Ok(SIZES.as_bytes().to_vec()),
+        "./wrong.csv" => Ok(WRONG_SIZES.as_bytes().to_vec()),
+        _ => Err("there is no such file".to_owned()),
+    };
     spec::load(&Sources {
         files: files
             .iter()
@@ -87,6 +99,23 @@ pub fn load_all(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<sp
         read: &read,
     })
 }
+
+/// What a team measured of two sizes.
+const SIZES: &str = "size_class,cloud,instance_type,requests_per_s
+short,aws,p5.48xlarge,40.5
+long,aws,p5.48xlarge,6
+short,azure,standard_nd96isr_h100_v5,38
+";
+
+/// The same with a mistake in every row.
+const WRONG_SIZES: &str = "size_class,cloud,instance_type,requests_per_s
+shrt,aws,p5.48xlarge,40.5
+long,aws,p5.48xlarge,6
+long,aws,p5.48xlarge,7
+short,aws,p5.49xlarge,8
+long,azure,standard_nd96isr_h100_v5,fast
+short,azure,standard_nd96isr_h100_v5,0
+";
 
 /// What must be reported for a file: code, line and column (in characters) of each problem, in order.
 type Fact = (&'static str, &'static [(&'static str, usize, usize)]);
@@ -141,6 +170,8 @@ const FACTS: &[Fact] = &[
     ("carbon-words.yaml", &[("out-of-range", 9, 19), ("unknown-value", 10, 12)]),
     ("stability-shared.yaml", &[("not-supported-yet", 9, 21)]),
     ("stability-carbon.yaml", &[("conflicting-keys", 9, 1)]),
+    ("profile.yaml", &[("not-supported-yet", 8, 5), ("conflicting-keys", 9, 5), ("conflicting-keys", 10, 5), ("conflicting-keys", 12, 31), ("shares-do-not-sum", 12, 50), ("not-supported-yet", 13, 16), ("not-supported-yet", 14, 17), ("missing-key", 15, 3), ("missing-key", 15, 3), ("useless-key", 20, 5), ("useless-key", 21, 69), ("cannot-read", 25, 14), ("unknown-reference", 32, 70)]),
+    ("profile-rows.yaml", &[("unknown-reference", 2, 1), ("duplicate-key", 4, 1), ("unknown-instance-type", 5, 11), ("wrong-type", 6, 37), ("out-of-range", 7, 38)]),
     ("stability-words.yaml", &[("out-of-range", 9, 22)]),
     ("carbon-shared.yaml", &[("not-supported-yet", 9, 21)]),
     ("hcl-budget-labels.hcl", &[("unknown-label", 12, 25)]),

@@ -48,6 +48,7 @@ mod plans;
 mod points;
 mod predict_extras;
 mod processors;
+mod profiles;
 mod sharing;
 mod sharing_faults;
 mod sites;

@@ -195,6 +195,7 @@ fn finish(world: &World, address: &str, pool: Pool, cost: Cost, optimum: Money) 
         failures: Vec::new(),
         cost,
         run: None,
+        mix: None,
         certificate: Certificate {
             family: "one pool".into(),
             candidates: 3,

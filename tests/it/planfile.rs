@@ -227,7 +227,7 @@ budget: { monthly: 90000 USD }
     let tree = serde_json::json!({ "name": "demo" });
     let mut input = rhumb::PlanningInput {
         spec,
-        spec_digest: rhumb::plan::spec_digest(&tree),
+        spec_digest: rhumb::plan::spec_digest(&tree, &Default::default()),
         world,
         prior: None,
         now: "2026-11-25T08:00:00Z".into(),

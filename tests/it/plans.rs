@@ -163,6 +163,21 @@ const GOLDENS: &[Golden] = &[
         ],
     },
     Golden {
+        name: "own-profile",
+        exit: 0,
+        // 4 long a second keep five g6e.xlarge busy (0.8 each), 24 short four g6.xlarge (6 each). When a g6e.xlarge of seven is lost, 3.6 long take 4.5 of six;
+        // 6 medium the other 1.5, the other 4.8 take 3.2 g6.xlarge and 21.6 short 3.6: 6.8 of seven. 7 x 0.8048 and 7 x 1.861 USD/h for 730 hours. Alone
+        // g6e.xlarge has 2.4 + 3 + 5 = 10.4: eleven, 20.471 USD/h against 18.6606.
+        facts: &[
+            "7 x g6.xlarge on_demand          5.63    4,112.53",
+            "7 x g6e.xlarge on_demand        13.03    9,509.71",
+            "dearer: by itself: 9.7 % dearer",
+            "./profile.csv",
+            "g6e.xlarge: measured, lines 4, 5, 6 of ./profile.csv",
+            "377.76 USD are left",
+        ],
+    },
+    Golden {
         name: "radiology-reports",
         exit: 0,
         // A lost zone leaves one of two machines of 2.327 USD/h; fewer than two never do, whatever the hour: 2 x 2.327 x 730.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::diagnostics::{load, load_all};
 
 /// Every key that is planned.
-const FULL: &str = include_str!("spec_texts/full.yaml");
+pub const FULL: &str = include_str!("spec_texts/full.yaml");
 
 fn yaml(text: &str) -> spec::Loaded {
     load("deploy.yaml", text)

@@ -147,3 +147,76 @@ fn own_regions_have_their_own_grid() {
     assert!(found.iter().any(|f| f.contains("`grid_gco2_per_kwh` is missing")), "{found:?}");
     assert!(found.iter().any(|f| f.contains("`pue` is a number from 1 to 5, not 0.5")), "{found:?}");
 }
+
+const PRICES: &str = "\u{feff}date,cloud,instance_type,region,price,currency,purchase\r
+2026-10-01,aws,g6.xlarge,us-east-1,0.72,USD,\r
+2026-09-01,aws,P5.48xlarge,eu-west-1,\"41.20\",USD,reserved_1y\r
+";
+
+#[test]
+fn a_price_list_adds_and_overrides() {
+    let mut c = Catalog::embedded();
+    let before = c.offerings.clone();
+    c.apply_user_file("own.csv", PRICES).unwrap();
+    let own = "user:own.csv".to_owned();
+    assert_eq!(
+        price(&c, Cloud::Aws, "g6.xlarge", "us-east-1", Purchase::OnDemand),
+        Some((0.72, 0.72, own.clone()))
+    );
+    assert_eq!(
+        price(&c, Cloud::Aws, "p5.48xlarge", "eu-west-1", Purchase::Reserved1y),
+        Some((41.2, 41.2, own))
+    );
+    // Each row has its own date, and the others are as they were.
+    let rows: Vec<&str> = c.offerings.iter().filter(|o| o.is_own()).map(|o| &*o.provenance.as_of).collect();
+    let mut dates = rows.clone();
+    dates.sort_unstable();
+    assert_eq!(dates, ["2026-09-01", "2026-10-01"]);
+    let others = c.offerings.iter().filter(|o| !o.is_own());
+    assert!(others.clone().count() + 2 >= before.len() && others.clone().all(|o| before.contains(o)));
+    assert!(c.offerings.is_sorted_by_key(|o| (o.instance_type, o.region, o.purchase)));
+    assert_ne!(c.digest(), Catalog::embedded().digest());
+    // What the list says is paid as it is: no discount is taken off it.
+    c.apply_discount(Cloud::Aws, 0.5);
+    assert_eq!(price(&c, Cloud::Aws, "g6.xlarge", "us-east-1", Purchase::OnDemand).unwrap().0, 0.72);
+}
+
+#[test]
+fn what_is_wrong_with_a_price_list_is_told_with_its_place() {
+    // (line, column, code) of each problem.
+    let found = |text: &str| {
+        let mut c = Catalog { offerings: Vec::new(), ..Catalog::embedded() };
+        let Err(problems) = c.apply_user_file("own.csv", text) else { return Vec::new() };
+        assert!(c.offerings.is_empty() && c.user_files.is_empty(), "a list with a problem changes nothing");
+        let place = |d: &crate::diagnostic::Diagnostic| {
+            let at = problems.map.locate(d.span.as_ref().unwrap()).unwrap();
+            assert!(d.help.is_some(), "{d:?}");
+            (at.line, at.column, d.code)
+        };
+        problems.list.iter().map(place).collect::<Vec<_>>()
+    };
+    let list = |row: &str| format!("cloud,instance_type,region,purchase,price,currency,date\n{row}\n");
+    assert_eq!(found(&list("aws,g6.xlarge,us-east-1,,0.72,USD,2026-10-01")), []);
+    for (row, column, code) in [
+        ("azzure,g6.xlarge,us-east-1,,0.72,USD,2026-10-01", 1, "unknown-cloud"),
+        ("aws,g6.xlrge,us-east-1,,0.72,USD,2026-10-01", 5, "unknown-instance-type"),
+        ("aws,g6.xlarge,us-east-11,,0.72,USD,2026-10-01", 15, "unknown-region"),
+        ("aws,g6.xlarge,us-east-1,od,0.72,USD,2026-10-01", 25, "unknown-value"),
+        ("aws,g6.xlarge,us-east-1,held,0.72,USD,2026-10-01", 25, "unknown-value"),
+        ("aws,g6.xlarge,us-east-1,,0.7.2,USD,2026-10-01", 26, "wrong-type"),
+        ("aws,g6.xlarge,us-east-1,,,USD,2026-10-01", 26, "wrong-type"),
+        ("aws,g6.xlarge,us-east-1,,-1,USD,2026-10-01", 26, "out-of-range"),
+        ("aws,g6.xlarge,us-east-1,,0,USD,2026-10-01", 26, "out-of-range"),
+        ("aws,g6.xlarge,us-east-1,,9999999999,USD,2026-10-01", 26, "out-of-range"),
+        ("aws,g6.xlarge,us-east-1,,0.72,EUR,2026-10-01", 31, "not-supported-yet"),
+        ("aws,g6.xlarge,us-east-1,,0.72,USD,01.10.2026", 35, "bad-date"),
+        ("aws,g6.xlarge,us-east-1,,0.72,USD", 1, "wrong-row"),
+    ] {
+        assert_eq!(found(&list(row)), [(2, column, code)], "{row}");
+    }
+    let twice = "aws,g6.xlarge,us-east-1,,0.72,USD,2026-10-01";
+    assert_eq!(found(&list(&format!("{twice}\n{twice}"))), [(3, 1, "duplicate-key")]);
+    let columns = PRICES.replace("price,", "cost,");
+    assert_eq!(found(&columns), [(1, 2, "missing-column"), (1, 34, "unknown-column")]);
+    assert_eq!(found(""), [(1, 1, "empty-value")]);
+}

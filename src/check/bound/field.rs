@@ -384,11 +384,17 @@ fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
         return (bare && sold && named).then_some(());
     }
     let Some((_, accelerator)) = accelerator(world, kind) else {
-        let bare = kind.accelerator_count == 0.0 && work.model.measured().is_some_and(measured::runs_bare);
+        let may_lack =
+            matches!(work.kind, Kind::Profiled(_)) || work.model.measured().is_some_and(measured::runs_bare);
+        let bare = kind.accelerator_count == 0.0 && may_lack;
         let listed = matches!(rules.accelerators, AllowDeny::Only(_));
         return (bare && sold && named && !listed).then_some(());
     };
     let allowed = named && rules.accelerators.allows(&accelerator.id);
+    // What was measured somewhere runs there.
+    if matches!(work.kind, Kind::Profiled(_)) {
+        return (allowed && sold).then_some(());
+    }
     let capability = accelerator.compute_capability.as_deref().unwrap_or_default();
     let major: u32 = capability.split('.').next().and_then(|m| m.parse().ok()).unwrap_or(0);
     (allowed && sold && (kind.arch != "arm64" || major >= 9)).then_some(())
@@ -399,7 +405,7 @@ fn data_comes(work: &Work<'_>, world: &World, region: &crate::catalog::Region) -
     let read = match work.kind {
         Kind::Training(training) => training.dataset.as_ref(),
         Kind::Pipeline(pipeline) => pipeline.dataset.as_ref(),
-        Kind::Service(_) | Kind::Batch(_) => None,
+        Kind::Service(_) | Kind::Profiled(_) | Kind::Batch(_) => None,
     };
     let Some(read) = read.filter(|read| read.gib > 0.0) else { return true };
     let to = RegionRef { cloud: region.cloud, region: region.id.clone() };

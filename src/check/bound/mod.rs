@@ -21,6 +21,7 @@ mod need;
 mod pipeline;
 mod pool;
 mod prices;
+mod profile;
 mod service;
 mod training;
 
@@ -188,12 +189,14 @@ fn claims(placed: &WorkloadPlacement, coupling: Option<&Coupling>, runs: f64) ->
         Some(_) => i128::from(amount.scale(runs).micros()) * SCALE,
         None => i128::from(amount.per_month().micros()) * SCALE,
     };
-    let (own, what) = if certificate.together {
+    // A gap that is told is no claim that what was placed is the least.
+    let told = certificate.together || certificate.lower_bound < certificate.optimum;
+    let (own, what) = if told {
         (certificate.lower_bound, "the least that it costs by itself")
     } else {
         (certificate.optimum, "its cost")
     };
-    let mut claims = vec![Claim { least: month(own), chosen: !certificate.together, what }];
+    let mut claims = vec![Claim { least: month(own), chosen: !told, what }];
     if let Some(least) = coupling.and_then(|c| c.least.get(&placed.address)) {
         let what = "its least cost at the multipliers";
         claims.push(Claim { least: i128::from(least.micros()) * SCALE, chosen: false, what });
@@ -218,7 +221,7 @@ fn judge(
         Kind::Batch(batch) => batch.schedule.as_ref(),
         Kind::Training(training) => training.schedule.as_ref(),
         Kind::Pipeline(pipeline) => pipeline.schedule.as_ref(),
-        Kind::Service(_) => None,
+        Kind::Service(_) | Kind::Profiled(_) => None,
     };
     let runs = schedule.map_or(1.0, |s| s.runs_per_month);
     let claims = claims(placed, coupling, runs);
@@ -268,6 +271,16 @@ fn judge(
             let field = training::Field::of(spec, world, work, asked);
             counted(field.all);
             ((0..claims.len()).map(|p| of_run(p, field.least(&prices[p]))).collect(), field.running)
+        }
+        Kind::Profiled(asked) => {
+            let field = profile::Field::of(spec, world, work, asked);
+            counted(field.all);
+            let of = |p: usize| {
+                let least = field.least(&prices[p], placed.mix.as_ref(), p)?;
+                let words = "by the tree of its proof".to_owned();
+                Some(Found { least, words, left_out: Vec::new(), by_accelerator: false })
+            };
+            ((0..claims.len()).map(of).collect(), field.running)
         }
         Kind::Pipeline(asked) => {
             let field = pipeline::Field::of(spec, world, work, asked);

@@ -58,12 +58,18 @@ fn service(written: Option<&String>, spec: &Spec) -> Result<String, String> {
     let Some(written) = written else {
         return match names.as_slice() {
             [one] => Ok((*one).to_owned()),
+            [] if !spec.profiled.is_empty() => {
+                Err(format!("services of {} have profiles, which say nothing of latencies", spec.name))
+            }
             [] => Err(format!("{} has no service, and only services promise latencies", spec.name)),
             many => Err(format!("--workload: which service? There are {}", many.join(", "))),
         };
     };
     let address = explore::workload(written, spec).map_err(|why| format!("--workload: {why}"))?;
     let name = address.strip_prefix("services.").map(str::to_owned);
+    if name.as_ref().is_some_and(|name| spec.profiled.contains_key(name)) {
+        return Err(format!("--workload: {address} has a profile, which says nothing of latencies"));
+    }
     name.ok_or_else(|| format!("--workload: {address} has a deadline and no latency"))
 }
 

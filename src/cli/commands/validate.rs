@@ -44,7 +44,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             "{} is valid: {}, {}, {}{trainings}{pipelines}\n",
             spec.name,
             plural(spec.models.len(), "model", "models"),
-            plural(spec.services.len(), "service", "services"),
+            plural(spec.services.len() + spec.profiled.len(), "service", "services"),
             plural(spec.batches.len(), "batch", "batches"),
         ))?;
     }

@@ -107,6 +107,10 @@ fn traces(
                 }
             },
         };
+        if spec.profiled.contains_key(service) {
+            let text = format!("--trace {arg}: `{service}` has a profile, and nothing of it is replayed");
+            return Err(Failure::usage(text));
+        }
         if !names.contains(&service) {
             let text =
                 format!("--trace {arg}: there is no service `{service}`; there are {}", names.join(", "));

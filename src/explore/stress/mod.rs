@@ -155,6 +155,8 @@ pub struct Stress {
     pub interrupted: Vec<String>,
     /// Pools of trainings: in every world they are as fast as drawn, and interrupted at the planned rate.
     pub trained: Vec<String>,
+    /// Services with a profile: what was measured has no band, and every world has it alike.
+    pub measured: Vec<String>,
 }
 
 /// Positions in the band at which a pool is replayed, from -[`REACH`] to [`REACH`] standard deviations. A world beyond is taken
@@ -178,6 +180,7 @@ pub fn stress(
     let mut worlds = Worlds::new(spec, world, &asked);
     for (address, placed) in &placement.workloads {
         match address.split_once('.') {
+            Some(("services", name)) if spec.profiled.contains_key(name) => worlds.profiled(address, placed),
             Some(("services", name)) => {
                 let service =
                     spec.services.get(name).ok_or_else(|| format!("{address} is not in the spec"))?;
@@ -211,6 +214,7 @@ pub fn stress(
         spot: worlds.spot,
         interrupted: worlds.interrupted,
         trained: worlds.trained,
+        measured: worlds.measured,
     })
 }
 

@@ -57,6 +57,7 @@ pub(super) struct Worlds<'a> {
     pub spot: Vec<Spot>,
     pub interrupted: Vec<String>,
     pub trained: Vec<String>,
+    pub measured: Vec<String>,
     pub rows: Vec<Row>,
     /// Dollars a month in every world, by workload: as the budget binds.
     pub costs: BTreeMap<String, Vec<f64>>,
@@ -74,6 +75,7 @@ impl<'a> Worlds<'a> {
             spot: Vec::new(),
             interrupted: Vec::new(),
             trained: Vec::new(),
+            measured: Vec::new(),
             rows: Vec::new(),
             costs: BTreeMap::new(),
         }
@@ -277,6 +279,17 @@ impl<'a> Worlds<'a> {
         };
         self.costs.insert(address.to_owned(), costs);
         Ok(())
+    }
+
+    /// What was measured is drawn from no band, and none of its machines is spot: it costs the same in every world.
+    pub fn profiled(&mut self, address: &str, placed: &WorkloadPlacement) {
+        let month = match self.spec.budget.binds {
+            BudgetBinds::Ceiling => placed.cost.ceiling_per_month,
+            BudgetBinds::PeakMonth => placed.cost.peak_per_month,
+            BudgetBinds::Expected => placed.cost.expected_per_month,
+        };
+        self.costs.insert(address.to_owned(), vec![month.usd(); self.asked.worlds as usize]);
+        self.measured.push(address.to_owned());
     }
 
     /// Whether a budget limits a workload.

@@ -95,6 +95,7 @@ pub(in crate::optimize) fn run(
             training: how.0,
             pipeline: how.1,
         }),
+        mix: None,
         certificate,
         losers: Vec::new(),
         relaxations: Vec::new(),

@@ -11,6 +11,7 @@ use super::super::batch::{self, Run};
 use super::super::couple::{self, Wanted};
 use super::super::emission;
 use super::super::job::{Job, Task};
+use super::super::mixed::{Fleet, Mixed};
 use super::super::pool::Terms;
 use super::super::service::{Block, Chosen, Search, Sought};
 use super::super::sharing::Item;
@@ -28,6 +29,7 @@ use crate::spec::{BudgetBinds, Spec};
 #[derive(Clone, Debug)]
 pub enum Plan {
     Service(Vec<Block>),
+    Mixed(Fleet),
     Run(Run),
 }
 
@@ -116,6 +118,7 @@ impl Quotas {
 
 enum Sort<'a> {
     Service { search: Box<Search<'a>>, bases: Vec<Arc<Base<'a>>> },
+    Mixed(Mixed<'a>),
     Run { table: &'a Table, task: Task<'a>, terms: &'a [Terms] },
 }
 
@@ -170,6 +173,7 @@ impl<'a> Workload<'a> {
                 let (bases, sites) = (search.bases()?, of(&search.terms, rows));
                 (Sort::Service { search, bases }, sites)
             }
+            Sought::Mixed(mixed) => (Sort::Mixed(mixed), of(&table.terms, rows)),
             Sought::Run(task) => {
                 let sites = of(&table.terms, rows);
                 (Sort::Run { table, task, terms: &table.terms }, sites)
@@ -195,8 +199,39 @@ impl<'a> Workload<'a> {
     pub fn search(&self) -> Option<&Search<'a>> {
         match &self.kind {
             Sort::Service { search, .. } => Some(search),
-            Sort::Run { .. } => None,
+            Sort::Mixed(_) | Sort::Run { .. } => None,
         }
+    }
+
+    /// The search for machines of a service with a profile.
+    pub fn mixed(&self) -> Option<&Mixed<'a>> {
+        match &self.kind {
+            Sort::Mixed(mixed) => Some(mixed),
+            Sort::Service { .. } | Sort::Run { .. } => None,
+        }
+    }
+
+    /// A month of a machine at a site in everything that counts, at `prices`, times [`ONE`].
+    pub fn machine(&self, mixed: &Mixed<'a>, rows: &Rows, site: usize, prices: &[i64]) -> i128 {
+        let month = i128::from(mixed.base(site).micros()) * i128::from(HOURS_PER_MONTH);
+        let (toll, _) = rows.tolls(self.sites.at(site), prices);
+        let counted = self.counted(rows, site, prices) * i128::from(HOURS_PER_MONTH);
+        month * (ONE + rows.budget_price(&self.job.address, prices)) + toll + counted
+    }
+
+    /// A fleet of such machines as a column.
+    fn fleet(&self, rows: &Rows, fleet: Fleet) -> Planned {
+        let counts: Vec<(usize, u32, u32)> = fleet.machines.iter().map(|(site, n)| (*site, *n, 0)).collect();
+        let seconds = |n: u32| 86_400 * i64::from(n);
+        let emitted =
+            fleet.machines.iter().map(|(site, n)| carbon::of_days(self.emits_at(*site), seconds(*n))).sum();
+        let more =
+            |(site, n): &(usize, u32)| Some(stability::month(*self.surcharges.get(*site)?, seconds(*n)));
+        let more: i64 = fleet.machines.iter().filter_map(more).sum();
+        let month = fleet.month.micros();
+        let figures = (month.saturating_add(more), month, emitted);
+        let column = self.column(rows, figures, &counts, fleet.count());
+        Planned { column, plan: Plan::Mixed(fleet), shared: Vec::new() }
     }
 
     fn priced(&self, search: &Search<'a>, rows: &Rows, prices: &[i64]) -> Search<'a> {
@@ -214,7 +249,9 @@ impl<'a> Workload<'a> {
     pub fn answers_alike(&self, column: &Column, before: &[i64], now: &[i64]) -> bool {
         let dearer = |row: &usize| now[*row] >= before[*row];
         let as_before = |(row, _): &(usize, i64)| now[*row] == before[*row];
-        column.uses.iter().all(as_before) && self.takes.iter().all(dearer)
+        // A proof of a mix is of the prices that it was made at.
+        let proven = matches!(self.kind, Sort::Mixed(_)) && before != now;
+        !proven && column.uses.iter().all(as_before) && self.takes.iter().all(dearer)
     }
 
     /// The cheapest plan at `prices`; one of the known ones that costs `known` there (times [`ONE`]) spares the search what is dearer.
@@ -251,6 +288,11 @@ impl<'a> Workload<'a> {
                 };
                 let found = self.own(rows, blocks).ok_or_else(lost)?;
                 let least = (value - slack) * i128::from(HOURS_PER_MONTH) * ONE;
+                Ok(Cheapest { least: least.min(found.column.priced(prices)), found })
+            }
+            Sort::Mixed(mixed) => {
+                let (fleet, least, _) = mixed.cheapest(&|site| self.machine(mixed, rows, site, prices))?;
+                let found = self.fleet(rows, fleet);
                 Ok(Cheapest { least: least.min(found.column.priced(prices)), found })
             }
             Sort::Run { table, task, terms } => {
@@ -293,6 +335,23 @@ impl<'a> Workload<'a> {
                     Counted { sites: &self.sites, emits: &self.emits, surcharges: &self.surcharges };
                 for blocks in within::plans((&priced, search), bases, counted, hour, most, effort)? {
                     let planned = self.service(rows, search, blocks);
+                    if planned.column.priced(prices) <= limit {
+                        found.push(planned);
+                    }
+                }
+            }
+            Sort::Mixed(mixed) => {
+                let priced = |site| self.machine(mixed, rows, site, prices);
+                // What one of its machines takes of everything: where no other takes less, the cheapest stands for all.
+                let apart = |site: usize| {
+                    let one = Fleet { machines: vec![(site, 1)], month: mixed.base(site).per_month() };
+                    let column = self.fleet(rows, one).column;
+                    let uses = (0..rows.list.len()).map(|row| column.of(row));
+                    std::iter::once(column.cost).chain(uses).collect()
+                };
+                let most = effort.plans.saturating_mul(8);
+                for fleet in mixed.within(&priced, &apart, limit, most)? {
+                    let planned = self.fleet(rows, fleet);
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
                     }
@@ -376,7 +435,7 @@ impl<'a> Workload<'a> {
         let mg = self.emits_at(priced.run.chosen.site);
         let task = match &self.kind {
             Sort::Run { task, .. } => task.runs(),
-            Sort::Service { .. } => 0.0,
+            Sort::Service { .. } | Sort::Mixed(_) => 0.0,
         };
         let emitted = carbon::of_runs(mg, count.machines, priced.run.hours, task);
         let figures = (priced.month.micros(), bound.micros(), emitted);

@@ -18,6 +18,7 @@ use crate::placement::{
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
+use crate::placement::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 use crate::spec::{
     Checkpointing, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization, Sharding,
     TrainingPrecision,
@@ -156,12 +157,36 @@ mirror!(WorkloadFile for WorkloadPlacement {
     failures: Vec<FailureCheck>,
     cost: Cost,
     run: Option<BatchRun>,
+    mix: Option<SizeMix>,
     certificate: Certificate,
     losers: Vec<Loser>,
     relaxations: Vec<Relaxation>,
     quotas: Vec<QuotaNeed>,
     caveats: Vec<String>,
 });
+
+mirror!(MixFile for SizeMix {
+    file: String,
+    sha256: String,
+    kinds: Vec<MixKind>,
+    classes: Vec<SizeClass>,
+    losses: Vec<MixLoss>,
+    proofs: Vec<MixProof>,
+});
+
+mirror!(MixKindFile for MixKind { cloud: Cloud, instance_type: String, machines: u32 });
+
+mirror!(SizeClassFile for SizeClass { name: String, demand: u64, to: Vec<MixPart> });
+
+mirror!(MixPartFile for MixPart { kind: u32, billionths: u64 });
+
+mirror!(MixLossFile for MixLoss { lost: Vec<u32>, routes: Vec<MixRoute> });
+
+mirror!(MixRouteFile for MixRoute { to: Vec<MixPart> });
+
+mirror!(MixProofFile for MixProof { prices: Vec<Vec<i64>>, tree: Vec<MixBranch> });
+
+mirror!(MixBranchFile for MixBranch { kind: Option<u32>, at: u32 });
 
 mirror!(QuotaFile for QuotaNeed {
     cloud: Cloud,
@@ -237,7 +262,7 @@ mirror!(SharedPoolFile for SharedPool {
     per_hour: Money,
 });
 
-mirror!(MixFile for Mix { machines: Vec<u32>, replicas: Vec<u32> });
+mirror!(MachineMixFile for Mix { machines: Vec<u32>, replicas: Vec<u32> });
 
 mirror!(FollowingFile for Following {
     time_zone: String,

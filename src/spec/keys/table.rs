@@ -96,7 +96,7 @@ pub static ROOT: &[Key] = &[
     Key::new(
         "catalog",
         Kind::List(&Kind::Path),
-        "Your own catalogue files, in order: instance types, prices, quotas, regions that are added or override.",
+        "Your own catalogue files, in order: instance types, prices, quotas, regions that are added or override (YAML), or a price list (CSV: cloud, instance_type, region, purchase, price, currency, date).",
     ),
     Key::new(
         "calibration",
@@ -174,7 +174,15 @@ static VARIANT: &[Key] = &[
 ];
 
 static SERVICE: &[Key] = &[
-    Key::new("model", Kind::Model, "A name in `models`.").required(),
+    Key::new("model", Kind::Model, "A name in `models`. Required unless `profile` is there."),
+    Key::new(
+        "profile",
+        Kind::Path,
+        "In place of `model` and `slo`: CSV of what you measured, with the columns `size_class`, `cloud`, `instance_type`, \
+         `requests_per_s`: what one machine sustains of a size class, and of no other, within your objectives. Nothing is predicted.",
+    ),
+    Key::new("image", Kind::Text, "With `profile`: the container that was measured. It is started once on every machine, with all of it."),
+    Key::new("command", Kind::List(&Kind::Text), "With `profile`: what the container runs.").default("what its image says"),
     Key::new("labels", WORKLOAD_LABELS, "Added to the deployment's labels; the own ones win."),
     Key::new(
         "use_case",
@@ -188,7 +196,7 @@ static SERVICE: &[Key] = &[
     )
     .default("balanced"),
     Key::new("traffic", Kind::Section(TRAFFIC), "What arrives in the busiest hour.").required(),
-    Key::new("slo", Kind::Section(SLO), "Service-level objectives. Required without `use_case`."),
+    Key::new("slo", Kind::Section(SLO), "Service-level objectives. Required without `use_case` or `profile`."),
     Key::new("survive", Kind::Section(SURVIVE), "What may fail, one scope at a time, while `during_failure` holds."),
     Key::new("during_failure", Kind::Section(DURING_FAILURE), "What must still hold during a failure."),
     Key::new("placement", Kind::Section(PLACEMENT), "Where replicas and their data may be."),
@@ -221,6 +229,11 @@ static TRAFFIC: &[Key] = &[
         "trace",
         Kind::Path,
         "CSV of real requests with the columns `time`, `input_tokens`, `output_tokens`: gives the busiest hour's rate, lengths and burstiness that are not stated.",
+    ),
+    Key::new(
+        "size_classes",
+        Kind::Map { entry: "CLASS", names: Names::Loose, of: &Kind::Quantity(Unit::Percent, Range::POSITIVE_SHARE) },
+        "With `profile`: the part of the requests that is of each of its size classes; parts sum to 100 %.",
     ),
     Key::new("input_tokens", Kind::Lengths, "Tokens of a prompt. Required without `use_case` or `trace`."),
     Key::new(

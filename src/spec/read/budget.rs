@@ -11,6 +11,7 @@ type Addresses = BTreeSet<String>;
 /// All workloads by name.
 type Workloads<'a> = (
     &'a BTreeMap<String, Service>,
+    &'a BTreeMap<String, Profiled>,
     &'a BTreeMap<String, Batch>,
     &'a BTreeMap<String, Training>,
     &'a BTreeMap<String, Pipeline>,
@@ -21,10 +22,11 @@ impl Reader<'_> {
     pub(super) fn budget(
         &mut self,
         root: &At<'_>,
-        (services, batches, trainings, pipelines): Workloads<'_>,
+        (services, profiled, batches, trainings, pipelines): Workloads<'_>,
     ) -> Budget {
         let at = root.key("budget");
         let own = services.iter().map(|(name, s)| (format!("services.{name}"), &s.labels));
+        let own = own.chain(profiled.iter().map(|(name, p)| (format!("services.{name}"), &p.labels)));
         let own = own.chain(batches.iter().map(|(name, b)| (format!("batches.{name}"), &b.labels)));
         let own = own.chain(trainings.iter().map(|(name, t)| (format!("trainings.{name}"), &t.labels)));
         let own = own.chain(pipelines.iter().map(|(name, p)| (format!("pipelines.{name}"), &p.labels)));

@@ -151,6 +151,12 @@ impl Reader<'_> {
             );
             return false;
         }
+        if own.key("profile").is_there() {
+            let what = format!("a service with a `profile` in a chain: `{service}`");
+            let help = "nothing is known of how long its requests take: leave it out, or give it a `model`";
+            self.report(step, false, leaf::not_yet(&what, help));
+            return false;
+        }
         let e2e = own.key("slo").key("e2e");
         if e2e.is_there() {
             self.report(

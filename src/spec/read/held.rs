@@ -71,6 +71,14 @@ impl Reader<'_> {
         for kind in crate::spec::WORKLOADS {
             for (_, at) in root.key(kind).entries() {
                 let key = at.key("purchase").key("commitments");
+                let profile = at.key("profile");
+                if kind == "services" && profile.is_there() && !held.is_empty() && key.word() != Some("none")
+                {
+                    let what = "the use of held machines by a service with a `profile`";
+                    let help = "write `purchase: { commitments: none }` in the service: it leaves them alone";
+                    self.report(&profile.pointer, true, leaf::not_yet(what, help));
+                    continue;
+                }
                 let existing = key.word() == Some("existing");
                 let copied = |p: &Pointer| {
                     key.pointer.0.strip_prefix(&p.0).is_some_and(|r| r.is_empty() || r.starts_with('/'))

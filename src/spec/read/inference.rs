@@ -21,6 +21,7 @@ impl Reader<'_> {
         shared: &BTreeMap<String, String>,
     ) -> Option<Service> {
         at.value?.as_object()?;
+        self.only_with_a_profile(at);
         let items = at.key("model").word().is_some_and(|model| self.measured.contains(model));
         let use_case = at.key("use_case").word().and_then(use_case::find).filter(|_| !items);
         let priority = at.key("priority");
@@ -388,7 +389,7 @@ impl Reader<'_> {
         }
     }
 
-    fn scaling(&mut self, at: &At<'_>) -> Scaling {
+    pub(super) fn scaling(&mut self, at: &At<'_>) -> Scaling {
         let (min, max) = (at.key("min_replicas").whole(), at.key("max_replicas").whole());
         if let (Some(min), Some(max)) = (min, max)
             && min > max
@@ -411,7 +412,7 @@ impl Reader<'_> {
         Scaling { mode, min_replicas: min.unwrap_or(1), max_replicas: max }
     }
 
-    fn endpoint(&mut self, at: &At<'_>) -> Endpoint {
+    pub(super) fn endpoint(&mut self, at: &At<'_>) -> Endpoint {
         let public = at.key("exposure").word() == Some("public");
         let missing: Vec<&str> =
             ["tls_certificate", "api_keys"].into_iter().filter(|k| !at.key(k).is_there()).collect();

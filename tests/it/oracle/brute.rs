@@ -4,6 +4,7 @@
 pub mod carbon;
 mod day;
 mod held;
+pub mod profile;
 mod run;
 pub mod seat;
 pub mod several;
@@ -93,7 +94,9 @@ pub fn service(spec: &Spec, world: &World, name: &str) -> Option<i64> {
 /// Whether a limit is on a workload.
 fn counted(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
     let labels = match address.split_once('.').unwrap() {
-        ("services", name) => &spec.services[name].labels,
+        ("services", name) => {
+            spec.services.get(name).map_or_else(|| &spec.profiled[name].labels, |s| &s.labels)
+        }
         ("trainings", name) => &spec.trainings[name].labels,
         (_, name) => &spec.batches[name].labels,
     };

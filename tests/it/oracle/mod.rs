@@ -5,6 +5,7 @@ mod carbon;
 mod chains;
 mod held;
 mod labels;
+mod profiles;
 mod sharing;
 mod stability;
 mod stops;
@@ -163,6 +164,10 @@ impl Several {
         let cost: i64 = placement.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum();
         // What brute force does not try is beyond it.
         let large = |w: &WorkloadPlacement| {
+            let all = |w: &WorkloadPlacement| w.pools.iter().map(|p| p.replicas).sum::<u32>();
+            if w.mix.is_some() && all(w) > brute::profile::MOST {
+                return true;
+            }
             let most = if w.run.is_some() { 4 * brute::MOST_MACHINES } else { brute::MOST_MACHINES };
             w.pools.iter().any(|p| p.machines.iter().map(|m| m.count).sum::<u32>() > most)
         };

@@ -44,7 +44,7 @@ impl Random {
     }
 
     /// `n` different ones of `items`, in their order.
-    fn some<T: Clone>(&mut self, items: &[T], n: usize) -> Vec<T> {
+    pub fn some<T: Clone>(&mut self, items: &[T], n: usize) -> Vec<T> {
         let mut left: Vec<usize> = (0..items.len()).collect();
         while left.len() > n {
             let i = self.below(left.len());
@@ -373,6 +373,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
     }
     Spec {
         pipelines: BTreeMap::new(),
+        profiled: BTreeMap::new(),
         sites: BTreeMap::new(),
         held: BTreeMap::new(),
         name: "world".into(),

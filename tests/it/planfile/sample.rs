@@ -298,6 +298,28 @@ fn workload() -> WorkloadPlacement {
             ceiling_per_month: usd(120_537_602_000),
             incomplete: true,
         },
+        mix: Some(SizeMix {
+            file: "./profile.csv".into(),
+            sha256: "ab".repeat(32),
+            kinds: vec![MixKind { cloud: Cloud::Aws, instance_type: "p5.48xlarge".into(), machines: 3 }],
+            classes: vec![SizeClass {
+                name: "short".into(),
+                demand: 5_500_000,
+                to: vec![MixPart { kind: 0, billionths: 1_000_000_000 }],
+            }],
+            losses: vec![MixLoss {
+                lost: vec![1],
+                routes: vec![MixRoute { to: vec![MixPart { kind: 0, billionths: 1_000_000_000 }] }],
+            }],
+            proofs: vec![MixProof {
+                prices: vec![vec![40_204_800_000]],
+                tree: vec![
+                    MixBranch { kind: Some(0), at: 2 },
+                    MixBranch { kind: None, at: 0 },
+                    MixBranch { kind: None, at: 0 },
+                ],
+            }],
+        }),
         run: Some(BatchRun {
             hours: 3.25,
             deadline_hours: 6.0,

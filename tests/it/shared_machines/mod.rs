@@ -417,7 +417,7 @@ fn the_line_from_the_spec_to_the_saved_plan_knows_shared_machines() {
     let world = line::world(&spec, &catalog);
     let input = rhumb::PlanningInput {
         spec,
-        spec_digest: rhumb::plan::spec_digest(&json!({ "name": "together" })),
+        spec_digest: rhumb::plan::spec_digest(&json!({ "name": "together" }), &Default::default()),
         world,
         prior: None,
         now: "2026-11-25T08:00:00Z".into(),

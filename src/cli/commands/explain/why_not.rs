@@ -23,6 +23,17 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
     if let Some(workload) = &workload {
         super::known(workload, &known, spec)?;
     }
+    let measured = |address: &String| {
+        address.strip_prefix("services.").is_some_and(|name| spec.profiled.contains_key(name))
+    };
+    let mut asked = known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));
+    if let Some(address) = asked.find(|address| measured(address)) {
+        let text = format!(
+            "--why-not is not supported yet for {address}, which has a profile: `rhumb plan` tells what each type that was measured would cost \
+             by itself; name another workload's address"
+        );
+        return Err(Failure::usage(text));
+    }
     let offers = offers(what, &world.catalog)?;
     let progress = progress::start("searching placements and loosened constraints", settings);
     let asked = known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));

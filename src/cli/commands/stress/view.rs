@@ -178,6 +178,11 @@ impl Told<'_> {
                 "{pool}: in every world its run is interrupted at random, at the planned rate of lost spot machines and of failures (assumed)."
             )));
         }
+        for address in &self.found.measured {
+            lines.push(Cell::plain(format!(
+                "{address}: its machines were measured by you, and every world has them so; nothing of it is drawn, only its cost is counted."
+            )));
+        }
         let none = self.found.spot.is_empty() && self.found.interrupted.is_empty();
         if none && self.found.trained.is_empty() {
             lines.push(Cell::plain("No spot machines: none can be lost."));
@@ -322,6 +327,7 @@ impl Told<'_> {
             })).collect::<Vec<_>>(),
             "interrupted": self.found.interrupted,
             "trained": self.found.trained,
+            "measured": self.found.measured,
             "curve": curve,
         })
     }

@@ -179,6 +179,17 @@ pub(super) fn text(found: &Verification, spec: &Spec, settings: &Settings) -> St
             blocks: vec![Block::Lines(training(t))],
         });
     }
+    for (address, file) in &found.measured {
+        let line = format!(
+            "Not replayed: {file} says what machines sustain, and nothing of how long a request takes. Whether you measured within your \
+             objectives is yours to know."
+        );
+        sections.push(Section {
+            name: "replay",
+            heading: address.clone(),
+            blocks: vec![Block::Lines(vec![Cell::tone(line, Tone::Warn)])],
+        });
+    }
     let report = Report { title: format!("Replay of {}", spec.name), sections, summary: summary(found) };
     let mut out = terminal::text(&report, settings, None);
     if !settings.quiet {
@@ -237,6 +248,10 @@ fn summary(found: &Verification) -> String {
     };
     if unsure > 0 {
         text += &format!("; {unsure} at the limit, within the noise of the replay");
+    }
+    if let n @ 1.. = found.measured.len() {
+        let (s, have) = if n == 1 { ("", "has") } else { ("s", "have") };
+        text += &format!("; {n} service{s} with a profile {have} nothing to replay");
     }
     for (n, unit) in [(spare(false), "machine"), (spare(true), "replica on shared machines")] {
         if n > 0 {
@@ -426,5 +441,6 @@ pub(super) fn json(found: &Verification, spec: &Spec, seed: u64) -> Value {
         "services": services,
         "batches": batches,
         "trainings": trainings,
+        "not_replayed": found.measured.iter().map(|(a, file)| json!({ "address": a, "profile": file })).collect::<Vec<_>>(),
     })
 }

@@ -5,6 +5,7 @@ use super::*;
 /// Every way to place a workload, by the month, without most of those that another one beats.
 pub fn options(spec: &Spec, world: &World, address: &str) -> Vec<Choice> {
     match address.split_once('.').unwrap() {
+        ("services", name) if spec.profiled.contains_key(name) => profile::options(spec, world, name),
         ("services", name) => {
             let monthly =
                 |c: Choice| Choice { cost: c.cost * 730, ceiling: c.ceiling * 730, peak: c.peak * 730, ..c };
