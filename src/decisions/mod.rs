@@ -20,3 +20,4 @@
 #![doc = include_str!("0018-chains-of-services.md")]
 #![doc = include_str!("0019-held-capacity.md")]
 #![doc = include_str!("0021-stability.md")]
+#![doc = include_str!("0022-federated-rounds.md")]

@@ -1,11 +1,13 @@
 //! From the choice to the placement: every figure that a plan shows.
 
+mod federation;
 mod run;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
+pub(super) use federation::federation;
 pub(super) use run::run;
 
 use super::day::{self, Rest};

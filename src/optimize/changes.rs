@@ -6,6 +6,8 @@ use super::job::{Job, Kind};
 use crate::diagnostic::Pointer;
 use crate::spec::{AllowDeny, BudgetScope, Model, Objective, PlacementRules, PurchaseRules, Service, Spec};
 
+mod federation;
+
 /// A constraint of one workload that can be loosened.
 pub(super) struct Change {
     pub constraint: &'static str,
@@ -116,6 +118,7 @@ fn rules<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PlacementRules
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.placement),
         ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.placement),
         ("pipelines", name) => spec.pipelines.get_mut(name).map(|p| &mut p.placement),
+        ("federations", name) => spec.federations.get_mut(name).map(|f| &mut f.placement),
         _ => None,
     }
 }
@@ -126,6 +129,7 @@ fn purchase<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PurchaseRul
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.purchase),
         ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.purchase),
         ("pipelines", name) => spec.pipelines.get_mut(name).map(|p| &mut p.purchase),
+        ("federations", name) => spec.federations.get_mut(name).map(|f| &mut f.purchase),
         _ => None,
     }
 }
@@ -247,6 +251,8 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
                 budget: None,
             });
         }
+    } else if let Kind::Federation(asked, _) = job.kind {
+        all.extend(federation::changes(job.spec, asked));
     } else if let Kind::Run(task) = job.kind {
         let now = task.deadline();
         let step = |hours: f64| Step::new(format!("a deadline of {hours} h instead of {now} h"), hours);

@@ -49,6 +49,7 @@ fn placed(job: &Job<'_>, mut why: Rejection) -> Rejection {
             let traffic = match job.kind {
                 Kind::Service(s) => &s.traffic.at,
                 Kind::Run(task) => task.at(),
+                Kind::Federation(asked, _) => &asked.at,
             };
             let words = format!("the longest request of the traffic: {}", why.reason);
             (traffic.join("input_tokens"), words)

@@ -11,6 +11,7 @@ use super::base::{Base, Bases};
 use super::couple::{self, Wanted};
 use super::day::{Classes, Rest};
 use super::fates::{self, Fates};
+use super::federation::Rounds;
 use super::job::{Job, Kind, Task};
 use super::load::{self, Demand, PoolLoad};
 use super::pool::{Ask, Count, Day, Extra, GIB, Needs, Terms, times};
@@ -108,6 +109,7 @@ pub(super) struct Search<'a> {
 pub(super) enum Sought<'a> {
     Service(Box<Search<'a>>),
     Run(Task<'a>),
+    Federation(Option<Box<Rounds<'a>>>),
 }
 
 impl<'a> Sought<'a> {
@@ -115,6 +117,7 @@ impl<'a> Sought<'a> {
         match job.kind {
             Kind::Service(service) => Sought::Service(Box::new(Search::new(job, table, service))),
             Kind::Run(task) => Sought::Run(task),
+            Kind::Federation(asked, _) => Sought::Federation(Rounds::of(job, table, asked).map(Box::new)),
         }
     }
 
@@ -122,7 +125,7 @@ impl<'a> Sought<'a> {
     pub fn search(&self) -> Option<&Search<'a>> {
         match self {
             Sought::Service(search) => Some(search),
-            Sought::Run(_) => None,
+            Sought::Run(_) | Sought::Federation(_) => None,
         }
     }
 }

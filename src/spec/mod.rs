@@ -17,6 +17,7 @@ mod each;
 mod expr;
 mod format;
 pub mod functions;
+mod federation;
 mod hcl;
 mod held;
 pub mod keys;
@@ -45,6 +46,7 @@ pub use chain::Chain;
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use each::MOST as MOST_EQUAL_SITES;
+pub use federation::{Federation, FederationFramework, MOST_ROUNDS};
 pub use format::{convert_to, format};
 pub use held::{HELD, Held, HeldKind};
 pub use measured::{
@@ -63,7 +65,7 @@ pub use training::{Checkpointing, Dataset, Framework, Method, Sharding, Training
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};
 
 /// The sections whose entries are workloads, in the order in which they are placed.
-pub const WORKLOADS: [&str; 4] = ["services", "batches", "trainings", "pipelines"];
+pub const WORKLOADS: [&str; 5] = ["services", "batches", "trainings", "pipelines", "federations"];
 
 /// Largest file, bytes.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;

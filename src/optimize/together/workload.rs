@@ -9,6 +9,7 @@ use super::super::base::Base;
 use super::super::batch::{self, Run};
 use super::super::couple::{self, Wanted};
 use super::super::emission;
+use super::super::federation::{Members, Rounds};
 use super::super::job::{Job, Task};
 use super::super::pool::Terms;
 use super::super::service::{Block, Chosen, Search, Sought};
@@ -28,6 +29,7 @@ use crate::spec::{BudgetBinds, Spec};
 pub enum Plan {
     Service(Vec<Block>),
     Run(Run),
+    Federation(Members),
 }
 
 /// A plan with its column over all rows.
@@ -91,6 +93,8 @@ pub struct Workload<'a> {
 enum Sort<'a> {
     Service { search: Box<Search<'a>>, bases: Vec<Arc<Base<'a>>> },
     Run { table: &'a Table, task: Task<'a>, terms: &'a [Terms] },
+    /// With its runs of a month.
+    Federation { rounds: Box<Rounds<'a>>, runs: f64 },
 }
 
 impl<'a> Workload<'a> {
@@ -125,7 +129,7 @@ impl<'a> Workload<'a> {
                 .and_then(|_| emission::emitter(job.world, machine, site.region).ok())
                 .map_or(0, |e| e.mg_per_hour)
         };
-        let emits = table.sites.iter().map(emits).collect();
+        let mut emits: Vec<i64> = table.sites.iter().map(emits).collect();
         let surcharges = stability::surcharges(job, table);
         rows.surcharges |= !surcharges.is_empty();
         let (kind, sites) = match sought {
@@ -145,6 +149,19 @@ impl<'a> Workload<'a> {
                 let sites = of(&table.terms, rows);
                 (Sort::Run { table, task, terms: &table.terms }, sites)
             }
+            Sought::Federation(rounds) => {
+                let rounds = rounds.ok_or_else(lost)?;
+                let mut sites = of(&table.terms, rows);
+                // Sites of the clients follow those of the aggregator.
+                for (site, terms) in rounds.clients.sites.iter().zip(rounds.clients.terms.iter()) {
+                    let cloud = job.world.catalog.regions[site.region].cloud;
+                    sites.push(rows.quotas(spec, cloud, terms));
+                    let machine = rounds.clients.machines[site.machine].index;
+                    let emitter = emission::emitter(job.world, machine, site.region).ok();
+                    emits.push(rows.carbon.and(emitter).map_or(0, |e| e.mg_per_hour));
+                }
+                (Sort::Federation { runs: rounds.runs(), rounds }, sites)
+            }
         };
         Ok(Workload {
             job,
@@ -162,7 +179,7 @@ impl<'a> Workload<'a> {
     pub fn search(&self) -> Option<&Search<'a>> {
         match &self.kind {
             Sort::Service { search, .. } => Some(search),
-            Sort::Run { .. } => None,
+            Sort::Run { .. } | Sort::Federation { .. } => None,
         }
     }
 
@@ -201,6 +218,19 @@ impl<'a> Workload<'a> {
                 let found = self.own(rows, blocks).ok_or_else(lost)?;
                 let least = (value - slack) * i128::from(HOURS_PER_MONTH) * ONE;
                 Ok(Cheapest { least: least.min(found.column.priced(prices)), found })
+            }
+            Sort::Federation { rounds, .. } => {
+                let mut best: Option<(i128, Planned)> = None;
+                rounds.each(ONE + budget, &|i| self.tolls_of(rows, i, prices), i128::MAX, &mut |members| {
+                    let planned = self.federation(rows, members);
+                    let cost = planned.column.priced(prices);
+                    if best.as_ref().is_none_or(|(c, _)| cost < *c) {
+                        best = Some((cost, planned));
+                    }
+                    best.as_ref().map_or(i128::MAX, |(c, _)| *c - 1)
+                });
+                let (least, found) = best.ok_or_else(lost)?;
+                Ok(Cheapest { least, found })
             }
             Sort::Run { table, task, terms } => {
                 let mut best: Option<(i128, Planned)> = None;
@@ -245,6 +275,21 @@ impl<'a> Workload<'a> {
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
                     }
+                }
+            }
+            Sort::Federation { rounds, .. } => {
+                let budget = rows.budget_price(&self.job.address, prices);
+                let mut more = effort.plans.saturating_mul(4);
+                rounds.each(ONE + budget, &|i| self.tolls_of(rows, i, prices), limit, &mut |members| {
+                    let planned = self.federation(rows, members);
+                    if planned.column.priced(prices) <= limit {
+                        found.push(planned);
+                    }
+                    more = more.saturating_sub(1);
+                    if more == 0 { i128::MIN / 2 } else { limit }
+                });
+                if more == 0 {
+                    return None;
                 }
             }
             Sort::Run { table, task, terms } => {
@@ -325,12 +370,30 @@ impl<'a> Workload<'a> {
         let mg = self.emits[priced.run.chosen.site];
         let task = match &self.kind {
             Sort::Run { task, .. } => task.runs(),
-            Sort::Service { .. } => 0.0,
+            Sort::Federation { .. } | Sort::Service { .. } => 0.0,
         };
         let emitted = carbon::of_runs(mg, count.machines, priced.run.hours, task);
         let figures = (priced.month.micros(), bound.micros(), emitted);
         let column = self.column(rows, figures, &counts, machines);
         Planned { column, plan: Plan::Run(priced.run), shared: Vec::new() }
+    }
+
+    fn federation(&self, rows: &Rows, members: Members) -> Planned {
+        let Sort::Federation { rounds, runs } = &self.kind else { unreachable!("only federations have members") };
+        let first = rounds.table.sites.len();
+        let sites = members.clients.iter().map(|c| first + c.site).chain([members.aggregator]);
+        let counts: Vec<(usize, u32, u32)> = sites.map(|site| (site, 1, 0)).collect();
+        let emitted = |(site, ..): &(usize, u32, u32)| carbon::of_runs(self.emits[*site], 1, members.hours, *runs);
+        let emitted = counts.iter().map(emitted).sum();
+        let month = members.month.micros();
+        let column = self.column(rows, (month, month, emitted), &counts, counts.len() as u64);
+        Planned { column, plan: Plan::Federation(members), shared: Vec::new() }
+    }
+
+    /// What a machine of a federation takes of quotas in a month, and emits in an hour, at `prices`.
+    fn tolls_of(&self, rows: &Rows, site: usize, prices: &[i64]) -> (i128, i128) {
+        let (base, _, hour) = self.tolls(rows, site, prices);
+        (base, hour)
     }
 
     /// What an hour of a machine of a site counts for beside its price, times [`ONE`].

@@ -4,6 +4,7 @@ mod budget;
 mod chain;
 mod held;
 mod measured;
+mod federation;
 mod pipeline;
 mod purchase;
 mod site;
@@ -15,6 +16,7 @@ use budget::{BUDGET, STABILITY};
 use chain::CHAIN;
 use held::HELD;
 use measured::{MEASURED, QUALITY};
+use federation::FEDERATION;
 use pipeline::PIPELINE;
 use purchase::PURCHASE;
 use site::SITE;
@@ -73,6 +75,11 @@ pub static ROOT: &[Key] = &[
         "pipelines",
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(PIPELINE) },
         "Data pipelines on processors, with a deadline.",
+    ),
+    Key::new(
+        "federations",
+        Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(FEDERATION) },
+        "Training in rounds at several sites, whose data stay there.",
     ),
     Key::new("budget", Kind::Section(BUDGET), "What may be spent and emitted."),
     Key::new(
@@ -516,7 +523,7 @@ static BATCH: &[Key] = &[
     Key::new(
         "after",
         Kind::List(&Kind::Run),
-        "Batches, trainings and pipelines (`pipelines.NAME`) whose run must be complete first.",
+        "Batches, trainings, pipelines and federations (`pipelines.NAME`) whose run must be complete first.",
     ),
 ];
 

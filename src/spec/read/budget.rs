@@ -14,6 +14,7 @@ type Workloads<'a> = (
     &'a BTreeMap<String, Batch>,
     &'a BTreeMap<String, Training>,
     &'a BTreeMap<String, Pipeline>,
+    &'a BTreeMap<String, Federation>,
 );
 
 impl Reader<'_> {
@@ -21,13 +22,14 @@ impl Reader<'_> {
     pub(super) fn budget(
         &mut self,
         root: &At<'_>,
-        (services, batches, trainings, pipelines): Workloads<'_>,
+        (services, batches, trainings, pipelines, federations): Workloads<'_>,
     ) -> Budget {
         let at = root.key("budget");
         let own = services.iter().map(|(name, s)| (format!("services.{name}"), &s.labels));
         let own = own.chain(batches.iter().map(|(name, b)| (format!("batches.{name}"), &b.labels)));
         let own = own.chain(trainings.iter().map(|(name, t)| (format!("trainings.{name}"), &t.labels)));
         let own = own.chain(pipelines.iter().map(|(name, p)| (format!("pipelines.{name}"), &p.labels)));
+        let own = own.chain(federations.iter().map(|(name, f)| (format!("federations.{name}"), &f.labels)));
         let mut carriers: BTreeMap<&str, BTreeMap<&str, Addresses>> = BTreeMap::new();
         let mut all = Addresses::new();
         for (address, labels) in own {
