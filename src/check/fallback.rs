@@ -23,7 +23,8 @@ const NOT_TOLD: [&str; 2] = ["objective-missing", "failure-missing"];
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     let parts = fleet::parts(placement);
     for (address, placed) in &placement.workloads {
-        if placed.pools.iter().any(|p| p.shared.is_some()) {
+        let federated = placed.run.as_ref().is_some_and(|run| run.federation.is_some());
+        if federated || placed.pools.iter().any(|p| p.shared.is_some()) {
             none(log, placed);
             continue;
         }
@@ -40,11 +41,11 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     }
 }
 
-/// None are looked for where a workload has a pool on shared machines, which the plan says.
+/// None are looked for where a workload has a pool on shared machines, and for federations, which the plan says.
 fn none(log: &mut Ledger, placed: &WorkloadPlacement) {
     let told = placed.fallbacks.iter().map(|f| f.list.len()).sum::<usize>();
     log.hold(told == 0, "fallback", &placed.address, || {
-        ("a fallback of what shares machines".into(), "none".into(), told.to_string())
+        ("a fallback of what has none".into(), "none".into(), told.to_string())
     });
     let says = |c: &String| ["fallback", "stand-in"].iter().any(|word| c.contains(word));
     log.hold(placed.caveats.iter().any(says), "fallback", &placed.address, || {
@@ -120,6 +121,7 @@ fn one(
         Kind::Batch(batch) => batch::check(&mut own, &work, batch, &other, (&pools, world.replay)),
         Kind::Training(asked) => training::check(&mut own, world, &work, asked, &other, &pools),
         Kind::Pipeline(asked) => pipeline::check(&mut own, world, &work, asked, &other, &pools),
+        Kind::Federation(_) => return,
     }
     log.absorb(own, |f| {
         let message = if f.address == fallback.pool.addr.as_str() {
