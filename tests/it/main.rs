@@ -42,6 +42,8 @@ mod maker;
 mod measured;
 mod optimize;
 mod oracle;
+mod federation_worlds;
+mod federations;
 mod pipeline_worlds;
 mod pipelines;
 mod plans;
