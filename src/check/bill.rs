@@ -47,7 +47,9 @@ pub(super) fn check(
     // An hour of a run is its month divided by 730, so a sum of rounded lines may miss it by one each.
     let slack = match work.kind {
         Kind::Service(_) => 0,
-        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_) => cost.lines.len() as i64 + 1,
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_) => {
+            cost.lines.len() as i64 + 1
+        }
     };
     log.amount("cost-sum", address, "the cost of an hour", priced, cost.expected_per_hour, slack);
     let month = cost.expected_per_hour.per_month();
@@ -135,7 +137,10 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
                 (Some(said), Kind::Service(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly, said, 0);
                 }
-                (Some(said), Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_)) => {
+                (
+                    Some(said),
+                    Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_),
+                ) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly.scale(share), said, 2);
                 }
                 (None, _) => {

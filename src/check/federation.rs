@@ -129,7 +129,13 @@ pub(super) fn check(
     let gathers = match Gathers::on(asked, aggregator.instance_type) {
         Ok(gathers) => gathers,
         Err(why) => {
-            log.finding("measured-time", aggregator.pool.addr.as_str(), "no aggregator", "a time and room", why);
+            log.finding(
+                "measured-time",
+                aggregator.pool.addr.as_str(),
+                "no aggregator",
+                "a time and room",
+                why,
+            );
             return;
         }
     };
@@ -166,7 +172,14 @@ pub(super) fn check(
     let runs = asked.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
     log.near("run", address, "the runs of a month", runs, run.runs_per_month, 1e-9);
     let updates = clients.len() as f64;
-    log.near("run", address, "the updates a second", updates * rounds / hours / 3600.0, run.items_per_s, 1e-6);
+    log.near(
+        "run",
+        address,
+        "the updates a second",
+        updates * rounds / hours / 3600.0,
+        run.items_per_s,
+        1e-6,
+    );
     for c in pools {
         let own = if c.pool.cloud == Cloud::Site { 1.0 } else { updates } * rounds / 3600.0;
         let at = c.pool.addr.as_str();

@@ -7,8 +7,8 @@ use crate::math;
 use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Pool, WorkloadPlacement, World};
 use crate::spec::{
-    AllowDeny, Batch, Engine, Federation, KvCacheDtype, Model, NO_MODEL, Pipeline, PlacementRules, PurchaseRules,
-    Quantization, Service, Spec, Training,
+    AllowDeny, Batch, Engine, Federation, KvCacheDtype, Model, NO_MODEL, Pipeline, PlacementRules,
+    PurchaseRules, Quantization, Service, Spec, Training,
 };
 
 use super::Ledger;

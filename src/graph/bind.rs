@@ -8,7 +8,9 @@ use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_
 use super::{Graph, Unplaced, engine, federation, pipeline, shared, training};
 use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
-use crate::spec::{Batch, Exposure, Federation, Model, NO_MODEL, Pipeline, Schedule, Service, Spec, Training};
+use crate::spec::{
+    Batch, Exposure, Federation, Model, NO_MODEL, Pipeline, Schedule, Service, Spec, Training,
+};
 
 /// A workload of the spec.
 #[derive(Clone, Copy)]
@@ -203,9 +205,7 @@ impl<'a> Region<'a> {
                         let common = common.number("shards", p.shards);
                         (ResourceKind::JobRun, run_attributes(common, p.deadline_s, &p.schedule, &p.after))
                     }
-                    Workload::Federation(f) => {
-                        (ResourceKind::JobRun, rounds(common, f, chosen))
-                    }
+                    Workload::Federation(f) => (ResourceKind::JobRun, rounds(common, f, chosen)),
                 };
                 self.put(graph, &addr, kind, attributes);
                 graph.connect(addr.as_str(), template.as_str(), "starts_from");

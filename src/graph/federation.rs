@@ -10,12 +10,7 @@ use crate::spec::Federation;
 pub(super) const SUPERLINK_PORT: i64 = 9092;
 
 /// The attributes of a member's launch template.
-pub(super) fn template(
-    common: Builder,
-    asked: &Federation,
-    pool: &Pool,
-    run: &FederationRun,
-) -> Attributes {
+pub(super) fn template(common: Builder, asked: &Federation, pool: &Pool, run: &FederationRun) -> Attributes {
     let role = if pool.cloud == Cloud::Site { "client" } else { "aggregator" };
     let command = asked.command.iter().map(|word| Attr::from(word.as_str())).collect();
     let chosen = Builder::default()

@@ -6,8 +6,8 @@ mod run;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
 pub(super) use federation::federation;
+use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
 pub(super) use run::run;
 
 use super::day::{self, Rest};

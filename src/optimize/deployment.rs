@@ -14,7 +14,8 @@ use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::watch::{Asking, Watch};
 use super::{
-    NoPlacement, alone, batch, build, chains, commitments, emission, fallbacks, federation, losers, relax, unknown_model,
+    NoPlacement, alone, batch, build, chains, commitments, emission, fallbacks, federation, losers, relax,
+    unknown_model,
 };
 use super::{sharing, stability};
 use crate::placement::{

@@ -160,7 +160,7 @@ pub(super) fn least(spec: &Spec, world: &World, address: &str) -> Option<i64> {
             };
             let mut best: Option<i64> = None;
             // Where money counts nothing a milligram is what is minimised; a second of each member is left to rounding.
-            rounds.each(0, &toll, i128::MAX, &mut |members| {
+            rounds.each(false, (0, &toll), i128::MAX, &mut |members| {
                 let runs = asked.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
                 let each = members.clients.iter().map(|c| of_client(c.site)).chain([mg(members.aggregator)]);
                 let all = each.map(|mg| carbon::of_runs(mg, 1, members.hours, runs)).sum();

@@ -247,7 +247,10 @@ impl<'s> Rounds<'s> {
         for ((name, at), mbps) in names.iter().zip(at).zip(mbps) {
             let mut leave = |reason: String| left_out.push(LeftOut { site: (*name).clone(), reason });
             if at.is_empty() {
-                leave("nothing stands there that a time of `local` was stated for, within its stock and power".into());
+                leave(
+                    "nothing stands there that a time of `local` was stated for, within its stock and power"
+                        .into(),
+                );
                 continue;
             }
             let Some(mbps) = mbps else {
@@ -258,7 +261,8 @@ impl<'s> Rounds<'s> {
             let transfer_s = perf::federated::transfer_s(asked.update_gib, *mbps, member.network_gbps, n);
             let mut kinds: Vec<Client> = Vec::new();
             for i in at {
-                let (Some(trains), Some(price)) = (self.clients.member(*i), self.clients.terms[*i].base) else {
+                let (Some(trains), Some(price)) = (self.clients.member(*i), self.clients.terms[*i].base)
+                else {
                     continue;
                 };
                 let round_s = 2.0 * transfer_s + trains.seconds + n as f64 * member.seconds;
@@ -314,7 +318,12 @@ impl<'s> Rounds<'s> {
         }
         let Some(left_out) = self.left_out.values().next() else {
             let reason = "no machine may be the aggregator".into();
-            return Some(Rejection { constraint: "infeasible", reason, at: Some(asked.at.clone()), distance: None });
+            return Some(Rejection {
+                constraint: "infeasible",
+                reason,
+                at: Some(asked.at.clone()),
+                distance: None,
+            });
         };
         let named: Vec<String> = left_out.iter().map(|l| format!("{}: {}", l.site, l.reason)).collect();
         let reason = format!(
@@ -340,11 +349,12 @@ impl<'s> Rounds<'s> {
 
     /// Visits choices until a month of them costs more than `limit`, together with the tolls of their machines: a month's of one machine, and of
     /// an hour in which it runs, of aggregators first and then of clients; a micro-dollar counts `money`, and all is over [`ONE`]. A
-    /// visit may lower the limit.
+    /// visit may lower the limit. Either `every` one, or for each aggregator and longest round one that costs the least, but for
+    /// what [`Rounds::rounding`] says.
     pub fn each(
         &self,
-        money: i128,
-        tolls: &dyn Fn(usize) -> (i128, i128),
+        every: bool,
+        (money, tolls): (i128, &dyn Fn(usize) -> (i128, i128)),
         limit: i128,
         visit: &mut dyn FnMut(Members) -> i128,
     ) {
@@ -370,6 +380,7 @@ impl<'s> Rounds<'s> {
                     let kinds = kinds.iter().filter(|c| c.round_s <= round_s);
                     let mut kinds: Vec<_> = kinds.map(|c| (counted(c.price, first + c.site), *c)).collect();
                     kinds.sort_by_key(|(cost, c)| (*cost, c.site));
+                    kinds.truncate(if every { usize::MAX } else { 1 });
                     kinds
                 };
                 let lists: Vec<_> = aggregator.clients.iter().map(in_time).collect();
@@ -377,24 +388,38 @@ impl<'s> Rounds<'s> {
                     continue;
                 }
                 let sent = (aggregator.sent.micros() as f64 * self.runs() * money as f64) as i128;
-                // A run, its month, and what is sent are rounded to the micro-dollar, and a few units of the product with them.
-                let slack = (self.runs() * 2.0 + 4.0) as i128 * money.max(ONE);
-                let so_far = counted(aggregator.price, aggregator.site) + sent - slack;
+                let so_far = counted(aggregator.price, aggregator.site) + sent - self.rounding(money);
                 let mut rest: Vec<i128> = vec![0];
                 rest.extend(lists.iter().rev().scan(0, |sum, kinds| {
                     *sum += kinds[0].0;
                     Some(*sum)
                 }));
                 rest.reverse();
-                let mut deep =
-                    Deep { rounds: self, aggregator, round_s, lists: &lists, rest: &rest, limit, visit, chosen: Vec::new() };
-                deep.choose(so_far, false);
+                let chosen = Vec::new();
+                let mut deep = Deep {
+                    rounds: self,
+                    aggregator,
+                    round_s,
+                    lists: &lists,
+                    rest: &rest,
+                    limit,
+                    visit,
+                    chosen,
+                };
+                deep.choose(so_far, !every);
                 limit = deep.limit;
             }
         }
     }
 
-    fn members(&self, aggregator: &Aggregator, round_s: f64, clients: Vec<Client>) -> Members {
+    /// By how much a choice may cost less than by the sum of its machines: a run, its month and what is sent are rounded to the
+    /// micro-dollar, and a few units of the products with them.
+    pub fn rounding(&self, money: i128) -> i128 {
+        (self.runs() * 2.0 + 4.0) as i128 * money.max(ONE)
+    }
+
+    fn members(&self, aggregator: &Aggregator, clients: Vec<Client>) -> Members {
+        let round_s = clients.iter().map(|c| c.round_s).fold(0.0, f64::max);
         let hours = self.hours(aggregator.start_s, round_s);
         let hourly = aggregator.price + clients.iter().map(|c| c.price).sum();
         let run = hourly.scale(hours) + aggregator.sent;
@@ -439,11 +464,11 @@ impl<'s> Rounds<'s> {
     /// The cheapest choice; of equals the first aggregator.
     pub fn cheapest(&self) -> Option<Members> {
         let mut best: Option<Members> = None;
-        self.each(ONE, &|_| (0, 0), i128::MAX, &mut |members| {
+        self.each(false, (ONE, &|_| (0, 0)), i128::MAX, &mut |members| {
             if best.as_ref().is_none_or(|b| members.month < b.month) {
                 best = Some(members);
             }
-            best.as_ref().map_or(i128::MAX, |b| i128::from(b.month.micros()) * ONE - 1)
+            best.as_ref().map_or(i128::MAX, |b| i128::from(b.month.micros()) * ONE)
         });
         best
     }
@@ -466,12 +491,13 @@ struct Deep<'d, 's> {
 impl Deep<'_, '_> {
     fn choose(&mut self, so_far: i128, slowest: bool) {
         let next = self.chosen.len();
+        // One that costs as much is no better, and is visited because another one may take less of a limit.
         if so_far + self.rest[next] > self.limit {
             return;
         }
         let Some(kinds) = self.lists.get(next) else {
             if slowest {
-                let members = self.rounds.members(self.aggregator, self.round_s, self.chosen.clone());
+                let members = self.rounds.members(self.aggregator, self.chosen.clone());
                 self.limit = (self.visit)(members);
             }
             return;

@@ -7,8 +7,8 @@ use crate::diagnostic::Pointer;
 use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
-    AllowDeny, Batch, Dataset, Engine, EngineName, Federation, Lengths, Model, NO_MODEL, Pipeline, PlacementRules,
-    Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training, Variant,
+    AllowDeny, Batch, Dataset, Engine, EngineName, Federation, Lengths, Model, NO_MODEL, Pipeline,
+    PlacementRules, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 
@@ -146,9 +146,7 @@ impl<'a> Job<'a> {
             Kind::Run(Task::Pipeline(p)) => {
                 (nothing(), &p.placement, &p.purchase, &*NO_ENGINE, &p.at, NO_REQUESTS)
             }
-            Kind::Federation(f, _) => {
-                (nothing(), &f.placement, &f.purchase, &*NO_ENGINE, &f.at, NO_REQUESTS)
-            }
+            Kind::Federation(f, _) => (nothing(), &f.placement, &f.purchase, &*NO_ENGINE, &f.at, NO_REQUESTS),
         };
         Some(Job {
             address: address.to_owned(),

@@ -173,8 +173,9 @@ fn feasible(spec: &Spec, world: &World, address: &str) -> bool {
     match job.kind {
         Kind::Service(service) => Search::new(&job, &table, service).run(Wanted::Any).is_ok(),
         Kind::Run(task) => batch::search(&job, &table, task).best.is_some(),
-        Kind::Federation(asked, _) => Rounds::of(&job, &table, asked)
-            .is_some_and(|rounds| rounds.within_budget(&job).is_ok()),
+        Kind::Federation(asked, _) => {
+            Rounds::of(&job, &table, asked).is_some_and(|rounds| rounds.within_budget(&job).is_ok())
+        }
     }
 }
 

@@ -29,7 +29,11 @@ pub(super) fn lines(address: &str, run: &BatchRun, f: &FederationRun) -> Vec<Cel
     let slowest = f.clients.iter().max_by(|a, b| a.round_s.total_cmp(&b.round_s).then(b.site.cmp(&a.site)));
     if let Some(c) = slowest {
         let equal = f.clients.iter().filter(|other| other.round_s.total_cmp(&c.round_s).is_eq()).count();
-        let alike = if equal > 1 { format!(", as {} other{} are", equal - 1, s((equal - 1) as f64)) } else { String::new() };
+        let alike = if equal > 1 {
+            format!(", as {} other{} are", equal - 1, s((equal - 1) as f64))
+        } else {
+            String::new()
+        };
         lines.push(Cell::plain(format!(
             "{address}: {} is the slowest{alike}: {} s of training, {} s for an update in each direction, {} s of putting together; \
              {} s are allowed for a round.",

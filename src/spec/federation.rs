@@ -7,9 +7,6 @@ use rhumb_api::Purchase;
 use super::{AllowDeny, PlacementRules, Processors, PurchaseRules, Schedule};
 use crate::diagnostic::Pointer;
 
-/// Most rounds of a run.
-pub const MOST_ROUNDS: u32 = 100_000;
-
 /// Rounds of training at sites, put together at one place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Federation {
@@ -27,7 +24,7 @@ pub struct Federation {
     pub sites: Vec<String>,
     /// `min_sites`, from 1 to the number of sites.
     pub min_sites: u32,
-    /// `rounds` of a run, from 1 to [`MOST_ROUNDS`].
+    /// `rounds` of a run, from 1 to 100,000.
     pub rounds: u32,
     /// `update`: weights that are sent to and from a client in a round, GiB, above 0.
     pub update_gib: f64,

@@ -7,10 +7,10 @@
 mod budget;
 mod chain;
 mod day;
+mod federation;
 mod held;
 mod inference;
 mod measured;
-mod federation;
 mod pipeline;
 mod rules;
 mod sharing;

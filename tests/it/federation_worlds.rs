@@ -13,7 +13,9 @@ pub struct Way {
 
 /// Seconds for an update on a type: that of the type, else of its series, else of its architecture.
 fn aggregates(f: &Federation, name: &str, arch: &str) -> Option<f64> {
-    let find = |wanted: &dyn Fn(&Processors) -> bool| f.aggregate_s.iter().find(|(of, _)| wanted(of)).map(|(_, s)| *s);
+    let find = |wanted: &dyn Fn(&Processors) -> bool| {
+        f.aggregate_s.iter().find(|(of, _)| wanted(of)).map(|(_, s)| *s)
+    };
     find(&|of| matches!(of, Processors::Type(..)) && of.to_string() == name)
         .or_else(|| find(&|of| matches!(of, Processors::Series(..)) && name.starts_with(&format!("{of}."))))
         .or_else(|| find(&|of| of.to_string() == arch))
@@ -30,15 +32,22 @@ pub fn options(spec: &Spec, world: &World, f: &Federation) -> Vec<Way> {
     for offer in catalog.offerings.iter().filter(|o| o.purchase == Purchase::OnDemand) {
         let kind = &catalog.instance_types[offer.instance_type];
         let (Some(memory), Some(gbps)) = (kind.memory_gib, kind.network_gbps) else { continue };
-        if kind.cloud == Cloud::Site || kind.accelerator_count > 0.0 || memory * 0.9 * 1_073_741_824.0 < f.memory_bytes {
+        if kind.cloud == Cloud::Site
+            || kind.accelerator_count > 0.0
+            || memory * 0.9 * 1_073_741_824.0 < f.memory_bytes
+        {
             continue;
         }
-        let Some(each) = aggregates(f, &format!("{}/{}", kind.cloud, kind.name), &kind.arch) else { continue };
-        let sends = catalog.transfer_price(offer.region, TransferTo::Internet).unwrap().usd_per_gib.usd() * 1e6;
+        let Some(each) = aggregates(f, &format!("{}/{}", kind.cloud, kind.name), &kind.arch) else {
+            continue;
+        };
+        let sends =
+            catalog.transfer_price(offer.region, TransferTo::Internet).unwrap().usd_per_gib.usd() * 1e6;
         // 120 s to boot, 10 GB of image, 60 s; a site's machine as of 10 Gbit/s.
         let start = |gbps: f64| 180.0 + 10e9 / (gbps * 1e9 / 8.0 * 0.8).min(1e9);
         let start = start(gbps).max(start(10.0));
-        let limit = f.deadline_s.map_or(f64::INFINITY, |d| (d - start) / f64::from(f.rounds)).min(f.round_deadline_s);
+        let limit =
+            f.deadline_s.map_or(f64::INFINITY, |d| (d - start) / f64::from(f.rounds)).min(f.round_deadline_s);
         let mut taking: Kinds = Vec::new();
         for name in &f.sites {
             let site = &spec.sites[name];
@@ -48,6 +57,13 @@ pub fn options(spec: &Spec, world: &World, f: &Federation) -> Vec<Way> {
             let mut kinds = Vec::new();
             for machine in site.machines.values() {
                 let Some(local) = f.local_s.get(&machine.accelerator) else { continue };
+                let at = catalog.instance_type(Cloud::Site, &machine.name).unwrap();
+                if site
+                    .power_watts
+                    .is_some_and(|cap| catalog.instance_types[at].full_load_watts.unwrap() > cap)
+                {
+                    continue;
+                }
                 let round = both_ways + local + n * each;
                 if round <= limit * (1.0 + 1e-12) {
                     kinds.push((round, machine.cost.micros() as f64, machine.name.clone()));
@@ -124,8 +140,13 @@ pub fn sites(below: &mut dyn FnMut(f64) -> i64) -> String {
     let mut text = "sites:\n".to_owned();
     for name in ["a", "b", "c"] {
         let bandwidth = [20, 50, 200, 1000][below(4.0) as usize];
-        let wan = if below(8.0) == 0 { String::new() } else { format!("    wan: {{ bandwidth: {bandwidth}Mbps }}\n") };
-        let power = if below(5.0) == 0 { format!("    power: {} W\n", 100 + below(400.0)) } else { String::new() };
+        let wan = if below(8.0) == 0 {
+            String::new()
+        } else {
+            format!("    wan: {{ bandwidth: {bandwidth}Mbps }}\n")
+        };
+        let power =
+            if below(5.0) == 0 { format!("    power: {} W\n", 100 + below(400.0)) } else { String::new() };
         let mut machines = vec![format!(
             "l4-node: {{ accelerator: l4, count: {}, vcpus: 16, memory: 64GiB, cost: 0.{:02} USD/h }}",
             1 + below(2.0),
@@ -148,10 +169,12 @@ pub fn sites(below: &mut dyn FnMut(f64) -> i64) -> String {
 
 /// The text of one with random figures.
 pub fn federation(name: &str, below: &mut dyn FnMut(f64) -> i64) -> String {
-    let aggregate = ["x86_64: 4s", "aws/m7i: 2s, x86_64: 9s", "aws/m7i.large: 30s, x86_64: 1s", "arm64: 3s, x86_64: 20s"];
+    let aggregate =
+        ["x86_64: 4s", "aws/m7i: 2s, x86_64: 9s", "aws/m7i.large: 30s, x86_64: 1s", "arm64: 3s, x86_64: 20s"];
     let local = [format!("l4: {}min", 5 + below(20.0)), format!("l4: 10min, t4: {}min", 6 + below(30.0))];
     let local = &local[below(2.0) as usize];
-    let deadline = if below(3.0) == 0 { format!("    deadline: {}h\n", 4 + below(10.0)) } else { String::new() };
+    let deadline =
+        if below(3.0) == 0 { format!("    deadline: {}h\n", 4 + below(10.0)) } else { String::new() };
     let schedule = if below(2.0) == 0 { "    schedule: \"0 2 * * 0\"\n" } else { "" };
     format!(
         "  {name}:

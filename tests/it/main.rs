@@ -33,6 +33,8 @@ mod diff;
 mod explore;
 mod fallbacks;
 mod faults;
+mod federation_worlds;
+mod federations;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod judge;
@@ -42,8 +44,6 @@ mod maker;
 mod measured;
 mod optimize;
 mod oracle;
-mod federation_worlds;
-mod federations;
 mod pipeline_worlds;
 mod pipelines;
 mod plans;

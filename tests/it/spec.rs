@@ -75,13 +75,6 @@ fn every_key_arrives_in_the_typed_spec() {
     assert!((features.throughput[&series] * 1_073_741_824.0 - 6e6).abs() < 1e-3);
     assert_eq!((features.throughput[&any], features.memory_bytes), (0.5, 4.0 * 1_073_741_824.0));
     assert_eq!(features.dataset.as_ref().unwrap().gib, features.input_gib);
-    let rounds = &spec.federations["rounds"];
-    assert_eq!((rounds.sites.as_slice(), rounds.min_sites, rounds.rounds), (&["plant-7".to_owned()][..], 1, 40));
-    assert_eq!((rounds.local_s["nvidia-t4"], rounds.aggregate_s[&series], rounds.aggregate_s[&any]), (1500.0, 1.5, 2.0));
-    assert_eq!((rounds.round_deadline_s, rounds.deadline_s), (2700.0, Some(172_800.0)));
-    assert!((rounds.update_gib * 1_073_741_824.0 - 124e6).abs() < 1e-3);
-    assert_eq!((&rounds.at_sites.sites, &rounds.at_sites.clouds), (&rounds.sites, &AllowDeny::Only(Vec::new())));
-    assert_eq!(rounds.after[0].0, "pipelines.features");
     let floor = spec.models["defect"].quality.as_ref().unwrap();
     assert_eq!((floor.keep, floor.benchmark.as_str(), floor.measured["small"]), (0.93, "map50", 0.937));
     // The default of `engine` is for those that have one.
@@ -331,10 +324,6 @@ fn the_json_schema_accepts_what_is_right_and_refuses_planted_faults() {
         ("/services/chat/traffic/input_tokens", json!({ "p50": 5 })),
         ("/pipelines/features/engine", json!("flink")),
         ("/pipelines/features/throughput_per_core/x86_64", json!("6MB")),
-        ("/federations/rounds/framework", json!("nvflare")),
-        ("/federations/rounds/local/T4", json!("25")),
-        ("/federations/rounds/min_sites", json!(0)),
-        ("/federations/rounds/after", json!(["services.chat"])),
         ("/trainings/tune/batch_size", json!(0)),
         ("/trainings/tune/strategy", json!("zero9")),
         ("/trainings/tune/dataset/size", json!("400 parsec")),

@@ -78,8 +78,10 @@ impl<'a> Field<'a> {
                     let kind = &self.world.catalog.instance_types[site.instance_type];
                     let at = &self.world.catalog.regions[site.region];
                     let n = gathering.clients.len();
-                    let words =
-                        format!("{n} clients of {}/{}/{}, {round_s:.1} s a round", at.cloud, at.id, kind.name);
+                    let words = format!(
+                        "{n} clients of {}/{}/{}, {round_s:.1} s a round",
+                        at.cloud, at.id, kind.name
+                    );
                     best = Some((priced, month, words));
                 }
             }
@@ -92,9 +94,7 @@ impl<'a> Field<'a> {
         let asked = self.asked;
         let runs = asked.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
         let hours = (g.start_s + f64::from(asked.rounds) * round_s) / 3600.0;
-        let beside = |site: &Site| {
-            prices.tolls(self.world, site).0 + prices.runs(site, 1, hours, runs, true)
-        };
+        let beside = |site: &Site| prices.tolls(self.world, site).0 + prices.runs(site, 1, hours, runs, true);
         let counted = |site: &Site| {
             let month = site.base.unwrap_or(Money::ZERO).scale(hours * runs);
             prices.month(Costs::same(month)) + beside(site)
@@ -111,7 +111,8 @@ impl<'a> Field<'a> {
         let price = self.world.catalog.transfer_price(aggregator.region, TransferTo::Internet)?;
         let month = (hourly.scale(hours) + price.usd_per_gib.scale(sent)).scale(runs);
         // Which machine is cheapest was compared in rounded months.
-        let rounded = (g.clients.len() as i128 + 1) * SCALE * i128::from(g.clients.iter().any(|k| k.len() > 1));
+        let rounded =
+            (g.clients.len() as i128 + 1) * SCALE * i128::from(g.clients.iter().any(|k| k.len() > 1));
         Some((prices.month(Costs::same(month)) + more - rounded, month))
     }
 }

@@ -400,7 +400,8 @@ fn data_comes(work: &Work<'_>, world: &World, region: &crate::catalog::Region) -
         Kind::Training(training) => training.dataset.as_ref(),
         Kind::Pipeline(pipeline) => pipeline.dataset.as_ref(),
         Kind::Federation(_) if !work.client => {
-            let here = world.catalog.regions.iter().position(|r| (r.cloud, &r.id) == (region.cloud, &region.id));
+            let here =
+                world.catalog.regions.iter().position(|r| (r.cloud, &r.id) == (region.cloud, &region.id));
             return here.is_some_and(|at| world.catalog.transfer_price(at, TransferTo::Internet).is_some());
         }
         Kind::Service(_) | Kind::Batch(_) | Kind::Federation(_) => None,

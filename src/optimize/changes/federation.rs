@@ -95,7 +95,11 @@ pub(super) fn changes(spec: &Spec, asked: &Federation) -> Vec<Change> {
         fine: grid(low).into_iter().map(step).collect(),
         set: set_bandwidth,
         without: |spec, address, index| set_bandwidth(spec, address, index, 1e9),
-        ..limit("bandwidth", asked.at.join("sites"), "updates go over the connections of the sites".to_owned())
+        ..limit(
+            "bandwidth",
+            asked.at.join("sites"),
+            "updates go over the connections of the sites".to_owned(),
+        )
     });
     all
 }

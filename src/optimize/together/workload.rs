@@ -91,10 +91,20 @@ pub struct Workload<'a> {
 }
 
 enum Sort<'a> {
-    Service { search: Box<Search<'a>>, bases: Vec<Arc<Base<'a>>> },
-    Run { table: &'a Table, task: Task<'a>, terms: &'a [Terms] },
+    Service {
+        search: Box<Search<'a>>,
+        bases: Vec<Arc<Base<'a>>>,
+    },
+    Run {
+        table: &'a Table,
+        task: Task<'a>,
+        terms: &'a [Terms],
+    },
     /// With its runs of a month.
-    Federation { rounds: Box<Rounds<'a>>, runs: f64 },
+    Federation {
+        rounds: Box<Rounds<'a>>,
+        runs: f64,
+    },
 }
 
 impl<'a> Workload<'a> {
@@ -221,16 +231,18 @@ impl<'a> Workload<'a> {
             }
             Sort::Federation { rounds, .. } => {
                 let mut best: Option<(i128, Planned)> = None;
-                rounds.each(ONE + budget, &|i| self.tolls_of(rows, i, prices), i128::MAX, &mut |members| {
+                let money = ONE + budget;
+                let tolls = |i| self.tolls_of(rows, i, prices);
+                rounds.each(false, (money, &tolls), i128::MAX, &mut |members| {
                     let planned = self.federation(rows, members);
                     let cost = planned.column.priced(prices);
                     if best.as_ref().is_none_or(|(c, _)| cost < *c) {
                         best = Some((cost, planned));
                     }
-                    best.as_ref().map_or(i128::MAX, |(c, _)| *c - 1)
+                    best.as_ref().map_or(i128::MAX, |(c, _)| *c)
                 });
                 let (least, found) = best.ok_or_else(lost)?;
-                Ok(Cheapest { least, found })
+                Ok(Cheapest { least: least - rounds.rounding(money), found })
             }
             Sort::Run { table, task, terms } => {
                 let mut best: Option<(i128, Planned)> = None;
@@ -280,7 +292,8 @@ impl<'a> Workload<'a> {
             Sort::Federation { rounds, .. } => {
                 let budget = rows.budget_price(&self.job.address, prices);
                 let mut more = effort.plans.saturating_mul(4);
-                rounds.each(ONE + budget, &|i| self.tolls_of(rows, i, prices), limit, &mut |members| {
+                let tolls = |i| self.tolls_of(rows, i, prices);
+                rounds.each(true, (ONE + budget, &tolls), limit, &mut |members| {
                     let planned = self.federation(rows, members);
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
@@ -379,11 +392,14 @@ impl<'a> Workload<'a> {
     }
 
     fn federation(&self, rows: &Rows, members: Members) -> Planned {
-        let Sort::Federation { rounds, runs } = &self.kind else { unreachable!("only federations have members") };
+        let Sort::Federation { rounds, runs } = &self.kind else {
+            unreachable!("only federations have members")
+        };
         let first = rounds.table.sites.len();
         let sites = members.clients.iter().map(|c| first + c.site).chain([members.aggregator]);
         let counts: Vec<(usize, u32, u32)> = sites.map(|site| (site, 1, 0)).collect();
-        let emitted = |(site, ..): &(usize, u32, u32)| carbon::of_runs(self.emits[*site], 1, members.hours, *runs);
+        let emitted =
+            |(site, ..): &(usize, u32, u32)| carbon::of_runs(self.emits[*site], 1, members.hours, *runs);
         let emitted = counts.iter().map(emitted).sum();
         let month = members.month.micros();
         let column = self.column(rows, (month, month, emitted), &counts, counts.len() as u64);

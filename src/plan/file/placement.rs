@@ -12,15 +12,16 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
-    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice, HeldUse, JointViolation, Kept,
-    KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop, TrainingRun,
+    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice,
+    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop,
+    TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
 use crate::spec::{
-    Checkpointing, FederationFramework, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization, Sharding,
-    TrainingPrecision,
+    Checkpointing, FederationFramework, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization,
+    Sharding, TrainingPrecision,
 };
 
 words!(EvidenceWord for Evidence {

@@ -2,9 +2,9 @@
 
 mod budget;
 mod chain;
+mod federation;
 mod held;
 mod measured;
-mod federation;
 mod pipeline;
 mod purchase;
 mod site;
@@ -14,9 +14,9 @@ use super::{Key, Kind, Names};
 use crate::spec::units::{Range, Unit};
 use budget::{BUDGET, STABILITY};
 use chain::CHAIN;
+use federation::FEDERATION;
 use held::HELD;
 use measured::{MEASURED, QUALITY};
-use federation::FEDERATION;
 use pipeline::PIPELINE;
 use purchase::PURCHASE;
 use site::SITE;

@@ -66,21 +66,18 @@ impl Reader<'_> {
         let mut sites: Vec<String> = Vec::new();
         for item in at.items() {
             let Some(site) = item.text() else { continue };
-            if sites.contains(&site) {
-                let problem = Problem::new(
-                    "duplicate-key",
-                    format!("the site `{site}` is named twice"),
-                    "again",
-                    "a site has one client: name it once",
-                );
-                self.report(&item.pointer, false, problem);
-                continue;
+            // One that is named twice has been reported.
+            if !sites.contains(&site) {
+                sites.push(site);
             }
-            sites.push(site);
         }
         if at.is_there() && at.items().is_empty() {
-            let problem =
-                Problem::new("empty-list", "an empty list names no site", "empty", "name the sites that train");
+            let problem = Problem::new(
+                "empty-list",
+                "an empty list names no site",
+                "empty",
+                "name the sites that train",
+            );
             self.report(&at.pointer, false, problem);
         }
         sites

@@ -214,7 +214,8 @@ impl Reader<'_> {
             }
         }
         let used = |name: &str| {
-            let mut named = services.values().map(|s| &s.placement.sites).chain(federations.values().map(|f| &f.sites));
+            let mut named =
+                services.values().map(|s| &s.placement.sites).chain(federations.values().map(|f| &f.sites));
             named.any(|sites| sites.iter().any(|site| site == name))
         };
         let written = root.key("sites").entries();

@@ -321,7 +321,10 @@ fn workload() -> WorkloadPlacement {
                     local_s: 1500.0,
                     round_s: 1550.25,
                 }],
-                left_out: vec![LeftOut { site: "plant-8".into(), reason: "its bandwidth is not known".into() }],
+                left_out: vec![LeftOut {
+                    site: "plant-8".into(),
+                    reason: "its bandwidth is not known".into(),
+                }],
                 sent_gib: 64.75,
             }),
         }),

@@ -24,7 +24,8 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
         super::known(workload, &known, spec)?;
     }
     if let Some(workload) = workload.as_ref().filter(|w| w.starts_with("federations.")) {
-        let text = format!("`--why-not` of {workload}: not supported yet; its plan says who takes no part and why");
+        let text =
+            format!("`--why-not` of {workload}: not supported yet; its plan says who takes no part and why");
         return Err(Failure::usage(text));
     }
     let offers = offers(what, &world.catalog)?;
