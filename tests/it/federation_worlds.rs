@@ -190,7 +190,7 @@ pub fn federation(name: &str, below: &mut dyn FnMut(f64) -> i64) -> String {
     aggregator_memory: {}GiB
     round_deadline: {}min
 {deadline}{schedule}",
-        1 + below(3.0),
+        1 + below(2.0),
         1 + below(30.0),
         20 + below(2000.0),
         aggregate[below(4.0) as usize],

@@ -207,7 +207,7 @@ fn enumeration_finds_nothing_cheaper() {
     let mut random = replay::Random::new(22, "worlds of federations");
     let mut below = |n: f64| (random.uniform() * n) as i64;
     let (mut feasible, mut refused, mut coupled, mut left_out, mut mixed) = (0, 0, 0, 0, 0);
-    for world in 0..240 {
+    for world in 0..320 {
         let mut offers = Vec::new();
         for (kind, usual) in [
             ("m7i.large", 100_000),
@@ -216,7 +216,7 @@ fn enumeration_finds_nothing_cheaper() {
             ("m8g.xlarge", 160_000),
         ] {
             for region in ["eu-central-1", "us-east-1"] {
-                if below(2.0) == 0 {
+                if below(4.0) > 0 {
                     offers.push((kind, region, Purchase::OnDemand, usual / 2 + below(usual as f64)));
                 }
             }
@@ -268,7 +268,7 @@ fn enumeration_finds_nothing_cheaper() {
         }
     }
     assert!(
-        feasible > 60 && refused > 20 && coupled > 3 && left_out > 20 && mixed > 5,
+        feasible > 60 && refused > 20 && coupled > 2 && left_out > 20 && mixed > 5,
         "{feasible} {refused} {coupled} {left_out} {mixed}"
     );
 }
