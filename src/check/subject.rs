@@ -319,7 +319,7 @@ fn check_pool<'a>(
     );
     log.hold(!pipeline || accelerator.is_none(), "instance-type", address, || {
         let found = instance_type.name.clone();
-        ("its accelerators are left idle".into(), "a machine without any".into(), found)
+        ("it leaves its accelerators idle".into(), "a machine without any".into(), found)
     });
     if work.model.measured().is_none() && !pipeline {
         log.same_debug("engine", address, "the vCPUs of a replica", &None, &pool.vcpus_per_replica);

@@ -375,7 +375,7 @@ pub const FAULTS: &[Fault] = &[
     ("what sites send is not told", "cost-line", "a transfer of unknown price is not listed", |_, _, p| { placed(p).cost.lines.retain(|l| l.per_hour.is_some()); placed(p).cost.incomplete = false; }),
     ("weights where they may not be", "residency", "data may not be there", |s, _, _| stated(s).placement.residency = vec!["eu".into()]),
     ("a site that is not of the federation", "sites", "this site is not allowed", |s, _, _| { stated(s).at_sites.sites.retain(|n| n != "wards-1"); }),
-    ("an idle accelerator", "instance-type", "are left idle", |_, w, _| { let at = w.catalog.instance_type(Cloud::Aws, "m7i.2xlarge").unwrap(); w.catalog.instance_types[at].accelerator = Some(0); w.catalog.instance_types[at].accelerator_count = 1.0; }),
+    ("an idle accelerator", "instance-type", "leaves its accelerators idle", |_, w, _| { let at = w.catalog.instance_type(Cloud::Aws, "m7i.2xlarge").unwrap(); w.catalog.instance_types[at].accelerator = Some(0); w.catalog.instance_types[at].accelerator_count = 1.0; }),
     ("stand-ins that nobody spoke of", "fallback", "the plan does not say so", |_, _, p| placed(p).caveats.clear()),
 ];
 
