@@ -1,7 +1,7 @@
 //! The bill: every created thing is a line, every line is right, and the totals are their sums; and what a month costs that is
 //! all peak, or has all spot bought on demand.
 
-use rhumb_api::{HOURS_PER_MONTH, Money, Purchase};
+use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, Purchase};
 
 use crate::catalog::{Evidence, TransferTo};
 use crate::placement::{CostLine, Pool, WorkloadPlacement, World};
@@ -47,7 +47,9 @@ pub(super) fn check(
     // An hour of a run is its month divided by 730, so a sum of rounded lines may miss it by one each.
     let slack = match work.kind {
         Kind::Service(_) | Kind::Profiled(_) => 0,
-        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => cost.lines.len() as i64 + 1,
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_) => {
+            cost.lines.len() as i64 + 1
+        }
     };
     log.amount("cost-sum", address, "the cost of an hour", priced, cost.expected_per_hour, slack);
     let month = cost.expected_per_hour.per_month();
@@ -119,7 +121,7 @@ fn shared(log: &mut Ledger, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
 /// Hours of a month in which a workload's machines run, as a share of it.
 fn share_of_month(work: &Work<'_>, placed: &WorkloadPlacement) -> f64 {
     match (work.kind, &placed.run) {
-        (Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_), Some(run)) => {
+        (Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_), Some(run)) => {
             run.hours * run.runs_per_month / HOURS_PER_MONTH as f64
         }
         _ => 1.0,
@@ -137,7 +139,10 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
                 (Some(said), Kind::Service(_) | Kind::Profiled(_)) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly, said, 0);
                 }
-                (Some(said), Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_)) => {
+                (
+                    Some(said),
+                    Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_),
+                ) => {
                     log.amount("cost-line", &fleet, "the cost of the machines", hourly.scale(share), said, 2);
                 }
                 (None, _) => {
@@ -237,8 +242,22 @@ fn moved(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[Sent]) -
     let read = match work.kind {
         Kind::Training(training) => training.dataset.as_ref().map(|d| (d, training.schedule.as_ref())),
         Kind::Pipeline(pipeline) => pipeline.dataset.as_ref().map(|d| (d, pipeline.schedule.as_ref())),
-        Kind::Service(_) | Kind::Profiled(_) | Kind::Batch(_) => None,
+        Kind::Service(_) | Kind::Profiled(_) | Kind::Batch(_) | Kind::Federation(_) => None,
     };
+    if let Kind::Federation(asked) = work.kind {
+        let clients = pools.iter().filter(|c| c.pool.cloud == Cloud::Site).count() as f64;
+        let gib = asked.update_gib * clients * f64::from(asked.rounds);
+        let runs = asked.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
+        for c in pools.iter().filter(|c| c.pool.cloud != Cloud::Site) {
+            match world.catalog.transfer_price(c.region_index, TransferTo::Internet) {
+                Some(price) => derived += price.usd_per_gib.scale(gib * runs / HOURS_PER_MONTH as f64),
+                None => unknown = true,
+            }
+            roundings += 2 + runs as i64;
+        }
+        // What sites send has no price.
+        unknown |= clients > 0.0;
+    }
     if let Some((dataset, schedule)) = read {
         let runs = schedule.map_or(1.0, |s| s.runs_per_month);
         for c in pools {
@@ -418,7 +437,7 @@ fn ceiling(
     let derived = placed.cost.expected_per_month + dearer(world, work, placed, pools);
     let slack = match work.kind {
         Kind::Service(_) | Kind::Profiled(_) => 0,
-        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => {
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_) => {
             (placed.cost.lines.len() as i64 + 2) * HOURS_PER_MONTH
         }
     };

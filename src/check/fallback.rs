@@ -23,7 +23,8 @@ const NOT_TOLD: [&str; 2] = ["objective-missing", "failure-missing"];
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     let parts = fleet::parts(placement);
     for (address, placed) in &placement.workloads {
-        if placed.mix.is_some() || placed.pools.iter().any(|p| p.shared.is_some()) {
+        let federated = placed.run.as_ref().is_some_and(|run| run.federation.is_some());
+        if federated || placed.mix.is_some() || placed.pools.iter().any(|p| p.shared.is_some()) {
             none(log, placed);
             continue;
         }
@@ -40,7 +41,7 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     }
 }
 
-/// None are looked for where a workload has a pool on shared machines or a profile, which the plan says.
+/// None are looked for where a workload has a pool on shared machines or a profile, and for federations, which the plan says.
 fn none(log: &mut Ledger, placed: &WorkloadPlacement) {
     let told = placed.fallbacks.iter().map(|f| f.list.len()).sum::<usize>();
     log.hold(told == 0, "fallback", &placed.address, || {
@@ -121,6 +122,7 @@ fn one(
         Kind::Training(asked) => training::check(&mut own, world, &work, asked, &other, &pools),
         Kind::Profiled(asked) => profile::check(&mut own, &work, asked, &other, &pools),
         Kind::Pipeline(asked) => pipeline::check(&mut own, world, &work, asked, &other, &pools),
+        Kind::Federation(_) => return,
     }
     log.absorb(own, |f| {
         let message = if f.address == fallback.pool.addr.as_str() {

@@ -46,7 +46,9 @@ pub(super) fn hours(pool: &Pool, day: &Day) -> Vec<Hours> {
 pub(super) fn check(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools: &[Checked<'_>]) {
     let followed = match work.kind {
         Kind::Service(service) => day::followed(service),
-        Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => None,
+        Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_) => {
+            None
+        }
     };
     for c in pools {
         let address = c.pool.addr.as_str();

@@ -18,6 +18,7 @@ mod day;
 mod deployment;
 mod facts;
 mod fallback;
+mod federation;
 mod fleet;
 mod following;
 mod held;
@@ -106,11 +107,12 @@ pub const CODES: &[(&str, &str)] = &[
     ("cost-line", "a line of the bill that is missing, wrong or about nothing"),
     ("cost-sum", "a total that is not the sum of its lines"),
     ("ceiling", "a ceiling that is not the cost with all spot bought on demand"),
-    ("deadline", "a batch or a training that ends after its deadline"),
+    ("deadline", "a run, or a round of one, that ends after its deadline"),
     ("does-not-fit", "a configuration that does not run"),
     ("engine", "engine settings other than the spec's"),
     ("failure", "a declared failure that leaves too little, or whose figures are wrong"),
     ("failure-missing", "a declared failure that nothing was promised for"),
+    ("federation", "clients that are not those that keep the deadline, or rounds that take another time"),
     ("following", "a pool that does not go through the day as its load does, or not as it says"),
     (
         "fallback",
@@ -198,6 +200,9 @@ pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
             }
             subject::Kind::Pipeline(asked) => {
                 pipeline::check(&mut log, world, &work, asked, placed, &pools);
+            }
+            subject::Kind::Federation(asked) => {
+                federation::check(&mut log, (spec, world), &work, asked, placed, &pools);
             }
         }
         log.hold(

@@ -28,7 +28,7 @@ pub(super) fn check(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacemen
         ("the bound does not prove the optimum".into(), optimum, bound)
     });
     let (paid, slack) = match (work.kind, &placed.run) {
-        (Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_), Some(run)) => {
+        (Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_), Some(run)) => {
             (batch_run(placed, run.runs_per_month, run.cost_per_run), 800)
         }
         _ => (placed.cost.expected_per_hour, 0),

@@ -19,7 +19,8 @@ pub(super) fn check(
     pools: &[Checked<'_>],
 ) {
     for c in pools {
-        place(log, work, c);
+        let clients = work.of_pool(c.pool);
+        place(log, clients.as_ref().unwrap_or(work), c);
         if let Some(served) = work.served {
             variant(log, work, c.pool);
             engine(log, work, served, c.pool);
@@ -36,7 +37,7 @@ pub(super) fn check(
     regions.dedup();
     let least = match work.kind {
         Kind::Service(_) => work.rules.spread_regions.max(1),
-        Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => 1,
+        Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_) => 1,
     };
     log.hold(regions.len() >= least as usize, "spread", &work.address, || {
         ("too few regions".into(), format!("at least {least}"), regions.len().to_string())
@@ -44,7 +45,7 @@ pub(super) fn check(
     let bounds = match work.kind {
         Kind::Service(service) => Some((service.scaling.min_replicas, service.scaling.max_replicas)),
         Kind::Profiled(profiled) => Some((profiled.least_machines, profiled.most_machines)),
-        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => None,
+        Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_) => None,
     };
     if let Some((min, max)) = bounds {
         let total: u32 = pools.iter().map(|c| c.pool.replicas).sum();
@@ -82,7 +83,7 @@ fn place(log: &mut Ledger, work: &Work<'_>, c: &Checked<'_>) {
     );
     let accelerator = pool.accelerator.clone().unwrap_or_default();
     // Whoever lists accelerators has one of them.
-    let has_none = matches!(work.kind, Kind::Pipeline(_));
+    let has_none = work.bare();
     let has_one = !accelerator.is_empty() || !matches!(rules.accelerators, AllowDeny::Only(_));
     let allowed = has_none || has_one && rules.accelerators.allows(&accelerator);
     rule(allowed, "accelerators", "accelerator", &accelerator);

@@ -62,6 +62,9 @@ pub(super) fn counts(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
         let pipeline =
             spec.pipelines.iter().find(|(name, _)| address.strip_prefix("pipelines.") == Some(name));
         let labels = labels.or(training.map(|(_, t)| &t.labels)).or(pipeline.map(|(_, p)| &p.labels));
+        let federation =
+            spec.federations.iter().find(|(name, _)| address.strip_prefix("federations.") == Some(name));
+        let labels = labels.or(federation.map(|(_, f)| &f.labels));
         labels.is_some_and(|own| own.iter().any(|(k, v)| (k, v) == (key, value)))
     };
     match scope {

@@ -68,7 +68,8 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
                 "caveat",
                 pool.addr.as_str(),
                 "whether the time of its weights is told",
-                &mbps.is_some(),
+                // What a federation sends is told with its rounds.
+                &(mbps.is_some() && placed.run.as_ref().is_none_or(|run| run.federation.is_none())),
                 &told.is_some(),
             );
             for m in &pool.machines {

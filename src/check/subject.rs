@@ -7,7 +7,7 @@ use crate::math;
 use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Pool, WorkloadPlacement, World};
 use crate::spec::{
-    AllowDeny, Batch, Engine, KvCacheDtype, Model, NO_MODEL, Pipeline, PlacementRules, Profiled,
+    AllowDeny, Batch, Engine, Federation, KvCacheDtype, Model, NO_MODEL, Pipeline, PlacementRules, Profiled,
     PurchaseRules, Quantization, Service, Spec, Training,
 };
 
@@ -26,6 +26,8 @@ pub(super) enum Kind<'a> {
     Batch(&'a Batch),
     Training(&'a Training),
     Pipeline(&'a Pipeline),
+    /// Of a federation its aggregator, unless it is [`Work::clients`].
+    Federation(&'a Federation),
 }
 
 /// A workload as the spec asks for it.
@@ -39,6 +41,8 @@ pub(super) struct Work<'a> {
     /// What answers requests; `None` of a training.
     pub served: Option<Served<'a>>,
     pub confidence: f64,
+    /// Whether it is the clients of a federation.
+    pub client: bool,
 }
 
 /// An engine and its requests.
@@ -56,7 +60,8 @@ pub(super) fn addresses(spec: &Spec) -> Vec<String> {
     let batches = spec.batches.keys().map(|name| format!("batches.{name}"));
     let trainings = spec.trainings.keys().map(|name| format!("trainings.{name}"));
     let pipelines = spec.pipelines.keys().map(|name| format!("pipelines.{name}"));
-    services.chain(batches).chain(trainings).chain(pipelines).collect()
+    let federations = spec.federations.keys().map(|name| format!("federations.{name}"));
+    services.chain(batches).chain(trainings).chain(pipelines).chain(federations).collect()
 }
 
 impl<'a> Work<'a> {
@@ -70,6 +75,7 @@ impl<'a> Work<'a> {
             ("batches", name) => Kind::Batch(spec.batches.get(name)?),
             ("trainings", name) => Kind::Training(spec.trainings.get(name)?),
             ("pipelines", name) => Kind::Pipeline(spec.pipelines.get(name)?),
+            ("federations", name) => Kind::Federation(spec.federations.get(name)?),
             _ => return None,
         };
         let (model, rules, purchase, served) = match kind {
@@ -85,6 +91,7 @@ impl<'a> Work<'a> {
             Kind::Training(t) => (Some(&t.model), &t.placement, &t.purchase, None),
             Kind::Pipeline(p) => (None, &p.placement, &p.purchase, None),
             Kind::Profiled(p) => (None, &p.placement, &p.purchase, None),
+            Kind::Federation(f) => (None, &f.placement, &f.purchase, None),
         };
         let (model, arch) = match model {
             Some(name) => {
@@ -102,7 +109,25 @@ impl<'a> Work<'a> {
             purchase,
             served,
             confidence: spec.confidence,
+            client: false,
         })
+    }
+
+    /// The clients of a federation, which are at its sites and nowhere else.
+    pub fn clients(&self) -> Option<Self> {
+        let Kind::Federation(asked) = self.kind else { return None };
+        let address = self.address.clone();
+        Some(Work { address, rules: &asked.at_sites, client: true, ..*self })
+    }
+
+    /// The members of a federation that a pool is one of; anything else is as it is.
+    pub fn of_pool(&self, pool: &Pool) -> Option<Self> {
+        self.clients().filter(|_| pool.cloud == Cloud::Site)
+    }
+
+    /// Whether it is one of machines without accelerators, which others would leave idle.
+    pub fn bare(&self) -> bool {
+        matches!(self.kind, Kind::Pipeline(_) | Kind::Federation(_)) && !self.client
     }
 }
 
@@ -110,7 +135,11 @@ impl Work<'_> {
     /// The tightest objective on the time per token, ms.
     pub fn step_limit_ms(&self) -> Option<f64> {
         match self.kind {
-            Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => None,
+            Kind::Profiled(_)
+            | Kind::Batch(_)
+            | Kind::Training(_)
+            | Kind::Pipeline(_)
+            | Kind::Federation(_) => None,
             Kind::Service(s) => {
                 let limits = s.slo.tpot.iter().map(|objective| objective.limit_ms);
                 limits.fold(None, |least: Option<f64>, limit| Some(least.map_or(limit, |l| l.min(limit))))
@@ -238,7 +267,8 @@ pub(super) fn pools<'a>(
         log.hold(own, "address", address, || {
             ("the address does not tell what the pool is".into(), expected.clone(), address.to_owned())
         });
-        if let Some(c) = check_pool(log, world, work, index, pool) {
+        let clients = work.of_pool(pool);
+        if let Some(c) = check_pool(log, world, clients.as_ref().unwrap_or(work), index, pool) {
             let part = pool.shared.as_ref().and_then(|_| parts.get(address));
             checked.push(Checked { part, ..c });
         }
@@ -273,7 +303,7 @@ fn check_pool<'a>(
     };
     let instance_type = &catalog.instance_types[type_index];
     let accelerator = instance_type.accelerator.and_then(|i| catalog.accelerators.get(i));
-    let pipeline = matches!(work.kind, Kind::Pipeline(_));
+    let pipeline = work.bare();
     let whole = matches!(work.kind, Kind::Profiled(_));
     let bare =
         instance_type.accelerator_count == 0.0 && (pipeline || whole || work.model.measured().is_some());
@@ -303,7 +333,7 @@ fn check_pool<'a>(
     );
     log.hold(!pipeline || accelerator.is_none(), "instance-type", address, || {
         let found = instance_type.name.clone();
-        ("a pipeline leaves its accelerators idle".into(), "a machine without any".into(), found)
+        ("it leaves its accelerators idle".into(), "a machine without any".into(), found)
     });
     if work.model.measured().is_none() && !pipeline {
         log.same_debug("engine", address, "the vCPUs of a replica", &None, &pool.vcpus_per_replica);
@@ -327,7 +357,9 @@ fn check_pool<'a>(
     let start_up_s = day::whole_seconds(perf::start_up_s(weights_per_machine, instance_type.network_gbps));
     let day = match work.kind {
         Kind::Service(service) => Day::of(service, start_up_s),
-        Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) => Day::whole(),
+        Kind::Profiled(_) | Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_) => {
+            Day::whole()
+        }
     };
     Some(Checked {
         index,

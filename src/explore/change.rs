@@ -287,6 +287,12 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
             }
         }
     }
+    for (name, federation) in &mut spec.federations {
+        if meant("federations", name) {
+            // More data at the sites are trained on for longer; weights stay as large as they are.
+            federation.local_s.values_mut().for_each(|seconds| *seconds *= factor);
+        }
+    }
 }
 
 /// Leaves a workload's model one precision; a model that others use as well is copied for it.
@@ -483,7 +489,7 @@ fn key(path: &str, value: &str, spec: &Spec, catalog: &Catalog) -> Result<Change
     if let Some((_, why)) = FIXED.iter().find(|(root, _)| *root == parts[0]) {
         return Err(format!("`{path}` cannot be changed: {why}"));
     }
-    if let ["services" | "batches" | "trainings" | "pipelines", ..] =
+    if let ["services" | "batches" | "trainings" | "pipelines" | "federations", ..] =
         parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
     {
         workload(&parts.iter().take(2).cloned().collect::<Vec<_>>().join("."), spec)?;

@@ -9,7 +9,7 @@
 //! | attribute | value |
 //! |---|---|
 //! | `deployment` | `name` of the spec |
-//! | `workload` | `services.NAME`, `batches.NAME`, `trainings.NAME` or `pipelines.NAME`; `machines.shared` for what services share |
+//! | `workload` | `services.NAME`, `batches.NAME`, `trainings.NAME`, `pipelines.NAME` or `federations.NAME`; `machines.shared` for what services share |
 //! | `labels` | map; `labels` of the spec with the workload's own; those of the spec alone for what services share |
 //! | `account`? | `profile`, `subscription` or `project` of `providers.CLOUD` |
 //!
@@ -25,7 +25,7 @@
 //! | attribute | value |
 //! |---|---|
 //! | `network` | address |
-//! | `inbound` | list of maps: `from` (`internet`, `network`, `load_balancer`, `members`), `to` (`load_balancer`, `machines`), `protocol` (`tcp`), `first_port`, `last_port`; of shared machines also `firewall`: that of the load balancer which may come in |
+//! | `inbound` | list of maps: `from` (`internet`, `network`, `load_balancer`, `members`, `sites`: the connections of the sites whose clients it works with), `to` (`load_balancer`, `machines`), `protocol` (`tcp`), `first_port`, `last_port`; of shared machines also `firewall`: that of the load balancer which may come in |
 //! | `outbound` | `any`: weights and engine are fetched from outside |
 //!
 //! `load_balancer` (services only, one per region):
@@ -79,6 +79,12 @@
 //! `pipeline`: `engine` (`spark` or `ray`), `image`, `command` (list), `cores` (vCPUs of a machine that work), `driver_cores` (of all, those
 //! of the driver, on machine 0), `memory_bytes_per_core`, `shards`.
 //!
+//! The launch template of a member of a federation has `federation` in the place of `port`, `model`, `engine` and `api_keys`; at a site it
+//! names no network and no firewall.
+//!
+//! `federation`: `framework` (`flower`), `role` (`aggregator` or `client`), `image`, `command` (list; what the aggregator starts), `port` (of the
+//! aggregator, where clients come), `rounds`, `sites` (that take part), `min_sites`, `round_deadline_s`.
+//!
 //! `fleet` (one per pool and purchase option):
 //!
 //! | attribute | value |
@@ -125,15 +131,15 @@
 //! | `launch_template`, `launch_template_sha256`, `instance_type`, `accelerator`?, `purchase`, `count`, `replicas_per_machine`, `machines_per_replica`, `target_ports`, `health_check_path`, `health_check_port` | as of a fleet |
 //! | `origins_ppm`, `stickiness`? | as of a load balancer: what the site's own one must do |
 //!
-//! `job_run` (in the place of a fleet, for a batch or a training): `network`, `launch_template`, `launch_template_sha256`,
+//! `job_run` (in the place of a fleet, for everything that is no service; at a site with `site` and without `network`): `network`, `launch_template`, `launch_template_sha256`,
 //! `instance_type`, `accelerator`?, `purchase`, `count`, `zones`, `replicas_per_machine`, `machines_per_replica`, and
 //!
 //! | attribute | value |
 //! |---|---|
-//! | `items` or `tokens` | of one run |
+//! | `items`, `tokens`, `shards` or `rounds` | of one run |
 //! | `deadline_s` | seconds from start to end of one run |
 //! | `schedule`? | five cron fields, UTC; run once without it |
-//! | `after`? | list: `batches.NAME`, `trainings.NAME` and `pipelines.NAME` whose run must be complete first |
+//! | `after`? | list: `batches.NAME`, `trainings.NAME`, `pipelines.NAME` and `federations.NAME` whose run must be complete first |
 
 use std::collections::BTreeMap;
 

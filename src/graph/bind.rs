@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
 use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
-use super::{Graph, Unplaced, engine, pipeline, profile, shared, training};
+use super::{Graph, Unplaced, engine, federation, pipeline, profile, shared, training};
 use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
 use crate::spec::{
-    Batch, Endpoint, Exposure, Model, NO_MODEL, Pipeline, Profiled, Schedule, Service, Spec, Training,
+    Batch, Endpoint, Exposure, Federation, Model, NO_MODEL, Pipeline, Profiled, Schedule, Service, Spec,
+    Training,
 };
 
 /// A workload of the spec.
@@ -21,6 +22,7 @@ enum Workload<'a> {
     Batch(&'a Batch),
     Training(&'a Training),
     Pipeline(&'a Pipeline),
+    Federation(&'a Federation),
 }
 
 impl<'a> Workload<'a> {
@@ -29,7 +31,9 @@ impl<'a> Workload<'a> {
         match self {
             Workload::Service(service) => Some(&service.endpoint),
             Workload::Profiled(profiled) => Some(&profiled.endpoint),
-            Workload::Batch(_) | Workload::Training(_) | Workload::Pipeline(_) => None,
+            Workload::Batch(_) | Workload::Training(_) | Workload::Pipeline(_) | Workload::Federation(_) => {
+                None
+            }
         }
     }
 
@@ -57,7 +61,7 @@ impl Graph<Unplaced> {
     /// Adds a placement: everything that is to exist, by address.
     ///
     /// Per workload and region there are a network, a firewall and, for a service, a load balancer; per
-    /// pool a launch template and, per purchase option, a fleet or, for a batch, a training or a pipeline, a run. A workload that
+    /// pool a launch template and, per purchase option, a fleet or, for a batch, a training, a pipeline or a federation, a run. A workload that
     /// the graph, the spec or the placement does not have gives nothing.
     ///
     /// The shared machines of a region have a network and a firewall, and for each mix of replicas on them a launch template
@@ -78,11 +82,15 @@ impl Graph<Unplaced> {
                 Some(Unplaced::Batch(name)) => spec.batches.get(name).map(Workload::Batch),
                 Some(Unplaced::Training(name)) => spec.trainings.get(name).map(Workload::Training),
                 Some(Unplaced::Pipeline(name)) => spec.pipelines.get(name).map(Workload::Pipeline),
+                Some(Unplaced::Federation(name)) => spec.federations.get(name).map(Workload::Federation),
                 _ => None,
             };
             let Some(workload) = workload else { continue };
             for region in regions(spec, address, workload, chosen) {
                 region.add_to(&mut graph, chosen);
+            }
+            if let Workload::Federation(_) = workload {
+                join(chosen, &mut graph);
             }
         }
         self.order_runs(placement, &mut graph);
@@ -102,6 +110,19 @@ impl Graph<Unplaced> {
                     graph.connect(&from, &to, "after");
                 }
             }
+        }
+    }
+}
+
+/// Every client of a federation needs its aggregator.
+fn join(chosen: &WorkloadPlacement, graph: &mut Graph<Resource>) {
+    let runs = |clients: bool| {
+        let pools = chosen.pools.iter().filter(move |p| (p.cloud == Cloud::Site) == clients);
+        pools.flat_map(|p| purchases(p).map(|m| p.addr.child(m.0.as_str()).to_string()))
+    };
+    for client in runs(true) {
+        for aggregator in runs(false) {
+            graph.connect(&client, &aggregator, "joins");
         }
     }
 }
@@ -167,6 +188,7 @@ impl<'a> Region<'a> {
             let Some(model) = self.model() else { continue };
             let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
             let run = chosen.run.as_ref();
+            let federated = run.and_then(|r| r.federation.as_ref());
             let how = run.map(|r| (r.training.as_ref(), r.pipeline.as_ref()));
             let attributes = match (self.workload, how) {
                 (Workload::Training(training), Some((Some(run), _))) => {
@@ -176,6 +198,10 @@ impl<'a> Region<'a> {
                     pipeline::template(self.template(pool, model), asked, run)
                 }
                 (Workload::Profiled(profiled), _) => self.profiled_attributes(pool, profiled, chosen),
+                (Workload::Federation(asked), _) => {
+                    let Some(run) = federated else { continue };
+                    federation::template(self.template(pool, model), asked, pool, run)
+                }
                 _ => self.template_attributes(pool, model),
             };
             self.put(graph, &template, ResourceKind::LaunchTemplate, attributes);
@@ -204,6 +230,7 @@ impl<'a> Region<'a> {
                         let common = common.number("shards", p.shards);
                         (ResourceKind::JobRun, run_attributes(common, p.deadline_s, &p.schedule, &p.after))
                     }
+                    Workload::Federation(f) => (ResourceKind::JobRun, rounds(common, f, chosen)),
                 };
                 self.put(graph, &addr, kind, attributes);
                 graph.connect(addr.as_str(), template.as_str(), "starts_from");
@@ -218,7 +245,11 @@ impl<'a> Region<'a> {
     /// What stands at a site has its network and its firewall already, and nobody there makes a load balancer: the machines and what
     /// they start are all that is made.
     fn add_at_site(&self, graph: &mut Graph<Resource>, chosen: &WorkloadPlacement) {
-        let Workload::Service(service) = self.workload else { return };
+        let service = match self.workload {
+            Workload::Service(service) => service,
+            Workload::Federation(asked) => return self.add_client(graph, asked, chosen),
+            _ => return,
+        };
         for pool in self.own() {
             let Some(model) = self.model() else { continue };
             let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
@@ -251,6 +282,26 @@ impl<'a> Region<'a> {
         }
     }
 
+    /// The same for a client of a federation.
+    fn add_client(&self, graph: &mut Graph<Resource>, asked: &Federation, chosen: &WorkloadPlacement) {
+        let Some(run) = chosen.run.as_ref().and_then(|r| r.federation.as_ref()) else { return };
+        for pool in self.own() {
+            let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
+            let mut attributes = federation::template(self.template(pool, &NO_MODEL), asked, pool, run);
+            attributes.remove("network");
+            attributes.remove("firewall");
+            self.put(graph, &template, ResourceKind::LaunchTemplate, attributes);
+            for (purchase, count) in purchases(pool) {
+                let addr = pool.addr.child(purchase.as_str());
+                let common = self.machine_attributes(pool, &template, purchase, count);
+                let mut attributes = rounds(common.with("site", self.region), asked, chosen);
+                attributes.remove("network");
+                self.put(graph, &addr, ResourceKind::JobRun, attributes);
+                graph.connect(addr.as_str(), template.as_str(), "starts_from");
+            }
+        }
+    }
+
     /// The pools on machines of their own.
     fn own(&self) -> impl Iterator<Item = &'a Pool> {
         self.pools.iter().map(|(_, p)| *p).filter(|p| p.shared.is_none())
@@ -278,7 +329,9 @@ impl<'a> Region<'a> {
             Workload::Service(service) => &service.model,
             Workload::Batch(batch) => &batch.model,
             Workload::Training(training) => &training.model,
-            Workload::Pipeline(_) | Workload::Profiled(_) => return Some(&NO_MODEL),
+            Workload::Pipeline(_) | Workload::Profiled(_) | Workload::Federation(_) => {
+                return Some(&NO_MODEL);
+            }
         };
         self.spec.models.get(name)
     }
@@ -290,6 +343,7 @@ impl<'a> Region<'a> {
             Workload::Batch(batch) => &batch.labels,
             Workload::Training(training) => &training.labels,
             Workload::Pipeline(pipeline) => &pipeline.labels,
+            Workload::Federation(federation) => &federation.labels,
         };
         let labels = labels.iter().map(|(k, v)| (k.clone(), Attr::from(v.as_str()))).collect();
         let account = self.spec.providers.get(&self.cloud).and_then(|p| p.account.as_deref());
@@ -327,6 +381,9 @@ impl<'a> Region<'a> {
             inbound.extend(
                 last.map(|n| rule("load_balancer", "machines", ENGINE_PORT, ENGINE_PORT + i64::from(n) - 1)),
             );
+        }
+        if let Workload::Federation(_) = self.workload {
+            inbound.push(rule("sites", "machines", federation::SUPERLINK_PORT, federation::SUPERLINK_PORT));
         }
         let several = |p: &Pool| p.machines.iter().map(|m| m.count).sum::<u32>() > 1;
         let together = matches!(self.workload, Workload::Pipeline(_));
@@ -477,6 +534,12 @@ fn following(common: Builder, pool: &Pool, purchase: Purchase) -> Builder {
         .number("max_count", counts().max().unwrap_or(0))
         .with("schedule", Attr::List(schedule))
         .with("time_zone", following.time_zone.as_str())
+}
+
+/// A run of a member of a federation.
+fn rounds(common: Builder, asked: &Federation, chosen: &WorkloadPlacement) -> Attributes {
+    let deadline_s = chosen.run.as_ref().map_or(0.0, |run| run.deadline_hours * 3600.0);
+    run_attributes(common.number("rounds", asked.rounds), deadline_s, &asked.schedule, &asked.after)
 }
 
 fn run_attributes(

@@ -48,7 +48,7 @@ impl GraphError {
                 "not in the spec",
                 nearest.as_ref().map_or_else(
                     || {
-                        "write it as `services.NAME`, `batches.NAME`, `trainings.NAME` or `pipelines.NAME`, or remove it"
+                        "write it as `services.NAME`, `batches.NAME`, `trainings.NAME`, `pipelines.NAME` or `federations.NAME`, or remove it"
                             .to_owned()
                     },
                     |name| format!("did you mean `{name}`?"),
@@ -59,7 +59,7 @@ impl GraphError {
     }
 }
 
-/// The graph of a spec: models, services with their origins, batches, trainings, pipelines and the budget.
+/// The graph of a spec: models, services with their origins, batches, trainings, pipelines, federations and the budget.
 ///
 /// Edges: a service needs its model and its origins, a batch or a training its model, every run what it runs
 /// `after`, the budget what it limits.
@@ -93,6 +93,9 @@ pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
     for name in spec.pipelines.keys() {
         graph.add(format!("pipelines.{name}"), Unplaced::Pipeline(name.clone()));
     }
+    for name in spec.federations.keys() {
+        graph.add(format!("federations.{name}"), Unplaced::Federation(name.clone()));
+    }
     for (name, service) in &spec.services {
         let model = format!("models.{}", service.model);
         connect(&mut graph, &format!("services.{name}"), &model, "model", &service.at.join("model"))?;
@@ -108,6 +111,11 @@ pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
     for (name, pipeline) in &spec.pipelines {
         for (other, at) in &pipeline.after {
             connect(&mut graph, &format!("pipelines.{name}"), other, "after", at)?;
+        }
+    }
+    for (name, federation) in &spec.federations {
+        for (other, at) in &federation.after {
+            connect(&mut graph, &format!("federations.{name}"), other, "after", at)?;
         }
     }
     budget(spec, &mut graph)?;
@@ -162,6 +170,7 @@ fn edge_place(spec: &Spec, path: &[String]) -> Pointer {
         Some(("batches", name)) => spec.batches.get(name).map(|b| &b.after),
         Some(("trainings", name)) => spec.trainings.get(name).map(|t| &t.after),
         Some(("pipelines", name)) => spec.pipelines.get(name).map(|p| &p.after),
+        Some(("federations", name)) => spec.federations.get(name).map(|f| &f.after),
         _ => None,
     };
     after

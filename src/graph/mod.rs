@@ -13,6 +13,7 @@ mod bind;
 mod compile;
 pub mod draw;
 mod engine;
+mod federation;
 mod pipeline;
 mod profile;
 mod shared;
@@ -48,6 +49,8 @@ pub enum Unplaced {
     Training(String),
     /// `pipelines.NAME`.
     Pipeline(String),
+    /// `federations.NAME`.
+    Federation(String),
     /// `services.NAME.traffic.origins.NAME`.
     Origin {
         /// The service.
@@ -60,7 +63,7 @@ pub enum Unplaced {
 }
 
 impl Unplaced {
-    /// What it is, in one word: `model`, `service`, `batch`, `training`, `pipeline`, `origin` or `budget`.
+    /// What it is, in one word: `model`, `service`, `batch`, `training`, `pipeline`, `federation`, `origin` or `budget`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Unplaced::Model(_) => "model",
@@ -68,6 +71,7 @@ impl Unplaced {
             Unplaced::Batch(_) => "batch",
             Unplaced::Training(_) => "training",
             Unplaced::Pipeline(_) => "pipeline",
+            Unplaced::Federation(_) => "federation",
             Unplaced::Origin { .. } => "origin",
             Unplaced::Budget => "budget",
         }

@@ -1,11 +1,13 @@
 //! From the choice to the placement: every figure that a plan shows.
 
+mod federation;
 mod mixed;
 mod run;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(super) use federation::federation;
 pub(super) use mixed::mixed;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
 pub(super) use run::run;

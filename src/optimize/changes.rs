@@ -8,6 +8,8 @@ use crate::spec::{
     AllowDeny, BudgetScope, Model, Objective, PlacementRules, Profiled, PurchaseRules, Service, Spec,
 };
 
+mod federation;
+
 /// A constraint of one workload that can be loosened.
 pub(super) struct Change {
     pub constraint: &'static str,
@@ -121,6 +123,7 @@ fn rules<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PlacementRules
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.placement),
         ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.placement),
         ("pipelines", name) => spec.pipelines.get_mut(name).map(|p| &mut p.placement),
+        ("federations", name) => spec.federations.get_mut(name).map(|f| &mut f.placement),
         _ => None,
     }
 }
@@ -134,6 +137,7 @@ fn purchase<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut PurchaseRul
         ("batches", name) => spec.batches.get_mut(name).map(|b| &mut b.purchase),
         ("trainings", name) => spec.trainings.get_mut(name).map(|t| &mut t.purchase),
         ("pipelines", name) => spec.pipelines.get_mut(name).map(|p| &mut p.purchase),
+        ("federations", name) => spec.federations.get_mut(name).map(|f| &mut f.purchase),
         _ => None,
     }
 }
@@ -261,6 +265,8 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
         }
     } else if let Kind::Mixed(profiled) = job.kind {
         of_profile(profiled, &mut all);
+    } else if let Kind::Federation(asked, _) = job.kind {
+        all.extend(federation::changes(job.spec, asked));
     } else if let Kind::Run(task) = job.kind {
         let now = task.deadline();
         let step = |hours: f64| Step::new(format!("a deadline of {hours} h instead of {now} h"), hours);

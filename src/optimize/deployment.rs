@@ -15,7 +15,8 @@ use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::watch::{Asking, Watch};
 use super::{
-    NoPlacement, alone, batch, build, chains, commitments, emission, fallbacks, losers, relax, unknown_model,
+    NoPlacement, alone, batch, build, chains, commitments, emission, fallbacks, federation, losers, relax,
+    unknown_model,
 };
 use super::{sharing, stability};
 use crate::placement::{
@@ -370,6 +371,10 @@ impl<'s> All<'s> {
                     placed.losers = losers::of_batch(job, table, &found, run.objective, &choices);
                 }
                 placed
+            }
+            (Plan::Federation(members), Kind::Federation(asked, _)) => {
+                let rounds = federation::Rounds::of(job, table, asked)?;
+                build::federation(job, &rounds, members, proof(members.run))?
             }
             _ => return None,
         };

@@ -6,6 +6,7 @@ use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::batch::Within;
 use super::couple::Wanted;
+use super::federation::Rounds;
 use super::job::{Job, Kind};
 use super::pool::PRICE_ONE;
 use super::service::{self, Search};
@@ -151,6 +152,29 @@ pub(super) fn least(spec: &Spec, world: &World, address: &str) -> Option<i64> {
             let hours = i128::from(HOURS_PER_MONTH) * super::together::ONE;
             let (_, least, _) = mixed.cheapest(&|site| i128::from(mg(site)) * hours).ok()?;
             Some(least.div_euclid(super::together::ONE).clamp(0, i128::from(i64::MAX / 1024)) as i64)
+        }
+        Kind::Federation(asked, _) => {
+            let rounds = Rounds::of(&job, &table, asked)?;
+            let first = table.sites.len();
+            let of_client = |site: usize| {
+                let site = &rounds.clients.sites[site];
+                let machine = rounds.clients.machines[site.machine].index;
+                emitter(world, machine, site.region).map_or(0, |e| e.mg_per_hour)
+            };
+            let toll = |i: usize| {
+                let mg = if i < first { mg(i) } else { of_client(i - first) };
+                (0, i128::from(mg) * PRICE_ONE)
+            };
+            let mut best: Option<i64> = None;
+            // Where money counts nothing a milligram is what is minimised; a second of each member is left to rounding.
+            rounds.each(false, (0, &toll), i128::MAX, &mut |members| {
+                let runs = asked.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
+                let each = members.clients.iter().map(|c| of_client(c.site)).chain([mg(members.aggregator)]);
+                let all = each.map(|mg| carbon::of_runs(mg, 1, members.hours, runs)).sum();
+                best = best.into_iter().chain([all]).min();
+                best.map_or(i128::MAX, |best| i128::from(best) * PRICE_ONE)
+            });
+            best
         }
         Kind::Run(task) => {
             let mut best: Option<i64> = None;

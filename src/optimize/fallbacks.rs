@@ -54,6 +54,11 @@ pub(super) fn of(
     let left = Left::of(all, job);
     match (plan, search, job.kind) {
         (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, placed, &left),
+        (Plan::Federation(_), ..) => {
+            let told =
+                "no stand-ins are looked for of the machines of a federation, not supported yet".to_owned();
+            (Vec::new(), vec![told])
+        }
         (Plan::Run(run), _, super::Kind::Run(own)) => runs::of_batch(job, table, own, run, placed, &left),
         _ => Found::default(),
     }

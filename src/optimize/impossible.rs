@@ -50,6 +50,7 @@ fn placed(job: &Job<'_>, mut why: Rejection) -> Rejection {
                 Kind::Service(s) => &s.traffic.at,
                 Kind::Mixed(_) => job.at,
                 Kind::Run(task) => task.at(),
+                Kind::Federation(asked, _) => &asked.at,
             };
             let words = format!("the longest request of the traffic: {}", why.reason);
             (traffic.join("input_tokens"), words)

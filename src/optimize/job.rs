@@ -1,4 +1,4 @@
-//! One workload, service, batch, training or pipeline, with everything that the search asks of it.
+//! One workload, service, batch, training, pipeline or federation, with everything that the search asks of it.
 
 use std::sync::LazyLock;
 
@@ -7,8 +7,9 @@ use crate::diagnostic::Pointer;
 use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
-    AllowDeny, Batch, Dataset, Engine, EngineName, Lengths, Model, NO_MODEL, Pipeline, PlacementRules,
-    Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training, Variant,
+    AllowDeny, Batch, Dataset, Engine, EngineName, Federation, Lengths, Model, NO_MODEL, Pipeline,
+    PlacementRules, Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training,
+    Variant,
 };
 use rhumb_api::{Cloud, Money};
 
@@ -19,6 +20,14 @@ pub(super) enum Kind<'a> {
     /// A service with a profile.
     Mixed(&'a Profiled),
     Run(Task<'a>),
+    Federation(&'a Federation, Role),
+}
+
+/// For which members of a federation machines are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Aggregator,
+    Client,
 }
 
 /// Work that ends, done once or on a schedule.
@@ -95,6 +104,12 @@ const BATCHED_TOKENS: u32 = 8192;
 /// A training has no engine: nothing is stated.
 static NO_ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::unstated(EngineName::Vllm, Pointer::root()));
 
+/// Nobody asks a pipeline or a federation anything.
+const NO_REQUESTS: RequestShape = {
+    let none = Lengths { mean: 0.0, cv2: 0.0, p95: 0.0, max: 0.0 };
+    RequestShape { input: none, output: none, prefix_cached: 0.0 }
+};
+
 /// Share of accelerator memory that the engine may use where the spec states none.
 const UTILIZATION: f64 = 0.90;
 
@@ -109,12 +124,14 @@ impl<'a> Job<'a> {
             ("batches", name) => Kind::Run(Task::Batch(spec.batches.get(name)?)),
             ("trainings", name) => Kind::Run(Task::Training(spec.trainings.get(name)?)),
             ("pipelines", name) => Kind::Run(Task::Pipeline(spec.pipelines.get(name)?)),
+            ("federations", name) => Kind::Federation(spec.federations.get(name)?, Role::Aggregator),
             _ => return None,
         };
         let known = |name: &str| {
             let model = spec.models.get(name)?;
             Some((model, world.arch(model)?))
         };
+        let nothing = || -> (&Model, &ModelArch) { (&NO_MODEL, &perf::measured::NO_ARCHITECTURE) };
         let ((model, arch), rules, purchase, engine, at, shape) = match kind {
             Kind::Service(s) => {
                 let t = &s.traffic;
@@ -139,11 +156,9 @@ impl<'a> Job<'a> {
                 (nothing, &p.placement, &p.purchase, &*NO_ENGINE, &p.at, shape)
             }
             Kind::Run(Task::Pipeline(p)) => {
-                let none = Lengths { mean: 0.0, cv2: 0.0, p95: 0.0, max: 0.0 };
-                let shape = RequestShape { input: none, output: none, prefix_cached: 0.0 };
-                let nothing: (&Model, &ModelArch) = (&NO_MODEL, &perf::measured::NO_ARCHITECTURE);
-                (nothing, &p.placement, &p.purchase, &*NO_ENGINE, &p.at, shape)
+                (nothing(), &p.placement, &p.purchase, &*NO_ENGINE, &p.at, NO_REQUESTS)
             }
+            Kind::Federation(f, _) => (nothing(), &f.placement, &f.purchase, &*NO_ENGINE, &f.at, NO_REQUESTS),
         };
         Some(Job {
             address: address.to_owned(),
@@ -158,6 +173,18 @@ impl<'a> Job<'a> {
             shape,
             at,
         })
+    }
+
+    /// The same for the clients of a federation, whose own job is that of its aggregator.
+    pub fn clients(&self) -> Option<Self> {
+        let Kind::Federation(asked, Role::Aggregator) = self.kind else { return None };
+        let kind = Kind::Federation(asked, Role::Client);
+        Some(Job { kind, rules: &asked.at_sites, ..self.clone() })
+    }
+
+    /// Whether it is one of machines without accelerators, which others would leave idle.
+    fn bare(&self) -> bool {
+        matches!(self.kind, Kind::Run(Task::Pipeline(_)) | Kind::Federation(_, Role::Aggregator))
     }
 
     /// The longest that a token may take by the tightest objective, ms; `None` if there is none.
@@ -254,11 +281,12 @@ impl<'a> Job<'a> {
             Some(Rejection { constraint, reason, at: at.cloned(), distance: None })
         };
         let placement = &self.rules.at;
-        let bare = matches!(self.kind, Kind::Run(Task::Pipeline(_)));
+        let bare = self.bare();
         if bare && !kind.is_processors_only() {
+            let what = if matches!(self.kind, Kind::Run(_)) { "a pipeline" } else { "an aggregator" };
             return no(
                 "accelerator",
-                format!("{} has an accelerator that a pipeline leaves idle", kind.name),
+                format!("{} has an accelerator that {what} leaves idle", kind.name),
                 None,
             );
         }
@@ -308,7 +336,8 @@ impl<'a> Job<'a> {
 
     /// Whether machines without accelerators may do it.
     fn runs_on_processors(&self) -> bool {
-        matches!(self.kind, Kind::Run(Task::Pipeline(_)) | Kind::Mixed(_))
+        self.bare()
+            || matches!(self.kind, Kind::Mixed(_))
             || self.model.measured().is_some_and(super::measured::on_processors)
     }
 
@@ -318,6 +347,13 @@ impl<'a> Job<'a> {
         let to = RegionRef { cloud: region.cloud, region: region.id.clone() };
         let from = catalog.region(dataset.from.cloud, &dataset.from.region);
         from.and_then(|from| catalog.transfer_price(from, TransferTo::Region(&to))).is_some()
+    }
+
+    /// Whether it is known what it costs to send something to the internet from a region.
+    fn sends(&self, region: &Region) -> bool {
+        let catalog = &self.world.catalog;
+        let from = catalog.region(region.cloud, &region.id);
+        from.and_then(|from| catalog.transfer_price(from, TransferTo::Internet)).is_some()
     }
 
     /// Why a region may not be used by the workload as a whole.
@@ -346,6 +382,10 @@ impl<'a> Job<'a> {
                 "what it costs to bring data from {}/{} to {}/{}",
                 from.cloud, from.region, region.cloud, region.id
             );
+            return Some(Rejection { constraint: "unknown", reason, at: None, distance: None });
+        }
+        if matches!(self.kind, Kind::Federation(_, Role::Aggregator)) && !self.sends(region) {
+            let reason = format!("what it costs to send updates from {}/{}", region.cloud, region.id);
             return Some(Rejection { constraint: "unknown", reason, at: None, distance: None });
         }
         if let Some(at) = self.spec.carbon_at()

@@ -27,6 +27,7 @@ mod deployment;
 mod emission;
 mod fallbacks;
 mod fates;
+mod federation;
 mod floors;
 mod impossible;
 mod job;
@@ -66,6 +67,7 @@ use crate::placement::{
 };
 use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 use couple::Wanted;
+use federation::Rounds;
 use job::{Job, Kind, Task};
 use mixed::Mixed;
 use service::{Search, Sought};
@@ -174,6 +176,9 @@ fn feasible(spec: &Spec, world: &World, address: &str) -> bool {
         Kind::Service(service) => Search::new(&job, &table, service).run(Wanted::Any).is_ok(),
         Kind::Mixed(profiled) => Mixed::new(&job, &table, profiled).alone().is_ok(),
         Kind::Run(task) => batch::search(&job, &table, task).best.is_some(),
+        Kind::Federation(asked, _) => {
+            Rounds::of(&job, &table, asked).is_some_and(|rounds| rounds.within_budget(&job).is_ok())
+        }
     }
 }
 
@@ -194,6 +199,10 @@ fn least_limited(spec: &Spec, world: &World, address: &str) -> Option<Money> {
         // None of its machines is spot: every figure is the cost.
         Kind::Mixed(profiled) => {
             Mixed::new(&job, &table, profiled).alone().ok().map(|(fleet, ..)| fleet.month)
+        }
+        Kind::Federation(asked, _) => {
+            let month = Rounds::of(&job, &table, asked)?.cheapest()?.month;
+            Money::from_usd((month.usd() - 1e-6).ceil()).ok()
         }
         Kind::Run(_) => {
             let mut high = deployment::limited(spec, &solve(spec, world, address).ok()?).usd().ceil();
@@ -310,6 +319,10 @@ fn alone(
                 Err(Box::new(refusal(table, address, why, rejected, None)))
             }
         },
+        Sought::Federation(Some(rounds)) => federated(job, table, rounds),
+        Sought::Federation(None) => {
+            Err(Box::new(refusal(table, address, no_candidate(job), table.rejected.clone(), None)))
+        }
         Sought::Run(task) => {
             let mut found = batch::search(job, table, *task);
             let certificate = |run: &batch::Run| Certificate {
@@ -361,6 +374,42 @@ fn mixed_certificate(table: &Table, optimum: Money, lower_bound: Money) -> Certi
     }
 }
 
+/// The optimum of a federation by itself.
+fn federated(
+    job: &Job<'_>,
+    table: &Table,
+    rounds: &Rounds<'_>,
+) -> Result<(WorkloadPlacement, together::Plan), Box<InfeasibleWorkload>> {
+    let mut rejected = table.rejected.clone();
+    for (why, n) in &rounds.rejected {
+        *rejected.entry(why.clone()).or_insert(0) += n;
+    }
+    match rounds.within_budget(job) {
+        Ok(members) => {
+            let certificate = Certificate {
+                family: FAMILY_OF_FEDERATION.into(),
+                candidates: table.candidates,
+                rejected,
+                bounded: 0,
+                evaluated: rounds.evaluated,
+                optimum: members.run,
+                lower_bound: members.run,
+                together: false,
+            };
+            match build::federation(job, rounds, &members, certificate) {
+                Some(placed) => Ok((placed, together::Plan::Federation(members))),
+                None => Err(Box::new(refusal(table, &job.address, no_candidate(job), BTreeMap::new(), None))),
+            }
+        }
+        Err(why) => {
+            if rounds.evaluated > 0 {
+                *rejected.entry(why.constraint.to_owned()).or_insert(0) += rounds.evaluated;
+            }
+            Err(Box::new(refusal(table, &job.address, why, rejected, None)))
+        }
+    }
+}
+
 fn no_candidate(job: &Job<'_>) -> Rejection {
     Rejection {
         constraint: "infeasible",
@@ -408,6 +457,10 @@ const FAMILY_OF_TRAINING: &str = "one pool of at most 64 equal machines, whose a
 /// The same for a pipeline.
 const FAMILY_OF_PIPELINE: &str = "one pool of equal machines without accelerators, of each as many vCPUs as have their memory, one of \
     them all for the driver; every offering, count and share of spot";
+
+/// The same for a federation.
+const FAMILY_OF_FEDERATION: &str = "one aggregator on demand and, of every site that keeps the deadline, one of its machines that does; with \
+    aggregators with which as many sites keep it as with any; every offering as either";
 
 /// Rejected by reason, left out by a bound, evaluated.
 fn tally(table: &Table, fates: BTreeMap<String, u64>) -> (BTreeMap<String, u64>, u64, u64) {

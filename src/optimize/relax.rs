@@ -162,15 +162,20 @@ pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload) {
     }
     let in_conflict: Vec<&Change> =
         all.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(c, _)| c).collect();
+    // Who is too late for a federation, and why, is told also where nothing but the time stands in the way.
+    let who = why.conflict.iter().find(|r| r.constraint == "min-sites");
+    let who = who.filter(|_| in_conflict.iter().all(|c| c.constraint != "min-sites"));
     let conflict: Vec<Rejection> = in_conflict
         .iter()
-        .map(|c| {
+        .enumerate()
+        .map(|(i, c)| {
             let same = why.conflict.iter().find(|r| r.constraint == c.constraint);
+            let same = same.or(who.filter(|_| i == 0));
             Rejection {
                 constraint: c.constraint,
                 reason: same.map_or_else(|| c.says.clone(), |r| format!("{}: {}", c.says, r.reason)),
                 at: Some(c.at.clone()),
-                distance: same.and_then(|r| r.distance),
+                distance: same.filter(|r| r.constraint == c.constraint).and_then(|r| r.distance),
             }
         })
         .collect();

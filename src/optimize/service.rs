@@ -11,6 +11,7 @@ use super::base::{Base, Bases};
 use super::couple::{self, Wanted};
 use super::day::{Classes, Rest};
 use super::fates::{self, Fates};
+use super::federation::Rounds;
 use super::job::{Job, Kind, Task};
 use super::load::{self, Demand, PoolLoad};
 use super::mixed::Mixed;
@@ -112,6 +113,7 @@ pub(super) enum Sought<'a> {
     Service(Box<Search<'a>>),
     Mixed(Mixed<'a>),
     Run(Task<'a>),
+    Federation(Option<Box<Rounds<'a>>>),
 }
 
 impl<'a> Sought<'a> {
@@ -120,6 +122,7 @@ impl<'a> Sought<'a> {
             Kind::Service(service) => Sought::Service(Box::new(Search::new(job, table, service))),
             Kind::Mixed(profiled) => Sought::Mixed(Mixed::new(job, table, profiled)),
             Kind::Run(task) => Sought::Run(task),
+            Kind::Federation(asked, _) => Sought::Federation(Rounds::of(job, table, asked).map(Box::new)),
         }
     }
 
@@ -128,7 +131,7 @@ impl<'a> Sought<'a> {
         match self {
             Sought::Service(search) => search.unproven.get(),
             Sought::Mixed(mixed) => mixed.unproven.get(),
-            Sought::Run(_) => false,
+            Sought::Run(_) | Sought::Federation(_) => false,
         }
     }
 
@@ -136,7 +139,7 @@ impl<'a> Sought<'a> {
     pub fn search(&self) -> Option<&Search<'a>> {
         match self {
             Sought::Service(search) => Some(search),
-            Sought::Mixed(_) | Sought::Run(_) => None,
+            Sought::Mixed(_) | Sought::Run(_) | Sought::Federation(_) => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::federation::Member;
 use super::job::Job;
 use super::pipeline::Executor;
 use super::pool::Terms;
@@ -59,6 +60,10 @@ pub(super) struct Table {
     pub trainers: Arc<[Trainer]>,
     /// Of a pipeline, in place of speeds.
     pub executors: Arc<[Executor]>,
+    /// Of a federation, in place of speeds.
+    pub members: Arc<[Member]>,
+    /// What the clients of a federation may look at; this is then its aggregator's. Candidates here are those of both.
+    pub clients: Option<Arc<Table>>,
     /// Candidates rejected before any load was looked at, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// All candidates.
@@ -130,6 +135,8 @@ impl Table {
             speeds: runs.speeds(),
             trainers: Arc::clone(&runs.trainers),
             executors: Arc::clone(&runs.executors),
+            members: Arc::clone(&runs.members),
+            clients: job.clients().map(|clients| Arc::new(Table::new(&clients))),
             rejected: BTreeMap::new(),
             candidates: 0,
             variants: runs.variants.clone(),
@@ -144,6 +151,12 @@ impl Table {
         };
         let sites = table.find_sites(job, &runs.kinds);
         (table.sites, table.terms) = shared.of(job, sites);
+        if let Some(clients) = &table.clients {
+            table.candidates += clients.candidates;
+            for (why, n) in &clients.rejected {
+                *table.rejected.entry(why.clone()).or_insert(0) += n;
+            }
+        }
         table
     }
 
@@ -203,6 +216,12 @@ impl Table {
     /// Accelerators of a machine at a site of shared machines; `None` at others.
     pub fn slots(&self, site: usize) -> Option<u32> {
         self.machines.get(self.sites.get(site)?.machine)?.slots
+    }
+
+    /// What the machines of a site do in a federation; `None` if they do nothing.
+    pub fn member(&self, site: usize) -> Option<&Member> {
+        let way = self.machines.get(self.sites.get(site)?.machine)?.ways.first()?;
+        self.members.get(*way.speed.as_ref().ok()?)
     }
 
     /// The rule that an offering breaks.

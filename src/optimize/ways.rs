@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::job::{Job, Kind as Work, SEQUENCES, Task};
+use super::federation::{self, Member};
+use super::job::{Job, Kind as Work, Role, SEQUENCES, Task};
 use super::measured;
 use super::mixed;
 use super::pipeline::{self, Executor};
@@ -62,7 +63,7 @@ pub(super) struct Way {
     /// Index into the names of the model's variants.
     pub variant: usize,
     pub layout: Layout,
-    /// Index into [`super::table::Table::speeds`] (of a training, [`super::table::Table::trainers`], of a pipeline, [`super::table::Table::executors`]), or why it does not run.
+    /// Index into [`super::table::Table::speeds`] (of a training, [`super::table::Table::trainers`], of a pipeline, [`super::table::Table::executors`], of a federation, [`super::table::Table::members`]), or why it does not run.
     pub speed: Result<usize, Rejection>,
     /// Replicas on one machine; 1 if a replica spans machines.
     pub replicas: u32,
@@ -109,6 +110,8 @@ pub(super) struct Runs {
     pub trainers: Arc<[Trainer]>,
     /// Of a pipeline.
     pub executors: Arc<[Executor]>,
+    /// Of a federation.
+    pub members: Arc<[Member]>,
     /// What [`Way::variant`] counts.
     pub variants: Vec<String>,
 }
@@ -126,6 +129,9 @@ impl Runs {
         }
         if let Work::Mixed(profiled) = job.kind {
             return format!("{profiled:?}");
+        }
+        if let Work::Federation(federation, role) = job.kind {
+            return format!("{role:?} {federation:?}");
         }
         let pinned = pins(job.engine);
         // Of what is pinned, the place where it is written is told.
@@ -150,6 +156,11 @@ impl Runs {
         if let Work::Mixed(profiled) = job.kind {
             let kinds = mixed::runs(job, profiled, wanted);
             return Runs { kinds, variants: vec![mixed::VARIANT.to_owned()], ..Runs::default() };
+        }
+        if let Work::Federation(asked, role) = job.kind {
+            let (kinds, members) = federation::runs(job, (asked, role), wanted);
+            let variant = if role == Role::Aggregator { "aggregator" } else { "client" };
+            return Runs { kinds, members, variants: vec![variant.to_owned()], ..Runs::default() };
         }
         if let Some(stated) = job.model.measured() {
             let (kinds, speeds) = measured::runs(job, stated, wanted);

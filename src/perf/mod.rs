@@ -15,6 +15,7 @@ pub mod cpu;
 mod curve;
 mod data;
 pub mod energy;
+pub mod federated;
 mod kernel;
 mod layouts;
 mod ledger;

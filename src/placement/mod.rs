@@ -14,6 +14,7 @@ pub use coupling::{Coupling, SharedLimit, Stop, Unfinished};
 pub use day::{Following, HourClass, Switch};
 mod emission;
 mod fallback;
+mod federation;
 mod held;
 mod mix;
 mod pipeline;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 
 pub use emission::{Emission, Emissions};
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
+pub use federation::{FederationClient, FederationRun, LeftOut};
 pub use held::HeldUse;
 pub use mix::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 pub use pipeline::PipelineRun;
@@ -155,7 +157,7 @@ pub struct Placement {
 /// What was chosen for one workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadPlacement {
-    /// `services.NAME`, `batches.NAME`, `trainings.NAME` or `pipelines.NAME`.
+    /// `services.NAME`, `batches.NAME`, `trainings.NAME`, `pipelines.NAME` or `federations.NAME`.
     pub address: String,
     /// Pools, ordered by address.
     pub pools: Vec<Pool>,
@@ -394,7 +396,7 @@ pub struct BatchRun {
     pub hours: f64,
     /// The deadline, hours.
     pub deadline_hours: f64,
-    /// Items (of a training: tokens, of a pipeline: shards) a second, all machines, at the planned confidence.
+    /// Items (of a training: tokens, of a pipeline: shards, of a federation: updates) a second, all machines, at the planned confidence.
     pub items_per_s: f64,
     /// Runs a month.
     pub runs_per_month: f64,
@@ -404,6 +406,8 @@ pub struct BatchRun {
     pub training: Option<TrainingRun>,
     /// How a pipeline runs; then the rest of serving says nothing either.
     pub pipeline: Option<PipelineRun>,
+    /// How a federation runs; then the rest of serving says nothing either.
+    pub federation: Option<FederationRun>,
 }
 
 /// Proof by exhaustion.
@@ -530,7 +534,7 @@ impl std::fmt::Display for Infeasible {
 /// One workload that cannot be placed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InfeasibleWorkload {
-    /// `services.NAME`, `batches.NAME`, `trainings.NAME` or `pipelines.NAME`.
+    /// `services.NAME`, `batches.NAME`, `trainings.NAME`, `pipelines.NAME` or `federations.NAME`.
     pub address: String,
     /// Constraints that cannot hold together. Taking any one away would make it feasible, unless
     /// [`InfeasibleWorkload::relaxations`] has none for it.

@@ -37,6 +37,10 @@ const TRAINING_ENVIRONMENT: &str = "train.env";
 const PIPELINE_SCRIPT: &str = "pipeline.sh";
 /// Their environment.
 const PIPELINE_ENVIRONMENT: &str = "pipeline.env";
+/// Those of a member of a federation.
+const FEDERATION_SCRIPT: &str = "federation.sh";
+/// Their environment.
+const FEDERATION_ENVIRONMENT: &str = "federation.env";
 /// The start script of a team's own server.
 const SERVER_SCRIPT: &str = "serve.sh";
 
@@ -129,6 +133,8 @@ fn own_files(
         [(ENVIRONMENT, TRAINING_ENVIRONMENT), (START_SCRIPT, TRAINING_SCRIPT)]
     } else if resource.attributes.contains_key("pipeline") {
         [(ENVIRONMENT, PIPELINE_ENVIRONMENT), (START_SCRIPT, PIPELINE_SCRIPT)]
+    } else if resource.attributes.contains_key("federation") {
+        [(ENVIRONMENT, FEDERATION_ENVIRONMENT), (START_SCRIPT, FEDERATION_SCRIPT)]
     } else if resource.attributes.contains_key("server") {
         [(ENVIRONMENT, SERVER_ENVIRONMENT), (START_SCRIPT, SERVER_SCRIPT)]
     } else if resource.attributes.contains_key("measured") {
@@ -293,6 +299,8 @@ fn templates() -> Result<Environment<'static>, RenderError> {
         (TRAINING_ENVIRONMENT, include_str!("../../templates/deploy/train.env.j2")),
         (PIPELINE_SCRIPT, include_str!("../../templates/deploy/pipeline.sh.j2")),
         (PIPELINE_ENVIRONMENT, include_str!("../../templates/deploy/pipeline.env.j2")),
+        (FEDERATION_SCRIPT, include_str!("../../templates/deploy/federation.sh.j2")),
+        (FEDERATION_ENVIRONMENT, include_str!("../../templates/deploy/federation.env.j2")),
         (SERVER_SCRIPT, include_str!("../../templates/deploy/serve.sh.j2")),
         (SERVER_ENVIRONMENT, include_str!("../../templates/deploy/serve.env.j2")),
         (PROFILE_SCRIPT, include_str!("../../templates/deploy/profile.sh.j2")),

@@ -67,7 +67,7 @@ pub(super) fn basis(plan: &Plan) -> Section {
                 lines.push(Cell::tone(format!("  {note}"), Tone::Dim));
             }
         }
-        if placed.run.as_ref().is_some_and(|run| run.pipeline.is_none()) {
+        if placed.run.as_ref().is_some_and(|run| run.pipeline.is_none() && run.federation.is_none()) {
             lines.push(Cell::plain(format!("{address}: {}", crate::perf::start_up::STATED)));
         }
         for route in placed.routes.iter().filter(|r| r.network_ms.iter().any(|n| *n > 0.0)) {

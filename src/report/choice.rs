@@ -117,6 +117,8 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
             || format!("{} replicas of {}", pool.replicas, layout(pool.layout)),
             |p| super::pipeline::runs_as(p, pool),
         );
+        let federation = placed.run.as_ref().and_then(|run| run.federation.as_ref());
+        let what = federation.map_or(what, |f| super::federation::runs_as(f, pool));
         chosen.push(Cell::plain(format!("{}: {what} in {}/{}", pool.addr, pool.cloud, pool.region)));
         if let Some(t) = placed.run.as_ref().and_then(|run| run.training.as_ref()) {
             chosen.push(Cell::plain(format!("  {}", super::training::runs_as(&pool.variant, t))));

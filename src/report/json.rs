@@ -196,6 +196,9 @@ pub(super) fn run(r: &BatchRun) -> Value {
     if let Some(pipeline) = &r.pipeline {
         value["pipeline"] = super::pipeline::json(pipeline);
     }
+    if let Some(federation) = &r.federation {
+        value["federation"] = super::federation::json(federation);
+    }
     value
 }
 

@@ -18,6 +18,7 @@ mod hours;
 mod infeasible;
 pub mod json;
 
+mod federation;
 mod pipeline;
 mod placements;
 mod profile;

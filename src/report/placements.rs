@@ -75,8 +75,10 @@ pub(super) fn placements(plan: &Plan) -> Section {
         for pool in &placed.pools {
             let training = placed.run.as_ref().and_then(|run| run.training.as_ref());
             let pipeline = placed.run.as_ref().and_then(|run| run.pipeline.as_ref());
+            let federation = placed.run.as_ref().and_then(|run| run.federation.as_ref());
             let load = match (&placed.run, training) {
                 (Some(_), _) if pipeline.is_some() => "pipeline".to_owned(),
+                (Some(_), _) if federation.is_some() => "rounds".to_owned(),
                 (None, _) => format!("{} of {}/s", number(pool.peak_rate), number(pool.capacity)),
                 (Some(_), None) => "batch".to_owned(),
                 (Some(_), Some(_)) => "training".to_owned(),
@@ -89,6 +91,7 @@ pub(super) fn placements(plan: &Plan) -> Section {
                 |t| super::training::runs_as(&pool.variant, t),
             );
             let runs = pipeline.map_or(runs, |p| super::pipeline::runs_as(p, pool));
+            let runs = federation.map_or(runs, |f| super::federation::runs_as(f, pool));
             table.rows.push(vec![
                 Cell::plain(address),
                 Cell::plain(format!("{}/{}", pool.cloud, pool.region)),
@@ -102,6 +105,8 @@ pub(super) fn placements(plan: &Plan) -> Section {
             lines.extend(super::training::lines(address, run, training));
         } else if let Some((run, p)) = placed.run.as_ref().and_then(|r| Some((r, r.pipeline.as_ref()?))) {
             lines.push(super::pipeline::line(address, run, p));
+        } else if let Some((run, f)) = placed.run.as_ref().and_then(|r| Some((r, r.federation.as_ref()?))) {
+            lines.extend(super::federation::lines(address, run, f));
         } else if let Some(run) = &placed.run {
             lines.push(Cell::plain(format!(
                 "{address}: a run takes {} h of {} h allowed, {} items/s, costs {} USD; {} runs a month.",

@@ -115,6 +115,7 @@ impl Spec {
             ("batches", name) => self.batches.get(name).map(|b| &b.labels),
             ("trainings", name) => self.trainings.get(name).map(|t| &t.labels),
             ("pipelines", name) => self.pipelines.get(name).map(|p| &p.labels),
+            ("federations", name) => self.federations.get(name).map(|f| &f.labels),
             _ => None,
         }
     }

@@ -239,7 +239,7 @@ impl<'a> Checker<'a> {
             Kind::Model => reference(value, &self.models, "model", "models"),
             Kind::Site => reference(value, &self.sites, "site", "sites"),
             Kind::Step => super::chain::step(value).err(),
-            Kind::Run => reference(value, &self.runs, "batch, training or pipeline", "runs"),
+            Kind::Run => reference(value, &self.runs, "batch, training, pipeline or federation", "runs"),
             Kind::Secret => leaf::secret(value).err(),
             Kind::Path => leaf::path(value).err(),
             Kind::Cron => super::cron::parse(value).err(),

@@ -1,5 +1,5 @@
 //! Equal sites and equal services at each of them: `sites.plants: { count: 12 }` is `plants-1` to `plants-12`, and a service with
-//! `placement: { each_of: plants }` is one at each, `inspect-plants-1` and so on.
+//! `placement: { each_of: plants }` is one at each, `inspect-plants-1` and so on. `sites: [plants]` of a federation names them all.
 //!
 //! This is done on the tree, when defaults have been copied and before anything is read: what comes after knows sites and services alone.
 //! Copies have the places of what they are copied from.
@@ -25,6 +25,7 @@ pub fn expand(tree: &mut Value, map: &mut SourceMap, copied: &mut BTreeSet<Point
     let mut problems = Vec::new();
     let groups = sites(tree, map, copied, &mut problems);
     services(tree, map, copied, &groups, &mut problems);
+    federations(tree, map, &groups);
     problems
 }
 
@@ -116,6 +117,28 @@ fn services(
         }
     }
     *services = all;
+}
+
+/// Replaces names of groups in the `sites` of federations by their members.
+fn federations(tree: &mut Value, map: &mut SourceMap, groups: &BTreeMap<String, Vec<String>>) {
+    let Some(Value::Object(federations)) = tree.get_mut("federations") else { return };
+    for (name, federation) in federations {
+        let Some(Value::Array(sites)) = federation.get_mut("sites") else { continue };
+        let list = Pointer::root().join("federations").join(name).join("sites");
+        let written: Vec<_> = (0..sites.len()).map(|i| map.nodes.get(&list.join(i)).cloned()).collect();
+        let mut all = Vec::new();
+        for (site, place) in std::mem::take(sites).into_iter().zip(written) {
+            let members = site.as_str().and_then(|site| groups.get(site));
+            let members = members.map(|m| m.iter().map(|m| Value::from(m.as_str())).collect());
+            for member in members.unwrap_or_else(|| vec![site]) {
+                if let Some(place) = &place {
+                    map.nodes.insert(list.join(all.len()), place.clone());
+                }
+                all.push(member);
+            }
+        }
+        *sites = all;
+    }
 }
 
 /// Puts a value under several names, with its places.

@@ -35,6 +35,7 @@ pub const BLOCKS: &[BlockName] = &[
     BlockName { block: "provider", key: "providers", labelled: true },
     BlockName { block: "training", key: "trainings", labelled: true },
     BlockName { block: "pipeline", key: "pipelines", labelled: true },
+    BlockName { block: "federation", key: "federations", labelled: true },
     BlockName { block: "site", key: "sites", labelled: true },
     BlockName { block: "commitment", key: "commitments", labelled: true },
     BlockName { block: "policy", key: "policies", labelled: false },

@@ -15,6 +15,7 @@ mod day;
 mod defaults;
 mod each;
 mod expr;
+mod federation;
 mod format;
 pub mod functions;
 mod hcl;
@@ -47,6 +48,7 @@ pub use chain::Chain;
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
 pub use each::MOST as MOST_EQUAL_SITES;
+pub use federation::{Federation, FederationFramework};
 pub use format::{convert_to, format};
 pub use held::{HELD, Held, HeldKind};
 pub use measured::{
@@ -66,7 +68,7 @@ pub use training::{Checkpointing, Dataset, Framework, Method, Sharding, Training
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};
 
 /// The sections whose entries are workloads, in the order in which they are placed.
-pub const WORKLOADS: [&str; 4] = ["services", "batches", "trainings", "pipelines"];
+pub const WORKLOADS: [&str; 5] = ["services", "batches", "trainings", "pipelines", "federations"];
 
 /// Largest file, bytes.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;

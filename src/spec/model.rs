@@ -31,6 +31,8 @@ pub struct Spec {
     pub trainings: BTreeMap<String, super::Training>,
     /// `pipelines.NAME`.
     pub pipelines: BTreeMap<String, super::Pipeline>,
+    /// `federations.NAME`.
+    pub federations: BTreeMap<String, super::Federation>,
     /// `budget`.
     pub budget: super::Budget,
     /// `objective`.
@@ -54,7 +56,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// The addresses of all workloads: services, batches, trainings, pipelines, each in the order of its name.
+    /// The addresses of all workloads: services, batches, trainings, pipelines, federations, each in the order of its name.
     pub fn addresses(&self) -> Vec<String> {
         let mut services: Vec<&String> = self.services.keys().chain(self.profiled.keys()).collect();
         services.sort_unstable();
@@ -62,7 +64,8 @@ impl Spec {
         let batches = self.batches.keys().map(|name| format!("batches.{name}"));
         let trainings = self.trainings.keys().map(|name| format!("trainings.{name}"));
         let pipelines = self.pipelines.keys().map(|name| format!("pipelines.{name}"));
-        services.chain(batches).chain(trainings).chain(pipelines).collect()
+        let federations = self.federations.keys().map(|name| format!("federations.{name}"));
+        services.chain(batches).chain(trainings).chain(pipelines).chain(federations).collect()
     }
 }
 

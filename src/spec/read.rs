@@ -7,6 +7,7 @@
 mod budget;
 mod chain;
 mod day;
+mod federation;
 mod held;
 mod inference;
 mod measured;
@@ -170,15 +171,21 @@ impl Reader<'_> {
             .into_iter()
             .filter_map(|(name, at)| Some((name.to_owned(), self.pipeline(name, &at, &labels)?)))
             .collect();
+        let federations: BTreeMap<String, Federation> = root
+            .key("federations")
+            .entries()
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), self.federation(name, &at, &labels)?)))
+            .collect();
         if super::WORKLOADS.iter().all(|kind| root.key(kind).entries().is_empty()) {
             self.report(
                 &Pointer::root(),
                 true,
                 Problem::new(
                     "nothing-to-plan",
-                    "there is no service, no batch, no training and no pipeline",
+                    "there is no service, batch, training, pipeline and federation",
                     "no workload",
-                    "add `services`, `batches`, `trainings` or `pipelines`; `rhumb init` writes a first spec",
+                    "add `services`, `batches`, `trainings`, `pipelines` or `federations`; `rhumb init` writes a first spec",
                 ),
             );
         }
@@ -186,7 +193,8 @@ impl Reader<'_> {
         self.followed(&root, &models, &services);
         self.only_services(&root);
         let chains = self.chains(&root, &mut services);
-        let budget = self.budget(&root, (&services, &profiled, &batches, &trainings, &pipelines));
+        let workloads = (&services, &profiled, &batches, &trainings, &pipelines, &federations);
+        let budget = self.budget(&root, workloads);
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         let stability = self.stability(&root.key("stability"));
         if let Some(stability) = stability.as_ref().filter(|_| objective == Goal::Carbon) {
@@ -197,7 +205,7 @@ impl Reader<'_> {
             self.report(&at, true, Problem::new("conflicting-keys", what, "changes nothing", fix));
         }
         self.shared_machines(&root, &services, &budget, (objective, stability.is_some()));
-        self.placed_at_sites(&root, &services, &sites);
+        self.placed_at_sites(&root, &services, &federations, &sites);
         let held = self.held(&root.key("commitments"));
         self.held_is_used(&root, &held);
         self.unused_models(&root);
@@ -212,6 +220,7 @@ impl Reader<'_> {
             batches,
             trainings,
             pipelines,
+            federations,
             budget,
             objective,
             stability,

@@ -113,7 +113,7 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
             ] })
         }
         Kind::Run => or_expression(
-            json!({ "type": "string", "pattern": "^(batches|trainings|pipelines)\\.[a-z][a-z0-9-]*$" }),
+            json!({ "type": "string", "pattern": "^(batches|trainings|pipelines|federations)\\.[a-z][a-z0-9-]*$" }),
         ),
         Kind::Label => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Name => or_expression(json!({ "type": "string", "pattern": NAME })),
@@ -234,7 +234,7 @@ fn names_pattern(names: Names) -> Option<&'static str> {
         Names::Identifier => Some("^[A-Za-z_][A-Za-z0-9_]*$"),
         Names::Loose => Some("^[A-Za-z0-9_.-]+$"),
         Names::Cloud => Some("^(aws|azure|gcp)$"),
-        Names::Address => Some("^(services|batches|trainings|pipelines)\\.[a-z][a-z0-9-]*$"),
+        Names::Address => Some("^(services|batches|trainings|pipelines|federations)\\.[a-z][a-z0-9-]*$"),
         Names::Any => None,
     }
 }
@@ -295,7 +295,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::Model => ("a name in `models`".to_owned(), None),
         Kind::Site => ("a name in `sites`".to_owned(), None),
         Kind::Step => plain("a name in `services`, or a list of those that are called at once", "rank"),
-        Kind::Run => plain("the address of a batch, a training or a pipeline", "batches.embed"),
+        Kind::Run => plain("the address of a batch, a training, a pipeline or a federation", "batches.embed"),
         Kind::Secret => (
             format!("a reference to a secret: {}", SECRET_SCHEMES.map(|s| format!("`{s}:`")).join(", ")),
             Some("env:API_KEYS"),

@@ -110,7 +110,7 @@ fn twice(
 }
 
 /// Sections whose entries may come from several files.
-const MERGED: [&str; 10] = [
+const MERGED: [&str; 11] = [
     "models",
     "services",
     "chains",
@@ -120,6 +120,7 @@ const MERGED: [&str; 10] = [
     "providers",
     "trainings",
     "pipelines",
+    "federations",
     "sites",
 ];
 

@@ -33,6 +33,8 @@ mod diff;
 mod explore;
 mod fallbacks;
 mod faults;
+mod federation_worlds;
+mod federations;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod judge;

@@ -485,6 +485,7 @@ pub fn batch(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Workload
         cost_per_run: hourly(&pool).scale(hours),
         training: None,
         pipeline: None,
+        federation: None,
     };
     let optimum = run.cost_per_run;
     WorkloadPlacement { run: Some(run), ..finish(world, &address, pool, cost, optimum) }

@@ -113,6 +113,22 @@ const GOLDENS: &[Golden] = &[
         ],
     },
     Golden {
+        name: "hospital-federation",
+        exit: 0,
+        // 124 MB are 992 Mbit. A fourteenth of 0.8 of 1.5625 Gbit/s is 89.3 Mbit/s, less than the 200 of a hospital: 11.1 s. 1500 + 2 x 11.1 + 14 x 2
+        // are 1550.2 s; 40 of them and a start of 244 s (10 GB at 156 MB/s between 120 and 60) are 17.3 h. 14 x 0.55 USD and 0.2142 for these, and 0.09
+        // for each of 14 x 40 x 124 MB, 64.7 GiB: 142.68. One of two machines is the service's: 0.55 x 730.
+        facts: &[
+            "a run of 40 rounds of 1550 s takes 17.3 h of 30.1 h allowed, costs 142.68",
+            "1500 s of training, 11.1 s",
+            "14 sites take part, 10 must answer: 4 may be lost",
+            "64.7 GiB of updates",
+            "401.50",
+            "2.00 machines  2 stand there",
+            "(each of 14)",
+        ],
+    },
+    Golden {
         name: "impossible-latency",
         exit: 6,
         facts: &[

@@ -379,7 +379,7 @@ fn usable(work: &Work<'_>, world: &World, kind: &InstanceType) -> Option<()> {
     let sold = kind.status == "current" || kind.status.starts_with("previous");
     let named = (kind.cloud == Cloud::Site || rules.clouds.allows(&kind.cloud))
         && rules.instance_types.allows(&kind.name);
-    if matches!(work.kind, Kind::Pipeline(_)) {
+    if work.bare() {
         let bare = kind.accelerator.is_none() && kind.accelerator_count == 0.0;
         return (bare && sold && named).then_some(());
     }
@@ -405,7 +405,12 @@ fn data_comes(work: &Work<'_>, world: &World, region: &crate::catalog::Region) -
     let read = match work.kind {
         Kind::Training(training) => training.dataset.as_ref(),
         Kind::Pipeline(pipeline) => pipeline.dataset.as_ref(),
-        Kind::Service(_) | Kind::Profiled(_) | Kind::Batch(_) => None,
+        Kind::Federation(_) if !work.client => {
+            let here =
+                world.catalog.regions.iter().position(|r| (r.cloud, &r.id) == (region.cloud, &region.id));
+            return here.is_some_and(|at| world.catalog.transfer_price(at, TransferTo::Internet).is_some());
+        }
+        Kind::Service(_) | Kind::Profiled(_) | Kind::Batch(_) | Kind::Federation(_) => None,
     };
     let Some(read) = read.filter(|read| read.gib > 0.0) else { return true };
     let to = RegionRef { cloud: region.cloud, region: region.id.clone() };

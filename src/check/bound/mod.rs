@@ -16,6 +16,7 @@
 
 mod batch;
 mod choice;
+mod federation;
 mod field;
 mod need;
 mod pipeline;
@@ -221,6 +222,7 @@ fn judge(
         Kind::Batch(batch) => batch.schedule.as_ref(),
         Kind::Training(training) => training.schedule.as_ref(),
         Kind::Pipeline(pipeline) => pipeline.schedule.as_ref(),
+        Kind::Federation(federation) => federation.schedule.as_ref(),
         Kind::Service(_) | Kind::Profiled(_) => None,
     };
     let runs = schedule.map_or(1.0, |s| s.runs_per_month);
@@ -284,6 +286,11 @@ fn judge(
         }
         Kind::Pipeline(asked) => {
             let field = pipeline::Field::of(spec, world, work, asked);
+            counted(field.all);
+            ((0..claims.len()).map(|p| of_run(p, field.least(&prices[p]))).collect(), field.running)
+        }
+        Kind::Federation(asked) => {
+            let field = federation::Field::of(spec, world, work, asked);
             counted(field.all);
             ((0..claims.len()).map(|p| of_run(p, field.least(&prices[p]))).collect(), field.running)
         }

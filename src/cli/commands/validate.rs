@@ -40,8 +40,12 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             0 => String::new(),
             n => format!(", {}", plural(n, "pipeline", "pipelines")),
         };
+        let federations = match spec.federations.len() {
+            0 => String::new(),
+            n => format!(", {}", plural(n, "federation", "federations")),
+        };
         print(&format!(
-            "{} is valid: {}, {}, {}{trainings}{pipelines}\n",
+            "{} is valid: {}, {}, {}{trainings}{pipelines}{federations}\n",
             spec.name,
             plural(spec.models.len(), "model", "models"),
             plural(spec.services.len() + spec.profiled.len(), "service", "services"),

@@ -200,6 +200,7 @@ pub fn stress(
                     spec.pipelines.get(name).ok_or_else(|| format!("{address} is not in the spec"))?;
                 worlds.pipeline(address, pipeline, placed)?;
             }
+            Some(("federations", _)) => worlds.federation(address, placed)?,
             _ => return Err(format!("{address} is no workload")),
         }
     }

@@ -375,6 +375,15 @@ impl<'a> Worlds<'a> {
         Ok(())
     }
 
+    /// A federation: its times have no band either.
+    pub fn federation(&mut self, address: &str, placed: &WorkloadPlacement) -> Result<(), String> {
+        let Some(run) = &placed.run else { return Err(format!("{address} has no run")) };
+        let hours = vec![run.hours; self.asked.worlds as usize];
+        let machines = run.cost_per_run.usd() * run.runs_per_month;
+        self.ends(address, placed, (run.hours, machines), run.deadline_hours * 3600.0, hours);
+        Ok(())
+    }
+
     /// What the months of a run cost whose hours differ from the planned ones, and whether it keeps its deadline. `machines`: what of
     /// the month goes with the hours, dollars.
     pub(super) fn ends(

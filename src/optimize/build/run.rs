@@ -94,6 +94,7 @@ pub(in crate::optimize) fn run(
             cost_per_run: run.run,
             training: how.0,
             pipeline: how.1,
+            federation: None,
         }),
         mix: None,
         certificate,

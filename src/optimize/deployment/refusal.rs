@@ -34,7 +34,7 @@ fn bill(rows: &Rows, planned: &Planned) -> i64 {
             hour.micros().saturating_mul(HOURS_PER_MONTH)
         }
         Plan::Mixed(fleet) => fleet.month.micros(),
-        Plan::Run(_) => {
+        Plan::Run(_) | Plan::Federation(_) => {
             let emitted = rows.carbon.map_or(0, |row| planned.column.of(row));
             planned.column.cost - emission::priced(emitted, rows.carbon_price).micros()
         }

@@ -10,6 +10,7 @@ use super::super::base::Base;
 use super::super::batch::{self, Run};
 use super::super::couple::{self, Wanted};
 use super::super::emission;
+use super::super::federation::{Members, Rounds};
 use super::super::job::{Job, Task};
 use super::super::mixed::{Fleet, Mixed};
 use super::super::pool::Terms;
@@ -31,6 +32,7 @@ pub enum Plan {
     Service(Vec<Block>),
     Mixed(Fleet),
     Run(Run),
+    Federation(Members),
 }
 
 /// A plan with its column over all rows.
@@ -101,12 +103,14 @@ pub struct Quotas {
 
 impl Quotas {
     fn of(each: impl Iterator<Item = Vec<(usize, i64, i64)>>) -> Self {
-        let (mut begins, mut all) = (vec![0], Vec::new());
-        for own in each {
-            all.extend(own);
-            begins.push(all.len() as u32);
-        }
-        Quotas { begins, all }
+        let mut quotas = Quotas { begins: vec![0], all: Vec::new() };
+        each.for_each(|own| quotas.push(own));
+        quotas
+    }
+
+    fn push(&mut self, own: Vec<(usize, i64, i64)>) {
+        self.all.extend(own);
+        self.begins.push(self.all.len() as u32);
     }
 
     /// What a machine of a site takes: row, bought as planned, as spot.
@@ -117,9 +121,21 @@ impl Quotas {
 }
 
 enum Sort<'a> {
-    Service { search: Box<Search<'a>>, bases: Vec<Arc<Base<'a>>> },
+    Service {
+        search: Box<Search<'a>>,
+        bases: Vec<Arc<Base<'a>>>,
+    },
     Mixed(Mixed<'a>),
-    Run { table: &'a Table, task: Task<'a>, terms: &'a [Terms] },
+    Run {
+        table: &'a Table,
+        task: Task<'a>,
+        terms: &'a [Terms],
+    },
+    /// With its runs of a month.
+    Federation {
+        rounds: Box<Rounds<'a>>,
+        runs: f64,
+    },
 }
 
 impl<'a> Workload<'a> {
@@ -160,7 +176,7 @@ impl<'a> Workload<'a> {
                 .and_then(|_| emission::emitter(job.world, machine, site.region).ok())
                 .map_or(0, |e| e.mg_per_hour)
         };
-        let emits = table.sites.iter().filter(|_| rows.carbon.is_some()).map(emits).collect();
+        let mut emits: Vec<i64> = table.sites.iter().filter(|_| rows.carbon.is_some()).map(emits).collect();
         let surcharges = stability::surcharges(job, table);
         rows.surcharges |= !surcharges.is_empty();
         let (kind, sites) = match sought {
@@ -177,6 +193,21 @@ impl<'a> Workload<'a> {
             Sought::Run(task) => {
                 let sites = of(&table.terms, rows);
                 (Sort::Run { table, task, terms: &table.terms }, sites)
+            }
+            Sought::Federation(rounds) => {
+                let rounds = rounds.ok_or_else(lost)?;
+                let mut sites = of(&table.terms, rows);
+                // Sites of the clients follow those of the aggregator.
+                for (site, terms) in rounds.clients.sites.iter().zip(rounds.clients.terms.iter()) {
+                    let cloud = job.world.catalog.regions[site.region].cloud;
+                    sites.push(rows.quotas(spec, cloud, terms));
+                    let machine = rounds.clients.machines[site.machine].index;
+                    let emitter = emission::emitter(job.world, machine, site.region).ok();
+                    if rows.carbon.is_some() {
+                        emits.push(emitter.map_or(0, |e| e.mg_per_hour));
+                    }
+                }
+                (Sort::Federation { runs: rounds.runs(), rounds }, sites)
             }
         };
         let budgets = rows.budgets(&job.address);
@@ -199,7 +230,7 @@ impl<'a> Workload<'a> {
     pub fn search(&self) -> Option<&Search<'a>> {
         match &self.kind {
             Sort::Service { search, .. } => Some(search),
-            Sort::Mixed(_) | Sort::Run { .. } => None,
+            Sort::Mixed(_) | Sort::Run { .. } | Sort::Federation { .. } => None,
         }
     }
 
@@ -207,7 +238,7 @@ impl<'a> Workload<'a> {
     pub fn mixed(&self) -> Option<&Mixed<'a>> {
         match &self.kind {
             Sort::Mixed(mixed) => Some(mixed),
-            Sort::Service { .. } | Sort::Run { .. } => None,
+            Sort::Service { .. } | Sort::Run { .. } | Sort::Federation { .. } => None,
         }
     }
 
@@ -295,6 +326,21 @@ impl<'a> Workload<'a> {
                 let found = self.fleet(rows, fleet);
                 Ok(Cheapest { least: least.min(found.column.priced(prices)), found })
             }
+            Sort::Federation { rounds, .. } => {
+                let mut best: Option<(i128, Planned)> = None;
+                let money = ONE + budget;
+                let tolls = |i| self.tolls_of(rows, i, prices);
+                rounds.each(false, (money, &tolls), i128::MAX, &mut |members| {
+                    let planned = self.federation(rows, members);
+                    let cost = planned.column.priced(prices);
+                    if best.as_ref().is_none_or(|(c, _)| cost < *c) {
+                        best = Some((cost, planned));
+                    }
+                    best.as_ref().map_or(i128::MAX, |(c, _)| *c)
+                });
+                let (least, found) = best.ok_or_else(lost)?;
+                Ok(Cheapest { least: least - rounds.rounding(money), found })
+            }
             Sort::Run { table, task, terms } => {
                 let mut best: Option<(i128, Planned)> = None;
                 let ask = batch::Within { job: self.job, table, task: *task, terms };
@@ -355,6 +401,22 @@ impl<'a> Workload<'a> {
                     if planned.column.priced(prices) <= limit {
                         found.push(planned);
                     }
+                }
+            }
+            Sort::Federation { rounds, .. } => {
+                let budget = rows.budget_price(&self.job.address, prices);
+                let mut more = effort.plans.saturating_mul(4);
+                let tolls = |i| self.tolls_of(rows, i, prices);
+                rounds.each(true, (ONE + budget, &tolls), limit, &mut |members| {
+                    let planned = self.federation(rows, members);
+                    if planned.column.priced(prices) <= limit {
+                        found.push(planned);
+                    }
+                    more = more.saturating_sub(1);
+                    if more == 0 { i128::MIN / 2 } else { limit }
+                });
+                if more == 0 {
+                    return None;
                 }
             }
             Sort::Run { table, task, terms } => {
@@ -435,12 +497,33 @@ impl<'a> Workload<'a> {
         let mg = self.emits_at(priced.run.chosen.site);
         let task = match &self.kind {
             Sort::Run { task, .. } => task.runs(),
-            Sort::Service { .. } | Sort::Mixed(_) => 0.0,
+            Sort::Federation { .. } | Sort::Service { .. } | Sort::Mixed(_) => 0.0,
         };
         let emitted = carbon::of_runs(mg, count.machines, priced.run.hours, task);
         let figures = (priced.month.micros(), bound.micros(), emitted);
         let column = self.column(rows, figures, &counts, machines);
         Planned { column, plan: Plan::Run(priced.run), shared: Vec::new() }
+    }
+
+    fn federation(&self, rows: &Rows, members: Members) -> Planned {
+        let Sort::Federation { rounds, runs } = &self.kind else {
+            unreachable!("only federations have members")
+        };
+        let first = rounds.table.sites.len();
+        let sites = members.clients.iter().map(|c| first + c.site).chain([members.aggregator]);
+        let counts: Vec<(usize, u32, u32)> = sites.map(|site| (site, 1, 0)).collect();
+        let emitted =
+            |(site, ..): &(usize, u32, u32)| carbon::of_runs(self.emits[*site], 1, members.hours, *runs);
+        let emitted = counts.iter().map(emitted).sum();
+        let month = members.month.micros();
+        let column = self.column(rows, (month, month, emitted), &counts, counts.len() as u64);
+        Planned { column, plan: Plan::Federation(members), shared: Vec::new() }
+    }
+
+    /// What a machine of a federation takes of quotas in a month, and emits in an hour, at `prices`.
+    fn tolls_of(&self, rows: &Rows, site: usize, prices: &[i64]) -> (i128, i128) {
+        let (base, _, hour) = self.tolls(rows, site, prices);
+        (base, hour)
     }
 
     /// What an hour of a machine of a site counts for beside its price, times [`ONE`].

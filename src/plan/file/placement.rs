@@ -12,16 +12,17 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
-    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FreeChoice, HeldUse, JointViolation, Kept,
-    KeptWorkload, MachinesAt, PipelineRun, SharedLimit, Stop, TrainingRun,
+    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice,
+    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop,
+    TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
 use crate::placement::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 use crate::spec::{
-    Checkpointing, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization, Sharding,
-    TrainingPrecision,
+    Checkpointing, FederationFramework, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization,
+    Sharding, TrainingPrecision,
 };
 
 words!(EvidenceWord for Evidence {
@@ -346,7 +347,35 @@ mirror!(RunFile for BatchRun {
     cost_per_run: Money,
     training: Option<TrainingRun>,
     pipeline: Option<PipelineRun>,
+    federation: Option<FederationRun>,
 });
+
+mirror!(FederationFile for FederationRun {
+    framework: FederationFramework,
+    rounds: u32,
+    round_s: f64,
+    round_limit_s: f64,
+    start_up_s: f64,
+    aggregate_s: f64,
+    min_sites: u32,
+    clients: Vec<FederationClient>,
+    left_out: Vec<LeftOut>,
+    sent_gib: f64,
+});
+
+mirror!(FederationClientFile for FederationClient {
+    site: String,
+    transfer_s: f64,
+    local_s: f64,
+    round_s: f64,
+});
+
+mirror!(LeftOutFile for LeftOut {
+    site: String,
+    reason: String,
+});
+
+words!(FederationFrameworkWord for FederationFramework { Flower = "flower" });
 
 mirror!(PipelineFile for PipelineRun {
     engine: PipelineEngine,

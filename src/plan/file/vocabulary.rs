@@ -6,6 +6,7 @@ pub const WORDS: &[&str] = &[
     // Constraints.
     "accelerator",
     "accelerators",
+    "bandwidth",
     "budget",
     "capacity",
     "carbon",
@@ -22,6 +23,7 @@ pub const WORDS: &[&str] = &[
     "max_replicas",
     "measured-time",
     "memory",
+    "min-sites",
     "min_replicas",
     "offered",
     "origins",
@@ -34,6 +36,7 @@ pub const WORDS: &[&str] = &[
     "regions",
     "residency",
     "retired",
+    "round-deadline",
     "saturated",
     "shared",
     "sites",

@@ -2,6 +2,7 @@
 
 mod budget;
 mod chain;
+mod federation;
 mod held;
 mod measured;
 mod pipeline;
@@ -13,6 +14,7 @@ use super::{Key, Kind, Names};
 use crate::spec::units::{Range, Unit};
 use budget::{BUDGET, STABILITY};
 use chain::CHAIN;
+use federation::FEDERATION;
 use held::HELD;
 use measured::{MEASURED, QUALITY};
 use pipeline::PIPELINE;
@@ -73,6 +75,11 @@ pub static ROOT: &[Key] = &[
         "pipelines",
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(PIPELINE) },
         "Data pipelines on processors, with a deadline.",
+    ),
+    Key::new(
+        "federations",
+        Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(FEDERATION) },
+        "Training in rounds at several sites, whose data stay there.",
     ),
     Key::new("budget", Kind::Section(BUDGET), "What may be spent and emitted."),
     Key::new(
@@ -529,7 +536,7 @@ static BATCH: &[Key] = &[
     Key::new(
         "after",
         Kind::List(&Kind::Run),
-        "Batches, trainings and pipelines (`pipelines.NAME`) whose run must be complete first.",
+        "Batches, trainings, pipelines and federations (`pipelines.NAME`) whose run must be complete first.",
     ),
 ];
 

@@ -15,6 +15,7 @@ type Workloads<'a> = (
     &'a BTreeMap<String, Batch>,
     &'a BTreeMap<String, Training>,
     &'a BTreeMap<String, Pipeline>,
+    &'a BTreeMap<String, Federation>,
 );
 
 impl Reader<'_> {
@@ -22,7 +23,7 @@ impl Reader<'_> {
     pub(super) fn budget(
         &mut self,
         root: &At<'_>,
-        (services, profiled, batches, trainings, pipelines): Workloads<'_>,
+        (services, profiled, batches, trainings, pipelines, federations): Workloads<'_>,
     ) -> Budget {
         let at = root.key("budget");
         let own = services.iter().map(|(name, s)| (format!("services.{name}"), &s.labels));
@@ -30,6 +31,7 @@ impl Reader<'_> {
         let own = own.chain(batches.iter().map(|(name, b)| (format!("batches.{name}"), &b.labels)));
         let own = own.chain(trainings.iter().map(|(name, t)| (format!("trainings.{name}"), &t.labels)));
         let own = own.chain(pipelines.iter().map(|(name, p)| (format!("pipelines.{name}"), &p.labels)));
+        let own = own.chain(federations.iter().map(|(name, f)| (format!("federations.{name}"), &f.labels)));
         let mut carriers: BTreeMap<&str, BTreeMap<&str, Addresses>> = BTreeMap::new();
         let mut all = Addresses::new();
         for (address, labels) in own {

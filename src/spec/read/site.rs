@@ -194,6 +194,7 @@ impl Reader<'_> {
         &mut self,
         root: &At<'_>,
         services: &BTreeMap<String, Service>,
+        federations: &BTreeMap<String, Federation>,
         sites: &BTreeMap<String, EdgeSite>,
     ) {
         for (name, service) in services {
@@ -212,14 +213,18 @@ impl Reader<'_> {
                 }
             }
         }
-        let used = |name: &str| services.values().any(|s| s.placement.sites.iter().any(|site| site == name));
+        let used = |name: &str| {
+            let mut named =
+                services.values().map(|s| &s.placement.sites).chain(federations.values().map(|f| &f.sites));
+            named.any(|sites| sites.iter().any(|site| site == name))
+        };
         let written = root.key("sites").entries();
         for (name, at) in written.iter().filter(|(name, _)| sites.contains_key(*name) && !used(name)) {
             self.problems.push(
-                Diagnostic::warning("unused-site", format!("no service goes to the site `{name}`"))
+                Diagnostic::warning("unused-site", format!("nothing goes to the site `{name}`"))
                     .at_key(self.map, &at.pointer)
                     .label("not used")
-                    .help("name it in the `placement.sites` of a service, or remove it"),
+                    .help("name it in the `placement.sites` of a service or the `sites` of a federation, or remove it"),
             );
         }
     }

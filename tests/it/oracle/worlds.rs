@@ -374,6 +374,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
     Spec {
         pipelines: BTreeMap::new(),
         profiled: BTreeMap::new(),
+        federations: BTreeMap::new(),
         sites: BTreeMap::new(),
         held: BTreeMap::new(),
         name: "world".into(),

@@ -246,6 +246,7 @@ fn fallback() -> Fallback {
                 shard_s: 20.5,
                 start_up_s: 212.25,
             }),
+            federation: None,
         }),
         caveats: vec!["offered: unknown there".into()],
     }
@@ -328,6 +329,26 @@ fn workload() -> WorkloadPlacement {
             cost_per_run: usd(77_000_001),
             training: Some(training()),
             pipeline: None,
+            federation: Some(FederationRun {
+                framework: rhumb::spec::FederationFramework::Flower,
+                rounds: 40,
+                round_s: 1550.25,
+                round_limit_s: 2700.0,
+                start_up_s: 244.5,
+                aggregate_s: 2.0,
+                min_sites: 1,
+                clients: vec![FederationClient {
+                    site: "plant-7".into(),
+                    transfer_s: 11.125,
+                    local_s: 1500.0,
+                    round_s: 1550.25,
+                }],
+                left_out: vec![LeftOut {
+                    site: "plant-8".into(),
+                    reason: "its bandwidth is not known".into(),
+                }],
+                sent_gib: 64.75,
+            }),
         }),
         certificate: Certificate {
             family: "one pool".into(),

@@ -34,6 +34,11 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
         );
         return Err(Failure::usage(text));
     }
+    if let Some(workload) = workload.as_ref().filter(|w| w.starts_with("federations.")) {
+        let text =
+            format!("`--why-not` of {workload}: not supported yet; its plan says who takes no part and why");
+        return Err(Failure::usage(text));
+    }
     let offers = offers(what, &world.catalog)?;
     let progress = progress::start("searching placements and loosened constraints", settings);
     let asked = known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));

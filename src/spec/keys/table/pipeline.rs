@@ -38,7 +38,7 @@ pub(super) static PIPELINE: &[Key] = &[
     Key::new("deadline", DURATION, "A run must end within this time.").required(),
     Key::new("placement", Kind::Section(PLACEMENT), "Where machines and their data may be."),
     Key::new("purchase", Kind::Section(PURCHASE), "How machines may be paid for."),
-    Key::new("after", Kind::List(&Kind::Run), "Batches, trainings and pipelines (`batches.NAME`) whose run must be complete first."),
+    Key::new("after", Kind::List(&Kind::Run), "Batches, trainings, pipelines and federations (`batches.NAME`) whose run must be complete first."),
     Key::not_yet("rate", "Events a second of a stream that never ends."),
     Key::not_yet("freshness", "How old what a stream has made of its events may be."),
 ];

@@ -72,7 +72,7 @@ pub(super) static TRAINING: &[Key] = &[
     Key::new("deadline", DURATION, "A run must end within this time.").required(),
     Key::new("placement", Kind::Section(PLACEMENT), "Where machines and their data may be."),
     Key::new("purchase", Kind::Section(PURCHASE), "How machines may be paid for."),
-    Key::new("after", Kind::List(&Kind::Run), "Batches, trainings and pipelines (`pipelines.NAME`) whose run must be complete first."),
+    Key::new("after", Kind::List(&Kind::Run), "Batches, trainings, pipelines and federations (`pipelines.NAME`) whose run must be complete first."),
 ];
 
 static DATASET: &[Key] = &[

@@ -1,0 +1,57 @@
+//! How a federation runs.
+
+use crate::spec::FederationFramework;
+
+/// How a federation runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FederationRun {
+    /// What starts and connects the members.
+    pub framework: FederationFramework,
+    /// Rounds of a run.
+    pub rounds: u32,
+    /// Seconds of a round: of the slowest client.
+    pub round_s: f64,
+    /// The most seconds that a round may take: `round_deadline`, or what the deadline of the run leaves for one if that is less.
+    pub round_limit_s: f64,
+    /// Seconds from an order for machines to the first round (assumed).
+    pub start_up_s: f64,
+    /// Seconds that the aggregator takes for the update of a client.
+    pub aggregate_s: f64,
+    /// How many must answer for a round to count.
+    pub min_sites: u32,
+    /// Those that take part, ordered by site.
+    pub clients: Vec<FederationClient>,
+    /// Those that do not, ordered by site, each with the reason.
+    pub left_out: Vec<LeftOut>,
+    /// GiB that the aggregator sends in a run.
+    pub sent_gib: f64,
+}
+
+impl FederationRun {
+    /// How many of the clients may be lost in a round that counts all the same.
+    pub fn may_lose(&self) -> u32 {
+        (self.clients.len() as u32).saturating_sub(self.min_sites)
+    }
+}
+
+/// A site that takes part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FederationClient {
+    /// The site.
+    pub site: String,
+    /// Seconds that an update takes in one direction.
+    pub transfer_s: f64,
+    /// Seconds of training.
+    pub local_s: f64,
+    /// Seconds of a round, the aggregator's part included.
+    pub round_s: f64,
+}
+
+/// A site that takes no part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The site.
+    pub site: String,
+    /// Why, in words.
+    pub reason: String,
+}
