@@ -23,6 +23,7 @@ mod descent;
 mod fleets;
 mod master;
 mod problem;
+mod quotas;
 mod repair;
 mod rows;
 #[cfg(test)]

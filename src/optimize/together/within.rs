@@ -13,7 +13,7 @@ use super::super::service::{Block, Chosen, Search};
 use super::super::sharing::Item;
 use super::super::stability;
 use super::Effort;
-use super::workload::Quotas;
+use super::quotas::Quotas;
 use crate::perf::carbon;
 use crate::spec::BudgetBinds;
 

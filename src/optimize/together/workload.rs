@@ -20,6 +20,7 @@ use super::super::stability;
 use super::super::table::{Site, Table};
 use super::Effort;
 use super::problem::{Column, ONE};
+use super::quotas::Quotas;
 use super::rows::{Rows, Shared};
 use super::within::{self, Counted};
 use crate::perf::carbon;
@@ -92,32 +93,6 @@ pub struct Workload<'a> {
     kind: Sort<'a>,
     /// Its optimum on machines of its own, where it may be on shared ones.
     alone: Option<Vec<Block>>,
-}
-
-/// Each site's quotas, see [`Rows::quotas`]: of thousands of sites few have any.
-pub struct Quotas {
-    /// Where those of a site begin.
-    begins: Vec<u32>,
-    all: Vec<(usize, i64, i64)>,
-}
-
-impl Quotas {
-    fn of(each: impl Iterator<Item = Vec<(usize, i64, i64)>>) -> Self {
-        let mut quotas = Quotas { begins: vec![0], all: Vec::new() };
-        each.for_each(|own| quotas.push(own));
-        quotas
-    }
-
-    fn push(&mut self, own: Vec<(usize, i64, i64)>) {
-        self.all.extend(own);
-        self.begins.push(self.all.len() as u32);
-    }
-
-    /// What a machine of a site takes: row, bought as planned, as spot.
-    pub fn at(&self, site: usize) -> &[(usize, i64, i64)] {
-        let of = |i: usize| self.begins.get(i).map_or(self.all.len(), |n| *n as usize);
-        &self.all[of(site)..of(site + 1)]
-    }
 }
 
 enum Sort<'a> {
@@ -211,7 +186,7 @@ impl<'a> Workload<'a> {
             }
         };
         let budgets = rows.budgets(&job.address);
-        let quotas = sites.all.iter().map(|(row, ..)| *row);
+        let quotas = sites.rows();
         let takes: BTreeSet<usize> = quotas.chain(budgets.iter().copied()).chain(rows.carbon).collect();
         Ok(Workload {
             job,
@@ -307,10 +282,7 @@ impl<'a> Workload<'a> {
                     if priced.unproven.get() { i128::from(priced.relaxed.get().micros()) } else { value };
                 // Transfers are rounded after they are priced, which matters only where a budget prices them.
                 // No machine costs less than 0.10 USD an hour for each of them.
-                let counted = (0..self.sites.begins.len() - 1)
-                    .map(|i| self.counted(rows, i, prices))
-                    .min()
-                    .unwrap_or(0);
+                let counted = (0..self.sites.len()).map(|i| self.counted(rows, i, prices)).min().unwrap_or(0);
                 let pools = 8 + value * ONE / (ONE + budget) / (100_000 + counted / (ONE + budget));
                 let slack = if budget > 0 || rows.carbon.is_some() {
                     ROUNDED * pools * (ONE + budget) / ONE
