@@ -376,7 +376,7 @@ pub const FAULTS: &[Fault] = &[
     ("no proof together", "certificate", "are not proven together", |_, _, p| p.coupling = None),
     ("a least above the own part", "certificate", "the least cost is above", |_, _, p| { let l = coupling(p).least.get_mut("services.b").unwrap(); *l += micro(14_000_000_000); }),
     ("a bound above the cost", "certificate", "the bound is above the cost", |_, _, p| { let c = coupling(p); c.lower_bound = c.optimum + micro(1); }),
-    ("a fallback", "fallback", "a fallback of what shares", |_, _, p| { let own = pool(p, "b").clone(); of(p, "b").fallbacks[0].list.push(Fallback { pool: own, more_per_month: Money::ZERO, ceiling_per_month: Money::ZERO, run: None, caveats: Vec::new() }); }),
+    ("a fallback", "fallback", "a fallback of what has none", |_, _, p| { let own = pool(p, "b").clone(); of(p, "b").fallbacks[0].list.push(Fallback { pool: own, more_per_month: Money::ZERO, ceiling_per_month: Money::ZERO, run: None, caveats: Vec::new() }); }),
     ("no word of fallbacks", "fallback", "does not say so", |_, _, p| of(p, "b").caveats.clear()),
 ];
 

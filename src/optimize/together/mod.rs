@@ -2,7 +2,8 @@
 //!
 //! Dantzig and Wolfe's decomposition: the master problem chooses among plans that are known and prices what is shared; each
 //! workload answers with its cheapest plan at those prices, exactly and in integers, until no answer is new. What the prices
-//! prove bounds every placement from below (Lagrange). Then every plan is listed that costs its workload no more than
+//! prove bounds every placement from below (Lagrange). Who is not made dearer by new prices, and finds nothing cheaper there, is not asked
+//! again, and who is asked need not look at what costs more than a plan that is known. Then every plan is listed that costs its workload no more than
 //! the gap beyond its least: nothing cheaper than the best choice known uses another. Branch and bound over these closes the proof.
 //! As most of a first gap is for want of a good choice, plans are listed within a part of it first, then further out.
 //!

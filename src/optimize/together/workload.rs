@@ -485,7 +485,7 @@ impl<'a> Workload<'a> {
         let sites = members.clients.iter().map(|c| first + c.site).chain([members.aggregator]);
         let counts: Vec<(usize, u32, u32)> = sites.map(|site| (site, 1, 0)).collect();
         let emitted =
-            |(site, ..): &(usize, u32, u32)| carbon::of_runs(self.emits[*site], 1, members.hours, *runs);
+            |(site, ..): &(usize, u32, u32)| carbon::of_runs(self.emits_at(*site), 1, members.hours, *runs);
         let emitted = counts.iter().map(emitted).sum();
         let month = members.month.micros();
         let column = self.column(rows, (month, month, emitted), &counts, counts.len() as u64);

@@ -14,6 +14,8 @@ use rhumb::spec::{
 };
 use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 
+mod kept;
+
 fn addr(text: &str) -> ResourceAddr {
     ResourceAddr::parse(text).unwrap()
 }
@@ -503,7 +505,7 @@ pub fn plan() -> Plan {
                     limit_ms: 400.5,
                 }]],
             }],
-            kept: Some(kept_services()),
+            kept: Some(kept::services()),
             commitments: vec![rhumb::placement::Commitment {
                 addr: "services.chat/aws/eu-west-1/p5.48xlarge/on_demand".into(),
                 purchase: Purchase::Reserved3y,
@@ -594,27 +596,5 @@ fn coupling() -> Coupling {
         plans: 12,
         nodes: 3,
         stopped: Some(Stop::TimeLimit),
-    }
-}
-
-fn kept_services() -> rhumb::placement::Kept {
-    let at = |region: &str| rhumb::placement::MachinesAt {
-        cloud: Cloud::Aws,
-        region: region.to_owned(),
-        instance_type: "p5.48xlarge".to_owned(),
-    };
-    let free = rhumb::placement::FreeChoice { places: vec![at("eu-south-2")], cost: Money::from_micros(1) };
-    let chat = rhumb::placement::KeptWorkload {
-        running: vec![at("eu-west-1"), at("us-east-1")],
-        planned: vec![at("eu-west-1")],
-        cost: Money::from_micros(2),
-        free: Some(free),
-    };
-    let rank = rhumb::placement::KeptWorkload { free: None, ..chat.clone() };
-    rhumb::placement::Kept {
-        saving_ppm: 100_000,
-        workloads: [("services.chat".to_owned(), chat), ("services.rank".to_owned(), rank)].into(),
-        cost: Money::from_micros(4),
-        free: None,
     }
 }
