@@ -53,10 +53,12 @@ struct Diverse<'a> {
 }
 
 /// How many there are already of an accelerator (by its index, if there is one) on a cloud.
-type Seen = BTreeMap<(Cloud, Option<usize>), usize>;
+type Seen = BTreeMap<Alike, usize>;
+
+type Alike = (Cloud, Option<usize>);
 
 /// Whether there is room for one more, which then is counted.
-fn has_room(seen: &mut Seen, key: (Cloud, Option<usize>)) -> bool {
+fn has_room(seen: &mut Seen, key: Alike) -> bool {
     let alike = seen.entry(key).or_insert(0);
     *alike += 1;
     *alike <= MOST_ALIKE
@@ -84,7 +86,7 @@ impl<'a> Diverse<'a> {
     }
 
     /// Whether these, in their order, leave no room for any other.
-    fn is_filled_by(&self, keys: impl Iterator<Item = (Cloud, Option<usize>)>) -> bool {
+    fn is_filled_by(&self, keys: impl Iterator<Item = Alike>) -> bool {
         let mut seen = self.seen.clone();
         let fit = keys.filter(|key| has_room(&mut seen, *key)).take(MOST).count();
         self.kept.len() + fit >= MOST
@@ -242,7 +244,7 @@ fn alone<'a>(
     kept: &Diverse<'_>,
 ) -> Vec<Loser> {
     let (job, table) = (search.job, search.table);
-    let mut list: BTreeMap<(Money, usize), ((Cloud, Option<usize>), Loser)> = BTreeMap::new();
+    let mut list: BTreeMap<(Money, usize), (Alike, Loser)> = BTreeMap::new();
     let near = search.demand(base, 1, base.nearest);
     let floors = search.floors(base, 1);
     let cheapest = cheapest_sites(table, &search.terms).into_iter();
