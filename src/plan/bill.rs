@@ -26,6 +26,7 @@ pub fn complete(placement: &mut Placement, desired: &Desired) {
         }
         if matches!(resource.kind, ResourceKind::Fleet | ResourceKind::JobRun) {
             let machines = match resource.attributes.get("count") {
+                Some(Attr::Int(1)) => "system disks of 1 machine".to_owned(),
                 Some(Attr::Int(n)) => format!("system disks of {n} machines"),
                 _ => "system disks".to_owned(),
             };

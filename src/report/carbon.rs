@@ -14,11 +14,13 @@ use crate::plan::Plan;
 const KG: f64 = 1e6;
 const TONNE: f64 = 1e9;
 
-/// `1.23 t` or `45.6 kg` of CO2e.
+/// `1.23 t`, `45.6 kg` or `6.20 g` of CO2e.
 pub(super) fn mass(mg: i64) -> String {
     let mg = mg as f64;
     if mg.abs() >= 0.1 * TONNE {
         format!("{} t", number(mg / TONNE))
+    } else if mg != 0.0 && mg.abs() < 0.01 * KG {
+        format!("{} g", number(mg / 1e3))
     } else {
         format!("{} kg", number(mg / KG))
     }
@@ -156,6 +158,7 @@ mod tests {
         assert_eq!(mass(1_234_000_000), "1.23 t");
         assert_eq!(mass(45_600_000), "45.6 kg");
         assert_eq!(mass(0), "0.00 kg");
+        assert_eq!(mass(6_200), "6.20 g");
         assert_eq!(mass(123_456_789_000), "123 t");
     }
 }
