@@ -119,6 +119,8 @@ impl<'a> Field<'a> {
             if offers.is_empty() {
                 continue;
             }
+            // What a quota leaves none of is in no cost, so that it does not divide one either.
+            offers.retain(|(_, most)| *most > 0);
             offers.sort_unstable();
             let rate = |class: &String| rows.get(class).map_or(0, |row| i128::from(row.micro));
             kinds.push(Kind { rates: self.asked.classes.keys().map(rate).collect(), offers });

@@ -240,7 +240,7 @@ impl Refused<'_, '_> {
         let proof = if let Some(least) = least {
             format!("its workloads take {}{unit} at the least", figure(least as f64 / 1e6))
         } else if found.short.contains(&row) && self.hopeless(found) {
-            format!("nothing that costs less than {HOPELESS} times the separate optima keeps it")
+            format!("no placement keeps it, even at {HOPELESS} times the separate optima")
         } else if self.rows.most().is_some_and(|most| found.bound > most) {
             match self.rows.list.iter().filter(|row| matches!(row.what, Shared::Budget(_))).count() {
                 1 => "nothing that keeps the other limits costs less than the budget".to_owned(),

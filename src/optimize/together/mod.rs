@@ -2,9 +2,10 @@
 //!
 //! Dantzig and Wolfe's decomposition: the master problem chooses among plans that are known and prices what is shared; each
 //! workload answers with its cheapest plan at those prices, exactly and in integers, until no answer is new. What the prices
-//! prove bounds every placement from below (Lagrange). Who is not made dearer by new prices, and finds nothing cheaper there, is not asked
-//! again, and who is asked need not look at what costs more than a plan that is known. Then every plan is listed that costs its workload no more than
-//! the gap beyond its least: nothing cheaper than the best choice known uses another. Branch and bound over these closes the proof.
+//! prove bounds every placement from below (Lagrange). A workload whose plan new prices make no dearer, and no other cheaper, is not asked
+//! again; one that is asked need not look at what costs more than a plan that is known. Then every plan is listed that costs its workload
+//! no more than the gap beyond its least: nothing cheaper than the best choice known uses another. Branch and bound over these closes the
+//! proof.
 //! As most of a first gap is for want of a good choice, plans are listed within a part of it first, then further out.
 //!
 //! Where machines are shared (`fleets`), what is priced pays for its part of a machine, which bounds weakly: plans are listed out to the
