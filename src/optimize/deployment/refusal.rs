@@ -240,7 +240,11 @@ impl Refused<'_, '_> {
         let proof = if let Some(least) = least {
             format!("its workloads take {}{unit} at the least", figure(least as f64 / 1e6))
         } else if found.short.contains(&row) && self.hopeless(found) {
-            format!("no placement keeps it, even at {HOPELESS} times the separate optima")
+            // What costs a thousand times the separate optima keeps no budget that these do not keep.
+            match of.what {
+                Shared::Budget(BudgetScope::All) => "no placement keeps it".to_owned(),
+                _ => format!("no placement keeps it, even at {HOPELESS} times the separate optima"),
+            }
         } else if self.rows.most().is_some_and(|most| found.bound > most) {
             match self.rows.list.iter().filter(|row| matches!(row.what, Shared::Budget(_))).count() {
                 1 => "nothing that keeps the other limits costs less than the budget".to_owned(),
