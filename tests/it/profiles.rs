@@ -120,6 +120,33 @@ fn a_mix_of_two_types_beats_each() {
     assert_eq!(losers, [dearer("g6e.xlarge", 4, 7_600_000), dearer("g6.xlarge", 22, 17_600_000)]);
 }
 
+/// A type that is cheaper elsewhere costs nobody what it does here, and is proven by prices that know nothing of it: 25 requests a second take
+/// 4.17 machines, and of whole dollars five is the least that is no less.
+#[test]
+fn a_type_is_on_sale_in_several_regions() {
+    let csv = "size_class,cloud,instance_type,requests_per_s\nall,aws,g6.xlarge,6\n";
+    let text =
+        text("").replace("peak: 40 req/s", "peak: 25 req/s").replace("short: 50%, long: 50%", "all: 100%");
+    let catalog = line::on_sale(&[
+        ("g6.xlarge", "us-east-1", Purchase::OnDemand, 1_000_000),
+        ("g6.xlarge", "us-east-2", Purchase::OnDemand, 1_300_000),
+    ]);
+    let (_, _, placement) = proven(&text, csv, &catalog);
+    assert_eq!(hour(&placement, "services.s"), Money::from_micros(5_000_000));
+}
+
+/// A load may be over by a millionth (decision 20), and no more.
+#[test]
+fn a_load_may_be_over_by_a_millionth() {
+    let csv = "size_class,cloud,instance_type,requests_per_s\nall,aws,g6.xlarge,6\n";
+    let all = text("").replace("short: 50%, long: 50%", "all: 100%");
+    for (peak, machines) in [("30", 5), ("30.00001", 5), ("30.00002", 5), ("30.00004", 6), ("30.1", 6)] {
+        let text = all.replace("peak: 40 req/s", &format!("peak: {peak} req/s"));
+        let (_, _, placement) = proven(&text, csv, &on_sale(800_000, 1_900_000));
+        assert_eq!(self::machines(&placement, "services.s"), [("g6.xlarge".into(), machines)], "{peak}");
+    }
+}
+
 #[test]
 fn a_loss_is_carried_by_what_is_left() {
     let more = "    survive: { machine: 1 }\n    during_failure: { capacity: 50% }\n";

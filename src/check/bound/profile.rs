@@ -119,9 +119,12 @@ impl<'a> Field<'a> {
             if offers.is_empty() {
                 continue;
             }
-            // What a quota leaves none of is in no cost, so that it does not divide one either.
+            // What a quota leaves none of, and what stands behind as many as one likes of a cheaper one, is in no least cost, so that it does not
+            // divide one either.
             offers.retain(|(_, most)| *most > 0);
             offers.sort_unstable();
+            let endless = offers.iter().position(|(_, most)| *most == u32::MAX);
+            offers.truncate(endless.map_or(offers.len(), |i| i + 1));
             let rate = |class: &String| rows.get(class).map_or(0, |row| i128::from(row.micro));
             kinds.push(Kind { rates: self.asked.classes.keys().map(rate).collect(), offers });
             names.push((*cloud, name.clone()));

@@ -127,6 +127,16 @@ impl<'a> Mixed<'a> {
         self.table.terms[site].quotas.iter().map(of).min().unwrap_or(u32::MAX)
     }
 
+    /// Where a kind of machine may be bought, cheapest first.
+    fn offers(&self, machine: usize, prices: Prices<'_>) -> Vec<Offer> {
+        let sites = self.table.sites.iter().enumerate();
+        let here = sites.filter(|(_, s)| s.machine == machine && s.base.is_some());
+        let offer = |(site, _)| Offer { price: prices(site), most: self.most(site), site };
+        let mut offers: Vec<Offer> = here.map(offer).filter(|o| o.most > 0).collect();
+        offers.sort_by_key(|o| (o.price, o.site));
+        offers
+    }
+
     /// The problem at some prices; of machines that any number of cheaper ones stands for, none is kept.
     fn problem(&self, prices: Prices<'_>) -> Problem {
         let (catalog, service) = (&self.job.world.catalog, self.service);
@@ -136,16 +146,7 @@ impl<'a> Mixed<'a> {
             self.classes.iter().map(of).collect()
         };
         let offers = |machine: &usize| {
-            let here = self
-                .table
-                .sites
-                .iter()
-                .enumerate()
-                .filter(|(_, s)| s.machine == *machine && s.base.is_some());
-            let mut offers: Vec<Offer> =
-                here.map(|(site, _)| Offer { price: prices(site), most: self.most(site), site }).collect();
-            offers.retain(|o| o.most > 0);
-            offers.sort_by_key(|o| (o.price, o.site));
+            let mut offers = self.offers(*machine, prices);
             let enough = offers.iter().position(|o| o.most == u32::MAX).map_or(offers.len(), |i| i + 1);
             offers.truncate(enough);
             offers
@@ -252,19 +253,9 @@ impl<'a> Mixed<'a> {
         let mut problem = self.problem(prices);
         // Every site that no other one of its kind beats in price and in everything that is shared.
         for (machine, offers) in self.kinds.iter().zip(&mut problem.offers) {
-            let here = self
-                .table
-                .sites
-                .iter()
-                .enumerate()
-                .filter(|(_, s)| s.machine == *machine && s.base.is_some());
-            let mut all: Vec<(Offer, Vec<i64>)> = here
-                .map(|(site, _)| (Offer { price: prices(site), most: self.most(site), site }, apart(site)))
-                .filter(|(o, _)| o.most > 0)
-                .collect();
-            all.sort_by_key(|(o, _)| (o.price, o.site));
             let mut kept: Vec<(Offer, Vec<i64>)> = Vec::new();
-            for (offer, uses) in all {
+            for offer in self.offers(*machine, prices) {
+                let uses = apart(offer.site);
                 let beaten = |(other, less): &(Offer, Vec<i64>)| {
                     other.most == u32::MAX && less.iter().zip(&uses).all(|(a, b)| a <= b)
                 };

@@ -225,8 +225,9 @@ impl Problem {
         let curves: Vec<Curve> = counts.iter().map(curve).collect();
         let found = lp::solve(&self.loads(part), curves, start);
         *start = found.end;
-        let over =
-            found.loads.iter().zip(counts).any(|(load, n)| *load > f64::from(*n) * (1.0 + 1e-7) + 1e-7);
+        // What is over by so little that it may be is left to integers.
+        let allowed = 1.0 + 2.0 / ALLOWANCE as f64;
+        let over = found.loads.iter().zip(counts).any(|(load, n)| *load > f64::from(*n) * allowed + 1e-7);
         if !over {
             let routing = rounded(&found.shares);
             if self.carried(&routing, counts, part) {

@@ -1,13 +1,13 @@
 //! Worlds in which one of several workloads has a profile, against brute force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb::catalog::Catalog;
+use rhumb::catalog::{Catalog, Offering};
 use rhumb::diagnostic::Pointer;
 use rhumb::placement::World;
 use rhumb::spec::profile::{Measurement, PARTS};
 use rhumb::spec::*;
-use rhumb_api::Cloud;
+use rhumb_api::{Cloud, Money};
 
 use super::worlds::Random;
 use super::{Several, brute, options, worlds};
@@ -22,9 +22,13 @@ fn a_service_with_a_profile_is_never_beaten() {
     let mut tried = Several::default();
     let mut mixes = 0;
     for seed in 0..ALONE {
-        let (mut spec, world) = worlds::together(seed, &base);
+        let (mut spec, mut world) = worlds::together(seed, &base);
         spec.services.clear();
         spec.batches.clear();
+        if seed % 3 == 0 {
+            everywhere(&mut world);
+            spec.providers.clear();
+        }
         let Some(address) = profile(seed, &mut spec, &world) else { continue };
         let all = brute::several::options(&spec, &world, &address);
         let found = tried.compare(seed, (&spec, &world), std::slice::from_ref(&address), &[all]);
@@ -75,6 +79,24 @@ fn a_profile_beside_others_is_never_beaten() {
     assert_eq!(undecided, 0, "{seen}");
     assert!(exact * 10 > all * 7, "{seen}");
     assert!(coupled > 20 && dearer > 20 && refused > 40 && mixes > 15 && binds > 20 && priced > 20, "{seen}");
+}
+
+/// Each type is on sale in every region of its cloud that anything is, dearer by a part of its own in each: prices divide each other less
+/// there than where each has one.
+fn everywhere(world: &mut World) {
+    let of = |o: &Offering| (world.catalog.regions[o.region].cloud, o.region);
+    let regions: BTreeSet<(Cloud, usize)> = world.catalog.offerings.iter().map(of).collect();
+    let mut all = Vec::new();
+    for offer in &world.catalog.offerings {
+        let cloud = world.catalog.regions[offer.region].cloud;
+        for (i, (_, region)) in regions.iter().filter(|(of, _)| *of == cloud).enumerate() {
+            let price = Money::from_micros(offer.price.micros() * (100 + 7 * i as i64) / 100);
+            all.push(Offering { region: *region, price, list_price: price, ..offer.clone() });
+        }
+    }
+    all.sort_by_key(|o| (o.instance_type, o.region, o.purchase));
+    all.dedup_by_key(|o| (o.instance_type, o.region, o.purchase));
+    world.catalog.offerings = all;
 }
 
 /// Adds a service with a profile of one to three types that are on sale; `None` if there are none.
