@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rhumb_api::Money;
+use rhumb_api::{Cloud, Money};
 
 use super::job::{Job, Role};
 use super::pool::GIB;
@@ -16,7 +16,7 @@ use super::ways::{Kind, Way};
 use crate::catalog::{Evidence, InstanceType, TransferTo};
 use crate::perf::{self, Layout};
 use crate::placement::{LeftOut, Rejection};
-use crate::spec::{Federation, Processors};
+use crate::spec::{Federation, POWER, Processors};
 
 /// What is compared with a limit may be over it by a rounding.
 const ROUNDED: f64 = 1.0 + 1e-12;
@@ -78,13 +78,12 @@ fn aggregator(asked: &Federation, kind: &InstanceType) -> Result<Member, Rejecti
     };
     let usable = perf::federated::usable(gib);
     if asked.memory_bytes > usable {
-        let reason = format!(
-            "the aggregator needs {} GiB, {} leaves {:.1}",
-            asked.memory_bytes / GIB,
-            kind.name,
-            usable / GIB
-        );
-        return no("memory", reason, "aggregator_memory");
+        let needs = crate::math::round_to(asked.memory_bytes / GIB, 2);
+        let reason =
+            format!("leaves the aggregator {:.1} GiB ({}), it needs {needs}", usable / GIB, kind.name);
+        let at = Some(asked.at.join("aggregator_memory"));
+        let distance = Some(asked.memory_bytes / usable - 1.0);
+        return Err(Rejection { constraint: "memory", reason, at, distance });
     }
     let how = match of {
         Processors::Architecture(arch) => format!("stated for {arch} and assumed here"),
@@ -120,6 +119,40 @@ fn client(job: &Job<'_>, asked: &Federation, kind: &InstanceType) -> Result<Memb
         evidence: Evidence::Measured,
         note: format!("stated for {id}: {seconds} s a round"),
     })
+}
+
+/// Why no machine of a site may be a client.
+fn idle(job: &Job<'_>, clients: &Table, name: &str) -> String {
+    let catalog = &job.world.catalog;
+    let mut reasons: Vec<String> = Vec::new();
+    for offering in &catalog.offerings {
+        let region = &catalog.regions[offering.region];
+        if region.cloud != Cloud::Site || region.id != name {
+            continue;
+        }
+        let kind = &catalog.instance_types[offering.instance_type].name;
+        let place = clients.sites.iter().position(|s| {
+            (clients.machines[s.machine].index, s.region) == (offering.instance_type, offering.region)
+        });
+        let ways = place.iter().flat_map(|i| clients.machines[clients.sites[*i].machine].ways.iter());
+        let short = |i: usize| clients.terms[i].quotas.iter().find(|q| q.base > q.limit + 1e-9);
+        let reason = if let Some(why) = clients.against(job, offering) {
+            why.reason.clone()
+        } else if let Some(why) = ways.filter_map(|way| way.speed.as_ref().err()).next() {
+            why.reason.clone()
+        } else if let Some(q) = place.and_then(short) {
+            match q.code == POWER {
+                true => format!("{kind} takes {} W at full load, its `power` is {} W", q.base, q.limit),
+                false => format!("of {} {} stand there", q.code, q.limit),
+            }
+        } else {
+            format!("{kind} is not on sale there")
+        };
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    reasons.join("; ")
 }
 
 /// A machine of a site that keeps the deadline with an aggregator.
@@ -215,8 +248,10 @@ impl<'s> Rounds<'s> {
                 *rounds.rejected.entry("quota".into()).or_insert(0) += site.rows;
                 continue;
             };
-            let sends = catalog.transfer_price(site.region, TransferTo::Internet)?.usd_per_gib;
-            all.push(rounds.joined((i, member, price, sends), (&names, &at, &mbps)));
+            // Where it is not known there is no site.
+            let Some(sends) = catalog.transfer_price(site.region, TransferTo::Internet) else { continue };
+            let sends = sends.usd_per_gib;
+            all.push(rounds.joined(job, (i, member, price, sends), (&names, &at, &mbps)));
         }
         rounds.most = all.iter().map(|(a, _)| a.clients.len()).max().unwrap_or(0);
         for (aggregator, left_out) in all {
@@ -235,6 +270,7 @@ impl<'s> Rounds<'s> {
     /// An aggregator with everybody who keeps the deadline with it, and the reasons of the others.
     fn joined(
         &self,
+        job: &Job<'_>,
         (site, member, price, sends): (usize, &Member, Money, Money),
         (names, at, mbps): (&[&String], &[Vec<usize>], &[Option<f64>]),
     ) -> (Aggregator, Vec<LeftOut>) {
@@ -247,10 +283,7 @@ impl<'s> Rounds<'s> {
         for ((name, at), mbps) in names.iter().zip(at).zip(mbps) {
             let mut leave = |reason: String| left_out.push(LeftOut { site: (*name).clone(), reason });
             if at.is_empty() {
-                leave(
-                    "nothing stands there that a time of `local` was stated for, within its stock and power"
-                        .into(),
-                );
+                leave(idle(job, self.clients, name));
                 continue;
             }
             let Some(mbps) = mbps else {
@@ -271,7 +304,8 @@ impl<'s> Rounds<'s> {
             let fastest = kinds.iter().map(|c| c.round_s).fold(f64::INFINITY, f64::min);
             kinds.retain(|c| c.round_s <= limit_s * ROUNDED);
             if kinds.is_empty() {
-                leave(format!("a round takes it {fastest:.0} s, {limit_s:.0} s are allowed"));
+                let s = |seconds: f64| crate::math::round_to(seconds, 2);
+                leave(format!("a round takes it {} s, {} s are allowed", s(fastest), s(limit_s)));
                 continue;
             }
             clients.push(kinds);
@@ -325,7 +359,9 @@ impl<'s> Rounds<'s> {
                 distance: None,
             });
         };
-        let named: Vec<String> = left_out.iter().map(|l| format!("{}: {}", l.site, l.reason)).collect();
+        let named =
+            LeftOut::by_reason(left_out).into_iter().map(|(sites, _, reason)| format!("{sites}: {reason}"));
+        let named: Vec<String> = named.collect();
         let reason = format!(
             "{} of {} sites can take part, {} are asked for ({})",
             self.most,
@@ -333,7 +369,7 @@ impl<'s> Rounds<'s> {
             asked.min_sites,
             named.join("; ")
         );
-        let distance = Some(f64::from(asked.min_sites) / self.most.max(1) as f64 - 1.0);
+        let distance = (self.most > 0).then(|| f64::from(asked.min_sites) / self.most as f64 - 1.0);
         Some(Rejection { constraint: "min-sites", reason, at: Some(asked.at.join("min_sites")), distance })
     }
 

@@ -192,7 +192,10 @@ pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload) {
         if nearest.as_ref().is_none_or(|(best, _)| key < *best) {
             let rejection = Rejection {
                 constraint: change.constraint,
-                reason: format!("it would do with {}", step.words),
+                reason: match step.words.starts_with("without") {
+                    true => format!("it would do {}", step.words),
+                    false => format!("it would do with {}", step.words),
+                },
                 at: Some(change.at.clone()),
                 distance,
             };

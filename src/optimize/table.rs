@@ -225,7 +225,7 @@ impl Table {
     }
 
     /// The rule that an offering breaks.
-    fn against(&self, job: &Job<'_>, offering: &Offering) -> Option<&Arc<Rejection>> {
+    pub fn against(&self, job: &Job<'_>, offering: &Offering) -> Option<&Arc<Rejection>> {
         let of_machine = self.machines.get(offering.instance_type).and_then(|m| m.rejection.as_ref());
         of_machine
             .or_else(|| self.regions.get(offering.region).and_then(Option::as_ref))

@@ -47,6 +47,9 @@ pub struct FederationClient {
     pub round_s: f64,
 }
 
+/// Sites that are named one by one.
+const MOST_NAMED: usize = 3;
+
 /// A site that takes no part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
@@ -54,4 +57,38 @@ pub struct LeftOut {
     pub site: String,
     /// Why, in words.
     pub reason: String,
+}
+
+impl LeftOut {
+    /// Sites that take no part, by the reason that they have in common: `h-1, h-2`, or `h-1 and 99 others`, how many they are, and why.
+    pub fn by_reason(all: &[Self]) -> Vec<(String, usize, &str)> {
+        let mut found: Vec<(Vec<&str>, &str)> = Vec::new();
+        for left in all {
+            match found.iter_mut().find(|(_, reason)| *reason == left.reason) {
+                Some((sites, _)) => sites.push(&left.site),
+                None => found.push((vec![&left.site], &left.reason)),
+            }
+        }
+        let named = |sites: &[&str]| match sites {
+            [first, others @ ..] if sites.len() > MOST_NAMED => {
+                format!("{first} and {} others", others.len())
+            }
+            few => few.join(", "),
+        };
+        found.into_iter().map(|(sites, reason)| (named(&sites), sites.len(), reason)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_are_told_by_what_keeps_them_out() {
+        let left = |site: &str, reason: &str| LeftOut { site: site.into(), reason: reason.into() };
+        let mut all = vec![left("a", "slow"), left("b", "idle"), left("c", "slow")];
+        assert_eq!(LeftOut::by_reason(&all), [("a, c".into(), 2, "slow"), ("b".into(), 1, "idle")]);
+        all.extend([left("d", "slow"), left("e", "slow")]);
+        assert_eq!(LeftOut::by_reason(&all)[0], ("a and 3 others".into(), 4, "slow"));
+    }
 }

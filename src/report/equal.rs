@@ -1,4 +1,4 @@
-//! Equal services at equal sites, told once: rows that differ in the number of a site alone become one.
+//! Equal services at equal sites, and equal clients of a federation there, told once: rows that differ in the number of a site alone become one.
 //!
 //! Nothing is added up: what is told once is of each.
 
@@ -9,14 +9,15 @@ use rhumb_api::Cloud;
 use super::{Block, Cell, Section};
 use crate::plan::Plan;
 
-/// The stems of sites such that a service is named after each: `plants` of `plants-1` to `plants-12`.
+/// The stems of sites such that a service is named after each, or that take part in one federation: `plants` of `plants-1` to `plants-12`.
 fn stems(plan: &Plan) -> BTreeSet<String> {
     let mut members: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for (address, placed) in &plan.placement.workloads {
         for pool in placed.pools.iter().filter(|p| p.cloud == Cloud::Site) {
             let Some((stem, number)) = pool.region.rsplit_once('-') else { continue };
             let numbered = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-            if numbered && address.ends_with(&format!("-{}", pool.region)) {
+            let federated = placed.run.as_ref().is_some_and(|run| run.federation.is_some());
+            if numbered && (federated || address.ends_with(&format!("-{}", pool.region))) {
                 members.entry(stem.to_owned()).or_default().insert(number);
             }
         }

@@ -4,7 +4,7 @@ use rhumb_api::Cloud;
 use serde_json::{Value, json};
 
 use super::{Cell, number};
-use crate::placement::{BatchRun, FederationRun, Pool};
+use crate::placement::{BatchRun, FederationRun, LeftOut, Pool};
 
 /// `flower, client`.
 pub(super) fn runs_as(f: &FederationRun, pool: &Pool) -> String {
@@ -30,7 +30,8 @@ pub(super) fn lines(address: &str, run: &BatchRun, f: &FederationRun) -> Vec<Cel
     if let Some(c) = slowest {
         let equal = f.clients.iter().filter(|other| other.round_s.total_cmp(&c.round_s).is_eq()).count();
         let alike = if equal > 1 {
-            format!(", as {} other{} are", equal - 1, s((equal - 1) as f64))
+            let are = if equal == 2 { "is" } else { "are" };
+            format!(", as {} other{} {are}", equal - 1, s((equal - 1) as f64))
         } else {
             String::new()
         };
@@ -55,8 +56,9 @@ pub(super) fn lines(address: &str, run: &BatchRun, f: &FederationRun) -> Vec<Cel
         if n == 1 { "s" } else { "" },
         f.min_sites,
     )));
-    for left in &f.left_out {
-        lines.push(Cell::plain(format!("{address}: {} takes no part: {}.", left.site, left.reason)));
+    for (sites, n, reason) in LeftOut::by_reason(&f.left_out) {
+        let takes = if n == 1 { "takes" } else { "take" };
+        lines.push(Cell::plain(format!("{address}: {sites} {takes} no part: {reason}.")));
     }
     lines
 }

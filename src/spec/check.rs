@@ -439,7 +439,10 @@ fn first_sentence(doc: &str) -> String {
     let sentence = doc[..end].trim_end_matches('.');
     let mut chars = sentence.chars();
     match chars.next() {
-        Some(first) if !sentence.starts_with("CSV") => first.to_lowercase().chain(chars).collect(),
+        // `CSV` and `ISO 3166` stay what they are.
+        Some(first) if !chars.clone().next().is_some_and(char::is_uppercase) => {
+            first.to_lowercase().chain(chars).collect()
+        }
         _ => sentence.to_owned(),
     }
 }

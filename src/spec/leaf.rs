@@ -27,7 +27,7 @@ pub fn suggest<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clo
     }
     let all: Vec<_> = known.into_iter().map(|k| format!("`{k}`")).collect();
     match all.len() {
-        0 => format!("there is no {noun}"),
+        0 => format!("there are no {noun}"),
         1..=16 => format!("{noun}: {}", all.join(", ")),
         n => format!("{n} are known; `rhumb catalog` lists them"),
     }

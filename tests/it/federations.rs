@@ -177,7 +177,11 @@ fn too_few_sites_are_refused_with_what_would_do() {
     let why = planned(&ROUNDS.replace("round_deadline: 45min", "round_deadline: 20min")).2.unwrap_err();
     let [only] = why.workloads[0].conflict.as_slice() else { panic!("{why:?}") };
     assert_eq!(only.constraint, "round-deadline");
-    assert!(only.reason.contains("wards-1: a round takes it 1516 s, 1200 s are allowed"), "{}", only.reason);
+    assert!(
+        only.reason.contains("wards-1, wards-2: a round takes it 1515.92 s, 1200 s are allowed"),
+        "{}",
+        only.reason
+    );
 }
 
 /// A service that may be at a ward alone takes its L4, which the federation would have; it gets the T4 there. With no T4 it has nothing, and the refusal says so.

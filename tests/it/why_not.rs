@@ -168,6 +168,10 @@ fn a_wrong_name_is_told_with_the_nearest() {
         (&["aws/af-south-1/p5.48xlarge", CHAT], "nothing on sale is all of"),
         (&["h100", CHAT], "instance types"),
         (&["p5.48xlarge", "services.nobody", CHAT], "is no workload of"),
+        (
+            &["aws/eu-north-1/m7i.xlarge", "examples/hospital-federation"],
+            "for federations.seg-rounds, a federation",
+        ),
     ] {
         let (_, err, code) = explained(args);
         assert!(code == 1 && err.contains(part), "{args:?}: {code} {err}");

@@ -113,7 +113,7 @@ fn bought(cell: &Cell) -> Result<Purchase, Box<Diagnostic>> {
 }
 
 fn dollars(cell: &Cell) -> Result<(), Box<Diagnostic>> {
-    if cell.text == "USD" {
+    if cell.text.eq_ignore_ascii_case("USD") {
         return Ok(());
     }
     let message = format!("prices in `{}` are not supported yet", cell.text);

@@ -2,6 +2,7 @@
 
 use super::{Change, FACTORS, Step, grid, rounded};
 use crate::diagnostic::Pointer;
+use crate::math::round_to;
 use crate::spec::{Federation, Spec};
 
 fn federation<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut Federation> {
@@ -39,7 +40,8 @@ fn set_bandwidth(spec: &mut Spec, address: &str, _: usize, mbps: f64) {
 pub(super) fn changes(spec: &Spec, asked: &Federation) -> Vec<Change> {
     let mut all = Vec::new();
     let now = asked.round_deadline_s / 60.0;
-    let step = |to: f64| Step::new(format!("a round_deadline of {to} min instead of {now} min"), to);
+    let shown = round_to(now, 3);
+    let step = |to: f64| Step::new(format!("a round_deadline of {to} min instead of {shown} min"), to);
     let limit = |constraint: &'static str, at: Pointer, says: String| Change {
         constraint,
         at,
@@ -58,11 +60,12 @@ pub(super) fn changes(spec: &Spec, asked: &Federation) -> Vec<Change> {
         now: Some(now),
         set: set_round,
         without: |spec, address, index| set_round(spec, address, index, 1e9),
-        ..limit("round-deadline", asked.at.join("round_deadline"), format!("a round ends within {now} min"))
+        ..limit("round-deadline", asked.at.join("round_deadline"), format!("a round ends within {shown} min"))
     });
     if let Some(deadline) = asked.deadline_s {
         let now = deadline / 3600.0;
-        let step = |hours: f64| Step::new(format!("a deadline of {hours} h instead of {now} h"), hours);
+        let shown = round_to(now, 3);
+        let step = |hours: f64| Step::new(format!("a deadline of {hours} h instead of {shown} h"), hours);
         all.push(Change {
             coarse: FACTORS.iter().map(|f| step(rounded(now * f))).collect(),
             fine: grid(now).into_iter().map(step).collect(),
@@ -73,7 +76,7 @@ pub(super) fn changes(spec: &Spec, asked: &Federation) -> Vec<Change> {
                     f.deadline_s = None;
                 }
             },
-            ..limit("deadline", asked.at.join("deadline"), format!("ends within {now} h"))
+            ..limit("deadline", asked.at.join("deadline"), format!("ends within {shown} h"))
         });
     }
     let least = asked.min_sites;
@@ -90,9 +93,14 @@ pub(super) fn changes(spec: &Spec, asked: &Federation) -> Vec<Change> {
     let known = asked.sites.iter().filter_map(|name| spec.sites.get(name)?.wan.mbps);
     let low = known.fold(f64::INFINITY, f64::min);
     let low = if low.is_finite() { low } else { 1.0 };
-    let step = |mbps: f64| Step::new(format!("{mbps} Mbit/s at every site of it that has less"), mbps);
+    let unknown =
+        asked.sites.iter().any(|name| spec.sites.get(name).is_some_and(|site| site.wan.mbps.is_none()));
+    let says = if unknown { "that has less or does not say what it has" } else { "that has less" };
+    let step = |mbps: f64| Step::new(format!("{mbps} Mbit/s at every site of it {says}"), mbps);
+    // Where one says nothing, what the narrowest of the others has may do.
+    let first = unknown.then_some(low);
     all.push(Change {
-        fine: grid(low).into_iter().map(step).collect(),
+        fine: first.into_iter().chain(grid(low)).map(step).collect(),
         set: set_bandwidth,
         without: |spec, address, index| set_bandwidth(spec, address, index, 1e9),
         ..limit(

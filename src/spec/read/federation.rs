@@ -121,7 +121,7 @@ impl Reader<'_> {
                         twice(&of)
                     }
                     Ok(Device::Processors(_)) => leaf::not_yet(
-                        &format!("`{name}`: clients without an accelerator"),
+                        &format!("a client without an accelerator (`{name}`)"),
                         "write the time on an accelerator of the sites: `l4: 25min`",
                     ),
                     Ok(Device::Accelerator(id)) => Problem::new(

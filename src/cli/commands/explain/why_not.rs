@@ -7,7 +7,7 @@ use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::Selector;
 use crate::placement::WhyNot;
-use crate::spec::WORKLOADS;
+use crate::spec::{Spec, WORKLOADS};
 use crate::{optimize, report};
 
 /// Runs the command.
@@ -23,27 +23,16 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
     if let Some(workload) = &workload {
         super::known(workload, &known, spec)?;
     }
-    let measured = |address: &String| {
-        address.strip_prefix("services.").is_some_and(|name| spec.profiled.contains_key(name))
-    };
-    let mut asked = known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));
-    if let Some(address) = asked.find(|address| measured(address)) {
-        let text = format!(
-            "--why-not is not supported yet for {address}, which has a profile: `rhumb plan` tells what each type that was measured would cost \
-             by itself; name another workload's address"
-        );
-        return Err(Failure::usage(text));
-    }
-    if let Some(workload) = workload.as_ref().filter(|w| w.starts_with("federations.")) {
+    let asked = || known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));
+    if let Some((address, told)) = asked().find_map(|address| Some((address, unanswered(address, spec)?))) {
         let text =
-            format!("`--why-not` of {workload}: not supported yet; its plan says who takes no part and why");
+            format!("--why-not is not supported yet for {address}, {told}; name another workload's address");
         return Err(Failure::usage(text));
     }
     let offers = offers(what, &world.catalog)?;
     let progress = progress::start("searching placements and loosened constraints", settings);
-    let asked = known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));
     let all: Vec<WhyNot> =
-        asked.filter_map(|address| optimize::why_not(spec, world, address, &offers)).collect();
+        asked().filter_map(|address| optimize::why_not(spec, world, address, &offers)).collect();
     progress.finish();
     if settings.json {
         terminal::print(&format!("{:#}\n", report::why_not_json(what, &all, &gathered.map)))?;
@@ -51,6 +40,17 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
         terminal::print(&terminal::text(&report::why_not(what, &all, &gathered.map), settings, None))?;
     }
     Ok(Exit::Done)
+}
+
+/// Of a workload for which the question is not answered, what it is and what is told of it elsewhere.
+fn unanswered(address: &str, spec: &Spec) -> Option<&'static str> {
+    match address.split_once('.')? {
+        ("services", name) if spec.profiled.contains_key(name) => Some(
+            "which has a profile: `rhumb plan` tells what each type that was measured would cost by itself",
+        ),
+        ("federations", _) => Some("a federation: its plan says who takes no part and why"),
+        _ => None,
+    }
 }
 
 /// The workload, if one was named. A single argument that is no workload's address is the path.
