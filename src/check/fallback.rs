@@ -3,6 +3,8 @@
 //! Each is put into its workload in place of the pool, and what comes out is checked as a placement of its own would be; the
 //! limits that workloads share are looked at with all others as planned.
 
+mod fleets;
+
 use std::collections::BTreeMap;
 
 use rhumb_api::Money;
@@ -24,14 +26,15 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     let parts = fleet::parts(placement);
     for (address, placed) in &placement.workloads {
         let federated = placed.run.as_ref().is_some_and(|run| run.federation.is_some());
-        if federated || placed.mix.is_some() || placed.pools.iter().any(|p| p.shared.is_some()) {
+        if federated || placed.mix.is_some() {
             none(log, placed);
             continue;
         }
         let of: Vec<&str> = placed.fallbacks.iter().map(|f| f.pool.as_str()).collect();
-        let pools: Vec<&str> = placed.pools.iter().map(|p| p.addr.as_str()).collect();
+        let own = || placed.pools.iter().enumerate().filter(|(_, p)| p.shared.is_none());
+        let pools: Vec<&str> = own().map(|(_, p)| p.addr.as_str()).collect();
         log.same_debug("fallback", address, "the pools that fallbacks are told for", &pools, &of);
-        for (index, fallbacks) in placed.fallbacks.iter().enumerate().take(placed.pools.len()) {
+        for (fallbacks, (index, _)) in placed.fallbacks.iter().zip(own()) {
             list(log, placed, &placed.pools[index], fallbacks);
             for (k, fallback) in fallbacks.list.iter().enumerate() {
                 let at = format!("{}, fallback {}", fallbacks.pool, k + 1);
@@ -39,9 +42,10 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
             }
         }
     }
+    fleets::check(log, spec, world, placement);
 }
 
-/// None are looked for where a workload has a pool on shared machines or a profile, and for federations, which the plan says.
+/// None are looked for where a workload has a profile, and for federations, which the plan says.
 fn none(log: &mut Ledger, placed: &WorkloadPlacement) {
     let told = placed.fallbacks.iter().map(|f| f.list.len()).sum::<usize>();
     log.hold(told == 0, "fallback", &placed.address, || {

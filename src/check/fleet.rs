@@ -279,7 +279,9 @@ fn bought(log: &mut Ledger, spec: &Spec, world: &World, fleet: &SharedFleet, (of
     };
     let said = (fleet.price, fleet.list_price, &fleet.provenance);
     rules::listed(log, spec, world, address, (fleet.cloud, row), said);
-    let named = fleet.caveats.iter().any(|caveat| caveat.contains(&fleet.instance_type));
+    // What is told of its fallbacks names it as well.
+    let mut others = fleet.caveats.iter().filter(|caveat| !caveat.contains("fallback"));
+    let named = others.any(|caveat| caveat.contains(&fleet.instance_type));
     log.hold(row.offered != Offered::Unknown || named, "caveat", address, || {
         let what = format!("a caveat that names {}", fleet.instance_type);
         (

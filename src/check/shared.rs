@@ -12,8 +12,7 @@ use super::ledger::dollars;
 use super::{Ledger, carbon, fleet, stability};
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
-    budget(log, spec, placement);
-    quotas(log, spec, world, placement);
+    limits(log, spec, world, placement);
     if let Some(coupling) = &placement.coupling {
         coupled(log, spec, world, placement, coupling);
     }
@@ -28,6 +27,12 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     let together = placement.workloads.values().filter(|w| w.certificate.together).count();
     let all = if placement.coupling.is_some() { placement.workloads.len() } else { 0 };
     log.same("certificate", "deployment", "the number of workloads proven together", &all, &together);
+}
+
+/// Budgets and quotas: what breaks one is told by the placement itself.
+pub(super) fn limits(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
+    budget(log, spec, placement);
+    quotas(log, spec, world, placement);
 }
 
 /// Multipliers are integers over this.

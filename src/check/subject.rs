@@ -4,6 +4,7 @@ use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::catalog::{Accelerator, Catalog, InstanceType, ModelArch, Offering, Region};
 use crate::math;
+use crate::perf::adapters::Adapters;
 use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Pool, WorkloadPlacement, World};
 use crate::spec::{
@@ -390,10 +391,13 @@ fn check_engine(
     accelerator: &Accelerator,
 ) -> Option<Engined> {
     let configuration = configuration(work, pool, on, accelerator);
-    check_memory(log, &served.shape, pool, &configuration);
-    match perf::curve(&configuration, &served.shape) {
+    let held = Adapters::of(work.model);
+    check_memory(log, (&served.shape, held), pool, &configuration);
+    let alone = |c: &Configuration<'_>| {
+        Ok(world.calibrator().apply(perf::curve(c, &served.shape)?, c, work.step_limit_ms()))
+    };
+    match perf::adapters::with(&configuration, held, alone) {
         Ok(curve) => {
-            let curve = world.calibrator().apply(curve, &configuration, work.step_limit_ms());
             let engine = Engined::new(curve, work.confidence);
             check_prediction(log, pool, &engine, work.confidence);
             Some(engine)
@@ -433,9 +437,14 @@ fn configuration<'a>(
     }
 }
 
-fn check_memory(log: &mut Ledger, shape: &RequestShape, pool: &Pool, configuration: &Configuration<'_>) {
+fn check_memory(
+    log: &mut Ledger,
+    (shape, held): (&RequestShape, Option<Adapters>),
+    pool: &Pool,
+    configuration: &Configuration<'_>,
+) {
     let address = pool.addr.as_str();
-    let fit = match perf::fit(configuration, shape) {
+    let fit = match perf::adapters::fit(configuration, held, shape) {
         Ok(fit) => fit,
         Err(why) => {
             log.finding("does-not-fit", address, "the model does not fit", "room", format!("{why:?}"));

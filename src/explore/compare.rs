@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::perf::Layout;
-use crate::placement::{Infeasible, Placement, Pool, WorkloadPlacement};
+use crate::placement::{Infeasible, Placement, Pool, WorkloadPlacement, names};
 use crate::spec::{EngineName, Quantization};
 
 /// One pool of a choice.
@@ -37,6 +37,8 @@ pub type Machines = Vec<(Purchase, u32)>;
 pub enum Aspect {
     /// Other clouds or regions.
     Region,
+    /// Other sites: a federation loses one that gets too slow.
+    Sites,
     /// Other instance types.
     Type,
     /// Other precisions.
@@ -56,6 +58,7 @@ impl Aspect {
     pub const fn as_str(self) -> &'static str {
         match self {
             Aspect::Region => "region",
+            Aspect::Sites => "sites",
             Aspect::Type => "type",
             Aspect::Precision => "precision",
             Aspect::Layout => "layout",
@@ -86,10 +89,15 @@ pub fn choice(placed: &WorkloadPlacement) -> Vec<Choice> {
 
 /// What differs between two choices; empty if nothing does.
 pub fn compare(before: &[Choice], after: &[Choice]) -> BTreeSet<Aspect> {
-    fn differs<T: Ord>(before: &[Choice], after: &[Choice], of: impl Fn(&Choice) -> Vec<T>) -> bool {
+    fn differs<T: Ord, I: IntoIterator<Item = T>>(
+        before: &[Choice],
+        after: &[Choice],
+        of: impl Fn(&Choice) -> I,
+    ) -> bool {
         let set = |list: &[Choice]| list.iter().flat_map(&of).collect::<BTreeSet<T>>();
         set(before) != set(after)
     }
+    let place = |c: &Choice| Some((c.cloud, c.region.clone()));
     let count = |list: &[Choice]| {
         let own = list.iter().flat_map(|c| &c.machines).map(|m| m.1).sum::<u32>();
         (own, list.iter().filter_map(|c| c.shared).map(|s| s.1).sum::<u32>())
@@ -100,7 +108,8 @@ pub fn compare(before: &[Choice], after: &[Choice]) -> BTreeSet<Aspect> {
     let sharing = differs(before, after, |c| vec![c.shared.is_some()]);
     let mut found = BTreeSet::new();
     let aspects = [
-        (Aspect::Region, differs(before, after, |c| vec![(c.cloud, c.region.clone())])),
+        (Aspect::Region, differs(before, after, |c| place(c).filter(|(cloud, _)| *cloud != Cloud::Site))),
+        (Aspect::Sites, differs(before, after, |c| place(c).filter(|(cloud, _)| *cloud == Cloud::Site))),
         (Aspect::Type, differs(before, after, |c| vec![(c.cloud, c.instance_type.clone())])),
         (Aspect::Precision, differs(before, after, |c| vec![(c.quantization, c.variant.clone())])),
         (Aspect::Layout, differs(before, after, |c| vec![c.layout])),
@@ -115,6 +124,16 @@ pub fn compare(before: &[Choice], after: &[Choice]) -> BTreeSet<Aspect> {
         found.insert(if before.len() == after.len() { Aspect::Count } else { Aspect::Region });
     }
     found
+}
+
+/// Sites of one choice that another does not have: `h-1, h-2`, or `h-1 and 99 others`; `None` where it has all.
+pub fn sites_lost(before: &[Choice], after: &[Choice]) -> Option<String> {
+    let sites = |list: &[Choice]| {
+        let at = list.iter().filter(|c| c.cloud == Cloud::Site).map(|c| c.region.clone());
+        at.collect::<BTreeSet<String>>()
+    };
+    let lost: Vec<String> = sites(before).difference(&sites(after)).cloned().collect();
+    (!lost.is_empty()).then(|| names(&lost))
 }
 
 /// Dollars a month of all workloads, as planned. Lines that are not priced are left out.
@@ -165,6 +184,12 @@ mod tests {
             names(&[pool("eu-west-1", "p5.48xlarge", &[(Purchase::OnDemand, 1), (Purchase::Spot, 1)])]),
             ["purchase"]
         );
+        let at_site = |site: &str| Choice { cloud: Cloud::Site, region: site.into(), ..now[0].clone() };
+        let (all, few) = ([at_site("far"), at_site("near")], [at_site("near"), at_site("near")]);
+        assert_eq!(compare(&all, &few), BTreeSet::from([Aspect::Sites]));
+        assert_eq!(sites_lost(&all, &few).as_deref(), Some("far"));
+        assert_eq!(sites_lost(&few, &all), None);
+        assert_eq!(names(&[at_site("near")]), ["region", "sites"]);
         let int4 = Choice { quantization: Quantization::Int4, ..now[0].clone() };
         assert_eq!(names(&[int4]), ["precision"]);
         let on_shared =

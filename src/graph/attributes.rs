@@ -61,7 +61,7 @@
 //! `model`: `name` (in the spec), `repository`? (what the engine loads; left out if no repository is known
 //! to hold these weights), `config`? (the local `config.json` that stands for the model), `revision`?,
 //! `variant`, `quantization`, `kv_cache_dtype`, `made_at_start` (whether the engine itself compresses the
-//! published weights).
+//! published weights), `adapters`? (`max_rank` that the engine allocates for, `sources`: name to repository).
 //!
 //! `engine`: `name`, `version` (`major.minor`), `tensor_parallel_size`, `pipeline_parallel_size`,
 //! `data_parallel_size`, `expert_parallel_size`, `accelerators_per_replica`, `max_model_len`,

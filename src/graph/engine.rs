@@ -4,7 +4,7 @@ use rhumb_api::Attr;
 
 use super::attributes::{Builder, parts};
 use crate::placement::Pool;
-use crate::spec::{EngineName, Measured, Model, ModelSource, Quantization, Variant};
+use crate::spec::{EngineName, LoraAdapters, Measured, Model, ModelSource, Quantization, Variant};
 
 /// Whether the engine itself makes these weights from the published ones while it loads them. vLLM and
 /// SGLang round to fp8 (`--quantization fp8`) and change the 16-bit type; everything else needs a
@@ -54,7 +54,16 @@ pub(super) fn model(model: &Model, pool: &Pool) -> Attr {
         .with("quantization", pool.quantization.as_str())
         .with("kv_cache_dtype", pool.kv_cache.as_str())
         .with("made_at_start", !own && made_at_start(pool.engine.name, pool.quantization))
+        .maybe("adapters", model.adapters.as_ref().map(|held| adapters(held, pool)))
         .map()
+}
+
+/// The adapters that every replica of a pool holds.
+fn adapters(held: &LoraAdapters, pool: &Pool) -> Attr {
+    let sources = held.sources.iter().map(|(name, from)| (name.clone(), Attr::from(from.as_str())));
+    // What the search found to run takes the rank.
+    let rank = LoraAdapters::allocated(pool.engine.name, held.max_rank).unwrap_or(held.max_rank);
+    Builder::default().number("max_rank", rank).with("sources", Attr::Map(sources.collect())).map()
 }
 
 /// The `server` attribute: that of a model whose times were measured.

@@ -20,8 +20,8 @@ use super::{
 };
 use super::{sharing, stability};
 use crate::placement::{
-    Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Loser, MixProof,
-    Placement, Rejection, SharedFleet, SharedLimit, WorkloadPlacement, World,
+    BatchRun, Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Loser,
+    MixProof, Placement, Rejection, SharedFleet, SharedLimit, WorkloadPlacement, World,
 };
 use crate::spec::{BudgetBinds, BudgetScope, HELD, Spec};
 
@@ -197,11 +197,27 @@ struct All<'s> {
 }
 
 /// With what follows from its machines and the spec: chains, commitments that would pay, and what became of those that are held.
-fn told_of(spec: &Spec, world: &World, bare: Placement) -> Placement {
+fn told_of(spec: &Spec, world: &World, mut bare: Placement) -> Placement {
+    for placed in bare.workloads.values_mut() {
+        placed.caveats.extend(placed.run.as_ref().and_then(overlap));
+    }
     let chains = chains::splits(spec);
     let commitments = commitments::all(world, bare.workloads.values(), &bare.fleets);
     let held = bare.held(spec, world);
     Placement { chains, commitments, held, ..bare }
+}
+
+/// That runs are longer than the time from one to the next. A deadline may allow that, and limits on machines count one run.
+fn overlap(run: &BatchRun) -> Option<String> {
+    let at_once = run.hours * run.runs_per_month / HOURS_PER_MONTH as f64;
+    (at_once > 1.0 + 1e-9).then(|| {
+        format!(
+            "about {} runs at once: one takes {} h, and {} start in a month. Quotas, stock and power count the machines of one",
+            crate::math::round_to(at_once, 1),
+            crate::math::round_to(run.hours, 2),
+            crate::math::round_to(run.runs_per_month, 1),
+        )
+    })
 }
 
 /// Writes down the fallbacks of each job.
@@ -291,6 +307,11 @@ impl<'s> All<'s> {
             let placed = placed.ok_or_else(lost)?;
             workloads.insert(placed.address.clone(), placed);
         }
+        let unshared: BTreeMap<String, WorkloadPlacement> = workloads
+            .iter()
+            .filter(|(_, w)| self.with_fallbacks && w.pools.iter().any(|pool| pool.shared.is_some()))
+            .map(|(address, w)| (address.clone(), w.clone()))
+            .collect();
         let fleets = sharing::fleets(self.jobs, &mut workloads);
         for (job, least) in self.jobs.iter().zip(&found.unlimited) {
             let Some(placed) = workloads.get_mut(&job.address) else { continue };
@@ -316,13 +337,43 @@ impl<'s> All<'s> {
                 .map(|(of, ((workload, plain), planned))| {
                     let workload = workload.lock().unwrap_or_else(PoisonError::into_inner);
                     let plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
-                    let search = plain.as_ref().map_or_else(|| workload.search(), Sought::search);
+                    // Places of shared machines are known to the wider table alone.
+                    let shares = unshared.contains_key(&of.0.address);
+                    let plain = plain.as_ref().filter(|_| !shares);
+                    let search = plain.map_or_else(|| workload.search(), Sought::search);
                     fallbacks::of(&placement, of, search, &planned.plan)
                 })
                 .collect();
             told(self.jobs, &mut placement, found);
+            self.fleets_told(&mut placement, &unshared, all, chosen);
         }
         Ok(placement)
+    }
+
+    /// Writes down what may stand in for each shared fleet, given the workloads without their parts of them.
+    fn fleets_told(
+        &self,
+        placement: &mut Placement,
+        unshared: &BTreeMap<String, WorkloadPlacement>,
+        all: &Workloads<'s>,
+        chosen: &[Planned],
+    ) {
+        let locked: Vec<_> =
+            all.iter().map(|workload| workload.lock().unwrap_or_else(PoisonError::into_inner)).collect();
+        let sharers = self.jobs.iter().zip(&locked).zip(chosen).filter_map(|((job, workload), planned)| {
+            let Plan::Service(blocks) = &planned.plan else { return None };
+            Some(fallbacks::Sharer { search: workload.search()?, blocks, bare: unshared.get(&job.address)? })
+        });
+        let sharers: Vec<fallbacks::Sharer<'_, '_>> = sharers.collect();
+        let found: Vec<_> = placement
+            .fleets
+            .iter()
+            .map(|fleet| fallbacks::of_fleet(fleet, &sharers, self.jobs, placement))
+            .collect();
+        for (fleet, (list, told)) in placement.fleets.iter_mut().zip(found) {
+            fleet.fallbacks = list;
+            fleet.caveats.extend(told);
+        }
     }
 
     fn built(
@@ -477,7 +528,7 @@ pub(super) fn limited(spec: &Spec, placed: &WorkloadPlacement) -> Money {
 }
 
 /// Bounds that the workloads break together.
-fn joint(
+pub(super) fn joint(
     spec: &Spec,
     workloads: &BTreeMap<String, WorkloadPlacement>,
     fleets: &[SharedFleet],

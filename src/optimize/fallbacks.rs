@@ -6,8 +6,10 @@
 //! cheaper than without. Where the cheapest are all spot, or all of the pool's own accelerator, what is out of stock for one may
 //! be for all: there the cheapest of another kind is told besides.
 
+mod fleets;
 mod left;
 mod runs;
+mod short;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,8 +17,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
+pub(super) use fleets::{Sharer, of as of_fleet};
 pub(super) use left::Left;
 use left::Taken;
+use short::{Key, Short};
 
 use super::base::Base;
 use super::floors::Floor;
@@ -26,10 +30,10 @@ use super::pool::{Ask, Count, Day, Extra, Needs, QuotaLimit, Terms, weights_gib}
 use super::service::{Block, Chosen, Search};
 use super::table::Table;
 use super::together::Plan;
-use super::{build, emission};
+use super::{build, emission, sharing};
 use crate::perf::carbon;
 use crate::placement::{
-    Fallback, Fallbacks, Placement, Pool, Rejection, WANTED_FALLBACKS, WorkloadPlacement,
+    Fallback, Fallbacks, Placement, Pool, Rejection, SharedFleet, WANTED_FALLBACKS, WorkloadPlacement,
 };
 
 /// The fallbacks of a workload's pools, and what has to be told of them.
@@ -43,17 +47,13 @@ pub(super) fn of(
     plan: &Plan,
 ) -> Found {
     let Some(placed) = all.workloads.get(&job.address) else { return Found::default() };
-    if placed.pools.iter().any(|pool| pool.shared.is_some()) {
-        let told = format!("{}: shares machines, for which no stand-ins are looked for", job.address);
-        return (Vec::new(), vec![told]);
-    }
     if placed.mix.is_some() {
         let told = "no stand-ins are looked for of machines that share size classes".to_owned();
         return (Vec::new(), vec![told]);
     }
     let left = Left::of(all, job);
     match (plan, search, job.kind) {
-        (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, placed, &left),
+        (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, (placed, &all.fleets), &left),
         (Plan::Federation(_), ..) => {
             let told =
                 "no stand-ins are looked for of the machines of a federation, not supported yet".to_owned();
@@ -101,9 +101,6 @@ pub(super) struct Seat<'s, 'a> {
     sites: Vec<(Money, usize)>,
 }
 
-/// What offers are put in order by: cost, machines, cloud, region, type, spot.
-type Key<'c> = (Money, u32, Cloud, &'c str, &'c str, bool);
-
 fn key<'c>(job: &Job<'c>, table: &Table, cost: Money, c: &Chosen) -> Key<'c> {
     let (catalog, site) = (&job.world.catalog, &table.sites[c.site]);
     let kind = &catalog.instance_types[table.machines[site.machine].index];
@@ -118,74 +115,6 @@ fn differs(job: &Job<'_>, table: &Table, site: usize, own: usize) -> bool {
     of(site) != of(own)
 }
 
-/// The cheapest offers, and the cheapest of the kinds that a list should not be without.
-struct Short<'c, T> {
-    cheapest: BTreeMap<Key<'c>, T>,
-    /// Without spot; not asked for where nothing may be spot.
-    plain: Option<(Key<'c>, T)>,
-    /// With another accelerator than the pool's.
-    other: Option<(Key<'c>, T)>,
-    may_use_spot: bool,
-}
-
-impl<'c, T: Copy> Short<'c, T> {
-    fn new(job: &Job<'_>) -> Self {
-        Short { cheapest: BTreeMap::new(), plain: None, other: None, may_use_spot: job.may_use_spot() }
-    }
-
-    /// What an offer must not cost more than to be among the cheapest; `None` = anything.
-    fn full(&self) -> Option<Money> {
-        let full = self.cheapest.len() >= WANTED_FALLBACKS;
-        self.cheapest.last_key_value().filter(|_| full).map(|(k, _)| k.0)
-    }
-
-    /// What an offer must not cost more than to be told; `None` = anything.
-    fn bar(&self, spot: bool, other: bool) -> Option<Money> {
-        let mut bar = self.full()?;
-        if self.may_use_spot && !spot {
-            bar = bar.max(self.plain.as_ref()?.0.0);
-        }
-        if other {
-            bar = bar.max(self.other.as_ref()?.0.0);
-        }
-        Some(bar)
-    }
-
-    /// Takes an offer in; of one region, type and use of spot the cheaper one, and spot only where it is cheaper than without.
-    fn offer(&mut self, key: Key<'c>, other: bool, item: T) {
-        let of = |k: &Key<'c>| (k.2, k.3, k.4);
-        let mut same = self.cheapest.keys().filter(|k| of(k) == of(&key));
-        if same.any(|k| (k.5 == key.5 && *k <= key) || (!k.5 && key.5 && k.0 <= key.0)) {
-            return;
-        }
-        self.cheapest.retain(|k, _| of(k) != of(&key) || (k.5 != key.5 && (!k.5 || k.0 < key.0)));
-        self.cheapest.insert(key, item);
-        while self.cheapest.len() > WANTED_FALLBACKS {
-            self.cheapest.pop_last();
-        }
-        let beaten = |slot: &Option<(Key<'c>, T)>| slot.as_ref().is_none_or(|(k, _)| key < *k);
-        if !key.5 && beaten(&self.plain) {
-            self.plain = Some((key, item));
-        }
-        if other && beaten(&self.other) {
-            self.other = Some((key, item));
-        }
-    }
-
-    /// All that are told, cheapest first.
-    fn list(mut self, differs: impl Fn(&T) -> bool) -> Vec<T> {
-        if self.may_use_spot
-            && let Some((key, item)) = self.plain.filter(|_| self.cheapest.keys().all(|k| k.5))
-        {
-            self.cheapest.insert(key, item);
-        }
-        if let Some((key, item)) = self.other.filter(|_| !self.cheapest.values().any(&differs)) {
-            self.cheapest.insert(key, item);
-        }
-        self.cheapest.into_values().collect()
-    }
-}
-
 /// Why sites have nothing to offer, and how many.
 type Why = BTreeMap<&'static str, u32>;
 
@@ -198,7 +127,9 @@ impl<'s, 'a> Seat<'s, 'a> {
         let floors = search.floors(&base, regions);
         // What is held is for the pools as planned: a market that refuses machines refuses none of these.
         let mut sites = search.sites(&base, &near, &floors, Money::MAX);
-        sites.retain(|(_, i)| !search.table.sites[*i].held);
+        // Shared machines are replaced as a whole, with everything on them.
+        let shared = search.table.slots(block.pools[p].site).is_some();
+        sites.retain(|(_, i)| !search.table.sites[*i].held && search.table.slots(*i).is_some() == shared);
         let region = |c: &Chosen| search.table.sites[c.site].region;
         let others: Vec<&Chosen> = blocks
             .iter()
@@ -468,11 +399,19 @@ impl<'s, 'a> Seat<'s, 'a> {
     }
 }
 
-fn of_service(search: &Search<'_>, blocks: &[Block], placed: &WorkloadPlacement, left: &Left) -> Found {
+fn of_service(
+    search: &Search<'_>,
+    blocks: &[Block],
+    (placed, fleets): (&WorkloadPlacement, &[SharedFleet]),
+    left: &Left,
+) -> Found {
     let mut lists: BTreeMap<usize, Fallbacks> = BTreeMap::new();
     let mut told = Vec::new();
     for (b, block) in blocks.iter().enumerate() {
         for (p, chosen) in block.pools.iter().enumerate() {
+            if search.table.slots(chosen.site).is_some() {
+                continue;
+            }
             let Some(index) = index_of(search, placed, block, chosen) else { continue };
             let seat = Seat::new(search, blocks, (b, p), left);
             let (found, mut why) = seat.confirmed();
@@ -480,7 +419,8 @@ fn of_service(search: &Search<'_>, blocks: &[Block], placed: &WorkloadPlacement,
             for other in found {
                 let mut blocks = blocks.to_vec();
                 blocks[b].pools[p] = other;
-                let built = build::service(search, &blocks, placed.certificate.clone());
+                let mut built = build::service(search, &blocks, placed.certificate.clone());
+                sharing::charge_as_planned(&mut built, fleets);
                 let Some(there) = index_of(search, &built, &blocks[b], &other) else { continue };
                 if left.allows(search.job, &built) {
                     list.push(fallback(&built, there, placed, index));
@@ -489,7 +429,8 @@ fn of_service(search: &Search<'_>, blocks: &[Block], placed: &WorkloadPlacement,
                     *why.entry(word).or_insert(0) += 1;
                 }
             }
-            let on_sale = search.table.sites.iter().filter(|site| !site.held).count();
+            let sites = search.table.sites.iter().enumerate();
+            let on_sale = sites.filter(|(i, site)| !site.held && search.table.slots(*i).is_none()).count();
             let slow = (on_sale - seat.sites.len()) as u32;
             let fallbacks = sorted(&placed.pools[index], list);
             if search.follows().is_some() && search.job.may_use_spot() {
@@ -568,6 +509,16 @@ fn few(found: &Fallbacks, table: &Table, slow: u32, why: &Why) -> Option<String>
     if n >= WANTED_FALLBACKS {
         return None;
     }
+    let more = [("slow", slow), ("forbidden", table.forbidden)];
+    let reasons = reasons(why.iter().map(|(c, n)| (*c, *n)).chain(more));
+    let addr = found.pool.as_str().split_once('/').map_or("", |(_, below)| below);
+    let count =
+        if n == 0 { "no fallback".to_owned() } else { format!("{n} of {WANTED_FALLBACKS} fallbacks") };
+    Some(format!("{addr}: {count}; other offers: {reasons}"))
+}
+
+/// Why other offers are no fallbacks, and of how many each is true.
+fn reasons(why: impl Iterator<Item = (&'static str, u32)>) -> String {
     let of = |constraint: &str, n: u32| match constraint {
         "region" => format!("{n} in regions that the same origins or `spread` need for another pool"),
         "budget" => format!("{n} over the budget"),
@@ -575,19 +526,9 @@ fn few(found: &Fallbacks, table: &Table, slow: u32, why: &Why) -> Option<String>
         "quota" => format!("{n} over a declared quota"),
         "slow" => format!("{n} too slow, too small or too far"),
         "forbidden" => format!("{n} forbidden by a rule of the spec"),
+        "together" => format!("{n} that not all of them can use"),
         other => format!("{n} by {other}"),
     };
-    let more = [("slow", slow), ("forbidden", table.forbidden)];
-    let parts: Vec<String> = why
-        .iter()
-        .map(|(c, n)| (*c, *n))
-        .chain(more)
-        .filter(|(_, n)| *n > 0)
-        .map(|(c, n)| of(c, n))
-        .collect();
-    let reasons = if parts.is_empty() { "nothing else is on sale".to_owned() } else { parts.join(", ") };
-    let addr = found.pool.as_str().split_once('/').map_or("", |(_, below)| below);
-    let count =
-        if n == 0 { "no fallback".to_owned() } else { format!("{n} of {WANTED_FALLBACKS} fallbacks") };
-    Some(format!("{addr}: {count}; other offers: {reasons}"))
+    let parts: Vec<String> = why.filter(|(_, n)| *n > 0).map(|(c, n)| of(c, n)).collect();
+    if parts.is_empty() { "nothing else is on sale".to_owned() } else { parts.join(", ") }
 }

@@ -1,8 +1,8 @@
 //! What is on machines that services share (decision 12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Money, ResourceAddr};
+use rhumb_api::{Cloud, Money, ResourceAddr};
 
 use super::build;
 use super::job::{self, Job, Kind};
@@ -106,7 +106,18 @@ pub(super) fn fleets(
     let Some(first) = jobs.first() else { return Vec::new() };
     let catalog = &first.world.catalog;
     let mut found = Vec::new();
+    let pools = workloads.values().flat_map(|w| &w.pools).filter(|pool| pool.shared.is_some());
+    let used: BTreeSet<(Cloud, String, String)> =
+        pools.map(|p| (p.cloud, p.region.clone(), p.instance_type.clone())).collect();
     for (i, offering) in catalog.offerings.iter().enumerate() {
+        let (kind, region) =
+            (&catalog.instance_types[offering.instance_type], &catalog.regions[offering.region]);
+        let here = |(cloud, at, of): &(Cloud, String, String)| {
+            *cloud == region.cloud && *at == region.id && *of == kind.name
+        };
+        if !used.iter().any(here) {
+            continue;
+        }
         let Some(addr) = address(catalog, i) else { continue };
         let on = |pool: &Pool| pool.shared.clone().filter(|on| on.fleet == addr);
         let mut pools: Vec<(Item, String, String)> = Vec::new();
@@ -120,8 +131,6 @@ pub(super) fn fleets(
             continue;
         }
         order(&mut pools);
-        let kind = &catalog.instance_types[offering.instance_type];
-        let region = &catalog.regions[offering.region];
         let slots = kind.accelerator_count as u32;
         let items: Vec<Item> = pools.iter().map(|(item, ..)| *item).collect();
         let Some(packed) = packed(&items, slots, region.zones) else { continue };
@@ -172,6 +181,7 @@ pub(super) fn fleets(
             mixes: mixes(&packed),
             quotas,
             caveats: job::unsure(kind, region, offering.offered).into_iter().collect(),
+            fallbacks: Vec::new(),
         });
     }
     found.sort_by(|a, b| a.addr.cmp(&b.addr));
@@ -198,9 +208,20 @@ fn parts(all: Money, pools: &[(Item, String, String)]) -> Vec<Money> {
     parts
 }
 
+/// Puts a workload's parts of fleets that stay as they are on a bill without them.
+pub(super) fn charge_as_planned(placed: &mut WorkloadPlacement, fleets: &[SharedFleet]) {
+    let own = fleets.iter().flat_map(|fleet| &fleet.pools).filter(|p| p.workload == placed.address);
+    let part = own.map(|p| p.per_hour).sum();
+    add(placed, part);
+}
+
 fn charge(placed: &mut WorkloadPlacement, line: CostLine, part: Money) {
+    placed.cost.lines.insert(0, line);
+    add(placed, part);
+}
+
+fn add(placed: &mut WorkloadPlacement, part: Money) {
     let cost = &mut placed.cost;
-    cost.lines.insert(0, line);
     cost.expected_per_hour += part;
     cost.expected_per_month = cost.expected_per_hour.per_month();
     cost.peak_per_month += part.per_month();

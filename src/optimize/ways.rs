@@ -16,6 +16,7 @@ use super::refuted::Refuted;
 use super::training::{self, Trainer};
 use crate::catalog::{Accelerator, InstanceType};
 use crate::diagnostic::Pointer;
+use crate::perf::adapters::Adapters;
 use crate::perf::{self, Calibrator, Configuration, EngineSettings, Layout, ServiceCurve};
 use crate::placement::Rejection;
 use crate::replay::{Limits, limits_of};
@@ -370,10 +371,13 @@ fn speeds_of(job: &Job<'_>, calibrator: &Calibrator, w: &Wanted<'_>) -> Vec<Resu
             inter_node_bandwidth: w.between,
             engine,
         };
-        found.push(match perf::curve(&configuration, &job.shape) {
+        let held = Adapters::of(job.model);
+        let curve = perf::adapters::with(&configuration, held, |c| {
+            Ok(calibrator.apply(perf::curve(c, &job.shape)?, c, job.step_limit_ms()))
+        });
+        found.push(match curve {
             Err(why) => Err(does_not_run(&why)),
             Ok(curve) => {
-                let curve = calibrator.apply(curve, &configuration, job.step_limit_ms());
                 filled = curve.memory.max_sequences >= n.saturating_mul(w.layout.dp);
                 let f = curve.tpot_band.factor(job.spec.confidence).max(1.0);
                 let g = (curve.ttft_band.factor(job.spec.confidence) / f).max(1.0);

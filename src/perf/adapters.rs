@@ -6,13 +6,11 @@
 //! then add two small products to each projection; nothing measured stands behind their time here.
 
 use super::memory::device_bytes;
-use super::types::{Configuration, DoesNotFit, ServiceCurve, Term};
+use super::types::{Configuration, DoesNotFit, MemoryFit, RequestShape, ServiceCurve, Term};
 use crate::catalog::{Evidence, ModelArch};
 use crate::math;
-use crate::spec::{EngineName, Quantization};
+use crate::spec::{EngineName, LORA_RANKS, LoraAdapters, Model, Quantization};
 
-/// Ranks that vLLM takes as `--max-lora-rank` (`vllm/config/lora.py`).
-const RANKS: [u32; 9] = [1, 8, 16, 32, 64, 128, 256, 320, 512];
 /// Seconds of a launch under graphs (assumed), and launches of a projection: shrink and expand.
 const LAUNCH_S: f64 = 3e-6;
 const LAUNCHES: f64 = 2.0;
@@ -29,6 +27,14 @@ pub struct Adapters {
     pub count: u32,
     /// The largest rank among them.
     pub max_rank: u32,
+}
+
+impl Adapters {
+    /// Those that every replica of a model holds.
+    pub fn of(model: &Model) -> Option<Self> {
+        let held = model.adapters.as_ref()?;
+        Some(Adapters { count: held.sources.len() as u32, max_rank: held.max_rank })
+    }
 }
 
 /// Inputs and outputs of a layer's projections on one tensor-parallel rank, summed: what a slot of rank 1 holds, and
@@ -54,14 +60,9 @@ fn slot(a: &ModelArch, tp: f64) -> f64 {
 /// # Errors
 /// A rank that the engine does not take.
 pub fn allocated_rank(engine: EngineName, rank: u32) -> Result<u32, DoesNotFit> {
-    let most = RANKS[RANKS.len() - 1];
-    if rank == 0 || rank > most {
-        return Err(DoesNotFit::Engine { reason: format!("adapters of rank {rank}: from 1 to {most}") });
-    }
-    match engine {
-        EngineName::Vllm => Ok(RANKS.into_iter().find(|r| *r >= rank).unwrap_or(most)),
-        EngineName::Sglang | EngineName::Trtllm | EngineName::Own => Ok(rank),
-    }
+    let most = LORA_RANKS[LORA_RANKS.len() - 1];
+    LoraAdapters::allocated(engine, rank)
+        .ok_or_else(|| DoesNotFit::Engine { reason: format!("adapters of rank {rank}: from 1 to {most}") })
 }
 
 /// Bytes that the slots take on one accelerator.
@@ -113,6 +114,49 @@ pub fn arguments(c: &Configuration<'_>, adapters: Adapters) -> Result<Vec<String
         .to_vec())
 }
 
+/// What a replica's adapters leave to the model, and the bytes that they take on one accelerator.
+fn beside<'a>(c: &Configuration<'a>, adapters: Adapters) -> Result<(Configuration<'a>, f64), DoesNotFit> {
+    let slots = bytes(c, adapters)?;
+    let share = slots / device_bytes(c);
+    let mut less = *c;
+    less.engine.gpu_memory_utilization -= share;
+    if less.engine.gpu_memory_utilization <= 0.0 {
+        let reason = format!("{} adapters of rank {} alone", adapters.count, adapters.max_rank);
+        return Err(DoesNotFit::Memory { needed: slots, available: device_bytes(c), reason });
+    }
+    Ok((less, slots))
+}
+
+/// The memory of a replica with the adapters that it holds, if it holds any: they count as overhead.
+///
+/// # Errors
+/// As of [`super::fit`], and as [`bytes`].
+pub fn fit(
+    c: &Configuration<'_>,
+    adapters: Option<Adapters>,
+    shape: &RequestShape,
+) -> Result<MemoryFit, DoesNotFit> {
+    let Some(held) = adapters else { return super::fit(c, shape) };
+    let (less, slots) = beside(c, held)?;
+    let fit = super::fit(&less, shape)?;
+    Ok(MemoryFit { usable: fit.usable + slots, overhead: fit.overhead + slots, ..fit })
+}
+
+/// The service curve of a replica with the adapters that it holds, if it holds any.
+///
+/// # Errors
+/// As [`curve`].
+pub fn with(
+    c: &Configuration<'_>,
+    adapters: Option<Adapters>,
+    base: impl FnOnce(&Configuration<'_>) -> Result<ServiceCurve, DoesNotFit>,
+) -> Result<ServiceCurve, DoesNotFit> {
+    match adapters {
+        Some(held) => curve(c, held, base),
+        None => base(c),
+    }
+}
+
 /// The service curve of a replica that holds adapters, all requests using one.
 ///
 /// `base` predicts the model alone with what memory the slots leave: [`super::curve()`], corrected by
@@ -126,14 +170,7 @@ pub fn curve(
     adapters: Adapters,
     base: impl FnOnce(&Configuration<'_>) -> Result<ServiceCurve, DoesNotFit>,
 ) -> Result<ServiceCurve, DoesNotFit> {
-    let slots = bytes(c, adapters)?;
-    let share = slots / device_bytes(c);
-    let mut less = *c;
-    less.engine.gpu_memory_utilization -= share;
-    if less.engine.gpu_memory_utilization <= 0.0 {
-        let reason = format!("{} adapters of rank {} alone", adapters.count, adapters.max_rank);
-        return Err(DoesNotFit::Memory { needed: slots, available: device_bytes(c), reason });
-    }
+    let (less, slots) = beside(c, adapters)?;
     let mut curve = base(&less)?;
     let shape = curve.shape;
     curve.memory.usable += slots;

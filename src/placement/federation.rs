@@ -50,6 +50,16 @@ pub struct FederationClient {
 /// Sites that are named one by one.
 const MOST_NAMED: usize = 3;
 
+/// Names in a sentence: `a, b, c`, and of more than three `a and 99 others`.
+pub fn names<S: AsRef<str>>(all: &[S]) -> String {
+    match all {
+        [first, others @ ..] if all.len() > MOST_NAMED => {
+            format!("{} and {} others", first.as_ref(), others.len())
+        }
+        few => few.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "),
+    }
+}
+
 /// A site that takes no part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
@@ -69,13 +79,7 @@ impl LeftOut {
                 None => found.push((vec![&left.site], &left.reason)),
             }
         }
-        let named = |sites: &[&str]| match sites {
-            [first, others @ ..] if sites.len() > MOST_NAMED => {
-                format!("{first} and {} others", others.len())
-            }
-            few => few.join(", "),
-        };
-        found.into_iter().map(|(sites, reason)| (named(&sites), sites.len(), reason)).collect()
+        found.into_iter().map(|(sites, reason)| (names(&sites), sites.len(), reason)).collect()
     }
 }
 

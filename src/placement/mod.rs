@@ -28,13 +28,13 @@ use std::collections::BTreeMap;
 
 pub use emission::{Emission, Emissions};
 pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
-pub use federation::{FederationClient, FederationRun, LeftOut};
+pub use federation::{FederationClient, FederationRun, LeftOut, names};
 pub use held::HeldUse;
 pub use mix::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 pub use pipeline::PipelineRun;
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
-pub use shared::{Mix, OnShared, SharedFleet, SharedPool};
+pub use shared::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
 pub use sites::stand;
 pub use stability::{FreeChoice, Kept, KeptWorkload, MachinesAt, Running};
 pub use training::TrainingRun;

@@ -2,7 +2,7 @@
 
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 
-use super::QuotaNeed;
+use super::{Pool, QuotaNeed};
 use crate::catalog::Provenance;
 
 /// Where a pool on shared machines is, and how it may be spread there.
@@ -61,6 +61,32 @@ pub struct SharedFleet {
     pub quotas: Vec<QuotaNeed>,
     /// What the fleet rests on that is not certain.
     pub caveats: Vec<String>,
+    /// What all pools on it move to, should its machines be refused: cheapest first, then by machines, cloud, region and type.
+    pub fallbacks: Vec<FleetFallback>,
+}
+
+/// Shared machines of another type or in another region that carry all pools of a refused fleet, within the same promises and limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetFallback {
+    /// The machines with everything on them, also what is planned there already; without fallbacks of their own.
+    pub fleet: SharedFleet,
+    /// The pools that move, in the order of the refused fleet's.
+    pub moved: Vec<MovedPool>,
+    /// Dollars a month that the deployment costs more; negative if it costs less.
+    pub more_per_month: Money,
+    /// What it rests on that is not certain, besides the caveats of the plan.
+    pub caveats: Vec<String>,
+}
+
+/// A pool that takes the place of another one on shared machines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MovedPool {
+    /// The workload: `services.chat`.
+    pub workload: String,
+    /// Address of the pool as planned.
+    pub from: ResourceAddr,
+    /// The pool as it would be.
+    pub pool: Pool,
 }
 
 /// A pool on shared machines.

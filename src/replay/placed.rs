@@ -7,7 +7,8 @@ use super::engine::Limits;
 use super::fleet::{Fleet, Kind, Outcome, Request, Routing, Source, run};
 use super::statistics::Sample;
 use super::timing::Tabulated;
-use crate::perf::{self, RequestShape, ServiceCurve};
+use crate::perf::adapters::Adapters;
+use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Metric, Pool, WorkloadPlacement, World};
 use crate::spec::{Connections, Load, Measured, MeasuredAt, Model, Place, RecordedRequest, Service, Spec};
 
@@ -113,8 +114,9 @@ pub fn curve_of(
         return measured_curve(world, measured, pool);
     }
     let configuration = world.configuration(&model.name, pool)?;
-    let curve = perf::curve(&configuration, shape).map_err(|why| why.to_string())?;
-    Ok(world.calibrator().apply(curve, &configuration, step_limit_ms))
+    let alone =
+        |c: &Configuration<'_>| Ok(world.calibrator().apply(perf::curve(c, shape)?, c, step_limit_ms));
+    perf::adapters::with(&configuration, Adapters::of(model), alone).map_err(|why| why.to_string())
 }
 
 /// What the spec says that a server of the pool takes.

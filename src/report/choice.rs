@@ -2,7 +2,7 @@
 
 use super::placements::layout;
 use super::{Block, Cell, Report, Section, Table, Tone, percent};
-use crate::placement::{CandidateId, Certificate, Loser, Relaxation, WorkloadPlacement};
+use crate::placement::{CandidateId, Loser, Relaxation, WorkloadPlacement};
 use crate::plan::Plan;
 
 /// Losing options shown for a workload in the plan itself; `explain` shows all that are kept.
@@ -42,14 +42,16 @@ fn loser(l: &Loser) -> Vec<Cell> {
     ]
 }
 
-fn proof(c: &Certificate) -> String {
+fn proof(placed: &WorkloadPlacement) -> String {
+    let c = &placed.certificate;
+    let each = if placed.run.is_some() { "a run" } else { "an hour" };
     let rejected = c.rejected.values().fold(0_u64, |sum, n| sum.saturating_add(*n));
     let gap = if c.together {
-        format!("Chosen together with the others (by itself {} USD)", c.lower_bound)
+        format!("Chosen together with the others (by itself {} USD {each})", c.lower_bound)
     } else if c.lower_bound == c.optimum {
         "Proven cheapest".to_owned()
     } else {
-        format!("Not proven cheapest (lower bound {} USD)", c.lower_bound)
+        format!("Not proven cheapest (lower bound {} USD {each})", c.lower_bound)
     };
     format!(
         "{gap} of {} candidates: {rejected} rejected by a rule, {} cannot be cheaper, {} evaluated in full.",
@@ -73,7 +75,7 @@ fn interesting(losers: &[Loser]) -> Vec<&Loser> {
 pub(super) fn losers(plan: &Plan) -> Section {
     let mut blocks = Vec::new();
     for (address, placed) in &plan.placement.workloads {
-        blocks.push(Block::Lines(vec![Cell::plain(format!("{address}: {}", proof(&placed.certificate)))]));
+        blocks.push(Block::Lines(vec![Cell::plain(format!("{address}: {}", proof(placed)))]));
         if !placed.losers.is_empty() {
             blocks.push(Block::Table(losers_table(
                 placed.run.is_some(),
@@ -134,7 +136,7 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
             chosen.push(Cell::tone(format!("  {note}"), Tone::Dim));
         }
     }
-    chosen.push(Cell::plain(proof(&placed.certificate)));
+    chosen.push(Cell::plain(proof(placed)));
     chosen.push(Cell::tone(placed.certificate.family.clone(), Tone::Dim));
     let mut sections =
         vec![Section { name: "choice", heading: "Chosen".to_owned(), blocks: vec![Block::Lines(chosen)] }];

@@ -1,11 +1,12 @@
 //! What may stand in for pools whose machines are refused.
 
+use rhumb_api::Money;
 use serde_json::{Value, json};
 
 use super::json::usd;
 use super::placements::{machines, precision};
 use super::{Block, Cell, Section, Table, number};
-use crate::placement::{Fallback, Fallbacks, WorkloadPlacement};
+use crate::placement::{Fallback, Fallbacks, FleetFallback, WorkloadPlacement};
 use crate::plan::Plan;
 
 /// Fallbacks shown of a pool in the plan itself; its file and JSON hold all.
@@ -17,20 +18,45 @@ fn row(first: Option<&str>, f: &Fallback) -> Vec<Cell> {
         Some(run) => format!("a run in {} h", number(run.hours)),
         None => format!("{}/s", number(p.capacity)),
     };
-    let more = f.more_per_month;
-    let sign = if more >= rhumb_api::Money::ZERO { "+" } else { "" };
     vec![
         Cell::plain(first.unwrap_or_default()),
         Cell::plain(format!("{}/{}", p.cloud, p.region)),
         Cell::plain(machines(p, &[])),
         Cell::plain(format!("{} x {}", p.replicas, precision(p))),
         Cell::plain(carries),
-        Cell::plain(format!("{sign}{more}")),
+        Cell::plain(signed(f.more_per_month)),
+    ]
+}
+
+fn signed(more: Money) -> String {
+    let sign = if more >= Money::ZERO { "+" } else { "" };
+    format!("{sign}{more}")
+}
+
+/// All pools of shared machines on others.
+fn fleet_row(first: Option<&str>, f: &FleetFallback) -> Vec<Cell> {
+    let fleet = &f.fleet;
+    let runs = f.moved.iter().map(|m| {
+        let name = m.workload.split_once('.').map_or(m.workload.as_str(), |(_, name)| name);
+        format!("{name} {} x {}", m.pool.replicas, precision(&m.pool))
+    });
+    let planned = fleet.pools.len() - f.moved.len().min(fleet.pools.len());
+    let others = match planned {
+        0 => String::new(),
+        n => format!(", with {n} planned there"),
+    };
+    vec![
+        Cell::plain(first.unwrap_or_default()),
+        Cell::plain(format!("{}/{}", fleet.cloud, fleet.region)),
+        Cell::plain(format!("{} {} {}, shared{others}", fleet.count, fleet.purchase, fleet.instance_type)),
+        Cell::plain(runs.collect::<Vec<_>>().join(", ")),
+        Cell::plain("all of theirs"),
+        Cell::plain(signed(f.more_per_month)),
     ]
 }
 
 /// The cheapest, and the last: that is the one of another kind, where the cheapest are all alike.
-fn shown(list: &[Fallback]) -> impl Iterator<Item = &Fallback> {
+fn shown<T>(list: &[T]) -> impl Iterator<Item = &T> {
     let (head, tail) = if list.len() > SHOWN { list.split_at(SHOWN - 1) } else { (list, &list[..0]) };
     head.iter().chain(tail.last())
 }
@@ -51,6 +77,11 @@ pub(super) fn fallbacks(plan: &Plan) -> Option<Section> {
     for of in plan.placement.workloads.values().flat_map(|w| &w.fallbacks) {
         for (k, fallback) in shown(&of.list).enumerate() {
             table.rows.push(row((k == 0).then_some(of.pool.as_str()), fallback));
+        }
+    }
+    for fleet in &plan.placement.fleets {
+        for (k, fallback) in shown(&fleet.fallbacks).enumerate() {
+            table.rows.push(fleet_row((k == 0).then_some(fleet.addr.as_str()), fallback));
         }
     }
     (!table.rows.is_empty()).then(|| Section {
@@ -75,4 +106,25 @@ pub(super) fn of_workload(w: &WorkloadPlacement) -> Value {
     };
     let of = |f: &Fallbacks| json!({ "pool": f.pool.as_str(), "fallbacks": f.list.iter().map(fallback).collect::<Vec<_>>() });
     w.fallbacks.iter().map(of).collect()
+}
+
+/// A fallback of shared machines for machines.
+pub(super) fn of_fleet(f: &FleetFallback) -> Value {
+    let fleet = &f.fleet;
+    let moved = f.moved.iter().map(
+        |m| json!({ "workload": m.workload, "from": m.from.as_str(), "pool": super::json::pool(&m.pool) }),
+    );
+    json!({
+        "address": fleet.addr.as_str(),
+        "cloud": fleet.cloud.as_str(),
+        "region": fleet.region,
+        "instance_type": fleet.instance_type,
+        "accelerator": fleet.accelerator,
+        "purchase": fleet.purchase.as_str(),
+        "count": fleet.count,
+        "usd_per_hour_each": usd(fleet.price),
+        "moved": moved.collect::<Vec<_>>(),
+        "more_usd_per_month": usd(f.more_per_month),
+        "caveats": f.caveats,
+    })
 }

@@ -146,6 +146,7 @@ pub(super) fn json(placement: &Placement) -> Value {
             "mixes": mixes,
             "quotas": f.quotas.iter().map(quota).collect::<Vec<_>>(),
             "caveats": f.caveats,
+            "fallbacks": f.fallbacks.iter().map(super::fallbacks::of_fleet).collect::<Vec<_>>(),
         })
     };
     placement.fleets.iter().map(fleet).collect()

@@ -123,6 +123,14 @@ pub(super) fn shared(plan: &Plan) -> Option<Section> {
                      machine fits.";
         lines.push(Cell::tone(words, Tone::Dim));
     }
+    let federated = plan.placement.workloads.values().any(|w| {
+        w.run.as_ref().is_some_and(|run| run.federation.as_ref().is_some_and(|f| f.clients.len() > 1))
+    });
+    if federated && c.limits.iter().any(|l| l.worth > Money::ZERO) {
+        let words = "A round lasts as long as its slowest client: where several sites are as slow, more of what one of them lacks is worth \
+                     nothing before all of them have it.";
+        lines.push(Cell::tone(words, Tone::Dim));
+    }
     let lines = Block::Lines(lines);
     // Machines alone may be shared, and no limit.
     let (heading, blocks) = if c.limits.is_empty() {

@@ -5,6 +5,7 @@
 //! workloads ([`defaults`]), every value held against the key table ([`keys`], [`check`]), and the
 //! result read into the typed model ([`read`]). Problems are collected all the way.
 
+mod adapters;
 mod arithmetic;
 mod budget;
 mod chain;
@@ -43,6 +44,7 @@ pub mod units;
 pub mod use_case;
 mod yaml;
 
+pub use adapters::{LORA_RANKS, LoraAdapters};
 pub use budget::{Budget, BudgetBinds, BudgetLimit, BudgetScope, CarbonCap};
 pub use chain::Chain;
 pub use convert::{canonical, tree_of};

@@ -93,6 +93,8 @@ pub struct Model {
     pub variants: BTreeMap<String, Variant>,
     /// `quality`.
     pub quality: Option<QualityFloor>,
+    /// `adapters`.
+    pub adapters: Option<super::LoraAdapters>,
     /// Where it was written.
     pub at: Pointer,
 }

@@ -77,6 +77,7 @@ pub static NO_MODEL: LazyLock<Model> = LazyLock::new(|| Model {
     artifacts_at: None,
     variants: BTreeMap::new(),
     quality: None,
+    adapters: None,
     at: Pointer::root(),
     source: ModelSource::Known { id: String::new(), written: String::new() },
 });

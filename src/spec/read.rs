@@ -197,6 +197,15 @@ impl Reader<'_> {
         let budget = self.budget(&root, workloads);
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         let stability = self.stability(&root.key("stability"));
+        if let Some(stability) = stability.as_ref().filter(|_| services.is_empty() && profiled.is_empty()) {
+            let what = "`stability` has no meaning without a service: a run starts anew each time";
+            let fix = "remove it, or add a service";
+            self.report(
+                &stability.at.clone(),
+                true,
+                Problem::new("useless-key", what, "changes nothing", fix),
+            );
+        }
         if let Some(stability) = stability.as_ref().filter(|_| objective == Goal::Carbon) {
             let at = stability.at.clone();
             let what =
@@ -349,8 +358,38 @@ impl Reader<'_> {
             artifacts_at: at.key("artifacts_at").get(|v| leaf::region(self.vocabulary, v)),
             variants,
             quality,
+            adapters: self.adapters(&at.key("adapters")),
             at: at.pointer.clone(),
         })
+    }
+
+    /// `adapters`: of each the name that requests go by. One may not hide the model itself.
+    fn adapters(&mut self, at: &At<'_>) -> Option<LoraAdapters> {
+        if !at.is_there() {
+            return None;
+        }
+        let sources = at.key("sources");
+        let found: BTreeMap<String, String> = sources
+            .entries()
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), at.text()?)))
+            .collect();
+        if sources.is_there() && found.is_empty() {
+            let fix = "name each adapter and its repository: `sources: { legal: acme/legal-lora }`";
+            let problem = Problem::new("empty-value", "no adapter is named", "empty", fix);
+            self.report(&sources.pointer, false, problem);
+        }
+        for (name, at) in sources.entries() {
+            let repository = at.text().unwrap_or_default();
+            let known = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+            if !repository.is_empty() && (!repository.chars().all(known) || repository.starts_with('-')) {
+                let fix =
+                    "write the repository as the hub names it, `acme/legal-lora`, or a path on the machine";
+                let what = format!("`{repository}` is no repository of the adapter `{name}`");
+                self.report(&at.pointer, false, Problem::new("bad-name", what, "not a repository", fix));
+            }
+        }
+        Some(LoraAdapters { max_rank: at.key("max_rank").whole()?, sources: found })
     }
 
     fn variant(&mut self, name: &str, at: At<'_>) -> Variant {

@@ -8,7 +8,7 @@ use rhumb::graph::{self, Graph, GraphError};
 use rhumb::perf::Layout;
 use rhumb::placement::Placement;
 use rhumb::render::{self, Artifact, RenderError};
-use rhumb::spec::{EngineName, KvCacheDtype, ModelSource, Quantization, Spec};
+use rhumb::spec::{EngineName, KvCacheDtype, LoraAdapters, ModelSource, Quantization, Spec};
 use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind};
 
 use super::check::base;
@@ -329,6 +329,32 @@ fn engines_get_their_own_flags() {
     assert_eq!(after(&sglang[0], "--tensor-parallel-size"), Some("4"));
     assert_eq!(after(&sglang[0], "--expert-parallel-size"), Some("4"));
     assert_eq!(after(&sglang[0], "--kv-cache-dtype"), Some("fp8_e4m3"));
+    let held = |engine: EngineName| {
+        render::artifacts(&base_after(|s, p| {
+            s.models.get_mut("chat").unwrap().adapters = Some(LoraAdapters {
+                max_rank: 20,
+                sources: [("legal", "acme/legal-lora"), ("tax's", "acme/tax")]
+                    .map(|(name, from)| (name.to_owned(), from.to_owned()))
+                    .into(),
+            });
+            whole_machine(p, 1).engine.name = engine;
+        }))
+        .unwrap()
+    };
+    for (engine, rank, words) in [
+        (EngineName::Vllm, "32", ["--max-loras", "--lora-modules"]),
+        (EngineName::Sglang, "20", ["--max-loras-per-batch", "--lora-paths"]),
+    ] {
+        let (found, output) = run(&held(engine), &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let found = &found[0];
+        assert!(found.iter().any(|w| w == "--enable-lora"), "{found:?}");
+        assert_eq!(after(found, "--max-lora-rank"), Some(rank));
+        assert_eq!(after(found, words[0]), Some("2"));
+        let at = found.iter().position(|w| w == words[1]).unwrap();
+        assert_eq!(found[at + 1..at + 3], ["legal=acme/legal-lora", "tax's=acme/tax"]);
+        assert!(found.get(at + 3).is_none_or(|w| w.starts_with("--")), "{found:?}");
+    }
     let (trtllm, output) = run(&with(EngineName::Trtllm, Layout { tp: 4, dp: 1, ..wide }).unwrap(), &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(after(&trtllm[0], "--tp_size"), Some("4"));

@@ -35,11 +35,13 @@ mod fallbacks;
 mod faults;
 mod federation_worlds;
 mod federations;
+mod fleet_fallbacks;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod judge;
 mod labels;
 mod line;
+mod lora;
 mod maker;
 mod measured;
 mod optimize;

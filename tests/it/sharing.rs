@@ -20,7 +20,7 @@ fn catalog() -> Catalog {
 }
 
 /// Three services of small models, each of which fits on one accelerator.
-fn text(sharing: &str, c: &str, more: &str) -> String {
+pub fn text(sharing: &str, c: &str, more: &str) -> String {
     format!(
         "rhumb: 1
 name: three
@@ -39,7 +39,7 @@ services:
     )
 }
 
-fn placed(text: &str) -> (Spec, World, Result<Placement, rhumb::placement::Infeasible>) {
+pub fn placed(text: &str) -> (Spec, World, Result<Placement, rhumb::placement::Infeasible>) {
     let catalog = catalog();
     let spec = line::spec(text, &catalog);
     let world = line::world(&spec, &catalog);
@@ -47,7 +47,7 @@ fn placed(text: &str) -> (Spec, World, Result<Placement, rhumb::placement::Infea
     (spec, world, found)
 }
 
-const SHARED: &str = "share_machines: within-deployment";
+pub const SHARED: &str = "share_machines: within-deployment";
 
 fn hourly(placement: &Placement) -> Money {
     placement.workloads.values().map(|w| w.cost.expected_per_hour).sum()

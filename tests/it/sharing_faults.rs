@@ -109,6 +109,7 @@ fn shared(
         provenance: Some(provenance),
     };
     made.quotas.clear();
+    made.fallbacks.clear();
     let sum: Money = made.cost.lines.iter().filter_map(|l| l.per_hour).sum();
     let month = sum.per_month();
     made.cost.expected_per_hour = sum;
@@ -202,7 +203,8 @@ fn base() -> &'static Case {
             ],
             // 96 vCPUs a machine.
             quotas: vec![quota("L-417A185B", 288.0, 300.0)],
-            caveats: Vec::new(),
+            caveats: vec!["no fallback was looked for here".into()],
+            fallbacks: Vec::new(),
         };
         let mut night =
             maker::batch(&spec, &world, "night", &Wanted { machines: (1, 0), ..wanted("g6e.xlarge") });
@@ -376,8 +378,8 @@ pub const FAULTS: &[Fault] = &[
     ("no proof together", "certificate", "are not proven together", |_, _, p| p.coupling = None),
     ("a least above the own part", "certificate", "the least cost is above", |_, _, p| { let l = coupling(p).least.get_mut("services.b").unwrap(); *l += micro(14_000_000_000); }),
     ("a bound above the cost", "certificate", "the bound is above the cost", |_, _, p| { let c = coupling(p); c.lower_bound = c.optimum + micro(1); }),
-    ("a fallback", "fallback", "a fallback of what has none", |_, _, p| { let own = pool(p, "b").clone(); of(p, "b").fallbacks[0].list.push(Fallback { pool: own, more_per_month: Money::ZERO, ceiling_per_month: Money::ZERO, run: None, caveats: Vec::new() }); }),
-    ("no word of fallbacks", "fallback", "does not say so", |_, _, p| of(p, "b").caveats.clear()),
+    ("a fallback", "fallback", "the pools that fallbacks are told for", |_, _, p| { let own = pool(p, "b").addr.clone(); of(p, "b").fallbacks.push(Fallbacks { pool: own, list: Vec::new() }); }),
+    ("no word of fallbacks", "fallback", "does not say so", |_, _, p| fleet(p).caveats.clear()),
 ];
 
 #[test]

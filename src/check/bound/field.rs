@@ -10,6 +10,7 @@ use super::super::measured;
 use super::super::subject::{self, Engined, Kind, Served, Work};
 use super::super::{carbon, stability};
 use crate::catalog::{Accelerator, InstanceType, Offering, TransferTo};
+use crate::perf::adapters::Adapters;
 use crate::perf::{self, Configuration, EngineSettings, Layout};
 use crate::placement::World;
 use crate::replay::{Limits, limits_of};
@@ -167,8 +168,11 @@ impl Field {
                 let mut found = Vec::new();
                 for engine in &settings {
                     let configuration = Configuration { engine: *engine, ..*configuration };
-                    let Ok(curve) = perf::curve(&configuration, &served.shape) else { continue };
-                    let curve = calibrator.apply(curve, &configuration, work.step_limit_ms());
+                    let alone = |c: &Configuration<'_>| {
+                        Ok(calibrator.apply(perf::curve(c, &served.shape)?, c, work.step_limit_ms()))
+                    };
+                    let held = Adapters::of(work.model);
+                    let Ok(curve) = perf::adapters::with(&configuration, held, alone) else { continue };
                     let lanes = configuration.layout.dp;
                     let filled = curve.memory.max_sequences >= engine.max_num_seqs.saturating_mul(lanes);
                     let limits = limits_of(&curve, engine, configuration.layout);

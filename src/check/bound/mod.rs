@@ -34,7 +34,7 @@ use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
 use super::{Ledger, carbon, day, fleet, shared, stability};
 use crate::placement::{Coupling, Placement, WorkloadPlacement, World};
-use crate::spec::{BudgetBinds, Service, Spec};
+use crate::spec::{BudgetBinds, Goal, Service, Spec};
 use field::Field;
 use prices::{Prices, SCALE};
 use service::{Least, Search};
@@ -46,6 +46,8 @@ pub struct Bound {
     pub address: String,
     /// What was placed costs, dollars a month.
     pub cost: Money,
+    /// What both amounts hold besides the bill; empty where they are the bill.
+    pub counted: Vec<&'static str>,
     /// No placement costs less, dollars a month; `None` if none was derived.
     pub bound: Option<Money>,
     /// Candidates that were priced: offerings times the ways to run on them.
@@ -95,6 +97,17 @@ const WHOLE_MACHINES: &str = "that shared machines are whole";
 /// Rounding of a month of a few pools, micro-dollars.
 const SLACK: i64 = 8 * HOURS_PER_MONTH;
 
+/// What is minimised besides the bill, in words.
+fn beside_the_bill(spec: &Spec) -> Vec<&'static str> {
+    let carbon = match spec.objective {
+        Goal::Cost => None,
+        Goal::Priced { .. } => Some("emissions at their price"),
+        Goal::Carbon => Some("a gram of CO2e as 100 USD"),
+    };
+    let stability = spec.stability.as_ref().map(|_| "machines that do not run yet as dearer");
+    carbon.into_iter().chain(stability).collect()
+}
+
 /// Derives the bounds of a placement's certificates again.
 ///
 /// It takes longer than the search, which leaves most candidates out. Workloads that were not placed, and models that are not
@@ -132,7 +145,8 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     let mut left_out: Vec<&'static str> = workloads.iter().flat_map(|b| b.left_out.clone()).collect();
     left_out.sort_unstable();
     left_out.dedup();
-    let mut all = Bound { address: "deployment".into(), cost, bound, candidates, left_out };
+    let counted = placement.coupling.as_ref().map_or(Vec::new(), |_| beside_the_bill(spec));
+    let mut all = Bound { address: "deployment".into(), cost, counted, bound, candidates, left_out };
     if all.gap() == Some(0.0) {
         all.left_out.retain(|rule| *rule != WHOLE_MACHINES);
     }
@@ -250,6 +264,7 @@ fn judge(
                 let bound = Bound {
                     address: work.address.clone(),
                     cost: placed.cost.expected_per_month,
+                    counted: Vec::new(),
                     bound: None,
                     candidates: field.running,
                     left_out: vec!["origins"],
@@ -320,6 +335,7 @@ fn judge(
     let bound = Bound {
         address: work.address.clone(),
         cost: placed.cost.expected_per_month,
+        counted: Vec::new(),
         bound: least(0).map(micros),
         candidates,
         left_out,

@@ -143,6 +143,7 @@ fn bound_to_json(b: &Bound) -> Value {
         "verdict": b.verdict(),
         "usd_per_month": b.bound.map(|m| m.to_string()),
         "cost_usd_per_month": b.cost.to_string(),
+        "counted_besides_the_bill": b.counted,
         "gap": b.gap(),
         "candidates": b.candidates,
         "left_out": b.left_out,
@@ -158,7 +159,11 @@ fn bound_to_text(b: &Bound) -> String {
         [] => String::new(),
         rules => format!(" (the bound leaves out {})", rules.join(", ")),
     };
-    format!("bound derived again: {bound} USD/month over {candidates}; {}{why}\n", b.verdict())
+    let counted = match b.counted.as_slice() {
+        [] => String::new(),
+        all => format!(" (counted: the bill, {})", all.join(", ")),
+    };
+    format!("bound derived again: {bound} USD/month{counted} over {candidates}; {}{why}\n", b.verdict())
 }
 
 #[cfg(test)]
@@ -172,6 +177,7 @@ mod tests {
         let bound = |usd_a_month| Bound {
             address: "deployment".into(),
             cost: usd(1000.0),
+            counted: Vec::new(),
             bound: Some(usd(usd_a_month)),
             candidates: 41_213,
             left_out: Vec::new(),
@@ -186,6 +192,12 @@ mod tests {
         assert_eq!(text(&report, Some(bound(1000.0)), false), format!("{line}{derived}"));
         let near = text(&report, Some(bound(996.0)), false);
         assert!(near.ends_with("996.00 USD/month over 41213 candidates; within 0.4 %\n"), "{near}");
+        let priced = Bound { counted: vec!["emissions at their price"], ..bound(1000.0) };
+        let told = text(&report, Some(priced), false);
+        assert!(
+            told.contains("1,000.00 USD/month (counted: the bill, emissions at their price) over"),
+            "{told}"
+        );
         let near = text(&report, Some(Bound { left_out: vec!["max_replicas"], ..bound(999.99) }), false);
         assert!(near.ends_with("within 0.01 % (the bound leaves out max_replicas)\n"), "{near}");
         assert!(text(&report, None, false).ends_with("something cheaper does is not known\n"));

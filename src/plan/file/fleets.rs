@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use rhumb_api::{Purchase, ResourceAddr};
 
-use super::sound::MOST;
+use super::sound::{MOST, pool_sizes};
 use crate::graph::attributes::{ENGINE_PORT, SHARED};
-use crate::placement::{OnShared, Placement, Pool, SharedFleet, SharedPool};
+use crate::placement::{FleetFallback, OnShared, Placement, Pool, SharedFleet, SharedPool};
 
 /// # Errors
 /// The first part that does not fit, in words.
@@ -16,6 +16,10 @@ pub fn check(placement: &Placement) -> Result<(), String> {
     }
     for fleet in &placement.fleets {
         one(placement, fleet).map_err(|what| format!("{}: {what}", fleet.addr))?;
+        for fallback in &fleet.fallbacks {
+            stands_in(placement, fleet, fallback)
+                .map_err(|what| format!("a fallback of {}, {}: {what}", fleet.addr, fallback.fleet.addr))?;
+        }
     }
     for pool in placement.workloads.values().flat_map(|w| &w.pools) {
         let Some(on) = &pool.shared else { continue };
@@ -29,6 +33,25 @@ pub fn check(placement: &Placement) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// With the pools of a fleet in the places that a fallback names for them, its machines are as sound as any.
+fn stands_in(placement: &Placement, fleet: &SharedFleet, fallback: &FleetFallback) -> Result<(), String> {
+    if !fallback.fleet.fallbacks.is_empty() {
+        return Err("it has fallbacks of its own".into());
+    }
+    let own = fleet.pools.iter().map(|p| (&p.workload, &p.addr));
+    if !own.eq(fallback.moved.iter().map(|m| (&m.workload, &m.from))) {
+        return Err("what moves is not what is on the machines".into());
+    }
+    let mut there = placement.clone();
+    for m in &fallback.moved {
+        pool_sizes(&m.pool).map_err(|what| format!("{}: {what}", m.pool.addr))?;
+        let pools = there.workloads.get_mut(&m.workload).map(|w| &mut w.pools);
+        let pool = pools.and_then(|pools| pools.iter_mut().find(|p| p.addr == m.from));
+        *pool.ok_or_else(|| format!("{} is not there", m.from))? = m.pool.clone();
+    }
+    one(&there, &fallback.fleet)
 }
 
 fn one(placement: &Placement, fleet: &SharedFleet) -> Result<(), String> {

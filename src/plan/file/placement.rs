@@ -16,9 +16,9 @@ use crate::placement::{
     HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop,
     TrainingRun,
 };
+use crate::placement::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
-use crate::placement::{Mix, OnShared, SharedFleet, SharedPool};
 use crate::placement::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 use crate::spec::{
     Checkpointing, FederationFramework, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization,
@@ -254,7 +254,17 @@ mirror!(SharedFleetFile for SharedFleet {
     mixes: Vec<Mix>,
     quotas: Vec<QuotaNeed>,
     caveats: Vec<String>,
+    fallbacks: Vec<FleetFallback>,
 });
+
+mirror!(FleetFallbackFile for FleetFallback {
+    fleet: SharedFleet,
+    moved: Vec<MovedPool>,
+    more_per_month: Money,
+    caveats: Vec<String>,
+});
+
+mirror!(MovedPoolFile for MovedPool { workload: String, from: ResourceAddr, pool: Pool });
 
 mirror!(SharedPoolFile for SharedPool {
     workload: String,

@@ -63,7 +63,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-fn pool_sizes(pool: &Pool) -> Result<(), String> {
+pub(super) fn pool_sizes(pool: &Pool) -> Result<(), String> {
     let l = pool.layout;
     let parts = [l.tp, l.pp, l.dp, l.ep];
     let product: u64 = parts.iter().fold(1, |product, n| product.saturating_mul(u64::from(*n)));

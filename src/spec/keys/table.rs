@@ -5,6 +5,7 @@ mod chain;
 mod federation;
 mod held;
 mod measured;
+mod model;
 mod pipeline;
 mod purchase;
 mod site;
@@ -16,7 +17,7 @@ use budget::{BUDGET, STABILITY};
 use chain::CHAIN;
 use federation::FEDERATION;
 use held::HELD;
-use measured::{MEASURED, QUALITY};
+use model::MODEL;
 use pipeline::PIPELINE;
 use purchase::PURCHASE;
 use site::SITE;
@@ -132,52 +133,6 @@ static VARIABLE: &[Key] = &[
     ),
     Key::new("default", Kind::Literal, "The value if none is handed in. Without it, one must be."),
     Key::new("description", Kind::Text, "What it is for; shown when it is missing."),
-];
-
-static MODEL: &[Key] = &[
-    Key::new(
-        "source",
-        Kind::ModelSource,
-        "A known model id or alias such as `Qwen/Qwen3-32B`, or the path of a Hugging Face `config.json`. Required unless `measured` is there.",
-    ),
-    Key::new(
-        "measured",
-        Kind::Section(MEASURED),
-        "In place of `source`: any other model, by what your own server of it takes for an item on an accelerator or on processors.",
-    ),
-    Key::new("revision", Kind::Text, "Commit or tag of the model repository; passed to the engine."),
-    Key::new(
-        "artifacts_at",
-        Kind::Region,
-        "Region that the weights are copied from, if not from the public hub; the transfer is priced.",
-    ),
-    Key::new(
-        "variants",
-        Kind::Map { entry: "VARIANT", names: Names::Loose, of: &Kind::Section(VARIANT) },
-        "Compressions that the planner may choose from.",
-    )
-    .default("one variant `native`: the checkpoint as published"),
-    Key::new("quality", Kind::Section(QUALITY), "Which compressions are good enough."),
-    Key::not_yet("adapters", "LoRA adapters on the shared base."),
-];
-
-static VARIANT: &[Key] = &[
-    Key::new(
-        "quantization",
-        Kind::Choice {
-            values: &["native", "bf16", "fp8", "fp8_block", "int8", "int4", "awq", "gptq", "mxfp4", "nvfp4"],
-            later: &[],
-        },
-        "How the weights are stored; `awq`, `gptq` and `int4` are 4-bit weights in groups of 128.",
-    )
-    .default("the variant's own name if it is one of these, else `native`"),
-    Key::new(
-        "kv_cache_dtype",
-        Kind::Choice { values: &["auto", "bf16", "fp8"], later: &[] },
-        "How the KV cache is stored.",
-    )
-    .default("auto"),
-    Key::new("source", Kind::Text, "Repository of the compressed checkpoint, if it is another one."),
 ];
 
 static SERVICE: &[Key] = &[

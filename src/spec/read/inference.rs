@@ -51,6 +51,10 @@ impl Reader<'_> {
         let survive = at.key("survive");
         let count = |key: &str| survive.key(key).whole().unwrap_or(0);
         let during = at.key("during_failure");
+        let purchase = self.purchase(&at.key("purchase"));
+        if purchase.spot_max_share == 0.0 {
+            self.something_may_fail(at);
+        }
         Some(Service {
             name: name.to_owned(),
             model: at.key("model").text()?,
@@ -73,13 +77,27 @@ impl Reader<'_> {
                 slo_factor: during.key("slo").get(shape::relax).unwrap_or(1.0),
             },
             placement,
-            purchase: self.purchase(&at.key("purchase")),
+            purchase,
             scaling: self.scaling(&at.key("scaling")),
             engine,
             endpoint: self.endpoint(&at.key("endpoint")),
             shares: at.key("share_machines").word() == Some("within-deployment"),
             at: at.pointer.clone(),
         })
+    }
+
+    /// What holds in a failure has no meaning where none is declared, nor a spot machine can be taken away.
+    pub(super) fn something_may_fail(&mut self, at: &At<'_>) {
+        let during = at.key("during_failure");
+        if during.is_there() && !at.key("survive").is_there() && !self.is_copied(&during.pointer) {
+            let what = "`during_failure` has no meaning without `survive`: no failure is planned for";
+            let fix = "say what may fail, `survive: { machine: 1 }`, or remove it";
+            self.report(
+                &during.pointer,
+                true,
+                Problem::new("useless-key", what, "changes nothing here", fix),
+            );
+        }
     }
 
     /// `traffic`; of a measured model a request is an item, which counts as one token.

@@ -75,6 +75,7 @@ impl Reader<'_> {
             artifacts_at: None,
             variants: names.collect(),
             quality,
+            adapters: None,
             at: at.pointer.clone(),
             source: ModelSource::Measured(Measured {
                 unit: own.key("unit").get(leaf::name).unwrap_or_else(|| "item".to_owned()),

@@ -58,6 +58,7 @@ impl Reader<'_> {
         let survive = at.key("survive");
         let machines = |key: &str| survive.key(key).whole().unwrap_or(0);
         let capacity = at.key("during_failure").key("capacity");
+        self.something_may_fail(at);
         let scaling = self.scaling(&at.key("scaling"));
         let profile = self.profile(&at.key("profile"), &classes);
         let found = Profiled {

@@ -1,5 +1,7 @@
 //! Services that share machines against brute force.
 
+use std::collections::BTreeMap;
+
 use rhumb::catalog::Catalog;
 use rhumb::check;
 use rhumb::placement::Pool;
@@ -14,7 +16,7 @@ const WORLDS: u64 = 1_600;
 fn shared_machines_are_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let (mut faults, mut all, mut shared, mut saved, mut refused, mut open) = (String::new(), 0, 0, 0, 0, 0);
-    let (mut spread, mut limited, mut missed) = (0, 0, 0_u64);
+    let (mut spread, mut limited, mut missed, mut moved, mut stuck) = (0, 0, 0_u64, 0, 0);
     for seed in 0..WORLDS {
         let (spec, world) = worlds::sharing(seed, &base);
         let plans: Vec<Vec<brute::sharing::Plan>> =
@@ -83,6 +85,28 @@ fn shared_machines_are_never_beaten_and_never_wrong() {
                 faults += &format!("world {seed}: {cost} shared, {dearer} apart\n");
             }
         }
+        let by_name: BTreeMap<String, Vec<brute::sharing::Plan>> =
+            spec.services.keys().map(|name| format!("services.{name}")).zip(plans).collect();
+        for fleet in &placement.fleets {
+            let truth = brute::sharing::elsewhere(&spec, &world, &placement, fleet, &by_name);
+            let first = fleet.fallbacks.first().map(|f| f.more_per_month.micros());
+            let same = match (first, truth) {
+                (Some(first), Some((least, most))) => {
+                    (least - 8 * 730..=most.saturating_add(8 * 730)).contains(&first)
+                }
+                (None, None) => true,
+                (None, Some((_, most))) => most == i64::MAX,
+                (Some(_), None) => false,
+            };
+            if !same {
+                faults += &format!(
+                    "world {seed}: {} falls back at {first:?} more, brute force {truth:?}\n",
+                    fleet.addr
+                );
+            }
+            moved += u64::from(first.is_some());
+            stuck += u64::from(first.is_none());
+        }
         open += u64::from(gap);
         let several = placement.fleets.iter().any(|f| f.pools.len() > 1);
         shared += u64::from(several);
@@ -101,6 +125,7 @@ fn shared_machines_are_never_beaten_and_never_wrong() {
         shared > 50 && saved > 50 && spread > 20 && limited > 1 && refused > 25,
         "{all} worlds: {shared} share, {saved} save, {spread} with mixes, {limited} at a limit, {refused} refused"
     );
+    assert!(moved > 50 && stuck > 50, "{moved} fleets with and {stuck} without a fallback");
     assert!(missed * 100 < all, "{missed} of {all} are dearer than need be, or refused without a proof");
     assert!(open * 20 < all, "{open} of {all} are not proven");
 }

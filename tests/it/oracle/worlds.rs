@@ -328,6 +328,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         artifacts_at: None,
         variants,
         quality,
+        adapters: None,
         at: at(),
     };
     let rules = rules(r, world, types, regions);

@@ -14,7 +14,10 @@ use rhumb::spec::{
 };
 use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 
+mod fleets;
 mod kept;
+
+use fleets::{fleet_fallback, on_shared, shared_fleet};
 
 fn addr(text: &str) -> ResourceAddr {
     ResourceAddr::parse(text).unwrap()
@@ -122,60 +125,6 @@ fn pool() -> Pool {
         },
         evidence: Evidence::Calibrated,
         notes: vec!["a note".into()],
-    }
-}
-
-/// The pool on shared machines: `replicas` of tensor parallel size `tp`, at most `most` on one machine.
-fn on_shared(address: &str, tp: u32, replicas: u32, most: u32) -> Pool {
-    Pool {
-        addr: addr(address),
-        layout: Layout { tp, pp: 1, dp: 1, ep: 1 },
-        replicas_per_machine: most,
-        replicas,
-        zones: 2,
-        machines: Vec::new(),
-        shared: Some(OnShared {
-            fleet: addr("machines.shared/aws/eu-west-1/p5.48xlarge/on_demand"),
-            accelerators: tp,
-            most_per_machine: most,
-            most_per_zone: (most > 1).then_some(2),
-        }),
-        ..pool()
-    }
-}
-
-/// Two machines of eight: four and two twos on the first, four and a two on the second.
-fn shared_fleet() -> SharedFleet {
-    let on = |workload: &str, address: &str, replicas, micros| SharedPool {
-        workload: workload.into(),
-        addr: addr(address),
-        replicas,
-        per_hour: usd(micros),
-    };
-    SharedFleet {
-        addr: addr("machines.shared/aws/eu-west-1/p5.48xlarge/on_demand"),
-        cloud: Cloud::Aws,
-        region: "eu-west-1".into(),
-        instance_type: "p5.48xlarge".into(),
-        accelerator: Some("h100-sxm-80gb".into()),
-        accelerators_per_machine: 8,
-        purchase: Purchase::OnDemand,
-        count: 2,
-        zones: 2,
-        price: usd(55_040_000),
-        list_price: usd(60_000_001),
-        provenance: source("aws-prices"),
-        // 8 and 6 of the 14 that are taken; the micro-dollar that is left goes to the first.
-        pools: vec![
-            on("services.chat", "services.chat/aws/eu-west-1/p5.48xlarge/2", 2, 62_902_858),
-            on("services.rank", "services.rank/aws/eu-west-1/p5.48xlarge", 3, 47_177_142),
-        ],
-        mixes: vec![
-            Mix { machines: vec![0], replicas: vec![1, 2] },
-            Mix { machines: vec![1], replicas: vec![1, 1] },
-        ],
-        quotas: vec![QuotaNeed { amount: 385.0, declared: None, ..workload().quotas.remove(0) }],
-        caveats: vec!["offered: assumed".into()],
     }
 }
 
@@ -464,7 +413,7 @@ pub fn plan() -> Plan {
         ],
         placement: Placement {
             workloads: [workload(), rank()].map(|w| (w.address.clone(), w)).into(),
-            fleets: vec![shared_fleet()],
+            fleets: vec![SharedFleet { fallbacks: vec![fleet_fallback()], ..shared_fleet() }],
             joint_violations: vec![JointViolation {
                 constraint: "budget",
                 reason: "too much".into(),

@@ -146,6 +146,7 @@ pub fn together() -> (Spec, World, Placement) {
         ],
         quotas: Vec::new(),
         caveats: Vec::new(),
+        fallbacks: Vec::new(),
     }];
     (spec, world, placement)
 }

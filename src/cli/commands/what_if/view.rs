@@ -44,8 +44,15 @@ fn differences(now: &Plan, then: &Plan) -> Vec<(String, BTreeSet<Aspect>)> {
         .collect()
 }
 
-fn words(aspects: &BTreeSet<Aspect>) -> String {
-    aspects.iter().map(|a| a.as_str()).collect::<Vec<_>>().join(", ")
+/// `region, sites (without far), count`.
+fn words(aspects: &BTreeSet<Aspect>, [now, then]: [Option<&WorkloadPlacement>; 2]) -> String {
+    let of = |placed: Option<&WorkloadPlacement>| placed.map(choice).unwrap_or_default();
+    let lost = explore::sites_lost(&of(now), &of(then));
+    let word = |a: &Aspect| match (a, &lost) {
+        (Aspect::Sites, Some(lost)) => format!("{} (without {lost})", a.as_str()),
+        _ => a.as_str().to_owned(),
+    };
+    aspects.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 /// `+2,086.32 (+10.0 %)`.
@@ -82,7 +89,9 @@ fn worlds(all: &[World]) -> Table {
             (None, Ok(_)) => String::new(),
             (Some(now), Ok(then)) => {
                 let found = differences(now, then);
-                let told: Vec<String> = found.iter().map(|(a, d)| format!("{a}: {}", words(d))).collect();
+                let of = |address: &str| [now, then].map(|p| p.placement.workloads.get(address));
+                let told: Vec<String> =
+                    found.iter().map(|(a, d)| format!("{a}: {}", words(d, of(a)))).collect();
                 match (told.is_empty(), explore::cost(&now.placement) == explore::cost(&then.placement)) {
                     (false, _) => told.join("; "),
                     (true, true) => "nothing".into(),

@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use rhumb::placement::{Placement, SharedFleet, WorkloadPlacement};
+
 use super::*;
 
 /// A pool on shared machines.
@@ -234,4 +236,121 @@ fn combine<'p>(
         combine(spec, world, rest, chosen, best);
         chosen.pop();
     }
+}
+
+/// What all services of a shared fleet cost more on shared machines of the offering where that is least, micro-dollars a month, by
+/// decision 10: each with the fewest accelerators, of as many with those that need the fewest machines. Where several ways take as
+/// many, the least and the most of what they cost. `None` if they may move to none.
+pub fn elsewhere(
+    spec: &Spec,
+    world: &World,
+    placement: &Placement,
+    fleet: &SharedFleet,
+    plans: &BTreeMap<String, Vec<Plan>>,
+) -> Option<(i64, i64)> {
+    let own = (&fleet.instance_type, &fleet.region);
+    let mut found: Option<(i64, i64)> = None;
+    let mut offers: Vec<(usize, usize, Purchase)> = Vec::new();
+    for on in plans.values().flatten().flat_map(|p| &p.on) {
+        let place = (&world.catalog.instance_types[on.fleet.0].name, &world.catalog.regions[on.fleet.1].id);
+        if !offers.contains(&on.fleet) && place != own {
+            offers.push(on.fleet);
+        }
+    }
+    for offer in offers {
+        let mut best: Vec<Vec<&Plan>> = Vec::new();
+        for entry in &fleet.pools {
+            let key = |p: &&Plan| {
+                let on = &p.on[0];
+                let zones = on.d.map_or(0, |d| on.n.div_ceil(d));
+                (on.g * on.n, on.n.div_ceil(on.c).max(zones))
+            };
+            let here =
+                plans[&entry.workload].iter().filter(|p| p.on.first().is_some_and(|on| on.fleet == offer));
+            let least = here.clone().map(|p| key(&p)).min();
+            best.push(here.filter(|p| Some(key(p)) == least).collect());
+        }
+        let mut ways: Vec<Vec<&Plan>> = vec![Vec::new()];
+        for of in &best {
+            ways = ways.iter().flat_map(|way| of.iter().map(|p| [way.as_slice(), &[*p]].concat())).collect();
+        }
+        let costs: Vec<Option<i64>> =
+            ways.iter().map(|way| moved(spec, world, placement, fleet, offer, way)).collect();
+        let Some(least) = costs.iter().flatten().min() else { continue };
+        // One that a limit forbids may be the one that is looked at.
+        let most = if costs.contains(&None) { i64::MAX } else { *costs.iter().flatten().max()? };
+        found = Some(found.map_or((*least, most), |(a, b)| (a.min(*least), b.min(most))));
+    }
+    found
+}
+
+/// What it costs more to have the pools of a fleet as `way` says, with everything else as planned; `None` if a limit forbids it.
+fn moved(
+    spec: &Spec,
+    world: &World,
+    placement: &Placement,
+    fleet: &SharedFleet,
+    (kind, region, purchase): (usize, usize, Purchase),
+    way: &[&Plan],
+) -> Option<i64> {
+    let bare = |address: &str| {
+        let parts = placement.fleets.iter().flat_map(|f| &f.pools).filter(|p| p.workload == address);
+        parts.map(|p| p.per_hour.micros() * 730).sum::<i64>()
+    };
+    let cost = |w: &WorkloadPlacement| w.cost.expected_per_month.micros() - bare(&w.address);
+    let bound = |w: &WorkloadPlacement| {
+        let of = match spec.budget.binds {
+            rhumb::spec::BudgetBinds::Expected => w.cost.expected_per_month,
+            rhumb::spec::BudgetBinds::PeakMonth => w.cost.peak_per_month,
+            rhumb::spec::BudgetBinds::Ceiling => w.cost.ceiling_per_month,
+        };
+        of.micros() - bare(&w.address)
+    };
+    let (name, place) = (&world.catalog.instance_types[kind].name, &world.catalog.regions[region].id);
+    let mut fleets = placement.fleets.iter();
+    let there = fleets.find(|f| (&f.instance_type, &f.region, f.purchase) == (name, place, purchase));
+    let already: Vec<On> = there
+        .iter()
+        .flat_map(|f| &f.pools)
+        .map(|entry| {
+            let pools = &placement.workloads[&entry.workload].pools;
+            let pool = pools.iter().find(|p| p.addr == entry.addr).unwrap();
+            let on = pool.shared.as_ref().unwrap();
+            On {
+                fleet: (kind, region, purchase),
+                g: on.accelerators,
+                n: pool.replicas,
+                c: on.most_per_machine,
+                d: on.most_per_zone,
+                addr: format!("{}/", entry.workload),
+            }
+        })
+        .collect();
+    let on: Vec<&On> = already.iter().chain(way.iter().flat_map(|p| &p.on)).collect();
+    let count = machines(world, &on);
+    let price = price(world, kind, region, purchase)?;
+    let stays = |f: &&SharedFleet| f.addr != fleet.addr && there.is_none_or(|t| t.addr != f.addr);
+    let month = |f: &SharedFleet| f.price.micros() * 730 * i64::from(f.count);
+    let fleets: i64 =
+        placement.fleets.iter().filter(stays).map(month).sum::<i64>() + price * 730 * i64::from(count);
+    let moves = |address: &str| fleet.pools.iter().any(|p| p.workload == address);
+    let others = || placement.workloads.values().filter(|w| !moves(&w.address));
+    let all: i64 = others().map(cost).sum::<i64>() + way.iter().map(|p| p.own.cost).sum::<i64>() + fleets;
+    let bound: i64 =
+        others().map(bound).sum::<i64>() + way.iter().map(|p| p.own.bound(spec)).sum::<i64>() + fleets;
+    let mut taken: BTreeMap<(usize, String), f64> = BTreeMap::new();
+    let needs = placement.workloads.values().flat_map(|w| &w.quotas);
+    let needs = needs.chain(placement.fleets.iter().filter(stays).flat_map(|f| &f.quotas));
+    for q in needs {
+        let at = world.catalog.region(q.cloud, &q.region).unwrap_or(GLOBAL);
+        *taken.entry((at, q.code.clone())).or_insert(0.0) += q.amount;
+    }
+    for (quota, each) in world.catalog.quotas_for(kind, purchase) {
+        let at = if quota.scope == "global" { GLOBAL } else { region };
+        *taken.entry((at, quota.code.clone())).or_insert(0.0) += each * f64::from(count);
+    }
+    let limit = spec.budget.limits.get(&BudgetScope::All).map(|b| b.limit.micros());
+    let over = taken.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l + 1e-9));
+    let planned: i64 = placement.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum();
+    (!over && limit.is_none_or(|l| bound <= l)).then_some(all - planned)
 }
