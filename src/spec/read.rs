@@ -191,7 +191,7 @@ impl Reader<'_> {
         }
         self.answers_have_lengths(&root, &models, &services);
         self.followed(&root, &models, &services);
-        self.only_services(&root);
+        self.not_trained(&root);
         let chains = self.chains(&root, &mut services);
         let workloads = (&services, &profiled, &batches, &trainings, &pipelines, &federations);
         let budget = self.budget(&root, workloads);

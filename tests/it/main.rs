@@ -44,6 +44,7 @@ mod line;
 mod lora;
 mod maker;
 mod measured;
+mod measured_batches;
 mod optimize;
 mod oracle;
 mod pipeline_worlds;

@@ -476,7 +476,11 @@ static BATCH: &[Key] = &[
     Key::new("model", Kind::Model, "A name in `models`.").required(),
     Key::new("labels", WORKLOAD_LABELS, "Added to the deployment's labels; the own ones win."),
     Key::new("items", Kind::Quantity(Unit::Count, Range::POSITIVE), "Items of one run.").required(),
-    Key::new("input_tokens", Kind::Lengths, "Tokens of an item.").required(),
+    Key::new(
+        "input_tokens",
+        Kind::Lengths,
+        "Tokens of an item. Required unless the model is `measured`, whose items have none.",
+    ),
     Key::new(
         "output_tokens",
         Kind::Lengths,

@@ -463,7 +463,20 @@ impl Reader<'_> {
         shared: &BTreeMap<String, String>,
     ) -> Option<Batch> {
         at.value?.as_object()?;
-        let input = at.key("input_tokens").get(|v| shape::lengths(true, v)).unwrap_or(fixed(1.0));
+        let measured = at.key("model").word().is_some_and(|model| self.measured.contains(model));
+        let (tokens, answers) = (at.key("input_tokens"), at.key("output_tokens"));
+        if measured {
+            self.has_no_tokens(&[
+                (tokens, "an item has no tokens", "remove it: `items` says how many there are"),
+                (answers, "an item has no tokens", "remove it: `items` says how many there are"),
+                (at.key("engine"), "a measured model is served by its own image", "remove it"),
+            ]);
+        } else if !tokens.is_there() {
+            self.missing(at, "input_tokens", "the tokens of an item, `350`");
+        }
+        let one = fixed(1.0);
+        let lengths = at.key("input_tokens").get(|v| shape::lengths(true, v));
+        let input = lengths.filter(|_| !measured).unwrap_or(one);
         if input.mean <= 0.0 {
             self.report(
                 &at.key("input_tokens").pointer,
@@ -476,8 +489,9 @@ impl Reader<'_> {
                 ),
             );
         }
-        let output = at.key("output_tokens").get(|v| shape::lengths(true, v)).unwrap_or(NOTHING);
-        let engine = self.engine(&at.key("engine"));
+        let output = at.key("output_tokens").get(|v| shape::lengths(true, v));
+        let output = output.filter(|_| !measured).unwrap_or(NOTHING);
+        let engine = if measured { Engine::own(&at.pointer) } else { self.engine(&at.key("engine")) };
         self.context_fits(at, &engine, &input, &output);
         self.engine_can(at, &engine);
         let after = self.after(at, &format!("batches.{name}"));

@@ -228,6 +228,19 @@ impl Reader<'_> {
         around.chain([at.clone()]).any(|place| self.copied.contains(&place))
     }
 
+    /// Reports keys that a measured model gives no meaning, each with the reason and what to do.
+    pub(super) fn has_no_tokens(&mut self, useless: &[(At<'_>, &str, &str)]) {
+        for (key, why, help) in useless.iter().filter(|(key, ..)| key.is_there()) {
+            // Defaults are for those that they have a meaning for.
+            if self.is_copied(&key.pointer) {
+                continue;
+            }
+            let what = format!("`{}` with a measured model: {why}", key.pointer.dotted());
+            let problem = Problem::new("conflicting-keys", what, "has no meaning here", *help);
+            self.report(&key.pointer, true, problem);
+        }
+    }
+
     /// What has no meaning for a service whose requests are items.
     pub(super) fn of_items(&mut self, at: &At<'_>) {
         let (traffic, slo) = (at.key("traffic"), at.key("slo"));
@@ -244,15 +257,7 @@ impl Reader<'_> {
             (at.key("use_case"), "templates are of models that write text", "state `traffic` and `slo`"),
             (at.key("engine"), "a measured model is served by its own image", "remove it"),
         ];
-        for (key, why, help) in useless.into_iter().filter(|(key, ..)| key.is_there()) {
-            // Defaults are for those that they have a meaning for.
-            if self.is_copied(&key.pointer) {
-                continue;
-            }
-            let what = format!("`{}` with a measured model: {why}", key.pointer.dotted());
-            let problem = Problem::new("conflicting-keys", what, "has no meaning here", help);
-            self.report(&key.pointer, true, problem);
-        }
+        self.has_no_tokens(&useless);
         let later = [
             (traffic.key("trace"), "`trace` with a measured model", "write `peak` and `arrivals`"),
             (traffic.key("sessions"), "`sessions` with a measured model", "write `peak` or `concurrency`"),
@@ -267,16 +272,14 @@ impl Reader<'_> {
         }
     }
 
-    /// Batches and trainings of measured models are not planned yet.
-    pub(super) fn only_services(&mut self, root: &At<'_>) {
-        for kind in ["batches", "trainings"] {
-            for (_, at) in root.key(kind).entries() {
-                let model = at.key("model");
-                let Some(name) = model.word().filter(|name| self.measured.contains(*name)) else { continue };
-                let what = format!("the measured model `{name}` in `{kind}`");
-                let help = "name a model with a `source`, or serve it: `services` may have measured models";
-                self.report(&model.pointer, false, leaf::not_yet(&what, help));
-            }
+    /// Trainings of measured models are not planned yet.
+    pub(super) fn not_trained(&mut self, root: &At<'_>) {
+        for (_, at) in root.key("trainings").entries() {
+            let model = at.key("model");
+            let Some(name) = model.word().filter(|name| self.measured.contains(*name)) else { continue };
+            let what = format!("the measured model `{name}` in `trainings`");
+            let help = "name a model with a `source`: nothing says how long this one trains";
+            self.report(&model.pointer, false, leaf::not_yet(&what, help));
         }
     }
 }
