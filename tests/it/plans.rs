@@ -298,7 +298,7 @@ const GOLDENS: &[Golden] = &[
         facts: &[
             "0 to 9 x g6e.xlarge              5.96    4,350.72",
             "Machines over the week",
-            "Sun 13:00 to Mon",
+            "Mon 05:55:42",
             "Sat-Sun 08:55:42 to 13:00  2 on_demand",
             "Mon-Fri 12:00 to 12:55:42  6 on_demand",
             "nothing runs in the hours without load",
