@@ -157,7 +157,7 @@ fn machines(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacement, pools
 struct Sent {
     /// Dollars an hour of each class at its whole load, the peak last.
     hourly: Vec<Money>,
-    /// Dollars an hour, each class by its share of the day.
+    /// Dollars an hour, each class by its share of the week.
     averaged: Money,
     /// Amounts that were rounded.
     roundings: i64,
@@ -417,7 +417,7 @@ fn part(c: &Checked<'_>) -> Money {
     c.part.map_or(Money::ZERO, |part| part.per_hour)
 }
 
-/// Machine-seconds of a day of a pool's entry.
+/// Machine-seconds of a week of a pool's entry.
 fn machine_seconds(c: &Checked<'_>, entry: usize) -> u64 {
     let count = |h: &Hours| u64::from(h.of.get(entry).copied().unwrap_or(0));
     c.hours.iter().map(|h| u64::from(h.class.seconds) * count(h)).sum()

@@ -10,7 +10,7 @@ use super::Ledger;
 
 /// Board power at work, as a share (decision 14).
 const AT_WORK: f64 = 0.15 + 0.40 * 0.7 + 0.90 * 0.2;
-const DAY_S: i128 = 86_400;
+const WEEK_S: i128 = super::day::WEEK as i128;
 const HOUR_S: i128 = 3_600;
 /// Milligrams of a tonne.
 const TONNE: i128 = 1_000_000_000;
@@ -56,9 +56,9 @@ fn up(of: i128, by: i128) -> i64 {
     i64::try_from(of / by + i128::from(of % by > 0)).unwrap_or(i64::MAX)
 }
 
-/// Milligrams of a month with so many machine-seconds in a day.
-fn of_day(mg: i64, seconds: i128) -> i64 {
-    up(i128::from(mg) * seconds * i128::from(HOURS_PER_MONTH), DAY_S)
+/// Milligrams of a month with so many machine-seconds in a week.
+fn of_week(mg: i64, seconds: i128) -> i64 {
+    up(i128::from(mg) * seconds * i128::from(HOURS_PER_MONTH), WEEK_S)
 }
 
 fn of_pool(mg: i64, pool: &Pool, placed: &WorkloadPlacement) -> i64 {
@@ -68,15 +68,16 @@ fn of_pool(mg: i64, pool: &Pool, placed: &WorkloadPlacement) -> i64 {
         let month = of_runs(mg, machines, run.hours, run.runs_per_month, true);
         return i64::try_from(month).unwrap_or(i64::MAX);
     }
-    let mut seconds = all * DAY_S;
+    let mut seconds = all * WEEK_S;
     if let Some(following) = &pool.following {
         seconds = 0;
         for class in &following.classes {
             let there: i128 = class.machines.iter().map(|n| i128::from(*n)).sum();
             seconds += i128::from(class.seconds) * there;
         }
+        seconds *= i128::from(super::day::times_a_week(following));
     }
-    of_day(mg, seconds)
+    of_week(mg, seconds)
 }
 
 /// Milligrams that the machines of a batch or a training emit in a month: what a plan says, or no more than that.
@@ -114,7 +115,7 @@ fn total(world: &World, placement: &Placement) -> (i64, bool) {
     for fleet in &placement.fleets {
         let at = machine(world, (fleet.cloud, &fleet.region, &fleet.instance_type));
         let mg = at.and_then(|(kind, region)| of_machine(world, kind, region));
-        add(mg.map(|mg| of_day(mg, i128::from(fleet.count) * DAY_S)));
+        add(mg.map(|mg| of_week(mg, i128::from(fleet.count) * WEEK_S)));
     }
     all
 }
@@ -150,7 +151,7 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     }
     for fleet in &placement.fleets {
         let at = machine(world, (fleet.cloud, &fleet.region, &fleet.instance_type));
-        let month = |mg: i64| of_day(mg, i128::from(fleet.count) * DAY_S);
+        let month = |mg: i64| of_week(mg, i128::from(fleet.count) * WEEK_S);
         one(log, spec, world, at, said.machines.get(fleet.addr.as_str()), fleet.addr.as_str(), &month);
         addresses.push(fleet.addr.to_string());
     }

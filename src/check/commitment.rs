@@ -5,6 +5,7 @@ use rhumb_api::{Cloud, Money, Purchase};
 use crate::placement::{Commitment, Placement, World};
 
 use super::Ledger;
+use super::day::{WEEK, times_a_week};
 
 /// Hours of a month.
 const MONTH: f64 = 730.0;
@@ -41,7 +42,7 @@ fn on_demand(placement: &Placement) -> Vec<OnDemand<'_>> {
                             if seconds == 0 {
                                 break;
                             }
-                            runs.push(f64::from(seconds) / 86_400.0);
+                            runs.push(f64::from(seconds * times_a_week(following)) / f64::from(WEEK));
                             i += 1;
                         }
                     }

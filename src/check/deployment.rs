@@ -203,12 +203,14 @@ fn bill(log: &mut Ledger, plan: &Plan) {
     }
 }
 
+const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+
 /// The hours of a fleet: how few and how many machines it has, and when their number changes.
 #[derive(Debug, PartialEq)]
 struct Day {
     time_zone: String,
     least_and_most: (i64, i64),
-    /// Second and number, wherever the number before was another.
+    /// Second, of the day or from Monday on, and number, wherever the number before was another; ascending.
     changes: Vec<(i64, i64)>,
 }
 
@@ -236,17 +238,25 @@ impl Day {
             Some(Attr::Int(n)) => Some(*n),
             _ => None,
         };
-        let entry = |entry: &Attr| match entry {
-            Attr::Map(map) => match (map.get("at_s"), map.get("count")) {
-                (Some(Attr::Int(at_s)), Some(Attr::Int(count))) => Some((*at_s, *count)),
-                _ => None,
-            },
-            _ => None,
+        let entry = |entry: &Attr| {
+            let Attr::Map(map) = entry else { return None };
+            let (Attr::Int(at_s), Attr::Int(count)) = (map.get("at_s")?, map.get("count")?) else {
+                return None;
+            };
+            let Some(days) = map.get("days") else { return Some(vec![(*at_s, *count)]) };
+            let Attr::List(days) = days else { return None };
+            let on = |day: &Attr| {
+                let Attr::Text(day) = day else { return None };
+                let index = WEEKDAYS.iter().position(|name| name == day)?;
+                Some((index as i64 * 86_400 + at_s, *count))
+            };
+            days.iter().map(on).collect::<Option<Vec<_>>>()
         };
-        let changes = match attributes.get("schedule")? {
-            Attr::List(list) => list.iter().map(entry).collect::<Option<Vec<_>>>()?,
+        let mut changes = match attributes.get("schedule")? {
+            Attr::List(list) => list.iter().map(entry).collect::<Option<Vec<_>>>()?.concat(),
             _ => return None,
         };
+        changes.sort_unstable();
         let time_zone = match attributes.get("time_zone") {
             Some(Attr::Text(zone)) => zone.clone(),
             _ => String::new(),

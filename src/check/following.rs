@@ -1,8 +1,8 @@
-//! That a pool goes through the day as its load does (decision 11), and the machines that it has in each class of hours.
+//! That a pool goes through the week as its load does (decision 11), and the machines that it has in each class of hours.
 
 use rhumb_api::Purchase;
 
-use crate::placement::{Following, HourClass, Pool, WorkloadPlacement};
+use crate::placement::{Following, HourClass, Pool, Switch, WorkloadPlacement};
 use crate::spec::Service;
 
 use super::Ledger;
@@ -10,7 +10,7 @@ use super::day::{self, Class, Day};
 use super::serving;
 use super::subject::{self, Checked, Kind, Work};
 
-/// A pool in one class of the day.
+/// A pool in one class of the week.
 #[derive(Clone, Debug)]
 pub(super) struct Hours {
     pub class: Class,
@@ -69,8 +69,11 @@ pub(super) fn check(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacemen
             (Some(daily), Some(said)) => {
                 log.same("following", address, "the time zone", daily.time_zone.as_str(), &said.time_zone);
                 log.same("following", address, "the start-up time", &c.start_up_s, &said.start_up_s);
-                classes(log, c, said);
-                log.same_debug("following", address, "the schedule", &c.day.schedule, &said.schedule);
+                let repeats = day::repeats(daily);
+                classes(log, c, said, repeats);
+                let schedule: Vec<Switch> =
+                    c.day.schedule.iter().filter(|s| s.at_s < day::WEEK / repeats).copied().collect();
+                log.same_debug("following", address, "the schedule", &schedule, &said.schedule);
             }
         }
     }
@@ -79,9 +82,10 @@ pub(super) fn check(log: &mut Ledger, work: &Work<'_>, placed: &WorkloadPlacemen
     }
 }
 
-fn classes(log: &mut Ledger, c: &Checked<'_>, said: &Following) {
+/// A plan says the seconds of one of `repeats` equal parts of a week.
+fn classes(log: &mut Ledger, c: &Checked<'_>, said: &Following, repeats: u32) {
     let (pool, address) = (c.pool, c.pool.addr.as_str());
-    let derived: Vec<(u32, u32)> = c.day.classes.iter().map(|c| (c.share, c.seconds)).collect();
+    let derived: Vec<(u32, u32)> = c.day.classes.iter().map(|c| (c.share, c.seconds / repeats)).collect();
     let told: Vec<(u32, u32)> = said.classes.iter().map(|c| (c.share, c.seconds)).collect();
     log.same_debug("following", address, "the classes of the day and their seconds", &derived, &told);
     let entries = pool.machines.len();
@@ -95,7 +99,7 @@ fn classes(log: &mut Ledger, c: &Checked<'_>, said: &Following) {
     log.same_debug("following", address, "the class of the peak", &expected, &peak);
 }
 
-/// In every lower class a pool has its part of the fewest replicas, so that all together have them whenever each changes class;
+/// Where nothing runs without load, no pool has a machine then. In every other lower class a pool has its part of the fewest replicas, so that all together have them whenever each changes class;
 /// and the most that each has at any time are not too many. (Those of the peak together are a rule of every service.)
 fn replicas(
     log: &mut Ledger,
@@ -109,6 +113,18 @@ fn replicas(
         let share = serving::share(service, placed, c);
         let least = subject::part_up(share, scaling.min_replicas);
         for hours in c.hours.iter().filter(|h| h.class.share < day::PEAK) {
+            if day::rests(service, &hours.class) {
+                log.hold(
+                    (hours.replicas, hours.machines) == (0, 0),
+                    "replicas",
+                    c.pool.addr.as_str(),
+                    || {
+                        let found = format!("{} machines, {} replicas", hours.machines, hours.replicas);
+                        ("machines run in hours without any load".into(), "none".into(), found)
+                    },
+                );
+                continue;
+            }
             log.hold(hours.replicas >= least, "replicas", c.pool.addr.as_str(), || {
                 let what = format!("fewer replicas than the pool's part of `min_replicas`{}", c.when(hours));
                 (what, format!("at least {least}"), hours.replicas.to_string())

@@ -10,13 +10,11 @@ use crate::placement::{HeldUse, Placement, Pool, World};
 use crate::spec::{Held, Spec};
 
 use super::Ledger;
+use super::day::{WEEK, times_a_week};
 use super::ledger::dollars;
 
 /// Hours of the planned month.
 const MONTH: i64 = 730;
-
-/// Seconds of a day.
-const DAY: i128 = 86_400;
 
 /// Days from some day long ago to `YYYY-MM-DD`; `None` if it is none.
 fn days(text: &str) -> Option<i64> {
@@ -69,18 +67,19 @@ fn now<'s>(world: &World, held: &'s Held) -> Now<'s> {
     Now { held, hours, price, dear }
 }
 
-/// The most held machines of a pool in any hour, and the machine-seconds of a day.
+/// The most held machines of a pool in any hour, and the machine-seconds of a week.
 fn of_pool(pool: &Pool) -> (u32, i128) {
     let (mut most, mut seconds) = (0, 0);
     for (k, machines) in pool.machines.iter().enumerate().filter(|(_, m)| m.purchase == Purchase::Held) {
         most += machines.count;
         match &pool.following {
-            None => seconds += i128::from(machines.count) * DAY,
+            None => seconds += i128::from(machines.count) * i128::from(WEEK),
             Some(following) => {
                 for class in &following.classes {
                     let n = class.machines.get(k).copied().unwrap_or(0);
                     most = most.max(n);
-                    seconds += i128::from(n) * i128::from(class.seconds);
+                    let week = i128::from(class.seconds) * i128::from(times_a_week(following));
+                    seconds += i128::from(n) * week;
                 }
             }
         }
@@ -137,7 +136,7 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
         let place = (held.cloud, &*held.region, &*held.instance_type);
         let (n, seconds) = used.get(&place).copied().unwrap_or_default();
         let rises = now.dear.map(|dear| {
-            let micros = i128::from(dear.micros()) * seconds * i128::from(now.hours) / DAY;
+            let micros = i128::from(dear.micros()) * seconds * i128::from(now.hours) / i128::from(WEEK);
             Money::from_micros(micros as i64)
         });
         let derived = HeldUse {

@@ -207,7 +207,9 @@ fn layout(log: &mut Ledger, c: &Checked<'_>) {
         } else {
             hours.machines.checked_mul(pool.replicas_per_machine)
         };
-        log.hold(replicas == Some(hours.replicas) && hours.replicas > 0, "replicas", address, || {
+        // Whether there may be none in hours without load is a rule of pools that follow it.
+        let some = hours.replicas > 0 || hours.class.share == 0;
+        log.hold(replicas == Some(hours.replicas) && some, "replicas", address, || {
             let derived = replicas.map_or("a whole number".to_owned(), |n| n.to_string());
             let what =
                 format!("{} machines make up another number of replicas{}", hours.machines, c.when(hours));

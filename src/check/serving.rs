@@ -401,13 +401,17 @@ fn losses(
     lost
 }
 
-/// Every class of the day survives what was declared; the figures that are shown are those of the peak.
+/// Every class of the week survives what was declared; the figures that are shown are those of the peak.
 fn failures(log: &mut Ledger, service: &Service, placed: &WorkloadPlacement, pool: &Loaded<'_>) {
     let c = pool.c;
     let address = c.pool.addr.as_str();
     let factor = service.during_failure.slo_factor;
     for hours in &c.hours {
         let Some(engine) = &c.engine else { return };
+        // What does not run loses nothing, and nothing is promised of it.
+        if day::rests(service, &hours.class) {
+            continue;
+        }
         let is_peak = hours.class.share == day::PEAK;
         let rate = if is_peak { pool.peak } else { at(engine, service, pool.share, hours) };
         let when = c.when(hours);

@@ -8,7 +8,7 @@ use super::Ledger;
 use crate::placement::{Kept, MachinesAt, Placement, Pool, WorkloadPlacement, World};
 use crate::spec::Spec;
 
-const DAY_S: i128 = 86_400;
+const WEEK_S: i128 = super::day::WEEK as i128;
 /// A whole in millionths.
 const WHOLE: i128 = 1_000_000;
 
@@ -49,10 +49,10 @@ pub(super) fn of_machine(spec: &Spec, world: &World, address: &str, (kind, regio
         .unwrap_or(i64::MAX / 1024)
 }
 
-/// Machine-seconds of a day.
+/// Machine-seconds of a week.
 fn seconds(pool: &Pool) -> i128 {
     let Some(following) = &pool.following else {
-        return DAY_S * pool.machines.iter().map(|m| i128::from(m.count)).sum::<i128>();
+        return WEEK_S * pool.machines.iter().map(|m| i128::from(m.count)).sum::<i128>();
     };
     let mut all = 0;
     for class in &following.classes {
@@ -60,7 +60,7 @@ fn seconds(pool: &Pool) -> i128 {
             all += i128::from(class.seconds) * i128::from(*there);
         }
     }
-    all
+    all * i128::from(super::day::times_a_week(following))
 }
 
 /// What a placed workload counts for more in a month.
@@ -74,7 +74,7 @@ pub(super) fn month(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> M
         let Some(at) = kind.zip(region) else { continue };
         let each = i128::from(of_machine(spec, world, &placed.address, at));
         let scaled = each * seconds(pool) * i128::from(HOURS_PER_MONTH);
-        sum += scaled / DAY_S + i128::from(scaled % DAY_S > 0);
+        sum += scaled / WEEK_S + i128::from(scaled % WEEK_S > 0);
     }
     Money::from_micros(i64::try_from(sum).unwrap_or(i64::MAX / 1024))
 }

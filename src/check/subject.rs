@@ -170,7 +170,7 @@ pub(super) struct Checked<'a> {
     pub start_up_s: u32,
     /// What it pays of the machines that it shares, dollars an hour, and where their price comes from.
     pub part: Option<&'a Part<'a>>,
-    /// The day of such a pool.
+    /// The week of such a pool.
     pub day: Day,
     /// The pool in each class of it, the peak last.
     pub hours: Vec<Hours>,

@@ -100,6 +100,14 @@
 //! | `replicas_per_machine`, `machines_per_replica` | as in its launch template |
 //! | `health_check_path`, `health_check_port` | as in its load balancer |
 //! | `target_ports` | list; ports that get traffic |
+//! | `min_count`?, `max_count`? | of a fleet that follows the load: the fewest and the most machines at any time; `count` are those of the peak |
+//! | `schedule`? | list of maps: `at_s` (seconds after midnight), `count` (machines from then on), `days`? (list of `monday` to `sunday`; every day without it) |
+//! | `time_zone`? | IANA name; of the schedule |
+//!
+//! Days have names in a schedule because the clouds number them differently or not at all: recurring actions of EC2 Auto Scaling are five cron
+//! fields (the last one 0 to 6 from Sunday on), scaling schedules of Google are cron fields with the start of a span and its length, and
+//! recurring profiles of Azure list names of days. An adapter translates an entry; seconds that a cloud does not have are rounded
+//! down, so that machines start sooner.
 //!
 //! Machines that services share (one launch template and one `fleet` for each mix of replicas on them; network and firewall are one
 //! for all of a region). A machine has labels of the deployment alone: no service may claim it.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
 use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
+use super::following::following;
 use super::{Graph, Unplaced, engine, federation, pipeline, profile, shared, training};
 use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
@@ -511,29 +512,6 @@ impl<'a> Region<'a> {
             .with("target_ports", Attr::List(ports))
             .finish()
     }
-}
-
-/// The schedule of a fleet that follows the load of the day: from when, seconds after midnight, how many machines.
-fn following(common: Builder, pool: &Pool, purchase: Purchase) -> Builder {
-    let Some(following) = &pool.following else { return common };
-    let Some(index) = pool.machines.iter().position(|m| m.purchase == purchase) else { return common };
-    let of = |class: usize| following.classes.get(class).and_then(|c| c.machines.get(index)).copied();
-    let counts = || (0..following.classes.len()).filter_map(of);
-    let entry = |at_s: u32, count: u32| Builder::default().number("at_s", at_s).number("count", count).map();
-    let mut before = following.schedule.last().and_then(|s| of(s.class));
-    let mut schedule = Vec::new();
-    for switch in &following.schedule {
-        let count = of(switch.class);
-        if let Some(n) = count.filter(|_| count != before) {
-            schedule.push(entry(switch.at_s, n));
-        }
-        before = count;
-    }
-    common
-        .number("min_count", counts().min().unwrap_or(0))
-        .number("max_count", counts().max().unwrap_or(0))
-        .with("schedule", Attr::List(schedule))
-        .with("time_zone", following.time_zone.as_str())
 }
 
 /// A run of a member of a federation.

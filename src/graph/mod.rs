@@ -14,6 +14,7 @@ mod compile;
 pub mod draw;
 mod engine;
 mod federation;
+mod following;
 mod pipeline;
 mod profile;
 mod shared;

@@ -4,9 +4,6 @@ use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, Purchase};
 
 use crate::placement::{Commitment, Pool, SharedFleet, WorkloadPlacement, World};
 
-/// Seconds of a day.
-const DAY: f64 = 86_400.0;
-
 /// Machines of one type in one region that are bought on demand.
 struct Bought<'a> {
     addr: String,
@@ -48,9 +45,9 @@ fn of_pool(pool: &Pool, share: f64) -> Option<Bought<'_>> {
     // The first machine runs in every hour that has any, the last one only in those that need all.
     let runs = (0..most).map(|i| match &pool.following {
         None => share,
-        Some(_) => {
+        Some(following) => {
             let with = classes.clone().filter(|c| c.machines.get(k).is_some_and(|n| *n > i));
-            with.map(|c| f64::from(c.seconds)).sum::<f64>() / DAY
+            with.map(|c| f64::from(c.seconds)).sum::<f64>() / f64::from(following.cycle_s())
         }
     });
     Some(Bought {

@@ -1,5 +1,5 @@
-//! Pools that follow the load of a day (decision 11): which share of the peak a pool must be ready for at which second, and
-//! what the machines of the hours below the peak come to.
+//! Pools that follow the load of a week (decision 11): which share of the peak a pool must be ready for at which second, and
+//! what the machines of the hours below the peak come to. Days that are alike are a week as well, of which a plan tells one.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,18 +13,16 @@ use super::service::{Chosen, Search};
 use super::table::Way;
 use crate::perf;
 use crate::placement::{Following, HourClass, Rejection, Switch};
-use crate::spec::{DAY_HOURS, Daily, PEAK_SHARE};
+use crate::spec::{Daily, PEAK_SHARE, WEEK_HOURS, WEEK_S};
 
 const HOUR: u32 = 3600;
-/// Seconds of a day.
-pub(super) const DAY: u32 = HOUR * DAY_HOURS as u32;
 
 /// A share of the peak that a pool is ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Class {
     /// Millionths of the peak.
     pub share: u32,
-    /// Seconds of the day in which it is so.
+    /// Seconds of the week in which it is so.
     pub seconds: u32,
     /// The sum over these seconds of the share that then arrives, in millionths.
     pub arrives: u64,
@@ -41,12 +39,13 @@ impl Classes {
     /// Those of machines that are started `start_up_s` before they are needed.
     pub fn of(daily: &Daily, start_up_s: u32) -> Self {
         let (whole, part) = ((start_up_s / HOUR) as usize, start_up_s % HOUR);
+        let week = daily.week();
         let most = |from: usize, hours: usize| {
-            (0..=hours.min(DAY_HOURS - 1)).map(|k| daily.shares[(from + k) % DAY_HOURS]).max().unwrap_or(0)
+            (0..=hours.min(WEEK_HOURS - 1)).map(|k| week[(from + k) % WEEK_HOURS]).max().unwrap_or(0)
         };
         // Each hour until a start-up of what follows begins in it, and from then on.
-        let mut stretches: Vec<(u32, u32, u32, u32)> = Vec::with_capacity(2 * DAY_HOURS);
-        for (hour, share) in daily.shares.iter().enumerate() {
+        let mut stretches: Vec<(u32, u32, u32, u32)> = Vec::with_capacity(2 * WEEK_HOURS);
+        for (hour, share) in week.iter().enumerate() {
             let start = hour as u32 * HOUR;
             stretches.push((start, HOUR - part, most(hour, whole), *share));
             if part > 0 {
@@ -75,7 +74,7 @@ impl Classes {
 
     /// Seconds of the peak.
     pub fn peak(&self) -> Class {
-        self.list.last().copied().unwrap_or(Class { share: PEAK_SHARE, seconds: DAY, arrives: 0 })
+        self.list.last().copied().unwrap_or(Class { share: PEAK_SHARE, seconds: WEEK_S, arrives: 0 })
     }
 
     /// All below the peak.
@@ -84,10 +83,15 @@ impl Classes {
     }
 }
 
-/// The mean of a day's shares.
+/// The mean of a week's shares.
 pub(super) fn mean(daily: &Daily, of: Money) -> Money {
-    let sum: i128 = daily.shares.iter().map(|s| i128::from(*s)).sum();
-    over(i128::from(of.micros()) * sum, i128::from(PEAK_SHARE) * DAY_HOURS as i128)
+    let sum: i128 = daily.week().iter().map(|s| i128::from(*s)).sum();
+    over(i128::from(of.micros()) * sum, i128::from(PEAK_SHARE) * WEEK_HOURS as i128)
+}
+
+/// As many hours as may have a load of their own.
+pub(super) fn differ(daily: &Daily) -> i64 {
+    daily.shares.len() as i64 * if daily.weekend.is_some() { 2 } else { 1 }
 }
 
 /// A quotient, rounded half up.
@@ -96,17 +100,17 @@ pub(super) fn over(amount: i128, by: i128) -> Money {
     Money::from_micros(micros.clamp(i128::from(i64::MIN / 1024), i128::from(i64::MAX / 1024)) as i64)
 }
 
-/// `price` for so many machine-seconds of a day, dollars an hour.
+/// `price` for so many machine-seconds of a week, dollars an hour.
 pub(super) fn by_seconds(price: Money, seconds: i64) -> Money {
-    over(i128::from(price.micros()) * i128::from(seconds), i128::from(DAY))
+    over(i128::from(price.micros()) * i128::from(seconds), i128::from(WEEK_S))
 }
 
-/// Responses of a class as a part of an hour of the whole day, if an hour at the class's own load costs `of`.
+/// Responses of a class as a part of an hour of the whole week, if an hour at the class's own load costs `of`.
 pub(super) fn arriving(class: &Class, of: Money) -> Money {
     if class.share == 0 {
         return Money::ZERO;
     }
-    over(i128::from(of.micros()) * i128::from(class.arrives), i128::from(class.share) * i128::from(DAY))
+    over(i128::from(of.micros()) * i128::from(class.arrives), i128::from(class.share) * i128::from(WEEK_S))
 }
 
 /// A pool's hours below the peak. They depend on nothing that is chosen for the peak, nor on prices of shared limits; but where machines
@@ -116,14 +120,14 @@ pub(super) struct Rest {
     pub classes: Arc<Classes>,
     /// Of each class below the peak.
     pub counts: Vec<Count>,
-    /// Machine-seconds of a day below the peak: not spot, and spot.
+    /// Machine-seconds of a week below the peak: not spot, and spot.
     pub base_seconds: i64,
     pub spot_seconds: i64,
     /// The most machines of a kind in these hours.
     pub most_base: u32,
     pub most_spot: u32,
     pub most_replicas: u32,
-    /// Response bytes of these hours, dollars an hour of the whole day.
+    /// Response bytes of these hours, dollars an hour of the whole week.
     pub responses: Money,
     /// The dearest hour.
     pub dearest: Money,
@@ -207,7 +211,7 @@ impl Rest {
 }
 
 impl<'a> Search<'a> {
-    /// Whether pools follow the load of the day.
+    /// Whether pools follow the load.
     pub fn follows(&self) -> Option<&'a Daily> {
         self.service.follows().filter(|_| !self.flat)
     }
@@ -220,7 +224,18 @@ impl<'a> Search<'a> {
         Some(perf::start_up_s(bytes, kind.network_gbps).ceil().clamp(0.0, f64::from(u32::MAX)) as u32)
     }
 
-    /// The classes of a way, if its pools follow the day.
+    /// Whether nothing runs in a class of hours.
+    pub fn rests_in(&self, class: &Class) -> bool {
+        class.share == 0 && self.service.scaling.to_zero
+    }
+
+    /// Seconds of a week in which nothing runs at the most, however soon machines start.
+    pub fn may_rest_s(&self, daily: &Daily) -> u32 {
+        let hours = daily.week().iter().filter(|share| **share == 0).count() as u32;
+        if self.service.scaling.to_zero { hours * HOUR } else { 0 }
+    }
+
+    /// The classes of a way, if its pools follow the load.
     pub fn classes(&self, machine: usize, way: &Way) -> Option<Arc<Classes>> {
         let daily = self.follows()?;
         let start_up_s = self.start_up_s(machine, way)?;
@@ -229,7 +244,7 @@ impl<'a> Search<'a> {
         Some(Arc::clone(known.entry(start_up_s).or_insert_with(new)))
     }
 
-    /// How a pool goes through the day.
+    /// How a pool goes through the week.
     ///
     /// # Errors
     /// What stands in the way of an hour below the peak.
@@ -298,11 +313,18 @@ impl<'a> Search<'a> {
             held: None,
         };
         for class in classes.below() {
+            if self.rests_in(class) {
+                rest.counts.push(Count::default());
+                if let Some(hours) = &mut hours {
+                    hours.responses.push(Money::ZERO);
+                }
+                continue;
+            }
             let needs = self.needs_of(base, regions, ms, index, class.share);
-            // Of an hour of the class, not of the day.
+            // Of an hour of the class, not of the week.
             let responses = |n: u32| self.own_responses(base, place.region, needs.rate(n));
             let extra = |n: u32| Extra {
-                run: arriving(class, responses(n)).scale(f64::from(DAY) / f64::from(class.seconds)),
+                run: arriving(class, responses(n)).scale(f64::from(WEEK_S) / f64::from(class.seconds)),
                 toll: Money::ZERO,
             };
             let ask = Ask {
@@ -347,7 +369,7 @@ impl<'a> Search<'a> {
         self.rests.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// What the hours below the peak need, and what they have.
+    /// What the hours below the peak need, and what they have; nothing of those in which nothing runs.
     pub fn hours_below(
         &self,
         base: &Base<'a>,
@@ -364,7 +386,8 @@ impl<'a> Search<'a> {
         };
         let Some(rest) = rest.with(chosen.count.spot) else { return Vec::new() };
         let needs = |share| self.needs_of(base, regions, ms, *index, share);
-        rest.classes.below().iter().zip(&rest.counts).map(|(c, count)| (needs(c.share), *count)).collect()
+        let hours = rest.classes.below().iter().zip(&rest.counts).filter(|(c, _)| !self.rests_in(c));
+        hours.map(|(c, count)| (needs(c.share), *count)).collect()
     }
 
     /// What a plan says of it.
@@ -384,6 +407,8 @@ impl<'a> Search<'a> {
         let machine = self.table.sites[chosen.site].machine;
         let way = &self.table.machines[machine].ways[chosen.way];
         let counts = rest.counts.iter().copied().chain([chosen.count]);
+        let daily = self.service.traffic.daily.as_ref()?;
+        let repeats = daily.repeats();
         let classes = rest
             .classes
             .list
@@ -391,16 +416,16 @@ impl<'a> Search<'a> {
             .zip(counts)
             .map(|(class, count)| HourClass {
                 share: class.share,
-                seconds: class.seconds,
+                seconds: class.seconds / repeats,
                 replicas: count.replicas,
                 machines: vec![count.machines - count.spot, count.spot],
             })
             .collect();
         let following = Following {
-            time_zone: self.service.traffic.daily.as_ref()?.time_zone.clone(),
+            time_zone: daily.time_zone.clone(),
             start_up_s: self.start_up_s(machine, way)?,
             classes,
-            schedule: rest.classes.schedule.clone(),
+            schedule: rest.classes.schedule.iter().filter(|s| s.at_s < WEEK_S / repeats).copied().collect(),
         };
         Some((following, rest))
     }
@@ -414,5 +439,67 @@ pub(super) fn least_of_one(terms: &Terms, base: Option<Money>, spot: Option<Mone
         }
         (Some(base), _) => Some(base),
         (None, spot) => spot.filter(|_| terms.share > 0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daily(shares: [u32; 24], weekend: Option<[u32; 24]>) -> Daily {
+        Daily { name: None, shares, weekend, time_zone: "UTC".into(), at: Default::default() }
+    }
+
+    /// As the decision says it, second by second.
+    fn slow(daily: &Daily, ahead: u32) -> Classes {
+        let week = daily.week();
+        let share = |t: u32| week[(t % WEEK_S / HOUR) as usize];
+        let ready: Vec<u32> = (0..WEEK_S)
+            .map(|t| (t / HOUR..=(t + ahead) / HOUR).map(|h| share(h * HOUR)).max().unwrap())
+            .collect();
+        let mut classes: BTreeMap<u32, Class> = BTreeMap::new();
+        for (t, own) in ready.iter().enumerate() {
+            let class = classes.entry(*own).or_insert(Class { share: *own, seconds: 0, arrives: 0 });
+            class.seconds += 1;
+            class.arrives += u64::from(share(t as u32));
+        }
+        let list: Vec<Class> = classes.into_values().collect();
+        let index = |share: u32| list.iter().position(|c| c.share == share).unwrap();
+        let before = |t: u32| ready[((t + WEEK_S - 1) % WEEK_S) as usize];
+        let switches = (0..WEEK_S).filter(|t| before(*t) != ready[*t as usize]);
+        let schedule = switches.map(|at_s| Switch { at_s, class: index(ready[at_s as usize]) }).collect();
+        Classes { list, schedule }
+    }
+
+    fn random() -> impl FnMut(u64) -> u64 {
+        let mut state = 5_u64;
+        move |below| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        }
+    }
+
+    #[test]
+    fn classes_agree_with_every_second_of_a_week() {
+        let mut next = random();
+        for ahead in [0, 1, 258, 3_600, 5_401, 30_000] {
+            let mut day = |levels| std::array::from_fn(|_| 100_000 * next(levels) as u32);
+            let profile = daily(day(11), Some(day(4)));
+            assert_eq!(Classes::of(&profile, ahead), slow(&profile, ahead), "{profile:?} {ahead}");
+        }
+    }
+
+    #[test]
+    fn days_that_are_alike_are_a_seventh_of_a_week() {
+        let mut next = random();
+        for ahead in [0, 90, 3_599, 3_600, 7_201, 90_000] {
+            let shares = std::array::from_fn(|_| 250_000 * next(5) as u32);
+            let week = Classes::of(&daily(shares, None), ahead);
+            assert_eq!(week, Classes::of(&daily(shares, Some(shares)), ahead));
+            assert!(week.list.iter().all(|c| c.seconds % 7 == 0 && c.arrives % 7 == 0), "{week:?}");
+            let first: Vec<Switch> = week.schedule.iter().copied().filter(|s| s.at_s < WEEK_S / 7).collect();
+            let days = (0..7).flat_map(|d| first.iter().map(move |s| (s.at_s + d * WEEK_S / 7, s.class)));
+            assert!(days.eq(week.schedule.iter().map(|s| (s.at_s, s.class))), "{week:?}");
+        }
     }
 }

@@ -13,10 +13,10 @@ use super::service::{self, Search};
 use super::table::Table;
 use crate::perf::carbon::{self, Emitter};
 use crate::placement::{Emission, Emissions, Pool, SharedFleet, WorkloadPlacement, World};
-use crate::spec::Spec;
+use crate::spec::{Spec, WEEK_S};
 
-/// Seconds of a day.
-const DAY: i64 = 86_400;
+/// Seconds of a week.
+const WEEK: i64 = WEEK_S as i64;
 /// Milligrams of a tonne.
 const TONNE: i128 = 1_000_000_000;
 
@@ -70,15 +70,15 @@ fn one(
     }
 }
 
-/// Machine-seconds of a day of a service's pool.
+/// Machine-seconds of a week of a service's pool.
 pub(super) fn seconds(pool: &Pool) -> i64 {
     let Some(following) = &pool.following else {
-        return DAY * pool.machines.iter().map(|m| i64::from(m.count)).sum::<i64>();
+        return WEEK * pool.machines.iter().map(|m| i64::from(m.count)).sum::<i64>();
     };
     let class = |of: &crate::placement::HourClass| {
         i64::from(of.seconds) * of.machines.iter().map(|n| i64::from(*n)).sum::<i64>()
     };
-    following.classes.iter().map(class).sum()
+    following.classes.iter().map(class).sum::<i64>() * i64::from(following.repeats())
 }
 
 /// What each pool on machines of its own emits, by address.
@@ -90,7 +90,7 @@ pub(super) fn of_workload<'p>(
         let machines: u32 = pool.machines.iter().map(|m| m.count).sum();
         let month = |mg: i64| match &placed.run {
             Some(run) => carbon::of_runs(mg, machines, run.hours, run.runs_per_month),
-            None => carbon::of_days(mg, seconds(pool)),
+            None => carbon::of_weeks(mg, seconds(pool)),
         };
         let machine = (pool.cloud, pool.region.as_str(), pool.instance_type.as_str());
         (pool.addr.to_string(), one(world, machine, month))
@@ -111,7 +111,7 @@ pub(super) fn all(
 ) -> Emissions {
     let shared = fleets.iter().map(|fleet| {
         let machine = (fleet.cloud, fleet.region.as_str(), fleet.instance_type.as_str());
-        let month = |mg: i64| carbon::of_days(mg, DAY * i64::from(fleet.count));
+        let month = |mg: i64| carbon::of_weeks(mg, WEEK * i64::from(fleet.count));
         (fleet.addr.to_string(), one(world, machine, month))
     });
     let machines = workloads.values().flat_map(|placed| of_workload(world, placed)).chain(shared).collect();

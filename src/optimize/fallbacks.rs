@@ -157,7 +157,7 @@ impl<'s, 'a> Seat<'s, 'a> {
         let emitted = |c: &&Chosen| {
             let machine = search.table.machines[search.table.sites[c.site].machine].index;
             let mg = emission::emitter(search.job.world, machine, region(c)).map_or(0, |e| e.mg_per_hour);
-            carbon::of_days(mg, c.count.seconds)
+            carbon::of_weeks(mg, c.count.seconds)
         };
         let carbon = left.carbon.map(|most| most - others.iter().map(emitted).sum::<i64>());
         let hour = left.month.map(|m| Money::from_micros(m.micros().div_euclid(HOURS_PER_MONTH)));
@@ -306,7 +306,7 @@ impl<'s, 'a> Seat<'s, 'a> {
             };
             match found {
                 Some(Ok(Some(count)))
-                    if self.carbon.is_some_and(|most| carbon::of_days(emits, count.seconds) > most) =>
+                    if self.carbon.is_some_and(|most| carbon::of_weeks(emits, count.seconds) > most) =>
                 {
                     why = why.or(Some("carbon"));
                 }

@@ -9,9 +9,9 @@ use super::day;
 use super::load::{self, Demand, PoolLoad};
 use super::service::Search;
 use super::table::Way;
-use crate::spec::{DAY_HOURS, PEAK_SHARE};
+use crate::spec::{PEAK_SHARE, WEEK_S};
 
-/// The fewest machines of a way: on the mean of the day, in thousandths, and at the peak.
+/// The fewest machines of a way: on the mean of the week, in thousandths, and at the peak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Floor {
     pub thousandths: u64,
@@ -40,9 +40,11 @@ impl<'a> Search<'a> {
             Some(classes) => {
                 let of = |class: &day::Class| {
                     let share = f64::from(class.share) / f64::from(PEAK_SHARE);
-                    u64::from(class.seconds) * u64::from(self.machines_for(demand, way, replicas, share))
+                    let rests = self.rests_in(class);
+                    let machines = if rests { 0 } else { self.machines_for(demand, way, replicas, share) };
+                    u64::from(class.seconds) * u64::from(machines)
                 };
-                classes.list.iter().map(of).sum::<u64>() * 1000 / u64::from(day::DAY)
+                classes.list.iter().map(of).sum::<u64>() * 1000 / u64::from(WEEK_S)
             }
         };
         Some(Floor { thousandths, machines, way: w })
@@ -119,7 +121,7 @@ impl<'a> Search<'a> {
             Some(self.least_extra(base, demand, region))
         };
         let extras: Vec<Option<Money>> = (0..base.network.len()).map(extra).collect();
-        // Of a pool that follows the day the fewest machines on the mean are not always the fewest at the peak.
+        // Of a pool that follows the load the fewest machines on the mean are not always the fewest at the peak.
         let all = self.follows().is_some();
         let mut list: Vec<(Money, usize)> = self
             .table
@@ -139,7 +141,7 @@ impl<'a> Search<'a> {
         list
     }
 
-    /// What a pool costs besides machines at least, over the day.
+    /// What a pool costs besides machines at least, over the week.
     pub fn least_extra(&self, base: &Base<'_>, demand: &Demand<'_>, region: usize) -> Money {
         match demand.load {
             PoolLoad::Rate(rate) => {
@@ -147,7 +149,7 @@ impl<'a> Search<'a> {
                 match &self.service.traffic.daily {
                     // Rounded once for each class, in which the load is.
                     Some(daily) if !self.flat => {
-                        let rounded = Money::from_micros(DAY_HOURS as i64);
+                        let rounded = Money::from_micros(day::differ(daily));
                         (day::mean(daily, extra.run) - rounded).max(Money::ZERO) + extra.toll
                     }
                     _ => extra.all(),
@@ -168,13 +170,19 @@ impl<'a> Search<'a> {
         };
         let spans: Vec<Option<u32>> = (0..self.table.machines.len()).map(fits).collect();
         let holds = self.table.sites.iter().any(|site| site.held);
+        let runs = i64::from(WEEK_S) - i64::from(self.follows().map_or(0, |daily| self.may_rest_s(daily)));
         let mut by_region: Vec<Option<Money>> = vec![None; base.network.len()];
         for (i, site) in self.table.sites.iter().enumerate() {
             let t = &self.terms[i];
             let cheapest = t.base.into_iter().chain(t.spot).min();
             let (Some(cheapest), Some(span)) = (cheapest, spans[site.machine]) else { continue };
             if base.network.get(site.region).copied().flatten().is_some() {
-                let price = cheapest.times(i64::from(span));
+                let whole = cheapest.times(i64::from(span));
+                // Lines of two purchase options are each rounded.
+                let price = match runs < i64::from(WEEK_S) {
+                    true => (day::by_seconds(whole, runs) - Money::from_micros(2)).max(Money::ZERO),
+                    false => whole,
+                };
                 let known = &mut by_region[site.region];
                 *known = Some(known.map_or(price, |known| price.min(known)));
             }

@@ -13,7 +13,7 @@ pub(super) use super::needs::{Needs, weights_gib};
 use super::table::{Site, Speed, Way};
 use crate::catalog::TransferTo;
 use crate::placement::Rejection;
-use crate::spec::{BudgetBinds, Daily, HELD, Purchase, RegionRef, Survive};
+use crate::spec::{BudgetBinds, Daily, HELD, Purchase, RegionRef, Survive, WEEK_S};
 
 /// Bytes of a GiB.
 pub(super) const GIB: f64 = 1_073_741_824.0;
@@ -28,13 +28,13 @@ pub(super) struct Count {
     pub machines: u32,
     pub spot: u32,
     pub replicas: u32,
-    /// The most of each in any hour of the day: not spot, spot, replicas.
+    /// The most of each in any hour of the week: not spot, spot, replicas.
     pub most_base: u32,
     pub most_spot: u32,
     pub most_replicas: u32,
-    /// Machine-seconds of a day.
+    /// Machine-seconds of a week.
     pub seconds: i64,
-    /// Micro-dollars an hour as expected over the day, transfers included.
+    /// Micro-dollars an hour as expected over the week, transfers included.
     pub cost: Money,
     /// The same if all hours are as dear as the dearest: that of the peak, or where a lower class costs more, that one.
     pub peak: Money,
@@ -68,7 +68,7 @@ impl Extra {
     }
 }
 
-/// How a pool goes through the day.
+/// How a pool goes through the week.
 #[derive(Clone, Debug)]
 pub(super) enum Day {
     /// The peak in every hour.
@@ -224,7 +224,7 @@ impl Terms {
         }
     }
 
-    /// The same over the day of a pool that follows the load: `thousandths` of machines on the mean, `machines` at the peak.
+    /// The same over the week of a pool that follows the load: `thousandths` of machines on the mean, `machines` at the peak.
     pub fn least_over_day(&self, thousandths: u64, machines: u32) -> Option<Money> {
         if let Some(stock) = self.held {
             return self.least_over_day_held(thousandths, machines, stock);
@@ -475,7 +475,7 @@ impl Ask<'_> {
         Err(Rejection { constraint, reason, at: None, distance: None })
     }
 
-    /// What a pool costs over the day at least, copies apart, if its machines cost at least `least` at the peak.
+    /// What a pool costs over the week at least, copies apart, if its machines cost at least `least` at the peak.
     pub fn floor(&self, least: Money, replicas: u32) -> Money {
         let extra = (self.extra)(replicas);
         match &self.day {
@@ -484,7 +484,7 @@ impl Ask<'_> {
             Day::Following(rest) => {
                 let peak = rest.classes.peak();
                 let rest = rest.least(self.terms);
-                let machines = i128::from(least.micros()) * i128::from(peak.seconds) / i128::from(day::DAY);
+                let machines = i128::from(least.micros()) * i128::from(peak.seconds) / i128::from(WEEK_S);
                 let below = |price: Option<Money>, seconds| {
                     price.map_or(Money::ZERO, |p| day::by_seconds(p, seconds))
                 };
@@ -515,7 +515,7 @@ impl Ask<'_> {
             most_base: on,
             most_spot: spot,
             most_replicas: replicas,
-            seconds: i64::from(machines) * i64::from(day::DAY),
+            seconds: i64::from(machines) * i64::from(WEEK_S),
             cost: peak,
             peak,
             ceiling,

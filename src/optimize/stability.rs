@@ -48,9 +48,9 @@ fn reference(world: &World, kind: usize, region: usize) -> Option<Money> {
     on_demand.or_else(|| sold.map(|o| o.price).min())
 }
 
-/// What machines that are there for so many seconds of a day count for more in a month, micro-dollars.
+/// What machines that are there for so many seconds of a week count for more in a month, micro-dollars.
 pub(super) fn month(surcharge: i64, machine_seconds: i64) -> i64 {
-    carbon::of_days(surcharge, machine_seconds)
+    carbon::of_weeks(surcharge, machine_seconds)
 }
 
 /// What a placed workload counts for more in a month.

@@ -100,9 +100,12 @@ pub fn emitter(
     Ok(Emitter { watts, pue, g_per_kwh, mg_per_hour })
 }
 
-/// Milligrams of a month of 730 hours of which each day has so many machine-seconds; rounded up.
-pub fn of_days(mg_per_hour: i64, machine_seconds: i64) -> i64 {
-    up(i128::from(mg_per_hour) * i128::from(machine_seconds) * HOURS, 86_400)
+/// Seconds of a week.
+const WEEK_S: i128 = 604_800;
+
+/// Milligrams of a month of 730 hours of which each week has so many machine-seconds; rounded up.
+pub fn of_weeks(mg_per_hour: i64, machine_seconds: i64) -> i64 {
+    up(i128::from(mg_per_hour) * i128::from(machine_seconds) * HOURS, WEEK_S)
 }
 
 /// Milligrams of a month of `runs` runs of `hours` on so many machines; rounded up.
@@ -134,10 +137,10 @@ mod tests {
         assert!((e.watts - (3416.0 + 407.04 + 802.816)).abs() < 1e-9, "{e:?}");
         assert_eq!(e.mg_per_hour, (4625.856_f64 * 1.135 * 275.82).round() as i64);
         assert!((1_400_000..1_500_000).contains(&e.mg_per_hour), "{e:?}");
-        // Three machines all day; half of the day; 10 runs of 2.5 hours.
-        assert_eq!(of_days(1_000, 3 * 86_400), 3 * 730_000);
-        assert_eq!(of_days(1_001, 43_200), 365_365);
-        assert_eq!(of_days(1, 1), 1, "never rounded to nothing");
+        // Three machines all week; half of the week; 10 runs of 2.5 hours.
+        assert_eq!(of_weeks(1_000, 3 * 604_800), 3 * 730_000);
+        assert_eq!(of_weeks(1_001, 302_400), 365_365);
+        assert_eq!(of_weeks(1, 1), 1, "never rounded to nothing");
         assert_eq!(of_runs(1_000, 3, 2.5, 10.0), 75_000);
     }
 

@@ -5,10 +5,7 @@ use rhumb_api::{Money, Purchase};
 use super::{Placement, World};
 use crate::catalog::InForce;
 use crate::diagnostic::Pointer;
-use crate::spec::{Held, HeldKind, Spec};
-
-/// Seconds of a day.
-const DAY: i64 = 86_400;
+use crate::spec::{Held, HeldKind, Spec, WEEK_S};
 
 impl World {
     /// Adds what a spec says is held to the catalogue; what another spec held is gone.
@@ -100,13 +97,12 @@ impl Placement {
                 usable: matches!(force, InForce::Throughout | InForce::Until(_)),
                 cost: held.cost,
                 id: held.id.clone(),
-                rises_per_month:
-                    world.catalog.follows(held).map(|o| {
-                        let micros = i128::from(o.price.micros()) * i128::from(seconds) * i128::from(hours);
-                        Money::from_micros(
-                            (micros / i128::from(DAY)).clamp(0, i128::from(i64::MAX / 1024)) as i64
-                        )
-                    }),
+                rises_per_month: world.catalog.follows(held).map(|o| {
+                    let micros = i128::from(o.price.micros()) * i128::from(seconds) * i128::from(hours);
+                    Money::from_micros(
+                        (micros / i128::from(WEEK_S)).clamp(0, i128::from(i64::MAX / 1024)) as i64
+                    )
+                }),
             }
         };
         spec.held.values().map(of).collect()
@@ -114,15 +110,16 @@ impl Placement {
 }
 
 impl super::Pool {
-    /// Its held machines and their seconds in each class of hours; of a pool that is always at the peak one class.
+    /// Its held machines and their seconds of a week in each class of hours; of a pool that is always at the peak one class.
     fn held_hours(&self) -> Vec<(u32, i64)> {
         let Some(k) = self.machines.iter().position(|m| m.purchase == Purchase::Held) else {
             return Vec::new();
         };
         match &self.following {
-            None => vec![(self.machines[k].count, DAY)],
+            None => vec![(self.machines[k].count, i64::from(WEEK_S))],
             Some(following) => {
-                let of = |c: &super::HourClass| Some((*c.machines.get(k)?, i64::from(c.seconds)));
+                let seconds = |c: &super::HourClass| i64::from(c.seconds) * i64::from(following.repeats());
+                let of = |c: &super::HourClass| Some((*c.machines.get(k)?, seconds(c)));
                 following.classes.iter().filter_map(of).collect()
             }
         }
@@ -133,7 +130,7 @@ impl super::Pool {
         self.held_hours().into_iter().map(|(machines, _)| machines).max().unwrap_or(0)
     }
 
-    /// Machine-seconds of a day of its held machines.
+    /// Machine-seconds of a week of its held machines.
     pub fn held_seconds(&self) -> i64 {
         self.held_hours().into_iter().map(|(machines, seconds)| i64::from(machines) * seconds).sum()
     }

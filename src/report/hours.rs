@@ -1,15 +1,10 @@
-//! How pools follow the load of the day.
+//! How pools follow the load of the day or of the week.
 
+use super::week::{clock, spans};
 use super::{Block, Cell, Section, Table};
 use crate::placement::{Following, HourClass, Pool};
 use crate::plan::Plan;
 use crate::spec::PEAK_SHARE;
-
-/// `07:56`, local time; with seconds where there are any.
-pub(crate) fn clock(at_s: u32) -> String {
-    let (h, m, s) = (at_s / 3600, at_s / 60 % 60, at_s % 60);
-    if s == 0 { format!("{h:02}:{m:02}") } else { format!("{h:02}:{m:02}:{s:02}") }
-}
 
 /// `60 %` of the peak.
 fn share(class: &HourClass) -> String {
@@ -41,11 +36,17 @@ fn stretches(following: &Following) -> Vec<(&HourClass, String)> {
     kept.dedup();
     let when = |class: usize| {
         if switches.is_empty() {
-            return "all day".to_owned();
+            return if following.is_weekly() { "all week" } else { "all day" }.to_owned();
         }
         let own = switches.iter().enumerate().filter(|(_, s)| s.1 == class);
-        let until = |i: usize| clock(switches[(i + 1) % switches.len()].0);
-        own.map(|(i, s)| format!("{} to {}", clock(s.0), until(i))).collect::<Vec<_>>().join(", ")
+        let own: Vec<(u32, u32)> = own.map(|(i, s)| (s.0, switches[(i + 1) % switches.len()].0)).collect();
+        if following.is_weekly() {
+            return spans(&own);
+        }
+        own.iter()
+            .map(|(from, to)| format!("{} to {}", clock(*from), clock(*to)))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     kept.into_iter().filter_map(|class| Some((of(class)?, when(class)))).collect()
 }
@@ -70,9 +71,11 @@ pub(super) fn hours(plan: &Plan) -> Option<Section> {
         rows: Vec::new(),
     };
     let mut lines = Vec::new();
+    let mut weekly = false;
     for (address, placed) in &plan.placement.workloads {
         for pool in &placed.pools {
             let Some(following) = &pool.following else { continue };
+            weekly |= following.is_weekly();
             let place = format!("{}/{}", pool.cloud, pool.region);
             for (i, (class, when)) in stretches(following).into_iter().enumerate() {
                 table.rows.push(vec![
@@ -91,11 +94,17 @@ pub(super) fn hours(plan: &Plan) -> Option<Section> {
                 following.time_zone,
                 following.start_up_s
             )));
+            if following.classes.iter().any(|class| class.replicas == 0) {
+                lines.push(Cell::plain(format!(
+                    "{address}: {}: nothing runs in the hours without load; a request that comes then gets no answer.",
+                    below.trim_start_matches('/')
+                )));
+            }
         }
     }
     (!table.rows.is_empty()).then(|| Section {
         name: "hours",
-        heading: "Machines over the day".to_owned(),
+        heading: if weekly { "Machines over the week" } else { "Machines over the day" }.to_owned(),
         blocks: vec![Block::Table(table), Block::Lines(lines)],
     })
 }

@@ -6,7 +6,7 @@
 use rhumb_api::{Money, Support, capabilities};
 use serde_json::{Map, Value, json};
 
-use super::hours::clock;
+use super::week::{clock, day_and_clock};
 use super::{cost, quantile};
 use crate::check::Fact;
 use crate::diagnostic::{Pointer, SourceMap};
@@ -65,8 +65,9 @@ fn following(p: &Pool, f: &Following) -> Value {
             })
         })
         .collect();
+    let at = if f.is_weekly() { day_and_clock } else { clock };
     let schedule: Vec<Value> =
-        f.schedule.iter().map(|s| json!({ "at": clock(s.at_s), "class": s.class })).collect();
+        f.schedule.iter().map(|s| json!({ "at": at(s.at_s), "class": s.class })).collect();
     json!({
         "time_zone": f.time_zone,
         "start_up_s": f.start_up_s,

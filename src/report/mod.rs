@@ -17,6 +17,7 @@ mod held;
 mod hours;
 mod infeasible;
 pub mod json;
+mod week;
 
 mod federation;
 mod pipeline;

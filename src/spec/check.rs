@@ -88,7 +88,10 @@ impl<'a> Checker<'a> {
                 self.report(
                     &place,
                     true,
-                    leaf::not_yet(&what, "leave it out; what is planned by now is in `rhumb schema`"),
+                    leaf::not_yet(
+                        &what,
+                        key.instead.unwrap_or("leave it out; what is planned by now is in `rhumb schema`"),
+                    ),
                 );
             } else if let Some(word) = value.as_str().filter(|w| key.later.contains(w)) {
                 self.report(&place, false, leaf::not_yet(&format!("`{word}`"), "write the values out"));
@@ -208,6 +211,7 @@ impl<'a> Checker<'a> {
             Kind::Label => leaf::label(value).err(),
             Kind::Name => leaf::name(value).err(),
             Kind::Whole { min, max, auto } => leaf::whole(*min, *max, *auto, value).err(),
+            Kind::Bool => leaf::boolean(value).err(),
             Kind::BoolOrAuto => leaf::bool_or_auto(value).err(),
             Kind::Quantity(Unit::Monthly, _) => money(value).err(),
             Kind::Quantity(Unit::Hourly, _) => hourly(value).err(),
@@ -225,6 +229,7 @@ impl<'a> Checker<'a> {
             Kind::Arrivals => shape::arrivals(value).err(),
             Kind::Objective => super::objective::read(value).err(),
             Kind::Daily => day::shares(value).err(),
+            Kind::Weekend => day::weekend(value).err(),
             Kind::TimeZone => day::time_zone(value).err(),
             Kind::DuringFailureSlo => shape::relax(value).err(),
             Kind::AllowDeny(of) => return self.allow_deny(of, value, at),

@@ -1,4 +1,4 @@
-//! `traffic.daily`: how the load goes through a day.
+//! `traffic.daily` and `traffic.weekend`: how the load goes through a day, and through a week.
 
 use serde_json::Value;
 
@@ -9,6 +9,12 @@ use crate::diagnostic::Pointer;
 
 /// Hours of a day.
 pub const HOURS: usize = 24;
+/// Hours of a week, the cycle of every profile (decision 11).
+pub const WEEK_HOURS: usize = 7 * HOURS;
+/// Seconds of a week.
+pub const WEEK_S: u32 = 3600 * WEEK_HOURS as u32;
+/// The working days, of which a week begins with the first, Monday.
+const WORKING_DAYS: usize = 5;
 /// The peak, in the unit of [`Daily::shares`].
 pub const PEAK: u32 = 1_000_000;
 /// Profiles with a name.
@@ -19,12 +25,34 @@ pub const NAMES: [&str; 1] = ["office-hours"];
 pub struct Daily {
     /// Name of the profile, if it was not written out: then its shares are a convention (assumed).
     pub name: Option<String>,
-    /// Load of each hour from midnight on, in millionths of the peak; the greatest is [`PEAK`].
+    /// Load of each hour from midnight on, in millionths of the peak; the greatest, with those of the weekend, is [`PEAK`].
     pub shares: [u32; HOURS],
+    /// `weekend`: the same of Saturday and Sunday; `None` = every day is alike.
+    pub weekend: Option<[u32; HOURS]>,
     /// IANA name of the time zone.
     pub time_zone: String,
     /// Where it was written.
     pub at: Pointer,
+}
+
+impl Daily {
+    /// Load of each hour of the week from Monday's midnight on, in millionths of the peak.
+    pub fn week(&self) -> [u32; WEEK_HOURS] {
+        std::array::from_fn(|hour| {
+            let weekend = self.weekend.as_ref().filter(|_| hour / HOURS >= WORKING_DAYS);
+            weekend.unwrap_or(&self.shares)[hour % HOURS]
+        })
+    }
+
+    /// How many times a week repeats what a plan says of it: a plan tells one of seven days that are alike.
+    pub fn repeats(&self) -> u32 {
+        if self.weekend.is_some() { 1 } else { 7 }
+    }
+
+    /// Whether some hour has no load at all.
+    pub fn rests(&self) -> bool {
+        self.week().contains(&0)
+    }
 }
 
 impl Service {
@@ -48,7 +76,7 @@ fn named(name: &str) -> Option<[u32; HOURS]> {
 /// A profile's name, if it has one, and the load of each hour in millionths of the peak.
 ///
 /// # Errors
-/// Neither a known name nor 24 shares of which one is 100 %.
+/// Neither a known name nor 24 shares.
 pub fn shares(value: &Value) -> Read<(Option<String>, [u32; HOURS])> {
     const EXPECTED: &str = "a named profile or a list of 24 percentages";
     let list = match value {
@@ -79,15 +107,50 @@ pub fn shares(value: &Value) -> Read<(Option<String>, [u32; HOURS])> {
         let part = quantity(Unit::Percent, Range::SHARE, written)?;
         *share = (part * f64::from(PEAK)).round() as u32;
     }
-    if shares.iter().all(|s| *s < PEAK) {
-        return Err(Problem::new(
-            "out-of-range",
-            "no hour has the peak",
-            "the greatest share must be 100%",
-            "shares are of the peak: write 100% for the busiest hour and scale the others to it",
-        ));
-    }
     Ok((None, shares))
+}
+
+/// `weekend`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weekend {
+    /// Load of each hour, in millionths of the peak.
+    Shares([u32; HOURS]),
+    /// This part of the same hour of a working day.
+    Part(f64),
+}
+
+impl Weekend {
+    /// Load of each hour, if that of a working day is such.
+    pub fn beside(self, daily: &[u32; HOURS]) -> [u32; HOURS] {
+        match self {
+            Weekend::Shares(shares) => shares,
+            Weekend::Part(part) => daily.map(|share| (part * f64::from(share)).round() as u32),
+        }
+    }
+}
+
+/// Reads `weekend`: a profile, or a percentage.
+///
+/// # Errors
+/// Neither a known name, nor 24 shares, nor a percentage.
+pub fn weekend(value: &Value) -> Read<Weekend> {
+    match value {
+        Value::Array(_) => shares(value).map(|(_, shares)| Weekend::Shares(shares)),
+        Value::String(word) if !word.contains('%') => {
+            shares(value).map(|(_, shares)| Weekend::Shares(shares))
+        }
+        other => quantity(Unit::Percent, Range::SHARE, other).map(Weekend::Part),
+    }
+}
+
+/// That no hour has the peak.
+pub fn without_peak() -> Problem {
+    Problem::new(
+        "out-of-range",
+        "no hour has the peak",
+        "the greatest share must be 100%",
+        "shares are of the peak: write 100% for the busiest hour and scale the others to it",
+    )
 }
 
 /// The name of a time zone as the database spells it.
@@ -125,7 +188,6 @@ mod tests {
             (Some("office-hours"), 100_000, 600_000, PEAK, PEAK, 600_000, 300_000, 100_000)
         );
         let mut list = vec![json!("25%"); HOURS];
-        assert_eq!(shares(&json!(list)).unwrap_err().code, "out-of-range");
         list[3] = json!("100%");
         list[4] = json!("0%");
         let (name, of) = shares(&json!(list)).expect("24 shares");
@@ -136,6 +198,33 @@ mod tests {
         assert_eq!(shares(&json!(3)).unwrap_err().code, "wrong-type");
         list.push(json!(0.5));
         assert!(shares(&json!(list)).is_err(), "a share without its unit");
+    }
+
+    #[test]
+    fn a_week_has_five_days_and_a_weekend() {
+        let mut daily = Daily {
+            name: None,
+            shares: std::array::from_fn(|hour| 10_000 * hour as u32),
+            weekend: None,
+            time_zone: "UTC".into(),
+            at: Pointer::default(),
+        };
+        assert_eq!(daily.week().chunks(HOURS).filter(|day| *day == daily.shares).count(), 7);
+        assert_eq!((daily.repeats(), daily.rests()), (7, true));
+        daily.shares[0] = PEAK;
+        let half = weekend(&json!("50%")).expect("a part").beside(&daily.shares);
+        assert_eq!((half[0], half[3]), (500_000, 15_000));
+        daily.weekend = Some(half);
+        let week = daily.week();
+        assert_eq!((week[4 * 24 + 23], week[5 * 24], week[6 * 24 + 23]), (230_000, 500_000, 115_000));
+        assert_eq!((daily.repeats(), daily.rests()), (1, false));
+        let named = weekend(&json!("office-hours")).expect("a name").beside(&daily.shares);
+        assert_eq!((named[0], named[9]), (100_000, PEAK));
+        assert_eq!(weekend(&json!(vec![json!("0%"); 24])).expect("a list").beside(&named), [0; 24]);
+        assert_eq!(weekend(&json!("120%")).unwrap_err().code, "out-of-range");
+        assert_eq!(weekend(&json!("quiet")).unwrap_err().code, "unknown-value");
+        assert_eq!(weekend(&json!(vec![json!("5%"); 23])).unwrap_err().code, "wrong-length");
+        assert!(weekend(&json!(0.2)).is_err(), "a part without its unit");
     }
 
     #[test]

@@ -24,17 +24,20 @@ pub struct Key {
     pub not_yet: bool,
     /// Words that are known instead of the value, and refused by now.
     pub later: &'static [&'static str],
+    /// Of a key that is not planned yet: what to write in its place.
+    pub instead: Option<&'static str>,
 }
 
 impl Key {
     /// An optional key.
     pub const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Key { name, kind, required: false, default: None, doc, not_yet: false, later: &[] }
+        Key { name, kind, required: false, default: None, doc, not_yet: false, later: &[], instead: None }
     }
 
     /// A key that is known by name only.
     pub const fn not_yet(name: &'static str, doc: &'static str) -> Self {
-        Key { name, kind: Kind::Anything, required: false, default: None, doc, not_yet: true, later: &[] }
+        let key = Key::new(name, Kind::Anything, doc);
+        Key { not_yet: true, ..key }
     }
 
     /// That must be there.
@@ -48,6 +51,13 @@ impl Key {
     #[must_use]
     pub const fn later(mut self, later: &'static [&'static str]) -> Self {
         self.later = later;
+        self
+    }
+
+    /// With what to write in its place.
+    #[must_use]
+    pub const fn instead(mut self, instead: &'static str) -> Self {
+        self.instead = Some(instead);
         self
     }
 
@@ -81,6 +91,8 @@ pub enum Kind {
     },
     /// True or false, or `auto`.
     BoolOrAuto,
+    /// `true` or `false`.
+    Bool,
     /// A number with a unit.
     Quantity(Unit, Range),
     /// A percentage, or `auto`.
@@ -115,6 +127,8 @@ pub enum Kind {
     Objective,
     /// A named profile of the day, or 24 shares of the peak.
     Daily,
+    /// A profile of the day, or a part of another one.
+    Weekend,
     /// An IANA name of a time zone.
     TimeZone,
     /// `keep` or `relax 2x`.

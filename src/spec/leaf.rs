@@ -137,6 +137,17 @@ pub fn whole(min: u64, max: u64, auto: bool, value: &Value) -> Read<Option<u64>>
     }
 }
 
+/// True or false.
+///
+/// # Errors
+/// Anything else.
+pub fn boolean(value: &Value) -> Read<bool> {
+    match value {
+        Value::Bool(b) => Ok(*b),
+        other => Err(wrong_type("`true` or `false`", other, "true")),
+    }
+}
+
 /// True or false; `None` is `auto`.
 ///
 /// # Errors

@@ -48,7 +48,7 @@ pub use adapters::{LORA_RANKS, LoraAdapters};
 pub use budget::{Budget, BudgetBinds, BudgetLimit, BudgetScope, CarbonCap};
 pub use chain::Chain;
 pub use convert::{canonical, tree_of};
-pub use day::{Daily, HOURS as DAY_HOURS, PEAK as PEAK_SHARE};
+pub use day::{Daily, PEAK as PEAK_SHARE, WEEK_HOURS, WEEK_S};
 pub use each::MOST as MOST_EQUAL_SITES;
 pub use federation::{Federation, FederationFramework};
 pub use format::{convert_to, format};

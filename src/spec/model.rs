@@ -267,7 +267,7 @@ pub struct Traffic {
     pub prefix_cached: f64,
     /// `arrivals`.
     pub arrivals: super::Arrivals,
-    /// `daily`, with its `time_zone`; `None` = the peak all day.
+    /// `daily`, with its `weekend` and `time_zone`; `None` = the peak all day.
     pub daily: Option<super::Daily>,
     /// `origins`; never empty. Without any, there is one named `any` next to the service.
     pub origins: Vec<Origin>,
@@ -458,6 +458,8 @@ pub struct Scaling {
     pub min_replicas: u32,
     /// At most this many engine replicas.
     pub max_replicas: Option<u32>,
+    /// `scale_to_zero`: in hours without any load there is none.
+    pub to_zero: bool,
 }
 
 /// `engine`.

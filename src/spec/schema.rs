@@ -124,6 +124,7 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
                 false => or_expression(number),
             }
         }
+        Kind::Bool => or_expression(json!({ "type": "boolean" })),
         Kind::BoolOrAuto => or_expression(json!({ "enum": [true, false, "auto"] })),
         Kind::Quantity(unit, range) => or_expression(quantity_schema(*unit, *range)),
         Kind::PercentOrAuto(range) => or_expression(json!({ "anyOf": [
@@ -196,6 +197,10 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
                 { "type": "array", "items": share, "minItems": 24, "maxItems": 24 },
             ] }))
         }
+        Kind::Weekend => or_expression(json!({ "anyOf": [
+            kind_schema(&Kind::Daily, false),
+            quantity_schema(Unit::Percent, Range::SHARE),
+        ] })),
         Kind::TimeZone => or_expression(json!({ "type": "string", "pattern": "^[A-Za-z0-9_+/-]+$" })),
         Kind::DuringFailureSlo => {
             or_expression(json!({ "type": "string", "pattern": "^\\s*(keep|relax\\s+[0-9.]+\\s*x)\\s*$" }))
@@ -252,6 +257,7 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
             let or = if *auto { ", or `auto`" } else { "" };
             (format!("a whole number from {min} to {max}{or}"), None)
         }
+        Kind::Bool => ("`true` or `false`".to_owned(), None),
         Kind::BoolOrAuto => ("`true`, `false` or `auto`".to_owned(), None),
         Kind::Quantity(Unit::Number, range) => (format!("a number, {}", range.describe(Unit::Number)), None),
         Kind::Quantity(unit, range) => {
@@ -276,6 +282,10 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::Arrivals => plain("`poisson`, `constant` or a burstiness", "{ bursty: { cv2: 4 } }"),
         Kind::Objective => plain("`cost`, `carbon` or a price of carbon", "{ carbon_price: 90 USD/t }"),
         Kind::Daily => plain("a named profile, or 24 percentages from midnight on", "office-hours"),
+        Kind::Weekend => plain(
+            "a named profile, 24 percentages from midnight on, or one percentage: that part of `daily` in each hour",
+            "20%",
+        ),
         Kind::TimeZone => plain("a time zone by its IANA name", "Europe/Berlin"),
         Kind::DuringFailureSlo => plain("`keep`, or `relax` with a factor", "relax 2x"),
         Kind::AllowDeny(of) => {

@@ -14,7 +14,7 @@ use crate::line;
 use crate::maker::{self, Wanted};
 
 /// A service of office hours, with keys of the day and more behind them.
-fn text(daily: &str, load: &str, more: &str) -> String {
+pub fn text(daily: &str, load: &str, more: &str) -> String {
     format!(
         "rhumb: 1
 name: day
@@ -35,13 +35,23 @@ services:
     )
 }
 
-const OFFICE: &str = "daily: office-hours
+pub const OFFICE: &str = "daily: office-hours
       time_zone: Europe/Berlin";
 const SURVIVES: &str = "    survive: { machine: 1 }
     scaling: { mode: horizontal }
     purchase: { spot_max_share: 50%, on_demand_base: 1 }
 ";
-const PLAIN: &str = "    scaling: { mode: horizontal }
+pub const ZERO: &str = "    scaling: { mode: horizontal, scale_to_zero: true }
+";
+pub const SPOT: &str = "    survive: { machine: 1 }
+    purchase: { spot_max_share: 50%, on_demand_base: 1 }
+";
+/// Office hours with a weekend.
+pub fn week(weekend: &str) -> String {
+    format!("{OFFICE}\n      weekend: {weekend}")
+}
+
+pub const PLAIN: &str = "    scaling: { mode: horizontal }
 ";
 
 fn catalog() -> Catalog {
@@ -51,7 +61,7 @@ fn catalog() -> Catalog {
     ])
 }
 
-const WANTED: Wanted<'_> = Wanted {
+pub const WANTED: Wanted<'_> = Wanted {
     cloud: Cloud::Aws,
     region: "eu-west-1",
     instance_type: "g6e.xlarge",
@@ -59,7 +69,7 @@ const WANTED: Wanted<'_> = Wanted {
     machines: (0, 0),
 };
 
-fn world(text: &str) -> (Spec, World) {
+pub fn world(text: &str) -> (Spec, World) {
     let catalog = catalog();
     let spec = line::spec(text, &catalog);
     let world = line::world(&spec, &catalog);
@@ -86,7 +96,7 @@ fn chat(p: &mut Placement) -> &mut WorkloadPlacement {
     p.workloads.get_mut("services.chat").unwrap()
 }
 
-fn pool(p: &mut Placement) -> &mut Pool {
+pub fn pool(p: &mut Placement) -> &mut Pool {
     &mut chat(p).pools[0]
 }
 
@@ -103,7 +113,7 @@ fn service(s: &mut Spec) -> &mut rhumb::spec::Service {
 }
 
 /// A line of the bill set to another amount, and the totals with it.
-fn charge(p: &mut Placement, line: &str, amount: Money) {
+pub fn charge(p: &mut Placement, line: &str, amount: Money) {
     let of = cost(p).lines.iter_mut().find(|l| l.addr.contains(line)).unwrap();
     let more = amount - of.per_hour.unwrap();
     of.per_hour = Some(amount);
@@ -115,10 +125,12 @@ fn charge(p: &mut Placement, line: &str, amount: Money) {
 }
 
 /// The bill of the machines, by the classes as they are said.
-fn charge_machines(p: &mut Placement) {
+pub fn charge_machines(p: &mut Placement) {
+    let day_s: u32 = day(p).classes.iter().map(|c| c.seconds).sum();
     for (i, m) in pool(p).machines.clone().iter().enumerate() {
         let day: i64 = day(p).classes.iter().map(|c| i64::from(c.seconds) * i64::from(c.machines[i])).sum();
-        let micros = (m.price.micros() * day * 2 + 86_400) / (2 * 86_400);
+        let long = i64::from(day_s);
+        let micros = (m.price.micros() * day * 2 + long) / (2 * long);
         charge(p, &format!("/{}", m.purchase), Money::from_micros(micros));
     }
 }
@@ -178,7 +190,7 @@ const FAULTS: &[Fault] = &[
     ("more in a low hour than a quota counts", "quota", "the amount of", |_, _, p| { let c = &mut day(p).classes[1]; c.machines[0] += 40; c.replicas += 40; }),
 ];
 
-fn clean(name: &str, (spec, world, placement): &Case) {
+pub fn clean(name: &str, (spec, world, placement): &Case) {
     let findings = check::placement(spec, world, placement);
     assert!(findings.is_empty(), "{name}:\n{}", told(&findings));
 }
@@ -210,10 +222,14 @@ fn what_a_budget_does_not_bind_it_does_not_limit() {
     clean("a month of the peak", &(spec, world, placement));
 }
 
+fn list(of: [u32; 24]) -> String {
+    let list: Vec<String> = of.iter().map(|p| format!("{p}%")).collect();
+    format!("[{}]", list.join(", "))
+}
+
 /// A profile of 24 percentages.
 fn profile(of: [u32; 24]) -> String {
-    let list: Vec<String> = of.iter().map(|p| format!("{p}%")).collect();
-    format!("daily: [{}]", list.join(", "))
+    format!("daily: {}", list(of))
 }
 
 /// What is looked at besides office hours.
@@ -233,6 +249,17 @@ fn days() -> Vec<(&'static str, String)> {
                 "    scaling: { mode: horizontal, min_replicas: 3, max_replicas: 30 }\n",
             ),
         ),
+        ("a weekend of a fifth", text(&week("20%"), "peak: 30 req/s", SURVIVES)),
+        ("a busy weekend", text(&week(&list(two)), "peak: 41 req/s", PLAIN)),
+        (
+            "a weekend by name",
+            text(&format!("{peaks}\n      weekend: office-hours"), "peak: 41 req/s", PLAIN),
+        ),
+        ("to zero", text(&peaks, "peak: 41 req/s", ZERO)),
+        ("a weekend of nothing", text(&week("0%"), "peak: 30 req/s", ZERO)),
+        ("a weekend of nothing, surviving", text(&week("0%"), "peak: 30 req/s", &format!("{ZERO}{SPOT}"))),
+        ("a weekend of one replica", text(&week("0%"), "peak: 30 req/s", PLAIN)),
+        ("a fixed week", text(&week("20%"), "peak: 30 req/s", "    scaling: { mode: fixed }\n")),
         ("as large as the peak all day", text(OFFICE, "peak: 30 req/s", "    scaling: { mode: fixed }\n")),
     ]
 }
@@ -275,23 +302,38 @@ fn nothing_that_the_maker_makes_is_cheaper() {
         for share in &mut list {
             *share = (next(11) * 10) as u32;
         }
-        list[next(24) as usize] = 100;
+        let first = next(24) as usize;
+        list[first] = 100;
+        // Every third of these pools rests when nobody asks anything.
+        let rests = round % 3 == 0;
+        if rests {
+            list[(first + 12) % 24] = 0;
+            list[(first + 13) % 24] = 0;
+        }
+        let mut weekend = String::new();
+        if round % 2 == 1 {
+            let part = [0, 20, 50][next(3) as usize];
+            weekend = format!("\n      weekend: {part}%");
+        }
         let spot = [0, 40, 70][next(3) as usize];
         let more = format!(
             "    survive: {{ {}: 1 }}
     during_failure: {{ capacity: {}% }}
-    scaling: {{ mode: horizontal, min_replicas: {} }}
+    scaling: {{ mode: horizontal, scale_to_zero: {}, min_replicas: {} }}
     purchase: {{ spot_max_share: {spot}%, on_demand_base: {} }}
 ",
             ["machine", "replica", "zone"][next(3) as usize],
             60 + 10 * next(5),
+            rests,
             1 + next(5),
             next(3)
         );
-        let text = text(&profile(list), &format!("peak: {} req/s", 5 + next(70)), &more).replace(
-            "args: {",
-            "args: { tensor_parallel_size: 1, pipeline_parallel_size: 1, data_parallel_size: 1,",
-        );
+        let text =
+            text(&format!("{}{weekend}", profile(list)), &format!("peak: {} req/s", 5 + next(70)), &more)
+                .replace(
+                    "args: {",
+                    "args: { tensor_parallel_size: 1, pipeline_parallel_size: 1, data_parallel_size: 1,",
+                );
         let mut offers = Vec::new();
         for (kind, on_demand, spot) in kinds {
             for (region, of) in regions {

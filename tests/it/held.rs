@@ -230,7 +230,7 @@ fn pools_that_follow_the_day_use_it_in_every_hour() {
     let peak = i64::from(following.classes[1].seconds);
     assert_eq!(peak, 12 * 3600 + i64::from(following.start_up_s));
     assert_eq!(cost(&placement), (500_000 * peak + 43_200) / 86_400);
-    assert_eq!(pool.held_seconds(), 86_400 + peak);
+    assert_eq!(pool.held_seconds(), 7 * (86_400 + peak));
 }
 
 /// What what-if makes of a change: the cost, and how many are held.

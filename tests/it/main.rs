@@ -62,4 +62,5 @@ mod together;
 mod training;
 mod training_faults;
 mod trainings;
+mod week;
 mod why_not;

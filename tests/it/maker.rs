@@ -116,17 +116,32 @@ fn fleet(world: &World, w: &Wanted<'_>, purchase: Purchase, count: u32) -> PoolM
     }
 }
 
-/// The shares of the day, each with its seconds and what arrives in them (millionths times seconds), and the switches: every
+/// The hours of what repeats: of a day, or of a week where its days differ.
+fn cycle(daily: &Daily) -> Vec<u32> {
+    match &daily.weekend {
+        None => daily.shares.to_vec(),
+        Some(weekend) => {
+            let mut hours = Vec::new();
+            for day in ["mo", "tu", "we", "th", "fr", "sa", "su"] {
+                hours.extend(if day.starts_with('s') { weekend } else { &daily.shares });
+            }
+            hours
+        }
+    }
+}
+
+/// The shares of a cycle, each with its seconds and what arrives in them (millionths times seconds), and the switches: every
 /// second is looked at, and every one of those ahead of it.
-fn day(shares: &[u32; 24], ahead: u32) -> (Vec<(u32, u32, u64)>, Vec<(u32, u32)>) {
-    let share = |t: u32| shares[(t / 3600 % 24) as usize];
-    let ready: Vec<u32> = (0..86_400).map(|t| (t..=t + ahead).map(share).max().unwrap()).collect();
+fn day(shares: &[u32], ahead: u32) -> (Vec<(u32, u32, u64)>, Vec<(u32, u32)>) {
+    let long = shares.len() * 3600;
+    let share = |t: u32| shares[t as usize / 3600 % shares.len()];
+    let ready: Vec<u32> = (0..long as u32).map(|t| (t..=t + ahead).map(share).max().unwrap()).collect();
     let mut classes: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
     let mut switches = Vec::new();
-    for t in 0..86_400 {
+    for t in 0..long {
         let own = classes.entry(ready[t]).or_default();
         *own = (own.0 + 1, own.1 + u64::from(share(t as u32)));
-        if ready[(t + 86_399) % 86_400] != ready[t] {
+        if ready[(t + long - 1) % long] != ready[t] {
             switches.push((t as u32, ready[t]));
         }
     }
@@ -314,17 +329,22 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
     let kind = &world.catalog.instance_types[world.catalog.instance_type(w.cloud, w.instance_type).unwrap()];
     let start_up_s = perf::start_up_s(pool.memory.weights, kind.network_gbps).ceil() as u32;
     let follows = s.scaling.mode == ScalingMode::Horizontal;
-    let (classes, switches) = match &s.traffic.daily {
-        Some(daily) if follows => day(&daily.shares, start_up_s),
-        Some(daily) => {
-            let sum: u64 = daily.shares.iter().map(|s| u64::from(*s)).sum();
-            (vec![(1_000_000, 86_400, sum * 3600)], Vec::new())
+    let repeated = s.traffic.daily.as_ref().map_or(vec![1_000_000; 24], cycle);
+    let long = repeated.len() as u32 * 3600;
+    let (classes, switches) = match follows {
+        true => day(&repeated, start_up_s),
+        false => {
+            let sum: u64 = repeated.iter().map(|s| u64::from(*s)).sum();
+            (vec![(1_000_000, long, sum * 3600)], Vec::new())
         }
-        None => (vec![(1_000_000, 86_400, 86_400_000_000)], Vec::new()),
     };
     let counts: Vec<(u32, u32)> = classes
         .iter()
-        .map(|(share, ..)| if *share == 1_000_000 { machines } else { least(rate * f64::from(*share) / 1e6) })
+        .map(|(share, ..)| match share {
+            1_000_000 => machines,
+            0 if s.scaling.to_zero => (0, 0),
+            _ => least(rate * f64::from(*share) / 1e6),
+        })
         .collect();
     if follows {
         let used = |of: fn(&(u32, u32)) -> u32| counts.iter().map(of).max().unwrap() > 0;
@@ -400,7 +420,7 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
     };
     let averaged = |m: &PoolMachines| {
         let day: u128 = classes.iter().zip(&counts).map(|(c, n)| u128::from(c.1) * of(n, m)).sum();
-        rounded(m.price.micros() as u128 * day, 86_400)
+        rounded(m.price.micros() as u128 * day, u128::from(long))
     };
     let fleets = pool.machines.iter();
     let mut lines: Vec<CostLine> =
@@ -411,7 +431,7 @@ pub fn service(spec: &Spec, world: &World, name: &str, w: &Wanted<'_>) -> Worklo
     let responses = |share: u32| internet.map(|p| p.scale(gib * f64::from(share) / 1e6));
     let sent = |(share, _, load): &(u32, u32, u64)| {
         let whole = responses(*share)?.micros() as u128 * u128::from(*load);
-        Some(if *share == 0 { Money::ZERO } else { rounded(whole, u128::from(*share) * 86_400) })
+        Some(if *share == 0 { Money::ZERO } else { rounded(whole, u128::from(*share) * u128::from(long)) })
     };
     lines.push(line(format!("{address}/transfer/internet"), classes.iter().map(sent).sum()));
     lines.push(line(format!("{address}/load-balancer"), None));
@@ -516,21 +536,23 @@ fn emissions_of(world: &World, placement: &Placement) -> Emissions {
     for placed in placement.workloads.values() {
         for pool in placed.pools.iter().filter(|p| p.shared.is_none()) {
             let count: u32 = pool.machines.iter().map(|m| m.count).sum();
-            let whole = i64::from(count) * 86_400;
+            let whole = i64::from(count) * 604_800;
             let classes = pool.following.as_ref().map(|f| &f.classes);
             let seconds = classes.map_or(whole, |classes| {
-                classes.iter().map(|c| i64::from(c.seconds) * i64::from(c.machines.iter().sum::<u32>())).sum()
+                let long: u32 = classes.iter().map(|c| c.seconds).sum();
+                let class = |c: &HourClass| i64::from(c.seconds) * i64::from(c.machines.iter().sum::<u32>());
+                classes.iter().map(class).sum::<i64>() * i64::from(604_800 / long)
             });
             let month = |mg: i64| match &placed.run {
                 Some(run) => carbon::of_runs(mg, count, run.hours, run.runs_per_month),
-                None => carbon::of_days(mg, seconds),
+                None => carbon::of_weeks(mg, seconds),
             };
             machines
                 .insert(pool.addr.to_string(), one(pool.cloud, &pool.region, &pool.instance_type, &month));
         }
     }
     for fleet in &placement.fleets {
-        let month = |mg: i64| carbon::of_days(mg, i64::from(fleet.count) * 86_400);
+        let month = |mg: i64| carbon::of_weeks(mg, i64::from(fleet.count) * 604_800);
         machines
             .insert(fleet.addr.to_string(), one(fleet.cloud, &fleet.region, &fleet.instance_type, &month));
     }

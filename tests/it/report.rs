@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 use super::cli::{rhumb, run};
 
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 6] = [
     "examples/support-chat",
     "examples/nightly-embedding",
     "examples/moe-reasoning",
     "examples/shared-quota",
     "examples/two-models",
+    "examples/weekday-assistant",
 ];
 
 fn plan(example: &str) -> Value {

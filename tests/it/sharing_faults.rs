@@ -325,7 +325,7 @@ pub const FAULTS: &[Fault] = &[
     ("other accelerators", "instance-type", "the accelerator ", |_, _, p| fleet(p).accelerator = None),
     // Who may be there, and how.
     ("who shares nothing", "sharing", "shares no machines", |s, _, _| service(s, "b").shares = false),
-    ("who follows the day", "sharing", "the load of the day", |s, _, _| { let b = service(s, "b"); b.scaling.mode = ScalingMode::Horizontal; b.traffic.daily = Some(Daily { name: None, shares: [1_000_000; 24], time_zone: "UTC".into(), at: Default::default() }); }),
+    ("who follows the day", "sharing", "the load of the day", |s, _, _| { let b = service(s, "b"); b.scaling.mode = ScalingMode::Horizontal; b.traffic.daily = Some(Daily { name: None, shares: [1_000_000; 24], weekend: None, time_zone: "UTC".into(), at: Default::default() }); }),
     ("who has a budget", "sharing", "a budget of its own", |s, _, _| { let limit = s.budget.limits[&BudgetScope::All].clone(); s.budget.limits.insert(BudgetScope::Workload("services.b".into()), limit); }),
     ("a batch", "sharing", "a run has machines of its own", |_, _, p| night(p).pools[0].shared = Some(on(p, "c").clone())),
     ("machines of its own as well", "sharing", "has some of its own", |_, _, p| { let own = night(p).pools[0].machines[0].clone(); pool(p, "b").machines.push(own); }),

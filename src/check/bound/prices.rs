@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
-use super::super::day::DAY;
+use super::super::day::WEEK;
 use super::super::{carbon, shared};
 use super::field::Site;
 use crate::placement::{Coupling, World};
@@ -133,11 +133,11 @@ impl Prices {
         })
     }
 
-    /// The price of a service's machine that is paid for so many seconds of the day, takes what it takes of quotas at any time,
-    /// and is counted by budgets of the peak as if it was paid for all day.
+    /// The price of a service's machine that is paid for so many seconds of the week, takes what it takes of quotas at any time,
+    /// and is counted by budgets of the peak as if it was paid for all week.
     pub fn machine(&self, site: &Site, tolls: (i128, i128), seconds: u32) -> Machine {
         let price = |cheap: Money, dear: Money| {
-            let (paid, all) = (i128::from(cheap.micros()) * i128::from(seconds), i128::from(DAY));
+            let (paid, all) = (i128::from(cheap.micros()) * i128::from(seconds), i128::from(WEEK));
             let counted = match self.binds {
                 BudgetBinds::Expected => paid,
                 BudgetBinds::PeakMonth => i128::from(cheap.micros()) * all,
@@ -152,11 +152,11 @@ impl Prices {
         }
     }
 
-    /// The price of a machine that is there for so many seconds of the day beside those of the peak.
+    /// The price of a machine that is there for so many seconds of the week beside those of the peak.
     pub fn beside(&self, site: &Site, hourly: Money, seconds: u32) -> i128 {
         let counted = if self.binds == BudgetBinds::Expected { self.budget } else { 0 };
         let paid = i128::from(hourly.micros()) * i128::from(seconds) * i128::from(HOURS_PER_MONTH);
         let emitted = self.beside_price(site) * i128::from(seconds) * i128::from(HOURS_PER_MONTH);
-        (paid * (SCALE + counted) + emitted).div_euclid(i128::from(DAY))
+        (paid * (SCALE + counted) + emitted).div_euclid(i128::from(WEEK))
     }
 }

@@ -4,7 +4,7 @@
 
 use rhumb_api::Cloud;
 
-use super::super::day::DAY;
+use super::super::day::WEEK;
 use super::super::profile::OVER;
 use super::super::subject::Work;
 use super::field::{self, Site};
@@ -110,7 +110,7 @@ impl<'a> Field<'a> {
             };
             let mut offers: Vec<(i128, u32)> = Vec::new();
             for site in self.sites.iter().filter(of) {
-                let machine = prices.machine(site, prices.tolls(self.world, site), DAY);
+                let machine = prices.machine(site, prices.tolls(self.world, site), WEEK);
                 let most =
                     site.quotas.iter().filter(|q| q.base > 0.0).map(|q| ((q.limit + 1e-9) / q.base).floor());
                 let most = most.fold(f64::from(u32::MAX), f64::min).max(0.0) as u32;

@@ -350,7 +350,7 @@ impl<'a> All<'_, 'a> {
         let spread = item.map_or([0, 0], |i| [i64::from(i.needs()), i64::from(i.size)]);
         let spread = spread.into_iter().enumerate().map(|(k, n)| (usize::MAX - 1 + k, n));
         let emits = self.counted.emits.get(c.site);
-        let emitted = emits.map(|mg| (usize::MAX - 2, carbon::of_days(*mg, c.count.seconds)));
+        let emitted = emits.map(|mg| (usize::MAX - 2, carbon::of_weeks(*mg, c.count.seconds)));
         let surcharge = self.counted.surcharges.get(c.site);
         let more = surcharge.map(|each| (usize::MAX - 3, stability::month(*each, c.count.seconds)));
         taken.chain(more).chain(emitted).chain(spread).filter(|(_, n)| *n > 0).collect()

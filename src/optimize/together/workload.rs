@@ -228,9 +228,9 @@ impl<'a> Workload<'a> {
     /// A fleet of such machines as a column.
     fn fleet(&self, rows: &Rows, fleet: Fleet) -> Planned {
         let counts: Vec<(usize, u32, u32)> = fleet.machines.iter().map(|(site, n)| (*site, *n, 0)).collect();
-        let seconds = |n: u32| 86_400 * i64::from(n);
+        let seconds = |n: u32| i64::from(crate::spec::WEEK_S) * i64::from(n);
         let emitted =
-            fleet.machines.iter().map(|(site, n)| carbon::of_days(self.emits_at(*site), seconds(*n))).sum();
+            fleet.machines.iter().map(|(site, n)| carbon::of_weeks(self.emits_at(*site), seconds(*n))).sum();
         let more =
             |(site, n): &(usize, u32)| Some(stability::month(*self.surcharges.get(*site)?, seconds(*n)));
         let more: i64 = fleet.machines.iter().filter_map(more).sum();
@@ -447,7 +447,7 @@ impl<'a> Workload<'a> {
         let machines = pools.clone().filter(own).map(|p| u64::from(p.count.machines)).sum();
         let counts: Vec<(usize, u32, u32)> =
             pools.clone().map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
-        let emitted = pools.clone().map(|p| carbon::of_days(self.emits_at(p.site), p.count.seconds)).sum();
+        let emitted = pools.clone().map(|p| carbon::of_weeks(self.emits_at(p.site), p.count.seconds)).sum();
         let surcharges = pools.clone().filter_map(|p| Some((*self.surcharges.get(p.site)?, p.count.seconds)));
         let more: i64 = surcharges.map(|(each, seconds)| stability::month(each, seconds)).sum();
         let month = hourly.saturating_mul(HOURS_PER_MONTH).saturating_add(more);

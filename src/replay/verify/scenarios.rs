@@ -45,10 +45,10 @@ pub(super) fn scenarios(play: &Placed<'_>, placed: &WorkloadPlacement) -> Vec<Pl
     list
 }
 
-/// Each load of the day below the peak, on the machines that pools which follow it then have.
+/// Each load of the week below the peak, on the machines that pools which follow it then have.
 fn hours(play: &Placed<'_>, placed: &WorkloadPlacement) -> Vec<Planned> {
     let Some(daily) = play.service.follows() else { return Vec::new() };
-    let mut shares: Vec<u32> = daily.shares.iter().copied().filter(|s| *s > 0 && *s < PEAK_SHARE).collect();
+    let mut shares: Vec<u32> = daily.week().into_iter().filter(|s| *s > 0 && *s < PEAK_SHARE).collect();
     shares.sort_unstable();
     shares.dedup();
     let replicas = |pool: &Pool, share: u32| {

@@ -9,6 +9,7 @@ mod model;
 mod pipeline;
 mod purchase;
 mod site;
+mod traffic;
 mod training;
 
 use super::{Key, Kind, Names};
@@ -21,6 +22,7 @@ use model::MODEL;
 use pipeline::PIPELINE;
 use purchase::PURCHASE;
 use site::SITE;
+use traffic::TRAFFIC;
 use training::TRAINING;
 
 const DURATION: Kind = Kind::Quantity(Unit::Duration, Range::POSITIVE);
@@ -176,87 +178,6 @@ static SERVICE: &[Key] = &[
     Key::not_yet("runtime", "What the engine runs on, if not on machines directly."),
 ];
 
-static TRAFFIC: &[Key] = &[
-    Key::new(
-        "peak",
-        Kind::Quantity(Unit::Rate, Range::POSITIVE),
-        "Requests per second in the busiest hour. One of `peak`, `concurrency`, `trace` is required.",
-    ),
-    Key::new(
-        "concurrency",
-        Kind::Quantity(Unit::Count, Range::POSITIVE),
-        "Requests in flight in the busiest hour: that many clients, each of which waits for its answer.",
-    ),
-    Key::new(
-        "trace",
-        Kind::Path,
-        "CSV of real requests with the columns `time`, `input_tokens`, `output_tokens`: gives the busiest hour's rate, lengths and burstiness that are not stated.",
-    ),
-    Key::new(
-        "size_classes",
-        Kind::Map { entry: "CLASS", names: Names::Loose, of: &Kind::Quantity(Unit::Percent, Range::POSITIVE_SHARE) },
-        "With `profile`: the part of the requests that is of each of its size classes; parts sum to 100 %.",
-    ),
-    Key::new("input_tokens", Kind::Lengths, "Tokens of a prompt. Required without `use_case` or `trace`."),
-    Key::new(
-        "output_tokens",
-        Kind::Lengths,
-        "Tokens generated for a request. Required without `use_case` or `trace` for a model that writes text; leave it out for an embedding model.",
-    )
-    .default("0"),
-    Key::new(
-        "prefix_cached",
-        Kind::Quantity(Unit::Percent, Range::PART),
-        "Share of prompt tokens that the prefix cache already holds.",
-    )
-    .default("0%"),
-    Key::new("arrivals", Kind::Arrivals, "How requests are spread in time.").default("poisson"),
-    Key::new(
-        "origins",
-        Kind::Map { entry: "ORIGIN", names: Names::Name, of: &Kind::Section(ORIGIN) },
-        "Where requests come from; shares sum to 100 %.",
-    )
-    .default("next to the service, without network time"),
-    Key::new(
-        "daily",
-        Kind::Daily,
-        "Load of each hour of the day as a share of the peak: `office-hours` (by convention: 100% from 9 to 17, 60% an hour before and two after, 30% until 22, else 10%), or 24 shares from midnight, of which one is 100%. With `scaling: { mode: horizontal }` pools follow it.",
-    )
-    .default("the peak all day"),
-    Key::new(
-        "time_zone",
-        Kind::TimeZone,
-        "Time zone of `daily`, by its IANA name: `Europe/Berlin`.",
-    )
-    .default("UTC"),
-    Key::new(
-        "sessions",
-        Kind::Section(SESSIONS),
-        "Load as conversations of several turns, in place of `peak`, `concurrency` and `prefix_cached`: a turn's prompt repeats what was said before, as far as the replica that answered still has it in its KV cache.",
-    ),
-];
-
-static SESSIONS: &[Key] = &[
-    Key::new(
-        "concurrent",
-        Kind::Quantity(Unit::Count, Range::POSITIVE),
-        "Conversations that go on at the same time in the busiest hour.",
-    )
-    .required(),
-    Key::new(
-        "turns",
-        Kind::Whole { min: 1, max: 1000, auto: false },
-        "Requests of a conversation. `input_tokens` is then what the user adds in a turn.",
-    )
-    .required(),
-    Key::new(
-        "think_time",
-        Kind::Quantity(Unit::Duration, Range::NOT_NEGATIVE),
-        "From an answer to the user's next turn, on average.",
-    )
-    .default("0s"),
-];
-
 static ORIGIN: &[Key] = &[
     Key::new(
         "at",
@@ -384,7 +305,7 @@ static SCALING: &[Key] = &[
     Key::new(
         "mode",
         Kind::Choice { values: &["fixed", "horizontal"], later: &["vertical", "hybrid"] },
-        "How the number of replicas follows the load: not at all, or `traffic.daily` on a schedule, machines being started before they are needed.",
+        "How the number of replicas follows the load: not at all, or `traffic.daily` and `weekend` on a schedule, machines being started before they are needed.",
     )
     .default("fixed"),
     Key::new(
@@ -399,7 +320,15 @@ static SCALING: &[Key] = &[
         "At most this many engine replicas.",
     )
     .default("no limit"),
-    Key::not_yet("scale_to_zero_after", "Idle time after which nothing runs."),
+    Key::new(
+        "scale_to_zero",
+        Kind::Bool,
+        "Whether nothing runs in hours without any load: machines are ready again when the next load begins. A request that comes nonetheless gets no answer.",
+    )
+    .default("false"),
+    Key::not_yet("scale_to_zero_after", "Idle time after which nothing runs.").instead(
+        "who comes after an idle time would wait for a start of minutes: write `scale_to_zero: true`, which stops machines in the hours that `daily` and `weekend` say are without load, and starts them in time",
+    ),
 ];
 
 static ENGINE: &[Key] = &[

@@ -1,9 +1,9 @@
-//! `traffic.daily`, and the pools that follow it.
+//! `traffic.daily` and `traffic.weekend`, and the pools that follow them.
 
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::spec::day;
+use crate::spec::{PEAK_SHARE, day};
 
 impl Reader<'_> {
     /// The profile of a service's traffic.
@@ -21,9 +21,71 @@ impl Reader<'_> {
                 ),
             );
         }
+        let typed = traffic.key("weekend");
+        if typed.is_there() && !daily.is_there() {
+            self.report(
+                &typed.pointer,
+                false,
+                Problem::new(
+                    "missing-key",
+                    "`weekend` says how Saturday and Sunday differ, but nothing says what the other days are",
+                    "differ from what?",
+                    "add `daily`, the shares of Monday to Friday",
+                ),
+            );
+        }
         let (name, shares) = daily.get(day::shares)?;
+        let weekend = typed.get(day::weekend).map(|weekend| weekend.beside(&shares));
+        let mut all = shares.iter().chain(weekend.iter().flatten());
+        if all.all(|share| *share < PEAK_SHARE) {
+            self.report(&daily.pointer, false, day::without_peak());
+            return None;
+        }
+        if weekend == Some(shares) {
+            self.report(
+                &typed.pointer,
+                true,
+                Problem::new(
+                    "useless-key",
+                    "`weekend` has the same shares as `daily`",
+                    "changes nothing here",
+                    "without `weekend` every day is alike: remove it",
+                ),
+            );
+        }
         let time_zone = zone.get(day::time_zone).unwrap_or_else(|| "UTC".to_owned());
-        Some(Daily { name, shares, time_zone, at: daily.pointer })
+        Some(Daily { name, shares, weekend, time_zone, at: daily.pointer })
+    }
+
+    /// What `scale_to_zero` needs.
+    fn rests(&mut self, at: &At<'_>, service: &Service) {
+        let key = at.key("scaling").key("scale_to_zero");
+        if !service.scaling.to_zero || self.is_copied(&key.pointer) {
+            return;
+        }
+        if service.scaling.mode != ScalingMode::Horizontal {
+            self.report(
+                &key.pointer,
+                false,
+                Problem::new(
+                    "conflicting-keys",
+                    "`scale_to_zero` needs pools that follow the load",
+                    "`fixed` pools are always as large as the peak asks for",
+                    "add `mode: horizontal`, or remove it",
+                ),
+            );
+        } else if service.traffic.daily.as_ref().is_some_and(|daily| !daily.rests()) {
+            self.report(
+                &key.pointer,
+                true,
+                Problem::new(
+                    "useless-key",
+                    "no hour of the profile is without any load",
+                    "changes nothing here",
+                    "write `0%` for the hours in which nobody needs an answer, or remove it",
+                ),
+            );
+        }
     }
 
     /// What a pool that follows the load needs, and what it cannot have yet.
@@ -34,6 +96,7 @@ impl Reader<'_> {
         services: &BTreeMap<String, Service>,
     ) {
         for (name, service) in services {
+            self.rests(&root.key("services").key(name), service);
             if service.scaling.mode != ScalingMode::Horizontal {
                 continue;
             }

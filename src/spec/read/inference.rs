@@ -427,7 +427,8 @@ impl Reader<'_> {
             Some("horizontal") => ScalingMode::Horizontal,
             _ => ScalingMode::Fixed,
         };
-        Scaling { mode, min_replicas: min.unwrap_or(1), max_replicas: max }
+        let to_zero = at.key("scale_to_zero").get(leaf::boolean).unwrap_or(false);
+        Scaling { mode, min_replicas: min.unwrap_or(1), max_replicas: max, to_zero }
     }
 
     pub(super) fn endpoint(&mut self, at: &At<'_>) -> Endpoint {

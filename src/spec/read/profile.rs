@@ -15,7 +15,7 @@ const REPLACED_OF_TRAFFIC: [&str; 4] = ["input_tokens", "output_tokens", "prefix
 /// What is not looked at yet, by section.
 const LATER: [(&str, &[&str]); 6] = [
     ("", &["share_machines"]),
-    ("traffic", &["concurrency", "trace", "sessions", "origins", "daily", "time_zone"]),
+    ("traffic", &["concurrency", "trace", "sessions", "origins", "daily", "weekend", "time_zone"]),
     ("survive", &["zone", "region", "wan"]),
     ("during_failure", &["slo"]),
     ("placement", &["sites", "spread"]),
@@ -132,12 +132,15 @@ impl Reader<'_> {
         if mode.word() == Some("horizontal") {
             self.later(&mode);
         }
+        let rests = at.key("scaling").key("scale_to_zero");
+        if rests.get(leaf::boolean) == Some(true) {
+            self.later(&rests);
+        }
     }
 
     fn later(&mut self, key: &At<'_>) {
         let what = format!("`{}` of a service with a `profile`", key.pointer.dotted());
-        let help =
-            "remove it; from `defaults` it is taken back by stating it here: `0`, `0%`, `fixed`, `never`";
+        let help = "remove it; from `defaults` it is taken back by stating it here: `0`, `0%`, `fixed`, `false`, `never`";
         let copied = self.is_copied(&key.pointer);
         let help = if copied { help } else { "remove it, or remove `profile`" };
         self.report(&key.pointer, true, leaf::not_yet(&what, help));

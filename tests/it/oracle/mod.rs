@@ -10,6 +10,7 @@ mod sharing;
 mod stability;
 mod stops;
 mod training;
+mod weeks;
 pub mod worlds;
 
 use rhumb::catalog::Catalog;

@@ -86,7 +86,10 @@ fn day(r: &mut Random, service: &mut Service) {
     for hour in 0..1 + r.below(6) {
         shares[(first + hour) % 24] = 1_000_000;
     }
-    service.traffic.daily = Some(Daily { name: None, shares, time_zone: "UTC".into(), at: at() });
+    let weekend = super::weeks::weekend(&shares);
+    service.scaling.to_zero = weekend.rests;
+    service.traffic.daily =
+        Some(Daily { name: None, shares, weekend: weekend.shares, time_zone: "UTC".into(), at: at() });
     if r.chance(75) {
         service.scaling.mode = ScalingMode::Horizontal;
         service.purchase.options = vec![Purchase::OnDemand];
@@ -118,7 +121,8 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
         service.traffic.origins[0].share = 1.0;
         service.survive.region = 0;
         service.placement.spread_regions = 1;
-        service.scaling = Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None };
+        service.scaling =
+            Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None, to_zero: false };
         service.name = format!("s{i}");
         day(&mut r, &mut service);
         all.services.insert(service.name.clone(), service);
@@ -197,7 +201,8 @@ pub fn sharing(seed: u64, base: &Catalog) -> (Spec, World) {
     let mut r = Random::new(seed ^ 0x0073_6861_7265);
     spec.batches.clear();
     for service in spec.services.values_mut() {
-        service.scaling = Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None };
+        service.scaling =
+            Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None, to_zero: false };
         service.shares = r.chance(85);
         let less = r.pick(&[0.02, 0.1, 0.3, 1.0]);
         service.traffic.load = match service.traffic.load {
@@ -537,7 +542,12 @@ fn service(
         },
         placement,
         purchase,
-        scaling: Scaling { mode: ScalingMode::Fixed, min_replicas: r.pick(&[1, 1, 1, 2, 5]), max_replicas },
+        scaling: Scaling {
+            mode: ScalingMode::Fixed,
+            min_replicas: r.pick(&[1, 1, 1, 2, 5]),
+            max_replicas,
+            to_zero: false,
+        },
         engine,
         endpoint: Endpoint { exposure: Exposure::Private, tls_certificate: None, api_keys: None, at: at() },
         shares: false,

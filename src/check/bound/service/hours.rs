@@ -1,4 +1,4 @@
-//! Candidates of a service through the day: what each costs with the machines of every class of hours.
+//! Candidates of a service through the week: what each costs with the machines of every class of hours.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::perf;
 use crate::placement::World;
 use crate::spec::{Load, Service};
 
-/// Start-up seconds to the day of pools whose machines take as long.
+/// Start-up seconds to the week of pools whose machines take as long.
 pub(super) type Days = BTreeMap<u32, Day>;
 
 pub(super) fn days(world: &World, service: &Service, field: &Field) -> Days {
@@ -42,7 +42,7 @@ impl<'a> Search<'a> {
     /// The classes below the peak, and the peak.
     fn classes(&self, site: &Site, way: &Way) -> (&[Class], Class) {
         let day = self.days.get(&ahead(self.world, self.service, site, way));
-        let whole = Class { share: day::PEAK, seconds: day::DAY, load: 0 };
+        let whole = Class { share: day::PEAK, seconds: day::WEEK, load: 0 };
         day.and_then(|d| d.classes.split_last()).map_or((&[], whole), |(peak, lower)| (lower, *peak))
     }
 
@@ -109,6 +109,9 @@ impl<'a> Search<'a> {
         let spot = site.spot.filter(|_| spots(site, self.work.purchase, u32::MAX).1 > 0);
         let Some(cheaper) = site.base.into_iter().chain(spot).min() else { return 0 };
         let of = |class: &Class| {
+            if day::rests(self.service, class) {
+                return 0;
+            }
             let n = if load { self.part_in(part, class).at_least(most).max(self.fewest_in(part)) } else { 1 };
             let machines = n.div_ceil(way.replicas.max(1)).saturating_mul(way.span);
             self.prices[price].beside(site, cheaper, class.seconds) * i128::from(machines)
@@ -342,7 +345,7 @@ impl<'a> Search<'a> {
         let asked = self.asked(set, part.regions, (s, w), doubted);
         let (site, way, prices) = (asked.site, asked.way, &self.prices[price]);
         let (each, whole) = self.slots(site, way)?;
-        let machine = prices.machine(site, self.tolls[price][s], day::DAY).base?;
+        let machine = prices.machine(site, self.tolls[price][s], day::WEEK).base?;
         let slot = machine.div_euclid(i128::from(whole));
         let (_, peak) = self.classes(site, way);
         let cost = |n: u32| {
@@ -376,6 +379,9 @@ impl<'a> Search<'a> {
         played: bool,
         needs: &mut Needs<'n>,
     ) -> Option<Lower> {
+        if day::rests(self.service, class) {
+            return Some(Lower { class: *class, machines: 0, spot: 0, replicas: 0, responses: Money::ZERO });
+        }
         let block = &self.blocks[set];
         let mut asked = self.asked(set, part.regions, (s, w), played);
         asked.least_replicas = self.fewest_in(part);
@@ -405,7 +411,7 @@ impl<'a> Search<'a> {
         let seconds = at_peak + below.sum::<i128>();
         let emitted = self.prices[price].beside_price(site) * seconds * i128::from(HOURS_PER_MONTH);
         self.prices[price].hourly(self.costs(pool, responses, false))
-            + emitted.div_euclid(i128::from(day::DAY))
+            + emitted.div_euclid(i128::from(day::WEEK))
             + tolls.0 * i128::from(pool.machines - pool.spot)
             + tolls.1 * i128::from(pool.spot)
     }
@@ -474,7 +480,7 @@ impl<'a> Search<'a> {
             return asked.replays_on(&Need::new(part, speed), slots, pool.replicas);
         }
         asked.replays(&Need::new(part, speed), pool.machines, pool.spot)
-            && pool.lower.iter().all(|of| {
+            && pool.lower.iter().filter(|of| !day::rests(self.service, &of.class)).all(|of| {
                 let need = Need::new(self.part_in(&part, &of.class), speed);
                 asked.replays(&need, of.machines, of.spot)
             })

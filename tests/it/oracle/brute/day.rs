@@ -1,4 +1,4 @@
-//! Pools that follow the load of a day, looked at second by second, from `src/decisions/0011-the-load-of-a-day.md`.
+//! Pools that follow the load of a day or a week, looked at second by second, from `src/decisions/0011-the-load-of-a-day.md`.
 
 use super::*;
 
@@ -21,14 +21,30 @@ pub fn round(a: i128, b: i128) -> i64 {
     ((2 * a + b).div_euclid(2 * b)) as i64
 }
 
+/// Seconds of the week, in which everything is counted.
+pub const WEEK: i64 = 7 * 86_400;
+
+/// What arrives in an hour of the week, from Monday's first on.
+fn share_at(daily: &Daily, hour: u32) -> u32 {
+    let (day, hour) = (hour / 24 % 7, hour as usize % 24);
+    let weekend = if day >= 5 { daily.weekend.as_ref() } else { None };
+    weekend.unwrap_or(&daily.shares)[hour]
+}
+
+/// The mean of a week's shares of an amount.
+pub fn mean(daily: &Daily, of: i64) -> i64 {
+    let sum: i128 = (0..168).map(|hour| i128::from(share_at(daily, hour))).sum();
+    round(i128::from(of) * sum, 168_000_000)
+}
+
 fn classes(daily: &Daily, start_up: u32) -> Vec<Class> {
     let mut found: BTreeMap<u32, (i64, i128)> = BTreeMap::new();
-    for second in 0..86_400_u32 {
+    for second in 0..WEEK as u32 {
         let hours = second / 3600..=(second + start_up) / 3600;
-        let share = hours.map(|h| daily.shares[h as usize % 24]).max().unwrap();
+        let share = hours.map(|h| share_at(daily, h)).max().unwrap();
         let class = found.entry(share).or_default();
         class.0 += 1;
-        class.1 += i128::from(daily.shares[second as usize / 3600]);
+        class.1 += i128::from(share_at(daily, second / 3600));
     }
     found.into_iter().map(|(share, (seconds, arrives))| (share, seconds, arrives)).collect()
 }
@@ -56,6 +72,10 @@ impl Search<'_> {
             Below { peak: *peak, counts: Vec::new(), transfer: 0, replicas: 0, dearest: 0, ceiling: 0 };
         let least = (f64::from(self.s.scaling.min_replicas) * share / r as f64 - 1e-9).ceil().max(1.0) as u32;
         for (part, seconds, arrives) in lower {
+            if *part == 0 && self.s.scaling.to_zero {
+                below.counts.push((*seconds, 0, 0));
+                continue;
+            }
             let of = f64::from(*part) / 1e6;
             let mut best: Option<(i128, u32, u32, i64, (i64, i64), u32)> = None;
             for m in 1..=MOST_MACHINES {
@@ -97,7 +117,7 @@ impl Search<'_> {
             let (_, m, spot, transfer, (price, ceiling), n) = best.ok_or(())?;
             below.counts.push((*seconds, i64::from(m - spot), i64::from(spot)));
             if *part > 0 {
-                below.transfer += round(i128::from(transfer) * arrives, i128::from(*part) * 86_400);
+                below.transfer += round(i128::from(transfer) * arrives, i128::from(*part) * i128::from(WEEK));
             }
             below.replicas = below.replicas.max(n);
             below.dearest = below.dearest.max(price + transfer);
@@ -120,15 +140,14 @@ impl Search<'_> {
     pub fn sent_at_peak(&self, way: &Way, transfer: i64) -> i64 {
         let Some(daily) = &self.s.traffic.daily else { return transfer };
         if self.follows().is_none() {
-            let sum: i128 = daily.shares.iter().map(|s| i128::from(*s)).sum();
-            return round(i128::from(transfer) * sum, 24_000_000);
+            return mean(daily, transfer);
         }
         let kind = &self.world.catalog.instance_types[way.type_index];
         let start_up = perf::start_up_s(way.weights_bytes, kind.network_gbps).ceil() as u32;
         let mut days = self.days.borrow_mut();
         let (peak, _, arrives) =
             *days.entry(start_up).or_insert_with(|| classes(daily, start_up)).last().unwrap();
-        round(i128::from(transfer) * arrives, i128::from(peak) * 86_400)
+        round(i128::from(transfer) * arrives, i128::from(peak) * i128::from(WEEK))
     }
 
     /// Response bytes of a pool, micro-dollars an hour.
@@ -148,9 +167,9 @@ impl Search<'_> {
         flat: Choice,
     ) -> Choice {
         let lower = |b: &Below| b.counts.iter().map(|c| c.0 * (c.1 + c.2)).sum::<i64>();
-        let seconds = i64::from(count.0) * below.map_or(86_400, |b| b.peak.1) + below.map_or(0, lower);
+        let seconds = i64::from(count.0) * below.map_or(WEEK, |b| b.peak.1) + below.map_or(0, lower);
         let choice = self.of_day(at, count, below, transfer, flat);
-        let month = |mg: i64| perf::carbon::of_days(mg, seconds);
+        let month = |mg: i64| perf::carbon::of_weeks(mg, seconds);
         let choice = super::stability::with((self.spec, self.world), &self.address, at, month, choice);
         super::carbon::with(self.spec, self.world, at, month, choice)
     }
@@ -165,9 +184,7 @@ impl Search<'_> {
     ) -> Choice {
         let Some(daily) = &self.s.traffic.daily else { return flat };
         let Some(below) = below else {
-            let sum: i128 = daily.shares.iter().map(|s| i128::from(*s)).sum();
-            let mean = round(i128::from(transfer) * sum, 24_000_000);
-            return Choice { cost: flat.cost - transfer + mean, ..flat };
+            return Choice { cost: flat.cost - transfer + mean(daily, transfer), ..flat };
         };
         let (_, seconds, arrives) = below.peak;
         let (on, spot) = (i64::from(m - spot), i64::from(spot));
@@ -175,12 +192,12 @@ impl Search<'_> {
         let spot_price = price(self.world, kind, region, Purchase::Spot).unwrap_or(0);
         let line = |price: i64, of: &dyn Fn(&(i64, i64, i64)) -> i64, at_peak: i64| {
             let machine_seconds = below.counts.iter().map(|c| c.0 * of(c)).sum::<i64>() + seconds * at_peak;
-            round(i128::from(price) * i128::from(machine_seconds), 86_400)
+            round(i128::from(price) * i128::from(machine_seconds), i128::from(WEEK))
         };
         let cost = line(base, &|c| c.1, on)
             + line(spot_price, &|c| c.2, spot)
             + below.transfer
-            + round(i128::from(transfer) * arrives, i128::from(below.peak.0) * 86_400);
+            + round(i128::from(transfer) * arrives, i128::from(below.peak.0) * i128::from(WEEK));
         let most_on = below.counts.iter().map(|c| c.1).max().unwrap_or(0).max(on) as u32;
         let most_spot = below.counts.iter().map(|c| c.2).max().unwrap_or(0).max(spot) as u32;
         Choice {

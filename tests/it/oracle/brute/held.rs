@@ -71,10 +71,10 @@ impl Search<'_> {
                 }
                 let (flat, on, own) = hour(i64::from(m));
                 let all = || classes.iter().map(|c| (c.seconds, hour(c.machines), c.transfer));
-                let peak_seconds = 86_400 - classes.iter().map(|c| c.seconds).sum::<i64>();
+                let peak_seconds = day::WEEK - classes.iter().map(|c| c.seconds).sum::<i64>();
                 let line = |price: i64, of: &dyn Fn((i64, i64, i64)) -> i64, at_peak: i64| {
                     let seconds = all().map(|(s, h, _)| s * of(h)).sum::<i64>() + peak_seconds * at_peak;
-                    round(i128::from(price) * i128::from(seconds), 86_400)
+                    round(i128::from(price) * i128::from(seconds), i128::from(day::WEEK))
                 };
                 let moved = sent + self.sent_at_peak(way, transfer);
                 let most_on = all().map(|(_, h, _)| h.1).max().unwrap_or(0).max(on);
@@ -103,7 +103,7 @@ impl Search<'_> {
                 };
                 let seconds =
                     classes.iter().map(|c| c.seconds * c.machines).sum::<i64>() + peak_seconds * i64::from(m);
-                let month = |mg: i64| perf::carbon::of_days(mg, seconds);
+                let month = |mg: i64| perf::carbon::of_weeks(mg, seconds);
                 found.push(carbon::with(self.spec, self.world, (way.type_index, region), month, choice));
             }
         }
@@ -122,6 +122,10 @@ impl Search<'_> {
         let (mut all, mut sent) = (Vec::new(), 0);
         let least = (f64::from(self.s.scaling.min_replicas) * share / r as f64 - 1e-9).ceil().max(1.0) as u32;
         for (part, seconds, arrives) in self.lower_classes(way) {
+            if part == 0 && self.s.scaling.to_zero {
+                all.push(Hour { seconds, machines: 0, replicas: 0, transfer: 0 });
+                continue;
+            }
             let of = f64::from(part) / 1e6;
             let hour = (1..=MOST_MACHINES).find_map(|m| {
                 let n = m * way.replicas_per_machine;
@@ -140,7 +144,7 @@ impl Search<'_> {
                 does.then_some(Hour { seconds, machines: i64::from(m), replicas: n, transfer })
             })?;
             if part > 0 {
-                sent += round(i128::from(hour.transfer) * arrives, i128::from(part) * 86_400);
+                sent += round(i128::from(hour.transfer) * arrives, i128::from(part) * i128::from(day::WEEK));
             }
             all.push(hour);
         }

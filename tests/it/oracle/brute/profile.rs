@@ -79,7 +79,7 @@ fn choice(
         let cost = each * i64::from(*n) * 730;
         let quotas = quotas(world, &asked.purchase, *kind, *region, *n, 0);
         let one = Choice { cost, ceiling: cost, peak: cost, replicas: *n, most_replicas: *n, quotas };
-        let month = |mg| rhumb::perf::carbon::of_days(mg, 86_400 * i64::from(*n));
+        let month = |mg| rhumb::perf::carbon::of_weeks(mg, 604_800 * i64::from(*n));
         let one = carbon::with(spec, world, (*kind, *region), month, one);
         all.cost += one.cost;
         all.ceiling += one.ceiling;

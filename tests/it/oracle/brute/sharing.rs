@@ -80,10 +80,7 @@ impl Search<'_> {
                 let transfer = self.transfer(region, rate, outside);
                 let cost = match &s.traffic.daily {
                     None => transfer,
-                    Some(daily) => {
-                        let sum: i64 = daily.shares.iter().map(|s| i64::from(*s)).sum();
-                        (transfer as f64 * sum as f64 / 24e6).round() as i64
-                    }
+                    Some(daily) => day::mean(daily, transfer),
                 };
                 for c in if s.survive.machine > 0 { 1..=most } else { most..=most } {
                     if !self.does_on_shared(way, n, c, region, rate, &[network]) {

@@ -62,15 +62,16 @@ pub fn of(spec: &Spec, world: &World, placement: &Placement) -> i64 {
             let kind = world.catalog.instance_type(pool.cloud, &pool.instance_type).unwrap();
             let region = world.catalog.region(pool.cloud, &pool.region).unwrap();
             let seconds: i64 = match &pool.following {
-                None => pool.machines.iter().map(|m| 86_400 * i64::from(m.count)).sum(),
+                None => pool.machines.iter().map(|m| 604_800 * i64::from(m.count)).sum(),
                 Some(following) => {
                     let of = |c: &rhumb::placement::HourClass| -> i64 {
                         c.machines.iter().map(|n| i64::from(c.seconds) * i64::from(*n)).sum()
                     };
-                    following.classes.iter().map(of).sum()
+                    let long: u32 = following.classes.iter().map(|c| c.seconds).sum();
+                    following.classes.iter().map(of).sum::<i64>() * i64::from(604_800 / long)
                 }
             };
-            sum += perf::carbon::of_days(each((spec, world), address, (kind, region)), seconds);
+            sum += perf::carbon::of_weeks(each((spec, world), address, (kind, region)), seconds);
         }
     }
     sum
