@@ -356,13 +356,17 @@ impl<'a> Worlds<'a> {
         Ok(())
     }
 
-    /// A pipeline: its rates have no band, so that it takes as long in every world.
+    /// A pipeline: its rates have no band, so that it takes as long in every world, or is as fresh.
     pub fn pipeline(
         &mut self,
         address: &str,
         pipeline: &Pipeline,
         placed: &WorkloadPlacement,
     ) -> Result<(), String> {
+        if pipeline.stream.is_some() {
+            self.profiled(address, placed);
+            return Ok(());
+        }
         let (Some(pool), Some(run)) = (placed.pools.first(), &placed.run) else {
             return Err(format!("{address} has no run"));
         };

@@ -13,7 +13,7 @@ use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
     Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice,
-    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop,
+    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop, StreamRun,
     TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
@@ -385,6 +385,16 @@ mirror!(PipelineFile for PipelineRun {
     waves: u32,
     shard_s: f64,
     start_up_s: f64,
+    stream: Option<StreamRun>,
+});
+
+mirror!(StreamFile for StreamRun {
+    events_per_s: f64,
+    trigger_ms: u64,
+    overhead_s: f64,
+    batch_s: f64,
+    fresh_s: f64,
+    freshness_s: f64,
 });
 
 words!(PipelineEngineWord for PipelineEngine { Spark = "spark", Ray = "ray" });
