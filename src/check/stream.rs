@@ -29,7 +29,8 @@ impl Flow<'_> {
 
     fn is_fresh(&self, part: Part, trigger_ms: u64) -> bool {
         let waited = trigger_ms as f64 / 1e3;
-        self.batch_s(part, trigger_ms).is_some_and(|batch| waited + batch <= self.stream.freshness_s * (1.0 + NEAR))
+        self.batch_s(part, trigger_ms)
+            .is_some_and(|batch| waited + batch <= self.stream.freshness_s * (1.0 + NEAR))
     }
 
     fn keeps_up(&self, part: Part, trigger_ms: u64) -> bool {
@@ -97,7 +98,8 @@ impl Flow<'_> {
     fn capacity(&self, machines: u32, trigger_ms: u64) -> f64 {
         let waited = trigger_ms as f64 / 1e3;
         let most = waited.min(self.stream.freshness_s - waited);
-        let holds = |share: f64| self.batch_s((machines, share), trigger_ms).is_some_and(|batch| batch <= most);
+        let holds =
+            |share: f64| self.batch_s((machines, share), trigger_ms).is_some_and(|batch| batch <= most);
         if !holds(0.0) {
             return 0.0;
         }
@@ -133,7 +135,14 @@ pub(super) fn check(
     };
     log.near("run", address, "the events a second", stream.events_per_s, said.events_per_s, 1e-9);
     log.near("run", address, "the overhead of a micro-batch", stream.overhead_s, said.overhead_s, 1e-9);
-    log.near("freshness", address, "the freshness that is asked for", stream.freshness_s, said.freshness_s, 1e-9);
+    log.near(
+        "freshness",
+        address,
+        "the freshness that is asked for",
+        stream.freshness_s,
+        said.freshness_s,
+        1e-9,
+    );
     let all = (c.machines, 1.0);
     let Some(batch) = flow.batch_s(all, said.trigger_ms) else { return };
     log.near("run", address, "the time of a micro-batch", batch, said.batch_s, 1e-6);
@@ -154,7 +163,11 @@ pub(super) fn check(
     let longer = parts.iter().all(|part| flow.is_fresh(*part, said.trigger_ms + 1));
     log.hold(!longer, "freshness", address, || {
         let longer = format!("more than {} ms", said.trigger_ms);
-        ("a longer trigger is as fresh and easier to keep up with".into(), longer, said.trigger_ms.to_string())
+        (
+            "a longer trigger is as fresh and easier to keep up with".into(),
+            longer,
+            said.trigger_ms.to_string(),
+        )
     });
     log.near("run", address, "the events that come in", stream.events_per_s, c.pool.peak_rate, 1e-9);
     let most = flow.capacity(c.machines, said.trigger_ms);

@@ -8,8 +8,8 @@ use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
     AllowDeny, Batch, Dataset, Engine, EngineName, Federation, Lengths, Model, NO_MODEL, Pipeline,
-    PlacementRules, Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Stream, Training,
-    Variant,
+    PlacementRules, Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Stream,
+    Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 

@@ -90,7 +90,8 @@ impl Flow<'_> {
 
     /// Whether more machines do nothing more: what a failure leaves has all shards at once.
     fn saturated(&self, terms: &Terms, machines: u32, spot: u32) -> bool {
-        let at_once = |n: u32| u64::from(n) * u64::from(self.executor.cores) > u64::from(self.pipeline.shards);
+        let at_once =
+            |n: u32| u64::from(n) * u64::from(self.executor.cores) > u64::from(self.pipeline.shards);
         let left = |losses: Vec<Loss>| losses.iter().map(|l| machines - l.machines).min().unwrap_or(machines);
         self.losses(terms, machines, spot).is_some_and(|losses| at_once(left(losses)))
     }
@@ -102,9 +103,14 @@ impl Flow<'_> {
         first(does, |n| self.saturated(terms, n, spot(n)))
     }
 
-    /// No more machines than these do anything more, whatever share of them is spot.
+    /// Of no more machines than these another choice is better: where as many may be spot as are allowed, more machines have no fewer that
+    /// are not, and no fewer that are.
     pub fn enough(&self, terms: &Terms) -> u32 {
-        first(|n| self.saturated(terms, n, terms.most_spot(n)), |_| false).unwrap_or(MOST)
+        let all = |n: u32| {
+            let spot = terms.most_spot(n);
+            self.trigger(terms, n, spot).is_some() || self.saturated(terms, n, spot)
+        };
+        first(all, |_| false).unwrap_or(MOST)
     }
 
     /// Spot machines among so many with which it still keeps up, at the most; `None` if not even with the fewest.

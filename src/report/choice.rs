@@ -80,10 +80,8 @@ pub(super) fn losers(plan: &Plan) -> Section {
     for (address, placed) in &plan.placement.workloads {
         blocks.push(Block::Lines(vec![Cell::plain(format!("{address}: {}", proof(&placed.certificate)))]));
         if !placed.losers.is_empty() {
-            blocks.push(Block::Table(losers_table(
-                placed,
-                interesting(&placed.losers).into_iter().map(loser),
-            )));
+            blocks
+                .push(Block::Table(losers_table(placed, interesting(&placed.losers).into_iter().map(loser))));
         }
     }
     Section { name: "losers", heading: "Best options that lost".to_owned(), blocks }

@@ -14,8 +14,10 @@ const SHOWN: usize = 3;
 fn row(first: Option<&str>, f: &Fallback) -> Vec<Cell> {
     let p = &f.pool;
     let carries = match &f.run {
-        Some(run) => format!("a run in {} h", number(run.hours)),
-        None => format!("{}/s", number(p.capacity)),
+        Some(run) if run.pipeline.as_ref().is_none_or(|p| p.stream.is_none()) => {
+            format!("a run in {} h", number(run.hours))
+        }
+        _ => format!("{}/s", number(p.capacity)),
     };
     let more = f.more_per_month;
     let sign = if more >= rhumb_api::Money::ZERO { "+" } else { "" };

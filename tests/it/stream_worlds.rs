@@ -22,7 +22,8 @@ impl Machines<'_> {
     fn does(&self, n: u32, share: f64, ms: u32) -> bool {
         let Some(working) = (n * self.cores).checked_sub(1).filter(|n| *n > 0) else { return false };
         let interval = f64::from(ms) / 1000.0;
-        let shard = self.stream.events_per_s * share * interval * self.stream.event_bytes / f64::from(self.shards);
+        let shard =
+            self.stream.events_per_s * share * interval * self.stream.event_bytes / f64::from(self.shards);
         let rounds = self.shards / working + u32::from(self.shards % working > 0);
         let batch = self.stream.overhead_s + f64::from(rounds) * shard / self.rate;
         batch <= interval * (1.0 + 1e-10) && interval + batch <= self.stream.freshness_s * (1.0 + 1e-10)
@@ -51,7 +52,8 @@ pub fn options(world: &World, p: &Pipeline) -> Option<Vec<Way>> {
     let stream = p.stream.as_ref()?;
     let catalog = &world.catalog;
     let mut found = Vec::new();
-    let mut sites: Vec<(usize, usize)> = catalog.offerings.iter().map(|o| (o.instance_type, o.region)).collect();
+    let mut sites: Vec<(usize, usize)> =
+        catalog.offerings.iter().map(|o| (o.instance_type, o.region)).collect();
     sites.dedup();
     for (t, r) in sites {
         let kind: &InstanceType = &catalog.instance_types[t];
@@ -66,7 +68,9 @@ pub fn options(world: &World, p: &Pipeline) -> Option<Vec<Way>> {
             p.throughput.iter().find(|(of, _)| wanted(of)).map(|(_, gib)| *gib * 1_073_741_824.0)
         };
         let rate = rate(&|of| matches!(of, Processors::Type(..)) && of.to_string() == name)
-            .or_else(|| rate(&|of| matches!(of, Processors::Series(..)) && name.starts_with(&format!("{of}."))))
+            .or_else(|| {
+                rate(&|of| matches!(of, Processors::Series(..)) && name.starts_with(&format!("{of}.")))
+            })
             .or_else(|| rate(&|of| of.to_string() == kind.arch));
         let (Some(rate), Some(memory)) = (rate, kind.memory_gib) else { continue };
         let cores = (memory * 0.9 * 1_073_741_824.0 / p.memory_bytes + 1e-9).min(kind.vcpus) as u32;

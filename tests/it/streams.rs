@@ -90,7 +90,11 @@ fn the_cheapest_by_hand() {
     let pool = &placed.pools[0];
     assert_eq!((pool.peak_rate, pool.evidence), (100_000.0, Evidence::Measured));
     // Within 5 s there is room for what takes 2.491 - 0.4 s: 100,008 events a second.
-    assert!((pool.capacity - 100_000.0 * (5.0 - 2.509 - 0.4) / (2.509 * 5.0 / 6.0)).abs() < 1e-3, "{}", pool.capacity);
+    assert!(
+        (pool.capacity - 100_000.0 * (5.0 - 2.509 - 0.4) / (2.509 * 5.0 / 6.0)).abs() < 1e-3,
+        "{}",
+        pool.capacity
+    );
     assert!(placed.caveats.iter().any(|c| c.contains("checkpoints")));
     // 4.7 s leave a trigger of 2.345 s, of which two waves and 0.4 s are 2.354 s: only one wave is as fresh, 48 vCPUs of seven machines.
     let fresher = proven(&with("freshness", "4.7s"));
@@ -100,7 +104,32 @@ fn the_cheapest_by_hand() {
     let (_, _, placement) = planned(&other);
     let placement = placement.unwrap();
     assert_eq!(chosen(&placement).0.pools[0].evidence, Evidence::Assumed);
-    assert_eq!(placement.workloads["pipelines.clicks"].run.as_ref().unwrap().pipeline.as_ref().unwrap().waves, 1);
+    assert_eq!(
+        placement.workloads["pipelines.clicks"].run.as_ref().unwrap().pipeline.as_ref().unwrap().waves,
+        1
+    );
+}
+
+/// All of a second is read as the work of a second, and what defaults say of failures is of services.
+#[test]
+fn a_stream_is_read_as_written() {
+    let text = format!(
+        "{CLICKS}    survive: {{ zone: 2 }}\n    during_failure: {{ capacity: 75% }}\ndefaults: {{ survive: {{ machine: 3, zone: 1 }} }}\n"
+    );
+    let spec = line::spec(&text, &at(380_000));
+    let clicks = &spec.pipelines["clicks"];
+    let stated = Stream {
+        events_per_s: 100_000.0,
+        event_bytes: 1200.0,
+        freshness_s: 5.0,
+        overhead_s: 0.4,
+        machines: 0,
+        zones: 2,
+        capacity: 0.75,
+    };
+    assert_eq!(clicks.stream, Some(stated));
+    assert!((clicks.input_gib * 1_073_741_824.0 - 120e6).abs() < 1e-3);
+    assert_eq!((clicks.deadline_s, clicks.schedule.is_none()), (730.0 * 3600.0, true));
 }
 
 /// What a failure leaves keeps up with the same trigger. Of five machines four are left for the whole peak; of four three are, in three
@@ -124,7 +153,11 @@ fn failures_are_survived() {
     assert_eq!((six.1, failures[0].scope, failures[0].replicas_left), (6, "zone", 4));
     // Three zones of three fail: nothing is left, whatever is bought.
     let none = planned(&format!("{CLICKS}    survive: {{ zone: 3 }}\n")).2.unwrap_err();
-    assert!(none.proven && none.workloads[0].rejected.contains_key("survive"), "{:?}", none.workloads[0].rejected);
+    assert!(
+        none.proven && none.workloads[0].rejected.contains_key("survive"),
+        "{:?}",
+        none.workloads[0].rejected
+    );
 }
 
 /// Of spot machines a twentieth, one of up to twenty, may be gone at once. Five of them at a quarter of the price are; four on demand where
@@ -152,7 +185,11 @@ fn what_cannot_be_gets_its_reason() {
         none.workloads[0].conflict.iter().find(|r| r.constraint == "freshness").unwrap().reason.clone()
     };
     // One wave is 0.4167 s of a second: 2 x 0.4 s / (1 - 0.4167) is 1.371 s.
-    assert!(why(&with("freshness", "1.3s")).contains("fresher than 1.371 s"), "{}", why(&with("freshness", "1.3s")));
+    assert!(
+        why(&with("freshness", "1.3s")).contains("fresher than 1.371 s"),
+        "{}",
+        why(&with("freshness", "1.3s"))
+    );
     // Twelve shards have 10 MB/s each.
     assert!(why(&with("shards", "12")).contains("more `shards`"));
     let looser = none(&with("freshness", "1.3s"));
@@ -166,7 +203,10 @@ fn every_limit_is_of_a_stream_as_well() {
     let fits = |more: &str| planned(&format!("{CLICKS}    labels: {{ team: data }}\n{more}")).2.is_ok();
     for (loose, tight) in [
         ("budget: { monthly: 1168 USD }\n", "budget: { monthly: 1167 USD }\n"),
-        ("budget: { per: { pipelines.clicks: 1168 USD } }\n", "budget: { per: { pipelines.clicks: 1167 USD } }\n"),
+        (
+            "budget: { per: { pipelines.clicks: 1168 USD } }\n",
+            "budget: { per: { pipelines.clicks: 1167 USD } }\n",
+        ),
         (
             "budget: { by_label: { team: { data: 1168 USD } } }\n",
             "budget: { by_label: { team: { data: 1167 USD } } }\n",
@@ -204,9 +244,12 @@ fn enumeration_finds_nothing_cheaper() {
     let (mut feasible, mut refused, mut with_spot, mut coupled, mut many, mut survived) = (0, 0, 0, 0, 0, 0);
     for world in 0..300 {
         let mut offers = Vec::new();
-        for (kind, usual) in
-            [("m7i.large", 100_000), ("m7i.2xlarge", 400_000), ("c7i.4xlarge", 700_000), ("m8g.xlarge", 160_000)]
-        {
+        for (kind, usual) in [
+            ("m7i.large", 100_000),
+            ("m7i.2xlarge", 400_000),
+            ("c7i.4xlarge", 700_000),
+            ("m8g.xlarge", 160_000),
+        ] {
             for region in ["eu-central-1", "eu-west-1"] {
                 if below(3.0) == 0 {
                     continue;
@@ -271,7 +314,11 @@ fn enumeration_finds_nothing_cheaper() {
             survived += usize::from(!placed.failures.is_empty());
         }
         let proof = check::prove(&spec, &there, &placement);
-        assert!(proof.report.passed(), "world {world}:\n{}\n{text}\n{offers:?}", told(&proof.report.findings));
+        assert!(
+            proof.report.passed(),
+            "world {world}:\n{}\n{text}\n{offers:?}",
+            told(&proof.report.findings)
+        );
         if placement.coupling.is_none() {
             assert_eq!(proof.all.verdict(), "optimal", "world {world}\n{text}");
         }
@@ -315,7 +362,8 @@ proptest! {
 fn case() -> &'static Case {
     static CASE: OnceLock<Case> = OnceLock::new();
     CASE.get_or_init(|| {
-        let text = format!("{CLICKS}    survive: {{ machine: 1 }}\n    during_failure: {{ capacity: 90% }}\n");
+        let text =
+            format!("{CLICKS}    survive: {{ machine: 1 }}\n    during_failure: {{ capacity: 90% }}\n");
         let (spec, world, placement) = planned(&text);
         (spec, world, placement.unwrap())
     })
@@ -342,7 +390,7 @@ fn how(p: &mut Placement) -> &mut StreamRun {
 }
 
 #[rustfmt::skip]
-const FAULTS: &[Fault] = &[
+pub const FAULTS: &[Fault] = &[
     ("a stream without its micro-batches", "run", "what it is", |_, _, p| run(p).pipeline.as_mut().unwrap().stream = None),
     ("a trigger that falls behind", "freshness", "micro-batches fall behind", |_, _, p| how(p).trigger_ms = 1200),
     ("a trigger that makes old results", "freshness", "what is made of events is too old", |_, _, p| how(p).trigger_ms += 400),
@@ -389,7 +437,10 @@ fn other_views_know_streams() {
     assert!(fallbacks.iter().all(|f| f.run.as_ref().unwrap().pipeline.as_ref().unwrap().stream.is_some()));
     let asked = rhumb::explore::Stressing { worlds: 20, seed: 3, requests: 0, correlation: 0.5 };
     let stress = rhumb::explore::stress(spec, world, placement, &asked).unwrap();
-    assert_eq!((stress.all.held, stress.measured.as_slice()), (20, ["pipelines.clicks".to_owned()].as_slice()));
+    assert_eq!(
+        (stress.all.held, stress.measured.as_slice()),
+        (20, ["pipelines.clicks".to_owned()].as_slice())
+    );
     let (mut busier, mut there) = (spec.clone(), world.clone());
     for change in rhumb::explore::changes("traffic=x2", spec, &world.catalog).unwrap() {
         change.apply(&mut busier, &mut there).unwrap();
@@ -448,6 +499,7 @@ fn streams_are_started_and_started_again() {
     assert_eq!(run["events_per_hour"], Attr::Int(360_000_000));
     assert!(!run.contains_key("deadline_s") && !run.contains_key("schedule"));
     let artifacts = render::artifacts(&desired).unwrap();
+    assert!(artifacts.iter().any(|a| a.name == "start.sh" && a.content.starts_with("#!/bin/bash\n#")));
     let folder = tempfile::tempdir().unwrap();
     for artifact in &artifacts {
         std::fs::write(folder.path().join(&artifact.name), &artifact.content).unwrap();
@@ -493,5 +545,8 @@ sleep 1
     let job = std::fs::read_to_string(folder.path().join("job")).unwrap();
     assert!(job.starts_with(&format!("trigger {trigger}\n")), "{job}");
     assert!(job.contains("--env=RHUMB_TRIGGER_MS\n"), "{job}");
-    assert!(job.ends_with("registry.example.com/data/clicks:3\nspark-submit\n--conf=a b\nclicks.py\n"), "{job}");
+    assert!(
+        job.ends_with("registry.example.com/data/clicks:3\nspark-submit\n--conf=a b\nclicks.py\n"),
+        "{job}"
+    );
 }

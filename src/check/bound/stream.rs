@@ -63,7 +63,9 @@ pub(super) fn cheapest(
                 }
             }
         }
-        if flow.at_once(place, machines, spots(site, rules, machines).1) {
+        // With as many spot machines as are allowed, more machines have no fewer of either kind.
+        let allowed = spots(site, rules, machines).1;
+        if flow.does(place, machines, allowed) || flow.at_once(place, machines, allowed) {
             break;
         }
     }

@@ -6,8 +6,8 @@ use super::super::batch::{self, Run};
 use super::super::job::{Job, Task};
 use super::super::pipeline::{DRIVER, Executor};
 use super::super::pool::Terms;
-use super::super::stream::{Flow, Loss};
 use super::super::pool::weights_gib;
+use super::super::stream::{Flow, Loss};
 use super::super::table::Table;
 use super::super::training::Trainer;
 use super::{Draft, Runner, Runs, machines, pool};
@@ -229,7 +229,8 @@ fn survived(
 /// What a reader must know of a stream.
 fn resting_on(flow: Flow<'_>, pool: &Pool, fails: bool) -> Vec<String> {
     let mut all = vec![
-        "what checkpoints take of a storage, and the source of events, are not priced: both are yours".to_owned(),
+        "what checkpoints take of a storage, and the source of events, are not priced: both are yours"
+            .to_owned(),
     ];
     if fails {
         all.push(format!(

@@ -13,8 +13,8 @@ use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
     Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice,
-    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop, StreamRun,
-    TrainingRun,
+    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop,
+    StreamRun, TrainingRun,
 };
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};

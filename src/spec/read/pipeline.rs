@@ -9,7 +9,8 @@ use crate::spec::{PipelineEngine, Processors, STREAM_S, Stream};
 /// Input of a shard where their number is not stated, GiB: what Spark and Ray put into one.
 const SHARD_GIB: f64 = 0.125;
 /// What a stream has and a run has not, the first one required.
-const OF_STREAM: [&str; 6] = ["rate", "event_size", "freshness", "batch_overhead", "survive", "during_failure"];
+const OF_STREAM: [&str; 6] =
+    ["rate", "event_size", "freshness", "batch_overhead", "survive", "during_failure"];
 /// What a run has and a stream has not.
 const OF_RUN: [&str; 5] = ["input", "deadline", "schedule", "dataset", "after"];
 /// Bytes of a GiB.
@@ -113,10 +114,11 @@ impl Reader<'_> {
             self.report(&own.pointer, true, Problem::new("conflicting-keys", what, "belongs to runs", help));
         }
         if engine == PipelineEngine::Ray {
-            let what = "a stream on `ray`: Ray Data reads what ends";
-            self.report(&at.key("engine").pointer, false, leaf::not_yet(what, "write `engine: spark`"));
+            let help = "Ray Data reads data that end: write `engine: spark`";
+            self.report(&at.key("engine").pointer, false, leaf::not_yet("a stream on `ray`", help));
         }
-        let seconds = |key: &str| at.key(key).quantity(Unit::Duration, Range::POSITIVE).map_or(1.0, |ms| ms / 1e3);
+        let seconds =
+            |key: &str| at.key(key).quantity(Unit::Duration, Range::POSITIVE).map_or(1.0, |ms| ms / 1e3);
         let (freshness_s, overhead_s) = (seconds("freshness"), seconds("batch_overhead"));
         let (survive, during) = (at.key("survive"), at.key("during_failure"));
         let count = |key: &str| survive.key(key).whole().unwrap_or(0);

@@ -60,8 +60,10 @@ pub(super) static PIPELINE: &[Key] = &[
 ];
 
 static STREAM_SURVIVE: &[Key] = &[
-    Key::new("machine", Kind::Whole { min: 0, max: 1000, auto: false }, "Machines that may fail.").default("0"),
-    Key::new("zone", Kind::Whole { min: 0, max: 10, auto: false }, "Zones of the region that may fail.").default("0"),
+    Key::new("machine", Kind::Whole { min: 0, max: 1000, auto: false }, "Machines that may fail.")
+        .default("0"),
+    Key::new("zone", Kind::Whole { min: 0, max: 10, auto: false }, "Zones of the region that may fail.")
+        .default("0"),
     Key::not_yet("region", "Regions that may fail."),
 ];
 
