@@ -24,7 +24,7 @@ impl Machines<'_> {
         let interval = f64::from(ms) / 1000.0;
         let shard =
             self.stream.events_per_s * share * interval * self.stream.event_bytes / f64::from(self.shards);
-        let rounds = self.shards / working + u32::from(self.shards % working > 0);
+        let rounds = (1..).find(|rounds| rounds * working >= self.shards).unwrap_or(1);
         let batch = self.stream.overhead_s + f64::from(rounds) * shard / self.rate;
         batch <= interval * (1.0 + 1e-10) && interval + batch <= self.stream.freshness_s * (1.0 + 1e-10)
     }

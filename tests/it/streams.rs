@@ -441,6 +441,10 @@ fn other_views_know_streams() {
         (stress.all.held, stress.measured.as_slice()),
         (20, ["pipelines.clicks".to_owned()].as_slice())
     );
+    let all_spot = format!("{CLICKS}    purchase: {{ spot_max_share: 100% }}\n");
+    let (s, w, p) = line::proven(&all_spot, &at(100_000));
+    let hedged = rhumb::explore::stress(&s, &w, &p, &asked).unwrap().hedged;
+    assert_eq!(hedged, ["pipelines.clicks/aws/eu-central-1/m7i.2xlarge"]);
     let (mut busier, mut there) = (spec.clone(), world.clone());
     for change in rhumb::explore::changes("traffic=x2", spec, &world.catalog).unwrap() {
         change.apply(&mut busier, &mut there).unwrap();
