@@ -33,6 +33,7 @@ mod serving;
 mod shared;
 mod sites;
 mod stability;
+mod stream;
 mod subject;
 mod team;
 mod training;
@@ -120,6 +121,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("fleet", "shared machines that are not what their pools make them, or a pool that is not on its own"),
     ("held", "held machines that are not there, more of them than are held, or not told as they are"),
+    (
+        "freshness",
+        "a stream that falls behind, or makes of its events what is too old, or has another trigger than the rule gives",
+    ),
     ("figure", "another figure that cannot be derived again"),
     ("instance-type", "an instance type that is not in the catalogue, or not as described"),
     ("instance-types", "an instance type that the spec does not allow"),

@@ -1,6 +1,6 @@
 //! Pipelines: a run ends within its deadline, on machines that do what the spec states of them.
 
-use rhumb_api::Money;
+use rhumb_api::{Money, Purchase};
 
 use crate::catalog::{Evidence, InstanceType};
 use crate::perf;
@@ -10,7 +10,9 @@ use crate::spec::{EngineName, Pipeline, Processors};
 use super::Ledger;
 use super::batch::LOST_WORK;
 use super::measured;
-use super::subject::{Checked, GIB, Work};
+use super::stream;
+use super::subject::{self, Checked, GIB, Work};
+use super::team;
 
 /// vCPUs of the driver, of all.
 const DRIVER: u32 = 1;
@@ -79,7 +81,7 @@ impl Works {
         Some(full + u64::from(rest > 0))
     }
 
-    /// Hours of a run.
+    /// Hours of a run; a stream's are the caller's.
     pub fn hours(&self, shards: u32, machines: u32, spot: bool) -> Option<f64> {
         let work = self.waves(shards, machines)? as f64 * self.shard_s;
         let seconds = if spot { 2.0 * self.start_s + LOST_WORK * work } else { self.start_s + work };
@@ -105,7 +107,8 @@ pub(super) fn check(
     log.hold(run.training.is_none(), "run", address, || {
         ("a pipeline that trains".into(), "no training".into(), "a training".into())
     });
-    let deadline = pipeline.deadline_s / 3600.0;
+    let asked = pipeline.stream.as_ref();
+    let deadline = asked.map_or(pipeline.deadline_s / 3600.0, |_| stream::MONTH);
     log.near("run", address, "the deadline", deadline, run.deadline_hours, 1e-9);
     let runs = pipeline.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
     log.near("run", address, "the runs of a month", runs, run.runs_per_month, 1e-9);
@@ -125,16 +128,31 @@ pub(super) fn check(
     log.same("run", address, "the vCPUs of the driver", &DRIVER, &how.driver_cores);
     log.near("run", address, "the time of a shard", works.shard_s, how.shard_s, 1e-9);
     log.near("run", address, "the start", works.start_s, how.start_up_s, 1e-9);
-    let derived =
-        works.waves(pipeline.shards, c.machines).zip(works.hours(pipeline.shards, c.machines, c.spot > 0));
+    log.hold(asked.is_some() == how.stream.is_some(), "run", address, || {
+        let word = |stream: bool| if stream { "a stream" } else { "runs" };
+        ("what it is".into(), word(asked.is_some()).into(), word(how.stream.is_some()).into())
+    });
+    let hours = match asked {
+        Some(_) => Some(stream::MONTH),
+        None => works.hours(pipeline.shards, c.machines, c.spot > 0),
+    };
+    let derived = works.waves(pipeline.shards, c.machines).zip(hours);
     let Some((waves, hours)) = derived else {
         log.finding("run", address, "nobody works beside the driver", "a vCPU more", c.machines);
         return;
     };
     log.same("run", address, "the waves", &waves, &u64::from(how.waves));
     log.near("run", address, "the hours of a run", hours, run.hours, 1e-6);
-    let working = f64::from(c.machines) * f64::from(works.cores) - f64::from(DRIVER);
-    log.near("run", address, "the shards a second", working / works.shard_s, run.items_per_s, 1e-6);
+    if let Some(asked) = asked {
+        let flow = stream::Flow { stream: asked, works: &works, shards: pipeline.shards };
+        let row = subject::offering(&world.catalog, c.type_index, c.region_index, Purchase::Spot);
+        let lost = row.and_then(|row| row.interruption).unwrap_or(team::INTERRUPTED);
+        stream::check(log, &flow, placed, how, c, (c.region.zones, lost));
+        log.near("run", address, "the events a second", asked.events_per_s, run.items_per_s, 1e-9);
+    } else {
+        let working = f64::from(c.machines) * f64::from(works.cores) - f64::from(DRIVER);
+        log.near("run", address, "the shards a second", working / works.shard_s, run.items_per_s, 1e-6);
+    }
     log.hold(hours <= deadline * (1.0 + 1e-9), "deadline", address, || {
         ("a run ends too late".into(), format!("at most {deadline} h"), format!("{hours} h"))
     });
@@ -160,7 +178,9 @@ fn machine(log: &mut Ledger, pipeline: &Pipeline, c: &Checked<'_>, works: &Works
     log.same_debug("engine", address, "the vCPUs of a machine", &Some(works.cores), &pool.vcpus_per_replica);
     log.same_debug("engine", address, "the program", &EngineName::Own, &pool.engine.name);
     log.same("variant", address, "the engine", pipeline.engine.as_str(), pool.variant.as_str());
-    log.same_debug("figure", address, "what is told of the rate", &vec![works.remark.clone()], &pool.notes);
+    let remarks = [works.remark.clone()].into_iter().chain(pipeline.stream.as_ref().map(stream::remark));
+    let remarks: Vec<String> = remarks.collect();
+    log.same_debug("figure", address, "what is told of the rate", &remarks, &pool.notes);
     log.same_debug("figure", address, "the class of the rate", &works.class, &pool.evidence);
     let taken = f64::from(works.cores) * pipeline.memory_bytes;
     let device = c.instance_type.memory_gib.unwrap_or(0.0) * GIB;
@@ -172,6 +192,9 @@ fn machine(log: &mut Ledger, pipeline: &Pipeline, c: &Checked<'_>, works: &Works
         ("memory for the KV cache", 0.0, pool.memory.kv_cache),
     ] {
         log.near("memory", address, what, derived, said, 1e-9);
+    }
+    if pipeline.stream.is_some() {
+        return;
     }
     let rate = f64::from(pipeline.shards) / pipeline.deadline_s;
     log.near("run", address, "the shards a second that are needed", rate, pool.peak_rate, 1e-6);

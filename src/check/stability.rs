@@ -12,6 +12,15 @@ const WEEK_S: i128 = super::day::WEEK as i128;
 /// A whole in millionths.
 const WHOLE: i128 = 1_000_000;
 
+/// Whether a workload's machines are there all the time.
+fn stays(spec: &Spec, address: &str) -> bool {
+    match address.split_once('.') {
+        Some(("services", _)) => true,
+        Some(("pipelines", name)) => spec.pipelines.get(name).is_some_and(|p| p.stream.is_some()),
+        _ => false,
+    }
+}
+
 fn runs_there(world: &World, address: &str, (cloud, region, kind): (Cloud, &str, &str)) -> bool {
     let places = world.running.0.get(address);
     places.is_some_and(|all| {
@@ -22,7 +31,7 @@ fn runs_there(world: &World, address: &str, (cloud, region, kind): (Cloud, &str,
 /// Micro-dollars that an hour of a machine of a type in a region, by index, counts for more for a workload: above the part `s / (1 - s)`
 /// of its price on demand (the least, where it has none), nothing where the kind runs or nothing of the workload does.
 pub(super) fn of_machine(spec: &Spec, world: &World, address: &str, (kind, region): (usize, usize)) -> i64 {
-    let Some(stability) = spec.stability.as_ref().filter(|_| address.starts_with("services.")) else {
+    let Some(stability) = spec.stability.as_ref().filter(|_| stays(spec, address)) else {
         return 0;
     };
     let (of, at) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
@@ -66,7 +75,7 @@ fn seconds(pool: &Pool) -> i128 {
 /// What a placed workload counts for more in a month.
 pub(super) fn month(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> Money {
     let mut sum = 0_i128;
-    for pool in placed.pools.iter().filter(|_| placed.run.is_none()) {
+    for pool in placed.pools.iter().filter(|_| stays(spec, &placed.address)) {
         let kinds = &world.catalog.instance_types;
         let kind = kinds.iter().position(|t| t.cloud == pool.cloud && t.name == pool.instance_type);
         let regions = &world.catalog.regions;
@@ -95,7 +104,7 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
         Some(_) => placement
             .workloads
             .keys()
-            .filter(|address| address.starts_with("services.") && world.running.0.contains_key(*address))
+            .filter(|address| stays(spec, address) && world.running.0.contains_key(*address))
             .collect(),
         None => Vec::new(),
     };

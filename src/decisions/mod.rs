@@ -22,3 +22,4 @@
 #![doc = include_str!("0020-own-profiles.md")]
 #![doc = include_str!("0021-stability.md")]
 #![doc = include_str!("0022-federated-rounds.md")]
+#![doc = include_str!("0023-streams.md")]

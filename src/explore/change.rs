@@ -277,7 +277,9 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
         }
     }
     for (name, pipeline) in &mut spec.pipelines {
-        if meant("pipelines", name) {
+        if meant("pipelines", name) && pipeline.stream.is_some() {
+            pipeline.busier(factor);
+        } else if meant("pipelines", name) {
             pipeline.input_gib *= factor;
             // More data come as more parts of the same size.
             let shards = (f64::from(pipeline.shards) * factor).ceil();

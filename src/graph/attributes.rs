@@ -77,7 +77,8 @@
 //! `port`, `model`, `engine` and `api_keys`.
 //!
 //! `pipeline`: `engine` (`spark` or `ray`), `image`, `command` (list), `cores` (vCPUs of a machine that work), `driver_cores` (of all, those
-//! of the driver, on machine 0), `memory_bytes_per_core`, `shards`.
+//! of the driver, on machine 0), `memory_bytes_per_core`, `shards`, `trigger_ms`? (of a stream: from the start of a micro-batch to that of
+//! the next).
 //!
 //! The launch template of a member of a federation has `federation` in the place of `port`, `model`, `engine` and `api_keys`; at a site it
 //! names no network and no firewall.
@@ -147,6 +148,7 @@
 //! | `items`, `tokens`, `shards` or `rounds` | of one run |
 //! | `deadline_s` | seconds from start to end of one run |
 //! | `schedule`? | five cron fields, UTC; run once without it |
+//! | `events_per_hour`, `trigger_ms`, `restart` | of a stream, in the place of `deadline_s`: what comes in at the peak, its trigger, and that it is started again whenever it ends (`always`) |
 //! | `after`? | list: `batches.NAME`, `trainings.NAME`, `pipelines.NAME` and `federations.NAME` whose run must be complete first |
 
 use std::collections::BTreeMap;

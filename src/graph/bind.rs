@@ -228,8 +228,7 @@ impl<'a> Region<'a> {
                         (ResourceKind::JobRun, run_attributes(common, t.deadline_s, &t.schedule, &t.after))
                     }
                     Workload::Pipeline(p) => {
-                        let common = common.number("shards", p.shards);
-                        (ResourceKind::JobRun, run_attributes(common, p.deadline_s, &p.schedule, &p.after))
+                        (ResourceKind::JobRun, pipeline::run(common.number("shards", p.shards), p, run))
                     }
                     Workload::Federation(f) => (ResourceKind::JobRun, rounds(common, f, chosen)),
                 };
@@ -520,7 +519,7 @@ fn rounds(common: Builder, asked: &Federation, chosen: &WorkloadPlacement) -> At
     run_attributes(common.number("rounds", asked.rounds), deadline_s, &asked.schedule, &asked.after)
 }
 
-fn run_attributes(
+pub(super) fn run_attributes(
     common: Builder,
     deadline_s: f64,
     schedule: &Option<Schedule>,

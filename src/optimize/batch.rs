@@ -11,12 +11,13 @@ use super::pipeline::Executor;
 use super::pool::Count;
 use super::pool::{Terms, weights_gib};
 use super::service::Chosen;
+use super::stream::Flow;
 use super::table::{Speed, Table, Way};
 use super::training::Trainer;
 use crate::perf::{self, training::Duration};
 use crate::placement::Rejection;
 use crate::replay::{MOST_ITEMS, Worker, items_of};
-use crate::spec::{Batch, BudgetBinds, Pipeline, Training};
+use crate::spec::{Batch, BudgetBinds, Pipeline, Stream, Training};
 pub(super) use within::{Priced, Within};
 
 /// Work of a batch with what is done twice because a spot machine went away, as a factor (assumed).
@@ -68,6 +69,8 @@ enum Pace<'a> {
     Tokens { training: &'a Training, trainer: &'a Trainer },
     /// A pipeline's shards, in waves.
     Shards { pipeline: &'a Pipeline, executor: &'a Executor },
+    /// A stream, all month.
+    Events(Flow<'a>),
 }
 
 struct Asked<'a> {
@@ -102,7 +105,13 @@ impl<'a> Asked<'a> {
         let pace = match task {
             Task::Batch(batch) => Pace::Items { batch, speed: &table.speeds[speed] },
             Task::Training(training) => Pace::Tokens { training, trainer: &table.trainers[speed] },
-            Task::Pipeline(pipeline) => Pace::Shards { pipeline, executor: &table.executors[speed] },
+            Task::Pipeline(pipeline) => {
+                let executor = &table.executors[speed];
+                match &pipeline.stream {
+                    Some(stream) => Pace::Events(Flow { pipeline, stream, executor }),
+                    None => Pace::Shards { pipeline, executor },
+                }
+            }
         };
         let network_gbps = job.world.catalog.instance_types[machine.index].network_gbps;
         Some(Asked { job, task, terms: &terms[i], pace, way, network_gbps })
@@ -116,6 +125,9 @@ impl<'a> Asked<'a> {
             let (starts, work) = if self.terms.base.is_none() { (2.0, LOST_WORK) } else { (1.0, 1.0) };
             let left = deadline * 3600.0 - starts * executor.start_s;
             return executor.fewest(pipeline, left / work);
+        }
+        if let Pace::Events(flow) = self.pace {
+            return flow.fewest(self.terms);
         }
         let Pace::Items { .. } = self.pace else {
             // With more interruptions checkpoints are nearer to each other, so that the same number of them may cost less: only
@@ -135,6 +147,16 @@ impl<'a> Asked<'a> {
         possible.then(|| (work / left / per * (1.0 - 1e-9)).ceil().max(1.0) as u32)
     }
 
+    /// Hours of a run on any number of groups, or seconds that what a stream makes is old, at the best; `None` if that is not what
+    /// stands in the way.
+    fn soonest(&self) -> Option<f64> {
+        match self.pace {
+            Pace::Events(flow) if flow.losses(self.terms, MOST_MORE, 0).is_none() => None,
+            Pace::Events(flow) => Some(flow.freshest_s().unwrap_or(f64::INFINITY)),
+            _ => Some(self.least_hours(MOST_MORE).unwrap_or(f64::INFINITY)),
+        }
+    }
+
     /// Seconds that an item takes by itself, if that was played.
     fn alone_s(&self) -> f64 {
         let Pace::Items { speed, .. } = self.pace else { return 0.0 };
@@ -152,6 +174,8 @@ impl<'a> Asked<'a> {
             Pace::Tokens { .. } => 1,
             // Another wave less may be cheaper, however many machines it takes.
             Pace::Shards { pipeline, executor } => executor.enough(pipeline).max(first),
+            // More of them may be spot among more.
+            Pace::Events(flow) => flow.enough(self.terms).max(first),
         }
     }
 
@@ -160,7 +184,7 @@ impl<'a> Asked<'a> {
         match self.pace {
             Pace::Items { speed, .. } => weights_gib(speed, self.way),
             Pace::Tokens { trainer, .. } => trainer.weights_gib,
-            Pace::Shards { .. } => 0.0,
+            Pace::Shards { .. } | Pace::Events(_) => 0.0,
         }
     }
 
@@ -184,6 +208,11 @@ impl<'a> Asked<'a> {
                 let seconds = if spot > 0 { lost } else { executor.start_s + work };
                 Some(Hours { expected: seconds / 3600.0, late: seconds / 3600.0, training: None })
             }
+            Pace::Events(flow) => {
+                let hours = self.task.deadline();
+                let there = Hours { expected: hours, late: hours, training: None };
+                flow.trigger(self.terms, units, spot).map(|_| there)
+            }
         }
     }
 
@@ -201,6 +230,7 @@ impl<'a> Asked<'a> {
                 Some((executor.start_s + executor.least_s(pipeline, units)) / 3600.0)
             }
             Pace::Tokens { .. } => self.hours(units, 0).map(|hours| hours.expected),
+            Pace::Events(_) => Some(self.task.deadline()),
         }
     }
 
@@ -210,7 +240,7 @@ impl<'a> Asked<'a> {
         match self.pace {
             Pace::Shards { .. } => true,
             Pace::Items { .. } => self.job.world.replay > 0,
-            Pace::Tokens { .. } => false,
+            Pace::Tokens { .. } | Pace::Events(_) => false,
         }
     }
 
@@ -218,7 +248,7 @@ impl<'a> Asked<'a> {
     fn next(&self, units: u32) -> u32 {
         match self.pace {
             Pace::Shards { pipeline, executor } => executor.next(pipeline, units),
-            Pace::Items { .. } | Pace::Tokens { .. } => units.saturating_add(1),
+            Pace::Items { .. } | Pace::Tokens { .. } | Pace::Events(_) => units.saturating_add(1),
         }
     }
 
@@ -235,6 +265,10 @@ impl<'a> Asked<'a> {
         let high = self.terms.most_spot(machines);
         let linear =
             self.terms.quotas.is_empty() && self.terms.base.is_none_or(|b| Some(b) == self.terms.on_demand);
+        if let Pace::Events(flow) = self.pace {
+            let Some(most) = flow.most_spot(self.terms, machines, low, high) else { return Vec::new() };
+            return if linear && low < most { vec![low, most] } else { (low..=most).collect() };
+        }
         if !matches!(self.pace, Pace::Shards { .. }) || !linear {
             return (low..=high).collect();
         }
@@ -252,12 +286,13 @@ impl<'a> Asked<'a> {
         seconds / 3600.0
     }
 
-    /// Items, tokens or shards a second by the closed form.
+    /// Items, tokens or shards a second by the closed form; of a stream the events that come in.
     fn closed(&self, replicas: u32) -> f64 {
         match self.pace {
             Pace::Items { speed, .. } => speed.curve.batch_rate() / speed.f * f64::from(replicas),
             Pace::Tokens { trainer, .. } => trainer.tokens_per_s,
             Pace::Shards { executor, .. } => executor.rate(replicas),
+            Pace::Events(flow) => flow.stream.events_per_s,
         }
     }
 
@@ -375,9 +410,10 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
             let Some(asked) = Asked::of(job, table, task, terms, (i, w)) else { continue };
             found.bounded += site.dearer;
             let Some(units) = asked.first(deadline) else {
-                let hours = asked.least_hours(MOST_MORE).unwrap_or(f64::INFINITY);
-                soonest = soonest.map(|soonest| soonest.min(hours));
-                reject(&mut found, "deadline", site.rows);
+                // A stream may be late for want of zones as well.
+                let soonest_here = asked.soonest();
+                soonest = soonest.zip(soonest_here).map(|(soonest, hours)| soonest.min(hours));
+                reject(&mut found, if soonest_here.is_some() { task.limit() } else { "survive" }, site.rows);
                 continue;
             };
             let Some(least) = asked.least(units) else {
@@ -389,7 +425,8 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
         }
     }
     order.sort_unstable();
-    let soonest = soonest.filter(|hours| order.is_empty() && hours.is_finite());
+    let never = found.rejected.contains_key("freshness");
+    let soonest = soonest.filter(|hours| order.is_empty() && (hours.is_finite() || never));
     let mut over_budget: Option<(Money, Money)> = None;
     for (least, i, w, first) in order {
         let site = &table.sites[i];
@@ -434,7 +471,7 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 }
             }
             // More machines need more of the same quota; with spot only, or a budget, they do not help either.
-            let hopeless = if matches!(asked.pace, Pace::Shards { .. }) {
+            let hopeless = if matches!(asked.pace, Pace::Shards { .. } | Pace::Events(_)) {
                 let over = |limit: Money| floor.scale(task.runs()) > limit;
                 !terms[i].any_within_quotas(machines) || budget.is_some_and(|(limit, _)| over(limit))
             } else {
@@ -460,7 +497,7 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 }
                 reject(&mut found, "budget", site.rows);
             }
-            None if late => reject(&mut found, "deadline", site.rows),
+            None if late => reject(&mut found, task.limit(), site.rows),
             None => found.bounded += site.rows,
         }
     }
@@ -472,13 +509,16 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 at: Some(at.clone()),
                 distance: Some(month.usd() / limit.usd().max(1e-9) - 1.0),
             },
-            (_, _, Some(soonest)) => Rejection {
-                constraint: "deadline",
-                reason: format!(
-                    "no number of machines of any type ends a run before {soonest:.2} h, the deadline is {deadline:.2} h"
-                ),
-                at: Some(task.at().join("deadline")),
-                distance: Some(soonest / deadline - 1.0),
+            (_, _, Some(soonest)) => match task.stream() {
+                Some(stream) => stale(task, stream, soonest),
+                None => Rejection {
+                    constraint: "deadline",
+                    reason: format!(
+                        "no number of machines of any type ends a run before {soonest:.2} h, the deadline is {deadline:.2} h"
+                    ),
+                    at: Some(task.at().join("deadline")),
+                    distance: Some(soonest / deadline - 1.0),
+                },
             },
             _ => Rejection {
                 constraint: "infeasible",
@@ -489,6 +529,25 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
         });
     }
     found
+}
+
+/// Why a stream is on no machines, none of which make anything fresher than `freshest` seconds.
+fn stale(task: Task<'_>, stream: &Stream, freshest: f64) -> Rejection {
+    let limit = stream.freshness_s;
+    let (reason, distance) = if freshest == f64::INFINITY {
+        ("no vCPU keeps up with a shard, however many there are: cut it into more `shards`".to_owned(), None)
+    } else if freshest > limit {
+        let reason = format!(
+            "nothing is fresher than {freshest:.3} s on any number of machines, the freshness is {limit:.3} s"
+        );
+        (reason, Some(freshest / limit - 1.0))
+    } else {
+        let reason = format!(
+            "on what a failure leaves, no whole number of milliseconds keeps up and is fresher than {limit:.3} s"
+        );
+        (reason, None)
+    };
+    Rejection { constraint: "freshness", reason, at: Some(task.at().join("freshness")), distance }
 }
 
 /// What a reader must know of a batch's rate, if it is not that of the closed form.

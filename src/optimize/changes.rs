@@ -2,14 +2,16 @@
 
 use rhumb_api::Money;
 
-use super::job::{Job, Kind};
+use super::job::{Job, Kind, Task};
 use crate::diagnostic::Pointer;
 use crate::spec::{
-    AllowDeny, BudgetScope, Objective, PlacementRules, Profiled, PurchaseRules, Service, Spec,
+    AllowDeny, BudgetScope, Objective, Pipeline, PlacementRules, PurchaseRules, Service, Spec,
 };
 
 mod federation;
 mod money;
+mod profile;
+mod stream;
 
 /// A constraint of one workload that can be loosened.
 pub(super) struct Change {
@@ -147,10 +149,6 @@ fn service<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut Service> {
     spec.services.get_mut(address.strip_prefix("services.")?)
 }
 
-fn profiled_at<'s>(spec: &'s mut Spec, address: &str) -> Option<&'s mut Profiled> {
-    spec.profiled.get_mut(address.strip_prefix("services.")?)
-}
-
 fn objectives(service: &mut Service, metric: usize) -> &mut Vec<Objective> {
     match metric {
         0 => &mut service.slo.ttft,
@@ -265,9 +263,11 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
             });
         }
     } else if let Kind::Mixed(profiled) = job.kind {
-        of_profile(profiled, &mut all);
+        profile::changes(profiled, &mut all);
     } else if let Kind::Federation(asked, _) = job.kind {
         all.extend(federation::changes(job.spec, asked));
+    } else if let Kind::Run(Task::Pipeline(pipeline @ Pipeline { stream: Some(asked), .. })) = job.kind {
+        all.extend(stream::changes(pipeline, asked));
     } else if let Kind::Run(task) = job.kind {
         let now = task.deadline();
         let step = |hours: f64| Step::new(format!("a deadline of {hours} h instead of {now} h"), hours);
@@ -287,59 +287,6 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
     place_rules(job, &mut all);
     money::rules(job, &mut all);
     all
-}
-
-/// Machines that may fail, and the most machines.
-fn of_profile(profiled: &Profiled, all: &mut Vec<Change>) {
-    if profiled.survive > 0 {
-        let count = profiled.survive;
-        let words = |k: u32| format!("survive machine {k} instead of {count}");
-        all.push(Change {
-            constraint: "survive",
-            at: profiled.at.join("survive"),
-            says: format!("survives the loss of {count} (machine)"),
-            coarse: vec![Step::without(words(0))],
-            fine: (0..count).rev().map(|k| Step::new(words(k), f64::from(k))).collect(),
-            now: None,
-            set: |spec, address, _, n| {
-                if let Some(p) = profiled_at(spec, address) {
-                    p.survive = n as u32;
-                }
-            },
-            without: |spec, address, _| {
-                if let Some(p) = profiled_at(spec, address) {
-                    p.survive = 0;
-                }
-            },
-            index: 0,
-            budget: None,
-        });
-    }
-    if let Some(most) = profiled.most_machines {
-        let none = || Step::without("no largest number of replicas".into());
-        let more = most.saturating_add(1)..=most.saturating_mul(4).max(most.saturating_add(256));
-        let words = |n: u32| format!("max_replicas {n} instead of {most}");
-        all.push(Change {
-            constraint: "max_replicas",
-            at: profiled.at.join("scaling"),
-            says: format!("at most {most} machines"),
-            coarse: vec![none()],
-            fine: more.map(|n| Step::new(words(n), f64::from(n))).chain([none()]).collect(),
-            now: Some(f64::from(most)),
-            set: |spec, address, _, n| {
-                if let Some(p) = profiled_at(spec, address) {
-                    p.most_machines = Some(n as u32);
-                }
-            },
-            without: |spec, address, _| {
-                if let Some(p) = profiled_at(spec, address) {
-                    p.most_machines = None;
-                }
-            },
-            index: 0,
-            budget: None,
-        });
-    }
 }
 
 fn drop_origin_residency(spec: &mut Spec, address: &str, index: usize) {

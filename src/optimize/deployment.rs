@@ -432,8 +432,7 @@ impl<'s> All<'s> {
         if placed.pools != apart.pools {
             let priced = emission::price(self.spec) > 0;
             let keeps = self.spec.stability.as_ref();
-            let keeps =
-                keeps.filter(|_| self.world.running.of(&job.address).is_some() && placed.run.is_none());
+            let keeps = keeps.filter(|_| self.world.running.of(&job.address).is_some() && placed.stays());
             if let Some(stability) = keeps {
                 losers::against_kept(&mut placed, stability);
             }

@@ -8,8 +8,8 @@ use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
     AllowDeny, Batch, Dataset, Engine, EngineName, Federation, Lengths, Model, NO_MODEL, Pipeline,
-    PlacementRules, Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Training,
-    Variant,
+    PlacementRules, Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Stream,
+    Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 
@@ -47,6 +47,19 @@ impl<'a> Task<'a> {
             Task::Pipeline(pipeline) => pipeline.deadline_s,
         };
         seconds / 3600.0
+    }
+
+    /// What makes it a stream.
+    pub fn stream(self) -> Option<&'a Stream> {
+        match self {
+            Task::Pipeline(pipeline) => pipeline.stream.as_ref(),
+            Task::Batch(_) | Task::Training(_) => None,
+        }
+    }
+
+    /// The limit on its time: the constraint, and its key.
+    pub fn limit(self) -> &'static str {
+        if self.stream().is_some() { "freshness" } else { "deadline" }
     }
 
     /// Runs of a month.

@@ -7,7 +7,7 @@ use rhumb_api::{Cloud, Money};
 
 use super::base::Base;
 use super::batch::Found;
-use super::job::Job;
+use super::job::{Job, Kind};
 use super::pool::Terms;
 use super::service::Search;
 use super::table::{Machine, Site, Table, Way};
@@ -319,6 +319,7 @@ pub(super) fn of_batch(
     let mut per_type: BTreeMap<usize, Loser> = BTreeMap::new();
     let mut runs: Vec<_> = found.evaluated.values().collect();
     runs.sort_by_key(|r| (r.objective, r.chosen.count.machines, r.chosen.site, r.chosen.way));
+    let of = if matches!(job.kind, Kind::Run(task) if task.stream().is_some()) { "a month" } else { "a run" };
     for run in runs {
         let site = &table.sites[run.chosen.site];
         let count = run.chosen.count;
@@ -332,7 +333,7 @@ pub(super) fn of_batch(
                 candidate,
                 machines: Some(count.machines),
                 per_hour: run.objective,
-                rejection: dearer(run.objective, optimum, "a run"),
+                rejection: dearer(run.objective, optimum, of),
             });
         }
     }
@@ -420,13 +421,14 @@ fn kept(stability: &Stability) -> String {
 /// Where what runs is kept, what costs less than it did not lose for being dearer.
 pub(super) fn against_kept(placed: &mut WorkloadPlacement, stability: &Stability) {
     let optimum = placed.certificate.optimum;
+    let each = if placed.run.is_some() { "a month" } else { "an hour" };
     let cheaper = |l: &&mut Loser| l.rejection.constraint == "dearer" && l.per_hour < optimum;
     for loser in placed.losers.iter_mut().filter(cheaper) {
         let less = optimum - loser.per_hour;
         let share = less.usd() / optimum.usd().max(1e-9) * 100.0;
         loser.rejection = Rejection {
             constraint: "stability",
-            reason: format!("{less} USD an hour cheaper ({share:.1} %); {}", kept(stability)),
+            reason: format!("{less} USD {each} cheaper ({share:.1} %); {}", kept(stability)),
             at: Some(stability.at.clone()),
             distance: None,
         };

@@ -45,6 +45,7 @@ mod relax;
 mod service;
 mod sharing;
 mod stability;
+mod stream;
 mod table;
 mod together;
 mod training;
@@ -329,6 +330,7 @@ fn alone(
                 family: match task {
                     Task::Batch(_) => FAMILY_OF_BATCH.into(),
                     Task::Training(_) => FAMILY_OF_TRAINING.into(),
+                    Task::Pipeline(p) if p.stream.is_some() => FAMILY_OF_STREAM.into(),
                     Task::Pipeline(_) => FAMILY_OF_PIPELINE.into(),
                 },
                 candidates: table.candidates,
@@ -457,6 +459,10 @@ const FAMILY_OF_TRAINING: &str = "one pool of at most 64 equal machines, whose a
 /// The same for a pipeline.
 const FAMILY_OF_PIPELINE: &str = "one pool of equal machines without accelerators, of each as many vCPUs as have their memory, one of \
     them all for the driver; every offering, count and share of spot";
+
+/// The same for a stream.
+const FAMILY_OF_STREAM: &str = "one pool of equal machines without accelerators, of each as many vCPUs as have their memory, one of \
+    them all for the driver, with the longest trigger that is fresh; every offering, count and share of spot";
 
 /// The same for a federation.
 const FAMILY_OF_FEDERATION: &str = "one aggregator on demand and, of every site that keeps the deadline, one of its machines that does; with \

@@ -16,9 +16,15 @@ use crate::spec::Spec;
 
 /// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
 pub(super) fn surcharges(job: &Job<'_>, table: &Table) -> Vec<i64> {
-    let (Some(stability), Kind::Service(_) | Kind::Mixed(_)) = (&job.spec.stability, job.kind) else {
-        return Vec::new();
+    let Some(stability) = &job.spec.stability else { return Vec::new() };
+    let stays = match job.kind {
+        Kind::Service(_) | Kind::Mixed(_) => true,
+        Kind::Run(task) => task.stream().is_some(),
+        Kind::Federation(..) => false,
     };
+    if !stays {
+        return Vec::new();
+    }
     if job.world.running.of(&job.address).is_none() {
         return Vec::new();
     }
@@ -55,7 +61,7 @@ pub(super) fn month(surcharge: i64, machine_seconds: i64) -> i64 {
 
 /// What a placed workload counts for more in a month.
 pub(super) fn sum(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> Money {
-    let Some(stability) = spec.stability.as_ref().filter(|_| placed.run.is_none()) else {
+    let Some(stability) = spec.stability.as_ref().filter(|_| placed.stays()) else {
         return Money::ZERO;
     };
     if world.running.of(&placed.address).is_none() {
@@ -92,8 +98,8 @@ pub(super) fn kept(
     free: Option<&BTreeMap<String, WorkloadPlacement>>,
 ) -> Option<Kept> {
     let stability = spec.stability.as_ref()?;
-    let services = planned.iter().filter(|(_, placed)| placed.run.is_none());
-    let workloads: BTreeMap<String, KeptWorkload> = services
+    let staying = planned.iter().filter(|(_, placed)| placed.stays());
+    let workloads: BTreeMap<String, KeptWorkload> = staying
         .filter_map(|(address, placed)| {
             let kept = KeptWorkload {
                 running: world.running.of(address)?.iter().cloned().collect(),

@@ -360,11 +360,16 @@ impl<'s> Runs<'s> {
             return Err(why.clone());
         }
         if self.limited.get(i) == Some(&true) {
-            let reason = "no number of machines within the declared quota ends in time".into();
+            let does = if self.task.stream().is_some() { "keeps up" } else { "ends in time" };
+            let reason = format!("no number of machines within the declared quota {does}");
             return Err(no("quota", reason, self.quota.clone()));
         }
-        let reason = format!("no number of machines ends within {} h", self.task.deadline());
-        Err(no("deadline", reason, Some(self.task.at().join("deadline"))))
+        let reason = match self.task.stream() {
+            Some(s) => format!("no number of machines keeps up and is fresher than {} s", s.freshness_s),
+            None => format!("no number of machines ends within {} h", self.task.deadline()),
+        };
+        let limit = self.task.limit();
+        Err(no(limit, reason, Some(self.task.at().join(limit))))
     }
 }
 

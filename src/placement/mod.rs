@@ -31,7 +31,7 @@ pub use fallback::{Fallback, Fallbacks, MOST_FALLBACKS, WANTED_FALLBACKS};
 pub use federation::{FederationClient, FederationRun, LeftOut, names};
 pub use held::HeldUse;
 pub use mix::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
-pub use pipeline::PipelineRun;
+pub use pipeline::{PipelineRun, StreamRun};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 use sha2::{Digest, Sha256};
 pub use shared::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
@@ -396,7 +396,7 @@ pub struct BatchRun {
     pub hours: f64,
     /// The deadline, hours.
     pub deadline_hours: f64,
-    /// Items (of a training: tokens, of a pipeline: shards, of a federation: updates) a second, all machines, at the planned confidence.
+    /// Items (of a training: tokens, of a pipeline: shards, of a stream: events, of a federation: updates) a second, all machines, at the planned confidence.
     pub items_per_s: f64,
     /// Runs a month.
     pub runs_per_month: f64,
@@ -515,6 +515,14 @@ pub struct Infeasible {
     pub workloads: Vec<InfeasibleWorkload>,
     /// There is no placement; otherwise the search found none and did not prove that there is none.
     pub proven: bool,
+}
+
+impl WorkloadPlacement {
+    /// Whether its machines are there all the time: those of a service or a stream, and of no run that ends.
+    pub fn stays(&self) -> bool {
+        let stream = |run: &BatchRun| run.pipeline.as_ref().is_some_and(|p| p.stream.is_some());
+        self.run.as_ref().is_none_or(stream)
+    }
 }
 
 impl std::fmt::Display for Infeasible {

@@ -31,7 +31,7 @@ impl Running {
     /// What runs once a placement has been applied.
     pub fn of_placement(placement: &Placement) -> Self {
         let mut running = Running::default();
-        for placed in placement.workloads.values().filter(|w| w.run.is_none()) {
+        for placed in placement.workloads.values().filter(|w| w.stays()) {
             for pool in placed.pools.iter().filter(|p| p.shared.is_none()) {
                 running.add(&placed.address, pool.cloud, &pool.region, &pool.instance_type);
             }

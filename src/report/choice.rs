@@ -21,8 +21,13 @@ pub(crate) fn candidate(c: &CandidateId) -> String {
     )
 }
 
-fn losers_table(is_batch: bool, rows: impl Iterator<Item = Vec<Cell>>) -> Table {
-    let cost = if is_batch { "USD a run" } else { "USD/h" };
+/// Options that lost to `placed`: of a stream a run is a month.
+fn losers_table(placed: &WorkloadPlacement, rows: impl Iterator<Item = Vec<Cell>>) -> Table {
+    let cost = match &placed.run {
+        None => "USD/h",
+        Some(_) if placed.stays() => "USD a month",
+        Some(_) => "USD a run",
+    };
     Table {
         columns: vec![("option", false), ("machines", true), (cost, true), ("rejected by", false)],
         rows: rows.collect(),
@@ -77,10 +82,8 @@ pub(super) fn losers(plan: &Plan) -> Section {
     for (address, placed) in &plan.placement.workloads {
         blocks.push(Block::Lines(vec![Cell::plain(format!("{address}: {}", proof(placed)))]));
         if !placed.losers.is_empty() {
-            blocks.push(Block::Table(losers_table(
-                placed.run.is_some(),
-                interesting(&placed.losers).into_iter().map(loser),
-            )));
+            blocks
+                .push(Block::Table(losers_table(placed, interesting(&placed.losers).into_iter().map(loser))));
         }
     }
     Section { name: "losers", heading: "Best options that lost".to_owned(), blocks }
@@ -167,15 +170,24 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
             percent(spare)
         )));
     }
-    for pool in placed.pools.iter().filter(|p| placed.run.is_none() && p.capacity > 0.0) {
+    let events = if placed.run.is_some() { "events" } else { "requests" };
+    for pool in placed.pools.iter().filter(|p| placed.stays() && p.capacity > 0.0) {
         binding.push(Cell::plain(format!(
-            "{} carries {} of the {} requests/s that it could.",
+            "{} carries {} of the {} {events}/s that it could.",
             pool.addr,
             super::number(pool.peak_rate),
             super::number(pool.capacity)
         )));
     }
-    if let Some(run) = &placed.run {
+    let stream = placed.run.as_ref().and_then(|run| run.pipeline.as_ref()?.stream.as_ref());
+    if let Some(s) = stream {
+        binding.push(Cell::plain(format!(
+            "What is made of an event is at most {} of the {} s old that are allowed.",
+            super::number(s.fresh_s),
+            super::number(s.freshness_s)
+        )));
+    }
+    if let Some(run) = placed.run.as_ref().filter(|_| stream.is_none()) {
         // Held against the deadline is a training's run with the interruptions that are planned for.
         let hours = run.training.as_ref().map_or(run.hours, |t| t.late_hours);
         binding.push(Cell::plain(format!(
@@ -191,7 +203,7 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
     });
     let mut lost = Vec::new();
     if !placed.losers.is_empty() {
-        lost.push(Block::Table(losers_table(placed.run.is_some(), placed.losers.iter().map(loser))));
+        lost.push(Block::Table(losers_table(placed, placed.losers.iter().map(loser))));
     }
     let counts: Vec<String> =
         placed.certificate.rejected.iter().map(|(why, n)| format!("{why} {n}")).collect();

@@ -15,8 +15,10 @@ const SHOWN: usize = 3;
 fn row(first: Option<&str>, f: &Fallback) -> Vec<Cell> {
     let p = &f.pool;
     let carries = match &f.run {
-        Some(run) => format!("a run in {} h", number(run.hours)),
-        None => format!("{}/s", number(p.capacity)),
+        Some(run) if run.pipeline.as_ref().is_none_or(|p| p.stream.is_none()) => {
+            format!("a run in {} h", number(run.hours))
+        }
+        _ => format!("{}/s", number(p.capacity)),
     };
     vec![
         Cell::plain(first.unwrap_or_default()),

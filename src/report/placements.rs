@@ -77,6 +77,9 @@ pub(super) fn placements(plan: &Plan) -> Section {
             let pipeline = placed.run.as_ref().and_then(|run| run.pipeline.as_ref());
             let federation = placed.run.as_ref().and_then(|run| run.federation.as_ref());
             let load = match (&placed.run, training) {
+                (Some(_), _) if pipeline.is_some_and(|p| p.stream.is_some()) => {
+                    format!("{} of {}/s", number(pool.peak_rate), number(pool.capacity))
+                }
                 (Some(_), _) if pipeline.is_some() => "pipeline".to_owned(),
                 (Some(_), _) if federation.is_some() => "rounds".to_owned(),
                 (None, _) => format!("{} of {}/s", number(pool.peak_rate), number(pool.capacity)),
@@ -213,6 +216,8 @@ pub(super) fn failures(plan: &Plan) -> Option<Section> {
         rows: Vec::new(),
     };
     for (address, placed) in &plan.placement.workloads {
+        // A stream has no replicas: what is left of it are machines.
+        let left = if placed.run.is_some() { " machines" } else { "" };
         for f in &placed.failures {
             let tone = if f.capacity >= f.required_rate { Tone::Good } else { Tone::Bad };
             let at =
@@ -222,7 +227,7 @@ pub(super) fn failures(plan: &Plan) -> Option<Section> {
                 Cell::plain(address),
                 Cell::plain(format!("{} {}", f.count, f.scope)),
                 Cell::plain(at),
-                Cell::plain(f.replicas_left.to_string()),
+                Cell::plain(format!("{}{left}", f.replicas_left)),
                 Cell::plain(format!("{}/s", number(f.required_rate))),
                 Cell::tone(format!("{}/s", number(f.capacity)), tone),
             ]);

@@ -16,6 +16,9 @@ const PLACES: [&str; 3] = [SITES, EACH_OF, "clouds"];
 /// `placement.sites`.
 const SITES: &str = "sites";
 
+/// What may fail is said of services; a stream says it itself.
+const FAILURES: [&str; 2] = ["survive", "during_failure"];
+
 /// `placement.each_of`.
 const EACH_OF: &str = "each_of";
 
@@ -59,6 +62,9 @@ fn merge_section(
     for (name, value) in defaults {
         let Some(key) = keys.iter().find(|k| k.name == name && !k.not_yet) else { continue };
         let (from, to) = (from.join(name), to.join(name));
+        if FAILURES.contains(&name.as_str()) && !to.0.starts_with("/services/") {
+            continue;
+        }
         match own.get_mut(name) {
             None if states_a_load && LOADS.contains(&name.as_str()) => {}
             None if states_a_place && PLACES.contains(&name.as_str()) => {}

@@ -58,7 +58,7 @@ pub use measured::{
 };
 pub use model::*;
 pub use objective::Goal;
-pub use pipeline::{MOST_SHARDS, NO_MODEL, Pipeline, PipelineEngine};
+pub use pipeline::{MOST_SHARDS, NO_MODEL, Pipeline, PipelineEngine, STREAM_S, Stream};
 pub use profile::{Profile, Profiled};
 pub use site::{EdgeSite, POWER, SiteMachine, Wan};
 pub use stability::Stability;

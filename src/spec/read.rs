@@ -177,6 +177,11 @@ impl Reader<'_> {
             .into_iter()
             .filter_map(|(name, at)| Some((name.to_owned(), self.federation(name, &at, &labels)?)))
             .collect();
+        let waiting = batches.values().flat_map(|b| &b.after);
+        let waiting = waiting.chain(trainings.values().flat_map(|t| &t.after));
+        let waiting = waiting.chain(pipelines.values().filter(|p| p.stream.is_none()).flat_map(|p| &p.after));
+        let waiting = waiting.chain(federations.values().flat_map(|f| &f.after));
+        self.none_waits_for_a_stream(&pipelines, waiting);
         if super::WORKLOADS.iter().all(|kind| root.key(kind).entries().is_empty()) {
             self.report(
                 &Pointer::root(),

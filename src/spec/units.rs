@@ -23,6 +23,10 @@ pub enum Unit {
     Data,
     /// Data a second; read as GiB.
     DataRate,
+    /// Events per time; read as events per second.
+    Events,
+    /// What one of many things takes; read as bytes.
+    Size,
     /// CO2e a month of 730 hours; read as tonnes.
     Emissions,
     /// US dollars for a tonne of CO2e; read as dollars.
@@ -71,6 +75,8 @@ impl Unit {
                 ("MB/s", 1e-3 * GB),
                 ("KB/s", 1e-6 * GB),
             ],
+            Unit::Events => &[("events/s", 1.0), ("events/min", 1.0 / 60.0), ("events/h", 1.0 / 3600.0)],
+            Unit::Size => &[("B", 1.0), ("KB", 1e3), ("KiB", 1024.0), ("MB", 1e6), ("MiB", 1_048_576.0)],
             Unit::Emissions => &[("t/month", 1.0), ("kg/month", 1e-3), ("t", 1.0), ("kg", 1e-3)],
             Unit::PerTonne => &[("USD/t", 1.0)],
             Unit::Hourly => &[("USD/h", 1.0)],
@@ -91,6 +97,8 @@ impl Unit {
             Unit::Count => "40M",
             Unit::Data => "400GB",
             Unit::DataRate => "6MB/s",
+            Unit::Events => "9500 events/s",
+            Unit::Size => "1200 B",
             Unit::Emissions => "12 t/month",
             Unit::PerTonne => "90 USD/t",
             Unit::Hourly => "0.9 USD/h",
@@ -106,6 +114,8 @@ impl Unit {
         matches!(
             self,
             Unit::Rate
+                | Unit::Events
+                | Unit::Size
                 | Unit::Monthly
                 | Unit::Emissions
                 | Unit::PerTonne
@@ -125,6 +135,8 @@ impl Unit {
             Unit::Count => "a count",
             Unit::Data => "an amount of data",
             Unit::DataRate => "an amount of data a second",
+            Unit::Events => "a rate of events",
+            Unit::Size => "a size",
             Unit::Emissions => "a monthly amount of CO2e",
             Unit::PerTonne => "a price of a tonne of CO2e",
             Unit::Hourly => "an hourly price in US dollars",
@@ -362,7 +374,7 @@ fn parse_text(unit: Unit, text: &str) -> Result<f64, Problem> {
         return Ok(match unit {
             // Read as a decimal, so that 99.4% is 0.994 and not the nearest neighbour of 99.4 / 100.
             Unit::Percent => number(&format!("{digits}e-2")).unwrap_or(amount / 100.0),
-            Unit::Rate if *factor < 1.0 => amount / (1.0 / factor).round(),
+            Unit::Rate | Unit::Events if *factor < 1.0 => amount / (1.0 / factor).round(),
             _ => amount * factor,
         });
     }
@@ -470,6 +482,9 @@ mod tests {
         assert_eq!(read(Unit::Data, "1073741824GB"), Ok(1e9));
         assert_eq!(read(Unit::DataRate, "1024MiB/s"), Ok(1.0));
         assert_eq!(read(Unit::DataRate, "1073741824GB/s"), Ok(1e9));
+        assert_eq!(read(Unit::Events, "570000 events/min"), Ok(9500.0));
+        assert_eq!(read(Unit::Size, "1.2KB"), Ok(1200.0));
+        assert_eq!(read(Unit::Size, "1 KiB"), Ok(1024.0));
         assert_eq!(read(Unit::Count, "1_000"), Ok(1000.0));
         assert_eq!(read(Unit::Emissions, "750 kg/month"), Ok(0.75));
         assert_eq!(read(Unit::Emissions, "12 t"), Ok(12.0));
@@ -502,7 +517,7 @@ mod tests {
             x in 0.001f64..1e9,
             unit in prop::sample::select(vec![
                 Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::DataRate, Unit::Number,
-                Unit::Emissions, Unit::PerTonne, Unit::Hourly, Unit::Power, Unit::Intensity, Unit::Bandwidth,
+                Unit::Emissions, Unit::PerTonne, Unit::Hourly, Unit::Power, Unit::Intensity, Unit::Bandwidth, Unit::Events, Unit::Size,
             ]),
         ) {
             let text = unit.format(x);
@@ -512,7 +527,7 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,24}") {
-            for unit in [Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::DataRate] {
+            for unit in [Unit::Duration, Unit::Rate, Unit::Percent, Unit::Monthly, Unit::Count, Unit::Data, Unit::DataRate, Unit::Events, Unit::Size] {
                 let _ = quantity(unit, Range::POSITIVE, &json!(text));
             }
         }

@@ -286,6 +286,7 @@ fn every_code_is_planted_and_documented() {
         .iter()
         .chain(crate::processors::FAULTS)
         .chain(crate::pipelines::FAULTS)
+        .chain(crate::streams::FAULTS)
         .chain(crate::federations::FAULTS)
         .map(|f| f.1);
     let sites = crate::sites::faults::FAULTS.iter().map(|f| f.1);

@@ -24,6 +24,8 @@ mod shared_machines;
 mod spec;
 mod spec_files;
 mod state;
+mod stream_worlds;
+mod streams;
 mod verify;
 
 mod check;

@@ -9,10 +9,10 @@ use rhumb::spec::{Pipeline, Processors, RegionRef, Spec};
 use rhumb_api::{Cloud, Purchase};
 
 /// A month of one choice: micro-dollars as expected and at the ceiling, vCPUs of on-demand machines in a region, and machines.
-struct Way {
-    month: i64,
-    ceiling: i64,
-    vcpus: (usize, f64),
+pub struct Way {
+    pub month: i64,
+    pub ceiling: i64,
+    pub vcpus: (usize, f64),
 }
 
 /// Every choice that ends in time, with formulas of its own: type, region, machines, spot.
@@ -98,7 +98,11 @@ pub fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
             spec.providers.get(&Cloud::Aws).and_then(|p| p.quotas.get(&catalog.regions[region].id));
         declared.and_then(|q| q.get("L-1216C47A")).copied().unwrap_or(f64::INFINITY)
     };
-    let all: Vec<Vec<Way>> = spec.pipelines.values().map(|p| options(world, p)).collect();
+    let all: Vec<Vec<Way>> = spec
+        .pipelines
+        .values()
+        .map(|p| crate::stream_worlds::options(world, p).unwrap_or_else(|| options(world, p)))
+        .collect();
     let fits = |chosen: &[&Way]| {
         let counted: i64 = chosen.iter().map(|o| if ceiling { o.ceiling } else { o.month }).sum();
         let mut taken: BTreeMap<usize, f64> = BTreeMap::new();

@@ -24,6 +24,7 @@ mod pool;
 mod prices;
 mod profile;
 mod service;
+mod stream;
 mod training;
 
 pub use choice::{Choice, Column, choice};
@@ -302,7 +303,8 @@ fn judge(
         Kind::Pipeline(asked) => {
             let field = pipeline::Field::of(spec, world, work, asked);
             counted(field.all);
-            ((0..claims.len()).map(|p| of_run(p, field.least(&prices[p]))).collect(), field.running)
+            let of = |p: usize| of_run(p, field.least(&prices[p], own(p)));
+            ((0..claims.len()).map(of).collect(), field.running)
         }
         Kind::Federation(asked) => {
             let field = federation::Field::of(spec, world, work, asked);

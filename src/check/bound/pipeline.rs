@@ -6,11 +6,13 @@ use rayon::prelude::*;
 use rhumb_api::Money;
 
 use super::super::pipeline::Works;
+use super::super::stream::Flow;
 use super::super::subject::Work;
 use super::LeastRun;
 use super::field::{self, Site};
 use super::pool::{spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
+use super::stream;
 use crate::catalog::TransferTo;
 use crate::placement::World;
 use crate::spec::{Pipeline, RegionRef, Spec};
@@ -52,10 +54,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The least at these prices; `None` if nothing ends in time. Budgets are left out.
-    pub fn least(&self, prices: &Prices) -> Option<LeastRun> {
+    /// The least at these prices; `None` if nothing ends in time. Budgets are left out, but of a stream.
+    pub fn least(&self, prices: &Prices, budgets: &[Money]) -> Option<LeastRun> {
         let found = self.sites.par_iter().enumerate().filter_map(|(i, site)| {
-            let (machines, spot, priced, month) = self.cheapest(site, prices)?;
+            let (machines, spot, priced, month) = self.cheapest(site, prices, budgets)?;
             Some((priced, machines, i, spot, month))
         });
         let (priced, machines, i, spot, month) = found.min_by_key(|f| (f.0, f.1, f.2))?;
@@ -67,8 +69,12 @@ impl<'a> Field<'a> {
     }
 
     /// Machines, spot machines among them, a month at the prices, and in dollars.
-    fn cheapest(&self, site: &Site, prices: &Prices) -> Option<(u32, u32, i128, Costs)> {
+    fn cheapest(&self, site: &Site, prices: &Prices, budgets: &[Money]) -> Option<(u32, u32, i128, Costs)> {
         let works = self.works.get(&site.instance_type)?;
+        if let Some(stream) = &self.pipeline.stream {
+            let flow = Flow { stream, works, shards: self.pipeline.shards };
+            return stream::cheapest(self.world, (site, self.work.purchase), &flow, (prices, budgets));
+        }
         let shards = self.pipeline.shards;
         let runs = self.pipeline.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
         let deadline = self.pipeline.deadline_s / 3600.0 * (1.0 + 1e-12);
@@ -130,7 +136,7 @@ impl<'a> Field<'a> {
     }
 }
 
-fn month(site: &Site, (machines, spot): (u32, u32), hours: f64, runs: f64, read: Money) -> Costs {
+pub(super) fn month(site: &Site, (machines, spot): (u32, u32), hours: f64, runs: f64, read: Money) -> Costs {
     let base = site.base.unwrap_or(Money::ZERO).times(i64::from(machines - spot));
     let cheap = site.spot.unwrap_or(Money::ZERO);
     let dear = site.on_demand.unwrap_or(cheap);

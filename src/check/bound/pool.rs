@@ -292,7 +292,7 @@ pub(super) fn within_quotas(site: &Site, machines: u32, low: u32, high: u32) -> 
 }
 
 /// The largest number in a range for which `holds`, which is lost as numbers grow.
-fn most(low: u32, high: u32, holds: impl Fn(u32) -> bool) -> Option<u32> {
+pub(super) fn most(low: u32, high: u32, holds: impl Fn(u32) -> bool) -> Option<u32> {
     if holds(high) {
         return Some(high);
     }

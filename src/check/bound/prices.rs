@@ -122,6 +122,12 @@ impl Prices {
         self.carbon * carbon::of_runs(site.mg_per_hour, machines, hours, runs, whole)
     }
 
+    /// What machines that are there all month count for because they do not run yet.
+    pub fn all_month(&self, site: &Site, machines: u32) -> i128 {
+        let more = if self.together { SCALE * i128::from(site.surcharge) } else { 0 };
+        more * i128::from(machines) * i128::from(HOURS_PER_MONTH)
+    }
+
     /// What a machine takes of quotas, for a month: bought as planned, and as spot.
     pub fn tolls(&self, world: &World, site: &Site) -> (i128, i128) {
         let cloud = world.catalog.regions[site.region].cloud;

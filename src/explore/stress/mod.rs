@@ -155,8 +155,10 @@ pub struct Stress {
     pub interrupted: Vec<String>,
     /// Pools of trainings: in every world they are as fast as drawn, and interrupted at the planned rate.
     pub trained: Vec<String>,
-    /// Services with a profile: what was measured has no band, and every world has it alike.
+    /// Services with a profile and streams: what was measured has no band, and every world has it alike.
     pub measured: Vec<String>,
+    /// Pools of streams with spot machines: planned for the loss of as many as may be gone at once, and in no world is one drawn.
+    pub hedged: Vec<String>,
 }
 
 /// Positions in the band at which a pool is replayed, from -[`REACH`] to [`REACH`] standard deviations. A world beyond is taken
@@ -216,6 +218,7 @@ pub fn stress(
         interrupted: worlds.interrupted,
         trained: worlds.trained,
         measured: worlds.measured,
+        hedged: worlds.hedged,
     })
 }
 

@@ -58,6 +58,7 @@ pub(super) struct Worlds<'a> {
     pub interrupted: Vec<String>,
     pub trained: Vec<String>,
     pub measured: Vec<String>,
+    pub hedged: Vec<String>,
     pub rows: Vec<Row>,
     /// Dollars a month in every world, by workload: as the budget binds.
     pub costs: BTreeMap<String, Vec<f64>>,
@@ -76,6 +77,7 @@ impl<'a> Worlds<'a> {
             interrupted: Vec::new(),
             trained: Vec::new(),
             measured: Vec::new(),
+            hedged: Vec::new(),
             rows: Vec::new(),
             costs: BTreeMap::new(),
         }
@@ -281,7 +283,7 @@ impl<'a> Worlds<'a> {
         Ok(())
     }
 
-    /// What was measured is drawn from no band, and none of its machines is spot: it costs the same in every world.
+    /// What was measured is drawn from no band, and no machine of it is lost: it costs the same in every world.
     pub fn profiled(&mut self, address: &str, placed: &WorkloadPlacement) {
         let month = match self.spec.budget.binds {
             BudgetBinds::Ceiling => placed.cost.ceiling_per_month,
@@ -356,13 +358,19 @@ impl<'a> Worlds<'a> {
         Ok(())
     }
 
-    /// A pipeline: its rates have no band, so that it takes as long in every world.
+    /// A pipeline: its rates have no band, so that it takes as long in every world, or is as fresh.
     pub fn pipeline(
         &mut self,
         address: &str,
         pipeline: &Pipeline,
         placed: &WorkloadPlacement,
     ) -> Result<(), String> {
+        if pipeline.stream.is_some() {
+            self.profiled(address, placed);
+            let spot = placed.pools.iter().filter(|pool| pool.uses_spot());
+            self.hedged.extend(spot.map(|pool| pool.addr.to_string()));
+            return Ok(());
+        }
         let (Some(pool), Some(run)) = (placed.pools.first(), &placed.run) else {
             return Err(format!("{address} has no run"));
         };

@@ -5,14 +5,17 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 use super::super::batch::{self, Run};
 use super::super::job::{Job, Task};
 use super::super::pipeline::{DRIVER, Executor};
+use super::super::pool::Terms;
 use super::super::pool::weights_gib;
+use super::super::stream::{Flow, Loss};
 use super::super::table::Table;
 use super::super::training::Trainer;
 use super::{Draft, Runner, Runs, machines, pool};
 use crate::catalog::{Evidence, TransferTo};
 use crate::perf::MemoryFit;
 use crate::placement::{
-    BatchRun, Certificate, Cost, CostLine, PipelineRun, Pool, TrainingRun, WorkloadPlacement,
+    BatchRun, Certificate, Cost, CostLine, FailureCheck, PipelineRun, Pool, StreamRun, TrainingRun,
+    WorkloadPlacement,
 };
 use crate::spec::{KvCacheDtype, Method, Pipeline, Purchase, Quantization, RegionRef, Training};
 
@@ -30,6 +33,7 @@ pub(in crate::optimize) fn run(
     let runs = task.runs();
     let month = run.hours * runs / HOURS_PER_MONTH as f64;
     let mut draft = Draft { pools: Vec::new(), lines: Vec::new(), caveats: Vec::new(), quotas: Vec::new() };
+    let (mut failures, mut streams) = (Vec::new(), None);
     let (mut pool, items, weights_gib, how) = match task {
         Task::Batch(batch) => {
             let speed = table.speeds.get(speed)?;
@@ -46,13 +50,29 @@ pub(in crate::optimize) fn run(
             let executor = table.executors.get(speed)?;
             let mut pool = machines(job, table, &run.chosen, works(executor), &[])?;
             pool.vcpus_per_replica = Some(executor.cores);
-            (pool, f64::from(pipeline.shards), 0.0, (None, Some(pipeline_run(pipeline, executor, run))))
+            let mut how = pipeline_run(pipeline, executor, run);
+            let flow = pipeline.stream.as_ref().map(|stream| Flow { pipeline, stream, executor });
+            if let Some(flow) = flow {
+                let count = run.chosen.count;
+                let terms = table.terms.get(run.chosen.site)?;
+                let trigger_ms = flow.trigger(terms, count.machines, count.spot)?;
+                how.stream = Some(stream_run(flow, count.machines, trigger_ms)?);
+                streams = Some((flow, trigger_ms));
+                pool.notes.push(overhead(flow));
+                failures = survived(flow, terms, run, trigger_ms, &pool)?;
+                draft.caveats.extend(resting_on(flow, &pool, !failures.is_empty()));
+            }
+            (pool, f64::from(pipeline.shards), 0.0, (None, Some(how)))
         }
     };
     draft.caveats.extend(batch::replayed(job, table, task, run));
     let seconds = task.deadline() * 3600.0;
     pool.peak_rate = if seconds > 0.0 { items / seconds } else { 0.0 };
     pool.capacity = run.items_per_s;
+    if let Some((flow, trigger_ms)) = streams {
+        pool.peak_rate = flow.stream.events_per_s;
+        pool.capacity = flow.capacity(run.chosen.count.machines, trigger_ms);
+    }
     draft.bill(job, table, &run.chosen, &pool, Runs::Share(month), weights_gib);
     draft.dataset(job, &pool, runs);
     let lines = std::mem::take(&mut draft.lines);
@@ -84,7 +104,7 @@ pub(in crate::optimize) fn run(
         fallbacks: Vec::new(),
         routes: Vec::new(),
         objectives: Vec::new(),
-        failures: Vec::new(),
+        failures,
         cost,
         run: Some(BatchRun {
             hours: run.hours,
@@ -162,7 +182,64 @@ fn pipeline_run(pipeline: &Pipeline, executor: &Executor, run: &Run) -> Pipeline
         waves: pipeline.shards.div_ceil(working.max(1)),
         shard_s: executor.shard_s,
         start_up_s: executor.start_s,
+        stream: None,
     }
+}
+
+fn stream_run(flow: Flow<'_>, machines: u32, trigger_ms: u64) -> Option<StreamRun> {
+    let batch_s = flow.batch_s(machines, trigger_ms)?;
+    Some(StreamRun {
+        events_per_s: flow.stream.events_per_s,
+        trigger_ms,
+        overhead_s: flow.stream.overhead_s,
+        batch_s,
+        fresh_s: trigger_ms as f64 / 1e3 + batch_s,
+        freshness_s: flow.stream.freshness_s,
+    })
+}
+
+fn overhead(flow: Flow<'_>) -> String {
+    format!("{} s of a micro-batch besides its events, as stated and assumed here", flow.stream.overhead_s)
+}
+
+/// What is left in each failure that a stream survives.
+fn survived(
+    flow: Flow<'_>,
+    terms: &Terms,
+    run: &Run,
+    trigger_ms: u64,
+    pool: &Pool,
+) -> Option<Vec<FailureCheck>> {
+    let count = run.chosen.count;
+    let losses = flow.losses(terms, count.machines, count.spot)?;
+    let of = |loss: Loss| {
+        let left = count.machines - loss.machines;
+        FailureCheck {
+            scope: loss.scope,
+            count: loss.count,
+            at: pool.addr.to_string(),
+            replicas_left: left,
+            required_rate: flow.stream.events_per_s * flow.stream.capacity,
+            capacity: flow.capacity(left, trigger_ms),
+        }
+    };
+    Some(losses.into_iter().map(of).collect())
+}
+
+/// What a reader must know of a stream.
+fn resting_on(flow: Flow<'_>, pool: &Pool, fails: bool) -> Vec<String> {
+    let mut all = vec![
+        "what checkpoints take of a storage, and the source of events, are not priced: both are yours"
+            .to_owned(),
+    ];
+    if fails {
+        all.push(format!(
+            "the driver is on one machine of {}: when that one is lost nothing is worked on until another has started, about {:.0} s, \
+             and what came in meanwhile is late",
+            pool.instance_type, flow.executor.start_s
+        ));
+    }
+    all
 }
 
 fn training_run(training: &Training, trainer: &Trainer, run: &Run) -> Option<TrainingRun> {

@@ -472,7 +472,10 @@ impl<'a> Workload<'a> {
             Sort::Federation { .. } | Sort::Service { .. } | Sort::Mixed(_) => 0.0,
         };
         let emitted = carbon::of_runs(mg, count.machines, priced.run.hours, task);
-        let figures = (priced.month.micros(), bound.micros(), emitted);
+        // Only a stream has one, whose machines are there all day.
+        let surcharge = self.surcharges.get(priced.run.chosen.site).copied().unwrap_or(0);
+        let more = stability::month(surcharge, 86_400 * i64::from(count.machines));
+        let figures = (priced.month.micros().saturating_add(more), bound.micros(), emitted);
         let column = self.column(rows, figures, &counts, machines);
         Planned { column, plan: Plan::Run(priced.run), shared: Vec::new() }
     }
@@ -507,7 +510,7 @@ impl<'a> Workload<'a> {
     /// What a machine of a site takes of quotas in a month, bought as planned and as spot, and emits in an hour, at `prices`.
     fn tolls(&self, rows: &Rows, site: usize, prices: &[i64]) -> (i128, i128, i128) {
         let (base, spot) = rows.tolls(self.sites.at(site), prices);
-        (base, spot, rows.emitted(self.emits_at(site), prices))
+        (base, spot, self.counted(rows, site, prices))
     }
 
     fn emits_at(&self, site: usize) -> i64 {

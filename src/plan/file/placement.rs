@@ -14,7 +14,7 @@ use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
     Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice,
     HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop,
-    TrainingRun,
+    StreamRun, TrainingRun,
 };
 use crate::placement::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
@@ -395,6 +395,16 @@ mirror!(PipelineFile for PipelineRun {
     waves: u32,
     shard_s: f64,
     start_up_s: f64,
+    stream: Option<StreamRun>,
+});
+
+mirror!(StreamFile for StreamRun {
+    events_per_s: f64,
+    trigger_ms: u64,
+    overhead_s: f64,
+    batch_s: f64,
+    fresh_s: f64,
+    freshness_s: f64,
 });
 
 words!(PipelineEngineWord for PipelineEngine { Spark = "spark", Ray = "ray" });

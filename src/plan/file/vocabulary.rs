@@ -17,6 +17,7 @@ pub const WORDS: &[&str] = &[
     "e2e",
     "engine",
     "engine-setting",
+    "freshness",
     "infeasible",
     "instance-types",
     "layout",

@@ -77,7 +77,7 @@ pub static ROOT: &[Key] = &[
     Key::new(
         "pipelines",
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(PIPELINE) },
-        "Data pipelines on processors, with a deadline.",
+        "Data pipelines on processors: runs with a deadline, and streams that never end.",
     ),
     Key::new(
         "federations",

@@ -16,6 +16,7 @@ use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKi
 
 mod fleets;
 mod kept;
+mod pipeline;
 
 use fleets::{fleet_fallback, on_shared, shared_fleet};
 
@@ -188,15 +189,7 @@ fn fallback() -> Fallback {
             runs_per_month: 30.4,
             cost_per_run: usd(77_000_002),
             training: None,
-            pipeline: Some(PipelineRun {
-                engine: rhumb::spec::PipelineEngine::Ray,
-                cores_per_machine: 7,
-                driver_cores: 1,
-                shards: 3200,
-                waves: 160,
-                shard_s: 20.5,
-                start_up_s: 212.25,
-            }),
+            pipeline: Some(pipeline::run()),
             federation: None,
         }),
         caveats: vec!["offered: unknown there".into()],

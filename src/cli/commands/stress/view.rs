@@ -183,7 +183,13 @@ impl Told<'_> {
                 "{address}: its machines were measured by you, and every world has them so; nothing of it is drawn, only its cost is counted."
             )));
         }
-        let none = self.found.spot.is_empty() && self.found.interrupted.is_empty();
+        for pool in &self.found.hedged {
+            lines.push(Cell::plain(format!(
+                "{pool}: as it was planned, what is left keeps up when as many spot machines as may be gone at once are; in no world is one drawn."
+            )));
+        }
+        let none =
+            self.found.spot.is_empty() && self.found.interrupted.is_empty() && self.found.hedged.is_empty();
         if none && self.found.trained.is_empty() {
             lines.push(Cell::plain("No spot machines: none can be lost."));
         }
@@ -328,6 +334,7 @@ impl Told<'_> {
             "interrupted": self.found.interrupted,
             "trained": self.found.trained,
             "measured": self.found.measured,
+            "hedged": self.found.hedged,
             "curve": curve,
         })
     }

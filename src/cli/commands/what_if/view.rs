@@ -127,7 +127,7 @@ fn choices(all: &[World]) -> Table {
         let fleets = w.plan().map_or(&[][..], |p| &p.placement.fleets);
         for (address, placed) in shown(all, w) {
             for pool in &placed.pools {
-                let load = match &placed.run {
+                let load = match placed.run.as_ref().filter(|_| !placed.stays()) {
                     None => {
                         format!("{} of {}/s", report::number(pool.peak_rate), report::number(pool.capacity))
                     }
