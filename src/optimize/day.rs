@@ -255,7 +255,7 @@ impl<'a> Search<'a> {
         }
         let machine = self.table.sites[site].machine;
         let of = &self.table.machines[machine].ways[way];
-        let Some(classes) = self.classes(machine, of) else { return Ok(Day::Fixed(daily.clone())) };
+        let Some(classes) = self.classes(machine, of) else { return Ok(Day::Fixed(Box::new(daily.clone()))) };
         let key = (base.origins.clone(), regions, site, way);
         let known = self.rests.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(known) = known {

@@ -74,7 +74,7 @@ pub(super) enum Day {
     /// The peak in every hour.
     Flat,
     /// As large as the peak asks for in every hour; what is sent follows the load.
-    Fixed(Daily),
+    Fixed(Box<Daily>),
     /// As large as each hour asks for.
     Following(Arc<Rest>),
 }

@@ -176,7 +176,7 @@ const FACTS: &[Fact] = &[
     ("stability-alone.yaml", &[("useless-key", 7, 1)]),
     ("useless.yaml", &[("useless-key", 9, 5)]),
     ("stability-carbon.yaml", &[("conflicting-keys", 9, 1)]),
-    ("profile.yaml", &[("not-supported-yet", 8, 5), ("conflicting-keys", 9, 5), ("conflicting-keys", 10, 5), ("conflicting-keys", 12, 31), ("shares-do-not-sum", 12, 50), ("not-supported-yet", 13, 16), ("not-supported-yet", 14, 17), ("missing-key", 15, 3), ("missing-key", 15, 3), ("useless-key", 20, 5), ("useless-key", 21, 69), ("cannot-read", 25, 14), ("unknown-reference", 32, 70)]),
+    ("profile.yaml", &[("not-supported-yet", 8, 5), ("conflicting-keys", 9, 5), ("conflicting-keys", 10, 5), ("conflicting-keys", 12, 31), ("shares-do-not-sum", 12, 50), ("not-supported-yet", 13, 16), ("not-supported-yet", 14, 17), ("missing-key", 15, 3), ("missing-key", 15, 3), ("useless-key", 20, 5), ("useless-key", 21, 69), ("cannot-read", 25, 14), ("unknown-reference", 32, 70), ("not-supported-yet", 34, 16)]),
     ("profile-rows.yaml", &[("unknown-reference", 2, 1), ("duplicate-key", 4, 1), ("unknown-instance-type", 5, 11), ("wrong-type", 6, 37), ("out-of-range", 7, 38)]),
     ("stability-words.yaml", &[("out-of-range", 9, 22)]),
     ("carbon-shared.yaml", &[("not-supported-yet", 9, 21)]),
