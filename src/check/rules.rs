@@ -23,6 +23,7 @@ pub(super) fn check(
         place(log, clients.as_ref().unwrap_or(work), c);
         if let Some(served) = work.served {
             variant(log, work, c.pool);
+            quality(log, world, work, c.pool);
             engine(log, work, served, c.pool);
         }
         layout(log, c);
@@ -124,7 +125,7 @@ pub(super) fn kept(world: &World, work: &Work<'_>, variant: &Variant, benchmark:
 }
 
 /// The quality floor, for the variants that were placed.
-pub(super) fn quality(log: &mut Ledger, world: &World, work: &Work<'_>, pool: &Pool) {
+fn quality(log: &mut Ledger, world: &World, work: &Work<'_>, pool: &Pool) {
     let (Some(floor), Some(variant)) = (&work.model.quality, work.model.variants.get(&pool.variant)) else {
         return;
     };

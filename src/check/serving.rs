@@ -7,7 +7,7 @@ use crate::spec::{Connections, Load, MeasuredAt, Objective, Origin, Place, Servi
 
 use super::following::Hours;
 use super::subject::{self, Checked, Engined, Work};
-use super::{Ledger, day, rules, sites};
+use super::{Ledger, day, sites};
 
 /// Figures that two bisections find may differ by this share.
 const SEARCHED: f64 = 2e-3;
@@ -43,7 +43,6 @@ pub(super) fn check(
     routes(log, world, work, service, placed, pools);
     let mut loaded: Vec<Loaded<'_>> = Vec::new();
     for c in pools {
-        rules::quality(log, world, work, c.pool);
         let seen: Vec<Seen<'_>> = sees(world, service, placed, c);
         log.hold(!seen.is_empty(), "route", c.pool.addr.as_str(), || {
             ("no traffic comes here".into(), "an origin".into(), "none".into())

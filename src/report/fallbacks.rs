@@ -83,7 +83,9 @@ pub(super) fn fallbacks(plan: &Plan) -> Option<Section> {
     }
     for fleet in &plan.placement.fleets {
         for (k, fallback) in shown(&fleet.fallbacks).enumerate() {
-            table.rows.push(fleet_row((k == 0).then_some(fleet.addr.as_str()), fallback));
+            // Spaces, where a line may end: the address has none.
+            let place = format!("shared {} in {}/{}", fleet.instance_type, fleet.cloud, fleet.region);
+            table.rows.push(fleet_row((k == 0).then_some(place.as_str()), fallback));
         }
     }
     (!table.rows.is_empty()).then(|| Section {

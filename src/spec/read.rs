@@ -202,8 +202,11 @@ impl Reader<'_> {
         let budget = self.budget(&root, workloads);
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
         let stability = self.stability(&root.key("stability"));
-        if let Some(stability) = stability.as_ref().filter(|_| services.is_empty() && profiled.is_empty()) {
-            let what = "`stability` has no meaning without a service: a run starts anew each time";
+        let runs_on =
+            !services.is_empty() || !profiled.is_empty() || pipelines.values().any(|p| p.stream.is_some());
+        if let Some(stability) = stability.as_ref().filter(|_| !runs_on) {
+            let what =
+                "`stability` has no meaning without a service or a stream: a run starts anew each time";
             let fix = "remove it, or add a service";
             self.report(
                 &stability.at.clone(),

@@ -116,7 +116,7 @@ const FAULTS: &[(&str, Plant, &str, &str, &str)] = &[
     ("over a quota", |s, _| {
         let quotas = &mut s.providers.get_mut(&Cloud::Aws).unwrap().quotas;
         quotas.get_mut("eu-north-1").unwrap().insert("L-417A185B".into(), 383.0);
-    }, "joint", FIRST, "L-417A185B"),
+    }, "quota", FIRST, "over quota L-417A185B"),
     ("a name that is not its place", |_, p| first(p).fleet.addr = ResourceAddr::parse("machines.shared/aws/eu-north-1/p5.48xlarge/spot").unwrap(), "address", FIRST, "the address of shared machines"),
 ];
 

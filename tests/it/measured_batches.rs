@@ -43,9 +43,10 @@ fn frames_of_a_night_are_done_by_morning() {
     let (pool, run) = (&placed.pools[0], placed.run.as_ref().unwrap());
     assert_eq!((pool.machines[0].count, pool.replicas, pool.variant.as_str()), (4, 4, "fp16"));
     assert!((run.items_per_s - 1600.0).abs() < 1e-6, "{}", run.items_per_s);
-    let start = perf::start_up_s(pool.memory.weights, Some(10.0));
+    let kind = world.catalog.instance_type(pool.cloud, "g6.xlarge").unwrap();
+    let start = perf::start_up_s(2.0 * 1_073_741_824.0, world.catalog.instance_types[kind].network_gbps);
     let hours = (start + 6250.0) / 3600.0;
-    assert!((run.hours - hours).abs() < 0.01, "{} {hours}", run.hours);
+    assert!((run.hours - hours).abs() < 1e-6, "{} {hours}", run.hours);
     let usd = 4.0 * 0.8 * run.hours;
     assert!((run.cost_per_run.usd() - usd).abs() < 1e-5, "{} {usd}", run.cost_per_run);
     let proof = check::prove(&spec, &world, &placement);
@@ -100,8 +101,8 @@ fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
                 }
                 let each = kind.accelerator_count as u32;
                 let rate = f64::from(launch.batch) / launch.takes_s;
-                let start = perf::start_up_s(variant.memory_bytes * f64::from(each), kind.network_gbps);
-                for machines in 1..=60_u32 {
+                let start = perf::start_up_s(variant.memory_bytes, kind.network_gbps);
+                for machines in 1..=600_u32 {
                     let most = (batch.purchase.spot_max_share * f64::from(machines) + 1e-9) as u32;
                     for spots in 0..=if of_spot.is_some() { most } else { 0 } {
                         let work = batch.items / (rate * f64::from(machines * each));
@@ -144,7 +145,7 @@ fn enumeration_finds_nothing_cheaper() {
             }
         }
         let time = |below: &mut dyn FnMut(f64) -> i64| {
-            format!("{{ batch: {}, takes: {}ms }}", 1 + below(16.0), 2 + below(60.0))
+            format!("{{ batch: {}, takes: {}ms }}", 4 + below(16.0), 2 + below(60.0))
         };
         let text = format!(
             "rhumb: 1
@@ -165,8 +166,8 @@ batches:
             92 + below(3.0),
             time(&mut below),
             time(&mut below),
-            10 + below(9000.0),
-            20 + below(200.0),
+            10 + below(900.0),
+            2 + below(60.0),
             [0, 40, 100][below(3.0) as usize],
         );
         let catalog = line::on_sale(&offers);
