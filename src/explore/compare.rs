@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(compare(&all, &few), BTreeSet::from([Aspect::Sites]));
         assert_eq!(sites_lost(&all, &few).as_deref(), Some("far"));
         assert_eq!(sites_lost(&few, &all), None);
-        assert_eq!(names(&[at_site("near")]), ["region", "sites"]);
+        assert_eq!(names(&[at_site("near")]), ["region", "sites", "type"]);
         let int4 = Choice { quantization: Quantization::Int4, ..now[0].clone() };
         assert_eq!(names(&[int4]), ["precision"]);
         let on_shared =
