@@ -310,7 +310,10 @@ impl<'s, 'a> Seat<'s, 'a> {
                 {
                     why = why.or(Some("carbon"));
                 }
-                Some(Ok(Some(count))) if (!spot || count.most_spot > 0) && within(&count) => {
+                // What follows the load was asked for with spot where it may have some, and may be too small for any.
+                Some(Ok(Some(count)))
+                    if (!spot || count.most_spot > 0 || search.follows().is_some()) && within(&count) =>
+                {
                     let new = Chosen { site: i, way: w, count };
                     let order = |c: &Chosen| (c.count.cost, c.count.machines, c.way);
                     if best.is_none_or(|b| order(&new) < order(&b)) {

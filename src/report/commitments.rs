@@ -51,7 +51,7 @@ pub(super) fn commitments(plan: &Plan) -> Option<Section> {
     };
     let words = format!(
         "Nothing of it is bought: a commitment is paid in every hour of its term, used or not, and pays from that share of the hours on. \
-         `purchase.options` lets the planner choose it.{more}"
+         `purchase.options` lets the planner choose it, but for what follows the load.{more}"
     );
     let blocks = vec![Block::Table(table), Block::Lines(vec![Cell::tone(words, Tone::Dim)])];
     let heading = "Commitments that would pay".to_owned();

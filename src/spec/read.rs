@@ -366,13 +366,13 @@ impl Reader<'_> {
             artifacts_at: at.key("artifacts_at").get(|v| leaf::region(self.vocabulary, v)),
             variants,
             quality,
-            adapters: self.adapters(&at.key("adapters")),
+            adapters: self.adapters(name, &at.key("adapters")),
             at: at.pointer.clone(),
         })
     }
 
     /// `adapters`: of each the name that requests go by. One may not hide the model itself.
-    fn adapters(&mut self, at: &At<'_>) -> Option<LoraAdapters> {
+    fn adapters(&mut self, model: &str, at: &At<'_>) -> Option<LoraAdapters> {
         if !at.is_there() {
             return None;
         }
@@ -388,6 +388,11 @@ impl Reader<'_> {
             self.report(&sources.pointer, false, problem);
         }
         for (name, at) in sources.entries() {
+            if name == model {
+                let what = format!("the adapter `{name}` has the name of its model");
+                let fix = "name it otherwise: a request for that name is one for the model without any";
+                self.report(&at.pointer, true, Problem::new("duplicate-name", what, "hides the model", fix));
+            }
             let repository = at.text().unwrap_or_default();
             let known = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
             if !repository.is_empty() && (!repository.chars().all(known) || repository.starts_with('-')) {

@@ -172,7 +172,7 @@ const FACTS: &[Fact] = &[
     ("carbon.yaml", &[("wrong-unit", 9, 19), ("wrong-unit", 10, 12)]),
     ("carbon-words.yaml", &[("out-of-range", 9, 19), ("unknown-value", 10, 12)]),
     ("stability-shared.yaml", &[("not-supported-yet", 9, 21)]),
-    ("adapters.yaml", &[("missing-key", 4, 29), ("out-of-range", 5, 51), ("empty-value", 5, 65), ("bad-name", 6, 65), ("bad-name", 6, 92)]),
+    ("adapters.yaml", &[("missing-key", 4, 29), ("out-of-range", 5, 51), ("empty-value", 5, 65), ("bad-name", 6, 65), ("bad-name", 6, 92), ("duplicate-name", 7, 65), ("conflicting-keys", 8, 8)]),
     ("stability-alone.yaml", &[("useless-key", 7, 1)]),
     ("useless.yaml", &[("useless-key", 9, 5)]),
     ("stability-carbon.yaml", &[("conflicting-keys", 9, 1)]),

@@ -465,12 +465,16 @@ fn other_views_know_streams() {
 /// What runs is kept unless a move saves the tenth that must be saved, of a stream as of a service.
 #[test]
 fn a_stream_that_runs_is_kept() {
-    let of = |elsewhere: i64| {
+    let beside =
+        "models: { m: { measured: { image: x, variants: { v: { memory: 1GiB, time: { x86_64: 4ms } } } } } }
+services: { s: { model: m, traffic: { peak: 10 req/s }, slo: { e2e: { p99: 100ms } } } }
+";
+    let of = |elsewhere: i64, more: &str| {
         let catalog = line::on_sale(&[
             ("m7i.2xlarge", "eu-central-1", Purchase::OnDemand, 400_000),
             ("m7i.2xlarge", "eu-west-1", Purchase::OnDemand, elsewhere),
         ]);
-        let text = format!("{CLICKS}stability: {{ saving: 10% }}\n");
+        let text = format!("{CLICKS}{more}stability: {{ saving: 10% }}\n");
         let spec = line::spec(&text, &catalog);
         let mut world = line::world(&spec, &catalog);
         world.running.add("pipelines.clicks", Cloud::Aws, "eu-central-1", "m7i.2xlarge");
@@ -481,11 +485,14 @@ fn a_stream_that_runs_is_kept() {
         let kept = placement.kept.clone();
         (placement.workloads["pipelines.clicks"].pools[0].region.clone(), kept)
     };
-    let (region, kept) = of(370_000);
+    // Beside a service it counts for as much in what is proven of both.
+    assert_eq!(of(370_000, beside).0, "eu-central-1");
+    assert_eq!(of(350_000, beside).0, "eu-west-1");
+    let (region, kept) = of(370_000, "");
     assert_eq!(region, "eu-central-1");
     let free = kept.unwrap().free.unwrap();
     assert_eq!(free, Money::from_micros(4 * 370_000 * 730));
-    assert_eq!(of(350_000).0, "eu-west-1");
+    assert_eq!(of(350_000, "").0, "eu-west-1");
 }
 
 /// What it starts: the trigger is in the job's environment, and whatever ends is started again.

@@ -92,7 +92,9 @@ pub(super) fn rules(job: &Job<'_>, all: &mut Vec<Change>) {
             budget: None,
         }
     };
-    if p.options.len() < Purchase::ALL.len() - 1 {
+    // What follows the load is bought on demand alone.
+    let follows = matches!(job.kind, Kind::Service(service) if service.follows().is_some());
+    if p.options.len() < Purchase::ALL.len() - 1 && !follows {
         let change = "purchase options on_demand, reserved_1y and reserved_3y".into();
         all.push(rule(
             "purchase",

@@ -59,7 +59,7 @@ pub(in super::super) fn of(
     let Some(moving) = Moving::of(fleet, sharers, jobs, all) else { return (Vec::new(), None) };
     let (offers, mut why) = moving.offers();
     let mut offers = offers.into_iter().peekable();
-    let mut found: BTreeMap<Key, (FleetFallback, Vec<Chosen>, bool)> = BTreeMap::new();
+    let mut found: BTreeMap<Key, (FleetFallback, Vec<Chosen>, Offer)> = BTreeMap::new();
     let mut good: Vec<FleetFallback> = Vec::new();
     let mut other = false;
     let full = |good: &Vec<FleetFallback>| good.len() >= WANTED_FALLBACKS;
@@ -67,15 +67,22 @@ pub(in super::super) fn of(
         let settled =
             found.first_key_value().is_some_and(|(key, _)| offers.peek().is_none_or(|o| key.0 < o.least));
         if settled {
-            let Some((_, (fallback, chosen, differs))) = found.pop_first() else { break };
-            if full(&good) && !differs {
+            let Some((_, (fallback, chosen, offer))) = found.pop_first() else { break };
+            if full(&good) && !offer.differs {
                 continue;
             }
             if moving.confirmed(&chosen) {
-                other |= differs;
+                other |= offer.differs;
                 good.push(fallback);
-            } else {
-                *why.entry("slow").or_insert(0) += 1;
+                continue;
+            }
+            // What was played is known now: a pool that it contradicts takes more.
+            match moving.to(&offer) {
+                Ok((fallback, more)) if more != chosen => {
+                    found.insert(key(&fallback), (fallback, more, offer));
+                }
+                Ok(_) => *why.entry("slow").or_insert(0) += 1,
+                Err(constraint) => *why.entry(constraint).or_insert(0) += 1,
             }
         } else if let Some(offer) = offers.next() {
             if full(&good) && !offer.differs {
@@ -83,15 +90,7 @@ pub(in super::super) fn of(
             }
             match moving.to(&offer) {
                 Ok((fallback, chosen)) => {
-                    let f = &fallback.fleet;
-                    let key = (
-                        fallback.more_per_month,
-                        f.count,
-                        f.cloud,
-                        f.region.clone(),
-                        f.instance_type.clone(),
-                    );
-                    found.insert(key, (fallback, chosen, offer.differs));
+                    found.insert(key(&fallback), (fallback, chosen, offer));
                 }
                 Err(constraint) => *why.entry(constraint).or_insert(0) += 1,
             }
@@ -109,6 +108,11 @@ pub(in super::super) fn of(
         )
     });
     (good, told)
+}
+
+fn key(fallback: &FleetFallback) -> Key {
+    let f = &fallback.fleet;
+    (fallback.more_per_month, f.count, f.cloud, f.region.clone(), f.instance_type.clone())
 }
 
 struct Moving<'s, 'a> {

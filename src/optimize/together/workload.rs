@@ -25,7 +25,7 @@ use super::rows::{Rows, Shared};
 use super::within::{self, Counted};
 use crate::perf::carbon;
 use crate::placement::Rejection;
-use crate::spec::{BudgetBinds, Spec};
+use crate::spec::{BudgetBinds, Spec, WEEK_S};
 
 /// What a column stands for.
 #[derive(Clone, Debug)]
@@ -472,9 +472,9 @@ impl<'a> Workload<'a> {
             Sort::Federation { .. } | Sort::Service { .. } | Sort::Mixed(_) => 0.0,
         };
         let emitted = carbon::of_runs(mg, count.machines, priced.run.hours, task);
-        // Only a stream has one, whose machines are there all day.
+        // Only a stream has one, whose machines are there all week.
         let surcharge = self.surcharges.get(priced.run.chosen.site).copied().unwrap_or(0);
-        let more = stability::month(surcharge, 86_400 * i64::from(count.machines));
+        let more = stability::month(surcharge, i64::from(WEEK_S) * i64::from(count.machines));
         let figures = (priced.month.micros().saturating_add(more), bound.micros(), emitted);
         let column = self.column(rows, figures, &counts, machines);
         Planned { column, plan: Plan::Run(priced.run), shared: Vec::new() }

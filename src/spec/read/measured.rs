@@ -59,6 +59,16 @@ impl Reader<'_> {
             );
         }
         let quality = self.floor(&at.key("quality"), &own.key("variants"), scores);
+        let adapters = at.key("adapters");
+        if adapters.is_there() {
+            let what = "`adapters` with a measured model: nothing says what they would take";
+            let fix = "remove it; what the server holds is in its times and its memory";
+            self.report(
+                &adapters.pointer,
+                true,
+                Problem::new("conflicting-keys", what, "has no meaning here", fix),
+            );
+        }
         let names = variants.keys().map(|name| {
             let variant = Variant {
                 name: name.clone(),
