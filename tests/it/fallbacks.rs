@@ -2,11 +2,12 @@
 
 use std::sync::OnceLock;
 
-use rhumb::check::{self, Finding};
+use rhumb::check;
 use rhumb::placement::{Fallback, Placement, WorkloadPlacement, World};
 use rhumb::spec::{BudgetLimit, BudgetScope, Spec};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
 
+use crate::faults::{self, Planted};
 use crate::line;
 
 const TEXT: &str = "rhumb: 1
@@ -148,8 +149,6 @@ fn what_breaks_a_budget_or_a_quota_is_no_fallback() {
     assert!(list(&short).0.iter().all(|(region, ..)| region != "eu-west-1"));
 }
 
-type Plant = fn(&mut Spec, &mut Placement);
-
 fn dollar() -> Money {
     Money::from_micros(1_000_000)
 }
@@ -162,9 +161,8 @@ const POOL: &str = "services.b/aws/eu-north-1/p5.48xlarge";
 const FIRST: &str = "services.b/aws/eu-north-1/p5.48xlarge, fallback 1";
 const SECOND: &str = "services.b/aws/eu-north-1/p5.48xlarge, fallback 2";
 
-/// Name, what is planted, and code, address and a part of the message of what must be found.
 #[rustfmt::skip]
-const FAULTS: &[(&str, Plant, &str, &str, &str)] = &[
+const FAULTS: &[Planted] = &[
     ("another price", |_, p| first(p).pool.machines[0].price += dollar(), "price", FIRST, "the price is wrong"),
     ("a machine fewer", |_, p| { let pool = &mut first(p).pool; pool.machines[0].count -= 1; pool.replicas -= pool.replicas_per_machine; }, "failure", FIRST, "does not survive"),
     ("a machine fewer, with its replicas", |_, p| first(p).pool.machines[0].count -= 1, "replicas", FIRST, "machines make up another number"),
@@ -222,19 +220,5 @@ const FAULTS: &[(&str, Plant, &str, &str, &str)] = &[
 
 #[test]
 fn every_fault_of_a_fallback_is_found() {
-    let (spec, world, placement) = case();
-    let mut missed = String::new();
-    for (name, plant, code, address, part) in FAULTS {
-        let (mut spec, mut placement) = (spec.clone(), placement.clone());
-        plant(&mut spec, &mut placement);
-        let findings = check::placement(&spec, world, &placement);
-        let found = |f: &Finding| f.code == *code && f.address == *address && f.message.contains(part);
-        if !findings.iter().any(found) {
-            missed += &format!("{name}: no {code} of {address} `{part}` among:\n");
-            for f in findings {
-                missed += &format!("    {} {}: {}\n", f.code, f.address, f.message);
-            }
-        }
-    }
-    assert!(missed.is_empty(), "\n{missed}");
+    faults::all_are_found_at(case(), FAULTS);
 }

@@ -65,3 +65,21 @@ pub fn dearer_is_told((spec, world, placement): &Case, left: impl Fn(&Offering) 
         assert!(findings.iter().any(|f| f.code == "optimum"), "{}", told(&findings));
     }
 }
+
+/// Name, what is planted in spec and placement, and code, address and a part of the message of what must be found.
+pub type Planted = (&'static str, fn(&mut Spec, &mut Placement), &'static str, &'static str, &'static str);
+
+/// That each is found where it is planted.
+pub fn all_are_found_at((spec, world, placement): &Case, faults: &[Planted]) {
+    let mut missed = String::new();
+    for (name, plant, code, address, part) in faults {
+        let (mut spec, mut placement) = (spec.clone(), placement.clone());
+        plant(&mut spec, &mut placement);
+        let findings = check::placement(&spec, world, &placement);
+        let found = |f: &Finding| f.code == *code && f.address == *address && f.message.contains(part);
+        if !findings.iter().any(found) {
+            missed += &format!("{name}: no {code} of {address} `{part}` among:\n{}\n", told(&findings));
+        }
+    }
+    assert!(missed.is_empty(), "\n{missed}");
+}

@@ -2,11 +2,12 @@
 
 use std::sync::OnceLock;
 
-use rhumb::check::{self, Finding};
+use rhumb::check;
 use rhumb::placement::{FleetFallback, Placement, SharedFleet, World};
 use rhumb::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 use rhumb_api::{Cloud, Money, ResourceAddr};
 
+use crate::faults::{self, Planted};
 use crate::sharing::{SHARED, placed, text};
 
 const FLEET: &str = "machines.shared/aws/eu-west-1/p4d.24xlarge/on_demand";
@@ -71,8 +72,6 @@ fn limits_hold_for_what_moves() {
     assert_eq!(check::placement(&spec, &world, &found), vec![]);
 }
 
-type Plant = fn(&mut Spec, &mut Placement);
-
 fn first(p: &mut Placement) -> &mut FleetFallback {
     &mut p.fleets[0].fallbacks[0]
 }
@@ -84,9 +83,8 @@ fn dollar() -> Money {
 const FIRST: &str = "machines.shared/aws/eu-west-1/p4d.24xlarge/on_demand, fallback 1";
 const SECOND: &str = "machines.shared/aws/eu-west-1/p4d.24xlarge/on_demand, fallback 2";
 
-/// Name, what is planted, and code, address and a part of the message of what must be found.
 #[rustfmt::skip]
-const FAULTS: &[(&str, Plant, &str, &str, &str)] = &[
+const FAULTS: &[Planted] = &[
     ("another difference", |_, p| first(p).more_per_month += dollar(), "fallback", FIRST, "what it costs more"),
     ("another price", |_, p| first(p).fleet.price += dollar(), "price", FIRST, "price"),
     ("a machine fewer", |_, p| { let f = first(p); f.fleet.count = 1; f.fleet.zones = 1; }, "packing", FIRST, "number of machines"),
@@ -122,19 +120,5 @@ const FAULTS: &[(&str, Plant, &str, &str, &str)] = &[
 
 #[test]
 fn every_fault_of_moved_machines_is_found() {
-    let (spec, world, placement) = case();
-    let mut missed = String::new();
-    for (name, plant, code, address, part) in FAULTS {
-        let (mut spec, mut placement) = (spec.clone(), placement.clone());
-        plant(&mut spec, &mut placement);
-        let findings = check::placement(&spec, world, &placement);
-        let found = |f: &Finding| f.code == *code && f.address == *address && f.message.contains(part);
-        if !findings.iter().any(found) {
-            missed += &format!("{name}: no {code} of {address} `{part}` among:\n");
-            for f in findings {
-                missed += &format!("    {} {}: {}\n", f.code, f.address, f.message);
-            }
-        }
-    }
-    assert!(missed.is_empty(), "\n{missed}");
+    faults::all_are_found_at(case(), FAULTS);
 }
