@@ -8,8 +8,8 @@ use crate::perf::adapters::Adapters;
 use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Pool, WorkloadPlacement, World};
 use crate::spec::{
-    AllowDeny, Batch, Engine, Federation, KvCacheDtype, Model, NO_MODEL, Pipeline, PlacementRules, Profiled,
-    PurchaseRules, Quantization, Service, Spec, Training,
+    AllowDeny, Batch, Engine, EngineName, Federation, KvCacheDtype, Model, NO_MODEL, Pipeline,
+    PlacementRules, Profiled, PurchaseRules, Quantization, Service, Spec, Training,
 };
 
 use super::Ledger;
@@ -464,6 +464,19 @@ fn check_memory(
         log.near("memory", address, what, derived, said, 1e-9);
     }
     log.same("memory", address, "the most sequences at once", &fit.max_sequences, &said.max_sequences);
+    log.hold(
+        pool.machines_per_replica <= 1 || pool.engine.name != EngineName::Trtllm,
+        "does-not-fit",
+        address,
+        || {
+            let one = "a machine for each replica".to_owned();
+            (
+                "TensorRT-LLM's own server does not span machines".into(),
+                one,
+                pool.machines_per_replica.to_string(),
+            )
+        },
+    );
     let taken = fit.weights + fit.overhead + fit.kv_cache;
     log.hold(taken <= fit.usable * (1.0 + 1e-9) && fit.usable <= fit.device, "memory", address, || {
         ("the parts take more than there is".into(), fit.usable.to_string(), taken.to_string())

@@ -17,6 +17,7 @@ use super::training::Trainer;
 use crate::perf::{self, training::Duration};
 use crate::placement::Rejection;
 use crate::replay::{MOST_ITEMS, Worker, items_of};
+use crate::spec::units::Unit;
 use crate::spec::{Batch, BudgetBinds, Pipeline, Stream, Training};
 pub(super) use within::{Priced, Within};
 
@@ -514,7 +515,9 @@ fn by_known_rates(job: &Job<'_>, table: &Table, task: Task<'_>) -> Found {
                 None => Rejection {
                     constraint: "deadline",
                     reason: format!(
-                        "no number of machines of any type ends a run before {soonest:.2} h, the deadline is {deadline:.2} h"
+                        "no number of machines of any type ends a run before {}, the deadline is {}",
+                        hours(soonest),
+                        hours(deadline)
                     ),
                     at: Some(task.at().join("deadline")),
                     distance: Some(soonest / deadline - 1.0),
@@ -591,4 +594,11 @@ impl Asked<'_> {
         let run = (each - Money::from_micros(2)).times(i64::from(machines)).scale(hours);
         Some(run.max(Money::ZERO) + self.terms.dataset.unwrap_or(Money::ZERO) - Money::from_micros(2))
     }
+}
+
+/// Hours, or what is shorter in its own unit: a deadline of seconds is not told as one of 0.00 h.
+fn hours(h: f64) -> String {
+    let seconds = h * 3600.0;
+    let rounded = if seconds >= 10.0 { seconds.round() * 1e3 } else { (seconds * 1e3).round() };
+    if h < 0.1 { Unit::Duration.format(rounded) } else { format!("{h:.2} h") }
 }

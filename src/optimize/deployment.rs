@@ -10,7 +10,7 @@ use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::job::{Job, Kind};
 use super::mixed::Mixed;
-use super::service::{Search, Sought};
+use super::service::{ENDED, Search, Sought};
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::watch::{Asking, Watch};
@@ -59,13 +59,17 @@ pub(super) fn place(
             if asking.stops_apart() {
                 return None;
             }
-            let sought = Sought::of(job, table);
-            let placed = alone(job, table, &sought, true).map_err(|mut why| {
-                if asking.stopped().is_none() {
-                    relax::refusal(job, &mut why);
+            let mut sought = Sought::of(job, table);
+            if let Sought::Service(search) = &mut sought {
+                search.asking = Some(&asking);
+            }
+            let mut placed = alone(job, table, &sought, true);
+            if let Err(why) = &mut placed {
+                if why.conflict.iter().any(|r| r.constraint == ENDED) {
+                    return None;
                 }
-                why
-            });
+                relax::refusal(job, why, &asking);
+            }
             asking.placed_apart();
             Some((placed, sought))
         })
@@ -268,6 +272,7 @@ impl<'s> All<'s> {
             address: self.jobs.get(i).map_or_else(|| DEPLOYMENT.to_owned(), |j| j.address.clone()),
             conflict: vec![why],
             relaxations: Vec::new(),
+            ended: None,
             nearest: None,
             rejected: BTreeMap::new(),
             candidates: self.tables.get(i).map_or(0, |t| t.candidates),

@@ -4,7 +4,7 @@ use super::job::{Job, Limit};
 use super::table::Speed;
 use crate::perf::Latency;
 use crate::placement::{Metric, Rejection};
-use crate::replay::{Interval, Loaded, Stream};
+use crate::replay::{Interval, Loaded, NEAR, Stream};
 use crate::spec::{Arrivals, Load, Service, Traffic};
 
 /// More replicas than any pool has: what they cannot do, no number can.
@@ -82,7 +82,7 @@ impl Demand<'_> {
         if self.replay == 0 || self.limits.is_empty() || rate * times <= 0.0 {
             return true;
         }
-        if replicas == 0 {
+        if replicas == 0 || speed.refuted.never_keeps(factor, self.network_ms) {
             return false;
         }
         let t = self.traffic;
@@ -106,7 +106,14 @@ impl Demand<'_> {
             sessions: t.sessions.map(|s| (s, users)),
             requests: self.replay,
         };
-        let holds = loaded.within(&asked, |found, halves| self.share(speed, found, factor, halves));
+        let share = |found: &[Interval], halves: f64| self.share(speed, found, factor, halves);
+        let near = !self.carries(speed, 0.0, MOST_REPLICAS, factor * NEAR);
+        if near && !loaded.alone().within(&asked, share) {
+            // Else each number of replicas would be chosen, replayed and left out, one after the other.
+            speed.refuted.note_never(factor, self.network_ms);
+            return false;
+        }
+        let holds = loaded.within(&asked, share);
         if !holds {
             speed.refuted.note(rate * times, replicas, factor, self.network_ms);
         }

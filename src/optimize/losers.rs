@@ -96,20 +96,15 @@ impl<'a> Diverse<'a> {
 /// `each`: `an hour` or `a run`.
 fn dearer(per_hour: Money, optimum: Money, each: &str) -> Rejection {
     let over = per_hour - optimum;
+    // What is held costs nothing more: nothing is a share of that.
+    let share = (optimum > Money::ZERO).then(|| per_hour.usd() / optimum.usd() - 1.0);
     let reason = if over == Money::ZERO {
         "costs the same; equal costs are decided by machines, cloud, region, type".into()
     } else {
-        format!(
-            "{over} USD {each} dearer ({:+.0} %)",
-            (per_hour.usd() / optimum.usd().max(1e-9) - 1.0) * 100.0
-        )
+        let percent = share.map_or_else(String::new, |share| format!(" ({:+.0} %)", share * 100.0));
+        format!("{over} USD {each} dearer{percent}")
     };
-    Rejection {
-        constraint: "dearer",
-        reason,
-        at: None,
-        distance: Some(per_hour.usd() / optimum.usd().max(1e-9) - 1.0),
-    }
+    Rejection { constraint: "dearer", reason, at: None, distance: share }
 }
 
 /// The cheapest site of each machine type, by the price of one machine.

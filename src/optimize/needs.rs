@@ -44,6 +44,11 @@ impl<'a> Needs<'a> {
         self.demand.known_not_to(self.speed, self.rate(replicas), replicas, lost)
     }
 
+    /// Whether a request by itself is known to break a limit: then any number of replicas does.
+    pub fn hopeless(&self) -> bool {
+        self.speed.refuted.never_keeps(1.0, self.demand.network_ms)
+    }
+
     /// The fewest that must be left of `replicas`.
     pub fn left(&self, replicas: u32) -> Option<u32> {
         // A rate does not depend on who serves it.

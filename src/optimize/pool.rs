@@ -382,6 +382,10 @@ impl Ask<'_> {
         let Some(least) = needs.replicas else {
             return Err(no("saturated", "no number of replicas carries the load within the limits".into()));
         };
+        if needs.hopeless() {
+            let why = "a replay of requests that have a replica each breaks a limit, and so does any number of replicas";
+            return Err(no("replay", why.into()));
+        }
         let s = self.survive;
         if s.zone > 0 && self.terms.zones.is_none_or(|z| z <= s.zone) {
             let zones = self.terms.zones.map_or("an unknown number of".into(), |z| z.to_string());

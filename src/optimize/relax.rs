@@ -1,12 +1,14 @@
 //! What a loosened constraint would bring: nearest changes that work, savings, sets in conflict.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use rhumb_api::Money;
 
 use super::changes::{Change, Step, changes};
 use super::job::Job;
+use super::watch::Asking;
 use crate::placement::{CandidateId, InfeasibleWorkload, Loser, Rejection, Relaxation, WorkloadPlacement};
 use crate::spec::Spec;
 
@@ -76,7 +78,13 @@ fn works(job: &Job<'_>, spec: &Spec) -> Option<Works> {
 }
 
 /// The nearest step of a change that works, by bisection: a looser step never fails where one before works.
-pub(super) fn nearest_step<'c>(job: &Job<'_>, change: &'c Change) -> Option<(Cow<'c, Step>, Works)> {
+///
+/// Nothing is known once `ends` says so.
+pub(super) fn nearest_step<'c>(
+    job: &Job<'_>,
+    change: &'c Change,
+    ends: &(dyn Fn() -> bool + Sync),
+) -> Option<(Cow<'c, Step>, Works)> {
     if change.constraint == "budget" {
         let (step, works) = least_budget(job, change)?;
         return Some((Cow::Owned(step), works));
@@ -89,6 +97,9 @@ pub(super) fn nearest_step<'c>(job: &Job<'_>, change: &'c Change) -> Option<(Cow
         return None;
     }
     while low < high {
+        if ends() {
+            return None;
+        }
         let middle = low + (high - low) / 2;
         if does(steps.get(middle)?) { high = middle } else { low = middle + 1 }
     }
@@ -136,8 +147,21 @@ fn least_budget(job: &Job<'_>, change: &Change) -> Option<(Step, Works)> {
 }
 
 /// Completes a refusal: a smallest set of constraints in conflict, the nearest change of each single one
-/// that works, and the candidate that the least of these changes lets in.
-pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload) {
+/// that works, and the candidate that the least of these changes lets in. Where it is ended, what is known by then.
+pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload, asking: &Asking<'_>) {
+    let cut = AtomicBool::new(false);
+    complete(job, why, &|| {
+        let ends = asking.stops_apart();
+        cut.fetch_or(ends, Ordering::Relaxed);
+        ends
+    });
+    why.ended = asking.stopped().filter(|_| cut.into_inner());
+}
+
+fn complete(job: &Job<'_>, why: &mut InfeasibleWorkload, ends: &(dyn Fn() -> bool + Sync)) {
+    if ends() {
+        return;
+    }
     let all = changes(job);
     let without = |keep: &[bool]| {
         let mut spec = job.spec.clone();
@@ -155,6 +179,9 @@ pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload) {
         return;
     }
     for i in 0..all.len() {
+        if ends() {
+            return;
+        }
         keep[i] = false;
         if dropped(&keep) {
             keep[i] = true;
@@ -182,8 +209,10 @@ pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload) {
     if !conflict.is_empty() {
         why.conflict = conflict;
     }
-    let found: Vec<Option<(Cow<'_, Step>, Works)>> =
-        in_conflict.par_iter().map(|change| nearest_step(job, change)).collect();
+    let found: Vec<Option<(Cow<'_, Step>, Works)>> = in_conflict
+        .par_iter()
+        .map(|change| (!ends()).then(|| nearest_step(job, change, ends)).flatten())
+        .collect();
     let mut nearest: Option<((f64, Money), Loser)> = None;
     for (change, found) in in_conflict.iter().zip(found) {
         let Some((step, works)) = found else { continue };

@@ -17,6 +17,7 @@ use super::load::{self, Demand, PoolLoad};
 use super::mixed::Mixed;
 use super::pool::{Ask, Count, Day, Extra, GIB, Needs, Terms, times};
 use super::table::{Speed, Table};
+use super::watch::Asking;
 use crate::catalog::{Evidence, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
@@ -106,6 +107,8 @@ pub(super) struct Search<'a> {
     pub relaxed: Cell<Money>,
     /// What some placement is known to cost at the most. With several origins nothing is known of their parts.
     pub known_at: Money,
+    /// Who may end it between two rounds of replays.
+    pub asking: Option<&'a Asking<'a>>,
 }
 
 /// What is looked for: a service comes with its search, which remembers what it worked out.
@@ -189,6 +192,7 @@ impl<'a> Search<'a> {
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),
             known_at: Money::MAX,
+            asking: None,
         }
     }
 
@@ -366,6 +370,10 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 let speed = &self.table.speeds[speed_index];
+                if speed.refuted.never_keeps(1.0, ms) {
+                    self.fates.mark(i, w, &Err("replay"));
+                    continue;
+                }
                 let needs = self.needs(base, regions, ms, speed_index);
                 let constant = self.constant(base, demand, site.region);
                 let extra =
@@ -455,6 +463,10 @@ impl<'a> Search<'a> {
             let found = self.by_closed_form(&bases, wanted)?;
             if !self.contradicted(&found) {
                 return Ok(found);
+            }
+            if self.asking.is_some_and(Asking::stops_apart) {
+                let reason = "ended before a replay confirmed a choice".to_owned();
+                return Err(Rejection { constraint: ENDED, reason, at: None, distance: None });
             }
         }
     }
@@ -559,6 +571,9 @@ impl<'a> Search<'a> {
         self.table.speeds.get(*way.speed.as_ref().ok()?)
     }
 }
+
+/// The constraint of a search that was ended: nothing is known to stand in the way.
+pub(super) const ENDED: &str = "ended";
 
 /// More origins than this make too many partitions.
 pub(super) const MOST_ORIGINS: usize = 8;

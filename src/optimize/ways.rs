@@ -20,7 +20,7 @@ use crate::perf::adapters::Adapters;
 use crate::perf::{self, Calibrator, Configuration, EngineSettings, Layout, ServiceCurve};
 use crate::placement::Rejection;
 use crate::replay::{Limits, limits_of};
-use crate::spec::{Engine, KvCacheDtype, Quantization};
+use crate::spec::{Engine, EngineName, KvCacheDtype, Quantization};
 
 /// Most machines that one replica spans.
 const MOST_MACHINES_PER_REPLICA: u32 = 4;
@@ -248,7 +248,9 @@ impl<'a> Ask<'_, 'a> {
         for (v, variant) in job.model.variants.values().enumerate() {
             for layout in list {
                 let spans = layout.accelerators() > whole;
-                let unfit = pinned(job, *layout).or_else(|| self.qualities[v].clone());
+                let unfit = pinned(job, *layout)
+                    .or_else(|| spans.then(|| cannot_span(job)).flatten())
+                    .or_else(|| self.qualities[v].clone());
                 if let Some(why) = unfit {
                     draft.push(Draft { variant: v, layout: *layout, whole, found: Err(why) });
                     continue;
@@ -340,6 +342,16 @@ fn pinned(job: &Job<'_>, layout: Layout) -> Option<Rejection> {
         constraint: "engine",
         reason: format!("{layout} is not what the engine's arguments ask for"),
         at: Some(e.at.clone()),
+        distance: None,
+    })
+}
+
+/// What is chosen must also be deployed: a way that the engine's own server has no start for is none.
+fn cannot_span(job: &Job<'_>) -> Option<Rejection> {
+    (job.engine.name == EngineName::Trtllm).then(|| Rejection {
+        constraint: "engine",
+        reason: "TensorRT-LLM spans machines only under an MPI launcher, which is not rendered".to_owned(),
+        at: Some(job.engine.at.clone()),
         distance: None,
     })
 }

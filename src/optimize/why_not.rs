@@ -39,6 +39,7 @@ pub(super) fn of(spec: &Spec, world: &World, address: &str, offers: &[usize]) ->
             let runs = Runs::of(&job, &table, own, offers);
             each(&job, &table, offers, &|i, w, spot| runs.outcome(i, w, spot))
         }
+        (Sought::Mixed(mixed), _) => each(&job, &table, offers, &|i, _, _| mixed.with_one(i)),
         _ => return None,
     };
     candidates.sort_by_key(|c| match c.outcome {
@@ -50,7 +51,13 @@ pub(super) fn of(spec: &Spec, world: &World, address: &str, offers: &[usize]) ->
     let chosen = solved.as_ref().map_or_else(Vec::new, |(placed, _)| uses(placed));
     let loosened = if chosen.is_empty() { loosened(&job, offers, does) } else { Vec::new() };
     let optimum = solved.map(|(placed, _)| placed.certificate.optimum);
-    Some(WhyNot { address: address.to_owned(), chosen, optimum, candidates, loosened })
+    let each = match job.kind {
+        Kind::Service(_) | Kind::Mixed(_) => "an hour",
+        Kind::Run(task) if task.stream().is_some() => "a month",
+        Kind::Run(_) | Kind::Federation(..) => "a run",
+    };
+    let mixed = matches!(job.kind, Kind::Mixed(_));
+    Some(WhyNot { address: address.to_owned(), each, mixed, chosen, optimum, candidates, loosened })
 }
 
 /// The pools of a placement that use one of the offers.
@@ -406,7 +413,7 @@ fn loosened(job: &Job<'_>, offers: &[usize], does: bool) -> Vec<Loosened> {
             if does {
                 return None;
             }
-            let (step, works) = nearest_step(&restricted, change)?;
+            let (step, works) = nearest_step(&restricted, change, &|| false)?;
             let change = relaxation(&step.words, works.cost, works.choice);
             Some(Loosened { change, chosen: false })
         })

@@ -64,6 +64,15 @@ fn cache_bytes(c: &Configuration<'_>, device: f64, weights: f64, overhead: f64) 
     }
 }
 
+/// Bytes that the engine may take of the device in all, given what it needs besides the cache.
+fn usable_bytes(c: &Configuration<'_>, device: f64, besides: f64) -> f64 {
+    let share = c.engine.gpu_memory_utilization.clamp(0.0, 1.0);
+    match c.engine.name {
+        EngineName::Trtllm => (besides + share * (device - besides)).min(device),
+        EngineName::Vllm | EngineName::Sglang | EngineName::Own => device * share,
+    }
+}
+
 /// The longest sequence the engine must hold.
 fn longest(c: &Configuration<'_>) -> f64 {
     f64::from(c.engine.max_model_len)
@@ -98,9 +107,9 @@ pub(crate) fn divide(
 ) -> (MemoryFit, Rank, Precision, Option<DoesNotFit>) {
     let rank = Rank::of(c.arch, c.layout);
     let device = device_bytes(c);
-    let usable = device * c.engine.gpu_memory_utilization.clamp(0.0, 1.0);
     let weights = rank.weight_bytes(&precision);
     let overhead = overhead_bytes(c, &rank, &precision);
+    let usable = usable_bytes(c, device, weights + overhead);
     let kv_cache = cache_bytes(c, device, weights, overhead);
     let one = rank.kv_bytes(&precision, longest(c));
     let fits = kv_cache > 0.0 && kv_cache >= one;

@@ -99,6 +99,25 @@ fn precision_follows_accelerator_and_engine() {
     assert_eq!(trtllm(Quantization::Fp8) * 2.0, trtllm(Quantization::Bf16));
 }
 
+/// vLLM and SGLang divide their share of the device; TensorRT-LLM takes its share of what the model leaves free, and so more in all.
+#[test]
+fn what_an_engine_takes_is_what_it_may_use() {
+    let (qwen, h100, s) = (arch("qwen2.5-7b"), gpu("h100"), shape(512.0, 128.0));
+    for name in [EngineName::Vllm, EngineName::Sglang, EngineName::Trtllm] {
+        let mut c = configuration(&qwen, &h100, 1);
+        c.engine.name = name;
+        c.engine.gpu_memory_utilization = 0.9;
+        let m = fit(&c, &s).unwrap();
+        let taken = m.weights + m.overhead + m.kv_cache;
+        assert!((taken / m.usable - 1.0).abs() < 1e-9 && m.usable <= m.device, "{name:?}: {m:?}");
+        let free = m.device - m.weights - m.overhead;
+        match name {
+            EngineName::Trtllm => assert!((m.device - m.usable - 0.1 * free).abs() < 1.0, "{m:?}"),
+            _ => assert!((m.usable / m.device - 0.9).abs() < 1e-9, "{name:?}: {m:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_decode_step_is_near_the_bandwidth_roof() {
     let (qwen, h100) = (arch("qwen2.5-7b"), gpu("h100"));

@@ -549,6 +549,8 @@ pub struct InfeasibleWorkload {
     pub conflict: Vec<Rejection>,
     /// The nearest change of each single constraint that would work.
     pub relaxations: Vec<Relaxation>,
+    /// Who ended the look for a smallest conflict and for changes before it was done.
+    pub ended: Option<Stop>,
     /// The candidate nearest to feasible and what it lacks.
     pub nearest: Option<Loser>,
     /// Candidates rejected, by reason.

@@ -12,7 +12,11 @@ pub struct WhyNot {
     pub address: String,
     /// Its pools that use one of the offers.
     pub chosen: Vec<ResourceAddr>,
-    /// Dollars of its optimum: an hour of a service, a run of a batch; `None` if nothing keeps its promises.
+    /// What its costs are dollars of: `an hour`, `a run` or, of a stream, `a month`.
+    pub each: &'static str,
+    /// Whether its machines are a mix of types: what would do is then a mix with at least one machine of the offer, all of it told.
+    pub mixed: bool,
+    /// Dollars of its optimum; `None` if nothing keeps its promises.
     pub optimum: Option<Money>,
     /// Every candidate: those that would do first, cheapest first; then by offer, variant and layout.
     pub candidates: Vec<Asked>,

@@ -41,6 +41,19 @@ static KNOWN: Mutex<BTreeMap<Vec<u64>, Vec<Interval>>> = Mutex::new(BTreeMap::ne
 /// Most entries that are remembered: some hundred bytes each.
 const REMEMBERED: usize = 50_000;
 
+/// Where the closed form without any load takes more than this part of a limit, requests by themselves are played as well.
+pub const NEAR: f64 = 0.8;
+
+/// The replicas that a replay of so many is made with: up to 64 as they are, of more the six leading binary digits. What fewer do,
+/// more of them do, and where many counts in turn are too few, not each of them is played.
+pub fn played(replicas: u32) -> u32 {
+    let low = (u32::BITS - replicas.leading_zeros()).saturating_sub(6);
+    replicas >> low << low
+}
+
+/// Requests/s of which hardly two are ever there at the same time; seconds from start to end still have digits below a microsecond.
+const ALONE_PER_S: f64 = 1e-5;
+
 /// What was drawn before, by seed and all else that it follows from: a third of a replay's time.
 static DRAWN: Mutex<BTreeMap<Vec<u64>, Arc<Mutex<Draws>>>> = Mutex::new(BTreeMap::new());
 /// Most seeds whose draws are remembered, of at most [`KEPT`] requests each: 16 bytes a request.
@@ -126,8 +139,11 @@ impl Loaded<'_> {
     ///
     /// A fifth of the requests settles what is far from its limits: by itself, or by so many of its own
     /// half-widths that all of the requests would have to be off by six standard errors to say otherwise.
+    ///
+    /// More than 64 replicas are judged by [`played`], which are at most 3.1 % fewer.
     pub fn within(&self, asked: &[(Metric, Option<f64>)], share: impl Fn(&[Interval], f64) -> f64) -> bool {
-        let quick = Loaded { requests: self.requests / 5, ..*self }.figures(asked);
+        let of = Loaded { replicas: played(self.replicas), ..*self };
+        let quick = Loaded { requests: self.requests / 5, ..of }.figures(asked);
         let at = |halves| share(&quick, halves);
         if at(1.0) <= 0.9 || at(3.0) <= 0.98 {
             return true;
@@ -135,7 +151,23 @@ impl Loaded<'_> {
         if at(-1.0) > 1.05 || at(-2.0) > 1.0 {
             return false;
         }
-        share(&self.figures(asked), 1.0) <= 1.0
+        share(&of.figures(asked), 1.0) <= 1.0
+    }
+
+    /// The same requests, each with a replica for itself: on no number of replicas do they take less time.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        // Far apart; those that come at the same moment, in bursts or as recorded, find a replica each.
+        let together = self.stream.recorded.map_or(1, |hour| {
+            let moments = hour.chunk_by(|a, b| a.at_s.to_bits() == b.at_s.to_bits());
+            moments.map(<[_]>::len).max().unwrap_or(1)
+        });
+        Loaded {
+            replicas: if self.sessions.is_some() { 1 } else { 64 + together as u32 },
+            stream: Stream { rate: ALONE_PER_S, ..self.stream },
+            sessions: self.sessions.map(|(s, _)| (s, 1)),
+            ..*self
+        }
     }
 
     fn key(&self, asked: &[(Metric, Option<f64>)]) -> Vec<u64> {

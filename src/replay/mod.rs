@@ -26,7 +26,7 @@ mod tests;
 
 pub use arrivals::{Hour, Random, Stream, conversations, generate};
 pub use batch::{ITEMS as MOST_ITEMS, Worker, items_of};
-pub use capacity::Loaded;
+pub use capacity::{Loaded, NEAR, played};
 pub use engine::Limits;
 pub use fleet::{Fleet, Kind, Outcome, Request, Routing, Run, Source, Use, run};
 pub use placed::{METRICS, PoolUse, curve_of, limits_of};

@@ -292,6 +292,46 @@ fn figures_rise_with_the_load_and_fall_with_replicas() {
     }
 }
 
+/// A request is never served sooner than by a replica of its own: so a limit that those break is broken by any number of replicas.
+#[test]
+fn requests_by_themselves_take_the_least_time() {
+    use crate::placement::Metric;
+    let served = Served::new();
+    let asked = [(Metric::Ttft, Some(0.95)), (Metric::Tpot, Some(0.95)), (Metric::E2e, Some(0.5))];
+    let top = served.curve.saturation_rate();
+    for arrivals in [Arrivals::Poisson, Arrivals::Constant, Arrivals::Bursty { cv2: 9.0 }] {
+        let alone = served.loaded(arrivals, 1, top, 8_000).alone();
+        let least = alone.figures(&asked);
+        assert_eq!(least, alone.alone().figures(&asked));
+        for (replicas, load) in [(1, 0.02), (1, 0.6), (2, 0.3), (7, 0.1), (40, 0.001)] {
+            let found =
+                served.loaded(arrivals, replicas, load * top * f64::from(replicas), 8_000).figures(&asked);
+            for (alone, found) in least.iter().zip(&found) {
+                assert!(alone.mean <= found.mean * (1.0 + 1e-6), "{arrivals:?} {replicas} {load}");
+            }
+        }
+        // With far more replicas than requests at a time it is the same.
+        let found = served.loaded(arrivals, 900, 0.1 * top, 8_000).figures(&asked);
+        for (alone, found) in least.iter().zip(&found) {
+            assert!((alone.mean / found.mean - 1.0).abs() < 1e-6, "{arrivals:?} {alone:?} {found:?}");
+        }
+    }
+    // As recorded, three at the same moment find three replicas.
+    let hour: Vec<crate::spec::RecordedRequest> = (0..600)
+        .map(|i| crate::spec::RecordedRequest { at_s: f64::from(i / 3), input: 500.0, output: 30.0 })
+        .collect();
+    let mut loaded = served.loaded(Arrivals::Poisson, 1, 3.0, 8_000);
+    loaded.stream.recorded = Some(&hour);
+    let apart: Vec<crate::spec::RecordedRequest> = (0..2)
+        .map(|i| crate::spec::RecordedRequest { at_s: f64::from(i), input: 500.0, output: 30.0 })
+        .collect();
+    let mut one = served.loaded(Arrivals::Constant, 1, 1e-3, 8_000);
+    one.stream.recorded = Some(&apart);
+    for (together, one) in loaded.alone().figures(&asked).iter().zip(one.figures(&asked)) {
+        assert!((together.mean / one.mean - 1.0).abs() < 1e-6, "{together:?} {one:?}");
+    }
+}
+
 /// What a fifth of the requests settles, all of them settle alike, wherever the limit is; and they do settle some.
 #[test]
 fn a_part_of_the_requests_says_what_all_of_them_say() {

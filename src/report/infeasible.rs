@@ -29,6 +29,9 @@ pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Report {
         sections.push(Section {
             name: "conflict",
             heading: match refusal.proven {
+                true if w.ended.is_some() => {
+                    format!("{}: these are among what cannot hold together", w.address)
+                }
                 true => format!("{}: these cannot hold together", w.address),
                 false => format!("{}: nothing was found that keeps these together", w.address),
             },
@@ -36,6 +39,9 @@ pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Report {
         });
         let blocks = if w.relaxations.is_empty() {
             vec![Block::Lines(vec![Cell::plain(match refusal.proven {
+                _ if w.ended.is_some() => {
+                    "The search was ended before it looked at all changes of a single rule."
+                }
                 true => "No change of a single rule makes it work.",
                 false => {
                     "No change of a single rule was found that makes it work; that there is none was not proven."

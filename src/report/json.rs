@@ -464,6 +464,7 @@ pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Value {
             let value = json!({
                 "conflict": w.conflict.iter().map(with_place).collect::<Vec<_>>(),
                 "relaxations": w.relaxations.iter().map(relaxation).collect::<Vec<_>>(),
+                "ended": w.ended.map(Stop::as_str),
                 "nearest": w.nearest.as_ref().map(loser),
                 "rejected": w.rejected,
                 "candidates": w.candidates,

@@ -27,14 +27,17 @@ fn runs(c: &Asked) -> String {
     format!("{}, {cut}", c.variant.as_deref().unwrap_or("any variant"))
 }
 
-/// `2.31 USD/h, 12 % dearer`.
+/// `2.31 USD an hour, 12 % dearer`.
 fn cost(w: &WhyNot, cost: rhumb_api::Money) -> String {
-    let unit = if !w.address.starts_with("services.") { "USD a run" } else { "USD/h" };
+    let unit = format!("USD {}", w.each);
     let over = w.optimum.map(|o| (cost - o, cost.usd() / o.usd().max(1e-9) - 1.0));
     match over {
         None => format!("{cost} {unit}"),
         Some((more, _)) if more <= rhumb_api::Money::ZERO => {
             format!("{cost} {unit}, as much as what was chosen")
+        }
+        Some(_) if w.optimum == Some(rhumb_api::Money::ZERO) => {
+            format!("{cost} {unit}, where what was chosen costs nothing more")
         }
         Some((_, over)) if over < 0.01 => format!("{cost} {unit}, {:.2} % dearer", over * 100.0),
         Some((_, over)) => format!("{cost} {unit}, {} dearer", percent(over)),
@@ -88,8 +91,14 @@ fn verdict(w: &WhyNot) -> String {
         Outcome::Rejected(_) => None,
     });
     match does {
+        Some((c, machines, least)) if w.mixed => format!(
+            "{address}: a mix with at least one machine of {} would do, of {machines} in all, for at least {}.",
+            offer(c),
+            cost(w, least)
+        ),
         Some((c, machines, least)) => format!(
-            "{address}: it would do with {machines} machines of {} ({}) for at least {}.",
+            "{address}: it would do with {machines} machine{} of {} ({}) for at least {}.",
+            if machines == 1 { "" } else { "s" },
             offer(c),
             runs(c),
             cost(w, least)
@@ -202,7 +211,7 @@ pub fn json(what: &str, all: &[WhyNot], map: &SourceMap) -> Value {
     let workload = |w: &WhyNot| {
         json!({
             "address": w.address,
-            "unit": if !w.address.starts_with("services.") { "run" } else { "hour" },
+            "unit": w.each.split_once(' ').map_or(w.each, |(_, unit)| unit),
             "chosen": w.chosen.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
             "optimum_usd": w.optimum.map(usd),
             "candidates": w.candidates.iter().map(asked).collect::<Vec<_>>(),

@@ -4,6 +4,7 @@
 //! value that cannot be read as not written, and reports what only several values together can be
 //! wrong about.
 
+mod adapters;
 mod budget;
 mod chain;
 mod day;
@@ -196,6 +197,7 @@ impl Reader<'_> {
         }
         self.answers_have_lengths(&root, &models, &services);
         self.followed(&root, &models, &services);
+        self.adapters_are_served(&root, &models);
         self.not_trained(&root);
         let chains = self.chains(&root, &mut services);
         let workloads = (&services, &profiled, &batches, &trainings, &pipelines, &federations);
@@ -369,40 +371,6 @@ impl Reader<'_> {
             adapters: self.adapters(name, &at.key("adapters")),
             at: at.pointer.clone(),
         })
-    }
-
-    /// `adapters`: of each the name that requests go by. One may not hide the model itself.
-    fn adapters(&mut self, model: &str, at: &At<'_>) -> Option<LoraAdapters> {
-        if !at.is_there() {
-            return None;
-        }
-        let sources = at.key("sources");
-        let found: BTreeMap<String, String> = sources
-            .entries()
-            .into_iter()
-            .filter_map(|(name, at)| Some((name.to_owned(), at.text()?)))
-            .collect();
-        if sources.is_there() && found.is_empty() {
-            let fix = "name each adapter and its repository: `sources: { legal: acme/legal-lora }`";
-            let problem = Problem::new("empty-value", "no adapter is named", "empty", fix);
-            self.report(&sources.pointer, false, problem);
-        }
-        for (name, at) in sources.entries() {
-            if name == model {
-                let what = format!("the adapter `{name}` has the name of its model");
-                let fix = "name it otherwise: a request for that name is one for the model without any";
-                self.report(&at.pointer, true, Problem::new("duplicate-name", what, "hides the model", fix));
-            }
-            let repository = at.text().unwrap_or_default();
-            let known = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-            if !repository.is_empty() && (!repository.chars().all(known) || repository.starts_with('-')) {
-                let fix =
-                    "write the repository as the hub names it, `acme/legal-lora`, or a path on the machine";
-                let what = format!("`{repository}` is no repository of the adapter `{name}`");
-                self.report(&at.pointer, false, Problem::new("bad-name", what, "not a repository", fix));
-            }
-        }
-        Some(LoraAdapters { max_rank: at.key("max_rank").whole()?, sources: found })
     }
 
     fn variant(&mut self, name: &str, at: At<'_>) -> Variant {

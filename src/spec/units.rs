@@ -207,12 +207,17 @@ impl Range {
         above && below
     }
 
+    /// Whether the upper end only keeps numbers within what can be counted with.
+    fn is_unlimited(self) -> bool {
+        self.max >= 1e15
+    }
+
     /// For messages: `more than 0% and at most 100%`.
     pub fn describe(self, unit: Unit) -> String {
         let low = if self.min_open { "more than" } else { "at least" };
         let high = if self.max_open { "less than" } else { "at most" };
         let text = |x: f64| if x == 0.0 && unit != Unit::Percent { "0".to_owned() } else { unit.format(x) };
-        if self.max >= 1e15 {
+        if self.is_unlimited() {
             format!("{low} {}", text(self.min))
         } else {
             format!("{low} {} and {high} {}", text(self.min), text(self.max))
@@ -325,6 +330,15 @@ pub fn quantity(unit: Unit, range: Range, value: &Value) -> Result<f64, Problem>
             "not-finite",
             format!("`{written}` is not a finite number"),
             "not finite",
+            format!("write {}, for example `{}`", unit.noun(), unit.example()),
+        ));
+    }
+    if amount > range.max && range.is_unlimited() {
+        let most = unit.format(range.max);
+        return Err(Problem::new(
+            "out-of-range",
+            format!("`{written}` is out of range"),
+            format!("must be at most {most}"),
             format!("write {}, for example `{}`", unit.noun(), unit.example()),
         ));
     }
@@ -504,6 +518,11 @@ mod tests {
         let problem = quantity(Unit::Percent, Range::SHARE, &json!(0.6)).unwrap_err();
         assert!(problem.help.starts_with("write `60%`"), "{}", problem.help);
         assert_eq!(read(Unit::Rate, "-1 req/s").unwrap_err().code, "out-of-range");
+        let problem = read(Unit::Rate, "1e30 req/s").unwrap_err();
+        assert_eq!(
+            (problem.code, &*problem.label),
+            ("out-of-range", "must be at most 1000000000000000 req/s")
+        );
         assert_eq!(read(Unit::Rate, "NaN").unwrap_err().code, "not-finite");
         assert_eq!(read(Unit::Rate, "1e999 req/s").unwrap_err().code, "not-finite");
         assert_eq!(read(Unit::Duration, "soon").unwrap_err().code, "not-a-quantity");

@@ -261,6 +261,32 @@ fn a_placement_by_the_rules_is_clean() {
     assert!(report.passed());
 }
 
+/// Each engine divides memory by its own rule, and none is planned in a way that it has no start for.
+#[test]
+fn plans_of_every_engine_are_clean() {
+    let catalog = line::on_sale(&[
+        ("p5.48xlarge", "eu-north-1", Purchase::OnDemand, 58_900_000),
+        ("g6.48xlarge", "eu-north-1", Purchase::OnDemand, 14_000_000),
+        ("g6.12xlarge", "eu-north-1", Purchase::OnDemand, 100_000),
+    ]);
+    for engine in ["vllm", "sglang", "trtllm"] {
+        let text = line::two_services("").replace(
+            "  placement: { residency: [eu] }",
+            &format!("  placement: {{ residency: [eu] }}\n  engine: {{ name: {engine} }}"),
+        );
+        let spec = line::spec(&text, &catalog);
+        let world = line::world(&spec, &catalog);
+        let placement = line::place(&spec, &world).unwrap_or_else(|why| panic!("{engine}: {why:?}"));
+        let findings = check::placement(&spec, &world, &placement);
+        assert!(findings.is_empty(), "{engine}: {}", self::text(&findings));
+        let proof = check::prove(&spec, &world, &placement);
+        assert!(proof.report.findings.is_empty(), "{engine}: {}", self::text(&proof.report.findings));
+        assert_eq!(proof.all.gap(), Some(0.0), "{engine}");
+        let mut pools = placement.workloads.values().flat_map(|w| &w.pools);
+        assert!(engine != "trtllm" || pools.all(|p| p.machines_per_replica == 1));
+    }
+}
+
 #[test]
 fn every_planted_fault_is_found() {
     let mut missed = String::new();

@@ -173,6 +173,7 @@ const FACTS: &[Fact] = &[
     ("carbon-words.yaml", &[("out-of-range", 9, 19), ("unknown-value", 10, 12)]),
     ("stability-shared.yaml", &[("not-supported-yet", 9, 21)]),
     ("adapters.yaml", &[("missing-key", 4, 29), ("out-of-range", 5, 51), ("empty-value", 5, 65), ("bad-name", 6, 65), ("bad-name", 6, 92), ("duplicate-name", 7, 65), ("conflicting-keys", 8, 8)]),
+    ("adapters-served.yaml", &[("unused-model", 5, 3), ("wrong-type", 5, 63), ("unused-model", 6, 3), ("empty-text", 6, 68), ("out-of-range", 10, 22), ("not-supported-yet", 12, 21), ("out-of-range", 16, 12), ("not-supported-yet", 20, 21), ("useless-key", 27, 17)]),
     ("stability-alone.yaml", &[("useless-key", 7, 1)]),
     ("useless.yaml", &[("useless-key", 9, 5)]),
     ("stability-carbon.yaml", &[("conflicting-keys", 9, 1)]),

@@ -14,7 +14,7 @@ use crate::perf::adapters::Adapters;
 use crate::perf::{self, Configuration, EngineSettings, Layout};
 use crate::placement::World;
 use crate::replay::{Limits, limits_of};
-use crate::spec::{AllowDeny, Engine, Measured, RegionRef, Spec};
+use crate::spec::{AllowDeny, Engine, EngineName, Measured, RegionRef, Spec};
 
 /// Machines that a replica may span, and the fewest accelerators that each of them then has.
 const SPAN: (u32, u32) = (4, 4);
@@ -137,6 +137,9 @@ impl Field {
                 }
                 for layout in cuts[site.instance_type].iter().filter(|l| as_pinned(work, served.engine, l)) {
                     let spans = layout.accelerators() > whole;
+                    if spans && served.engine.name == EngineName::Trtllm {
+                        continue;
+                    }
                     let between = link(kind, whole).filter(|_| spans);
                     let side = if spans { whole } else { layout.accelerators().max(1) };
                     let fraction = kind.accelerator_count.min(1.0);

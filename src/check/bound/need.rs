@@ -1,11 +1,11 @@
 //! What a pool must have to carry its share: the checker's own search on the curve of a replica.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::field::Speed;
 use crate::placement::Metric;
-use crate::replay::{Interval, Loaded, Stream};
+use crate::replay::{Interval, Loaded, NEAR, Stream};
 use crate::spec::{Load, Service};
 
 /// No pool has more replicas.
@@ -36,6 +36,8 @@ pub(super) struct Need<'a> {
     left: RefCell<BTreeMap<u64, Option<u32>>>,
     /// Replicas, and how many of them fail, to what a replay said.
     replays: RefCell<BTreeMap<(u32, u32), bool>>,
+    /// What limits are multiplied by (bits) where a request by itself breaks one: so do all numbers of replicas.
+    hopeless: RefCell<BTreeSet<u64>>,
 }
 
 impl<'a> Part<'a> {
@@ -143,6 +145,7 @@ impl<'a> Need<'a> {
             rates: RefCell::default(),
             left: RefCell::default(),
             replays: RefCell::default(),
+            hopeless: RefCell::default(),
         };
         let factor = part.service.during_failure.slo_factor;
         let top = speed.engine.slowed.saturation_rate().max(f64::MIN_POSITIVE);
@@ -194,18 +197,24 @@ impl<'a> Need<'a> {
         let covers = |times: f64| times >= 1.0 && during.slo_factor <= 1.0;
         let over = self.part.taken_over();
         let planned = (lost > 0 && covers(during.capacity)) || over.is_some_and(covers);
-        (lost == 0 || self.played(rate, during.capacity, n.saturating_sub(lost), during.slo_factor))
-            && over.is_none_or(|times| self.played(rate, times, n, during.slo_factor))
-            && (planned || self.played(rate, 1.0, n, 1.0))
+        (lost == 0 || self.played(rate, during.capacity, Some(n.saturating_sub(lost)), during.slo_factor))
+            && over.is_none_or(|times| self.played(rate, times, Some(n), during.slo_factor))
+            && (planned || self.played(rate, 1.0, Some(n), 1.0))
     }
 
-    fn played(&self, rate: f64, times: f64, n: u32, factor: f64) -> bool {
+    /// Whether a request by itself breaks a limit in a replay: then so do any number of replicas.
+    pub fn hopeless(&self) -> bool {
+        !self.played(self.rate(1), 1.0, None, 1.0)
+    }
+
+    /// Whether a load on so many replicas, or requests that have one each, are within the limits by a replay.
+    fn played(&self, rate: f64, times: f64, n: Option<u32>, factor: f64) -> bool {
         let part = &self.part;
         let limits: Vec<(Metric, Option<f64>, f64)> = part.limits().collect();
         if part.replay == 0 || limits.is_empty() || rate * times <= 0.0 {
             return true;
         }
-        if n == 0 {
+        if n == Some(0) || self.hopeless.borrow().contains(&factor.to_bits()) {
             return false;
         }
         let (t, e) = (&part.service.traffic, &self.speed.engine);
@@ -213,7 +222,7 @@ impl<'a> Need<'a> {
         let loaded = Loaded {
             curve: &e.slowed,
             limits: self.speed.limits,
-            replicas: n,
+            replicas: n.unwrap_or(1),
             stream: Stream {
                 rate: rate * times,
                 arrivals: t.arrivals,
@@ -234,7 +243,12 @@ impl<'a> Need<'a> {
             };
             found.iter().zip(&limits).map(of).fold(0.0, f64::max)
         };
-        loaded.within(&asked, share)
+        let near = !part.keeps(self.speed, 0.0, 1 << 20, factor * NEAR);
+        if near && !loaded.alone().within(&asked, share) {
+            self.hopeless.borrow_mut().insert(factor.to_bits());
+            return false;
+        }
+        n.is_none() || loaded.within(&asked, share)
     }
 }
 

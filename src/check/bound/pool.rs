@@ -143,6 +143,9 @@ impl Asked<'_> {
         if fails && need.left(first.saturating_mul(per)).is_none() {
             return None;
         }
+        if self.doubted && need.hopeless() {
+            return None;
+        }
         let mut best: Option<(u32, u32, i128)> = None;
         for units in first..=MOST_REPLICAS {
             // Held machines are as good as others: what fewer do, more do for no less.

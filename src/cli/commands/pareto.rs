@@ -70,7 +70,7 @@ fn service(written: Option<&String>, spec: &Spec) -> Result<String, String> {
     if name.as_ref().is_some_and(|name| spec.profiled.contains_key(name)) {
         return Err(format!("--workload: {address} has a profile, which says nothing of latencies"));
     }
-    name.ok_or_else(|| format!("--workload: {address} has a deadline and no latency"))
+    name.ok_or_else(|| format!("--workload: {address} promises no latency, only services do"))
 }
 
 /// Runs the command.

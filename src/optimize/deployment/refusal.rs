@@ -202,6 +202,7 @@ impl Refused<'_, '_> {
             address: DEPLOYMENT.to_owned(),
             conflict,
             relaxations,
+            ended: self.all.asking.stopped(),
             nearest: None,
             rejected: BTreeMap::new(),
             candidates: self.all.tables.iter().map(|t| t.candidates).sum(),

@@ -306,6 +306,45 @@ impl<'a> Mixed<'a> {
         })
     }
 
+    /// The machines and the cost of an hour of the cheapest fleet with at least one machine of a site.
+    ///
+    /// # Errors
+    /// What stands in the way of any.
+    pub fn with_one(&self, site: usize) -> Result<(u32, Money), Rejection> {
+        let billed = self.billed();
+        let mut problem = self.problem(&billed);
+        let machine = self.table.sites[site].machine;
+        let Some(kind) = self.kinds.iter().position(|k| *k == machine) else {
+            let reason = "nothing was measured of it".to_owned();
+            return Err(self.no("measured-time", reason, self.service.profile.file.at.clone()));
+        };
+        if self.most(site) == 0 {
+            let reason = "the declared quota is too small for one".to_owned();
+            return Err(self.no("quota", reason, self.service.at.clone()));
+        }
+        // That one is a kind of its own; of the others there is one fewer where their number is limited.
+        for offer in problem.offers[kind].iter_mut().filter(|o| o.site == site && o.most < u32::MAX) {
+            offer.most -= 1;
+        }
+        problem.offers[kind].retain(|offer| offer.most > 0);
+        problem.rates.push(problem.rates[kind].clone());
+        problem.offers.push(vec![Offer { price: billed(site), most: 1, site }]);
+        let mut low = vec![0; problem.kinds()];
+        low[self.kinds.len()] = 1;
+        let found = tree::cheapest_from(&problem, low).map_err(|why| match why {
+            Nothing::Does => {
+                let reason = "no numbers of machines with one of it carry all size classes".to_owned();
+                self.no("saturated", reason, self.service.at.clone())
+            }
+            Nothing::Found => {
+                let reason =
+                    "nothing with one of it was found; that there is nothing was not proven".to_owned();
+                self.no("saturated", reason, self.service.at.clone())
+            }
+        })?;
+        Ok((found.counts.iter().sum(), self.fleet(&problem, &found.counts).hour(self)))
+    }
+
     /// What each kind would cost by itself, cheapest first: the best single one of each against the mix.
     pub fn losers(&self, fleet: &Fleet) -> Vec<Loser> {
         let optimum = fleet.hour(self);

@@ -103,15 +103,28 @@ pub enum Nothing {
 /// # Errors
 /// There are none, or none was found.
 pub fn cheapest(problem: &Problem) -> Result<Found, Nothing> {
+    cheapest_from(problem, vec![0; problem.kinds()])
+}
+
+/// The cheapest of those with at least so many of each kind.
+///
+/// # Errors
+/// As of [`cheapest`].
+pub fn cheapest_from(problem: &Problem, low: Vec<u32>) -> Result<Found, Nothing> {
     let size = problem.kinds() * problem.demands.len();
-    cheapest_of(problem, (EFFORT / size.max(1)).clamp(NODES.0, NODES.1))
+    of(problem, low, (EFFORT / size.max(1)).clamp(NODES.0, NODES.1))
 }
 
 /// The cheapest that so many nodes show.
 ///
 /// # Errors
 /// As of [`cheapest`].
+#[cfg(test)]
 pub fn cheapest_of(problem: &Problem, effort: usize) -> Result<Found, Nothing> {
+    of(problem, vec![0; problem.kinds()], effort)
+}
+
+fn of(problem: &Problem, low: Vec<u32>, effort: usize) -> Result<Found, Nothing> {
     let sold =
         |class: usize| problem.rates.iter().zip(&problem.offers).any(|(r, o)| r[class] > 0 && !o.is_empty());
     if !(0..problem.demands.len()).all(sold) {
@@ -130,7 +143,7 @@ pub fn cheapest_of(problem: &Problem, effort: usize) -> Result<Found, Nothing> {
         relaxed: 0,
         rounded: 0,
     };
-    search.run(effort)
+    search.run(low, effort)
 }
 
 fn gcd(a: i128, b: i128) -> i128 {
@@ -138,10 +151,10 @@ fn gcd(a: i128, b: i128) -> i128 {
 }
 
 impl Search<'_> {
-    fn run(&mut self, effort: usize) -> Result<Found, Nothing> {
+    fn run(&mut self, low: Vec<u32>, effort: usize) -> Result<Found, Nothing> {
         let p = self.problem;
         let high = (0..p.kinds()).map(|kind| p.supply(kind)).collect();
-        let Some(span) = self.tightened(Span { low: vec![0; p.kinds()], high }) else {
+        let Some(span) = self.tightened(Span { low, high }) else {
             return Err(Nothing::Does);
         };
         let zero = self.keep(vec![0; p.kinds()]);

@@ -83,6 +83,18 @@ impl Reader<'_> {
                 let copied = |p: &Pointer| {
                     key.pointer.0.strip_prefix(&p.0).is_some_and(|r| r.is_empty() || r.starts_with('/'))
                 };
+                if kind != "services" && key.word() == Some("none") && !self.copied.iter().any(copied) {
+                    self.problems.push(
+                        Diagnostic::warning(
+                            "useless-key",
+                            format!("`{}`: only services use held machines", key.pointer.dotted()),
+                        )
+                        .at_key(self.map, &key.pointer)
+                        .label("changes nothing here")
+                        .help("remove it"),
+                    );
+                    continue;
+                }
                 if !existing || self.copied.iter().any(copied) {
                     continue;
                 }

@@ -502,7 +502,7 @@ impl Reader<'_> {
             name: name.to_owned(),
             model: at.key("model").text()?,
             labels: self.merged_labels(at, shared),
-            items: at.key("items").quantity(Unit::Count, Range::POSITIVE).unwrap_or(1.0),
+            items: self.whole_items(&at.key("items")),
             input,
             output,
             schedule: at.key("schedule").get(cron::parse),
@@ -513,5 +513,23 @@ impl Reader<'_> {
             after,
             at: at.pointer.clone(),
         })
+    }
+
+    /// How many items a run has; a part of one is none.
+    fn whole_items(&mut self, at: &At<'_>) -> f64 {
+        let items = at.quantity(Unit::Count, Range::POSITIVE).unwrap_or(1.0);
+        if items.fract() != 0.0 {
+            self.report(
+                &at.pointer,
+                false,
+                Problem::new(
+                    "out-of-range",
+                    format!("`{items}` items: a part of an item is none"),
+                    "must be a whole number",
+                    "write how many items a run has",
+                ),
+            );
+        }
+        items
     }
 }

@@ -8,8 +8,10 @@ use rhumb::check;
 use rhumb::optimize::{NoPlacement, Standing, Watch, place_watched};
 use rhumb::placement::{Placement, Stop, World};
 use rhumb::spec::Spec;
+use rhumb_api::Purchase;
 
 use super::{brute, options, worlds};
+use crate::line;
 
 /// Eight products rounded by the hour, of a month.
 const ROUNDED: i64 = 8 * 730;
@@ -176,4 +178,50 @@ fn little_effort_claims_no_bound_that_another_search_refutes() {
         compared > 60 && gaps > 10 && moved > 0,
         "{compared} compared, {gaps} gaps, the replay decided in {moved}"
     );
+}
+
+/// A refusal tells changes that would work. Ended while these are looked for, it tells what is known by then, and that it was ended.
+#[test]
+fn a_refusal_may_be_ended_at_every_step() {
+    let catalog = line::on_sale(&[
+        ("p5.48xlarge", "eu-north-1", Purchase::OnDemand, 58_900_000),
+        ("p5.48xlarge", "us-east-1", Purchase::OnDemand, 31_000_000),
+    ]);
+    let text = line::two_services("").replacen("ttft: { p95: 2s }", "ttft: { p95: 30ms }", 1);
+    let spec = line::spec(&text, &catalog);
+    let world = line::world(&spec, &catalog);
+    let asked = AtomicU64::new(0);
+    let end_at = |at: u64| {
+        asked.store(0, Ordering::Relaxed);
+        let ask = |_: &Standing| (asked.fetch_add(1, Ordering::Relaxed) == at).then_some(Stop::TimeLimit);
+        place_watched(&spec, &world, Watch { ask: Some(&ask), ..Watch::default() })
+    };
+    let Err(NoPlacement::Infeasible(full)) = end_at(u64::MAX) else { panic!("30 ms were kept") };
+    let questions = asked.load(Ordering::Relaxed);
+    assert!(full.proven && full.workloads.len() == 1 && full.workloads[0].ended.is_none(), "{full:?}");
+    let changes = &full.workloads[0].relaxations;
+    assert!(!changes.is_empty() && questions > 12, "{questions} questions: {full:?}");
+    let (mut unfinished, mut cut) = (0, 0);
+    for at in 0..=questions {
+        match end_at(at) {
+            Err(NoPlacement::Unfinished(why)) => {
+                assert_eq!((why.by, why.all), (Stop::TimeLimit, 2));
+                unfinished += 1;
+            }
+            Err(NoPlacement::Infeasible(why)) => {
+                let told = &why.workloads[0];
+                assert!(why.proven && !told.conflict.is_empty(), "question {at}: {told:?}");
+                assert!(told.relaxations.iter().all(|r| changes.contains(r)), "question {at}: {told:?}");
+                match told.ended {
+                    Some(by) => {
+                        assert_eq!(by, Stop::TimeLimit);
+                        cut += 1;
+                    }
+                    None => assert_eq!(&told.relaxations, changes, "question {at}"),
+                }
+            }
+            Ok(_) => panic!("question {at}: 30 ms were kept"),
+        }
+    }
+    assert!(unfinished > 0 && cut > 5, "{unfinished} unfinished, {cut} cut short");
 }

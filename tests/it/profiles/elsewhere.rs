@@ -1,8 +1,11 @@
 //! Services with a profile in the other commands: each works, or says why not.
 
+use rhumb::catalog::Offering;
 use rhumb::explore::{self, Change, Stressing, What};
-use rhumb::replay;
-use rhumb_api::{Cloud, Money};
+use rhumb::placement::{Outcome, World};
+use rhumb::spec::Spec;
+use rhumb::{optimize, replay};
+use rhumb_api::{Cloud, Money, Purchase};
 
 use super::{CSV, load, machines, on_sale, proven, text, textbook};
 use crate::cli::{rhumb, run};
@@ -135,14 +138,49 @@ fn a_profile_or_a_price_that_is_edited_makes_a_saved_plan_stale() {
     }
 }
 
+/// What the cheapest mix costs if one machine of an offer is in it.
+#[test]
+fn why_a_type_is_not_in_the_mix() {
+    let catalog = on_sale(800_000, 500_000);
+    let (spec, world, placement) = proven(&text(""), CSV, &catalog);
+    assert_eq!(machines(&placement, "services.s"), [("g6e.xlarge".into(), 4)]);
+    let at = |world: &World, kind: &str, region: &str| {
+        let c = &world.catalog;
+        let is =
+            |o: &Offering| c.instance_types[o.instance_type].name == kind && c.regions[o.region].id == region;
+        c.offerings.iter().position(is).unwrap()
+    };
+    let ask = |spec: &Spec, world: &World, kind: &str, region: &str| {
+        optimize::why_not(spec, world, "services.s", &[at(world, kind, region)]).unwrap()
+    };
+    // One of the small takes 10 of the 20 short ones; 10/12 + 20/10 of the large are left, so three: 0.80 + 1.50.
+    let small = ask(&spec, &world, "g6.xlarge", "us-east-1");
+    assert_eq!((small.optimum, small.mixed), (Some(Money::from_micros(2_000_000)), true));
+    let does = Outcome::Does { machines: 4, cost: Money::from_micros(2_300_000) };
+    assert_eq!(small.candidates.iter().map(|c| &c.outcome).collect::<Vec<_>>(), [&does]);
+    assert!(!ask(&spec, &world, "g6e.xlarge", "us-east-1").chosen.is_empty());
+
+    // 25 requests a second take five machines; one of them where it is dearer costs 30 cents more, and with a quota of none there is none.
+    let csv = "size_class,cloud,instance_type,requests_per_s\nall,aws,g6.xlarge,6\n";
+    let one =
+        text("").replace("peak: 40 req/s", "peak: 25 req/s").replace("short: 50%, long: 50%", "all: 100%");
+    let catalog = crate::line::on_sale(&[
+        ("g6.xlarge", "us-east-1", Purchase::OnDemand, 1_000_000),
+        ("g6.xlarge", "us-east-2", Purchase::OnDemand, 1_300_000),
+        ("g6e.xlarge", "us-east-2", Purchase::OnDemand, 100_000),
+    ]);
+    let (spec, world, _) = proven(&one, csv, &catalog);
+    let does = Outcome::Does { machines: 5, cost: Money::from_micros(5_300_000) };
+    assert_eq!(ask(&spec, &world, "g6.xlarge", "us-east-2").candidates[0].outcome, does);
+    let unmeasured = ask(&spec, &world, "g6e.xlarge", "us-east-2");
+    let Outcome::Rejected(why) = &unmeasured.candidates[0].outcome else { panic!("{unmeasured:?}") };
+    assert_eq!(why.constraint, "measured-time");
+}
+
 #[test]
 fn commands_that_cannot_judge_it_say_so() {
     let folder = folder();
-    let calls: [(&[&str], &str); 4] = [
-        (
-            &["explain", "--why-not", "aws/us-east-1/g6e.12xlarge", "deploy.yaml"],
-            "--why-not is not supported yet for services.assistant",
-        ),
+    let calls: [(&[&str], &str); 3] = [
         (&["pareto", "deploy.yaml"], "have profiles, which say nothing of latencies"),
         (&["verify", "--trace", "assistant=x.csv", "deploy.yaml"], "nothing of it is replayed"),
         (&["what-if", "deploy.yaml", "assistant.precision=int4"], "has no model, and so no precision"),

@@ -7,7 +7,7 @@ use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::Selector;
 use crate::placement::WhyNot;
-use crate::spec::{Spec, WORKLOADS};
+use crate::spec::WORKLOADS;
 use crate::{optimize, report};
 
 /// Runs the command.
@@ -24,7 +24,7 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
         super::known(workload, &known, spec)?;
     }
     let asked = || known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));
-    if let Some((address, told)) = asked().find_map(|address| Some((address, unanswered(address, spec)?))) {
+    if let Some((address, told)) = asked().find_map(|address| Some((address, unanswered(address)?))) {
         let text =
             format!("--why-not is not supported yet for {address}, {told}; name another workload's address");
         return Err(Failure::usage(text));
@@ -43,14 +43,8 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
 }
 
 /// Of a workload for which the question is not answered, what it is and what is told of it elsewhere.
-fn unanswered(address: &str, spec: &Spec) -> Option<&'static str> {
-    match address.split_once('.')? {
-        ("services", name) if spec.profiled.contains_key(name) => Some(
-            "which has a profile: `rhumb plan` tells what each type that was measured would cost by itself",
-        ),
-        ("federations", _) => Some("a federation: its plan says who takes no part and why"),
-        _ => None,
-    }
+fn unanswered(address: &str) -> Option<&'static str> {
+    address.starts_with("federations.").then_some("a federation: its plan says who takes no part and why")
 }
 
 /// The workload, if one was named. A single argument that is no workload's address is the path.
