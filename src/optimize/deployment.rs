@@ -240,6 +240,8 @@ impl<'s> All<'s> {
     ) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
         let apart = self.apart.iter().map(|(address, w)| (address.clone(), month(w).micros()));
         let mut rows = Rows::of(self.spec, apart.collect());
+        let sharers = self.jobs.iter().filter(|job| matches!(job.kind, Kind::Service(s) if s.shares));
+        rows.all_move = sharers.fold(true, |all, job| all && stability::keeps(job));
         let mut workloads = Vec::with_capacity(self.jobs.len());
         let all = self.jobs.iter().zip(&self.wider).zip(sought.into_iter().zip(plans));
         for (i, ((job, table), (sought, plan))) in all.enumerate() {
@@ -313,13 +315,22 @@ impl<'s> All<'s> {
             .map(|(address, w)| (address.clone(), w.clone()))
             .collect();
         let fleets = sharing::fleets(self.jobs, &mut workloads);
-        for (job, least) in self.jobs.iter().zip(&found.unlimited) {
+        let counts = rows.surcharges || rows.carbon_price > 0;
+        let least = self.jobs.par_iter().zip(all.par_iter().zip(&found.unlimited)).map(|(job, (of, least))| {
+            if !matches!(job.kind, Kind::Service(service) if service.shares) {
+                return None;
+            }
+            if counts {
+                return of.lock().unwrap_or_else(PoisonError::into_inner).least_bill(rows);
+            }
+            Some(Money::from_micros(least.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) as i64))
+        });
+        let least: Vec<Option<Money>> = least.collect();
+        for (job, least) in self.jobs.iter().zip(least) {
             let Some(placed) = workloads.get_mut(&job.address) else { continue };
             losers::against_shared(placed);
-            if matches!(job.kind, Kind::Service(service) if service.shares) {
-                let hour = least.div_euclid(i128::from(HOURS_PER_MONTH) * ONE);
-                placed.certificate.lower_bound =
-                    Money::from_micros(hour as i64).min(placed.certificate.optimum);
+            if let Some(least) = least {
+                placed.certificate.lower_bound = least.min(placed.certificate.optimum);
             }
         }
         let emissions = emission::all(self.spec, self.world, &workloads, &fleets);

@@ -37,7 +37,11 @@ impl Left {
             .budget
             .carbon
             .as_ref()
-            .map(|cap| cap.mg - others().map(|w| emission::sum(job.world, w)).sum::<i64>());
+            .map(|cap| {
+                let shared = all.fleets.iter().filter_map(|f| all.emissions.machines.get(f.addr.as_str()));
+                let shared: i64 = shared.filter_map(|e| e.mg_per_month).sum();
+                cap.mg - shared - others().map(|w| emission::sum(job.world, w)).sum::<i64>()
+            });
         Left { taken, month: left.min(), carbon }
     }
 

@@ -70,6 +70,8 @@ pub(super) struct Together {
     pub active: Vec<usize>,
     /// What of budgets and quotas is taken by the choice.
     pub taken: Vec<i128>,
+    /// What shared machines count for beside what is paid for them, micro-dollars a month.
+    pub counted: i64,
     pub plans: u64,
     pub nodes: u64,
 }
@@ -409,6 +411,7 @@ impl Search<'_, '_> {
         let chosen = best.map(|b| b.chosen);
         Ok(Together {
             taken: chosen.as_ref().map_or_else(Vec::new, |chosen| self.taken(chosen)),
+            counted: chosen.as_ref().map_or(0, |chosen| self.beside_the_bill(chosen)),
             chosen,
             cost,
             bound: lower.min(cost),

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
-use super::super::emission;
+use super::super::{emission, stability};
 use super::super::pool::{Terms, times};
 use super::problem::ONE;
 use crate::diagnostic::Pointer;
+use crate::placement::World;
 use crate::spec::{BudgetBinds, BudgetScope, Spec};
 
 /// A limit that nothing reaches, with room for sums.
@@ -47,8 +48,15 @@ pub struct Fleet {
     pub offering: usize,
     /// Index of its instance type.
     pub kind: usize,
-    /// Micro-dollars a month for a machine.
+    /// Micro-dollars a month for a machine, with what it counts for beside its price.
     pub month: i64,
+    /// Its price alone.
+    pub bill: i64,
+    /// Whether its machines stand for those that count for more because none run yet, as many as those who move to the fleet need:
+    /// nobody buys them.
+    pub counts_only: bool,
+    /// The fleet of these, where not everybody who may be on this one moves to it.
+    pub moved: Option<usize>,
     /// What a machine takes of other rows.
     pub uses: Vec<(usize, i64)>,
     /// Accelerators of a machine.
@@ -86,6 +94,8 @@ pub struct Rows {
     pub carbon_price: i64,
     /// Whether machines that do not run yet count for more than they cost.
     pub surcharges: bool,
+    /// Whether something runs of each service that may share machines, so that all of them move to machines of a kind that does not.
+    pub all_move: bool,
 }
 
 /// An amount of a quota's unit in millionths.
@@ -145,6 +155,7 @@ impl Rows {
         spec: &Spec,
         cloud: Cloud,
         terms: &Terms,
+        (world, region): (&World, usize),
         (offering, kind): (usize, usize),
         slots: u32,
     ) -> usize {
@@ -152,16 +163,35 @@ impl Rows {
             return known;
         }
         let hourly = terms.base.map_or(0, Money::micros);
-        let month = hourly.saturating_mul(HOURS_PER_MONTH);
+        let bill = hourly.saturating_mul(HOURS_PER_MONTH);
         let mut uses: Vec<(usize, i64)> =
             self.quotas(spec, cloud, terms).into_iter().map(|q| (q.0, q.1)).collect();
         // No other budget counts a workload on shared machines.
-        uses.extend(self.total().map(|row| (row, month)));
+        uses.extend(self.total().map(|row| (row, bill)));
+        // What is not known was rejected before.
+        let emitted = self.carbon.map_or(0, |_| emission::of_shared(world, kind, region));
+        uses.extend(self.carbon.map(|row| (row, emitted)));
         uses.retain(|(_, amount)| *amount > 0);
         uses.sort_unstable();
         let row = self.add(Shared::Slots, 0, None);
-        self.fleets.push(Fleet { row, offering, kind, month, uses, slots, zones: terms.zones });
-        self.fleets.len() - 1
+        let month = bill.saturating_add(emission::priced(emitted, self.carbon_price).micros());
+        let zones = terms.zones;
+        let (counts_only, moved) = (false, None);
+        let fleet = Fleet { row, offering, kind, month, bill, counts_only, moved, uses, slots, zones };
+        self.fleets.push(fleet);
+        let at = self.fleets.len() - 1;
+        if let Some(each) = stability::machine(spec, world, (kind, region)) {
+            let more = each.saturating_mul(HOURS_PER_MONTH);
+            if self.all_move {
+                self.fleets[at].month = month.saturating_add(more);
+            } else {
+                let row = self.add(Shared::Slots, 0, None);
+                let fleet = Fleet { row, month: more, bill: 0, counts_only: true, uses: Vec::new(), ..self.fleets[at].clone() };
+                self.fleets.push(fleet);
+                self.fleets[at].moved = Some(at + 1);
+            }
+        }
+        at
     }
 
     /// Prices of all rows from those of budgets and quotas: an accelerator of a shared fleet costs its part of a machine and of
@@ -171,6 +201,16 @@ impl Rows {
         for fleet in &self.fleets {
             let tolls: i128 = fleet.uses.iter().map(|(r, a)| i128::from(prices[*r]) * i128::from(*a)).sum();
             let each = (i128::from(fleet.month) * ONE + tolls) / i128::from(fleet.slots.max(1));
+            prices[fleet.row] = each.clamp(0, i128::from(i64::MAX / 4)) as i64;
+        }
+        prices
+    }
+
+    /// Prices at which nothing counts but the bill: no limit, no emission, no move.
+    pub fn of_bill(&self) -> Vec<i64> {
+        let mut prices = vec![0; self.list.len()];
+        for fleet in &self.fleets {
+            let each = i128::from(fleet.bill) * ONE / i128::from(fleet.slots.max(1));
             prices[fleet.row] = each.clamp(0, i128::from(i64::MAX / 4)) as i64;
         }
         prices

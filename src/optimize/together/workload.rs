@@ -83,6 +83,8 @@ pub struct Workload<'a> {
     sites: Quotas,
     /// Each site's fleet, if its machines are shared; empty where none are.
     fleets: Vec<Option<usize>>,
+    /// Each site's fleet of machines that count for more since it moves there, if there is one.
+    moved: Vec<Option<usize>>,
     /// Milligrams that a machine of each site emits an hour; empty where emissions do not count.
     emits: Vec<i64>,
     /// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
@@ -132,26 +134,34 @@ impl<'a> Workload<'a> {
                 let (slots, offering) = (table.slots(i)?, table.sites[i].base?);
                 let kind = job.world.catalog.offerings[offering].instance_type;
                 let terms = Terms::of(job, kind, &table.sites[i]);
-                Some(rows.fleet(spec, cloud(i), &terms, (offering, kind), slots))
+                let at = (job.world, table.sites[i].region);
+                Some(rows.fleet(spec, cloud(i), &terms, at, (offering, kind), slots))
             })
             .collect();
         let fleets = if fleets.iter().any(Option::is_some) { fleets } else { Vec::new() };
+        let keeps = stability::keeps(job);
+        // Machines of a fleet of which none run count for more by those who move there; whoever runs nowhere does not.
+        let moved: Vec<Option<usize>> =
+            fleets.iter().map(|fleet| rows.fleets[(*fleet)?].moved.filter(|_| keeps)).collect();
         let of = |terms: &[Terms], rows: &mut Rows| {
             Quotas::of(terms.iter().enumerate().map(|(i, t)| {
                 let mut own = rows.quotas(spec, cloud(i), t);
-                let fleet = fleets.get(i).copied().flatten();
-                own.extend(fleet.map(|f| (rows.fleets[f].row, 1, 0)));
+                let both = [&fleets, &moved].map(|of| of.get(i).copied().flatten());
+                own.extend(both.into_iter().flatten().map(|f| (rows.fleets[f].row, 1, 0)));
+                own.sort_unstable();
                 own
             }))
         };
-        // What is not known was rejected before.
-        let emits = |site: &Site| {
+        // What is not known was rejected before; shared machines emit what they do whoever is on them.
+        let emits = |(i, site): (usize, &Site)| {
             let machine = table.machines[site.machine].index;
             rows.carbon
+                .filter(|_| table.slots(i).is_none())
                 .and_then(|_| emission::emitter(job.world, machine, site.region).ok())
                 .map_or(0, |e| e.mg_per_hour)
         };
-        let mut emits: Vec<i64> = table.sites.iter().filter(|_| rows.carbon.is_some()).map(emits).collect();
+        let sites_that_emit = table.sites.iter().enumerate().filter(|_| rows.carbon.is_some());
+        let mut emits: Vec<i64> = sites_that_emit.map(emits).collect();
         let surcharges = stability::surcharges(job, table);
         rows.surcharges |= !surcharges.is_empty();
         let (kind, sites) = match sought {
@@ -192,6 +202,7 @@ impl<'a> Workload<'a> {
             job,
             sites,
             fleets,
+            moved,
             emits,
             surcharges,
             budgets,
@@ -347,7 +358,8 @@ impl<'a> Workload<'a> {
                 let hour = hourly(limit);
                 // Where nothing is priced, what costs more than the optimum on own machines by itself is in no optimum.
                 let free = prices.iter().zip(&rows.list).all(|(p, row)| *p == 0 || row.what == Shared::Slots);
-                let alone = self.alone.as_ref().filter(|_| free && !limited && self.surcharges.is_empty());
+                let bill = self.surcharges.is_empty() && rows.carbon_price == 0;
+                let alone = self.alone.as_ref().filter(|_| free && !limited && bill);
                 let most = alone.map(|blocks| blocks.iter().map(Block::cost).sum());
                 let counted =
                     Counted { sites: &self.sites, emits: &self.emits, surcharges: &self.surcharges };
@@ -406,6 +418,18 @@ impl<'a> Workload<'a> {
         (kept.len() <= effort.plans).then_some(kept)
     }
 
+    /// What it is billed at the least an hour, beside others on shared machines, whatever else counts; `None` if nothing will do.
+    pub fn least_bill(&self, rows: &Rows) -> Option<Money> {
+        let Sort::Service { search, bases } = &self.kind else { return None };
+        let prices = rows.of_bill();
+        let priced = search.at(|i, terms| rows.terms(terms, (self.sites.at(i), 0), 0, &prices), 0, 0);
+        let blocks = priced.by_closed_form(bases, Wanted::Cheapest).ok()?;
+        if priced.unproven.get() {
+            return Some(priced.relaxed.get());
+        }
+        Some(blocks.iter().map(Block::cost).sum())
+    }
+
     /// Its optimum on machines of its own, where it may be on shared ones.
     pub fn alone(&self, rows: &Rows) -> Option<Planned> {
         self.own(rows, self.alone.clone()?)
@@ -452,13 +476,14 @@ impl<'a> Workload<'a> {
         let more: i64 = surcharges.map(|(each, seconds)| stability::month(each, seconds)).sum();
         let month = hourly.saturating_mul(HOURS_PER_MONTH).saturating_add(more);
         let column = self.column(rows, (month, bound, emitted), &counts, machines);
-        let shared = pools.filter_map(|p| self.on_fleet(search, p)).collect();
+        let shared = pools.flat_map(|p| self.on_fleets(search, p)).collect();
         Planned { column, plan: Plan::Service(blocks), shared }
     }
 
-    fn on_fleet(&self, search: &Search<'a>, chosen: &Chosen) -> Option<OnFleet> {
-        let fleet = self.fleets.get(chosen.site).copied().flatten()?;
-        Some(OnFleet { fleet, item: Item::of(search, chosen)? })
+    fn on_fleets(&self, search: &Search<'a>, chosen: &Chosen) -> impl Iterator<Item = OnFleet> + use<'a> {
+        let both = [&self.fleets, &self.moved].map(|of| of.get(chosen.site).copied().flatten());
+        let item = Item::of(search, chosen);
+        both.into_iter().flatten().filter_map(move |fleet| Some(OnFleet { fleet, item: item? }))
     }
 
     fn run(&self, rows: &Rows, priced: &batch::Priced) -> Planned {
