@@ -32,7 +32,8 @@ fn moves(spec: &Spec, world: &World, address: &str, (kind, region): (usize, usiz
 /// Whether services share machines of a type in a region, by index, that run.
 fn shared_run(world: &World, (kind, region): (usize, usize)) -> bool {
     let (of, at) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
-    let here = |p: &&MachinesAt| p.shared && p.cloud == at.cloud && p.region == at.id && p.instance_type == of.name;
+    let here =
+        |p: &&MachinesAt| p.shared && p.cloud == at.cloud && p.region == at.id && p.instance_type == of.name;
     world.running.0.values().flatten().find(here).is_some()
 }
 
@@ -55,7 +56,11 @@ pub(super) fn of_fleet<'p>(
     fleet: &'p SharedFleet,
 ) -> (BTreeMap<&'p str, u64>, i64) {
     let mut movers = BTreeMap::new();
-    let kind = world.catalog.instance_types.iter().position(|t| t.cloud == fleet.cloud && t.name == fleet.instance_type);
+    let kind = world
+        .catalog
+        .instance_types
+        .iter()
+        .position(|t| t.cloud == fleet.cloud && t.name == fleet.instance_type);
     let region = world.catalog.regions.iter().position(|r| r.cloud == fleet.cloud && r.id == fleet.region);
     let Some(at) = kind.zip(region).filter(|_| spec.stability.is_some()) else { return (movers, 0) };
     for entry in &fleet.pools {
@@ -72,7 +77,8 @@ pub(super) fn of_fleet<'p>(
         let part = each / whole + i128::from(each % whole > 0);
         part * movers.values().map(|slots| i128::from(*slots)).sum::<i128>()
     } else {
-        let machines = fleet::machines_of(spec, world, placement, fleet, |address| movers.contains_key(address));
+        let machines =
+            fleet::machines_of(spec, world, placement, fleet, |address| movers.contains_key(address));
         each * machines.map_or(0, i128::from)
     };
     (movers, i64::try_from(hour * i128::from(HOURS_PER_MONTH)).unwrap_or(i64::MAX / 1024))
@@ -192,7 +198,9 @@ fn freedom(log: &mut Ledger, spec: &Spec, (placement, kept): (&Placement, &Kept)
         ("a service without its free choice".into(), "one for each".into(), "none".into())
     });
     // A limit that nothing breaks as planned may bind a free choice.
-    let limited = !spec.budget.limits.is_empty() || spec.providers.values().any(|p| !p.quotas.is_empty());
+    let limited = !spec.budget.limits.is_empty()
+        || spec.providers.values().any(|p| !p.quotas.is_empty())
+        || fleet::sharing(spec) > 1;
     if !limited && !super::carbon::counts(spec) {
         // Nothing can be shared: what does not run is as it would be.
         let sum = own.map(|own| own + others);

@@ -300,7 +300,9 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
         site.mg_per_hour = emits.filter(|_| carbon::counts(spec)).unwrap_or(0);
         let at = (offering.instance_type, offering.region);
         site.surcharge = stability::of_machine(spec, world, &work.address, at);
-        site.shared_surcharge = stability::of_shared(spec, world, &work.address, at);
+        if matches!(work.kind, Kind::Service(service) if service.shares) {
+            site.shared_surcharge = stability::of_shared(spec, world, &work.address, at);
+        }
     }
     let mut sites: Vec<Site> = sites.into_values().collect();
     for site in &mut sites {

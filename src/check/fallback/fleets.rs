@@ -134,8 +134,7 @@ fn one(
     shared::limits(&mut own, spec, world, &other);
     carbon::keeps(&mut own, spec, world, &other, at);
     log.absorb(own, |f| {
-        let message =
-            if f.address == at { f.message } else { format!("{}: {}", f.address, f.message) };
+        let message = if f.address == at { f.message } else { format!("{}: {}", f.address, f.message) };
         (!NOT_TOLD.contains(&f.code)).then(|| Finding { address: at.to_owned(), message, ..f })
     });
     log.amount("fallback", at, "what it costs more in a month", more, fallback.more_per_month, roundings);

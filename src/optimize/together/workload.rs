@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::super::base::Base;
-use super::super::batch::{self, Run};
+use super::super::batch;
 use super::super::couple::{self, Wanted};
 use super::super::emission;
 use super::super::federation::{Members, Rounds};
@@ -19,6 +19,7 @@ use super::super::sharing::Item;
 use super::super::stability;
 use super::super::table::{Site, Table};
 use super::Effort;
+use super::plans::{Cheapest, OnFleet, Plan, Planned, unbeaten};
 use super::problem::{Column, ONE};
 use super::quotas::Quotas;
 use super::rows::{Rows, Shared};
@@ -26,54 +27,6 @@ use super::within::{self, Counted};
 use crate::perf::carbon;
 use crate::placement::Rejection;
 use crate::spec::{BudgetBinds, Spec, WEEK_S};
-
-/// What a column stands for.
-#[derive(Clone, Debug)]
-pub enum Plan {
-    Service(Vec<Block>),
-    Mixed(Fleet),
-    Run(Run),
-    Federation(Members),
-}
-
-/// A plan with its column over all rows.
-#[derive(Clone, Debug)]
-pub struct Planned {
-    pub column: Column,
-    pub plan: Plan,
-    /// Its pools on shared machines, whose cost is not in the column.
-    pub shared: Vec<OnFleet>,
-}
-
-impl Planned {
-    /// Whether it is as good as `other` in everything.
-    pub fn beats(&self, other: &Planned) -> bool {
-        // What needs more machines, or larger gaps on them, fits in fewer places.
-        let shape = |of: &Planned, fleet: usize| {
-            let own = of.shared.iter().filter(|s| s.fleet == fleet).map(|s| s.item);
-            own.fold((0, 0), |(needs, size), item| (item.needs().max(needs), item.size.max(size)))
-        };
-        let spread = self.shared.iter().all(|s| {
-            let (a, b) = (shape(self, s.fleet), shape(other, s.fleet));
-            a.0 <= b.0 && a.1 <= b.1
-        });
-        self.column.beats(&other.column) && spread
-    }
-}
-
-/// A pool on shared machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OnFleet {
-    /// Index into [`Rows::fleets`].
-    pub fleet: usize,
-    pub item: Item,
-}
-
-/// The least that a plan may cost at some prices, times [`ONE`], and a plan that does not cost much more.
-pub struct Cheapest {
-    pub least: i128,
-    pub found: Planned,
-}
 
 /// Rounding of a pool's transfers, micro-dollars an hour.
 const ROUNDED: i128 = 4;
@@ -229,7 +182,7 @@ impl<'a> Workload<'a> {
     }
 
     /// A month of a machine at a site in everything that counts, at `prices`, times [`ONE`].
-    pub fn machine(&self, mixed: &Mixed<'a>, rows: &Rows, site: usize, prices: &[i64]) -> i128 {
+    pub fn machine(&self, mixed: &Mixed<'a>, rows: &Rows, site: usize, prices: &[i128]) -> i128 {
         let month = i128::from(mixed.base(site).micros()) * i128::from(HOURS_PER_MONTH);
         let (toll, _) = rows.tolls(self.sites.at(site), prices);
         let counted = self.counted(rows, site, prices) * i128::from(HOURS_PER_MONTH);
@@ -251,7 +204,7 @@ impl<'a> Workload<'a> {
         Planned { column, plan: Plan::Mixed(fleet), shared: Vec::new() }
     }
 
-    fn priced(&self, search: &Search<'a>, rows: &Rows, prices: &[i64]) -> Search<'a> {
+    fn priced(&self, search: &Search<'a>, rows: &Rows, prices: &[i128]) -> Search<'a> {
         let budget = rows.budget_price(&self.job.address, prices);
         let (expected, at_peak) = rows.tolls_of(budget);
         search.at(
@@ -263,7 +216,7 @@ impl<'a> Workload<'a> {
 
     /// Whether the cheapest plan at some prices is the cheapest one at others: where nothing that it takes costs more, and nothing that
     /// the workload may take costs less.
-    pub fn answers_alike(&self, column: &Column, before: &[i64], now: &[i64]) -> bool {
+    pub fn answers_alike(&self, column: &Column, before: &[i128], now: &[i128]) -> bool {
         let dearer = |row: &usize| now[*row] >= before[*row];
         let as_before = |(row, _): &(usize, i64)| now[*row] == before[*row];
         // A proof of a mix is of the prices that it was made at.
@@ -275,7 +228,7 @@ impl<'a> Workload<'a> {
     ///
     /// # Errors
     /// What stands in the way, if nothing will do.
-    pub fn cheapest(&self, rows: &Rows, prices: &[i64], known: Option<i128>) -> Result<Cheapest, Rejection> {
+    pub fn cheapest(&self, rows: &Rows, prices: &[i128], known: Option<i128>) -> Result<Cheapest, Rejection> {
         let budget = rows.budget_price(&self.job.address, prices);
         match &self.kind {
             Sort::Service { search, bases } => {
@@ -347,7 +300,7 @@ impl<'a> Workload<'a> {
     pub fn within(
         &self,
         rows: &Rows,
-        (prices, limited): (&[i64], bool),
+        (prices, limited): (&[i128], bool),
         limit: i128,
         effort: Effort,
     ) -> Option<Vec<Planned>> {
@@ -521,19 +474,19 @@ impl<'a> Workload<'a> {
     }
 
     /// What a machine of a federation takes of quotas in a month, and emits in an hour, at `prices`.
-    fn tolls_of(&self, rows: &Rows, site: usize, prices: &[i64]) -> (i128, i128) {
+    fn tolls_of(&self, rows: &Rows, site: usize, prices: &[i128]) -> (i128, i128) {
         let (base, _, hour) = self.tolls(rows, site, prices);
         (base, hour)
     }
 
     /// What an hour of a machine of a site counts for beside its price, times [`ONE`].
-    fn counted(&self, rows: &Rows, site: usize, prices: &[i64]) -> i128 {
+    fn counted(&self, rows: &Rows, site: usize, prices: &[i128]) -> i128 {
         let more = self.surcharges.get(site).map_or(0, |each| i128::from(*each) * ONE);
         rows.emitted(self.emits_at(site), prices) + more
     }
 
     /// What a machine of a site takes of quotas in a month, bought as planned and as spot, and emits in an hour, at `prices`.
-    fn tolls(&self, rows: &Rows, site: usize, prices: &[i64]) -> (i128, i128, i128) {
+    fn tolls(&self, rows: &Rows, site: usize, prices: &[i128]) -> (i128, i128, i128) {
         let (base, spot) = rows.tolls(self.sites.at(site), prices);
         (base, spot, self.counted(rows, site, prices))
     }
@@ -589,19 +542,4 @@ fn hourly(month: i128) -> Money {
 
 fn lost() -> Rejection {
     Rejection { constraint: "infeasible", reason: "no candidate does".into(), at: None, distance: None }
-}
-
-/// Those that no other one beats, cheapest first; of equals the first.
-fn unbeaten(mut all: Vec<Planned>) -> Vec<Planned> {
-    all.sort_by(|a, b| {
-        let key = |p: &Planned| (p.column.cost, p.column.machines);
-        key(a).cmp(&key(b)).then_with(|| a.column.uses.cmp(&b.column.uses))
-    });
-    let mut kept: Vec<Planned> = Vec::new();
-    for planned in all {
-        if !kept.iter().any(|k| k.beats(&planned)) {
-            kept.push(planned);
-        }
-    }
-    kept
 }

@@ -16,8 +16,8 @@ use crate::line;
 /// Worlds that are tried.
 const WORLDS: u64 = 1_600;
 /// With what runs, and with emissions that count.
-const KEPT: u64 = 700;
-const EMITTING: u64 = 700;
+const KEPT: u64 = 600;
+const EMITTING: u64 = 500;
 
 /// Eight products rounded by the hour, of a month.
 fn near(a: i64, b: i64) -> bool {
@@ -38,8 +38,8 @@ fn plans(spec: &Spec, world: &World) -> Option<Plans> {
 /// What is minimised of a placement, micro-dollars a month.
 fn counted(spec: &Spec, world: &World, placement: &Placement) -> i64 {
     let bill: i64 = placement.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum();
-    let moved = brute::stability::of(spec, world, placement)
-        + brute::stability::of_fleets(spec, world, placement);
+    let moved =
+        brute::stability::of(spec, world, placement) + brute::stability::of_fleets(spec, world, placement);
     bill + brute::carbon::counted(spec, placement.emissions.known()) + moved
 }
 
@@ -58,6 +58,7 @@ struct Tried {
     limited: u64,
     /// Dearer than need be where a gap is told, or refused without a proof.
     missed: u64,
+    told: String,
     /// Fleets with a fallback, and without one.
     moved: u64,
     stuck: u64,
@@ -78,6 +79,7 @@ impl Tried {
                 };
                 if truth.is_some() && why.workloads[0].conflict.iter().any(open) {
                     self.missed += 1;
+                    self.told += &format!("\nworld {seed}: refused, there is {truth:?}");
                 } else if truth.is_some() {
                     self.faults += &format!(
                         "world {seed}: refused, brute force {truth:?}: {:?}\n",
@@ -100,6 +102,7 @@ impl Tried {
         let gap = !near(c.lower_bound.micros(), cost);
         if gap && truth.is_some_and(|t| t < cost && !near(t, cost)) {
             self.missed += 1;
+            self.told += &format!("\nworld {seed}: {cost}, bound {}, there is {truth:?}", c.lower_bound);
         } else if truth.is_none_or(|t| !near(t, cost)) {
             self.faults += &format!(
                 "world {seed}: the optimizer says {cost}, brute force {truth:?}, bound {}\n",
@@ -163,10 +166,11 @@ impl Tried {
     }
 
     fn seen(&self) -> String {
-        let Tried { all, shared, saved, spread, limited, refused, missed, open, moved, stuck, .. } = self;
+        let Tried { all, shared, saved, spread, limited, refused, missed, open, moved, stuck, told, .. } =
+            self;
         format!(
             "{all} worlds: {shared} share, {saved} save, {spread} with mixes, {limited} at a limit, {refused} refused, {missed} dearer \
-             than need be or without a proof, {open} not proven; {moved} fleets with and {stuck} without a fallback"
+             than need be or without a proof, {open} not proven; {moved} fleets with and {stuck} without a fallback{told}"
         )
     }
 }
@@ -224,7 +228,7 @@ fn running(seed: u64, base: &Catalog) -> (Spec, World) {
 fn what_runs_on_shared_machines_is_kept_as_brute_force_keeps_it() {
     let base = Catalog::embedded();
     let mut tried = Tried::default();
-    let (mut stays, mut joins, mut opens, mut leaves, mut held) = (0, 0, 0, 0, 0);
+    let (mut stays, mut joins, mut opens, mut leaves, mut held, mut beside) = (0, 0, 0, 0, 0, 0);
     for seed in 0..KEPT {
         let (spec, world) = running(seed, &base);
         let Some(own) = plans(&spec, &world) else { continue };
@@ -234,10 +238,18 @@ fn what_runs_on_shared_machines_is_kept_as_brute_force_keeps_it() {
             continue;
         };
         let nothing = Spec { stability: None, ..spec.clone() };
-        let free = plans(&nothing, &world).and_then(|p| brute::sharing::together(&nothing, &world, &p)).unwrap();
+        let free =
+            plans(&nothing, &world).and_then(|p| brute::sharing::together(&nothing, &world, &p)).unwrap();
         let gap = placement.coupling.as_ref().is_some_and(|c| c.lower_bound < c.optimum);
         assert!(near(told.free.unwrap().micros(), free) || gap, "world {seed}: {free}, told {:?}", told.free);
-        for (address, of) in &told.workloads {
+        // New machines with some who move and some of whom nothing ran.
+        for fleet in &placement.fleets {
+            let there = (fleet.cloud, fleet.region.as_str(), fleet.instance_type.as_str());
+            let new = |p: &rhumb::placement::SharedPool| world.running.of(&p.workload).is_none();
+            let both = fleet.pools.iter().any(new) && !fleet.pools.iter().all(new);
+            beside += u64::from(both && !world.running.shared(there));
+        }
+        for of in told.workloads.values() {
             for place in &of.planned {
                 let there = (place.cloud, place.region.as_str(), place.instance_type.as_str());
                 let runs = of.running.contains(place);
@@ -247,13 +259,15 @@ fn what_runs_on_shared_machines_is_kept_as_brute_force_keeps_it() {
                 leaves += u64::from(!place.shared && of.running.iter().all(|p| p.shared));
             }
             held += u64::from(of.is_kept() && of.free.as_ref().is_some_and(|f| f.places != of.planned));
-            assert!(world.running.of(address).is_some());
         }
     }
-    let seen = format!("{}; {stays} stay, {joins} join, {opens} open, {leaves} leave, {held} kept", tried.seen());
+    let seen = format!(
+        "{}; {stays} stay, {joins} join, {opens} open, {leaves} leave, {held} kept, {beside} beside new ones",
+        tried.seen()
+    );
     assert!(tried.faults.is_empty(), "\n{}\n{seen}", tried.faults);
     assert!(tried.shared > 20 && tried.missed * 50 < tried.all && tried.open * 10 < tried.all, "{seen}");
-    assert!(stays > 10 && joins > 5 && opens > 5 && leaves > 5 && held > 10, "{seen}");
+    assert!(stays > 10 && joins > 5 && opens > 5 && leaves > 5 && held > 10 && beside > 2, "{seen}");
 }
 
 /// A world in which emissions count: by a cap between what all emit at the least and at their cheapest, by a price, or by nothing else.
@@ -291,13 +305,20 @@ fn emitting(seed: u64, base: &Catalog) -> (Spec, World) {
 fn emissions_of_shared_machines_are_counted_once_against_brute_force() {
     let base = Catalog::embedded();
     let mut tried = Tried::default();
-    let (mut binding, mut priced, mut least) = (0, 0, 0);
+    let (mut binding, mut priced, mut least, mut relaxed) = (0, 0, 0, 0);
     for seed in 0..EMITTING {
         let (spec, world) = emitting(seed, &base);
         let Some(own) = plans(&spec, &world) else { continue };
-        let Some(placement) = tried.compare(seed, (&spec, &world), own) else { continue };
+        let Some(placement) = tried.compare(seed, (&spec, &world), own) else {
+            // Each is several searches more.
+            if let Some(why) = line::place(&spec, &world).err().filter(|_| seed % 2 == 0) {
+                relaxed += super::carbon::check_relaxations(seed, &spec, &world, &why, &mut tried.faults);
+            }
+            continue;
+        };
         assert!(placement.emissions.complete(), "world {seed}");
-        let of_fleets = placement.fleets.iter().filter(|f| placement.emissions.machines.contains_key(f.addr.as_str()));
+        let of_fleets =
+            placement.fleets.iter().filter(|f| placement.emissions.machines.contains_key(f.addr.as_str()));
         assert_eq!(of_fleets.count(), placement.fleets.len(), "world {seed}");
         if placement.fleets.is_empty() {
             continue;
@@ -307,8 +328,11 @@ fn emissions_of_shared_machines_are_counted_once_against_brute_force() {
         priced += u64::from(matches!(spec.objective, Goal::Priced { .. }));
         least += u64::from(spec.objective == Goal::Carbon);
     }
-    let seen = format!("{}; with fleets {binding} bind, {priced} priced, {least} least", tried.seen());
+    let seen = format!(
+        "{}; with fleets {binding} bind, {priced} priced, {least} least, {relaxed} caps told that work",
+        tried.seen()
+    );
     assert!(tried.faults.is_empty(), "\n{}\n{seen}", tried.faults);
     assert!(tried.missed * 50 < tried.all && tried.open * 8 < tried.all && tried.refused > 10, "{seen}");
-    assert!(binding > 5 && priced > 10 && least > 2, "{seen}");
+    assert!(binding > 5 && priced > 10 && least > 1 && relaxed > 2, "{seen}");
 }
