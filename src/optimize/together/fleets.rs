@@ -1,6 +1,9 @@
 //! Shared fleets in the common problem: each is one more workload, whose plans are its numbers of machines. A row says that no more
 //! accelerators are taken than there are; others, that a workload whose pool may have so many replicas on a machine needs as many
 //! machines. Both follow from the rule by which pools are put on machines; what a choice really needs, the rule says.
+//!
+//! Where a move counts for more, those who move to machines of which none run are on a second fleet as well, which nobody buys and which
+//! counts for that; if all who may be there move, it is the fleet itself, at a higher price.
 
 use std::collections::{BTreeMap, BTreeSet};
 
