@@ -3,7 +3,7 @@
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use crate::perf::carbon::{WATTS_PER_GIB, WATTS_PER_VCPU};
-use crate::placement::{Emission, Placement, Pool, WorkloadPlacement, World};
+use crate::placement::{Emission, Placement, Pool, SharedFleet, WorkloadPlacement, World};
 use crate::spec::{Goal, Spec};
 
 use super::Ledger;
@@ -98,6 +98,12 @@ pub(super) fn month(world: &World, placed: &WorkloadPlacement) -> Option<i64> {
     Some(sum)
 }
 
+/// Milligrams a month of a machine of a fleet; `None` if they are not known.
+pub(super) fn of_shared(world: &World, fleet: &SharedFleet) -> Option<i64> {
+    let (kind, region) = machine(world, (fleet.cloud, &fleet.region, &fleet.instance_type))?;
+    Some(of_week(of_machine(world, kind, region)?, WEEK_S))
+}
+
 /// Milligrams a month of everything, as far as it is known, and whether all of it is.
 fn total(world: &World, placement: &Placement) -> (i64, bool) {
     let mut all = (0_i64, true);
@@ -113,11 +119,23 @@ fn total(world: &World, placement: &Placement) -> (i64, bool) {
         }
     }
     for fleet in &placement.fleets {
-        let at = machine(world, (fleet.cloud, &fleet.region, &fleet.instance_type));
-        let mg = at.and_then(|(kind, region)| of_machine(world, kind, region));
-        add(mg.map(|mg| of_week(mg, i128::from(fleet.count) * WEEK_S)));
+        add(of_shared(world, fleet).map(|mg| mg.saturating_mul(i64::from(fleet.count))));
     }
     all
+}
+
+/// A placement that stands for another one keeps the cap, of machines whose emissions are known.
+pub(super) fn keeps(log: &mut Ledger, spec: &Spec, world: &World, other: &Placement, at: &str) {
+    if !counts(spec) {
+        return;
+    }
+    let (mg, complete) = total(world, other);
+    let cap = spec.budget.carbon.as_ref().map(|cap| cap.mg);
+    log.hold(complete && cap.is_none_or(|cap| mg <= cap), "carbon", at, || {
+        let found = if complete { mg.to_string() } else { "unknown".into() };
+        let most = cap.map_or("known".to_owned(), |cap| format!("at most {cap}"));
+        ("more than the cap of carbon, milligrams a month".into(), most, found)
+    });
 }
 
 /// What stands for a workload's other placement keeps the cap with all others as planned.
@@ -129,7 +147,9 @@ pub(super) fn fits(
 ) {
     let Some(cap) = &spec.budget.carbon else { return };
     let rest = placement.workloads.values().filter(|w| w.address != other.address).chain([other]);
-    let months: Option<Vec<i64>> = rest.map(|w| month(world, w)).collect();
+    let shared = placement.fleets.iter();
+    let shared = shared.map(|f| Some(of_shared(world, f)?.saturating_mul(i64::from(f.count))));
+    let months: Option<Vec<i64>> = rest.map(|w| month(world, w)).chain(shared).collect();
     let emitted: Option<i64> = months.map(|months| months.into_iter().fold(0, i64::saturating_add));
     log.hold(emitted.is_some_and(|mg| mg <= cap.mg), "carbon", at, || {
         let found = emitted.map_or("unknown".into(), |mg| mg.to_string());

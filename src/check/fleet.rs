@@ -292,6 +292,37 @@ fn bought(log: &mut Ledger, spec: &Spec, world: &World, fleet: &SharedFleet, (of
     });
 }
 
+fn item(spec: &Spec, world: &World, entry: &SharedPool, pool: &Pool, region: Option<&Region>) -> Item {
+    let zone_fails = Work::of(spec, world, &entry.workload)
+        .is_some_and(|w| matches!(w.kind, Kind::Service(s) if s.survive.zone > 0));
+    Item {
+        each: pool.layout.accelerators(),
+        replicas: pool.replicas,
+        per_machine: pool.shared.as_ref().map_or(0, |on| on.most_per_machine),
+        per_zone: zone_fails.then(|| per_zone(region, pool.replicas)),
+    }
+}
+
+/// Machines that the pools of some workloads on a fleet need by the rule, as if they were alone on it; `None` if no number does.
+pub(super) fn machines_of(
+    spec: &Spec,
+    world: &World,
+    placement: &Placement,
+    fleet: &SharedFleet,
+    of: impl Fn(&str) -> bool,
+) -> Option<u32> {
+    let region = world.catalog.region(fleet.cloud, &fleet.region).map(|i| &world.catalog.regions[i]);
+    let mut pools: Vec<(&Pool, Item)> = Vec::new();
+    for entry in fleet.pools.iter().filter(|entry| of(&entry.workload)) {
+        let pool = pool(placement, entry)?;
+        pools.push((pool, item(spec, world, entry, pool, region)));
+    }
+    pools.sort_by_key(|(pool, item)| (std::cmp::Reverse(item.each), pool.addr.clone()));
+    let items: Vec<Item> = pools.into_iter().map(|(_, item)| item).collect();
+    let on = packing::least(&items, fleet.accelerators_per_machine, region.and_then(|r| r.zones))?;
+    u32::try_from(on.len()).ok()
+}
+
 /// The number of machines and what is on each, by the rule.
 fn packed(
     log: &mut Ledger,
@@ -311,21 +342,8 @@ fn packed(
     let derived: Vec<&ResourceAddr> = sorted.iter().map(|p| &p.addr).collect();
     log.same_debug("packing", address, "the order in which the pools are taken", &derived, &order);
     let region = world.catalog.region(fleet.cloud, &fleet.region).map(|i| &world.catalog.regions[i]);
-    let items: Vec<Item> = fleet
-        .pools
-        .iter()
-        .zip(&pools)
-        .map(|(entry, p)| {
-            let zone_fails = Work::of(spec, world, &entry.workload)
-                .is_some_and(|w| matches!(w.kind, Kind::Service(s) if s.survive.zone > 0));
-            Item {
-                each: p.layout.accelerators(),
-                replicas: p.replicas,
-                per_machine: p.shared.as_ref().map_or(0, |on| on.most_per_machine),
-                per_zone: zone_fails.then(|| per_zone(region, p.replicas)),
-            }
-        })
-        .collect();
+    let items: Vec<Item> =
+        fleet.pools.iter().zip(&pools).map(|(entry, p)| item(spec, world, entry, p, region)).collect();
     kept(log, fleet, &items, whole);
     let Some(on) = packing::least(&items, whole, region.and_then(|r| r.zones)) else {
         log.finding("packing", address, "the pools fit no number of machines", "a number", fleet.count);

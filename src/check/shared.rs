@@ -111,11 +111,44 @@ fn amounts(
     }
 }
 
-/// What shared machines take of a limit, in millionths of a unit; what they cost is in the workloads' costs.
+/// What shared machines take of a limit, in millionths of a unit or in milligrams; what they cost is in the workloads' costs.
 fn taken_of(world: &World, limit: &SharedLimit, fleet: &SharedFleet) -> i128 {
+    if limit.constraint == CARBON {
+        return i128::from(carbon::of_shared(world, fleet).unwrap_or(0)) * i128::from(fleet.count);
+    }
     let (Some(cloud), Some(place), Some(code)) = (limit.cloud, &limit.region, &limit.code) else { return 0 };
     let own = taken_by(world, fleet).get(&(cloud, place.clone(), code.clone())).map_or(0.0, |(n, _)| *n);
     (own * 1e6).round() as i128
+}
+
+/// What shared machines count for in a month beside their price: by what they emit, and by those who move to them. Each workload's
+/// part, rounded up, and the sum.
+pub(super) fn counted_of_fleets<'p>(
+    spec: &Spec,
+    world: &World,
+    placement: &'p Placement,
+) -> (BTreeMap<&'p str, i128>, Money) {
+    let (mut parts, mut sum) = (BTreeMap::new(), 0_i64);
+    let price = carbon::price(spec, SCALE);
+    let mut divide = |amount: i64, slots: &BTreeMap<&'p str, u64>| {
+        let all: u64 = slots.values().sum();
+        for (address, own) in slots {
+            let part = i128::from(amount) * i128::from(*own);
+            let all = i128::from(all.max(1));
+            *parts.entry(*address).or_insert(0) += part / all + i128::from(part % all > 0);
+        }
+    };
+    for fleet in &placement.fleets {
+        let emitted = if price > 0 { carbon::of_shared(world, fleet).unwrap_or(0) } else { 0 };
+        let emitted = i64::try_from(i128::from(emitted) * price / SCALE).unwrap_or(i64::MAX / 1024);
+        let emitted = emitted.saturating_mul(i64::from(fleet.count));
+        let on = fleet.pools.iter().map(|p| p.workload.as_str());
+        divide(emitted, &on.map(|a| (a, fleet::share(placement, fleet, a).0)).collect());
+        let (movers, moved) = stability::of_fleet(spec, world, placement, fleet);
+        divide(moved, &movers);
+        sum = sum.saturating_add(emitted).saturating_add(moved);
+    }
+    (parts, Money::from_micros(sum))
 }
 
 /// What the workloads were given together, and that the numbers of the proof add up: the multipliers are not negative, no
@@ -130,7 +163,8 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
         let emitted = i64::try_from(i128::from(mg) * price / SCALE).unwrap_or(i64::MAX / 1024);
         Money::from_micros(emitted) + stability::month(spec, world, w)
     };
-    let cost: Money = placement
+    let (of_fleets, all_fleets) = counted_of_fleets(spec, world, placement);
+    let own: Money = placement
         .workloads
         .values()
         .map(|w| {
@@ -141,7 +175,7 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
             bill + counted(w)
         })
         .sum();
-    log.amount("certificate", at, "the cost of all workloads", cost, c.optimum, 800);
+    log.amount("certificate", at, "the cost of all workloads", own + all_fleets, c.optimum, 800);
     log.hold(c.lower_bound <= c.optimum, "certificate", at, || {
         ("the bound is above the cost".into(), dollars(c.optimum), dollars(c.lower_bound))
     });
@@ -209,6 +243,7 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
         };
         sum += i128::from(least.micros());
         let priced = i128::from((own + counted(placed)).micros())
+            + of_fleets.get(address.as_str()).copied().unwrap_or(0)
             + tolls.get(address.as_str()).map_or(0, |t| t.div_euclid(SCALE) + 1);
         // Each part of shared machines was rounded down to the micro-dollar of an hour, and with it what budgets count.
         let parts = placed.pools.iter().filter(|p| p.shared.is_some()).count() as i128;

@@ -1,11 +1,11 @@
 //! What runs is kept unless a move saves enough: what a machine that does not run counts for, and what the plan says of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, Purchase};
+use rhumb_api::{HOURS_PER_MONTH, Money, Purchase};
 
-use super::Ledger;
-use crate::placement::{Kept, MachinesAt, Placement, Pool, WorkloadPlacement, World};
+use super::{Ledger, fleet};
+use crate::placement::{Kept, MachinesAt, Placement, Pool, SharedFleet, WorkloadPlacement, World};
 use crate::spec::Spec;
 
 const WEEK_S: i128 = super::day::WEEK as i128;
@@ -21,23 +21,72 @@ fn stays(spec: &Spec, address: &str) -> bool {
     }
 }
 
-fn runs_there(world: &World, address: &str, (cloud, region, kind): (Cloud, &str, &str)) -> bool {
-    let places = world.running.0.get(address);
-    places.is_some_and(|all| {
-        all.contains(&MachinesAt { cloud, region: region.to_owned(), instance_type: kind.to_owned() })
-    })
+/// Whether something of a workload runs, and nothing of it on machines of a type in a region, of its own or shared.
+fn moves(spec: &Spec, world: &World, address: &str, (kind, region): (usize, usize), shared: bool) -> bool {
+    let (of, at) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
+    let (region, instance_type) = (at.id.clone(), of.name.clone());
+    let place = MachinesAt { cloud: at.cloud, region, instance_type, shared };
+    stays(spec, address) && world.running.0.get(address).is_some_and(|places| !places.contains(&place))
+}
+
+/// Whether services share machines of a type in a region, by index, that run.
+fn shared_run(world: &World, (kind, region): (usize, usize)) -> bool {
+    let (of, at) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
+    let here =
+        |p: &&MachinesAt| p.shared && p.cloud == at.cloud && p.region == at.id && p.instance_type == of.name;
+    world.running.0.values().flatten().find(here).is_some()
 }
 
 /// Micro-dollars that an hour of a machine of a type in a region, by index, counts for more for a workload: above the part `s / (1 - s)`
 /// of its price on demand (the least, where it has none), nothing where the kind runs or nothing of the workload does.
-pub(super) fn of_machine(spec: &Spec, world: &World, address: &str, (kind, region): (usize, usize)) -> i64 {
-    let Some(stability) = spec.stability.as_ref().filter(|_| stays(spec, address)) else {
-        return 0;
-    };
-    let (of, at) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
-    if !world.running.0.contains_key(address) || runs_there(world, address, (at.cloud, &at.id, &of.name)) {
-        return 0;
+pub(super) fn of_machine(spec: &Spec, world: &World, address: &str, at: (usize, usize)) -> i64 {
+    if moves(spec, world, address, at, false) { surcharge(spec, world, at) } else { 0 }
+}
+
+/// The same of a machine that services share: what the workload's accelerators are a part of, at the least.
+pub(super) fn of_shared(spec: &Spec, world: &World, address: &str, at: (usize, usize)) -> i64 {
+    if moves(spec, world, address, at, true) { surcharge(spec, world, at) } else { 0 }
+}
+
+/// Micro-dollars a month that a fleet counts for more, by those who move to it: the accelerators of each, and what all of them count for.
+pub(super) fn of_fleet<'p>(
+    spec: &Spec,
+    world: &World,
+    placement: &'p Placement,
+    fleet: &'p SharedFleet,
+) -> (BTreeMap<&'p str, u64>, i64) {
+    let mut movers = BTreeMap::new();
+    let kind = world
+        .catalog
+        .instance_types
+        .iter()
+        .position(|t| t.cloud == fleet.cloud && t.name == fleet.instance_type);
+    let region = world.catalog.regions.iter().position(|r| r.cloud == fleet.cloud && r.id == fleet.region);
+    let Some(at) = kind.zip(region).filter(|_| spec.stability.is_some()) else { return (movers, 0) };
+    for entry in &fleet.pools {
+        if moves(spec, world, &entry.workload, at, true) {
+            movers.insert(entry.workload.as_str(), fleet::share(placement, fleet, &entry.workload).0);
+        }
     }
+    let each = i128::from(surcharge(spec, world, at));
+    let hour = if movers.is_empty() {
+        0
+    } else if shared_run(world, at) {
+        // Machines are there already: whoever comes counts by the accelerator.
+        let whole = i128::from(fleet.accelerators_per_machine.max(1));
+        let part = each / whole + i128::from(each % whole > 0);
+        part * movers.values().map(|slots| i128::from(*slots)).sum::<i128>()
+    } else {
+        let machines =
+            fleet::machines_of(spec, world, placement, fleet, |address| movers.contains_key(address));
+        each * machines.map_or(0, i128::from)
+    };
+    (movers, i64::try_from(hour * i128::from(HOURS_PER_MONTH)).unwrap_or(i64::MAX / 1024))
+}
+
+/// What an hour of a machine counts for more if it does not run.
+fn surcharge(spec: &Spec, world: &World, (kind, region): (usize, usize)) -> i64 {
+    let Some(stability) = &spec.stability else { return 0 };
     let mut on_demand = None;
     let mut least: Option<Money> = None;
     for offering in &world.catalog.offerings {
@@ -72,10 +121,10 @@ fn seconds(pool: &Pool) -> i128 {
     all * i128::from(super::day::times_a_week(following))
 }
 
-/// What a placed workload counts for more in a month.
+/// What a placed workload counts for more in a month on machines of its own.
 pub(super) fn month(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> Money {
     let mut sum = 0_i128;
-    for pool in placed.pools.iter().filter(|_| stays(spec, &placed.address)) {
+    for pool in placed.pools.iter().filter(|p| stays(spec, &placed.address) && p.shared.is_none()) {
         let kinds = &world.catalog.instance_types;
         let kind = kinds.iter().position(|t| t.cloud == pool.cloud && t.name == pool.instance_type);
         let regions = &world.catalog.regions;
@@ -92,7 +141,7 @@ fn planned(placed: &WorkloadPlacement) -> Vec<MachinesAt> {
     let mut places = BTreeSet::new();
     for pool in &placed.pools {
         let (region, instance_type) = (pool.region.clone(), pool.instance_type.clone());
-        places.insert(MachinesAt { cloud: pool.cloud, region, instance_type });
+        places.insert(MachinesAt { cloud: pool.cloud, region, instance_type, shared: pool.shared.is_some() });
     }
     places.into_iter().collect()
 }
@@ -149,7 +198,9 @@ fn freedom(log: &mut Ledger, spec: &Spec, (placement, kept): (&Placement, &Kept)
         ("a service without its free choice".into(), "one for each".into(), "none".into())
     });
     // A limit that nothing breaks as planned may bind a free choice.
-    let limited = !spec.budget.limits.is_empty() || spec.providers.values().any(|p| !p.quotas.is_empty());
+    let limited = !spec.budget.limits.is_empty()
+        || spec.providers.values().any(|p| !p.quotas.is_empty())
+        || fleet::sharing(spec) > 1;
     if !limited && !super::carbon::counts(spec) {
         // Nothing can be shared: what does not run is as it would be.
         let sum = own.map(|own| own + others);

@@ -1,12 +1,13 @@
 //! All workloads of a deployment: each by itself, and together where they share too little.
 
+mod limits;
 mod refusal;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
+use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::job::{Job, Kind};
 use super::mixed::Mixed;
@@ -20,10 +21,12 @@ use super::{
 };
 use super::{sharing, stability};
 use crate::placement::{
-    BatchRun, Certificate, Coupling, Emissions, Infeasible, InfeasibleWorkload, JointViolation, Loser,
-    MixProof, Placement, Rejection, SharedFleet, SharedLimit, WorkloadPlacement, World,
+    BatchRun, Certificate, Coupling, Infeasible, InfeasibleWorkload, Loser, MixProof, Placement, Rejection,
+    SharedLimit, WorkloadPlacement, World,
 };
-use crate::spec::{BudgetBinds, BudgetScope, HELD, Spec};
+use crate::spec::{BudgetScope, HELD, Spec};
+use limits::figure;
+pub(super) use limits::{joint, limited};
 
 /// The name that a refusal of all workloads together goes by.
 const DEPLOYMENT: &str = "deployment";
@@ -244,6 +247,9 @@ impl<'s> All<'s> {
     ) -> Result<(Workloads<'s>, Rows), Box<InfeasibleWorkload>> {
         let apart = self.apart.iter().map(|(address, w)| (address.clone(), month(w).micros()));
         let mut rows = Rows::of(self.spec, apart.collect());
+        let sharers = || self.jobs.iter().filter(|job| matches!(job.kind, Kind::Service(s) if s.shares));
+        rows.some_move = sharers().any(stability::keeps);
+        rows.all_move = sharers().all(stability::keeps);
         let mut workloads = Vec::with_capacity(self.jobs.len());
         let all = self.jobs.iter().zip(&self.wider).zip(sought.into_iter().zip(plans));
         for (i, ((job, table), (sought, plan))) in all.enumerate() {
@@ -318,13 +324,23 @@ impl<'s> All<'s> {
             .map(|(address, w)| (address.clone(), w.clone()))
             .collect();
         let fleets = sharing::fleets(self.jobs, &mut workloads);
-        for (job, least) in self.jobs.iter().zip(&found.unlimited) {
+        let counts = rows.surcharges || rows.carbon_price > 0;
+        let least =
+            self.jobs.par_iter().zip(all.par_iter().zip(&found.unlimited)).map(|(job, (of, least))| {
+                if !matches!(job.kind, Kind::Service(service) if service.shares) {
+                    return None;
+                }
+                if counts {
+                    return of.lock().unwrap_or_else(PoisonError::into_inner).least_bill(rows);
+                }
+                Some(Money::from_micros(least.div_euclid(i128::from(HOURS_PER_MONTH) * ONE) as i64))
+            });
+        let least: Vec<Option<Money>> = least.collect();
+        for (job, least) in self.jobs.iter().zip(least) {
             let Some(placed) = workloads.get_mut(&job.address) else { continue };
             losers::against_shared(placed);
-            if matches!(job.kind, Kind::Service(service) if service.shares) {
-                let hour = least.div_euclid(i128::from(HOURS_PER_MONTH) * ONE);
-                placed.certificate.lower_bound =
-                    Money::from_micros(hour as i64).min(placed.certificate.optimum);
+            if let Some(least) = least {
+                placed.certificate.lower_bound = least.min(placed.certificate.optimum);
             }
         }
         let emissions = emission::all(self.spec, self.world, &workloads, &fleets);
@@ -452,7 +468,9 @@ impl<'s> All<'s> {
             .map(|r| {
                 let row = &rows.list[r];
                 let taken = found.taken.get(r).map_or(0, |t| i64::try_from(*t).unwrap_or(i64::MAX));
-                limit(row, taken, found.prices[r], found.worth[r])
+                // Only the prices of shared machines, which no certificate has, are of more than 64 bits.
+                let price = |of: i128| i64::try_from(of).unwrap_or(i64::MAX);
+                limit(row, taken, price(found.prices[r]), price(found.worth[r]))
             })
             .collect();
         let down = |scaled: i128| Money::from_micros(scaled.div_euclid(ONE) as i64);
@@ -468,11 +486,6 @@ impl<'s> All<'s> {
             stopped: self.asking.stopped().filter(|_| found.bound < found.cost),
         }
     }
-}
-
-/// A number without trailing zeros, to the cent.
-fn figure(x: f64) -> String {
-    format!("{}", crate::math::round_to(x, 2))
 }
 
 /// What a row is called, and its unit with a space before it.
@@ -520,75 +533,4 @@ fn month(placed: &WorkloadPlacement) -> Money {
         Some(_) => placed.cost.expected_per_month,
         None => placed.cost.expected_per_hour.times(HOURS_PER_MONTH),
     }
-}
-
-/// What a budget limits of a placed workload, a month.
-pub(super) fn limited(spec: &Spec, placed: &WorkloadPlacement) -> Money {
-    match spec.budget.binds {
-        BudgetBinds::Ceiling => placed.cost.ceiling_per_month,
-        BudgetBinds::PeakMonth => placed.cost.peak_per_month,
-        BudgetBinds::Expected => placed.cost.expected_per_month,
-    }
-}
-
-/// Bounds that the workloads break together.
-pub(super) fn joint(
-    spec: &Spec,
-    workloads: &BTreeMap<String, WorkloadPlacement>,
-    fleets: &[SharedFleet],
-    emissions: &Emissions,
-) -> Vec<JointViolation> {
-    let mut violations = Vec::new();
-    if let Some(cap) = &spec.budget.carbon {
-        let emitted = emissions.known();
-        if emitted > cap.mg {
-            let kg = |mg: i64| figure(mg as f64 / 1e6);
-            let reason = format!("{} kg of CO2e a month together, the cap is {}", kg(emitted), kg(cap.mg));
-            violations.push(JointViolation { constraint: "carbon", reason, at: Some(cap.at.clone()) });
-        }
-    }
-    // A workload's own budget bound its own search.
-    for (scope, budget) in spec.budget.limits.iter().filter(|(scope, _)| scope.workload().is_none()) {
-        let counted = || workloads.iter().filter(|(address, _)| scope.covers(spec, address));
-        let total: Money = counted().map(|(_, w)| limited(spec, w)).sum();
-        if total <= budget.limit {
-            continue;
-        }
-        let parts: Vec<String> = counted().map(|(a, w)| format!("{a} {}", limited(spec, w))).collect();
-        let of = if *scope == BudgetScope::All { String::new() } else { format!(" for {scope}") };
-        violations.push(JointViolation {
-            constraint: "budget",
-            reason: format!(
-                "{total} USD a month together ({}), the budget{of} is {}: {} too much",
-                parts.join(", "),
-                budget.limit,
-                total - budget.limit
-            ),
-            at: Some(budget.at.clone()),
-        });
-    }
-    type Taken<'a> = (f64, f64, Vec<&'a str>);
-    let mut taken: BTreeMap<(Cloud, &str, &str), Taken<'_>> = BTreeMap::new();
-    let own = workloads.iter().map(|(address, w)| (address.as_str(), &w.quotas));
-    for (address, quotas) in own.chain(fleets.iter().map(|f| (f.addr.as_str(), &f.quotas))) {
-        for q in quotas {
-            let Some(limit) = q.declared else { continue };
-            let entry = taken.entry((q.cloud, &q.region, &q.code)).or_insert((0.0, limit, Vec::new()));
-            entry.0 += q.amount;
-            entry.2.push(address);
-        }
-    }
-    for ((cloud, region, code), (amount, limit, by)) in taken {
-        if amount > limit + 1e-9 {
-            violations.push(JointViolation {
-                constraint: "quota",
-                reason: format!(
-                    "quota {code} in {cloud}/{region}: {amount} needed by {}, {limit} declared",
-                    by.join(", ")
-                ),
-                at: spec.limit_at(cloud, region, code),
-            });
-        }
-    }
-    violations
 }

@@ -118,6 +118,11 @@ pub(super) fn all(
     Emissions { machines, cap_mg: spec.budget.carbon.as_ref().map(|cap| cap.mg) }
 }
 
+/// Milligrams a month of a shared machine of a type in a region, both by index; nothing where they are not known.
+pub(super) fn of_shared(world: &World, kind: usize, region: usize) -> i64 {
+    emitter(world, kind, region).map_or(0, |e| carbon::of_weeks(e.mg_per_hour, WEEK))
+}
+
 /// What a workload emits at the least, milligrams a month, whatever it costs; rounded down. `None` if it cannot be placed.
 pub(super) fn least(spec: &Spec, world: &World, address: &str) -> Option<i64> {
     let mut free = spec.clone();
@@ -130,8 +135,17 @@ pub(super) fn least(spec: &Spec, world: &World, address: &str) -> Option<i64> {
     };
     match job.kind {
         Kind::Service(service) => {
+            // Accelerators of shared machines emit their part.
+            let sharing = service.shares && spec.services.values().filter(|s| s.shares).count() > 1;
+            let wide = sharing.then(|| table.with_shared(&job, service.survive.machine > 0));
+            let table = wide.as_ref().unwrap_or(&table);
+            let mg = |site: usize| {
+                let at = &table.sites[site];
+                let whole = emitter(world, table.machines[at.machine].index, at.region);
+                whole.map_or(0, |e| e.mg_per_hour) / i64::from(table.slots(site).unwrap_or(1).max(1))
+            };
             // The search for the cheapest, where an hour of a machine costs what it emits and all else nothing.
-            let search = Search::new(&job, &table, service).at(
+            let search = Search::new(&job, table, service).at(
                 |site, terms| {
                     let each = Some(Money::from_micros(mg(site)));
                     (terms.base, terms.run_base) = (terms.base.and(each), terms.run_base.and(each));

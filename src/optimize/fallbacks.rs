@@ -154,12 +154,14 @@ impl<'s, 'a> Seat<'s, 'a> {
                 *taken.entry((cloud, q.place.clone(), q.code.clone())).or_insert(0.0) += own;
             }
         }
+        // What shared machines emit is no pool's.
+        let own = |c: &&&Chosen| search.table.slots(c.site).is_none();
         let emitted = |c: &&Chosen| {
             let machine = search.table.machines[search.table.sites[c.site].machine].index;
             let mg = emission::emitter(search.job.world, machine, region(c)).map_or(0, |e| e.mg_per_hour);
             carbon::of_weeks(mg, c.count.seconds)
         };
-        let carbon = left.carbon.map(|most| most - others.iter().map(emitted).sum::<i64>());
+        let carbon = left.carbon.map(|most| most - others.iter().filter(own).map(emitted).sum::<i64>());
         let hour = left.month.map(|m| Money::from_micros(m.micros().div_euclid(HOURS_PER_MONTH)));
         // No figure that a budget binds is below the expected cost.
         let binds = search.job.spec.budget.binds;

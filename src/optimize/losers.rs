@@ -369,7 +369,8 @@ pub(super) fn crowded_out(
 ) -> Vec<Loser> {
     let chosen = super::relax::choices(together);
     let machines = apart.pools.iter().flat_map(|p| &p.machines);
-    let reason: String = if together.pools.iter().any(|p| p.shared.is_some()) {
+    let shares = together.pools.iter().any(|p| p.shared.is_some());
+    let reason: String = if shares {
         SHARED.into()
     } else if let Some(stability) = keeps {
         format!("the cheapest if nothing ran; {}", kept(stability))
@@ -378,7 +379,7 @@ pub(super) fn crowded_out(
     } else {
         "the cheapest by itself; what all workloads share is worth more elsewhere".into()
     };
-    let constraint = if keeps.is_some() { "stability" } else { "shared" };
+    let constraint = if keeps.is_some() && !shares { "stability" } else { "shared" };
     super::relax::choices(apart)
         .into_iter()
         .zip(machines)

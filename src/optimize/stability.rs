@@ -14,31 +14,52 @@ use crate::placement::{
 };
 use crate::spec::Spec;
 
-/// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
-pub(super) fn surcharges(job: &Job<'_>, table: &Table) -> Vec<i64> {
-    let Some(stability) = &job.spec.stability else { return Vec::new() };
+/// Whether something of a workload runs that is kept.
+pub(super) fn keeps(job: &Job<'_>) -> bool {
     let stays = match job.kind {
         Kind::Service(_) | Kind::Mixed(_) => true,
         Kind::Run(task) => task.stream().is_some(),
         Kind::Federation(..) => false,
     };
-    if !stays {
-        return Vec::new();
-    }
-    if job.world.running.of(&job.address).is_none() {
-        return Vec::new();
-    }
+    stays && job.spec.stability.is_some() && job.world.running.of(&job.address).is_some()
+}
+
+/// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does. At a site of shared machines that run
+/// it is that of an accelerator; where they do not, they count for themselves ([`machine`]).
+pub(super) fn surcharges(job: &Job<'_>, table: &Table) -> Vec<i64> {
+    let Some(stability) = job.spec.stability.as_ref().filter(|_| keeps(job)) else { return Vec::new() };
     let catalog = &job.world.catalog;
-    let of = |site: &Site| {
+    let of = |(i, site): (usize, &Site)| {
         let region = &catalog.regions[site.region];
-        let kind = &catalog.instance_types[table.machines[site.machine].index];
-        if job.world.running.has(&job.address, (region.cloud, &region.id, &kind.name)) {
-            return 0;
+        let kind = table.machines[site.machine].index;
+        let at = (region.cloud, region.id.as_str(), catalog.instance_types[kind].name.as_str());
+        let price = || reference(job.world, kind, site.region);
+        let machine = || price().map_or(0, |price| stability.surcharge(price).micros());
+        match table.slots(i) {
+            None if job.world.running.has(&job.address, at) => 0,
+            None => machine(),
+            Some(_) if job.world.running.shares(&job.address, at) || !job.world.running.shared(at) => 0,
+            Some(slots) => of_accelerator(machine(), slots),
         }
-        let price = reference(job.world, table.machines[site.machine].index, site.region);
-        price.map_or(0, |price| stability.surcharge(price).micros())
     };
-    table.sites.iter().map(of).collect()
+    table.sites.iter().enumerate().map(of).collect()
+}
+
+/// What an hour of an accelerator counts for of one of a machine: its part, rounded up.
+fn of_accelerator(machine: i64, slots: u32) -> i64 {
+    let slots = i64::from(slots.max(1));
+    machine.div_euclid(slots) + i64::from(machine.rem_euclid(slots) > 0)
+}
+
+/// What shared machines of a type in a region, both by index, count for more where none run: micro-dollars an hour for each that those
+/// who move there need. `None` where some run, or where nothing is kept.
+pub(super) fn machine(spec: &Spec, world: &World, (kind, region): (usize, usize)) -> Option<i64> {
+    let stability = spec.stability.as_ref()?;
+    let (of, at) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
+    if world.running.shared((at.cloud, &at.id, &of.name)) {
+        return None;
+    }
+    Some(stability.surcharge(reference(world, kind, region)?).micros()).filter(|each| *each > 0)
 }
 
 /// The price of a machine of a type in a region, both by index, that its surcharge is a part of: on demand, or the least where nobody
@@ -59,7 +80,7 @@ pub(super) fn month(surcharge: i64, machine_seconds: i64) -> i64 {
     carbon::of_weeks(surcharge, machine_seconds)
 }
 
-/// What a placed workload counts for more in a month.
+/// What a placed workload on machines of its own counts for more in a month.
 pub(super) fn sum(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> Money {
     let Some(stability) = spec.stability.as_ref().filter(|_| placed.stays()) else {
         return Money::ZERO;
@@ -81,12 +102,7 @@ pub(super) fn sum(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> Mon
 }
 
 fn places(placed: &WorkloadPlacement) -> Vec<MachinesAt> {
-    let of = |pool: &Pool| MachinesAt {
-        cloud: pool.cloud,
-        region: pool.region.clone(),
-        instance_type: pool.instance_type.clone(),
-    };
-    let all: BTreeSet<MachinesAt> = placed.pools.iter().map(of).collect();
+    let all: BTreeSet<MachinesAt> = placed.pools.iter().map(MachinesAt::of).collect();
     all.into_iter().collect()
 }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Cloud, Money};
 
-use super::Placement;
+use super::{Placement, Pool};
 
-/// A type of machine in a region.
+/// A type of machine in a region, with others on it or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MachinesAt {
     /// The cloud.
@@ -15,11 +15,26 @@ pub struct MachinesAt {
     pub region: String,
     /// The type, as the cloud writes it.
     pub instance_type: String,
+    /// Whether they are machines that services share: those are another place than machines of its own.
+    pub shared: bool,
+}
+
+impl MachinesAt {
+    /// Where the machines of a pool are.
+    pub fn of(pool: &Pool) -> Self {
+        let (region, instance_type) = (pool.region.clone(), pool.instance_type.clone());
+        MachinesAt { cloud: pool.cloud, region, instance_type, shared: pool.shared.is_some() }
+    }
+
+    fn is(&self, (cloud, region, instance_type): (Cloud, &str, &str)) -> bool {
+        self.cloud == cloud && self.region == region && self.instance_type == instance_type
+    }
 }
 
 impl std::fmt::Display for MachinesAt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}/{}", self.cloud, self.region, self.instance_type)
+        let shared = if self.shared { " (shared)" } else { "" };
+        write!(f, "{}/{}/{}{shared}", self.cloud, self.region, self.instance_type)
     }
 }
 
@@ -32,16 +47,21 @@ impl Running {
     pub fn of_placement(placement: &Placement) -> Self {
         let mut running = Running::default();
         for placed in placement.workloads.values().filter(|w| w.stays()) {
-            for pool in placed.pools.iter().filter(|p| p.shared.is_none()) {
-                running.add(&placed.address, pool.cloud, &pool.region, &pool.instance_type);
+            for pool in &placed.pools {
+                running.put(&placed.address, MachinesAt::of(pool));
             }
         }
         running
     }
 
-    /// Machines of a workload run there.
+    /// Machines of a workload's own run there.
     pub fn add(&mut self, workload: &str, cloud: Cloud, region: &str, instance_type: &str) {
-        let place = MachinesAt { cloud, region: region.to_owned(), instance_type: instance_type.to_owned() };
+        let (region, instance_type) = (region.to_owned(), instance_type.to_owned());
+        self.put(workload, MachinesAt { cloud, region, instance_type, shared: false });
+    }
+
+    /// A workload is on machines there.
+    pub fn put(&mut self, workload: &str, place: MachinesAt) {
         self.0.entry(workload.to_owned()).or_default().insert(place);
     }
 
@@ -50,11 +70,19 @@ impl Running {
         self.0.get(address)
     }
 
-    /// Whether machines of a workload run there.
-    pub fn has(&self, address: &str, (cloud, region, instance_type): (Cloud, &str, &str)) -> bool {
-        let same =
-            |p: &MachinesAt| p.cloud == cloud && p.region == region && p.instance_type == instance_type;
-        self.of(address).is_some_and(|all| all.iter().any(same))
+    /// Whether machines of a workload's own run there.
+    pub fn has(&self, address: &str, at: (Cloud, &str, &str)) -> bool {
+        self.of(address).is_some_and(|all| all.iter().any(|place| !place.shared && place.is(at)))
+    }
+
+    /// Whether a workload is on machines there that services share.
+    pub fn shares(&self, address: &str, at: (Cloud, &str, &str)) -> bool {
+        self.of(address).is_some_and(|all| all.iter().any(|place| place.shared && place.is(at)))
+    }
+
+    /// Whether any workload is on machines there that services share.
+    pub fn shared(&self, at: (Cloud, &str, &str)) -> bool {
+        self.0.keys().any(|address| self.shares(address, at))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::json::{quota, usd};
-use super::{Block, Cell, Section, Table, number};
+use super::{Block, Cell, Section, Table, carbon, number};
 use crate::graph::mix_address;
 use crate::placement::{Coupling, Mix, Placement, Pool, SharedFleet};
 use crate::plan::Plan;
@@ -41,11 +41,12 @@ fn contents(fleet: &SharedFleet, mix: &Mix) -> String {
     if told.is_empty() { "nothing".to_owned() } else { told.join(" + ") }
 }
 
-/// What sharing saved, where all workloads were placed together.
-pub(super) fn saved(c: &Coupling) -> Option<String> {
+/// What sharing saved, where all workloads were placed together; `counted` if more than the bill was minimised.
+pub(super) fn saved(c: &Coupling, counted: bool) -> Option<String> {
     let more = c.apart - c.optimum;
+    let cost = if counted { "count for" } else { "cost" };
     (more > rhumb_api::Money::ZERO)
-        .then(|| format!("placed apart they would cost {} USD/month, {more} more", c.apart))
+        .then(|| format!("placed apart they would {cost} {} USD/month, {more} more", c.apart))
 }
 
 /// Nothing if no machine is shared.
@@ -88,7 +89,10 @@ pub(super) fn fleets(plan: &Plan) -> Option<Section> {
             rows: fleet.mixes.iter().map(row).collect(),
         }));
     }
-    if let Some(words) = placement.coupling.as_ref().and_then(saved) {
+    // Where a gram is counted as 100 USD nobody pays such sums.
+    let coupling = placement.coupling.as_ref().filter(|c| !carbon::only(c));
+    let counted = |c: &Coupling| c.carbon_price > 0 || placement.kept.is_some();
+    if let Some(words) = coupling.and_then(|c| saved(c, counted(c))) {
         blocks.push(Block::Lines(vec![Cell::plain(format!("All workloads: {words}."))]));
     }
     (!placement.fleets.is_empty()).then(|| Section {

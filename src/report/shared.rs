@@ -68,7 +68,7 @@ pub(super) fn proof(c: &Coupling, keeps: bool) -> String {
         let gap = if gap < 0.001 { "less than 0.001".to_owned() } else { format!("at most {gap:.3}") };
         format!("{gap} % above the cheapest (nothing costs less than {} USD)", c.lower_bound)
     };
-    let against = match super::fleets::saved(c) {
+    let against = match super::fleets::saved(c, keeps) {
         _ if c.carbon_price > 0 => {
             format!("the separate optima of the bills alone come to {} USD/month so", c.apart)
         }

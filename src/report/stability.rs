@@ -87,7 +87,7 @@ pub(super) fn stability(plan: &Plan) -> Option<Section> {
 pub(super) fn json(plan: &Plan) -> Value {
     let usd = super::json::usd;
     let places = |all: &[MachinesAt]| -> Value {
-        let of = |p: &MachinesAt| json!({ "cloud": p.cloud, "region": p.region, "instance_type": p.instance_type });
+        let of = |p: &MachinesAt| json!({ "cloud": p.cloud, "region": p.region, "instance_type": p.instance_type, "shared": p.shared });
         all.iter().map(of).collect()
     };
     let Some(kept) = &plan.placement.kept else { return Value::Null };

@@ -223,7 +223,7 @@ impl Reader<'_> {
             let fix = "remove it, or write `objective: cost` or `{ carbon_price: 90 USD/t }`";
             self.report(&at, true, Problem::new("conflicting-keys", what, "changes nothing", fix));
         }
-        self.shared_machines(&root, &services, &budget, (objective, stability.is_some()));
+        self.shared_machines(&root, &services, &budget);
         self.placed_at_sites(&root, &services, &federations, &sites);
         let held = self.held(&root.key("commitments"));
         self.held_is_used(&root, &held);

@@ -58,6 +58,7 @@ mod processors;
 mod profiles;
 mod sharing;
 mod sharing_faults;
+mod sharing_kept;
 mod sites;
 mod stability;
 mod together;

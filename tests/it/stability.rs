@@ -39,7 +39,8 @@ fn solved(cents: i64) -> Case {
 }
 
 fn at(region: &str) -> MachinesAt {
-    MachinesAt { cloud: Cloud::Aws, region: region.into(), instance_type: "g6.xlarge".into() }
+    let (region, instance_type) = (region.into(), "g6.xlarge".into());
+    MachinesAt { cloud: Cloud::Aws, region, instance_type, shared: false }
 }
 
 #[test]

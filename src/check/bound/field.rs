@@ -75,6 +75,8 @@ pub(super) struct Site {
     pub mg_per_hour: i64,
     /// What an hour of a machine counts for more because none of the kind runs here, micro-dollars.
     pub surcharge: i64,
+    /// The same of a machine that services share.
+    pub shared_surcharge: i64,
     /// Offerings that it stands for.
     pub offerings: u64,
 }
@@ -299,8 +301,11 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
             site.add(offering);
         }
         site.mg_per_hour = emits.filter(|_| carbon::counts(spec)).unwrap_or(0);
-        site.surcharge =
-            stability::of_machine(spec, world, &work.address, (offering.instance_type, offering.region));
+        let at = (offering.instance_type, offering.region);
+        site.surcharge = stability::of_machine(spec, world, &work.address, at);
+        if matches!(work.kind, Kind::Service(service) if service.shares) {
+            site.shared_surcharge = stability::of_shared(spec, world, &work.address, at);
+        }
     }
     let mut sites: Vec<Site> = sites.into_values().collect();
     for site in &mut sites {
@@ -331,6 +336,7 @@ impl Site {
             weights: weights.map_or(Money::ZERO, |t| t.usd_per_gib),
             mg_per_hour: 0,
             surcharge: 0,
+            shared_surcharge: 0,
             offerings: 0,
         }
     }

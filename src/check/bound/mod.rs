@@ -136,8 +136,10 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
         let more = placement.coupling.as_ref().map_or(Money::ZERO, |_| stability::month(spec, world, w));
         Money::from_micros(emitted) + more
     };
+    let of_fleets = placement.coupling.as_ref().map(|_| shared::counted_of_fleets(spec, world, placement).1);
     let cost = workloads.iter().map(|b| b.cost).sum::<Money>()
-        + placement.workloads.values().map(counted).sum::<Money>();
+        + placement.workloads.values().map(counted).sum::<Money>()
+        + of_fleets.unwrap_or(Money::ZERO);
     let bound = priced.map(|sum| {
         let scaled = sum - placement.coupling.as_ref().map_or(0, |c| paid(spec, c));
         micros(scaled)

@@ -113,8 +113,18 @@ impl Prices {
 
     /// What an hour of a machine counts for beside its price: by what it emits, and because it does not run yet.
     pub fn beside_price(&self, site: &Site) -> i128 {
-        let more = if self.together { SCALE * i128::from(site.surcharge) } else { 0 };
+        self.counted(site, site.surcharge)
+    }
+
+    fn counted(&self, site: &Site, surcharge: i64) -> i128 {
+        let more = if self.together { SCALE * i128::from(surcharge) } else { 0 };
         self.carbon * i128::from(site.mg_per_hour) + more
+    }
+
+    /// The price of a machine for a month of which replicas of a service have accelerators, others the rest.
+    pub fn shared_machine(&self, site: &Site, tolls: (i128, i128)) -> Option<i128> {
+        let hourly = i128::from(site.base?.micros()) * (SCALE + self.budget);
+        Some((hourly + self.counted(site, site.shared_surcharge)) * i128::from(HOURS_PER_MONTH) + tolls.0)
     }
 
     /// What the machines of a month of runs count for by what they emit; rounded as in a plan, or down.

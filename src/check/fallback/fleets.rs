@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rhumb_api::Money;
 
 use super::super::subject::{self, Kind, Work};
-use super::super::{Finding, Ledger, bill, fleet, rules, serving, shared};
+use super::super::{Finding, Ledger, bill, carbon, fleet, rules, serving, shared};
 use super::NOT_TOLD;
 use crate::placement::{FleetFallback, Placement, SharedFleet, WANTED_FALLBACKS, World};
 use crate::spec::Spec;
@@ -132,8 +132,9 @@ fn one(
     }
     fleet::check(&mut own, spec, world, &other);
     shared::limits(&mut own, spec, world, &other);
+    carbon::keeps(&mut own, spec, world, &other, at);
     log.absorb(own, |f| {
-        let message = format!("{}: {}", f.address, f.message);
+        let message = if f.address == at { f.message } else { format!("{}: {}", f.address, f.message) };
         (!NOT_TOLD.contains(&f.code)).then(|| Finding { address: at.to_owned(), message, ..f })
     });
     log.amount("fallback", at, "what it costs more in a month", more, fallback.more_per_month, roundings);

@@ -152,7 +152,8 @@ impl Refused<'_, '_> {
         let nothing = self.proven(&other, &found);
         match found.chosen {
             Some(chosen) => {
-                let more: i64 = chosen.iter().map(|p| p.column.cost - bill(&other, p)).sum();
+                let more: i64 =
+                    chosen.iter().map(|p| p.column.cost - bill(&other, p)).sum::<i64>() + found.counted;
                 Answer::Works(Works {
                     bill: Money::from_micros(found.cost - more),
                     bound: found.bound,

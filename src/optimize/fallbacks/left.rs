@@ -32,12 +32,11 @@ impl Left {
             let counted = others().filter(|w| scope.covers(job.spec, &w.address));
             budget.limit - counted.map(|w| deployment::limited(job.spec, w)).sum::<Money>()
         });
-        let carbon = job
-            .spec
-            .budget
-            .carbon
-            .as_ref()
-            .map(|cap| cap.mg - others().map(|w| emission::sum(job.world, w)).sum::<i64>());
+        let carbon = job.spec.budget.carbon.as_ref().map(|cap| {
+            let shared = all.fleets.iter().filter_map(|f| all.emissions.machines.get(f.addr.as_str()));
+            let shared: i64 = shared.filter_map(|e| e.mg_per_month).sum();
+            cap.mg - shared - others().map(|w| emission::sum(job.world, w)).sum::<i64>()
+        });
         Left { taken, month: left.min(), carbon }
     }
 

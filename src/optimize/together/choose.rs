@@ -19,7 +19,9 @@ impl Search<'_, '_> {
             self.nodes += solved.nodes;
             return solved;
         }
-        let prices: Vec<i64> = self.active.iter().map(|row| bound.prices[*row]).collect();
+        // No row of shared machines is active, and the prices of all others are of 64 bits.
+        let price = |row: &usize| i64::try_from(bound.prices[*row]).unwrap_or(i64::MAX);
+        let prices: Vec<i64> = self.active.iter().map(price).collect();
         let mut known = self.descended(&full, known.as_ref(), &prices);
         let mut basis = None;
         for _ in 0..MOST_SEPARATIONS {

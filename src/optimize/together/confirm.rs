@@ -75,7 +75,7 @@ impl Search<'_, '_> {
 
     /// Prices at which every workload spares what is scarce. What is not scarce yet has the price of the quota that is most so: all that
     /// is spared elsewhere would go there.
-    pub(super) fn sparing(&self, prices: &[i64]) -> Vec<i64> {
+    pub(super) fn sparing(&self, prices: &[i128]) -> Vec<i128> {
         let quota = |row: &Row| matches!(row.what, Shared::Quota { .. });
         let rows = || self.rows.list.iter().zip(prices);
         let most = rows().filter(|(row, _)| quota(row)).map(|(_, price)| *price).max().unwrap_or(0);
@@ -173,4 +173,4 @@ impl Search<'_, '_> {
 const FEW: u64 = 8;
 
 /// What quotas and emissions are priced at, as a multiple of their prices, for a plan that spares them.
-const SPARING: i64 = 16;
+const SPARING: i128 = 16;

@@ -1,6 +1,9 @@
 //! Shared fleets in the common problem: each is one more workload, whose plans are its numbers of machines. A row says that no more
 //! accelerators are taken than there are; others, that a workload whose pool may have so many replicas on a machine needs as many
 //! machines. Both follow from the rule by which pools are put on machines; what a choice really needs, the rule says.
+//!
+//! Where a move counts for more, those who move to machines of which none run are on a second fleet as well, which nobody buys and which
+//! counts for that; if all who may be there move, it is the fleet itself, at a higher price.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,7 +119,8 @@ impl Search<'_, '_> {
                 let mut uses: Vec<(usize, i64)> =
                     own.chain(here).chain(needed).filter(|(_, u)| *u != 0).collect();
                 uses.sort_unstable();
-                Column { cost: fleet.month.saturating_mul(n), machines: n as u64, uses }
+                let machines = if fleet.counts_only { 0 } else { n as u64 };
+                Column { cost: fleet.month.saturating_mul(n), machines, uses }
             });
             plans.push(numbers.collect());
         }
@@ -156,7 +160,7 @@ impl Search<'_, '_> {
     fn classes(&self, fleets: &[usize], limits: &mut Vec<i64>) -> Vec<Class> {
         let all = &self.rows.fleets;
         let mut by: BTreeMap<(Option<usize>, u32), Vec<usize>> = BTreeMap::new();
-        for (j, f) in fleets.iter().enumerate() {
+        for (j, f) in fleets.iter().enumerate().filter(|(_, f)| !all[**f].counts_only) {
             for key in [(Some(all[*f].kind), all[*f].slots), (None, all[*f].slots)] {
                 by.entry(key).or_default().push(self.pool.len() + j);
             }
@@ -257,7 +261,8 @@ impl Search<'_, '_> {
         let mut tied: BTreeSet<usize> = keep.clone();
         for (s, own) in lists.iter().enumerate() {
             for planned in own {
-                let mut its: Vec<usize> = planned.shared.iter().map(|p| p.fleet).collect();
+                let bought = planned.shared.iter().filter(|p| !fleets[p.fleet].counts_only);
+                let mut its: Vec<usize> = bought.map(|p| p.fleet).collect();
                 its.dedup();
                 match its[..] {
                     [] => {}
@@ -269,6 +274,7 @@ impl Search<'_, '_> {
         let mut gone: BTreeSet<usize> = BTreeSet::new();
         let all: Vec<usize> = on.keys().copied().collect();
         let order = |f: usize| (fleets[f].month, f);
+        let moved = |f: usize| fleets[f].moved.map_or(0, |m| fleets[m].month);
         for b in &all {
             if tied.contains(b) {
                 continue;
@@ -277,6 +283,7 @@ impl Search<'_, '_> {
                 let (a, b) = (**a, *b);
                 let lighter = |(r, u): &(usize, i64)| fleets[b].uses.iter().any(|(q, v)| q == r && u <= v);
                 order(a) < order(b)
+                    && moved(a) <= moved(b)
                     && !gone.contains(&a)
                     && fleets[a].slots == fleets[b].slots
                     && fleets[a].uses.iter().all(lighter)
@@ -316,15 +323,31 @@ impl Search<'_, '_> {
         taken
     }
 
+    /// What the shared machines of chosen plans count for beside what is paid for them, micro-dollars a month.
+    pub(super) fn beside_the_bill(&self, chosen: &[Planned]) -> i64 {
+        let all: Vec<&Planned> = chosen.iter().collect();
+        let of = |(f, fleet): (usize, &Fleet)| {
+            let n = self.machines(&all, f).unwrap_or(0) as i64;
+            (fleet.month - fleet.bill).saturating_mul(n)
+        };
+        self.rows.fleets.iter().enumerate().map(of).sum()
+    }
+
     /// Whether a plan on one fleet is as good as another plan on another one.
     fn replaces(&self, (p, on_p): (&Planned, usize), (q, on_q): (&Planned, usize)) -> bool {
         let fleets = &self.rows.fleets;
         let slots = |p: &Planned, f: usize| p.column.of(fleets[f].row);
-        let others = |(r, _): &&(usize, i64)| *r != fleets[on_p].row;
+        let moved = |p: &Planned, f: usize| fleets[f].moved.map_or((0, 0), |m| (slots(p, m), needs(p, m)));
+        let of_moved = fleets[on_p].moved.map(|m| fleets[m].row);
+        let others = |(r, _): &&(usize, i64)| *r != fleets[on_p].row && Some(*r) != of_moved;
+        let (moved_p, moved_q) = (moved(p, on_p), moved(q, on_q));
         (p.column.cost, p.column.machines) <= (q.column.cost, q.column.machines)
             && slots(p, on_p) <= slots(q, on_q)
             && needs(p, on_p) <= needs(q, on_q)
-            && p.shared.len() == 1
+            && moved_p.0 <= moved_q.0
+            && moved_p.1 <= moved_q.1
+            && p.shared.iter().all(|s| s.fleet == on_p || Some(s.fleet) == fleets[on_p].moved)
+            && p.shared.iter().filter(|s| s.fleet == on_p).count() == 1
             && p.column.uses.iter().filter(others).all(|(r, u)| *u <= q.column.of(*r))
     }
 }

@@ -24,6 +24,7 @@ mod confirm;
 mod descent;
 mod fleets;
 mod master;
+mod plans;
 mod problem;
 mod quotas;
 mod repair;
@@ -34,9 +35,10 @@ mod tree;
 mod within;
 mod workload;
 
+pub(super) use plans::{Plan, Planned};
 pub(super) use problem::ONE;
 pub(super) use rows::{Row, Rows, Shared, UNLIMITED, millionths};
-pub(super) use workload::{Plan, Planned, Workload};
+pub(super) use workload::Workload;
 
 use master::Basis;
 use problem::{Choice, Column, Problem, whole};
@@ -57,9 +59,9 @@ pub(super) struct Together {
     /// Nothing costs less.
     pub bound: i64,
     /// Price of each row, over [`ONE`].
-    pub prices: Vec<i64>,
+    pub prices: Vec<i128>,
     /// What a little more of each row is worth, over [`ONE`]: where prices are not unique, the lowest.
-    pub worth: Vec<i64>,
+    pub worth: Vec<i128>,
     /// The least of each workload at these prices, times [`ONE`].
     pub least: Vec<i128>,
     /// The least of each workload where no limit is priced, times [`ONE`].
@@ -70,6 +72,8 @@ pub(super) struct Together {
     pub active: Vec<usize>,
     /// What of budgets and quotas is taken by the choice.
     pub taken: Vec<i128>,
+    /// What shared machines count for beside what is paid for them, micro-dollars a month.
+    pub counted: i64,
     pub plans: u64,
     pub nodes: u64,
 }
@@ -181,7 +185,7 @@ struct Search<'s, 'a> {
 /// The answer of a workload.
 struct Answered {
     /// The prices of all rows that it was asked at.
-    prices: Vec<i64>,
+    prices: Vec<i128>,
     least: i128,
     column: Column,
 }
@@ -197,7 +201,7 @@ struct Held {
 #[derive(Clone)]
 struct Bound {
     scaled: i128,
-    prices: Vec<i64>,
+    prices: Vec<i128>,
     least: Vec<i128>,
     short: Vec<usize>,
     basis: Basis,
@@ -223,10 +227,10 @@ impl Search<'_, '_> {
     }
 
     /// Prices of the active rows as prices of all.
-    fn all(&self, prices: &[i64]) -> Vec<i64> {
+    fn all(&self, prices: &[i64]) -> Vec<i128> {
         let mut all = vec![0; self.rows.list.len()];
         for (row, price) in self.active.iter().zip(prices) {
-            all[*row] = *price;
+            all[*row] = i128::from(*price);
         }
         self.rows.with_slots(all)
     }
@@ -239,7 +243,7 @@ impl Search<'_, '_> {
 
     /// Asks every workload for its cheapest plan; those that are new are known from then on. `None` if the search was ended
     /// before all had answered.
-    fn answers(&mut self, prices: &[i64], step: Step) -> Result<Option<Answers>, (usize, Rejection)> {
+    fn answers(&mut self, prices: &[i128], step: Step) -> Result<Option<Answers>, (usize, Rejection)> {
         let (rows, workloads) = (self.rows, self.workloads);
         let answers: Option<Vec<_>> = workloads
             .par_iter()
@@ -409,6 +413,7 @@ impl Search<'_, '_> {
         let chosen = best.map(|b| b.chosen);
         Ok(Together {
             taken: chosen.as_ref().map_or_else(Vec::new, |chosen| self.taken(chosen)),
+            counted: chosen.as_ref().map_or(0, |chosen| self.beside_the_bill(chosen)),
             chosen,
             cost,
             bound: lower.min(cost),
@@ -425,7 +430,7 @@ impl Search<'_, '_> {
 
     /// Prices of the relaxation with a millionth more of each limit. At the limits themselves they may be those of a little less,
     /// of which there may be no placement at all.
-    fn worth(&self) -> Vec<i64> {
+    fn worth(&self) -> Vec<i128> {
         let mut more = self.problem();
         more.limits.iter_mut().for_each(|l| *l = l.saturating_add((*l / 1_000_000).max(1)));
         let allowed: Vec<Vec<usize>> = more.plans.iter().map(|own| (0..own.len()).collect()).collect();

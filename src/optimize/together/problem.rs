@@ -21,8 +21,8 @@ impl Column {
     }
 
     /// Its cost when `price[row]` is paid for what it takes, times [`ONE`].
-    pub fn priced(&self, prices: &[i64]) -> i128 {
-        let tolls = self.uses.iter().map(|(r, u)| i128::from(prices[*r]) * i128::from(*u));
+    pub fn priced<P: Copy + Into<i128>>(&self, prices: &[P]) -> i128 {
+        let tolls = self.uses.iter().map(|(r, u)| prices[*r].into() * i128::from(*u));
         i128::from(self.cost) * ONE + tolls.sum::<i128>()
     }
 

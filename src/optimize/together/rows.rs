@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
-use super::super::emission;
 use super::super::pool::{Terms, times};
+use super::super::{emission, stability};
 use super::problem::ONE;
 use crate::diagnostic::Pointer;
+use crate::placement::World;
 use crate::spec::{BudgetBinds, BudgetScope, Spec};
 
 /// A limit that nothing reaches, with room for sums.
@@ -47,8 +48,15 @@ pub struct Fleet {
     pub offering: usize,
     /// Index of its instance type.
     pub kind: usize,
-    /// Micro-dollars a month for a machine.
+    /// Micro-dollars a month for a machine, with what it counts for beside its price.
     pub month: i64,
+    /// Its price alone.
+    pub bill: i64,
+    /// Whether its machines stand for those that count for more because none run yet, as many as those who move to the fleet need:
+    /// nobody buys them.
+    pub counts_only: bool,
+    /// The fleet of these, where not everybody who may be on this one moves to it.
+    pub moved: Option<usize>,
     /// What a machine takes of other rows.
     pub uses: Vec<(usize, i64)>,
     /// Accelerators of a machine.
@@ -86,6 +94,10 @@ pub struct Rows {
     pub carbon_price: i64,
     /// Whether machines that do not run yet count for more than they cost.
     pub surcharges: bool,
+    /// Whether something runs of any service that may share machines, and of each: then all of them move to machines of a kind that does
+    /// not run.
+    pub some_move: bool,
+    pub all_move: bool,
 }
 
 /// An amount of a quota's unit in millionths.
@@ -145,6 +157,7 @@ impl Rows {
         spec: &Spec,
         cloud: Cloud,
         terms: &Terms,
+        (world, region): (&World, usize),
         (offering, kind): (usize, usize),
         slots: u32,
     ) -> usize {
@@ -152,26 +165,60 @@ impl Rows {
             return known;
         }
         let hourly = terms.base.map_or(0, Money::micros);
-        let month = hourly.saturating_mul(HOURS_PER_MONTH);
+        let bill = hourly.saturating_mul(HOURS_PER_MONTH);
         let mut uses: Vec<(usize, i64)> =
             self.quotas(spec, cloud, terms).into_iter().map(|q| (q.0, q.1)).collect();
         // No other budget counts a workload on shared machines.
-        uses.extend(self.total().map(|row| (row, month)));
+        uses.extend(self.total().map(|row| (row, bill)));
+        // What is not known was rejected before.
+        let emitted = self.carbon.map_or(0, |_| emission::of_shared(world, kind, region));
+        uses.extend(self.carbon.map(|row| (row, emitted)));
         uses.retain(|(_, amount)| *amount > 0);
         uses.sort_unstable();
         let row = self.add(Shared::Slots, 0, None);
-        self.fleets.push(Fleet { row, offering, kind, month, uses, slots, zones: terms.zones });
-        self.fleets.len() - 1
+        let month = bill.saturating_add(emission::priced(emitted, self.carbon_price).micros());
+        let zones = terms.zones;
+        let (counts_only, moved) = (false, None);
+        let fleet = Fleet { row, offering, kind, month, bill, counts_only, moved, uses, slots, zones };
+        self.fleets.push(fleet);
+        let at = self.fleets.len() - 1;
+        if let Some(each) = stability::machine(spec, world, (kind, region)).filter(|_| self.some_move) {
+            let more = each.saturating_mul(HOURS_PER_MONTH);
+            if self.all_move {
+                self.fleets[at].month = month.saturating_add(more);
+            } else {
+                let row = self.add(Shared::Slots, 0, None);
+                let fleet = Fleet {
+                    row,
+                    month: more,
+                    bill: 0,
+                    counts_only: true,
+                    uses: Vec::new(),
+                    ..self.fleets[at].clone()
+                };
+                self.fleets.push(fleet);
+                self.fleets[at].moved = Some(at + 1);
+            }
+        }
+        at
     }
 
     /// Prices of all rows from those of budgets and quotas: an accelerator of a shared fleet costs its part of a machine and of
     /// what that takes, rounded down. No fleet of any number of machines gains by them, so that the bound that they give is
     /// true.
-    pub fn with_slots(&self, mut prices: Vec<i64>) -> Vec<i64> {
+    pub fn with_slots(&self, mut prices: Vec<i128>) -> Vec<i128> {
         for fleet in &self.fleets {
-            let tolls: i128 = fleet.uses.iter().map(|(r, a)| i128::from(prices[*r]) * i128::from(*a)).sum();
-            let each = (i128::from(fleet.month) * ONE + tolls) / i128::from(fleet.slots.max(1));
-            prices[fleet.row] = each.clamp(0, i128::from(i64::MAX / 4)) as i64;
+            let tolls: i128 = fleet.uses.iter().map(|(r, a)| prices[*r] * i128::from(*a)).sum();
+            prices[fleet.row] = (i128::from(fleet.month) * ONE + tolls) / i128::from(fleet.slots.max(1));
+        }
+        prices
+    }
+
+    /// Prices at which nothing counts but the bill: no limit, no emission, no move.
+    pub fn of_bill(&self) -> Vec<i128> {
+        let mut prices = vec![0; self.list.len()];
+        for fleet in &self.fleets {
+            prices[fleet.row] = i128::from(fleet.bill) * ONE / i128::from(fleet.slots.max(1));
         }
         prices
     }
@@ -214,22 +261,22 @@ impl Rows {
     }
 
     /// What an hour of a machine counts for that emits so many milligrams in it, times [`ONE`]: in what is minimised, and for the cap.
-    pub fn emitted(&self, mg_per_hour: i64, prices: &[i64]) -> i128 {
-        let price = self.carbon.map_or(0, |row| i128::from(prices[row]) + i128::from(self.carbon_price));
+    pub fn emitted(&self, mg_per_hour: i64, prices: &[i128]) -> i128 {
+        let price = self.carbon.map_or(0, |row| prices[row] + i128::from(self.carbon_price));
         price * i128::from(mg_per_hour)
     }
 
     /// Price of a machine a month in budgets and quotas, times [`ONE`]: bought as planned, and as spot.
-    pub fn tolls(&self, site: &[(usize, i64, i64)], prices: &[i64]) -> (i128, i128) {
+    pub fn tolls(&self, site: &[(usize, i64, i64)], prices: &[i128]) -> (i128, i128) {
         site.iter().fold((0, 0), |(base, spot), (row, b, s)| {
-            let price = i128::from(prices[*row]);
+            let price = prices[*row];
             (base + price * i128::from(*b), spot + price * i128::from(*s))
         })
     }
 
     /// The sum of the prices of a workload's budgets.
-    pub fn budget_price(&self, address: &str, prices: &[i64]) -> i128 {
-        self.budgets(address).into_iter().map(|row| i128::from(prices[row])).sum()
+    pub fn budget_price(&self, address: &str, prices: &[i128]) -> i128 {
+        self.budgets(address).into_iter().map(|row| prices[row]).sum()
     }
 
     /// What a budget makes of a dollar that is expected to be paid, and of one that is paid at the load of the peak.
@@ -244,7 +291,7 @@ impl Rows {
         terms: &mut Terms,
         (site, counted): (&[(usize, i64, i64)], i128),
         budget: i128,
-        prices: &[i64],
+        prices: &[i128],
     ) {
         let (base_toll, spot_toll) = self.tolls(site, prices);
         let hours = i128::from(HOURS_PER_MONTH);

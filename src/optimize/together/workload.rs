@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::super::base::Base;
-use super::super::batch::{self, Run};
+use super::super::batch;
 use super::super::couple::{self, Wanted};
 use super::super::emission;
 use super::super::federation::{Members, Rounds};
@@ -19,6 +19,7 @@ use super::super::sharing::Item;
 use super::super::stability;
 use super::super::table::{Site, Table};
 use super::Effort;
+use super::plans::{Cheapest, OnFleet, Plan, Planned, unbeaten};
 use super::problem::{Column, ONE};
 use super::quotas::Quotas;
 use super::rows::{Rows, Shared};
@@ -26,54 +27,6 @@ use super::within::{self, Counted};
 use crate::perf::carbon;
 use crate::placement::Rejection;
 use crate::spec::{BudgetBinds, Spec, WEEK_S};
-
-/// What a column stands for.
-#[derive(Clone, Debug)]
-pub enum Plan {
-    Service(Vec<Block>),
-    Mixed(Fleet),
-    Run(Run),
-    Federation(Members),
-}
-
-/// A plan with its column over all rows.
-#[derive(Clone, Debug)]
-pub struct Planned {
-    pub column: Column,
-    pub plan: Plan,
-    /// Its pools on shared machines, whose cost is not in the column.
-    pub shared: Vec<OnFleet>,
-}
-
-impl Planned {
-    /// Whether it is as good as `other` in everything.
-    pub fn beats(&self, other: &Planned) -> bool {
-        // What needs more machines, or larger gaps on them, fits in fewer places.
-        let shape = |of: &Planned, fleet: usize| {
-            let own = of.shared.iter().filter(|s| s.fleet == fleet).map(|s| s.item);
-            own.fold((0, 0), |(needs, size), item| (item.needs().max(needs), item.size.max(size)))
-        };
-        let spread = self.shared.iter().all(|s| {
-            let (a, b) = (shape(self, s.fleet), shape(other, s.fleet));
-            a.0 <= b.0 && a.1 <= b.1
-        });
-        self.column.beats(&other.column) && spread
-    }
-}
-
-/// A pool on shared machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OnFleet {
-    /// Index into [`Rows::fleets`].
-    pub fleet: usize,
-    pub item: Item,
-}
-
-/// The least that a plan may cost at some prices, times [`ONE`], and a plan that does not cost much more.
-pub struct Cheapest {
-    pub least: i128,
-    pub found: Planned,
-}
 
 /// Rounding of a pool's transfers, micro-dollars an hour.
 const ROUNDED: i128 = 4;
@@ -83,6 +36,8 @@ pub struct Workload<'a> {
     sites: Quotas,
     /// Each site's fleet, if its machines are shared; empty where none are.
     fleets: Vec<Option<usize>>,
+    /// Each site's fleet of machines that count for more since it moves there, if there is one.
+    moved: Vec<Option<usize>>,
     /// Milligrams that a machine of each site emits an hour; empty where emissions do not count.
     emits: Vec<i64>,
     /// What an hour of a machine of each site counts for more, micro-dollars; empty where nothing does.
@@ -132,26 +87,34 @@ impl<'a> Workload<'a> {
                 let (slots, offering) = (table.slots(i)?, table.sites[i].base?);
                 let kind = job.world.catalog.offerings[offering].instance_type;
                 let terms = Terms::of(job, kind, &table.sites[i]);
-                Some(rows.fleet(spec, cloud(i), &terms, (offering, kind), slots))
+                let at = (job.world, table.sites[i].region);
+                Some(rows.fleet(spec, cloud(i), &terms, at, (offering, kind), slots))
             })
             .collect();
         let fleets = if fleets.iter().any(Option::is_some) { fleets } else { Vec::new() };
+        let keeps = stability::keeps(job);
+        // Machines of a fleet of which none run count for more by those who move there; whoever runs nowhere does not.
+        let moved: Vec<Option<usize>> =
+            fleets.iter().map(|fleet| rows.fleets[(*fleet)?].moved.filter(|_| keeps)).collect();
         let of = |terms: &[Terms], rows: &mut Rows| {
             Quotas::of(terms.iter().enumerate().map(|(i, t)| {
                 let mut own = rows.quotas(spec, cloud(i), t);
-                let fleet = fleets.get(i).copied().flatten();
-                own.extend(fleet.map(|f| (rows.fleets[f].row, 1, 0)));
+                let both = [&fleets, &moved].map(|of| of.get(i).copied().flatten());
+                own.extend(both.into_iter().flatten().map(|f| (rows.fleets[f].row, 1, 0)));
+                own.sort_unstable();
                 own
             }))
         };
-        // What is not known was rejected before.
-        let emits = |site: &Site| {
+        // What is not known was rejected before; shared machines emit what they do whoever is on them.
+        let emits = |(i, site): (usize, &Site)| {
             let machine = table.machines[site.machine].index;
             rows.carbon
+                .filter(|_| table.slots(i).is_none())
                 .and_then(|_| emission::emitter(job.world, machine, site.region).ok())
                 .map_or(0, |e| e.mg_per_hour)
         };
-        let mut emits: Vec<i64> = table.sites.iter().filter(|_| rows.carbon.is_some()).map(emits).collect();
+        let sites_that_emit = table.sites.iter().enumerate().filter(|_| rows.carbon.is_some());
+        let mut emits: Vec<i64> = sites_that_emit.map(emits).collect();
         let surcharges = stability::surcharges(job, table);
         rows.surcharges |= !surcharges.is_empty();
         let (kind, sites) = match sought {
@@ -192,6 +155,7 @@ impl<'a> Workload<'a> {
             job,
             sites,
             fleets,
+            moved,
             emits,
             surcharges,
             budgets,
@@ -218,7 +182,7 @@ impl<'a> Workload<'a> {
     }
 
     /// A month of a machine at a site in everything that counts, at `prices`, times [`ONE`].
-    pub fn machine(&self, mixed: &Mixed<'a>, rows: &Rows, site: usize, prices: &[i64]) -> i128 {
+    pub fn machine(&self, mixed: &Mixed<'a>, rows: &Rows, site: usize, prices: &[i128]) -> i128 {
         let month = i128::from(mixed.base(site).micros()) * i128::from(HOURS_PER_MONTH);
         let (toll, _) = rows.tolls(self.sites.at(site), prices);
         let counted = self.counted(rows, site, prices) * i128::from(HOURS_PER_MONTH);
@@ -240,7 +204,7 @@ impl<'a> Workload<'a> {
         Planned { column, plan: Plan::Mixed(fleet), shared: Vec::new() }
     }
 
-    fn priced(&self, search: &Search<'a>, rows: &Rows, prices: &[i64]) -> Search<'a> {
+    fn priced(&self, search: &Search<'a>, rows: &Rows, prices: &[i128]) -> Search<'a> {
         let budget = rows.budget_price(&self.job.address, prices);
         let (expected, at_peak) = rows.tolls_of(budget);
         search.at(
@@ -252,7 +216,7 @@ impl<'a> Workload<'a> {
 
     /// Whether the cheapest plan at some prices is the cheapest one at others: where nothing that it takes costs more, and nothing that
     /// the workload may take costs less.
-    pub fn answers_alike(&self, column: &Column, before: &[i64], now: &[i64]) -> bool {
+    pub fn answers_alike(&self, column: &Column, before: &[i128], now: &[i128]) -> bool {
         let dearer = |row: &usize| now[*row] >= before[*row];
         let as_before = |(row, _): &(usize, i64)| now[*row] == before[*row];
         // A proof of a mix is of the prices that it was made at.
@@ -264,7 +228,7 @@ impl<'a> Workload<'a> {
     ///
     /// # Errors
     /// What stands in the way, if nothing will do.
-    pub fn cheapest(&self, rows: &Rows, prices: &[i64], known: Option<i128>) -> Result<Cheapest, Rejection> {
+    pub fn cheapest(&self, rows: &Rows, prices: &[i128], known: Option<i128>) -> Result<Cheapest, Rejection> {
         let budget = rows.budget_price(&self.job.address, prices);
         match &self.kind {
             Sort::Service { search, bases } => {
@@ -336,7 +300,7 @@ impl<'a> Workload<'a> {
     pub fn within(
         &self,
         rows: &Rows,
-        (prices, limited): (&[i64], bool),
+        (prices, limited): (&[i128], bool),
         limit: i128,
         effort: Effort,
     ) -> Option<Vec<Planned>> {
@@ -347,7 +311,8 @@ impl<'a> Workload<'a> {
                 let hour = hourly(limit);
                 // Where nothing is priced, what costs more than the optimum on own machines by itself is in no optimum.
                 let free = prices.iter().zip(&rows.list).all(|(p, row)| *p == 0 || row.what == Shared::Slots);
-                let alone = self.alone.as_ref().filter(|_| free && !limited && self.surcharges.is_empty());
+                let bill = self.surcharges.is_empty() && rows.carbon_price == 0;
+                let alone = self.alone.as_ref().filter(|_| free && !limited && bill);
                 let most = alone.map(|blocks| blocks.iter().map(Block::cost).sum());
                 let counted =
                     Counted { sites: &self.sites, emits: &self.emits, surcharges: &self.surcharges };
@@ -406,6 +371,18 @@ impl<'a> Workload<'a> {
         (kept.len() <= effort.plans).then_some(kept)
     }
 
+    /// What it is billed at the least an hour, beside others on shared machines, whatever else counts; `None` if nothing will do.
+    pub fn least_bill(&self, rows: &Rows) -> Option<Money> {
+        let Sort::Service { search, bases } = &self.kind else { return None };
+        let prices = rows.of_bill();
+        let priced = search.at(|i, terms| rows.terms(terms, (self.sites.at(i), 0), 0, &prices), 0, 0);
+        let blocks = priced.by_closed_form(bases, Wanted::Cheapest).ok()?;
+        if priced.unproven.get() {
+            return Some(priced.relaxed.get());
+        }
+        Some(blocks.iter().map(Block::cost).sum())
+    }
+
     /// Its optimum on machines of its own, where it may be on shared ones.
     pub fn alone(&self, rows: &Rows) -> Option<Planned> {
         self.own(rows, self.alone.clone()?)
@@ -452,13 +429,14 @@ impl<'a> Workload<'a> {
         let more: i64 = surcharges.map(|(each, seconds)| stability::month(each, seconds)).sum();
         let month = hourly.saturating_mul(HOURS_PER_MONTH).saturating_add(more);
         let column = self.column(rows, (month, bound, emitted), &counts, machines);
-        let shared = pools.filter_map(|p| self.on_fleet(search, p)).collect();
+        let shared = pools.flat_map(|p| self.on_fleets(search, p)).collect();
         Planned { column, plan: Plan::Service(blocks), shared }
     }
 
-    fn on_fleet(&self, search: &Search<'a>, chosen: &Chosen) -> Option<OnFleet> {
-        let fleet = self.fleets.get(chosen.site).copied().flatten()?;
-        Some(OnFleet { fleet, item: Item::of(search, chosen)? })
+    fn on_fleets(&self, search: &Search<'a>, chosen: &Chosen) -> impl Iterator<Item = OnFleet> + use<'a> {
+        let both = [&self.fleets, &self.moved].map(|of| of.get(chosen.site).copied().flatten());
+        let item = Item::of(search, chosen);
+        both.into_iter().flatten().filter_map(move |fleet| Some(OnFleet { fleet, item: item? }))
     }
 
     fn run(&self, rows: &Rows, priced: &batch::Priced) -> Planned {
@@ -496,19 +474,19 @@ impl<'a> Workload<'a> {
     }
 
     /// What a machine of a federation takes of quotas in a month, and emits in an hour, at `prices`.
-    fn tolls_of(&self, rows: &Rows, site: usize, prices: &[i64]) -> (i128, i128) {
+    fn tolls_of(&self, rows: &Rows, site: usize, prices: &[i128]) -> (i128, i128) {
         let (base, _, hour) = self.tolls(rows, site, prices);
         (base, hour)
     }
 
     /// What an hour of a machine of a site counts for beside its price, times [`ONE`].
-    fn counted(&self, rows: &Rows, site: usize, prices: &[i64]) -> i128 {
+    fn counted(&self, rows: &Rows, site: usize, prices: &[i128]) -> i128 {
         let more = self.surcharges.get(site).map_or(0, |each| i128::from(*each) * ONE);
         rows.emitted(self.emits_at(site), prices) + more
     }
 
     /// What a machine of a site takes of quotas in a month, bought as planned and as spot, and emits in an hour, at `prices`.
-    fn tolls(&self, rows: &Rows, site: usize, prices: &[i64]) -> (i128, i128, i128) {
+    fn tolls(&self, rows: &Rows, site: usize, prices: &[i128]) -> (i128, i128, i128) {
         let (base, spot) = rows.tolls(self.sites.at(site), prices);
         (base, spot, self.counted(rows, site, prices))
     }
@@ -564,19 +542,4 @@ fn hourly(month: i128) -> Money {
 
 fn lost() -> Rejection {
     Rejection { constraint: "infeasible", reason: "no candidate does".into(), at: None, distance: None }
-}
-
-/// Those that no other one beats, cheapest first; of equals the first.
-fn unbeaten(mut all: Vec<Planned>) -> Vec<Planned> {
-    all.sort_by(|a, b| {
-        let key = |p: &Planned| (p.column.cost, p.column.machines);
-        key(a).cmp(&key(b)).then_with(|| a.column.uses.cmp(&b.column.uses))
-    });
-    let mut kept: Vec<Planned> = Vec::new();
-    for planned in all {
-        if !kept.iter().any(|k| k.beats(&planned)) {
-            kept.push(planned);
-        }
-    }
-    kept
 }

@@ -50,7 +50,7 @@ mirror!(PlacementFile for Placement {
     coupling: Option<Coupling>,
 });
 
-mirror!(MachinesAtFile for MachinesAt { cloud: Cloud, region: String, instance_type: String });
+mirror!(MachinesAtFile for MachinesAt { cloud: Cloud, region: String, instance_type: String, shared: bool });
 
 mirror!(KeptFile for Kept {
     saving_ppm: u32,

@@ -11,7 +11,6 @@ impl Reader<'_> {
         root: &At<'_>,
         services: &BTreeMap<String, Service>,
         budget: &Budget,
-        (objective, stability): (Goal, bool),
     ) {
         for (name, service) in services.iter().filter(|(_, s)| s.shares) {
             let at = root.key("services").key(name);
@@ -25,30 +24,6 @@ impl Reader<'_> {
                         "`within-deployment` with `scaling.mode: horizontal`",
                         "not supported yet",
                         "a shared machine cannot be stopped while others need it: write `never`, or scale `fixed`",
-                    ),
-                );
-            }
-            if budget.carbon.is_some() || objective != Goal::Cost {
-                self.report(
-                    &sharing,
-                    false,
-                    Problem::new(
-                        "not-supported-yet",
-                        "`within-deployment` with a cap or a price of carbon",
-                        "not supported yet",
-                        "write `never`, or leave out `budget.carbon` and `objective`",
-                    ),
-                );
-            }
-            if stability {
-                self.report(
-                    &sharing,
-                    false,
-                    Problem::new(
-                        "not-supported-yet",
-                        "`within-deployment` with `stability`",
-                        "not supported yet",
-                        "write `never`, or leave out `stability`",
                     ),
                 );
             }

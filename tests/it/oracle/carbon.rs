@@ -86,7 +86,7 @@ fn carbon_is_never_beaten_and_never_wrong() {
 }
 
 /// What a refusal says would do, does; and a kilogram less does not, where that was proven.
-fn check_relaxations(
+pub fn check_relaxations(
     seed: u64,
     spec: &Spec,
     world: &World,

@@ -51,8 +51,19 @@ fn the_report_shows_what_is_where() {
         caveats.contains(&"machines.shared/aws/eu-west-1/p5.48xlarge/on_demand: offered: assumed".into())
     );
 
+    // Where what runs is kept, more than money was compared.
     plan.placement.coupling.as_mut().unwrap().carbon_price = 0;
     plan.placement.coupling.as_mut().unwrap().apart = Money::from_micros(61_234_000_000);
+    let told = report::report(&plan);
+    let counted = "placed apart they would count for 61,234.00 USD/month, 11,234.00 more";
+    assert_eq!(section(&told, "fleets").pop().unwrap(), format!("All workloads: {counted}."));
+    assert!(section(&told, "shared").iter().any(|line| line.contains(counted)));
+    let kept = section(&told, "stability");
+    assert!(kept[0].contains("| aws/eu-south-2/p5.48xlarge (shared) |"), "{kept:?}");
+    let json = report::json::plan(&plan);
+    assert_eq!(json["stability"]["workloads"][0]["free_choice"]["places"][0]["shared"], true);
+    assert_eq!(json["stability"]["workloads"][0]["running"][0]["shared"], false);
+    plan.placement.kept = None;
     let told = report::report(&plan);
     let saved = "placed apart they would cost 61,234.00 USD/month, 11,234.00 more";
     assert_eq!(section(&told, "fleets").pop().unwrap(), format!("All workloads: {saved}."));

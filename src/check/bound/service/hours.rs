@@ -74,7 +74,8 @@ impl<'a> Search<'a> {
         let below = |load: bool| self.below(site, way, lower, part, most, price, load);
         let own = (each * i128::from(units) + below(true), each + below(false));
         let Some((size, whole)) = self.slots(site, way) else { return Some(own) };
-        let Some(slot) = machine.base.map(|base| base.div_euclid(i128::from(whole))) else {
+        let shared = self.prices[price].shared_machine(site, self.tolls[price][s]);
+        let Some(slot) = shared.map(|machine| machine.div_euclid(i128::from(whole))) else {
             return Some(own);
         };
         let on = |n: u32| slot * i128::from(size) * i128::from(n);
@@ -345,7 +346,7 @@ impl<'a> Search<'a> {
         let asked = self.asked(set, part.regions, (s, w), doubted);
         let (site, way, prices) = (asked.site, asked.way, &self.prices[price]);
         let (each, whole) = self.slots(site, way)?;
-        let machine = prices.machine(site, self.tolls[price][s], day::WEEK).base?;
+        let machine = prices.shared_machine(site, self.tolls[price][s])?;
         let slot = machine.div_euclid(i128::from(whole));
         let (_, peak) = self.classes(site, way);
         let cost = |n: u32| {

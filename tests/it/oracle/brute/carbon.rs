@@ -35,6 +35,19 @@ pub fn with(
     choice
 }
 
+/// Milligrams of a month of a shared machine, micro-dollars that they count for, and what limits them.
+pub fn of_shared(spec: &Spec, world: &World, (kind, region): (usize, usize)) -> ((usize, String), f64, i64) {
+    if !counts(spec) {
+        return (key(), 0.0, 0);
+    }
+    let kind = &world.catalog.instance_types[kind];
+    let accelerator = kind.accelerator.map(|a| &world.catalog.accelerators[a]);
+    match carbon::emitter(kind, accelerator, &world.catalog.regions[region]) {
+        Ok(e) => (key(), (e.mg_per_hour * 730) as f64, counted(spec, e.mg_per_hour * 730)),
+        Err(_) => (key(), f64::INFINITY, i64::MAX / 1024),
+    }
+}
+
 /// Milligrams of a month.
 pub fn emitted(choice: &Choice) -> i64 {
     choice.quotas.get(&key()).map_or(0, |mg| *mg as i64)

@@ -32,6 +32,8 @@ pub fn plans(spec: &Spec, world: &World, name: &str) -> Vec<Plan> {
     let s = &spec.services[name];
     let own = several::options(spec, world, &format!("services.{name}"));
     let mut all: Vec<Plan> = own.into_iter().map(|own| Plan { own, on: Vec::new() }).collect();
+    // Where emissions count, nothing is placed where they are not known.
+    all.retain(|plan| plan.own.quotas.values().all(|n| n.is_finite()));
     if !s.shares {
         return all;
     }
@@ -71,7 +73,8 @@ impl Search<'_> {
             let g = slots / way.replicas_per_machine.max(1);
             let cheapest = cheapest(self.world, &s.purchase, way.type_index, region);
             let Some((_, purchase)) = cheapest else { continue };
-            if kind.cloud != catalog.regions[region].cloud || way.replicas_per_machine < 2 {
+            let known = carbon::of_shared(self.spec, self.world, (way.type_index, region)).1.is_finite();
+            if kind.cloud != catalog.regions[region].cloud || way.replicas_per_machine < 2 || !known {
                 continue;
             }
             let most = slots / g;
@@ -173,6 +176,26 @@ pub fn machines(world: &World, pools: &[&On]) -> u32 {
     unreachable!()
 }
 
+/// What a placement has on a fleet.
+pub fn on(world: &World, placement: &Placement, fleet: &SharedFleet) -> Vec<On> {
+    let kind = world.catalog.instance_type(fleet.cloud, &fleet.instance_type).unwrap();
+    let region = world.catalog.region(fleet.cloud, &fleet.region).unwrap();
+    let of = |entry: &rhumb::placement::SharedPool| {
+        let pools = &placement.workloads[&entry.workload].pools;
+        let pool = pools.iter().find(|p| p.addr == entry.addr).unwrap();
+        let on = pool.shared.as_ref().unwrap();
+        On {
+            fleet: (kind, region, fleet.purchase),
+            g: on.accelerators,
+            n: pool.replicas,
+            c: on.most_per_machine,
+            d: on.most_per_zone,
+            addr: format!("{}/", entry.workload),
+        }
+    };
+    fleet.pools.iter().map(of).collect()
+}
+
 /// The least that one plan of each workload costs together within quotas and the budget, micro-dollars a month.
 pub fn together(spec: &Spec, world: &World, plans: &[Vec<Plan>]) -> Option<i64> {
     let mut best = None;
@@ -195,7 +218,7 @@ fn combine<'p>(
     chosen: &mut Vec<&'p Plan>,
     best: &mut Option<i64>,
 ) {
-    let own: i64 = chosen.iter().map(|p| p.own.cost).sum();
+    let own: i64 = chosen.iter().map(|p| carbon::objective(spec, &p.own)).sum();
     let mut bound: i64 = chosen.iter().map(|p| p.own.bound(spec)).sum();
     let mut taken: BTreeMap<(usize, String), f64> = BTreeMap::new();
     for (key, n) in chosen.iter().flat_map(|p| &p.own.quotas) {
@@ -212,6 +235,13 @@ fn combine<'p>(
         let month = price(world, kind, region, purchase).unwrap() * 730 * i64::from(m);
         cost += month;
         bound += month;
+        let (emitted, mg, counted) = carbon::of_shared(spec, world, (kind, region));
+        cost = cost.saturating_add(counted.saturating_mul(i64::from(m)));
+        *taken.entry(emitted).or_insert(0.0) += mg * f64::from(m);
+        // Who moves is known now, but not how many machines they will need.
+        if left.is_empty() {
+            cost += stability::of_fleet(spec, world, (kind, region), &pools);
+        }
         for (quota, each) in world.catalog.quotas_for(kind, purchase) {
             let place = if quota.scope == "global" { GLOBAL } else { region };
             *taken.entry((place, quota.code.clone())).or_insert(0.0) += each * f64::from(m);
@@ -306,23 +336,7 @@ fn moved(
     let (name, place) = (&world.catalog.instance_types[kind].name, &world.catalog.regions[region].id);
     let mut fleets = placement.fleets.iter();
     let there = fleets.find(|f| (&f.instance_type, &f.region, f.purchase) == (name, place, purchase));
-    let already: Vec<On> = there
-        .iter()
-        .flat_map(|f| &f.pools)
-        .map(|entry| {
-            let pools = &placement.workloads[&entry.workload].pools;
-            let pool = pools.iter().find(|p| p.addr == entry.addr).unwrap();
-            let on = pool.shared.as_ref().unwrap();
-            On {
-                fleet: (kind, region, purchase),
-                g: on.accelerators,
-                n: pool.replicas,
-                c: on.most_per_machine,
-                d: on.most_per_zone,
-                addr: format!("{}/", entry.workload),
-            }
-        })
-        .collect();
+    let already: Vec<On> = there.iter().flat_map(|f| on(world, placement, f)).collect();
     let on: Vec<&On> = already.iter().chain(way.iter().flat_map(|p| &p.on)).collect();
     let count = machines(world, &on);
     let price = price(world, kind, region, purchase)?;
@@ -345,6 +359,23 @@ fn moved(
     for (quota, each) in world.catalog.quotas_for(kind, purchase) {
         let at = if quota.scope == "global" { GLOBAL } else { region };
         *taken.entry((at, quota.code.clone())).or_insert(0.0) += each * f64::from(count);
+    }
+    let stay = placement.fleets.iter().filter(stays);
+    let of = |f: &SharedFleet| {
+        let at = (
+            world.catalog.instance_type(f.cloud, &f.instance_type).unwrap(),
+            world.catalog.region(f.cloud, &f.region).unwrap(),
+        );
+        carbon::of_shared(spec, world, at).1 * f64::from(f.count)
+    };
+    let (emitted, mg, _) = carbon::of_shared(spec, world, (kind, region));
+    let own = |w: &WorkloadPlacement| -> f64 {
+        let own = w.pools.iter().filter_map(|p| placement.emissions.machines.get(p.addr.as_str()));
+        own.map(|e| e.mg_per_month.unwrap() as f64).sum()
+    };
+    if carbon::counts(spec) {
+        let there = others().map(own).sum::<f64>() + stay.map(of).sum::<f64>();
+        taken.insert(emitted, there + mg * f64::from(count));
     }
     let limit = spec.budget.limits.get(&BudgetScope::All).map(|b| b.limit.micros());
     let over = taken.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|l| *n > l + 1e-9));

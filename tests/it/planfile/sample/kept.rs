@@ -7,6 +7,7 @@ pub fn services() -> rhumb::placement::Kept {
         cloud: Cloud::Aws,
         region: region.to_owned(),
         instance_type: "p5.48xlarge".to_owned(),
+        shared: region == "eu-south-2",
     };
     let free = rhumb::placement::FreeChoice { places: vec![at("eu-south-2")], cost: Money::from_micros(1) };
     let chat = rhumb::placement::KeptWorkload {
