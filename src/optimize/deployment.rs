@@ -64,7 +64,7 @@ pub(super) fn place(
             }
             let mut sought = Sought::of(job, table);
             if let Sought::Service(search) = &mut sought {
-                search.asking = Some(&asking);
+                search.ends = Some(&stops);
             }
             let mut placed = alone(job, table, &sought, true);
             if let Err(why) = &mut placed {

@@ -56,6 +56,7 @@ mod why_not;
 pub use batch::LOST_WORK;
 pub use chains::split_chains;
 pub use pool::UNKNOWN_INTERRUPTION;
+use watch::Ends;
 pub use watch::{Question, Standing, Step, Watch};
 
 use std::collections::BTreeMap;
@@ -166,16 +167,24 @@ pub fn cheapest(spec: &Spec, world: &World, address: &str) -> Option<WorkloadPla
 
 /// A workload without explanations.
 fn solve(spec: &Spec, world: &World, address: &str) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
-    workload(spec, world, address, false)
+    workload(spec, world, address, false, None)
+}
+
+/// The same, unless it is ended: then nothing is known.
+fn solve_until(spec: &Spec, world: &World, address: &str, ends: Ends<'_>) -> Option<WorkloadPlacement> {
+    workload(spec, world, address, false, Some(ends)).ok()
 }
 
 /// Whether a workload can be placed at all, without the search for the cheapest of its placements where
-/// rules over several pools make that one dear to find.
-fn feasible(spec: &Spec, world: &World, address: &str) -> bool {
+/// rules over several pools make that one dear to find. Nothing is known once `ends` says so.
+fn feasible(spec: &Spec, world: &World, address: &str, ends: Ends<'_>) -> bool {
     let Some(job) = Job::of(spec, world, address) else { return false };
     let table = Table::new(&job);
     match job.kind {
-        Kind::Service(service) => Search::new(&job, &table, service).run(Wanted::Any).is_ok(),
+        Kind::Service(service) => {
+            let search = Search { ends: Some(ends), ..Search::new(&job, &table, service) };
+            search.run(Wanted::Any).is_ok()
+        }
         Kind::Mixed(profiled) => Mixed::new(&job, &table, profiled).alone().is_ok(),
         Kind::Run(task) => batch::search(&job, &table, task).best.is_some(),
         Kind::Federation(asked, _) => {
@@ -216,7 +225,7 @@ fn least_limited(spec: &Spec, world: &World, address: &str) -> Option<Money> {
                 let own = BudgetScope::Workload(address.to_owned());
                 let known = under.budget.limits.get(&own).map_or(limit, |known| known.limit.min(limit));
                 under.budget.limits.insert(own, BudgetLimit { limit: known, at: job.at.clone() });
-                if feasible(&under, world, address) { high = middle } else { low = middle }
+                if feasible(&under, world, address, &|| false) { high = middle } else { low = middle }
             }
             Money::from_usd(high).ok()
         }
@@ -250,10 +259,15 @@ fn workload(
     world: &World,
     address: &str,
     explain: bool,
+    ends: Option<Ends<'_>>,
 ) -> Result<WorkloadPlacement, Box<InfeasibleWorkload>> {
     let Some(job) = Job::of(spec, world, address) else { return Err(Box::new(unknown_model(address))) };
     let table = Table::new(&job);
-    alone(&job, &table, &Sought::of(&job, &table), explain).map(|(placed, _)| placed)
+    let mut sought = Sought::of(&job, &table);
+    if let Sought::Service(search) = &mut sought {
+        search.ends = ends;
+    }
+    alone(&job, &table, &sought, explain).map(|(placed, _)| placed)
 }
 
 /// The optimum of one workload by itself, and the choice that it was built from. What lost to a service is not told yet: it takes as long

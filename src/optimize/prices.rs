@@ -48,7 +48,7 @@ impl<'a> Search<'a> {
             fates: self.fates.cleared(),
             needs: Arc::clone(&self.needs),
             known: Arc::clone(&self.known),
-            asking: self.asking,
+            ends: self.ends,
             budgets: self.budgets.clone(),
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),

@@ -8,7 +8,7 @@ use rhumb_api::Money;
 
 use super::changes::{Change, Step, changes};
 use super::job::Job;
-use super::watch::Asking;
+use super::watch::{Asking, Ends};
 use crate::placement::{CandidateId, InfeasibleWorkload, Loser, Rejection, Relaxation, WorkloadPlacement};
 use crate::spec::Spec;
 
@@ -40,7 +40,7 @@ pub(super) fn savings(job: &Job<'_>, now: Money) -> Vec<Relaxation> {
     for change in changes(job) {
         for step in &change.coarse {
             let spec = change.applied(job.spec, &job.address, step);
-            let Some(works) = works(job, &spec) else { continue };
+            let Some(works) = works(job, &spec, &|| false) else { continue };
             if works.cost < now {
                 found.push(Relaxation {
                     constraint: change.constraint,
@@ -67,8 +67,8 @@ pub(super) struct Works {
     per_hour: Money,
 }
 
-fn works(job: &Job<'_>, spec: &Spec) -> Option<Works> {
-    let placed = super::solve(spec, job.world, &job.address).ok()?;
+fn works(job: &Job<'_>, spec: &Spec, ends: Ends<'_>) -> Option<Works> {
+    let placed = super::solve_until(spec, job.world, &job.address, ends)?;
     Some(Works {
         choice: choice(&placed)?,
         machines: placed.pools.iter().flat_map(|p| &p.machines).map(|m| m.count).sum(),
@@ -83,15 +83,16 @@ fn works(job: &Job<'_>, spec: &Spec) -> Option<Works> {
 pub(super) fn nearest_step<'c>(
     job: &Job<'_>,
     change: &'c Change,
-    ends: &(dyn Fn() -> bool + Sync),
+    ends: Ends<'_>,
 ) -> Option<(Cow<'c, Step>, Works)> {
     if change.constraint == "budget" {
-        let (step, works) = least_budget(job, change)?;
+        let (step, works) = least_budget(job, change, ends)?;
         return Some((Cow::Owned(step), works));
     }
     let steps = &change.fine;
-    let does =
-        |step: &Step| super::feasible(&change.applied(job.spec, &job.address, step), job.world, &job.address);
+    let does = |step: &Step| {
+        super::feasible(&change.applied(job.spec, &job.address, step), job.world, &job.address, ends)
+    };
     let (mut low, mut high) = (0, steps.len().checked_sub(1)?);
     if !does(steps.get(high)?) {
         return None;
@@ -105,7 +106,10 @@ pub(super) fn nearest_step<'c>(
     }
     let step = steps.get(high)?;
     let spec = change.applied(job.spec, &job.address, step);
-    let works = works(job, &spec)?;
+    let works = works(job, &spec, ends)?;
+    if ends() {
+        return None;
+    }
     if change.constraint == "quota"
         && let Some(words) = raised(job, &spec)
     {
@@ -133,7 +137,7 @@ fn raised(job: &Job<'_>, free: &Spec) -> Option<String> {
 }
 
 /// The least budget that works, in whole dollars, given all other rules.
-fn least_budget(job: &Job<'_>, change: &Change) -> Option<(Step, Works)> {
+fn least_budget(job: &Job<'_>, change: &Change, ends: Ends<'_>) -> Option<(Step, Works)> {
     let mut free = job.spec.clone();
     change.take(&mut free, &job.address);
     let least = super::least_limited(&free, job.world, &job.address)?;
@@ -141,7 +145,7 @@ fn least_budget(job: &Job<'_>, change: &Change) -> Option<(Step, Works)> {
     let usd = (least.usd() - 1e-6).ceil();
     [usd, usd + 1.0].into_iter().find_map(|usd| {
         let step = change.budget_of(usd);
-        let works = works(job, &change.applied(job.spec, &job.address, &step))?;
+        let works = works(job, &change.applied(job.spec, &job.address, &step), ends)?;
         Some((step, works))
     })
 }
@@ -158,7 +162,7 @@ pub(super) fn refusal(job: &Job<'_>, why: &mut InfeasibleWorkload, asking: &Aski
     why.ended = asking.stopped().filter(|_| cut.into_inner());
 }
 
-fn complete(job: &Job<'_>, why: &mut InfeasibleWorkload, ends: &(dyn Fn() -> bool + Sync)) {
+fn complete(job: &Job<'_>, why: &mut InfeasibleWorkload, ends: Ends<'_>) {
     if ends() {
         return;
     }
@@ -170,10 +174,13 @@ fn complete(job: &Job<'_>, why: &mut InfeasibleWorkload, ends: &(dyn Fn() -> boo
         }
         spec
     };
-    let dropped = |keep: &[bool]| super::feasible(&without(keep), job.world, &job.address);
+    let dropped = |keep: &[bool]| super::feasible(&without(keep), job.world, &job.address, ends);
     let mut keep = vec![true; all.len()];
     let none = vec![false; all.len()];
     if !dropped(&none) {
+        if ends() {
+            return;
+        }
         // No constraint of ours stands in the way: what rejected the candidates says it.
         super::impossible::explain(&without(&none), job, why);
         return;
@@ -186,6 +193,9 @@ fn complete(job: &Job<'_>, why: &mut InfeasibleWorkload, ends: &(dyn Fn() -> boo
         if dropped(&keep) {
             keep[i] = true;
         }
+    }
+    if ends() {
+        return;
     }
     let in_conflict: Vec<&Change> =
         all.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(c, _)| c).collect();

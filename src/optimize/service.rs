@@ -17,7 +17,7 @@ use super::load::{self, Demand, PoolLoad};
 use super::mixed::Mixed;
 use super::pool::{Ask, Count, Day, Extra, GIB, Needs, Terms, times};
 use super::table::{Speed, Table};
-use super::watch::Asking;
+use super::watch::Ends;
 use crate::catalog::{Evidence, TransferTo};
 use crate::diagnostic::Pointer;
 use crate::placement::Rejection;
@@ -108,7 +108,7 @@ pub(super) struct Search<'a> {
     /// What some placement is known to cost at the most. With several origins nothing is known of their parts.
     pub known_at: Money,
     /// Who may end it between two rounds of replays.
-    pub asking: Option<&'a Asking<'a>>,
+    pub ends: Option<Ends<'a>>,
 }
 
 /// What is looked for: a service comes with its search, which remembers what it worked out.
@@ -192,7 +192,7 @@ impl<'a> Search<'a> {
             unproven: Cell::new(false),
             relaxed: Cell::new(Money::ZERO),
             known_at: Money::MAX,
-            asking: None,
+            ends: None,
         }
     }
 
@@ -464,7 +464,7 @@ impl<'a> Search<'a> {
             if !self.contradicted(&found) {
                 return Ok(found);
             }
-            if self.asking.is_some_and(Asking::stops_apart) {
+            if self.ends.is_some_and(|ends| ends()) {
                 let reason = "ended before a replay confirmed a choice".to_owned();
                 return Err(Rejection { constraint: ENDED, reason, at: None, distance: None });
             }

@@ -72,6 +72,9 @@ pub enum Step {
     Refusal,
 }
 
+/// Asked between two steps, from several threads; once it was yes it stays so.
+pub(super) type Ends<'a> = &'a (dyn Fn() -> bool + Sync);
+
 /// A [`Watch`] during one search.
 pub(super) struct Asking<'w> {
     pub watch: Watch<'w>,

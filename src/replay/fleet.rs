@@ -147,6 +147,10 @@ impl Router {
         let n = replicas.len();
         let mut best = self.next % n;
         for step in 1..n {
+            // Nobody has less than nothing to do; large fleets are mostly idle where a limit is near.
+            if replicas[best].outstanding == 0 {
+                break;
+            }
             let at = (self.next + step) % n;
             if replicas[at].outstanding < replicas[best].outstanding {
                 best = at;
