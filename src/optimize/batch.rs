@@ -364,6 +364,7 @@ impl<'a> Asked<'a> {
             cost: objective,
             peak: objective,
             ceiling: month,
+            stand_in: None,
         };
         let expected = run.scale(runs) + copying;
         let bound = match self.job.spec.budget.binds {

@@ -7,6 +7,7 @@
 mod budget;
 mod chain;
 mod day;
+mod degrade;
 mod federation;
 mod held;
 mod inference;
@@ -197,6 +198,7 @@ impl Reader<'_> {
         self.answers_have_lengths(&root, &models, &services);
         self.followed(&root, &models, &services);
         self.not_trained(&root);
+        self.degraded(&root, &models, &services);
         let chains = self.chains(&root, &mut services);
         let workloads = (&services, &profiled, &batches, &trainings, &pipelines, &federations);
         let budget = self.budget(&root, workloads);
@@ -304,7 +306,12 @@ impl Reader<'_> {
     fn unused_models(&mut self, root: &At<'_>) {
         let mut used: Vec<&str> = Vec::new();
         for kind in super::WORKLOADS {
-            used.extend(root.key(kind).entries().iter().filter_map(|(_, at)| at.key("model").word()));
+            for (_, at) in root.key(kind).entries() {
+                used.extend(at.key("model").word());
+                used.extend(
+                    at.key("degrade").key("to").items().iter().filter_map(|to| to.key("model").word()),
+                );
+            }
         }
         // A name that is misspelt where it is used is reported there.
         let models = root.key("models");

@@ -200,7 +200,48 @@ impl<'a> Need<'a> {
     }
 
     fn played(&self, rate: f64, times: f64, n: u32, factor: f64) -> bool {
-        let part = &self.part;
+        self.part.played(self.speed, (rate, times), n, factor)
+    }
+
+    /// Whether the replay lets `n` replicas while nothing fails.
+    pub fn plays_peak(&self, n: u32) -> bool {
+        self.played(self.rate(n), 1.0, n, 1.0)
+    }
+
+    /// The same of the `left` of them that answer all but `percent` of what must be answered in a failure.
+    pub fn plays_the_rest(&self, n: u32, left: u32, percent: u32) -> bool {
+        let factor = self.part.service.during_failure.slo_factor;
+        percent >= 100 || self.played(self.rate(n), self.rest(percent), left, factor)
+    }
+
+    /// Of the load, what is left to the pool in a failure.
+    fn rest(&self, percent: u32) -> f64 {
+        let capacity = self.part.service.during_failure.capacity;
+        if percent == 0 { capacity } else { capacity * f64::from(100 - percent) / 100.0 }
+    }
+
+    /// The least percent of what must be answered in a failure that the `left` of `n` replicas cannot answer: 0 if they can all of it, 100
+    /// if there are none.
+    pub fn missing(&self, n: u32, left: u32, replayed: bool) -> u32 {
+        let factor = self.part.service.during_failure.slo_factor;
+        let does = |percent: &u32| {
+            let total = self.rate(n) * self.rest(*percent);
+            self.part.keeps(self.speed, total, left, factor)
+                && (!replayed || self.plays_the_rest(n, left, *percent))
+        };
+        if left == 0 { 100 } else { (0..100).find(does).unwrap_or(100) }
+    }
+
+    /// So many of them, requests/s.
+    pub fn answered_elsewhere(&self, n: u32, percent: u32) -> f64 {
+        self.rate(n) * (self.part.service.during_failure.capacity * f64::from(percent) / 100.0)
+    }
+}
+
+impl Part<'_> {
+    /// Whether the replay of `times` a rate on `n` replicas keeps every limit times `factor`.
+    pub fn played(&self, speed: &Speed, (rate, times): (f64, f64), n: u32, factor: f64) -> bool {
+        let part = self;
         let limits: Vec<(Metric, Option<f64>, f64)> = part.limits().collect();
         if part.replay == 0 || limits.is_empty() || rate * times <= 0.0 {
             return true;
@@ -208,11 +249,11 @@ impl<'a> Need<'a> {
         if n == 0 {
             return false;
         }
-        let (t, e) = (&part.service.traffic, &self.speed.engine);
+        let (t, e) = (&part.service.traffic, &speed.engine);
         let users = if part.is_rate() { 1.0 } else { (part.own() * times).ceil().clamp(1.0, 1e6) };
         let loaded = Loaded {
             curve: &e.slowed,
-            limits: self.speed.limits,
+            limits: speed.limits,
             replicas: n,
             stream: Stream {
                 rate: rate * times,
@@ -235,6 +276,13 @@ impl<'a> Need<'a> {
             found.iter().zip(&limits).map(of).fold(0.0, f64::max)
         };
         loaded.within(&asked, share)
+    }
+
+    /// The fewest replicas that answer a rate in a failure.
+    pub fn fewest_in_failure(&self, speed: &Speed, rate: f64) -> Option<u32> {
+        let factor = self.service.during_failure.slo_factor;
+        let top = speed.engine.slowed.saturation_rate().max(f64::MIN_POSITIVE);
+        fewest(rate / top, |n| self.keeps(speed, rate, n, factor))
     }
 }
 

@@ -442,8 +442,8 @@ impl<'a> Workload<'a> {
     fn service(&self, rows: &Rows, search: &Search<'a>, blocks: Vec<Block>) -> Planned {
         let hourly: i64 = blocks.iter().map(|b| b.cost().micros()).sum();
         let bound = couple::bound(search, &blocks).per_month().micros();
-        let pools = blocks.iter().flat_map(|b| &b.pools);
-        let own = |p: &&Chosen| self.fleets.get(p.site).copied().flatten().is_none();
+        let pools = blocks.iter().flat_map(Block::all_pools);
+        let own = |p: &Chosen| self.fleets.get(p.site).copied().flatten().is_none();
         let machines = pools.clone().filter(own).map(|p| u64::from(p.count.machines)).sum();
         let counts: Vec<(usize, u32, u32)> =
             pools.clone().map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
@@ -452,7 +452,7 @@ impl<'a> Workload<'a> {
         let more: i64 = surcharges.map(|(each, seconds)| stability::month(each, seconds)).sum();
         let month = hourly.saturating_mul(HOURS_PER_MONTH).saturating_add(more);
         let column = self.column(rows, (month, bound, emitted), &counts, machines);
-        let shared = pools.filter_map(|p| self.on_fleet(search, p)).collect();
+        let shared = pools.filter_map(|p| self.on_fleet(search, &p)).collect();
         Planned { column, plan: Plan::Service(blocks), shared }
     }
 
