@@ -105,7 +105,8 @@ impl Memory<'_> {
     }
 }
 
-/// Groups of machines beyond the closed form's number that are tried where a replay contradicted some.
+/// Up to so many times the closed form's groups of machines are tried where a replay contradicted some: it is off by less than that wherever it
+/// was checked, and what breaks a limit on any number is played for each share of the load.
 const FURTHER: u32 = 8;
 
 impl<'a> Search<'a> {
@@ -188,7 +189,7 @@ impl<'a> Search<'a> {
                     let Ok(index) = way.speed else { continue };
                     let Some(least) = needs[index].replicas else { continue };
                     let first = least.div_ceil(way.replicas.max(1)).max(1);
-                    let mut tried = first..=first.saturating_mul(FURTHER).saturating_add(64);
+                    let mut tried = first..=first.saturating_mul(FURTHER);
                     let does =
                         |units: &u32| !needs[index].known_not_to(units.saturating_mul(way.replicas), 0);
                     let Some(machines) = tried.find(does).and_then(|n| n.checked_mul(way.span.max(1))) else {

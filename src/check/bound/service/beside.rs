@@ -159,7 +159,7 @@ impl<'a> Search<'a> {
             }
             let units = beside.replicas / way.replicas.max(1) + 1;
             let first = fewest[beside.of][way.speed].map_or(1, |n| n.div_ceil(way.replicas.max(1)).max(1));
-            if units <= first.saturating_mul(8).saturating_add(64) {
+            if units <= first.saturating_mul(8) {
                 let site = &self.field.sites[beside.site];
                 offers.extend(self.offer((beside.of, beside.site, beside.way), (site, way), units, price));
             }
