@@ -26,7 +26,8 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     let parts = fleet::parts(placement);
     for (address, placed) in &placement.workloads {
         let federated = placed.run.as_ref().is_some_and(|run| run.federation.is_some());
-        if federated || placed.mix.is_some() {
+        let service = address.strip_prefix("services.").and_then(|name| spec.services.get(name));
+        if federated || placed.mix.is_some() || service.is_some_and(|s| s.degrade.is_some()) {
             none(log, placed);
             continue;
         }
@@ -45,7 +46,7 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     fleets::check(log, spec, world, placement);
 }
 
-/// None are looked for where a workload has a profile, and for federations, which the plan says.
+/// None are looked for where a workload has a profile, where a smaller model may stand in, and for federations, which the plan says.
 fn none(log: &mut Ledger, placed: &WorkloadPlacement) {
     let told = placed.fallbacks.iter().map(|f| f.list.len()).sum::<usize>();
     log.hold(told == 0, "fallback", &placed.address, || {

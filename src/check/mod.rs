@@ -15,6 +15,7 @@ mod carbon;
 mod chain;
 mod commitment;
 mod day;
+mod degrade;
 mod deployment;
 mod facts;
 mod fallback;
@@ -108,6 +109,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("cost-line", "a line of the bill that is missing, wrong or about nothing"),
     ("cost-sum", "a total that is not the sum of its lines"),
     ("ceiling", "a ceiling that is not the cost with all spot bought on demand"),
+    (
+        "degrade",
+        "a stand-in that the spec does not name, that answers another part than what is missing, or that does not carry it",
+    ),
     ("deadline", "a run, or a round of one, that ends after its deadline"),
     ("does-not-fit", "a configuration that does not run"),
     ("engine", "engine settings other than the spec's"),

@@ -19,12 +19,13 @@ pub(super) fn check(
     pools: &[Checked<'_>],
 ) {
     for c in pools {
-        let clients = work.of_pool(c.pool);
-        place(log, clients.as_ref().unwrap_or(work), c);
-        if let Some(served) = work.served {
-            variant(log, work, c.pool);
-            quality(log, world, work, c.pool);
-            engine(log, work, served, c.pool);
+        let member = work.of_pool(c.pool);
+        let own = member.as_ref().unwrap_or(work);
+        place(log, own, c);
+        if let Some(served) = own.served {
+            variant(log, own, c.pool);
+            quality(log, world, own, c.pool);
+            engine(log, own, served, c.pool);
         }
         layout(log, c);
         zones(log, c);
@@ -49,7 +50,9 @@ pub(super) fn check(
         Kind::Batch(_) | Kind::Training(_) | Kind::Pipeline(_) | Kind::Federation(_) => None,
     };
     if let Some((min, max)) = bounds {
-        let total: u32 = pools.iter().map(|c| c.pool.replicas).sum();
+        // What stands in is none of the service's own model.
+        let own = pools.iter().filter(|c| c.pool.stands_in.is_none());
+        let total: u32 = own.map(|c| c.pool.replicas).sum();
         log.hold(total >= min && max.is_none_or(|max| total <= max), "replicas", &work.address, || {
             let bounds = max.map_or(format!("at least {min}"), |max| format!("{min} to {max}"));
             ("the number of replicas is out of bounds".into(), bounds, total.to_string())

@@ -7,7 +7,7 @@ use crate::spec::{Connections, Load, MeasuredAt, Objective, Origin, Place, Servi
 
 use super::following::Hours;
 use super::subject::{self, Checked, Engined, Work};
-use super::{Ledger, day, sites};
+use super::{Ledger, day, degrade, sites};
 
 /// Figures that two bisections find may differ by this share.
 const SEARCHED: f64 = 2e-3;
@@ -15,6 +15,7 @@ const SEARCHED: f64 = 2e-3;
 const SLACK_MS: f64 = 1e-6;
 
 /// An origin as one pool sees it.
+#[derive(Clone)]
 pub(super) struct Seen<'a> {
     pub origin: &'a Origin,
     /// Network time in an objective, ms: displayed and at confidence.
@@ -22,14 +23,15 @@ pub(super) struct Seen<'a> {
 }
 
 /// A pool with its load.
-struct Loaded<'a> {
-    c: &'a Checked<'a>,
-    seen: Vec<Seen<'a>>,
+pub(super) struct Loaded<'a> {
+    pub c: &'a Checked<'a>,
+    pub seen: Vec<Seen<'a>>,
     /// Regions that share the traffic of the pool's block.
-    regions: u32,
+    pub regions: u32,
     /// Share of the whole service's traffic.
-    share: f64,
-    peak: f64,
+    pub share: f64,
+    /// Requests/s.
+    pub peak: f64,
 }
 
 pub(super) fn check(
@@ -42,7 +44,7 @@ pub(super) fn check(
 ) {
     routes(log, world, work, service, placed, pools);
     let mut loaded: Vec<Loaded<'_>> = Vec::new();
-    for c in pools {
+    for c in pools.iter().filter(|c| c.pool.stands_in.is_none()) {
         let seen: Vec<Seen<'_>> = sees(world, service, placed, c);
         log.hold(!seen.is_empty(), "route", c.pool.addr.as_str(), || {
             ("no traffic comes here".into(), "an origin".into(), "none".into())
@@ -58,6 +60,7 @@ pub(super) fn check(
         failures(log, service, placed, pool);
     }
     objectives(log, work, service, placed, &loaded);
+    degrade::check(log, world, (work, service), placed, pools, &loaded);
     let survive = service.survive.region;
     if survive > 0 {
         for route in &placed.routes {
@@ -285,7 +288,7 @@ fn at_confidence(
 }
 
 /// Whether `replicas` carry `total` requests/s within every objective times `factor`.
-fn carries(pool: &Loaded<'_>, service: &Service, total: f64, replicas: u32, factor: f64) -> bool {
+pub(super) fn carries(pool: &Loaded<'_>, service: &Service, total: f64, replicas: u32, factor: f64) -> bool {
     let Some(engine) = &pool.c.engine else { return false };
     if replicas == 0 {
         return total <= 0.0;
@@ -303,7 +306,7 @@ fn carries(pool: &Loaded<'_>, service: &Service, total: f64, replicas: u32, fact
 }
 
 /// The largest total rate that `replicas` carry, requests/s.
-fn capacity(pool: &Loaded<'_>, service: &Service, replicas: u32, factor: f64) -> f64 {
+pub(super) fn capacity(pool: &Loaded<'_>, service: &Service, replicas: u32, factor: f64) -> f64 {
     let Some(engine) = &pool.c.engine else { return 0.0 };
     let top = engine.slowed.saturation_rate() * f64::from(replicas);
     subject::largest(top, |total| carries(pool, service, total, replicas, factor))
@@ -350,7 +353,7 @@ fn load(log: &mut Ledger, service: &Service, pool: &Loaded<'_>) {
 }
 
 /// What is lost at once of a pool: the scope, how many of it, the replicas that are left, and the rate they must carry.
-fn losses(
+pub(super) fn losses(
     c: &Checked<'_>,
     service: &Service,
     regions: u32,
@@ -422,8 +425,11 @@ fn failures(log: &mut Ledger, service: &Service, placed: &WorkloadPlacement, poo
             });
         }
         for (scope, count, left, required) in losses(c, service, pool.regions, hours, rate, &pool.seen) {
-            // Something must be left although nothing may arrive.
-            let holds = left.is_some_and(|n| n > 0 && carries(pool, service, required, n, factor));
+            let rest = degrade::left_to(placed, address);
+            let required = required * rest;
+            // Something must be left although nothing may arrive, unless all of it is answered elsewhere.
+            let holds =
+                rest <= 0.0 || left.is_some_and(|n| n > 0 && carries(pool, service, required, n, factor));
             log.hold(holds, "failure", address, || {
                 let kept = left.map_or(0.0, |n| capacity(pool, service, n, factor));
                 let what = format!("the pool does not survive the loss of {count} ({scope}){when}");

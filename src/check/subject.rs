@@ -32,6 +32,7 @@ pub(super) enum Kind<'a> {
 }
 
 /// A workload as the spec asks for it.
+#[derive(Clone)]
 pub(super) struct Work<'a> {
     pub address: String,
     pub kind: Kind<'a>,
@@ -44,6 +45,8 @@ pub(super) struct Work<'a> {
     pub confidence: f64,
     /// Whether it is the clients of a federation.
     pub client: bool,
+    /// The models that may stand in, in the order of the spec.
+    pub smaller: Vec<(&'a Model, &'a ModelArch)>,
 }
 
 /// An engine and its requests.
@@ -101,6 +104,12 @@ impl<'a> Work<'a> {
             }
             None => (&*NO_MODEL, &*perf::measured::NO_ARCHITECTURE),
         };
+        let named = match kind {
+            Kind::Service(s) => s.degrade.iter().flat_map(|d| &d.to).collect(),
+            _ => Vec::new(),
+        };
+        let known = |model: &'a Model| Some((model, world.arch(model)?));
+        let smaller = named.into_iter().map(|s| known(spec.models.get(&s.model)?)).collect::<Option<_>>()?;
         Some(Work {
             address: address.to_owned(),
             kind,
@@ -111,18 +120,32 @@ impl<'a> Work<'a> {
             served,
             confidence: spec.confidence,
             client: false,
+            smaller,
         })
     }
 
     /// The clients of a federation, which are at its sites and nowhere else.
     pub fn clients(&self) -> Option<Self> {
         let Kind::Federation(asked) = self.kind else { return None };
-        let address = self.address.clone();
-        Some(Work { address, rules: &asked.at_sites, client: true, ..*self })
+        Some(Work { rules: &asked.at_sites, client: true, ..self.clone() })
     }
 
-    /// The members of a federation that a pool is one of; anything else is as it is.
+    /// It with each of the models that may stand in.
+    pub fn stand_ins(&self) -> Vec<Self> {
+        let with = |(model, arch): &(&'a Model, &'a ModelArch)| Work {
+            model,
+            arch,
+            smaller: Vec::new(),
+            ..self.clone()
+        };
+        self.smaller.iter().map(with).collect()
+    }
+
+    /// The members of a federation that a pool is one of, or a service with the model of a pool that stands in; anything else is as it is.
     pub fn of_pool(&self, pool: &Pool) -> Option<Self> {
+        if let Some(s) = &pool.stands_in {
+            return self.stand_ins().into_iter().find(|work| work.model.name == s.model);
+        }
         self.clients().filter(|_| pool.cloud == Cloud::Site)
     }
 

@@ -116,7 +116,9 @@ pub fn candidates(spec: &Spec, world: &World, placement: &Placement) -> (Vec<Can
             skipped.push(format!("{address}: its model only reads, and no benchmark of that is understood"));
             continue;
         }
-        let mut pools: Vec<(Pool, bool)> = placed.pools.iter().map(|p| (p.clone(), true)).collect();
+        // A stand-in is of another model, and answers a few hours a year.
+        let own = placed.pools.iter().filter(|p| p.stands_in.is_none());
+        let mut pools: Vec<(Pool, bool)> = own.map(|p| (p.clone(), true)).collect();
         let losers = placed.losers.iter().filter(|l| MEASURABLE.contains(&l.rejection.constraint));
         pools.extend(losers.filter_map(|l| Some((as_pool(world, &workload, placed, l)?, false))));
         let mut seen: Vec<Deployment> = Vec::new();
@@ -204,7 +206,8 @@ fn as_pool(
     placed: &WorkloadPlacement,
     loser: &Loser,
 ) -> Option<Pool> {
-    let (id, like) = (&loser.candidate, placed.pools.first()?);
+    let like = placed.pools.iter().find(|p| p.stands_in.is_none())?;
+    let id = &loser.candidate;
     let kind = instance_type(world, id.cloud, &id.instance_type)?;
     let variant = workload.model.variants.get(&id.variant)?;
     let whole = (kind.accelerator_count.floor() as u32).max(1);

@@ -8,7 +8,9 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Pointer, SourceFile, did_you_mean};
 use crate::math;
 use crate::placement::World;
-use crate::spec::{self, KvCacheDtype, Load, MOST_SHARDS, ProviderSettings, Quantization, Spec, Variant};
+use crate::spec::{
+    self, KvCacheDtype, Load, MOST_SHARDS, ProviderSettings, Quantization, Service, Spec, Variant,
+};
 
 /// What is different in another world.
 #[derive(Clone, Debug, PartialEq)]
@@ -300,7 +302,8 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
 /// Leaves a workload's model one precision; a model that others use as well is copied for it.
 fn precision(spec: &mut Spec, world: &mut World, of: &str, to: Quantization) {
     let users = |name: &str| {
-        spec.services.values().filter(|s| s.model == name).count()
+        let stands_in = |s: &Service| s.degrade.iter().flat_map(|d| &d.to).any(|to| to.model == name);
+        spec.services.values().filter(|s| s.model == name || stands_in(s)).count()
             + spec.batches.values().filter(|b| b.model == name).count()
             + spec.trainings.values().filter(|t| t.model == name).count()
     };

@@ -39,6 +39,7 @@
 //! | `health_check_path`, `health_check_port`? | what is asked of a machine; the port is left out where the service has a pool on shared machines: there every target port is asked by itself, and other machines say theirs |
 //! | `stickiness`? | `session`: the turns of a conversation go to one replica, which may have them in its cache |
 //! | `origins_ppm` | map: origin to the share of its traffic that is sent to this region, in millionths |
+//! | `overflow`? | list of maps: `from`, `to` (lists of fleets), `percent`: the weight of `to` is 0, and while machines of `from` have failed `percent` of their requests go there |
 //!
 //! `launch_template` (one per pool):
 //!
@@ -61,7 +62,8 @@
 //! `model`: `name` (in the spec), `repository`? (what the engine loads; left out if no repository is known
 //! to hold these weights), `config`? (the local `config.json` that stands for the model), `revision`?,
 //! `variant`, `quantization`, `kv_cache_dtype`, `made_at_start` (whether the engine itself compresses the
-//! published weights), `adapters`? (`max_rank` that the engine allocates for, `sources`: name to repository).
+//! published weights), `adapters`? (`max_rank` that the engine allocates for, `sources`: name to repository), `answers_for`? (of a stand-in: the name
+//! of the model in whose place it answers).
 //!
 //! `engine`: `name`, `version` (`major.minor`), `tensor_parallel_size`, `pipeline_parallel_size`,
 //! `data_parallel_size`, `expert_parallel_size`, `accelerators_per_replica`, `max_model_len`,
@@ -101,6 +103,7 @@
 //! | `replicas_per_machine`, `machines_per_replica` | as in its launch template |
 //! | `health_check_path`, `health_check_port` | as in its load balancer |
 //! | `target_ports` | list; ports that get traffic |
+//! | `stands_in_for`? | address of the pool that it answers for while that has failed in part; nothing is sent to it otherwise |
 //! | `min_count`?, `max_count`? | of a fleet that follows the load: the fewest and the most machines at any time; `count` are those of the peak |
 //! | `schedule`? | list of maps: `at_s` (seconds after midnight), `count` (machines from then on), `days`? (list of `monday` to `sunday`; every day without it) |
 //! | `time_zone`? | IANA name; of the schedule |

@@ -186,7 +186,7 @@ impl<'a> Region<'a> {
             graph.connect(self.load_balancer.as_str(), self.firewall.as_str(), "guarded_by");
         }
         for pool in self.own() {
-            let Some(model) = self.model() else { continue };
+            let Some(model) = self.model(pool) else { continue };
             let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
             let run = chosen.run.as_ref();
             let federated = run.and_then(|r| r.federation.as_ref());
@@ -251,7 +251,7 @@ impl<'a> Region<'a> {
             _ => return,
         };
         for pool in self.own() {
-            let Some(model) = self.model() else { continue };
+            let Some(model) = self.model(pool) else { continue };
             let template = pool.addr.child(ResourceKind::LaunchTemplate.as_str());
             let mut attributes = self.template_attributes(pool, model);
             let mut elsewhere = |key: &str| drop(attributes.remove(key));
@@ -323,8 +323,11 @@ impl<'a> Region<'a> {
         graph.add(addr.as_str(), resource);
     }
 
-    /// Its model; of a pipeline and of a service with a profile one that is none.
-    fn model(&self) -> Option<&'a Model> {
+    /// The model of a pool; of a pipeline and of a service with a profile one that is none.
+    fn model(&self, pool: &Pool) -> Option<&'a Model> {
+        if let Some(stands_in) = &pool.stands_in {
+            return self.spec.models.get(&stands_in.model);
+        }
         let name = match self.workload {
             Workload::Service(service) => &service.model,
             Workload::Batch(batch) => &batch.model,
@@ -429,16 +432,46 @@ impl<'a> Region<'a> {
             .maybe("health_check_port", (!self.shares()).then_some(ENGINE_PORT))
             .maybe("stickiness", self.workload.sticks().then_some("session"))
             .with("origins_ppm", self.origins(chosen))
+            .maybe("overflow", self.overflow())
             .finish()
+    }
+
+    /// Where requests go while a pool of the region has failed in part; `None` where nothing stands in.
+    fn overflow(&self) -> Option<Attr> {
+        let entry = |(_, pool): &(usize, &Pool)| {
+            let stands_in = pool.stands_in.as_ref()?;
+            let fleets =
+                |p: &Pool| purchases(p).map(|m| Attr::from(p.addr.child(m.0.as_str()).as_str())).collect();
+            let of = self.pools.iter().map(|(_, p)| *p).find(|p| p.addr == stands_in.pool)?;
+            let entry = Builder::default()
+                .with("from", Attr::List(fleets(of)))
+                .with("to", Attr::List(fleets(pool)))
+                .number("percent", stands_in.percent);
+            Some(entry.map())
+        };
+        let all: Vec<Attr> = self.pools.iter().filter_map(entry).collect();
+        (!all.is_empty()).then_some(Attr::List(all))
     }
 
     fn template_attributes(&self, pool: &Pool, model: &Model) -> Attributes {
         let common = self.serving(pool, model);
         match model.measured() {
             Some(measured) => common.with("server", engine::server(model, measured, pool)),
-            None => common.with("model", engine::model(model, pool)).with("engine", engine::engine(pool)),
+            None => common.with("model", self.served(model, pool)).with("engine", engine::engine(pool)),
         }
         .finish()
+    }
+
+    /// The `model` attribute; a stand-in answers to the name of the model that it stands in for as well.
+    fn served(&self, model: &Model, pool: &Pool) -> Attr {
+        let of = engine::model(model, pool);
+        match (of, self.workload) {
+            (Attr::Map(mut map), Workload::Service(service)) if pool.stands_in.is_some() => {
+                map.insert("answers_for".to_owned(), Attr::from(service.model.as_str()));
+                Attr::Map(map)
+            }
+            (of, _) => of,
+        }
     }
 
     /// What the launch templates of all that answer have.
@@ -505,6 +538,7 @@ impl<'a> Region<'a> {
     fn fleet_attributes(&self, common: Builder, pool: &Pool) -> Attributes {
         let ports = (0..i64::from(replicas_per_machine(pool))).map(|i| Attr::Int(ENGINE_PORT + i)).collect();
         common
+            .maybe("stands_in_for", pool.stands_in.as_ref().map(|s| s.pool.as_str()))
             .with("load_balancer", self.load_balancer.as_str())
             .with("health_check_path", HEALTH_PATH)
             .with("health_check_port", ENGINE_PORT)

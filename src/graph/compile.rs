@@ -99,6 +99,10 @@ pub fn compile(spec: &Spec) -> Result<Graph<Unplaced>, GraphError> {
     for (name, service) in &spec.services {
         let model = format!("models.{}", service.model);
         connect(&mut graph, &format!("services.{name}"), &model, "model", &service.at.join("model"))?;
+        for smaller in service.degrade.iter().flat_map(|d| &d.to) {
+            let model = format!("models.{}", smaller.model);
+            connect(&mut graph, &format!("services.{name}"), &model, "stand-in", &smaller.at.join("model"))?;
+        }
     }
     let batches = spec.batches.iter().map(|(n, b)| (format!("batches.{n}"), &b.model, &b.at, &b.after));
     let trainings = spec.trainings.iter().map(|(n, t)| (format!("trainings.{n}"), &t.model, &t.at, &t.after));

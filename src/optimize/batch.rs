@@ -17,7 +17,7 @@ use super::training::Trainer;
 use crate::perf::{self, training::Duration};
 use crate::placement::Rejection;
 use crate::replay::{MOST_ITEMS, Worker, items_of};
-use crate::spec::units::Unit;
+use crate::spec::units::hours;
 use crate::spec::{Batch, BudgetBinds, Pipeline, Stream, Training};
 pub(super) use within::{Priced, Within};
 
@@ -365,6 +365,7 @@ impl<'a> Asked<'a> {
             cost: objective,
             peak: objective,
             ceiling: month,
+            stand_in: None,
         };
         let expected = run.scale(runs) + copying;
         let bound = match self.job.spec.budget.binds {
@@ -594,11 +595,4 @@ impl Asked<'_> {
         let run = (each - Money::from_micros(2)).times(i64::from(machines)).scale(hours);
         Some(run.max(Money::ZERO) + self.terms.dataset.unwrap_or(Money::ZERO) - Money::from_micros(2))
     }
-}
-
-/// Hours, or what is shorter in its own unit: a deadline of seconds is not told as one of 0.00 h.
-fn hours(h: f64) -> String {
-    let seconds = h * 3600.0;
-    let rounded = if seconds >= 10.0 { seconds.round() * 1e3 } else { (seconds * 1e3).round() };
-    if h < 0.1 { Unit::Duration.format(rounded) } else { format!("{h:.2} h") }
 }

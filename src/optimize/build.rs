@@ -3,6 +3,7 @@
 mod federation;
 mod mixed;
 mod run;
+mod stand_in;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -139,6 +140,7 @@ fn machines(job: &Job<'_>, table: &Table, chosen: &Chosen, runner: Runner, taken
         zones: region.zones.map_or(1, |z| z.min(units).max(1)),
         machines,
         shared,
+        stands_in: None,
         following: None,
         peak_rate: 0.0,
         capacity: 0.0,
@@ -336,6 +338,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
             let demand = search.demand(&base, regions, ms);
             let Some(mut pool) = pool(job, table, chosen, speed, &draft.pools) else { continue };
             let n = pool.replicas;
+            let elsewhere = chosen.count.stand_in.map_or(0, |s| s.percent);
             pool.peak_rate = demand.rate(speed, n);
             pool.capacity = demand.most(speed, n, 1.0);
             let rate = pool.peak_rate / f64::from(n.max(1));
@@ -348,7 +351,7 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
                     count,
                     at: pool.addr.to_string(),
                     replicas_left: left,
-                    required_rate: pool.peak_rate * demand.capacity,
+                    required_rate: pool.peak_rate * demand.kept(elsewhere),
                     capacity: if left > 0 { demand.most(speed, left, demand.slo_factor) } else { 0.0 },
                 });
             };
@@ -438,7 +441,8 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
                 route.0.push(draft.pools.len());
                 route.1.push(site.region);
             }
-            draft.pools.push(pool);
+            draft.pools.push(pool.clone());
+            draft.stand_in(search, chosen, &demand, &pool);
         }
         let s = service.survive;
         if s.region > 0 && regions > s.region {
@@ -486,6 +490,15 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
         })
         .collect();
     draft.lines.extend(transfers);
+    if let Some(degrade) =
+        service.degrade.as_ref().filter(|_| draft.pools.iter().all(|p| p.stands_in.is_none()))
+    {
+        let names: Vec<&str> = degrade.to.iter().map(|s| s.model.as_str()).collect();
+        draft.caveats.push(format!(
+            "`degrade`: nothing stands in: with {} in the same region it would cost no less than to survive without",
+            names.join(" or ")
+        ));
+    }
     let of = |binds| -> Money { blocks.iter().map(|b| b.bound(binds)).sum() };
     let cost = cost(draft.lines.clone(), of(BudgetBinds::PeakMonth), of(BudgetBinds::Ceiling));
     draft.sort();
@@ -566,7 +579,7 @@ fn replayed(job: &Job<'_>, demand: &Demand<'_>, speed: &Speed, pool: &Pool) -> O
             job.world.replay
         ));
     }
-    let rate = pool.peak_rate / f64::from(pool.replicas.max(1));
+    let rate = reaching / f64::from(pool.replicas.max(1));
     let recorded = demand.traffic.recorded.as_ref().map(|_| "recorded arrivals");
     let outside = recorded.or(speed.slowed.unchecked(rate, pool.replicas, demand.arrivals))?;
     Some(format!(

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use rhumb_api::{Money, Purchase};
 
 use super::job::Job;
-use super::service::Sought;
+use super::sought::Sought;
 use super::table::Table;
 use crate::placement::{ChainPart, ChainSplit, World};
 use crate::spec::{Chain, Spec};

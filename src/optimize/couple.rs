@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use super::base::Base;
+use super::degrade::with_stand_in;
 use super::pool::weights_gib;
 use super::service::{Block, Chosen, Search, weight};
 use super::table;
@@ -63,7 +64,7 @@ pub(super) fn bound(search: &Search<'_>, blocks: &[Block]) -> Money {
 /// Cloud, place and code to what is taken and what there is.
 fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(Cloud, String, String), (f64, f64)> {
     let mut taken: BTreeMap<(Cloud, String, String), (f64, f64)> = BTreeMap::new();
-    for p in pools {
+    for p in pools.iter().flat_map(|p| with_stand_in(p)) {
         let cloud = search.job.world.catalog.regions[search.table.sites[p.site].region].cloud;
         for q in search.terms[p.site].quotas.iter() {
             let amount = q.base * f64::from(p.count.most_base) + q.spot * f64::from(p.count.most_spot);
@@ -408,6 +409,15 @@ impl Deep<'_, '_> {
                         None if any => (low..=terms.most_spot(machines)).collect(),
                         None => Vec::new(),
                     };
+                    let beside = ask.stand_ins(&needs, units, machines, gib);
+                    for count in beside.into_iter().filter(|count| count.cost <= self.limit) {
+                        let binds = search.job.spec.budget.binds;
+                        let high =
+                            self.rules.bound.as_ref().is_some_and(|(most, _)| count.bound(binds) > *most);
+                        if !high {
+                            self.keep(&mut found, Chosen { site: i, way: w, count });
+                        }
+                    }
                     for spot in spots {
                         if !terms.within_quotas(machines, spot) || !ask.does(&needs, units, spot) {
                             continue;
@@ -423,17 +433,21 @@ impl Deep<'_, '_> {
                         if count.cost > self.limit || high {
                             continue;
                         }
-                        let new = Chosen { site: i, way: w, count };
-                        if !found.iter().any(|old| self.beats(old, &new)) {
-                            found.retain(|old| !self.beats(&new, old));
-                            found.push(new);
-                        }
+                        self.keep(&mut found, Chosen { site: i, way: w, count });
                     }
                 }
             }
         }
-        found.sort_by_key(|c| (c.count.cost, c.count.machines, c.site, c.way));
+        found.sort_by_key(|c| (c.count.rank(), c.site, c.way));
         found
+    }
+
+    /// Adds a pool to those that no other one beats.
+    fn keep(&self, found: &mut Vec<Chosen>, new: Chosen) {
+        if !found.iter().any(|old| self.beats(old, &new)) {
+            found.retain(|old| !self.beats(&new, old));
+            found.push(new);
+        }
     }
 
     /// Whether `a` is as good as `b` in everything that counts.
@@ -442,7 +456,9 @@ impl Deep<'_, '_> {
         let bound = |c: &Chosen| c.count.bound(self.search.job.spec.budget.binds);
         let fewer = scaling.max_replicas.is_none() || a.count.most_replicas <= b.count.most_replicas;
         let more = scaling.min_replicas <= 1 || a.count.replicas >= b.count.replicas;
-        if !(fewer && more && a.count.cost <= b.count.cost && bound(a) <= bound(b)) {
+        let cheaper =
+            a.count.cost < b.count.cost || a.count.cost == b.count.cost && !a.count.beside_a_spare(&b.count);
+        if !(fewer && more && cheaper && bound(a) <= bound(b)) {
             return false;
         }
         let (of_a, of_b) = (quotas(self.search, &[a]), quotas(self.search, &[b]));

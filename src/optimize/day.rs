@@ -336,6 +336,7 @@ impl<'a> Search<'a> {
                 most_replicas: self.service.scaling.max_replicas,
                 extra: &extra,
                 day: Day::Flat,
+                stands: None,
             };
             let count = ask.cheapest(&needs, Money::MAX)?.ok_or_else(|| none("no number of machines"))?;
             let (price, ceiling) =

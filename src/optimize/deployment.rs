@@ -11,7 +11,8 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::job::{Job, Kind};
 use super::mixed::Mixed;
-use super::service::{ENDED, Search, Sought};
+use super::service::{ENDED, Search};
+use super::sought::Sought;
 use super::table::Table;
 use super::together::{self, Effort, ONE, Plan, Planned, Rows, Shared, Together, Workload};
 use super::watch::{Asking, Watch};

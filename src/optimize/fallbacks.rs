@@ -51,6 +51,11 @@ pub(super) fn of(
         let told = "no stand-ins are looked for of machines that share size classes".to_owned();
         return (Vec::new(), vec![told]);
     }
+    if matches!(job.kind, super::Kind::Service(service) if service.degrade.is_some()) {
+        let told = "no fallbacks are looked for of a service with `degrade`: another offer of a pool would ask for another stand-in, not \
+                    supported yet";
+        return (Vec::new(), vec![told.to_owned()]);
+    }
     let left = Left::of(all, job);
     match (plan, search, job.kind) {
         (Plan::Service(blocks), Some(search), _) => of_service(search, blocks, (placed, &all.fleets), &left),
@@ -393,8 +398,17 @@ impl<'s, 'a> Seat<'s, 'a> {
         Some(move || {
             let speed = &table.speeds[index];
             let (least_replicas, most_replicas, extra) = (1, None, &|_| Extra::default());
-            let ask =
-                Ask { terms, way, speed, survive, least_replicas, most_replicas, extra, day: Day::Flat };
+            let ask = Ask {
+                terms,
+                way,
+                speed,
+                survive,
+                least_replicas,
+                most_replicas,
+                extra,
+                day: Day::Flat,
+                stands: None,
+            };
             // All of them, so that what is contradicted is known at once.
             let confirmed = |(needs, count): &(Arc<Needs<'_>>, Count)| {
                 ask.confirmed(needs, count.machines / way.span.max(1), count.spot)

@@ -56,6 +56,8 @@ impl<'a> Search<'a> {
         let mut n = load::whole(replicas * share);
         let per = way.replicas.max(1);
         let lost = s.replica.max(s.machine.saturating_mul(per)).max(s.zone.saturating_mul(per));
+        // A stand-in may be all that is there in a failure.
+        let lost = if self.service.degrade.is_some() { 0 } else { lost };
         if lost > 0 {
             let left = if demand.slo_factor <= 1.0 && matches!(demand.load, PoolLoad::Rate(_)) {
                 (f64::from(n.saturating_sub(1)) * demand.capacity * (1.0 - 1e-9)).ceil().max(1.0) as u32

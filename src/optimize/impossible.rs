@@ -55,6 +55,7 @@ fn placed(job: &Job<'_>, mut why: Rejection) -> Rejection {
             let words = format!("the longest request of the traffic: {}", why.reason);
             (traffic.join("input_tokens"), words)
         }
+        ("launcher", _) => (job.engine.at.join("name"), why.reason.clone()),
         ("memory", _) => (job.model.at.clone(), format!("the nearest that is on sale {}", why.reason)),
         _ => (job.model.at.clone(), why.reason.clone()),
     };

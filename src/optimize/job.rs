@@ -8,8 +8,8 @@ use crate::perf::{self, EngineSettings, RequestShape};
 use crate::placement::{Metric, Rejection, World};
 use crate::spec::{
     AllowDeny, Batch, Dataset, Engine, EngineName, Federation, Lengths, Model, NO_MODEL, Pipeline,
-    PlacementRules, Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Spec, Stream,
-    Training, Variant,
+    PlacementRules, Profiled, Purchase, PurchaseRules, Quantization, RegionRef, Service, Smaller, Spec,
+    Stream, Training, Variant,
 };
 use rhumb_api::{Cloud, Money};
 
@@ -149,6 +149,9 @@ impl<'a> Job<'a> {
             Kind::Service(s) => {
                 let t = &s.traffic;
                 let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
+                for smaller in s.degrade.iter().flat_map(|d| &d.to) {
+                    known(&smaller.model)?;
+                }
                 (known(&s.model)?, &s.placement, &s.purchase, &s.engine, &s.at, shape)
             }
             Kind::Run(Task::Batch(b)) => {
@@ -193,6 +196,20 @@ impl<'a> Job<'a> {
         let Kind::Federation(asked, Role::Aggregator) = self.kind else { return None };
         let kind = Kind::Federation(asked, Role::Client);
         Some(Job { kind, rules: &asked.at_sites, ..self.clone() })
+    }
+
+    /// The same of each model that may stand in for that of a service, which has none itself.
+    pub fn stand_ins(&self) -> Vec<Self> {
+        let Kind::Service(Service { degrade: Some(degrade), model, .. }) = self.kind else {
+            return Vec::new();
+        };
+        // [`Job::of`] looked all of them up.
+        let of = |smaller: &'a Smaller| {
+            let model = self.spec.models.get(&smaller.model)?;
+            Some(Job { model, arch: self.world.arch(model)?, ..self.clone() })
+        };
+        // A stand-in's own job is of another model.
+        if self.model.name != *model { Vec::new() } else { degrade.to.iter().filter_map(of).collect() }
     }
 
     /// Whether it is one of machines without accelerators, which others would leave idle.

@@ -170,6 +170,44 @@ impl Demand<'_> {
                 || carried((rate, 1.0), replicas, 1.0))
     }
 
+    /// What the load is multiplied by for what is left of a pool in a failure in which `percent` of the requests are answered elsewhere.
+    pub fn kept(&self, percent: u32) -> f64 {
+        if percent == 0 { self.capacity } else { self.capacity * f64::from(100 - percent.min(100)) / 100.0 }
+    }
+
+    /// The same for those that are answered elsewhere.
+    pub fn elsewhere(&self, percent: u32) -> f64 {
+        self.capacity * f64::from(percent) / 100.0
+    }
+
+    /// The least percent of the requests in a failure that must be answered elsewhere where so many replicas are left: all, if none is.
+    pub fn overflow(&self, speed: &Speed, rate: f64, left: u32) -> u32 {
+        let carries = |p: u32| self.carries(speed, rate * self.kept(p), left, self.slo_factor);
+        let refuted = |p: u32| self.refuted(speed, (rate, self.kept(p)), left, self.slo_factor);
+        if left == 0 {
+            return 100;
+        }
+        let (mut low, mut high) = (0, 100);
+        while low < high {
+            let middle = (low + high) / 2;
+            if carries(middle) { high = middle } else { low = middle + 1 }
+        }
+        (high..100).find(|p| !refuted(*p)).unwrap_or(100)
+    }
+
+    /// Whether `replicas` are known to break a limit by themselves while nothing fails.
+    pub fn peak_is_refuted(&self, speed: &Speed, rate: f64, replicas: u32) -> bool {
+        self.refuted(speed, (rate, 1.0), replicas, 1.0)
+    }
+
+    /// Whether the replay contradicts neither the peak nor, with `percent` of the requests answered elsewhere, what is left when `lost` fail.
+    pub fn replays_beside(&self, speed: &Speed, rate: f64, replicas: u32, lost: u32, percent: u32) -> bool {
+        let left = replicas.saturating_sub(lost);
+        let peak = self.replays(speed, (rate, 1.0), replicas, 1.0);
+        let rest = percent >= 100 || self.replays(speed, (rate, self.kept(percent)), left, self.slo_factor);
+        peak && rest
+    }
+
     /// Requests/s that reach a pool of `replicas`, by the displayed prediction.
     pub fn rate(&self, speed: &Speed, replicas: u32) -> f64 {
         match self.load {

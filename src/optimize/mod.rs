@@ -23,6 +23,7 @@ mod changes;
 mod commitments;
 mod couple;
 mod day;
+mod degrade;
 mod deployment;
 mod emission;
 mod fallbacks;
@@ -44,6 +45,7 @@ mod refuted;
 mod relax;
 mod service;
 mod sharing;
+mod sought;
 mod stability;
 mod stream;
 mod table;
@@ -72,7 +74,8 @@ use couple::Wanted;
 use federation::Rounds;
 use job::{Job, Kind, Task};
 use mixed::Mixed;
-use service::{Search, Sought};
+use service::Search;
+use sought::Sought;
 use table::Table;
 
 /// Chooses the cheapest placement of all workloads together, and what may stand in for each of its pools.
@@ -287,7 +290,10 @@ fn alone(
                 Ok(blocks) => {
                     let optimum = service::weight(&blocks).0;
                     let certificate = Certificate {
-                        family: FAMILY_OF_SERVICE.into(),
+                        family: match search.service.degrade {
+                            Some(_) => format!("{FAMILY_OF_SERVICE}{FAMILY_OF_STAND_INS}"),
+                            None => FAMILY_OF_SERVICE.into(),
+                        },
                         candidates: table.candidates,
                         rejected,
                         bounded,
@@ -458,6 +464,9 @@ fn refusal(
 const FAMILY_OF_SERVICE: &str = "every partition of the origins into blocks; every number of regions that \
     share a block evenly, one pool of equal machines in each; every offering, variant, layout (replicas \
     over at most 4 machines) and max_num_seqs of 64, 256, 1024 unless stated; every count and share of spot";
+
+/// What `degrade` adds to it.
+const FAMILY_OF_STAND_INS: &str = "; each pool with any number that carries the peak, and with every pool in its region of a model that may stand in";
 
 /// The same for a service with a profile.
 const FAMILY_OF_MIXED: &str = "every number of machines of every measured type in every region; every division of the size classes among \

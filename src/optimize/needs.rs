@@ -49,6 +49,32 @@ impl<'a> Needs<'a> {
         self.speed.refuted.never_keeps(1.0, self.demand.network_ms)
     }
 
+    /// Network time that counts, ms at confidence.
+    pub fn network_ms(&self) -> f64 {
+        self.demand.network_ms
+    }
+
+    /// Whether `replicas` do while nothing fails.
+    pub fn carries_peak(&self, replicas: u32) -> bool {
+        let holds = self.replicas.is_some_and(|least| replicas >= least);
+        holds && !self.demand.peak_is_refuted(self.speed, self.rate(replicas), replicas)
+    }
+
+    /// The least percent of the requests in a failure that a stand-in must answer when `lost` of `replicas` fail.
+    pub fn overflow(&self, replicas: u32, lost: u32) -> u32 {
+        self.demand.overflow(self.speed, self.rate(replicas), replicas.saturating_sub(lost))
+    }
+
+    /// So many of them, requests/s.
+    pub fn elsewhere(&self, replicas: u32, percent: u32) -> f64 {
+        self.rate(replicas) * self.demand.elsewhere(percent)
+    }
+
+    /// Whether the replay contradicts nothing of a pool with a stand-in.
+    pub fn replays_beside(&self, replicas: u32, lost: u32, percent: u32) -> bool {
+        self.demand.replays_beside(self.speed, self.rate(replicas), replicas, lost, percent)
+    }
+
     /// The fewest that must be left of `replicas`.
     pub fn left(&self, replicas: u32) -> Option<u32> {
         // A rate does not depend on who serves it.

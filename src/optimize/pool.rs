@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rhumb_api::Money;
 
 use super::day::{self, Rest};
+use super::degrade::{StandIns, Standing};
 use super::job::{self, Job};
 use super::load::MOST_REPLICAS;
 pub(super) use super::needs::{Needs, weights_gib};
@@ -40,6 +41,8 @@ pub(super) struct Count {
     pub peak: Money,
     /// The same with spot bought on demand.
     pub ceiling: Money,
+    /// What stands in for what is missing of it in a failure; the costs have it.
+    pub stand_in: Option<Standing>,
 }
 
 impl Count {
@@ -335,11 +338,13 @@ pub(super) struct Ask<'a> {
     /// Cost besides machines and weights, for a pool of so many replicas.
     pub extra: &'a dyn Fn(u32) -> Extra,
     pub day: Day,
+    /// What may stand in, and the pool's region.
+    pub stands: Option<(&'a dyn StandIns, usize)>,
 }
 
 impl Ask<'_> {
     /// Most replicas that fail at once, for `units` groups; `None` if nothing can be left.
-    fn lost(&self, units: u32, spot: u32) -> Option<u32> {
+    pub fn lost(&self, units: u32, spot: u32) -> Option<u32> {
         let per = self.way.replicas;
         let zones = self.terms.zones.map_or(1, |z| z.min(units).max(1));
         let mut most = self.survive.replica;
@@ -439,27 +444,32 @@ impl Ask<'_> {
             let Some(floor) = self.terms.least(machines) else { break };
             let floor = self.floor(floor, n) + self.terms.copying(gib, machines);
             let bar = best.map_or(limit, |b| b.cost.min(limit));
-            if floor > bar || best.is_some_and(|b| floor == b.cost) {
+            if floor > bar || best.is_some_and(|b| floor == b.cost && b.stand_in.is_none()) {
                 dear = true;
                 break;
             }
             if best.is_none() && units > last {
                 break;
             }
-            let Some(spot) = self.spot_of(needs, units, machines, &mut over_quota) else { continue };
+            let mut take = |count: Count| {
+                let better = best.is_none_or(|b| count.rank() < b.rank());
+                if better && count.cost <= limit {
+                    best = Some(count);
+                } else if count.cost > limit {
+                    dear = true;
+                }
+            };
+            let Some(spot) = self.spot_of(needs, units, machines, &mut over_quota) else {
+                self.stand_ins(needs, units, machines, gib).into_iter().take(1).for_each(take);
+                continue;
+            };
             // Other hours have as many held machines as the peak: then the cheapest number is not always one of the ends.
             let all = self.terms.held.is_some() && matches!(self.day, Day::Following(_));
             let within = |spot: &u32| self.terms.within_quotas(machines, *spot);
             let most = if all { self.terms.most_spot(machines) + 1 } else { 0 };
             let others = (0..most).filter(|n| *n != spot).filter(within);
             for spot in std::iter::once(spot).chain(others) {
-                let Some(count) = self.count(units, machines, spot, gib) else { continue };
-                let better = best.is_none_or(|b| (count.cost, count.machines) < (b.cost, b.machines));
-                if better && count.cost <= limit {
-                    best = Some(count);
-                } else if count.cost > limit {
-                    dear = true;
-                }
+                self.count(units, machines, spot, gib).into_iter().for_each(&mut take);
             }
         }
         if best.is_some() || dear {
@@ -523,6 +533,7 @@ impl Ask<'_> {
             cost: peak,
             peak,
             ceiling,
+            stand_in: None,
         };
         match &self.day {
             Day::Flat => {}

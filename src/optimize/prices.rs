@@ -47,6 +47,7 @@ impl<'a> Search<'a> {
             rests: Arc::clone(&self.rests),
             fates: self.fates.cleared(),
             needs: Arc::clone(&self.needs),
+            stands: self.stands.at_other_prices(),
             known: Arc::clone(&self.known),
             ends: self.ends,
             budgets: self.budgets.clone(),
@@ -69,6 +70,10 @@ impl<'a> Search<'a> {
         let day = self.day(base, regions, (chosen.site, chosen.way)).ok()?;
         let ask = self.ask((chosen.site, chosen.way), 1, &extra, day)?;
         let count = ask.count(machines / way.span.max(1), machines, spot, gib)?;
+        let count = match chosen.count.stand_in {
+            Some(standing) => self.with_standing(count, standing)?,
+            None => count,
+        };
         Some(Chosen { count, ..*chosen })
     }
 }

@@ -10,11 +10,10 @@ use rhumb_api::Money;
 use super::base::{Base, Bases};
 use super::couple::{self, Wanted};
 use super::day::{Classes, Rest};
+use super::degrade::{self, StandIns};
 use super::fates::{self, Fates};
-use super::federation::Rounds;
-use super::job::{Job, Kind, Task};
+use super::job::Job;
 use super::load::{self, Demand, PoolLoad};
-use super::mixed::Mixed;
 use super::pool::{Ask, Count, Day, Extra, GIB, Needs, Terms, times};
 use super::table::{Speed, Table};
 use super::watch::Ends;
@@ -64,7 +63,12 @@ impl Block {
     }
 
     pub fn machines(&self) -> u64 {
-        self.pools.iter().map(|p| u64::from(p.count.machines)).sum()
+        self.all_pools().map(|p| u64::from(p.count.machines)).sum()
+    }
+
+    /// Its pools with their stand-ins, whose cost is that of their pools.
+    pub fn all_pools(&self) -> impl Iterator<Item = Chosen> + Clone {
+        self.pools.iter().flat_map(degrade::with_stand_in)
     }
 }
 
@@ -97,6 +101,7 @@ pub(super) struct Search<'a> {
     pub rests: Rests,
     pub fates: Fates,
     pub needs: Remembered<'a>,
+    pub stands: degrade::Memory<'a>,
     /// Blocks that were looked at.
     pub known: Bases<'a>,
     /// Monthly limits on this service alone. None where several workloads are placed at once: there they are shared limits.
@@ -109,42 +114,6 @@ pub(super) struct Search<'a> {
     pub known_at: Money,
     /// Who may end it between two rounds of replays.
     pub ends: Option<Ends<'a>>,
-}
-
-/// What is looked for: a service comes with its search, which remembers what it worked out.
-pub(super) enum Sought<'a> {
-    Service(Box<Search<'a>>),
-    Mixed(Mixed<'a>),
-    Run(Task<'a>),
-    Federation(Option<Box<Rounds<'a>>>),
-}
-
-impl<'a> Sought<'a> {
-    pub fn of(job: &'a Job<'a>, table: &'a Table) -> Self {
-        match job.kind {
-            Kind::Service(service) => Sought::Service(Box::new(Search::new(job, table, service))),
-            Kind::Mixed(profiled) => Sought::Mixed(Mixed::new(job, table, profiled)),
-            Kind::Run(task) => Sought::Run(task),
-            Kind::Federation(asked, _) => Sought::Federation(Rounds::of(job, table, asked).map(Box::new)),
-        }
-    }
-
-    /// Whether it found nothing and did not prove that there is nothing.
-    pub fn unproven(&self) -> bool {
-        match self {
-            Sought::Service(search) => search.unproven.get(),
-            Sought::Mixed(mixed) => mixed.unproven.get(),
-            Sought::Run(_) | Sought::Federation(_) => false,
-        }
-    }
-
-    /// The search of a service.
-    pub fn search(&self) -> Option<&Search<'a>> {
-        match self {
-            Sought::Service(search) => Some(search),
-            Sought::Mixed(_) | Sought::Run(_) | Sought::Federation(_) => None,
-        }
-    }
 }
 
 impl<'a> Search<'a> {
@@ -187,6 +156,7 @@ impl<'a> Search<'a> {
             rests: Arc::default(),
             fates: Fates::new(table),
             needs: Arc::default(),
+            stands: degrade::Memory::default(),
             known: Arc::default(),
             budgets: job.budgets(),
             unproven: Cell::new(false),
@@ -306,8 +276,10 @@ impl<'a> Search<'a> {
         extra: &'s dyn Fn(u32) -> Extra,
         day: Day,
     ) -> Option<Ask<'s>> {
-        let of = &self.table.machines[self.table.sites[site].machine].ways[way];
+        let place = &self.table.sites[site];
+        let of = &self.table.machines[place.machine].ways[way];
         Some(Ask {
+            stands: self.service.degrade.is_some().then_some((self as &dyn StandIns, place.region)),
             terms: &self.terms[site],
             way: of,
             speed: self.table.speeds.get(*of.speed.as_ref().ok()?)?,
@@ -392,11 +364,11 @@ impl<'a> Search<'a> {
                         self.fates.mark(i, w, &Ok(()));
                         if let Some(count) = found {
                             // Of one site the first way that costs as little, in whatever order they are looked at.
-                            let order = |c: &Chosen| (c.count.cost, c.count.machines, c.way);
+                            let order = |c: &Chosen| (c.count.rank(), c.way);
                             let new = Chosen { site: i, way: w, count };
                             let better = best.get(&site.region).is_none_or(|b| match b.site == i {
                                 true => order(&new) < order(b),
-                                false => (count.cost, count.machines) < (b.count.cost, b.count.machines),
+                                false => count.rank() < b.count.rank(),
                             });
                             if better {
                                 best.insert(site.region, new);
@@ -486,6 +458,10 @@ impl<'a> Search<'a> {
                 let needs = self.needs(&base, block.pools.len() as u32, ms, *index);
                 let extra = |_: u32| Extra::default();
                 let Some(ask) = self.ask((chosen.site, chosen.way), 1, &extra, Day::Flat) else { continue };
+                if let Some(standing) = &chosen.count.stand_in {
+                    any |= !self.confirmed_beside(&ask, &needs, &chosen.count, standing);
+                    continue;
+                }
                 let regions = block.pools.len() as u32;
                 let peak = [(needs, chosen.count)];
                 for (needs, count) in self.hours_below(&base, regions, chosen).into_iter().chain(peak) {
@@ -495,6 +471,7 @@ impl<'a> Search<'a> {
         }
         if any {
             self.forget_hours();
+            self.stands.forget();
         }
         any
     }

@@ -64,6 +64,8 @@ pub(super) struct Table {
     pub members: Arc<[Member]>,
     /// What the clients of a federation may look at; this is then its aggregator's. Candidates here are those of both.
     pub clients: Option<Arc<Table>>,
+    /// Of each model that may stand in for this one, at the same sites and terms. Its candidates are none of the service's own.
+    pub stand_ins: Vec<Table>,
     /// Candidates rejected before any load was looked at, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// All candidates.
@@ -137,6 +139,7 @@ impl Table {
             executors: Arc::clone(&runs.executors),
             members: Arc::clone(&runs.members),
             clients: job.clients().map(|clients| Arc::new(Table::new(&clients))),
+            stand_ins: job.stand_ins().iter().map(Table::new).collect(),
             rejected: BTreeMap::new(),
             candidates: 0,
             variants: runs.variants.clone(),
@@ -151,6 +154,9 @@ impl Table {
         };
         let sites = table.find_sites(job, &runs.kinds);
         (table.sites, table.terms) = shared.of(job, sites);
+        for stand_in in &mut table.stand_ins {
+            (stand_in.sites, stand_in.terms) = (Arc::clone(&table.sites), Arc::clone(&table.terms));
+        }
         if let Some(clients) = &table.clients {
             table.candidates += clients.candidates;
             for (why, n) in &clients.rejected {

@@ -349,7 +349,7 @@ fn pinned(job: &Job<'_>, layout: Layout) -> Option<Rejection> {
 /// What is chosen must also be deployed: a way that the engine's own server has no start for is none.
 fn cannot_span(job: &Job<'_>) -> Option<Rejection> {
     (job.engine.name == EngineName::Trtllm).then(|| Rejection {
-        constraint: "engine",
+        constraint: "launcher",
         reason: "TensorRT-LLM spans machines only under an MPI launcher, which is not rendered".to_owned(),
         at: Some(job.engine.at.clone()),
         distance: None,

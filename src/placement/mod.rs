@@ -21,6 +21,7 @@ mod pipeline;
 mod shared;
 mod sites;
 mod stability;
+mod stand_in;
 mod training;
 mod why_not;
 
@@ -37,6 +38,7 @@ use sha2::{Digest, Sha256};
 pub use shared::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
 pub use sites::stand;
 pub use stability::{FreeChoice, Kept, KeptWorkload, MachinesAt, Running};
+pub use stand_in::StandsIn;
 pub use training::TrainingRun;
 pub use why_not::{Asked, Loosened, Outcome, WhyNot};
 
@@ -247,6 +249,8 @@ pub struct Pool {
     pub machines: Vec<PoolMachines>,
     /// Where it is, if its machines are shared: then [`Pool::machines`] is empty, and [`Pool::replicas_per_machine`] the most on one.
     pub shared: Option<OnShared>,
+    /// What it stands in for; `None` = it serves whatever happens.
+    pub stands_in: Option<StandsIn>,
     /// How it follows the load of the day; what else is said of it is its peak. `None` = always at the peak.
     pub following: Option<Following>,
     /// Requests/s sent here at the peak.

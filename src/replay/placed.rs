@@ -36,6 +36,7 @@ struct Sent {
 }
 
 /// Where an origin's requests go.
+#[derive(Clone, Copy)]
 struct Target {
     pool: usize,
     share: f64,
@@ -61,6 +62,8 @@ pub(super) struct Setting {
     pub replicas: Vec<u32>,
     /// A region that is lost: its pools are empty and their traffic goes to the origin's others.
     pub without: Option<String>,
+    /// A pool, its stand-in, and the share of its requests that this answers.
+    pub overflow: Option<(usize, usize, f64)>,
     /// Share of the peak that arrives.
     pub load: f64,
     /// At the pessimistic edge of the prediction instead of the figure.
@@ -162,17 +165,17 @@ impl<'a> Placed<'a> {
         service: &'a Service,
         placed: &WorkloadPlacement,
     ) -> Result<Self, String> {
-        let model = spec
-            .models
-            .get(&service.model)
-            .ok_or_else(|| format!("there is no model `{}`", service.model))?;
+        let model = |pool: &Pool| {
+            let name = pool.stands_in.as_ref().map_or(&service.model, |s| &s.model);
+            spec.models.get(name).ok_or_else(|| format!("there is no model `{name}`"))
+        };
         let confidence = spec.confidence;
         let t = &service.traffic;
         let shape = RequestShape { input: t.input, output: t.output, prefix_cached: t.prefix_cached };
         let step_limit_ms = service.slo.tpot.iter().map(|o| o.limit_ms).min_by(f64::total_cmp);
         let mut pools = Vec::new();
         for pool in &placed.pools {
-            let curve = curve_of(world, model, pool, &shape, step_limit_ms)
+            let curve = curve_of(world, model(pool)?, pool, &shape, step_limit_ms)
                 .map_err(|why| format!("{}: {why}", pool.addr.as_str()))?;
             let f = curve.tpot_band.factor(confidence).max(1.0);
             let g = (curve.ttft_band.factor(confidence) / f).max(1.0);
@@ -218,6 +221,7 @@ impl<'a> Placed<'a> {
         Setting {
             replicas: self.pools.iter().map(|p| p.replicas).collect(),
             without: None,
+            overflow: None,
             load: 1.0,
             at_confidence: true,
         }
@@ -225,11 +229,18 @@ impl<'a> Placed<'a> {
 
     /// Where an origin's requests go in a setting: pool, share, network time.
     fn targets(&self, origin: usize, setting: &Setting) -> Vec<(usize, f64, f64)> {
-        let alive = |t: &&Target| {
+        let alive = |t: &Target| {
             setting.replicas.get(t.pool).is_some_and(|n| *n > 0)
                 && setting.without.as_ref().is_none_or(|r| *r != self.pools[t.pool].region)
         };
-        let left: Vec<&Target> = self.origins[origin].iter().filter(alive).collect();
+        let divided = |t: &Target| match setting.overflow {
+            Some((pool, stand_in, part)) if pool == t.pool => [(pool, 1.0 - part), (stand_in, part)]
+                .map(|(pool, part)| Target { pool, share: t.share * part, ..*t })
+                .into(),
+            _ => vec![*t],
+        };
+        let all = self.origins[origin].iter().flat_map(divided);
+        let left: Vec<Target> = all.filter(|t| t.share > 0.0 && alive(t)).collect();
         let whole: f64 = left.iter().map(|t| t.share).sum();
         left.into_iter()
             .map(|t| {
@@ -257,11 +268,12 @@ impl<'a> Placed<'a> {
             prefix_cached: t.prefix_cached,
             recorded: self.recorded.as_deref(),
         };
-        let mut played = Played {
-            origins: vec![Default::default(); t.origins.len()],
-            pools: vec![PoolUse::default(); self.pools.len()],
-            lost: 0,
-        };
+        // What nothing is sent to, as a stand-in while nothing fails, is there nonetheless.
+        let there =
+            |(p, n): (&PlayedPool, &u32)| if setting.without.as_ref() == Some(&p.region) { 0 } else { *n };
+        let idle = self.pools.iter().zip(&setting.replicas).map(there);
+        let idle = idle.map(|replicas| PoolUse { replicas, ..PoolUse::default() }).collect();
+        let mut played = Played { origins: vec![Default::default(); t.origins.len()], pools: idle, lost: 0 };
         let mut to: Vec<Sent> = vec![Sent::default(); self.pools.len()];
         let mut choice = Random::new(seed, "origins");
         let users = clients.map_or(1, |c| (c.round() as u32).max(1));

@@ -392,6 +392,11 @@ fn judge_fewer(
     let planned = &placed.pools[pool];
     let dearest = planned.machines.iter().map(|m| m.price).max().unwrap_or(Money::ZERO);
     let per_month = planned.shared.is_none().then(|| dearest.per_month().scale(at_the_most(planned)));
+    if left == 0 && planned.stands_in.is_some() {
+        let why = "nothing would answer for what has failed".to_owned();
+        let verdict = Buys::Constraint { name: "degrade".into(), why };
+        return Fewer { pool: addr, replicas: 0, objectives: Vec::new(), verdict, per_month };
+    }
     let only = if planned.shared.is_some() { "replica" } else { "machine" };
     let mut found = Fewer {
         pool: addr,
@@ -433,18 +438,20 @@ fn constraint(
     let addr = placed.pools[pool].addr.as_str();
     for failure in &placed.failures {
         let here = failure.at == addr;
-        if failure.at != "all" && !here {
+        let stands_in = planned_for(placed, pool).is_some_and(|of| of == failure.at);
+        if failure.at != "all" && !here && !stands_in {
             continue;
         }
         let name = format!("survive.{}", failure.scope);
-        if here && failure.replicas_left <= lost {
+        let covered = placed.stand_in_of(&placed.pools[pool]).is_some();
+        if here && failure.replicas_left <= lost && !covered {
             return Some(Buys::Constraint {
                 name,
                 why: format!("nothing would be left with {} {} lost", failure.count, failure.scope),
             });
         }
         for mut planned in scenarios::failed(play, placed, failure) {
-            planned.setting.replicas[pool] -= lost;
+            planned.setting.replicas[pool] = planned.setting.replicas[pool].saturating_sub(lost);
             let runs = runs(play, &planned.setting, options);
             let broken = measure(play, &runs, planned.factor).0.into_iter().find(|o| o.kept != Kept::Yes);
             if let Some(broken) = broken {
@@ -453,6 +460,11 @@ fn constraint(
         }
     }
     None
+}
+
+/// What a pool stands in for.
+fn planned_for(placed: &WorkloadPlacement, pool: usize) -> Option<&str> {
+    Some(placed.pools[pool].stands_in.as_ref()?.pool.as_str())
 }
 
 /// `ttft p95 612 ms of 500 ms for eu`.

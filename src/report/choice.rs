@@ -65,7 +65,7 @@ fn proof(placed: &WorkloadPlacement) -> String {
 }
 
 /// Rules of the hardware itself: an option that they reject is no near miss.
-const HARD: [&str; 6] = ["memory", "engine", "precision", "accelerator", "unknown", "retired"];
+const HARD: [&str; 7] = ["memory", "engine", "launcher", "precision", "accelerator", "unknown", "retired"];
 
 /// The options that came nearest: first those that a promise or a rule of the spec rejected or that are
 /// only dearer, then the cheapest of the impossible.
@@ -128,6 +128,13 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
         if let Some(t) = placed.run.as_ref().and_then(|run| run.training.as_ref()) {
             chosen.push(Cell::plain(format!("  {}", super::training::runs_as(&pool.variant, t))));
         }
+        if let Some(s) = &pool.stands_in {
+            let what = format!(
+                "  {} stands in for {} % of what {} has while it has failed in part",
+                s.model, s.percent, s.pool
+            );
+            chosen.push(Cell::plain(what));
+        }
         if let Some(on) = &pool.shared {
             let zone = on.most_per_zone.map_or(String::new(), |n| format!(" and {n} in one zone"));
             chosen.push(Cell::plain(format!(
@@ -172,6 +179,16 @@ pub fn explain(placed: &WorkloadPlacement, loosened: &[Relaxation]) -> Report {
     }
     let events = if placed.run.is_some() { "events" } else { "requests" };
     for pool in placed.pools.iter().filter(|p| placed.stays() && p.capacity > 0.0) {
+        if let Some(s) = &pool.stands_in {
+            binding.push(Cell::plain(format!(
+                "{} carries {} of the {} requests/s that it could while {} has failed in part.",
+                pool.addr,
+                super::number(s.rate),
+                super::number(pool.capacity),
+                s.pool
+            )));
+            continue;
+        }
         binding.push(Cell::plain(format!(
             "{} carries {} of the {} {events}/s that it could.",
             pool.addr,

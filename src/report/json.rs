@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::week::{clock, day_and_clock};
 use super::{cost, quantile};
+use crate::catalog::Evidence;
 use crate::check::Fact;
 use crate::diagnostic::{Pointer, SourceMap};
 use crate::perf::Layout;
@@ -141,6 +142,16 @@ pub(super) fn pool(p: &Pool) -> Value {
     });
     if let Some(vcpus) = p.vcpus_per_replica {
         value["vcpus_per_replica"] = json!(vcpus);
+    }
+    if let Some(s) = &p.stands_in {
+        value["stands_in"] = json!({
+            "pool": s.pool.as_str(),
+            "model": s.model,
+            "quality": s.quality,
+            "quality_evidence": Evidence::Stated.as_str(),
+            "percent": s.percent,
+            "rate_per_s": s.rate,
+        });
     }
     value
 }

@@ -82,6 +82,7 @@ pub(super) fn placements(plan: &Plan) -> Section {
                 }
                 (Some(_), _) if pipeline.is_some() => "pipeline".to_owned(),
                 (Some(_), _) if federation.is_some() => "rounds".to_owned(),
+                (None, _) if pool.stands_in.is_some() => "in a failure".to_owned(),
                 (None, _) => format!("{} of {}/s", number(pool.peak_rate), number(pool.capacity)),
                 (Some(_), None) => "batch".to_owned(),
                 (Some(_), Some(_)) => "training".to_owned(),
@@ -94,6 +95,10 @@ pub(super) fn placements(plan: &Plan) -> Section {
                 |t| super::training::runs_as(&pool.variant, t),
             );
             let runs = pipeline.map_or(runs, |p| super::pipeline::runs_as(p, pool));
+            let runs = match &pool.stands_in {
+                Some(stands_in) => format!("{}: {runs}", stands_in.model),
+                None => runs,
+            };
             let runs = federation.map_or(runs, |f| super::federation::runs_as(f, pool));
             table.rows.push(vec![
                 Cell::plain(address),
@@ -130,7 +135,7 @@ pub(super) fn placements(plan: &Plan) -> Section {
 }
 
 fn routes(address: &str, placed: &WorkloadPlacement) -> Vec<Cell> {
-    if placed.pools.len() < 2 {
+    if placed.pools.iter().filter(|pool| pool.stands_in.is_none()).count() < 2 {
         return Vec::new();
     }
     // A region alone does not tell two pools apart that are in it.
@@ -220,9 +225,7 @@ pub(super) fn failures(plan: &Plan) -> Option<Section> {
         let left = if placed.run.is_some() { " machines" } else { "" };
         for f in &placed.failures {
             let tone = if f.capacity >= f.required_rate { Tone::Good } else { Tone::Bad };
-            let at =
-                f.at.strip_prefix(address.as_str())
-                    .map_or(f.at.as_str(), |rest| rest.trim_start_matches('/'));
+            let at = below(address, &f.at);
             table.rows.push(vec![
                 Cell::plain(address),
                 Cell::plain(format!("{} {}", f.count, f.scope)),
@@ -233,9 +236,39 @@ pub(super) fn failures(plan: &Plan) -> Option<Section> {
             ]);
         }
     }
-    (!table.rows.is_empty()).then(|| Section {
-        name: "failures",
-        heading: "Failures that the placement survives".to_owned(),
-        blocks: vec![Block::Table(table)],
-    })
+    if table.rows.is_empty() {
+        return None;
+    }
+    let lines: Vec<Cell> =
+        plan.placement.workloads.iter().flat_map(|(address, placed)| stand_ins(address, placed)).collect();
+    let mut blocks = vec![Block::Table(table)];
+    if !lines.is_empty() {
+        blocks.push(Block::Lines(lines));
+    }
+    let heading = "Failures that the placement survives".to_owned();
+    Some(Section { name: "failures", heading, blocks })
+}
+
+/// An address without that of its workload.
+fn below<'t>(workload: &str, address: &'t str) -> &'t str {
+    address.strip_prefix(workload).map_or(address, |rest| rest.trim_start_matches('/'))
+}
+
+/// What answers in the place of what has failed.
+fn stand_ins(address: &str, placed: &WorkloadPlacement) -> Vec<Cell> {
+    let told = |pool: &Pool| {
+        let s = pool.stands_in.as_ref()?;
+        Some(Cell::plain(format!(
+            "{address}: in a failure at {} the gateway sends {} % of its requests, {}/s, to {}, which can carry {}/s within the limits of a \
+             failure. {} keeps {} of the score (stated). Nothing is sent there otherwise.",
+            below(address, s.pool.as_str()),
+            s.percent,
+            number(s.rate),
+            below(address, pool.addr.as_str()),
+            number(pool.capacity),
+            s.model,
+            percent(s.quality),
+        )))
+    };
+    placed.pools.iter().filter_map(told).collect()
 }

@@ -232,6 +232,8 @@ pub struct Service {
     pub survive: super::Survive,
     /// `during_failure`.
     pub during_failure: super::DuringFailure,
+    /// `degrade`.
+    pub degrade: Option<super::Degrade>,
     /// `placement`, with the deployment's defaults merged in.
     pub placement: PlacementRules,
     /// `purchase`, with the deployment's defaults merged in.

@@ -8,6 +8,7 @@ mod adapters;
 mod budget;
 mod chain;
 mod day;
+mod degrade;
 mod federation;
 mod held;
 mod inference;
@@ -199,6 +200,7 @@ impl Reader<'_> {
         self.followed(&root, &models, &services);
         self.adapters_are_served(&root, &models);
         self.not_trained(&root);
+        self.degraded(&root, &models, &services);
         let chains = self.chains(&root, &mut services);
         let workloads = (&services, &profiled, &batches, &trainings, &pipelines, &federations);
         let budget = self.budget(&root, workloads);
@@ -306,7 +308,12 @@ impl Reader<'_> {
     fn unused_models(&mut self, root: &At<'_>) {
         let mut used: Vec<&str> = Vec::new();
         for kind in super::WORKLOADS {
-            used.extend(root.key(kind).entries().iter().filter_map(|(_, at)| at.key("model").word()));
+            for (_, at) in root.key(kind).entries() {
+                used.extend(at.key("model").word());
+                used.extend(
+                    at.key("degrade").key("to").items().iter().filter_map(|to| to.key("model").word()),
+                );
+            }
         }
         // A name that is misspelt where it is used is reported there.
         let models = root.key("models");

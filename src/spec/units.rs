@@ -473,6 +473,13 @@ fn dollars(unit: Unit, range: Range, value: &Value) -> Result<Money, Problem> {
     )
 }
 
+/// Hours, or what is shorter in its own unit: a deadline of seconds is not told as one of 0.00 h.
+pub fn hours(h: f64) -> String {
+    let seconds = h * 3600.0;
+    let rounded = if seconds >= 10.0 { seconds.round() * 1e3 } else { (seconds * 1e3).round() };
+    if h < 0.1 { Unit::Duration.format(rounded) } else { format!("{h:.2} h") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -518,6 +525,10 @@ mod tests {
         let problem = quantity(Unit::Percent, Range::SHARE, &json!(0.6)).unwrap_err();
         assert!(problem.help.starts_with("write `60%`"), "{}", problem.help);
         assert_eq!(read(Unit::Rate, "-1 req/s").unwrap_err().code, "out-of-range");
+        assert_eq!(
+            [2.5, 0.1, 0.05, 10.0 / 3600.0, 0.5 / 3600.0].map(hours),
+            ["2.50 h", "0.10 h", "180s", "10s", "500ms"]
+        );
         let problem = read(Unit::Rate, "1e30 req/s").unwrap_err();
         assert_eq!(
             (problem.code, &*problem.label),

@@ -182,14 +182,13 @@ services:
 ";
 
 #[test]
-fn an_engine_that_cannot_start_the_choice_is_told_by_its_place() {
+fn what_an_engine_has_no_start_for_is_not_chosen() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("deploy.yaml"), SPANNING).unwrap();
     for command in ["plan", "check"] {
         let (out, err, code) = run(rhumb().arg("-C").arg(folder.path()).args([command, "deploy.yaml"]));
-        assert_eq!((out.as_str(), code), ("", 1), "{err}");
-        assert!(err.contains("deploy.yaml:12:13") && err.contains("MPI launcher"), "{err}");
-        assert!(err.contains("help: write `engine.name: vllm`"), "{err}");
+        assert_eq!(code, 6, "{out}\n{err}");
+        assert!(format!("{out}{err}").contains("MPI launcher"), "{out}\n{err}");
     }
 }
 

@@ -202,6 +202,8 @@ const FACTS: &[Fact] = &[
     ("defaults.yaml", &[("unknown-key", 10, 16), ("out-of-range", 11, 31)]),
     ("no-trace.yaml", &[("cannot-read", 7, 23)]),
     ("context.yaml", &[("useless-key", 7, 5), ("context-too-short", 10, 38)]),
+    ("degrade.yaml", &[("useless-key", 13, 46), ("below-floor", 14, 123), ("useless-key", 21, 21), ("duplicate-name", 21, 82), ("unknown-reference", 21, 114), ("missing-key", 22, 71), ("missing-key", 22, 87), ("empty-list", 23, 97), ("not-supported-yet", 28, 41), ("not-supported-yet", 28, 71), ("not-supported-yet", 28, 101), ("not-supported-yet", 31, 16), ("not-supported-yet", 32, 28), ("not-supported-yet", 32, 37), ("not-supported-yet", 33, 17), ("not-supported-yet", 34, 16), ("not-supported-yet", 35, 5), ("not-supported-yet", 35, 21), ("not-supported-yet", 36, 23), ("not-supported-yet", 38, 74)]),
+    ("degrade-held.yaml", &[("not-supported-yet", 14, 5), ("not-supported-yet", 20, 5)]),
     ("secret-path.yaml", &[("absolute-path", 9, 16), ("not-supported-yet", 9, 46)]),
     ("money.yaml", &[("missing-unit", 9, 20), ("wrong-unit", 9, 46), ("not-a-quantity", 10, 13)]),
     ("hcl-syntax.hcl", &[("syntax", 7, 12)]),

@@ -93,12 +93,7 @@ fn faults_of_adapters_are_found() {
 
 #[test]
 fn what_is_not_modelled_is_rejected_with_the_reason() {
-    for (model, engine, part) in [
-        ("Qwen/Qwen3-30B-A3B", "vllm", "modelled for dense decoders"),
-        (QWEN, "trtllm", "adapters with TensorRT-LLM"),
-    ] {
-        let (_, _, found) = placed(&text(HELD, model, engine));
-        let why = format!("{:?}", found.unwrap_err().workloads);
-        assert!(why.contains(part), "{model} {engine}: {why}");
-    }
+    let (_, _, found) = placed(&text(HELD, "Qwen/Qwen3-30B-A3B", "vllm"));
+    let why = format!("{:?}", found.unwrap_err().workloads);
+    assert!(why.contains("modelled for dense decoders"), "{why}");
 }

@@ -13,6 +13,7 @@ mod cli;
 mod commitments;
 mod day;
 mod day_laws;
+mod degrade;
 mod diagnostics;
 mod graph;
 mod held;

@@ -89,6 +89,7 @@ fn pool(
         zones: catalog.regions[region].zones.map_or(1, |z| z.min(total)),
         machines,
         shared: None,
+        stands_in: None,
         following: None,
         peak_rate: 0.0,
         capacity: 0.0,

@@ -72,7 +72,8 @@ pub(super) fn least(
             let replicas = machines / way.span.max(1) * way.replicas;
             let month = asked.month(machines, spot, asked.hours(replicas, spot > 0));
             let (site, way, lower) = (*s, *w, Vec::new());
-            let pool = Pool { site, way, machines, spot, replicas, priced, shared: None, lower };
+            let pool =
+                Pool { site, way, machines, spot, replicas, priced, shared: None, stand_in: None, lower };
             Some((pool, month.bound(prices.binds)))
         });
         let least = found.min_by_key(|(p, _)| (p.priced, p.machines, p.site, p.way))?;

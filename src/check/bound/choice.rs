@@ -67,6 +67,9 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
         if work.purchase.spot_max_share > 0.0 || service.survive.region > 0 || work.rules.spread_regions > 1 {
             return Err(format!("{address}: one pool without spot is not all that it may have"));
         }
+        if service.degrade.is_some() {
+            return Err(format!("{address}: a pool of a smaller model may stand in"));
+        }
         if day::followed(service).is_some() {
             return Err(format!("{address}: its pools follow the load of a day"));
         }
@@ -74,7 +77,7 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
         let counted: Vec<usize> = counted.map(|(_, row)| *row).collect();
         let field = Field::of(spec, world, &work);
         let prices = [Prices::of(spec, None, &address)];
-        let search = Search::new(world, &work, service, &field, &prices, vec![0], false)
+        let search = Search::new(world, &work, service, (&field, &[]), &prices, vec![0], false)
             .ok_or_else(|| format!("{address}: too many origins"))?;
         let mut columns = Vec::new();
         for least in search.single() {

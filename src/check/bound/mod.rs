@@ -263,7 +263,9 @@ fn judge(
             counted(field.all);
             let bars = claims.iter().map(|c| c.least).collect();
             let shares = shares(spec, service);
-            let Some(search) = Search::new(world, work, service, &field, &prices, bars, shares) else {
+            let stand_ins: Vec<Field> = work.stand_ins().iter().map(|w| Field::of(spec, world, w)).collect();
+            let fields = (&field, stand_ins.as_slice());
+            let Some(search) = Search::new(world, work, service, fields, &prices, bars, shares) else {
                 let bound = Bound {
                     address: work.address.clone(),
                     cost: placed.cost.expected_per_month,

@@ -1,7 +1,7 @@
 //! What a pool must have to carry its share: the checker's own search on the curve of a replica.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::field::Speed;
 use crate::placement::Metric;
@@ -36,8 +36,8 @@ pub(super) struct Need<'a> {
     left: RefCell<BTreeMap<u64, Option<u32>>>,
     /// Replicas, and how many of them fail, to what a replay said.
     replays: RefCell<BTreeMap<(u32, u32), bool>>,
-    /// What limits are multiplied by (bits) where a request by itself breaks one: so do all numbers of replicas.
-    hopeless: RefCell<BTreeSet<u64>>,
+    /// What limits are multiplied by (bits) to whether requests with a replica each keep them.
+    alone: RefCell<BTreeMap<u64, bool>>,
 }
 
 impl<'a> Part<'a> {
@@ -145,7 +145,7 @@ impl<'a> Need<'a> {
             rates: RefCell::default(),
             left: RefCell::default(),
             replays: RefCell::default(),
-            hopeless: RefCell::default(),
+            alone: RefCell::default(),
         };
         let factor = part.service.during_failure.slo_factor;
         let top = speed.engine.slowed.saturation_rate().max(f64::MIN_POSITIVE);
@@ -197,31 +197,81 @@ impl<'a> Need<'a> {
         let covers = |times: f64| times >= 1.0 && during.slo_factor <= 1.0;
         let over = self.part.taken_over();
         let planned = (lost > 0 && covers(during.capacity)) || over.is_some_and(covers);
-        (lost == 0 || self.played(rate, during.capacity, Some(n.saturating_sub(lost)), during.slo_factor))
-            && over.is_none_or(|times| self.played(rate, times, Some(n), during.slo_factor))
-            && (planned || self.played(rate, 1.0, Some(n), 1.0))
+        (lost == 0 || self.played(rate, during.capacity, n.saturating_sub(lost), during.slo_factor))
+            && over.is_none_or(|times| self.played(rate, times, n, during.slo_factor))
+            && (planned || self.played(rate, 1.0, n, 1.0))
     }
 
     /// Whether a request by itself breaks a limit in a replay: then so do any number of replicas.
     pub fn hopeless(&self) -> bool {
-        !self.played(self.rate(1), 1.0, None, 1.0)
+        !self.alone(1.0)
     }
 
-    /// Whether a load on so many replicas, or requests that have one each, are within the limits by a replay.
-    fn played(&self, rate: f64, times: f64, n: Option<u32>, factor: f64) -> bool {
-        let part = &self.part;
+    /// Whether requests that have a replica each are within the limits times `factor` by a replay.
+    fn alone(&self, factor: f64) -> bool {
+        let known = self.alone.borrow().get(&factor.to_bits()).copied();
+        let alone = known.unwrap_or_else(|| self.part.played(self.speed, (self.rate(1), 1.0), None, factor));
+        self.alone.borrow_mut().insert(factor.to_bits(), alone);
+        alone
+    }
+
+    fn played(&self, rate: f64, times: f64, n: u32, factor: f64) -> bool {
+        rate * times <= 0.0
+            || (n > 0 && self.alone(factor) && self.part.played(self.speed, (rate, times), Some(n), factor))
+    }
+
+    /// Whether the replay lets `n` replicas while nothing fails.
+    pub fn plays_peak(&self, n: u32) -> bool {
+        self.played(self.rate(n), 1.0, n, 1.0)
+    }
+
+    /// The same of the `left` of them that answer all but `percent` of what must be answered in a failure.
+    pub fn plays_the_rest(&self, n: u32, left: u32, percent: u32) -> bool {
+        let factor = self.part.service.during_failure.slo_factor;
+        percent >= 100 || self.played(self.rate(n), self.rest(percent), left, factor)
+    }
+
+    /// Of the load, what is left to the pool in a failure.
+    fn rest(&self, percent: u32) -> f64 {
+        let capacity = self.part.service.during_failure.capacity;
+        if percent == 0 { capacity } else { capacity * f64::from(100 - percent) / 100.0 }
+    }
+
+    /// The least percent of what must be answered in a failure that the `left` of `n` replicas cannot answer: 0 if they can all of it, 100
+    /// if there are none.
+    pub fn missing(&self, n: u32, left: u32, replayed: bool) -> u32 {
+        let factor = self.part.service.during_failure.slo_factor;
+        let does = |percent: &u32| {
+            let total = self.rate(n) * self.rest(*percent);
+            self.part.keeps(self.speed, total, left, factor)
+                && (!replayed || self.plays_the_rest(n, left, *percent))
+        };
+        if left == 0 { 100 } else { (0..100).find(does).unwrap_or(100) }
+    }
+
+    /// So many of them, requests/s.
+    pub fn answered_elsewhere(&self, n: u32, percent: u32) -> f64 {
+        self.rate(n) * (self.part.service.during_failure.capacity * f64::from(percent) / 100.0)
+    }
+}
+
+impl Part<'_> {
+    /// Whether the replay of `times` a rate on `n` replicas keeps every limit times `factor`; without a number, whether that of requests
+    /// that have a replica each does.
+    pub fn played(&self, speed: &Speed, (rate, times): (f64, f64), n: Option<u32>, factor: f64) -> bool {
+        let part = self;
         let limits: Vec<(Metric, Option<f64>, f64)> = part.limits().collect();
         if part.replay == 0 || limits.is_empty() || rate * times <= 0.0 {
             return true;
         }
-        if n == Some(0) || self.hopeless.borrow().contains(&factor.to_bits()) {
+        if n == Some(0) {
             return false;
         }
-        let (t, e) = (&part.service.traffic, &self.speed.engine);
+        let (t, e) = (&part.service.traffic, &speed.engine);
         let users = if part.is_rate() { 1.0 } else { (part.own() * times).ceil().clamp(1.0, 1e6) };
         let loaded = Loaded {
             curve: &e.slowed,
-            limits: self.speed.limits,
+            limits: speed.limits,
             replicas: n.unwrap_or(1),
             stream: Stream {
                 rate: rate * times,
@@ -243,12 +293,15 @@ impl<'a> Need<'a> {
             };
             found.iter().zip(&limits).map(of).fold(0.0, f64::max)
         };
-        let near = !part.keeps(self.speed, 0.0, 1 << 20, factor * NEAR);
-        if near && !loaded.alone().within(&asked, share) {
-            self.hopeless.borrow_mut().insert(factor.to_bits());
-            return false;
-        }
-        n.is_none() || loaded.within(&asked, share)
+        let near = !part.keeps(speed, 0.0, 1 << 20, factor * NEAR);
+        (!near || loaded.alone().within(&asked, share)) && (n.is_none() || loaded.within(&asked, share))
+    }
+
+    /// The fewest replicas that answer a rate in a failure.
+    pub fn fewest_in_failure(&self, speed: &Speed, rate: f64) -> Option<u32> {
+        let factor = self.service.during_failure.slo_factor;
+        let top = speed.engine.slowed.saturation_rate().max(f64::MIN_POSITIVE);
+        fewest(rate / top, |n| self.keeps(speed, rate, n, factor))
     }
 }
 

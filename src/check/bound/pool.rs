@@ -6,6 +6,7 @@ use super::super::day::Class;
 use super::field::{Site, Way};
 use super::need::{MOST_REPLICAS, Need};
 use super::prices::Machine;
+use super::service::Beside;
 use crate::spec::{PurchaseRules, Survive};
 
 /// A pool of some machines of a candidate.
@@ -22,6 +23,8 @@ pub(super) struct Pool {
     pub priced: i128,
     /// Where it is on shared machines: it is paid for by the accelerators that it takes, and `machines` is the fewest that hold it.
     pub shared: Option<Slots>,
+    /// What stands in for what is missing of it in a failure; the price has it.
+    pub stand_in: Option<Beside>,
     /// The same pool in the classes of the day below the peak.
     pub lower: Vec<Lower>,
 }
@@ -79,7 +82,7 @@ pub(super) struct Bill<'a> {
 
 impl Asked<'_> {
     /// Most replicas that fail at once; `None` if everything does.
-    fn lost(&self, units: u32, spot: u32) -> Option<u32> {
+    pub fn lost(&self, units: u32, spot: u32) -> Option<u32> {
         let per = self.way.replicas;
         let mut lost = self.survive.replica.max(self.survive.machine.checked_mul(per)?);
         if self.survive.zone > 0 {

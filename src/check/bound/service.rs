@@ -1,6 +1,7 @@
 //! The least that a service can cost: over every partition of its origins, every number of regions that share a block, and
 //! every candidate in each.
 
+mod beside;
 mod hours;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use super::prices::Prices;
 use crate::catalog::TransferTo;
 use crate::placement::World;
 use crate::spec::{BudgetBinds, Connections, MeasuredAt, Origin, Place, Service};
+pub(super) use beside::Beside;
 use hours::{Days, days};
 
 /// Bytes of a streamed token (assumed).
@@ -55,6 +57,9 @@ pub(super) struct Search<'a> {
     work: &'a Work<'a>,
     service: &'a Service,
     field: &'a Field,
+    /// Of each model that may stand in, at the sites of `field`.
+    stand_ins: &'a [Field],
+    beside: beside::Known,
     prices: &'a [Prices],
     /// For each price, what costs as much need not be exact.
     bars: Vec<i128>,
@@ -78,7 +83,7 @@ impl<'a> Search<'a> {
         world: &'a World,
         work: &'a Work<'a>,
         service: &'a Service,
-        field: &'a Field,
+        (field, stand_ins): (&'a Field, &'a [Field]),
         prices: &'a [Prices],
         bars: Vec<i128>,
         shares: bool,
@@ -99,6 +104,8 @@ impl<'a> Search<'a> {
             work,
             service,
             field,
+            stand_ins,
+            beside: beside::Known::default(),
             prices,
             bars,
             tolls,
@@ -313,6 +320,14 @@ impl<'a> Search<'a> {
             broken.push("spread");
         }
         let mut taken: BTreeMap<(String, &str, &str), (f64, f64)> = BTreeMap::new();
+        for beside in pools.iter().filter_map(|pool| pool.stand_in.as_ref()) {
+            let site = &self.field.sites[beside.site];
+            let cloud = self.world.catalog.regions[site.region].cloud.to_string();
+            for q in &site.quotas {
+                let amount = q.base * f64::from(beside.machines);
+                taken.entry((cloud.clone(), &q.place, &q.code)).or_insert((0.0, q.limit)).0 += amount;
+            }
+        }
         for pool in &pools {
             let site = &self.field.sites[pool.site];
             let cloud = self.world.catalog.regions[site.region].cloud.to_string();
@@ -351,7 +366,15 @@ impl<'a> Search<'a> {
     /// A choice in words.
     pub fn words(&self, least: &Least) -> String {
         let pools = least.blocks.iter().flat_map(|(_, pools)| pools);
-        pools.map(|p| words(self.world, self.field, p)).collect::<Vec<_>>().join(" + ")
+        let stand_in = |beside: &Beside| {
+            let kind = self.field.sites[beside.site].instance_type;
+            let kind = &self.world.catalog.instance_types[kind].name;
+            format!(" with {} x {kind} that answer {} % in a failure", beside.machines, beside.percent)
+        };
+        let of = |p: &Pool| {
+            words(self.world, self.field, p) + &p.stand_in.as_ref().map_or(String::new(), stand_in)
+        };
+        pools.map(of).collect::<Vec<_>>().join(" + ")
     }
 }
 

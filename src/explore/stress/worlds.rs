@@ -168,7 +168,8 @@ impl<'a> Worlds<'a> {
         let mut pools = Vec::new();
         let mut lost = Vec::new();
         for (i, pool) in placed.pools.iter().enumerate() {
-            let (curve, key) = self.curve(&service.model, pool, &shape, step_limit_ms)?;
+            let model = pool.stands_in.as_ref().map_or(&service.model, |s| &s.model);
+            let (curve, key) = self.curve(model, pool, &shape, step_limit_ms)?;
             let load = match t.load {
                 Load::Rate(rate) => Load::Rate(rate * share(i)),
                 Load::Concurrency(clients) => Load::Concurrency(clients * share(i)),

@@ -29,6 +29,7 @@ fn one(site: usize) -> Chosen {
         cost: none,
         peak: none,
         ceiling: none,
+        stand_in: None,
     };
     Chosen { site, way: 0, count }
 }

@@ -112,19 +112,14 @@ pub fn cheapest(problem: &Problem) -> Result<Found, Nothing> {
 /// As of [`cheapest`].
 pub fn cheapest_from(problem: &Problem, low: Vec<u32>) -> Result<Found, Nothing> {
     let size = problem.kinds() * problem.demands.len();
-    of(problem, low, (EFFORT / size.max(1)).clamp(NODES.0, NODES.1))
+    cheapest_of(problem, low, (EFFORT / size.max(1)).clamp(NODES.0, NODES.1))
 }
 
-/// The cheapest that so many nodes show.
+/// The cheapest of those that so many nodes show.
 ///
 /// # Errors
 /// As of [`cheapest`].
-#[cfg(test)]
-pub fn cheapest_of(problem: &Problem, effort: usize) -> Result<Found, Nothing> {
-    of(problem, vec![0; problem.kinds()], effort)
-}
-
-fn of(problem: &Problem, low: Vec<u32>, effort: usize) -> Result<Found, Nothing> {
+pub fn cheapest_of(problem: &Problem, low: Vec<u32>, effort: usize) -> Result<Found, Nothing> {
     let sold =
         |class: usize| problem.rates.iter().zip(&problem.offers).any(|(r, o)| r[class] > 0 && !o.is_empty());
     if !(0..problem.demands.len()).all(sold) {

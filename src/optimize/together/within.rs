@@ -7,8 +7,9 @@ use rhumb_api::Money;
 
 use super::super::base::Base;
 use super::super::couple;
+use super::super::degrade::with_stand_in;
 use super::super::floors::Floor;
-use super::super::pool::weights_gib;
+use super::super::pool::{Count, weights_gib};
 use super::super::service::{Block, Chosen, Search};
 use super::super::sharing::Item;
 use super::super::stability;
@@ -307,6 +308,23 @@ impl<'a> All<'_, 'a> {
                         break;
                     }
                     let low = if terms.base.is_none() { machines } else { 0 };
+                    let take =
+                        |all: &Self, count: Count, free: &mut Free, found: &mut BTreeMap<_, Vec<Priced>>| {
+                            if count.cost <= limit
+                                && let Some(own) =
+                                    all.own.own(base, regions, &Chosen { site: i, way: w, count })
+                                && all.most.is_none_or(|most| own.count.cost <= most)
+                            {
+                                let priced = Priced { cost: count.cost, own, uses: all.uses(&own) };
+                                free.meet(site.region, &priced);
+                                found.entry(site.region).or_default().push(priced);
+                            }
+                        };
+                    let beside = ask.stand_ins(&needs, units, machines, gib);
+                    let looked_at = beside.len() as u64;
+                    beside.into_iter().for_each(|count| take(self, count, &mut free, &mut found));
+                    self.effort = self.effort.checked_sub(looked_at)?;
+                    any |= looked_at > 0;
                     for spot in low..=terms.most_spot(machines) {
                         self.effort = self.effort.checked_sub(1)?;
                         if !terms.within_quotas(machines, spot) || !ask.does(&needs, units, spot) {
@@ -317,30 +335,35 @@ impl<'a> All<'_, 'a> {
                         // or where machines are held: of these a larger pool needs no fewer of anything.
                         let alike = terms.spot.is_none() || terms.held.is_some();
                         enough |= alike && n >= search.service.scaling.min_replicas;
-                        if let Some(count) = ask.count(units, machines, spot, gib)
-                            && count.cost <= limit
-                            && let Some(own) = self.own.own(base, regions, &Chosen { site: i, way: w, count })
-                            && self.most.is_none_or(|most| own.count.cost <= most)
-                        {
-                            let priced = Priced { cost: count.cost, own, uses: self.uses(&own) };
-                            free.meet(site.region, &priced);
-                            found.entry(site.region).or_default().push(priced);
-                        }
+                        let count = ask.count(units, machines, spot, gib);
+                        count.into_iter().for_each(|count| take(self, count, &mut free, &mut found));
                     }
                 }
             }
         }
         let mut lists: Vec<Vec<Priced>> = found.into_values().collect();
         for list in &mut lists {
-            list.sort_by_key(|c| (c.cost, c.own.count.machines, c.own.site, c.own.way, c.own.count.spot));
+            let of = |c: &Priced| (c.own.count.rank().1, c.own.count.stand_in.is_some());
+            list.sort_by_key(|c| (c.cost, of(c), c.own.site, c.own.way, c.own.count.spot));
             self.thin(list);
         }
         self.thin_regions(&mut lists, regions as usize);
         Some(lists)
     }
 
-    /// What a pool takes of declared quotas, and emits.
+    /// What a pool and its stand-in take of declared quotas, and emit.
     fn uses(&self, c: &Chosen) -> Vec<(usize, i64)> {
+        if c.count.stand_in.is_none() {
+            return self.own_uses(c);
+        }
+        let mut uses: BTreeMap<usize, i64> = BTreeMap::new();
+        for (row, n) in with_stand_in(c).flat_map(|c| self.own_uses(&c)) {
+            *uses.entry(row).or_insert(0) += n;
+        }
+        uses.into_iter().collect()
+    }
+
+    fn own_uses(&self, c: &Chosen) -> Vec<(usize, i64)> {
         let on = i64::from(c.count.most_base);
         let spot = i64::from(c.count.most_spot);
         let taken =
@@ -364,7 +387,8 @@ impl<'a> All<'_, 'a> {
         let bound = |c: &Chosen| c.count.bound(self.search.job.spec.budget.binds);
         let fewer = scaling.max_replicas.is_none() || a.count.most_replicas <= b.count.most_replicas;
         let more = scaling.min_replicas <= 1 || a.count.replicas >= b.count.replicas;
-        let cheaper = (a.count.cost, a.count.machines) <= (b.count.cost, b.count.machines);
+        let rank = |c: &Chosen| (c.count.rank().0, c.count.rank().1);
+        let cheaper = rank(a) < rank(b) || rank(a) == rank(b) && !a.count.beside_a_spare(&b.count);
         if !(fewer && more && cost && cheaper && bound(a) <= bound(b)) {
             return false;
         }

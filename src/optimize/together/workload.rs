@@ -14,8 +14,9 @@ use super::super::federation::{Members, Rounds};
 use super::super::job::{Job, Task};
 use super::super::mixed::{Fleet, Mixed};
 use super::super::pool::Terms;
-use super::super::service::{Block, Chosen, Search, Sought};
+use super::super::service::{Block, Chosen, Search};
 use super::super::sharing::Item;
+use super::super::sought::Sought;
 use super::super::stability;
 use super::super::table::{Site, Table};
 use super::Effort;
@@ -419,8 +420,8 @@ impl<'a> Workload<'a> {
     fn service(&self, rows: &Rows, search: &Search<'a>, blocks: Vec<Block>) -> Planned {
         let hourly: i64 = blocks.iter().map(|b| b.cost().micros()).sum();
         let bound = couple::bound(search, &blocks).per_month().micros();
-        let pools = blocks.iter().flat_map(|b| &b.pools);
-        let own = |p: &&Chosen| self.fleets.get(p.site).copied().flatten().is_none();
+        let pools = blocks.iter().flat_map(Block::all_pools);
+        let own = |p: &Chosen| self.fleets.get(p.site).copied().flatten().is_none();
         let machines = pools.clone().filter(own).map(|p| u64::from(p.count.machines)).sum();
         let counts: Vec<(usize, u32, u32)> =
             pools.clone().map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
@@ -429,7 +430,7 @@ impl<'a> Workload<'a> {
         let more: i64 = surcharges.map(|(each, seconds)| stability::month(each, seconds)).sum();
         let month = hourly.saturating_mul(HOURS_PER_MONTH).saturating_add(more);
         let column = self.column(rows, (month, bound, emitted), &counts, machines);
-        let shared = pools.flat_map(|p| self.on_fleets(search, p)).collect();
+        let shared = pools.flat_map(|p| self.on_fleets(search, &p)).collect();
         Planned { column, plan: Plan::Service(blocks), shared }
     }
 

@@ -13,8 +13,8 @@ use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
     Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice,
-    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, Stop,
-    StreamRun, TrainingRun,
+    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, StandsIn,
+    Stop, StreamRun, TrainingRun,
 };
 use crate::placement::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
@@ -219,6 +219,7 @@ mirror!(PoolFile for Pool {
     zones: u32,
     machines: Vec<PoolMachines>,
     shared: Option<OnShared>,
+    stands_in: Option<StandsIn>,
     following: Option<Following>,
     peak_rate: f64,
     capacity: f64,
@@ -228,6 +229,14 @@ mirror!(PoolFile for Pool {
     memory: MemoryFit,
     evidence: Evidence,
     notes: Vec<String>,
+});
+
+mirror!(StandsInFile for StandsIn {
+    pool: ResourceAddr,
+    model: String,
+    quality: f64,
+    percent: u32,
+    rate: f64,
 });
 
 mirror!(OnSharedFile for OnShared {

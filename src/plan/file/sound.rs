@@ -40,6 +40,13 @@ pub fn check(plan: &Plan) -> Result<(), String> {
         }
         for pool in &workload.pools {
             pool_sizes(pool).map_err(|what| format!("{}: {what}", pool.addr))?;
+            let Some(stands_in) = &pool.stands_in else { continue };
+            if !workload.pools.iter().any(|p| p.addr == stands_in.pool && p.stands_in.is_none()) {
+                return Err(format!("{}: it stands in for a pool that is not there", pool.addr));
+            }
+            if !(1..=100).contains(&stands_in.percent) {
+                return Err(format!("{}: it answers {} % in a failure", pool.addr, stands_in.percent));
+            }
         }
         if !workload.fallbacks.iter().all(|f| workload.pools.iter().any(|p| p.addr == f.pool)) {
             return Err(format!("{address}: fallbacks of a pool that is not there"));

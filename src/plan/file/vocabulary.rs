@@ -20,6 +20,7 @@ pub const WORDS: &[&str] = &[
     "freshness",
     "infeasible",
     "instance-types",
+    "launcher",
     "layout",
     "max_replicas",
     "measured-time",

@@ -27,7 +27,7 @@ pub(super) fn scenarios(play: &Placed<'_>, placed: &WorkloadPlacement) -> Vec<Pl
         },
     ];
     let promised = service.survive.replica > 0;
-    for (i, pool) in placed.pools.iter().enumerate().filter(|_| !promised) {
+    for (i, pool) in placed.pools.iter().enumerate().filter(|(_, p)| !promised && p.stands_in.is_none()) {
         let mut setting = planned.clone();
         setting.replicas[i] -= 1;
         list.push(Planned {
@@ -86,7 +86,12 @@ pub(super) fn failed(play: &Placed<'_>, placed: &WorkloadPlacement, failure: &Fa
     if let Some(i) = placed.pools.iter().position(|p| p.addr.as_str() == failure.at) {
         let mut setting = planned;
         setting.replicas[i] = failure.replicas_left;
-        let what = format!("{} {} lost in {}", failure.count, failure.scope, failure.at);
+        let mut what = format!("{} {} lost in {}", failure.count, failure.scope, failure.at);
+        if let Some((stand_in, s)) = placed.stand_in_of(&placed.pools[i]) {
+            let to = placed.pools.iter().position(|p| p.addr == stand_in.addr);
+            setting.overflow = to.map(|to| (i, to, f64::from(s.percent) / 100.0));
+            what += &format!(", {} % answered by {}", s.percent, s.model);
+        }
         return vec![base(what, setting)];
     }
     let mut regions: Vec<&String> = play.pools.iter().map(|p| &p.region).collect();

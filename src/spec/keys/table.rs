@@ -2,6 +2,7 @@
 
 mod budget;
 mod chain;
+mod degrade;
 mod federation;
 mod held;
 mod measured;
@@ -16,6 +17,7 @@ use super::{Key, Kind, Names};
 use crate::spec::units::{Range, Unit};
 use budget::{BUDGET, STABILITY};
 use chain::CHAIN;
+use degrade::DEGRADE;
 use federation::FEDERATION;
 use held::HELD;
 use model::MODEL;
@@ -163,6 +165,7 @@ static SERVICE: &[Key] = &[
     Key::new("slo", Kind::Section(SLO), "Service-level objectives. Required without `use_case` or `profile`."),
     Key::new("survive", Kind::Section(SURVIVE), "What may fail, one scope at a time, while `during_failure` holds."),
     Key::new("during_failure", Kind::Section(DURING_FAILURE), "What must still hold during a failure."),
+    Key::new("degrade", Kind::Section(DEGRADE), "Smaller models that may stand in during a failure, where they cost less than a spare machine."),
     Key::new("placement", Kind::Section(PLACEMENT), "Where replicas and their data may be."),
     Key::new("purchase", Kind::Section(PURCHASE), "How machines may be paid for."),
     Key::new("scaling", Kind::Section(SCALING), "How many replicas."),

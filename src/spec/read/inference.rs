@@ -76,6 +76,7 @@ impl Reader<'_> {
                     .unwrap_or(1.0),
                 slo_factor: during.key("slo").get(shape::relax).unwrap_or(1.0),
             },
+            degrade: self.degrade(at),
             placement,
             purchase,
             scaling: self.scaling(&at.key("scaling")),

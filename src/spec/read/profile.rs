@@ -14,7 +14,7 @@ const REPLACED_OF_TRAFFIC: [&str; 4] = ["input_tokens", "output_tokens", "prefix
 
 /// What is not looked at yet, by section.
 const LATER: [(&str, &[&str]); 6] = [
-    ("", &["share_machines"]),
+    ("", &["share_machines", "degrade"]),
     ("traffic", &["concurrency", "trace", "sessions", "origins", "daily", "weekend", "time_zone"]),
     ("survive", &["zone", "region", "wan"]),
     ("during_failure", &["slo"]),

@@ -3,6 +3,7 @@
 
 pub mod carbon;
 mod day;
+mod degrade;
 mod held;
 pub mod profile;
 mod run;
@@ -24,6 +25,7 @@ use carbon::{allowed, over_quota};
 use day::round;
 pub use run::batch;
 use run::each_run;
+pub use several::partitions;
 
 /// Most machines of a pool that are tried. Worlds are made so that an optimum with more is rare.
 pub const MOST_MACHINES: u32 = 16;
@@ -298,26 +300,6 @@ fn quotas(
     taken
 }
 
-/// All partitions of `0..n` into blocks.
-pub fn partitions(n: usize) -> Vec<Vec<Vec<usize>>> {
-    let mut all = vec![Vec::new()];
-    for item in 0..n {
-        let mut next = Vec::new();
-        for partition in &all {
-            for block in 0..partition.len() {
-                let mut with: Vec<Vec<usize>> = partition.clone();
-                with[block].push(item);
-                next.push(with);
-            }
-            let mut with = partition.clone();
-            with.push(vec![item]);
-            next.push(with);
-        }
-        all = next;
-    }
-    all
-}
-
 type Memo = BTreeMap<(Vec<usize>, usize, usize), Vec<Choice>>;
 
 struct Search<'a> {
@@ -329,12 +311,15 @@ struct Search<'a> {
     regions: &'a [usize],
     /// Start-up time to the classes of the day.
     days: RefCell<BTreeMap<u32, Vec<(u32, i64, i128)>>>,
+    /// Ways of the models that may stand in.
+    smaller: std::cell::OnceCell<Vec<Way>>,
 }
 
 impl<'a> Search<'a> {
     fn new(spec: &'a Spec, world: &'a World, name: &str, ways: &'a [Way], regions: &'a [usize]) -> Self {
         let (s, address) = (&spec.services[name], format!("services.{name}"));
-        Search { spec, world, s, address, ways, regions, days: RefCell::default() }
+        let (days, smaller) = Default::default();
+        Search { spec, world, s, address, ways, regions, days, smaller }
     }
 }
 
@@ -463,6 +448,12 @@ impl Search<'_> {
         let mut found: Vec<Choice> = Vec::new();
         for way in self.ways.iter().filter(|w| catalog.instance_types[w.type_index].cloud == here.cloud) {
             for choice in self.of_held(way, region, (share, outside, r), &network) {
+                if !found.iter().any(|other| self.beats(other, &choice)) {
+                    found.retain(|other| !self.beats(&choice, other));
+                    found.push(choice);
+                }
+            }
+            for choice in self.with_stand_in(way, region, (share, outside, r), &network) {
                 if !found.iter().any(|other| self.beats(other, &choice)) {
                     found.retain(|other| !self.beats(&choice, other));
                     found.push(choice);

@@ -3,6 +3,7 @@
 mod brute;
 mod carbon;
 mod chains;
+mod degrade;
 mod held;
 mod labels;
 mod profiles;

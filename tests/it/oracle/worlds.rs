@@ -540,6 +540,7 @@ fn service(
             capacity: r.pick(&[1.0, 1.0, 0.5]),
             slo_factor: r.pick(&[1.0, 1.0, 2.0]),
         },
+        degrade: None,
         placement,
         purchase,
         scaling: Scaling {

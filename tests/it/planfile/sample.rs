@@ -99,6 +99,7 @@ fn pool() -> Pool {
             },
         ],
         shared: None,
+        stands_in: None,
         following: None,
         peak_rate: 1.0 / 3.0,
         capacity: 12.345_678_901_234_567,

@@ -324,9 +324,15 @@ impl<'a> Search<'a> {
         };
         let machine = prices.machine(site, self.tolls[price][s], peak.seconds);
         let bill = Bill { machine, more: &more, bar };
-        let (machines, spot, priced) = asked.cheapest(need, &bill)?;
+        let own = asked.cheapest(need, &bill);
+        let than = own.map(|(_, _, priced)| priced);
+        if let Some(both) = self.with_stand_in((&asked, &bill), part, need, (s, w), price, than) {
+            return Some(both);
+        }
+        let (machines, spot, priced) = own?;
         let replicas = machines / way.span.max(1) * way.replicas;
-        Some(Pool { site: s, way: w, machines, spot, replicas, priced, shared: None, lower: Vec::new() })
+        let (shared, stand_in, lower) = (None, None, Vec::new());
+        Some(Pool { site: s, way: w, machines, spot, replicas, priced, shared, stand_in, lower })
     }
 
     /// The fewest replicas on shared machines that do, at the price of the accelerators that they take.
@@ -366,6 +372,7 @@ impl<'a> Search<'a> {
             replicas: n,
             priced: cost(n),
             shared,
+            stand_in: None,
             lower: Vec::new(),
         })
     }
@@ -464,7 +471,8 @@ impl<'a> Search<'a> {
                 Load::Rate(rate) => rate * block.share / f64::from(part.regions),
                 Load::Concurrency(_) => Need::new(part, &self.field.speeds[way.speed]).rate(pool.replicas),
             };
-            self.costs(pool, self.responses(block, site.region, rate), true)
+            let beside = pool.stand_in.as_ref().map_or(Money::ZERO, |b| self.cost_of(b));
+            self.costs(pool, self.responses(block, site.region, rate), true) + Costs::same(beside)
         };
         pools.iter().map(of).fold(Costs::same(Money::ZERO), |sum, costs| sum + costs)
     }
@@ -479,6 +487,10 @@ impl<'a> Search<'a> {
         let asked = self.asked(set, regions, (pool.site, pool.way), true);
         if let Some(slots) = pool.shared {
             return asked.replays_on(&Need::new(part, speed), slots, pool.replicas);
+        }
+        if let Some(beside) = &pool.stand_in {
+            let lost = asked.lost(pool.machines / asked.way.span.max(1), 0).unwrap_or(0);
+            return self.both_replay(&part, &Need::new(part, speed), pool, beside, lost);
         }
         asked.replays(&Need::new(part, speed), pool.machines, pool.spot)
             && pool.lower.iter().filter(|of| !day::rests(self.service, &of.class)).all(|of| {

@@ -128,6 +128,7 @@ fn choices(all: &[World]) -> Table {
         for (address, placed) in shown(all, w) {
             for pool in &placed.pools {
                 let load = match placed.run.as_ref().filter(|_| !placed.stays()) {
+                    None if pool.stands_in.is_some() => "in a failure".to_owned(),
                     None => {
                         format!("{} of {}/s", report::number(pool.peak_rate), report::number(pool.capacity))
                     }
@@ -136,7 +137,8 @@ fn choices(all: &[World]) -> Table {
                     }
                 };
                 let s = if pool.replicas == 1 { "" } else { "s" };
-                let runs = format!("{} replica{s}, {}", pool.replicas, precision(pool));
+                let model = pool.stands_in.as_ref().map_or(String::new(), |s| format!("{}: ", s.model));
+                let runs = format!("{model}{} replica{s}, {}", pool.replicas, precision(pool));
                 rows.push(vec![
                     Cell::plain(w.name()),
                     Cell::plain(address),

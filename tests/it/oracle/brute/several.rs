@@ -123,3 +123,23 @@ fn combine<'c>(
         chosen.pop();
     }
 }
+
+/// All partitions of `0..n` into blocks.
+pub fn partitions(n: usize) -> Vec<Vec<Vec<usize>>> {
+    let mut all = vec![Vec::new()];
+    for item in 0..n {
+        let mut next = Vec::new();
+        for partition in &all {
+            for block in 0..partition.len() {
+                let mut with: Vec<Vec<usize>> = partition.clone();
+                with[block].push(item);
+                next.push(with);
+            }
+            let mut with = partition.clone();
+            with.push(vec![item]);
+            next.push(with);
+        }
+        all = next;
+    }
+    all
+}
