@@ -106,19 +106,13 @@ pub fn cheapest(problem: &Problem) -> Result<Found, Nothing> {
     cheapest_from(problem, vec![0; problem.kinds()])
 }
 
-/// The cheapest of those with at least so many of each kind.
-///
-/// # Errors
-/// As of [`cheapest`].
+/// The cheapest of those with at least so many of each kind. Errors are those of [`cheapest`].
 pub fn cheapest_from(problem: &Problem, low: Vec<u32>) -> Result<Found, Nothing> {
     let size = problem.kinds() * problem.demands.len();
     cheapest_of(problem, low, (EFFORT / size.max(1)).clamp(NODES.0, NODES.1))
 }
 
-/// The cheapest of those that so many nodes show.
-///
-/// # Errors
-/// As of [`cheapest`].
+/// The cheapest of those that so many nodes show. Errors are those of [`cheapest`].
 pub fn cheapest_of(problem: &Problem, low: Vec<u32>, effort: usize) -> Result<Found, Nothing> {
     let sold =
         |class: usize| problem.rates.iter().zip(&problem.offers).any(|(r, o)| r[class] > 0 && !o.is_empty());
