@@ -456,7 +456,14 @@ fn threads_change_nothing() {
 #[test]
 fn every_plan_passes_the_independent_checker() {
     // Prices of these examples, of machines or of transfers, are of the source that the reduced catalogue leaves out.
-    let gone = ["shared-quota", "shared-machines", "low-carbon", "fraud-scoring", "hospital-federation"];
+    let gone = [
+        "shared-quota",
+        "shared-machines",
+        "low-carbon",
+        "fraud-scoring",
+        "hospital-federation",
+        "degraded-chat",
+    ];
     let there = |g: &&Golden| !REDUCED || !gone.contains(&g.name);
     for golden in GOLDENS.iter().filter(|g| g.exit == 0).filter(there) {
         let example = format!("examples/{}", golden.name);
