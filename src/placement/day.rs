@@ -27,6 +27,15 @@ impl Following {
         WEEK_S / self.cycle_s().max(1)
     }
 
+    /// The part of all time, from 0 to 1, in which the pool has the most of its machines: one fewer at the most is saved then, and at no
+    /// other time.
+    pub fn at_the_most(&self) -> f64 {
+        let machines = |class: &HourClass| class.machines.iter().sum::<u32>();
+        let most = self.classes.iter().map(machines).max().unwrap_or(0);
+        let there = self.classes.iter().filter(|class| machines(class) == most);
+        f64::from(there.map(|class| class.seconds).sum::<u32>()) / f64::from(self.cycle_s().max(1))
+    }
+
     /// Whether the days of a week differ.
     pub fn is_weekly(&self) -> bool {
         self.cycle_s() > WEEK_S / 7
@@ -53,4 +62,26 @@ pub struct Switch {
     pub at_s: u32,
     /// Index into [`Following::classes`].
     pub class: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a day 6 h with four machines, of one kind or of two, 12 h with three, and 6 h with one.
+    #[test]
+    fn the_most_machines_are_there_for_a_part_of_the_time() {
+        let class = |hours: u32, machines: &[u32]| HourClass {
+            share: 0,
+            seconds: hours * 3600,
+            replicas: 1,
+            machines: machines.to_vec(),
+        };
+        let classes = vec![class(6, &[1, 0]), class(12, &[2, 1]), class(4, &[2, 2]), class(2, &[4, 0])];
+        let mut following =
+            Following { time_zone: "UTC".into(), start_up_s: 0, classes, schedule: Vec::new() };
+        assert_eq!(following.at_the_most(), 0.25);
+        following.classes.truncate(1);
+        assert_eq!(following.at_the_most(), 1.0);
+    }
 }

@@ -7,7 +7,7 @@ use rhumb_api::Money;
 
 use super::placed::{METRICS, Placed, Played, PoolUse, Setting};
 use super::statistics::{Interval, Sample};
-use crate::placement::{HourClass, Metric, Placement, Pool, WorkloadPlacement, World};
+use crate::placement::{Following, Metric, Placement, WorkloadPlacement, World};
 use crate::spec::{Load, Objective, Recorded, Service, Spec};
 
 /// Independent runs of a scenario; blocks of a recorded hour.
@@ -372,15 +372,6 @@ fn one_fewer(play: &Placed<'_>) -> Vec<(usize, Setting)> {
     play.pools.iter().enumerate().map(fewer).collect()
 }
 
-/// The part of all time in which a pool has the most of its machines: one fewer at the most is then saved, and at no other time.
-fn at_the_most(pool: &Pool) -> f64 {
-    let Some(following) = &pool.following else { return 1.0 };
-    let machines = |class: &HourClass| class.machines.iter().sum::<u32>();
-    let most = following.classes.iter().map(machines).max().unwrap_or(0);
-    let seconds = following.classes.iter().filter(|class| machines(class) == most).map(|class| class.seconds);
-    f64::from(seconds.sum::<u32>()) / f64::from(following.cycle_s().max(1))
-}
-
 fn judge_fewer(
     play: &Placed<'_>,
     placed: &WorkloadPlacement,
@@ -391,7 +382,8 @@ fn judge_fewer(
     let (addr, left) = (placed.pools[pool].addr.as_str().to_owned(), setting.replicas[pool]);
     let planned = &placed.pools[pool];
     let dearest = planned.machines.iter().map(|m| m.price).max().unwrap_or(Money::ZERO);
-    let per_month = planned.shared.is_none().then(|| dearest.per_month().scale(at_the_most(planned)));
+    let part = planned.following.as_ref().map_or(1.0, Following::at_the_most);
+    let per_month = planned.shared.is_none().then(|| dearest.per_month().scale(part));
     if left == 0 && planned.stands_in.is_some() {
         let why = "nothing would answer for what has failed".to_owned();
         let verdict = Buys::Constraint { name: "degrade".into(), why };

@@ -54,6 +54,9 @@ pub fn infeasible(name: &str, refusal: &Infeasible, map: &SourceMap) -> Report {
             name: "relaxations",
             heading: match w.relaxations.is_empty() {
                 true => format!("{}: changes of a single rule", w.address),
+                false if w.ended.is_some() => {
+                    format!("{}: any one of these would work; not all were looked at", w.address)
+                }
                 false => format!("{}: any one of these would work", w.address),
             },
             blocks,

@@ -83,36 +83,29 @@ impl Reader<'_> {
                 let copied = |p: &Pointer| {
                     key.pointer.0.strip_prefix(&p.0).is_some_and(|r| r.is_empty() || r.starts_with('/'))
                 };
-                if kind != "services" && key.word() == Some("none") && !self.copied.iter().any(copied) {
+                if self.copied.iter().any(copied) {
+                    continue;
+                }
+                let useless = match (kind, key.word()) {
+                    ("services", Some("existing")) if held.is_empty() => Some((
+                        "nothing is held",
+                        "state what is held in the top level's `commitments`, or remove it",
+                    )),
+                    ("services", _) => None,
+                    (_, Some("none")) => Some(("only services use held machines", "remove it")),
+                    _ => None,
+                };
+                if let Some((why, help)) = useless {
                     self.problems.push(
-                        Diagnostic::warning(
-                            "useless-key",
-                            format!("`{}`: only services use held machines", key.pointer.dotted()),
-                        )
-                        .at_key(self.map, &key.pointer)
-                        .label("changes nothing here")
-                        .help("remove it"),
+                        Diagnostic::warning("useless-key", format!("`{}`: {why}", key.pointer.dotted()))
+                            .at_key(self.map, &key.pointer)
+                            .label("changes nothing here")
+                            .help(help),
                     );
-                    continue;
-                }
-                if !existing || self.copied.iter().any(copied) {
-                    continue;
-                }
-                if kind != "services" {
+                } else if existing && kind != "services" {
                     let what = format!("`{}`", key.pointer.dotted());
-                    let problem =
-                        leaf::not_yet(&what, "only services use held machines: write `none`, or remove it");
+                    let problem = leaf::not_yet(&what, "only services use held machines: remove it");
                     self.report(&key.pointer, true, problem);
-                } else if held.is_empty() {
-                    self.problems.push(
-                        Diagnostic::warning(
-                            "useless-key",
-                            format!("`{}`: nothing is held", key.pointer.dotted()),
-                        )
-                        .at_key(self.map, &key.pointer)
-                        .label("changes nothing here")
-                        .help("state what is held in the top level's `commitments`, or remove it"),
-                    );
                 }
             }
         }

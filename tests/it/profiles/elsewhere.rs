@@ -160,7 +160,7 @@ fn why_a_type_is_not_in_the_mix() {
     assert_eq!(small.candidates.iter().map(|c| &c.outcome).collect::<Vec<_>>(), [&does]);
     assert!(!ask(&spec, &world, "g6e.xlarge", "us-east-1").chosen.is_empty());
 
-    // 25 requests a second take five machines; one of them where it is dearer costs 30 cents more, and with a quota of none there is none.
+    // 25 requests a second take five machines; one of them where it is dearer costs 30 cents more. A type without a row serves nothing.
     let csv = "size_class,cloud,instance_type,requests_per_s\nall,aws,g6.xlarge,6\n";
     let one =
         text("").replace("peak: 40 req/s", "peak: 25 req/s").replace("short: 50%, long: 50%", "all: 100%");
