@@ -1,12 +1,15 @@
 //! The least that a month of a batch's runs can cost, over every candidate and count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::super::batch::LOST_WORK;
 use super::super::subject::{self, Work};
+use super::closing::{self, Front, LOOKS, Of, Plan, Settled};
 use super::field::{Field, Site, Speed, Way};
 use super::pool::{Pool, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
@@ -191,5 +194,171 @@ impl Asked<'_> {
             }
         }
         best
+    }
+}
+
+/// What is kept between lists.
+#[derive(Default)]
+pub(super) struct State {
+    /// What was listed up to.
+    up_to: i128,
+    /// Site, way, machines and spot machines of plans that a replay contradicted: they beat nothing.
+    gone: BTreeSet<(usize, usize, u32, u32)>,
+}
+
+/// The plans of a batch.
+pub(super) struct Wholes<'a> {
+    pub world: &'a World,
+    pub work: &'a Work<'a>,
+    pub batch: &'a Batch,
+    pub field: &'a Field,
+    pub prices: &'a [Prices],
+    pub budgets: Vec<Money>,
+    pub state: Mutex<State>,
+}
+
+impl Wholes<'_> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, (s, w): (usize, usize), then: impl FnOnce(&Asked<'_>) -> T) -> T {
+        let site = &self.field.sites[s];
+        let way = &self.field.ways(site)[w];
+        let engine = &self.field.speeds[way.speed].engine;
+        let network = self.world.catalog.instance_types[site.instance_type].network_gbps;
+        then(&Asked {
+            prices: &self.prices[0],
+            work: self.work,
+            batch: self.batch,
+            site,
+            way,
+            replayed: false,
+            closed: engine.curve.batch_rate() / engine.f,
+            played: &BTreeMap::new(),
+            start_s: perf::start_up_s(way.weights_gib * subject::GIB, network),
+            runs: self.batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month),
+            tolls: (0, 0),
+        })
+    }
+
+    /// A plan that takes so many hours, if that is in time and in budgets.
+    fn plan(
+        &self,
+        asked: &Asked<'_>,
+        at: (usize, usize),
+        (machines, spot): (u32, u32),
+        hours: f64,
+    ) -> Option<Plan> {
+        if hours > self.batch.deadline_s / 3600.0 * (1.0 + 1e-12) {
+            return None;
+        }
+        let month = asked.month(machines, spot, hours);
+        if self.budgets.iter().any(|limit| month.bound(asked.prices.binds) > *limit) {
+            return None;
+        }
+        let how = (hours, asked.runs, false);
+        let gauged = closing::gauged(self.world, self.prices, asked.site, (machines, spot), how, month);
+        Some(Plan { gauged, of: Of::Run { site: at.0, way: at.1, machines, spot } })
+    }
+
+    /// The plans of a candidate that cost at most so much, of at least `first` groups of machines, and what was looked at for them,
+    /// [`LOOKS`] for a plan; it ends once that is too much.
+    fn of(&self, at: (usize, usize), first: Option<u32>, up_to: i128, plans: usize) -> (Vec<Plan>, usize) {
+        let gone = self.state().gone.clone();
+        let gone = |machines: u32, spot: u32| gone.contains(&(at.0, at.1, machines, spot));
+        self.with(at, |asked| {
+            let (mut found, mut looks) = (Front::default(), 0);
+            let (low, high_of_any) = spots(asked.site, self.work.purchase, u32::MAX);
+            let left = self.batch.deadline_s * (1.0 + 1e-12) - asked.start_s;
+            if low > high_of_any || left <= 0.0 || asked.closed <= 0.0 {
+                return (Vec::new(), 0);
+            }
+            let per = asked.way.replicas.max(1);
+            let fewest = self.batch.items / (asked.closed * left) / f64::from(per) * (1.0 - 1e-9);
+            let Some(cheaper) = asked.site.base.into_iter().chain(asked.site.spot).min() else {
+                return (Vec::new(), 0);
+            };
+            if fewest > 1e6 {
+                return (Vec::new(), 0);
+            }
+            let first = first.unwrap_or(fewest.ceil().max(1.0) as u32);
+            // Where each replica has one item, more of them have none.
+            let enough = (self.batch.items / f64::from(per)).ceil().clamp(1.0, 1e9) as u32;
+            for units in first..=first.saturating_add(MOST_MORE).min(enough).max(first) {
+                let counts = units.checked_mul(asked.way.span).zip(units.checked_mul(per));
+                let Some((machines, n)) = counts else { break };
+                let floor = cheaper.times(i64::from(machines)).scale(asked.least_hours(n) * asked.runs);
+                if (i128::from(floor.micros()) - 4) * SCALE > up_to || found.len() + looks / LOOKS > plans {
+                    break;
+                }
+                let (low, high) = spots(asked.site, self.work.purchase, machines);
+                let Some((low, high)) = within_quotas(asked.site, machines, low, high) else { break };
+                looks += (high - low) as usize + 1;
+                let of = |spot| self.plan(asked, at, (machines, spot), asked.hours(n, spot > 0));
+                let cheap = |plan: &Plan| plan.gauged.first().is_some_and(|priced| *priced <= up_to);
+                let left = (low..=high).filter(|spot| !gone(machines, *spot));
+                left.filter_map(of).filter(cheap).for_each(|plan| found.add(plan));
+                // Without spot more of them start more often, and take more of everything.
+                if high_of_any == 0 && found.len() > 0 {
+                    break;
+                }
+            }
+            let spent = found.len() + looks / LOOKS;
+            (found.into_plans(), spent)
+        })
+    }
+}
+
+impl closing::Wholes for Wholes<'_> {
+    fn list(&self, up_to: i128, plans: usize) -> Option<Vec<Plan>> {
+        let sites = self.field.sites.iter().enumerate();
+        let all: Vec<(usize, usize)> =
+            sites.flat_map(|(s, site)| (0..self.field.ways(site).len()).map(move |w| (s, w))).collect();
+        self.state().up_to = up_to;
+        // Whoever finds them too many, they are too many.
+        let count = AtomicUsize::new(0);
+        let of = |at: &(usize, usize)| {
+            let (found, spent) =
+                self.of(*at, None, up_to, plans.saturating_sub(count.load(Ordering::Relaxed)));
+            count.fetch_add(spent, Ordering::Relaxed);
+            found
+        };
+        let found: Vec<Plan> = all.par_iter().flat_map_iter(of).collect();
+        (count.into_inner() <= plans).then_some(found)
+    }
+
+    /// A replay may say that it takes longer: it is then a plan that costs more, or none, and more machines may be one.
+    fn settle(&self, plan: &Plan) -> Settled {
+        let Of::Run { site, way, machines, spot } = plan.of else { return Settled::Gone(Vec::new()) };
+        if self.world.replay == 0 {
+            return Settled::Holds;
+        }
+        let at = (site, way);
+        let others = self.with(at, |asked| {
+            let replicas = machines / asked.way.span.max(1) * asked.way.replicas;
+            let items = items_of(self.batch, replicas);
+            let Speed { engine, limits, .. } = &self.field.speeds[asked.way.speed];
+            let worker = Worker { curve: &engine.slowed, limits: *limits, batch: self.batch };
+            let played = BTreeMap::from([(items, worker.played(items).unwrap_or(f64::MIN_POSITIVE))]);
+            let asked = Asked { played: &played, ..*asked };
+            let played = self.plan(&asked, at, (machines, spot), asked.hours(replicas, spot > 0));
+            if played.as_ref().is_some_and(|played| played.gauged == plan.gauged) {
+                return None;
+            }
+            Some((played, machines / asked.way.span.max(1)))
+        });
+        let Some((played, units)) = others else { return Settled::Holds };
+        let up_to = {
+            let mut state = self.state();
+            state.gone.insert((site, way, machines, spot));
+            state.up_to
+        };
+        // What it had beaten counts now.
+        let (more, spent) = self.of(at, Some(units), up_to, closing::MOST_PLANS);
+        if spent > closing::MOST_PLANS {
+            return Settled::Open;
+        }
+        Settled::Gone(played.into_iter().chain(more).collect())
     }
 }

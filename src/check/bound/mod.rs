@@ -6,16 +6,20 @@
 //! in integers. The least of all workloads, less what is paid for all that there is of the shared limits, bounds every placement
 //! from below (Lagrange).
 //!
-//! What makes the bound lower than it could be, and so is told and not held against a plan: rules over several pools of a service
-//! (`min_replicas`, `max_replicas`, quotas and budgets, as far as one pool does not break them by itself), and what a pool that
-//! follows the day takes of shared limits in other hours than those of the peak; and that shared machines are whole: replicas on
-//! them are paid for by the accelerator, at a part, rounded down, of a machine with what it takes of limits. The
-//! replay is asked only about what would be cheaper than the plan by the closed form.
+//! Where that leaves a gap, or where the least breaks a rule over several pools of a service (`min_replicas`, `max_replicas`, quotas,
+//! budgets), every plan up to the cost of what was placed is listed and the cheapest choice of whole plans within the limits looked
+//! for (`closing`), up to stated numbers of plans and steps.
+//!
+//! What makes the bound lower than it could be, and so is told and not held against a plan: rules and limits where plans are too
+//! many, or of workloads whose plans are not listed; what a pool that follows the day takes of shared limits in other hours than those
+//! of the peak; and that shared machines are whole: replicas on them are paid for by the accelerator, at a part, rounded down, of a
+//! machine with what it takes of limits. The replay is asked only about what would be cheaper than the plan by the closed form.
 //!
 //! It shares no code with the optimizer.
 
 mod batch;
 mod choice;
+mod closing;
 mod federation;
 mod field;
 mod need;
@@ -34,8 +38,9 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 use super::ledger::dollars;
 use super::subject::{self, Kind, Work};
 use super::{Ledger, carbon, day, fleet, shared, stability};
-use crate::placement::{Coupling, Placement, WorkloadPlacement, World};
+use crate::placement::{Coupling, Placement, SharedLimit, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, Goal, Service, Spec};
+use closing::{Closed, Open};
 use field::Field;
 use prices::{Prices, SCALE};
 use service::{Least, Search};
@@ -116,7 +121,7 @@ fn beside_the_bill(spec: &Spec) -> Vec<&'static str> {
 pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     let mut log = Ledger::default();
     let mut workloads = Vec::new();
-    let mut priced = Some(0_i128);
+    let mut priced: Option<Vec<(String, i128)>> = Some(Vec::new());
     for address in subject::addresses(spec) {
         let placed = placement.workloads.get(&address);
         let work = Work::of(spec, world, &address);
@@ -125,7 +130,10 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
             continue;
         };
         let judged = judge(&mut log, spec, world, &work, placed, placement.coupling.as_ref());
-        priced = priced.zip(judged.1).map(|(sum, own)| sum + own);
+        priced = priced.zip(judged.1).map(|(mut all, own)| {
+            all.push((address.clone(), own));
+            all
+        });
         workloads.push(judged.0);
     }
     // What was minimised, not the bill alone.
@@ -140,9 +148,15 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     let cost = workloads.iter().map(|b| b.cost).sum::<Money>()
         + placement.workloads.values().map(counted).sum::<Money>()
         + of_fleets.unwrap_or(Money::ZERO);
-    let bound = priced.map(|sum| {
-        let scaled = sum - placement.coupling.as_ref().map_or(0, |c| paid(spec, c));
-        micros(scaled)
+    let closed =
+        priced.as_ref().and_then(|least| closing::bound(spec, world, placement, &Open { least, cost }));
+    let bound = priced.map(|least| {
+        let sum: i128 = least.iter().map(|(_, own)| own).sum();
+        let apart = sum - placement.coupling.as_ref().map_or(0, |c| paid(spec, c));
+        let bound = micros(closed.as_ref().map_or(apart, |closed| closed.bound));
+        // Milligrams are whole in a plan: where they cost something, each workload's may be one more.
+        let mg = i64::try_from(price * least.len() as i128 / SCALE).unwrap_or(i64::MAX);
+        if bound < cost && (cost - bound).micros() <= mg { cost } else { bound }
     });
     let candidates = workloads.iter().map(|b| b.candidates).sum();
     let mut left_out: Vec<&'static str> = workloads.iter().flat_map(|b| b.left_out.clone()).collect();
@@ -150,6 +164,18 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     left_out.dedup();
     let counted = placement.coupling.as_ref().map_or(Vec::new(), |_| beside_the_bill(spec));
     let mut all = Bound { address: "deployment".into(), cost, counted, bound, candidates, left_out };
+    let wholes = closed.as_ref().is_none_or(|closed| closed.whole);
+    if !wholes && all.gap().is_some_and(|gap| gap > 0.0) {
+        all.left_out.push(closing::WHOLE_PLANS);
+    }
+    if let (Some(Closed { bound, found: true, .. }), Some(coupling)) = (&closed, &placement.coupling) {
+        let claimed = (coupling.lower_bound - closing::rounding(placement.workloads.len())).micros();
+        let claimed = i128::from(claimed) * SCALE;
+        log.hold(*bound >= claimed, "optimum", "deployment", || {
+            let message = "a cheaper choice keeps every promise and every shared limit".to_owned();
+            (message, format!("{} a month", dollars(micros(*bound))), dollars(coupling.lower_bound))
+        });
+    }
     if all.gap() == Some(0.0) {
         all.left_out.retain(|rule| *rule != WHOLE_MACHINES);
     }
@@ -179,18 +205,20 @@ fn shares(spec: &Spec, service: &Service) -> bool {
 
 /// What all that there is of the shared limits costs at the multipliers, over the scale: by the spec's own limits.
 fn paid(spec: &Spec, coupling: &Coupling) -> i128 {
-    let of = |limit: &crate::placement::SharedLimit| -> Option<i128> {
-        let declared = match (limit.cloud, &limit.region, &limit.code) {
-            (Some(cloud), Some(place), Some(code)) => {
-                let declared = spec.providers.get(&cloud)?.quotas.get(place)?.get(code)?;
-                ((declared + 1e-9) * 1e6).round() as i128
-            }
-            _ if limit.constraint == "carbon" => i128::from(spec.budget.carbon.as_ref()?.mg),
-            _ => i128::from(spec.budget.limits.get(&shared::scope_of(limit)?)?.limit.micros()),
-        };
-        Some(declared * i128::from(limit.multiplier.max(0)))
-    };
+    let of = |limit: &SharedLimit| Some(limit_of(spec, limit)? * i128::from(limit.multiplier.max(0)));
     coupling.limits.iter().filter_map(of).sum()
+}
+
+/// How much there is of a shared limit by the spec: millionths of a quota's unit, milligrams, or micro-dollars a month.
+fn limit_of(spec: &Spec, limit: &SharedLimit) -> Option<i128> {
+    Some(match (limit.cloud, &limit.region, &limit.code) {
+        (Some(cloud), Some(place), Some(code)) => {
+            let declared = spec.providers.get(&cloud)?.quotas.get(place)?.get(code)?;
+            ((declared + 1e-9) * 1e6).round() as i128
+        }
+        _ if limit.constraint == "carbon" => i128::from(spec.budget.carbon.as_ref()?.mg),
+        _ => i128::from(spec.budget.limits.get(&shared::scope_of(limit)?)?.limit.micros()),
+    })
 }
 
 /// What a certificate claims to be the least of a workload, a month over the scale.
@@ -379,6 +407,9 @@ fn of_service(
         let by_accelerator = pools.any(|p| p.shared.is_some());
         Found { least: least.priced, words: search.words(least), left_out, by_accelerator }
     };
+    let rises = |least: &Least| {
+        if price > 0 && Search::rises(least) { vec!["hours below the peak"] } else { Vec::new() }
+    };
     loop {
         let least = search.least(price)?;
         if least.priced >= claim.least - i128::from(SLACK) * SCALE {
@@ -386,10 +417,16 @@ fn of_service(
         }
         let broken = search.breaks(&least, budgets, binds);
         if !broken.is_empty() {
-            return Some(found(&least, broken));
+            let keeps = |least: &Least| search.breaks(least, budgets, binds).is_empty();
+            let short = claim.least - i128::from(SLACK) * SCALE;
+            return match search.least_within(price, short, closing::MOST_PLANS, keeps) {
+                Some(Some(least)) => Some(found(&least, rises(&least))),
+                Some(None) => Some(Found { least: claim.least, ..found(&least, Vec::new()) }),
+                None => Some(found(&least, broken)),
+            };
         }
-        if price > 0 && Search::rises(&least) {
-            return Some(found(&least, vec!["hours below the peak"]));
+        if !rises(&least).is_empty() {
+            return Some(found(&least, rises(&least)));
         }
         match search.replayed(&least) {
             Some(true) => return Some(found(&least, Vec::new())),

@@ -6,9 +6,10 @@ use rayon::prelude::*;
 use rhumb_api::Money;
 
 use super::super::pipeline::Works;
-use super::super::stream::Flow;
+use super::super::stream::{Flow, MONTH};
 use super::super::subject::Work;
 use super::LeastRun;
+use super::closing::{self, Front, LOOKS, Of, Plan, Settled};
 use super::field::{self, Site};
 use super::pool::{spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
@@ -144,4 +145,90 @@ pub(super) fn month(site: &Site, (machines, spot): (u32, u32), hours: f64, runs:
     let month = month.scale(runs);
     let ceiling = month + (dear - cheap).times(i64::from(spot)).scale(hours * runs);
     Costs { ceiling, ..Costs::same(month) }
+}
+
+/// The plans of a pipeline.
+pub(super) struct Wholes<'a> {
+    pub field: &'a Field<'a>,
+    pub prices: &'a [Prices],
+    pub budgets: Vec<Money>,
+}
+
+impl closing::Wholes for Wholes<'_> {
+    fn list(&self, up_to: i128, plans: usize) -> Option<Vec<Plan>> {
+        let field = self.field;
+        let (mut all, mut looks) = (Vec::new(), 0);
+        for (s, site) in field.sites.iter().enumerate() {
+            let Some(works) = field.works.get(&site.instance_type) else { continue };
+            let mut found = Front::default();
+            let count = all.len();
+            let mut add = |machines: u32, spot: u32, hours: f64, runs: f64, all_month: bool| {
+                looks += 1;
+                let read = if all_month { Money::ZERO } else { field.read(site) };
+                let month = month(site, (machines, spot), hours, runs, read);
+                if self.budgets.iter().any(|limit| month.bound(self.prices[0].binds) > *limit) {
+                    return looks / LOOKS <= plans;
+                }
+                let how = (hours, runs, all_month);
+                let gauged = closing::gauged(field.world, self.prices, site, (machines, spot), how, month);
+                if gauged.first().is_some_and(|priced| *priced <= up_to) {
+                    found.add(Plan { gauged, of: Of::Run { site: s, way: 0, machines, spot } });
+                }
+                count + found.len() + looks / LOOKS <= plans
+            };
+            match &field.pipeline.stream {
+                Some(stream) => {
+                    let flow = Flow { stream, works, shards: field.pipeline.shards };
+                    let at = (site, field.work.purchase);
+                    stream::each(at, &flow, up_to, &mut |machines, spot| {
+                        add(machines, spot, MONTH, 1.0, true)
+                    });
+                }
+                None => self.each(site, works, up_to, &mut add),
+            }
+            all.extend(found.into_plans());
+            if all.len() + looks / LOOKS > plans {
+                return None;
+            }
+        }
+        Some(all)
+    }
+
+    fn settle(&self, _: &Plan) -> Settled {
+        Settled::Holds
+    }
+}
+
+impl Wholes<'_> {
+    /// Every number of machines of a type that is in time and may cost so little, with every number of spot machines, its hours and runs.
+    fn each(
+        &self,
+        site: &Site,
+        works: &Works,
+        up_to: i128,
+        add: &mut impl FnMut(u32, u32, f64, f64, bool) -> bool,
+    ) {
+        let field = self.field;
+        let shards = field.pipeline.shards;
+        let runs = field.pipeline.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
+        let deadline = field.pipeline.deadline_s / 3600.0 * (1.0 + 1e-12);
+        let Some(cheaper) = site.base.into_iter().chain(site.spot).min() else { return };
+        for machines in 1..=shards {
+            let (low, high) = spots(site, field.work.purchase, machines);
+            let within = within_quotas(site, machines, low, high).filter(|(low, high)| low <= high);
+            for spot in within.into_iter().flat_map(|(low, high)| low..=high) {
+                let hours = works.hours(shards, machines, spot > 0).filter(|h| *h <= deadline);
+                if hours.is_some_and(|hours| !add(machines, spot, hours, runs, false)) {
+                    return;
+                }
+            }
+            let busy = f64::from(shards) * works.shard_s / f64::from(works.cores);
+            let each = (works.start_s * f64::from(machines) + busy) / 3600.0 * runs;
+            let floor = (i128::from(cheaper.scale(each).micros()) - 4) * SCALE;
+            // In one wave more machines do nothing more.
+            if works.waves(shards, machines) == Some(1) || floor > up_to {
+                return;
+            }
+        }
+    }
 }

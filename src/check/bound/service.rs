@@ -3,6 +3,7 @@
 
 mod beside;
 mod hours;
+mod list;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -120,10 +121,14 @@ impl<'a> Search<'a> {
 
     /// The least at a price by the closed form and the replays so far; `None` if nothing does.
     pub fn least(&self, price: usize) -> Option<Least> {
+        self.table(price).pop()?.pop()?
+    }
+
+    /// Set of origins, and regions up to as many as are asked for, to the least.
+    fn table(&self, price: usize) -> Vec<Vec<Option<Least>>> {
         let all = self.blocks.len() - 1;
         let spread = (self.service.placement.spread_regions.max(1)) as usize;
         let mut shared: Vec<Vec<(u32, Vec<Pool>)>> = vec![Vec::new()];
-        // Set of origins, and pools up to as many as regions are asked for, to the least.
         let mut table: Vec<Vec<Option<Least>>> = vec![vec![None; spread + 1]; all + 1];
         table[0][0] = Some(Least { priced: 0, blocks: Vec::new() });
         for set in 1..=all {
@@ -143,7 +148,7 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        table.pop()?.pop()?
+        table
     }
 
     /// The cheapest pools of a block for each number of regions that may be worth it.

@@ -21,22 +21,8 @@ pub(super) fn cheapest(
     (prices, budgets): (&Prices, &[Money]),
 ) -> Option<(u32, u32, i128, Costs)> {
     let place = (site.zones, site.interruption);
-    let cheaper = match (site.base, site.spot) {
-        (Some(base), Some(spot)) => base.min(spot),
-        (base, spot) => base.or(spot)?,
-    };
-    // Where nothing else is sold all is spot; elsewhere none of it is easiest.
-    let alone = |machines: u32| if site.base.is_none() { machines } else { 0 };
-    let does = |machines: u32| flow.does(place, machines, alone(machines));
-    let mut several = 1;
-    while !does(several) {
-        if flow.at_once(place, several, alone(several)) || several >= MOST {
-            return None;
-        }
-        several *= 2;
-    }
-    // The fewest are behind the half of them, which did not.
-    let fewest = least(several / 2, several, does);
+    let cheaper = site.base.into_iter().chain(site.spot).min()?;
+    let fewest = fewest(site, flow)?;
     let tolls = prices.tolls(world, site);
     let mut best: Option<(u32, u32, i128, Costs)> = None;
     for machines in fewest..=MOST {
@@ -79,4 +65,48 @@ fn least(mut no: u32, mut yes: u32, does: impl Fn(u32) -> bool) -> u32 {
         if does(middle) { yes = middle } else { no = middle }
     }
     yes
+}
+
+/// The fewest machines that keep up; `None` if no number does.
+fn fewest(site: &Site, flow: &Flow<'_>) -> Option<u32> {
+    let place = (site.zones, site.interruption);
+    // Where nothing else is sold all is spot; elsewhere none of it is easiest.
+    let alone = |machines: u32| if site.base.is_none() { machines } else { 0 };
+    let does = |machines: u32| flow.does(place, machines, alone(machines));
+    let mut several = 1;
+    while !does(several) {
+        if flow.at_once(place, several, alone(several)) || several >= MOST {
+            return None;
+        }
+        several *= 2;
+    }
+    // The fewest are behind the half of them, which did not.
+    Some(least(several / 2, several, does))
+}
+
+/// Every number of machines that keeps up and may cost so little, with every number of spot machines, as long as
+/// `add` has room.
+pub(super) fn each(
+    (site, rules): (&Site, &PurchaseRules),
+    flow: &Flow<'_>,
+    up_to: i128,
+    add: &mut impl FnMut(u32, u32) -> bool,
+) {
+    let place = (site.zones, site.interruption);
+    let cheaper = site.base.into_iter().chain(site.spot).min();
+    let (Some(cheaper), Some(fewest)) = (cheaper, fewest(site, flow)) else { return };
+    for machines in fewest..=MOST {
+        let floor = i128::from(cheaper.times(i64::from(machines)).scale(MONTH).micros() - 4) * SCALE;
+        if floor > up_to {
+            return;
+        }
+        let (low, high) = spots(site, rules, machines);
+        if let Some((low, high)) = within_quotas(site, machines, low, high)
+            && let Some(high) = most(low, high, |spot| flow.does(place, machines, spot))
+        {
+            if !(low..=high).all(|spot| add(machines, spot)) {
+                return;
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 use super::super::subject::{GIB, Work};
 use super::super::team::{self, How, Team};
 use super::LeastRun;
+use super::closing::{self, Of, Plan, Settled};
 use super::field::{self, Site};
 use super::pool::{spots, within_quotas};
 use super::prices::{Costs, Prices};
@@ -120,21 +121,16 @@ impl<'a> Field<'a> {
         let accelerator = catalog.accelerators.get(kind.accelerator?)?;
         let machines = way.machines;
         let team = Team { work: self.work, training: self.training, kind, accelerator, machines };
-        let deadline = self.training.deadline_s * (1.0 + 1e-12);
         let (low, high) = spots(site, self.work.purchase, machines);
         let (low, high) = within_quotas(site, machines, low, high)?;
         let tolls = prices.tolls(self.world, site);
         let mut best: Option<(u32, i128, Costs)> = None;
         // Each spot machine more interrupts the run more often, so that the cost is no straight line.
         for spot in low..=high {
-            let pace = team.pace(way.tokens_per_s, spot, site.interruption);
-            let Some(duration) = pace.duration(self.work.confidence).filter(|d| d.late_s <= deadline) else {
-                continue;
-            };
-            let month = self.month(site, machines, spot, duration.expected_s / 3600.0);
+            let Some(hours) = self.in_time(&team, way, spot, site.interruption) else { continue };
+            let month = self.month(site, machines, spot, hours);
             let toll = tolls.0 * i128::from(machines - spot) + tolls.1 * i128::from(spot);
             let runs = self.training.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
-            let hours = duration.expected_s / 3600.0;
             let emitted = prices.runs(site, machines, hours, runs, true);
             let priced = prices.month(month) + toll + emitted;
             if best.is_none_or(|(_, b, _)| priced < b) {
@@ -142,6 +138,14 @@ impl<'a> Field<'a> {
             }
         }
         best
+    }
+
+    /// Hours of a run that is in time, as they are expected.
+    fn in_time(&self, team: &Team<'_>, way: &Way, spot: u32, interruption: f64) -> Option<f64> {
+        let deadline = self.training.deadline_s * (1.0 + 1e-12);
+        let pace = team.pace(way.tokens_per_s, spot, interruption);
+        let duration = pace.duration(self.work.confidence).filter(|d| d.late_s <= deadline)?;
+        Some(duration.expected_s / 3600.0)
     }
 
     fn month(&self, site: &Site, machines: u32, spot: u32, hours: f64) -> Costs {
@@ -181,5 +185,53 @@ impl<'a> Field<'a> {
             sharding.strategy(),
             checkpointing.as_str()
         )
+    }
+}
+
+/// The plans of a training.
+pub(super) struct Wholes<'a> {
+    pub field: &'a Field<'a>,
+    pub prices: &'a [Prices],
+    pub budgets: Vec<Money>,
+}
+
+impl closing::Wholes for Wholes<'_> {
+    fn list(&self, up_to: i128, plans: usize) -> Option<Vec<Plan>> {
+        let (field, prices) = (self.field, &self.prices[0]);
+        let catalog = &field.world.catalog;
+        let runs = field.training.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
+        let mut found = Vec::new();
+        for (s, site) in field.sites.iter().enumerate() {
+            let kind = &catalog.instance_types[site.instance_type];
+            let accelerator = kind.accelerator.and_then(|a| catalog.accelerators.get(a));
+            let ways = field.ways.get(&site.instance_type).into_iter().flatten();
+            for (w, way) in ways.enumerate() {
+                let (Some(accelerator), machines) = (accelerator, way.machines) else { continue };
+                let team = Team { work: field.work, training: field.training, kind, accelerator, machines };
+                let (low, high) = spots(site, field.work.purchase, machines);
+                let Some((low, high)) = within_quotas(site, machines, low, high) else { continue };
+                for spot in low..=high {
+                    let Some(hours) = field.in_time(&team, way, spot, site.interruption) else { continue };
+                    let month = field.month(site, machines, spot, hours);
+                    if self.budgets.iter().any(|limit| month.bound(prices.binds) > *limit) {
+                        continue;
+                    }
+                    let counts = (machines, spot);
+                    let gauged =
+                        closing::gauged(field.world, self.prices, site, counts, (hours, runs, false), month);
+                    if gauged.first().is_some_and(|priced| *priced <= up_to) {
+                        found.push(Plan { gauged, of: Of::Run { site: s, way: w, machines, spot } });
+                    }
+                    if found.len() > plans {
+                        return None;
+                    }
+                }
+            }
+        }
+        Some(found)
+    }
+
+    fn settle(&self, _: &Plan) -> Settled {
+        Settled::Holds
     }
 }

@@ -69,6 +69,9 @@ fn proven(seed: u64, spec: &Spec, world: &World, placement: &Placement, faults: 
     if all.bound.is_none_or(|bound| bound > all.cost + Money::from_micros(8 * 730)) {
         *faults += &format!("world {seed}: a bound of {:?} above the truth of {}\n", all.bound, all.cost);
     }
+    if all.gap() != Some(0.0) && all.left_out.is_empty() {
+        *faults += &format!("world {seed}: {} and no word why: {proof:?}\n", all.verdict());
+    }
     all.gap() == Some(0.0)
 }
 
@@ -115,8 +118,7 @@ fn the_optimizer_is_never_beaten_and_never_wrong() {
     assert!(feasible > WORLDS / 4, "only {feasible} worlds were feasible");
     assert!(refused > WORLDS / 20, "only {refused} worlds were infeasible");
     assert!(beyond < WORLDS / 10, "{beyond} worlds were too large for brute force");
-    // Where it is not, rules over several pools are what it leaves out.
-    assert!(exact * 10 > feasible * 8, "the bound was exact in {exact} of {feasible}");
+    assert!(exact * 100 > feasible * 98, "the bound was exact in {exact} of {feasible}");
 }
 
 /// Worlds with several workloads.
@@ -227,7 +229,7 @@ fn several_workloads_are_never_beaten_and_never_wrong() {
     let Several { faults, coupled, dearer, batches, refused, undecided, all, exact } = tried;
     assert!(faults.is_empty(), "\n{faults}");
     assert_eq!(undecided, 0, "refused without a proof, against brute force");
-    assert!(exact * 10 > all * 8, "the bound was exact in {exact} of {all}");
+    assert!(exact * 100 > all * 98, "the bound was exact in {exact} of {all}");
     assert!(
         coupled > 40 && dearer > 40 && refused > 40 && batches > 10,
         "{coupled} coupled, {dearer} dearer, {refused} refused, {batches} with a batch"

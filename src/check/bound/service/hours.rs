@@ -11,10 +11,10 @@ use super::super::field::{Field, Site, Way};
 use super::super::need::{Need, Part};
 use super::super::pool::{Bill, Lower, Pool, spots};
 use super::super::prices::{Costs, Machine, SCALE};
-use super::{Block, Group, Search, rank};
+use super::{Group, Search, rank};
 use crate::perf;
 use crate::placement::World;
-use crate::spec::{Load, Service};
+use crate::spec::Service;
 
 /// Start-up seconds to the week of pools whose machines take as long.
 pub(super) type Days = BTreeMap<u32, Day>;
@@ -36,7 +36,7 @@ fn ahead(world: &World, service: &Service, site: &Site, way: &Way) -> u32 {
 }
 
 /// What a set of candidates needs, made when it is asked for: the class of the day to the need.
-type Needs<'n> = BTreeMap<u32, Need<'n>>;
+pub(super) type Needs<'n> = BTreeMap<u32, Need<'n>>;
 
 impl<'a> Search<'a> {
     /// The classes below the peak, and the peak.
@@ -134,7 +134,7 @@ impl<'a> Search<'a> {
         let block = &self.blocks[set];
         let part = self.part(block, regions, *ms);
         let need = Need::new(part, &self.field.speeds[*speed]);
-        let mut found: Vec<BTreeMap<usize, Pool>> = vec![BTreeMap::new(); self.prices.len()];
+        let mut found: Vec<BTreeMap<usize, Pool>> = vec![BTreeMap::new(); self.bars.len()];
         if need.fewest.is_none() {
             return found;
         }
@@ -204,12 +204,30 @@ impl<'a> Search<'a> {
             pool.priced += below;
             return Some(pool);
         }
-        let mut count = || {
-            let of = lower.iter().map(|class| self.lower(set, part, (s, w), class, false, needs));
-            of.collect::<Option<Vec<Lower>>>()
-        };
+        let mut count = || self.below_the_peak(set, part, (s, w), needs);
         pool.lower.clone_from(counted.get_or_insert_with(&mut count).as_ref()?);
         self.settle(set, part, need, price, false, pool)
+    }
+
+    /// The counts of the classes below the peak, by the closed form.
+    pub(super) fn below_the_peak<'n>(
+        &'n self,
+        set: usize,
+        part: &Part<'n>,
+        (s, w): (usize, usize),
+        needs: &mut Needs<'n>,
+    ) -> Option<Vec<Lower>> {
+        let site = &self.field.sites[s];
+        let (lower, _) = self.classes(site, &self.field.ways(site)[w]);
+        lower.iter().map(|class| self.lower(set, part, (s, w), class, false, needs)).collect()
+    }
+
+    /// What the machines of a pool's peak cost at least, of the cheapest kind that is bought there.
+    pub(super) fn at_the_least(&self, price: usize, pool: &Pool) -> i128 {
+        let site = &self.field.sites[pool.site];
+        let (_, peak) = self.classes(site, &self.field.ways(site)[pool.way]);
+        let machine = self.prices[price].machine(site, self.tolls[price][pool.site], peak.seconds);
+        machine.base.into_iter().chain(machine.spot).min().unwrap_or(0) * i128::from(pool.machines)
     }
 
     /// A pool whose machines are counted in every class, with its price. Of held machines it has as many as make it the cheapest: each
@@ -227,7 +245,8 @@ impl<'a> Search<'a> {
         let site = &self.field.sites[pool.site];
         let block = &self.blocks[set];
         if site.held.is_none() {
-            pool.priced = self.priced(price, block, need, &pool);
+            pool.priced =
+                self.priced(price, self.responses(block, site.region, need.rate(pool.replicas)), &pool);
             return Some(pool);
         }
         let asked = self.asked(set, part.regions, (pool.site, pool.way), false);
@@ -238,7 +257,7 @@ impl<'a> Search<'a> {
             if site.base.is_none() && pool.lower.iter().any(|of| of.spot < of.machines) {
                 return None;
             }
-            pool.priced = self.priced(price, block, need, &pool);
+            pool.priced = self.priced(price, self.responses(block, site.region, need.rate(replicas)), &pool);
             Some(pool)
         };
         let most = pool.lower.iter().map(|of| of.machines).fold(pool.machines, u32::max);
@@ -409,9 +428,8 @@ impl<'a> Search<'a> {
     }
 
     /// A pool with all of its hours, at a price. What budgets count of months that are all one class is that of the peak.
-    fn priced(&self, price: usize, block: &Block, need: &Need<'_>, pool: &Pool) -> i128 {
+    pub(super) fn priced(&self, price: usize, responses: Money, pool: &Pool) -> i128 {
         let site = &self.field.sites[pool.site];
-        let responses = self.responses(block, site.region, need.rate(pool.replicas));
         let tolls = self.tolls[price][pool.site];
         let (_, peak) = self.classes(site, &self.field.ways(site)[pool.way]);
         let at_peak = i128::from(peak.seconds) * i128::from(pool.machines);
@@ -463,16 +481,9 @@ impl<'a> Search<'a> {
     pub(super) fn costs_of(&self, set: usize, pools: &[Pool]) -> Costs {
         let block = &self.blocks[set];
         let of = |pool: &Pool| {
-            let site = &self.field.sites[pool.site];
-            let way = &self.field.ways(site)[pool.way];
-            let ms = block.network.get(&site.region).copied().unwrap_or(0.0);
-            let part = self.part(block, pools.len() as u32, ms);
-            let rate = match self.service.traffic.load {
-                Load::Rate(rate) => rate * block.share / f64::from(part.regions),
-                Load::Concurrency(_) => Need::new(part, &self.field.speeds[way.speed]).rate(pool.replicas),
-            };
+            let responses = self.sent(block, pools.len() as u32, pool);
             let beside = pool.stand_in.as_ref().map_or(Money::ZERO, |b| self.cost_of(b));
-            self.costs(pool, self.responses(block, site.region, rate), true) + Costs::same(beside)
+            self.costs(pool, responses, true) + Costs::same(beside)
         };
         pools.iter().map(of).fold(Costs::same(Money::ZERO), |sum, costs| sum + costs)
     }
