@@ -16,6 +16,7 @@
 
 mod batch;
 mod choice;
+mod divided;
 mod federation;
 mod field;
 mod need;
@@ -115,6 +116,8 @@ fn beside_the_bill(spec: &Spec) -> Vec<&'static str> {
 /// known, are findings of [`super::inspect`].
 pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     let mut log = Ledger::default();
+    let whole = spec;
+    let spec = &*placement.spec_of(whole);
     let mut workloads = Vec::new();
     let mut priced = Some(0_i128);
     for address in subject::addresses(spec) {
@@ -144,16 +147,23 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
         let scaled = sum - placement.coupling.as_ref().map_or(0, |c| paid(spec, c));
         micros(scaled)
     });
+    let other = divided::least(&mut log, whole, world, placement, &workloads).map(micros);
     let candidates = workloads.iter().map(|b| b.candidates).sum();
     let mut left_out: Vec<&'static str> = workloads.iter().flat_map(|b| b.left_out.clone()).collect();
     left_out.sort_unstable();
     left_out.dedup();
     let counted = placement.coupling.as_ref().map_or(Vec::new(), |_| beside_the_bill(spec));
+    let dearer = other.is_none_or(|other| other >= cost - Money::from_micros(SLACK));
+    if !dearer {
+        left_out.push(divided::DIVISIONS);
+    }
+    let own = bound;
+    let bound = own.map(|own| other.map_or(own, |other| own.min(other)));
     let mut all = Bound { address: "deployment".into(), cost, counted, bound, candidates, left_out };
     if all.gap() == Some(0.0) {
         all.left_out.retain(|rule| *rule != WHOLE_MACHINES);
     }
-    if let (Some(bound), true) = (bound, placement.coupling.is_some()) {
+    if let (Some(bound), true) = (own, placement.coupling.is_some()) {
         let most = cost + Money::from_micros(SLACK);
         log.hold(bound <= most, "optimum", "deployment", || {
             (
