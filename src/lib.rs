@@ -102,13 +102,15 @@ pub fn plan(input: &PlanningInput) -> Result<plan::Plan, PlanError> {
 /// # Errors
 /// As of [`plan()`], or that the search was ended before any placement was known.
 pub fn plan_watched(input: &PlanningInput, watch: Watch<'_>) -> Result<plan::Plan, PlanError> {
-    let unplaced = graph::compile(&input.spec)?;
+    let whole = graph::compile(&input.spec)?;
     let found = optimize::place_watched(&input.spec, &input.world, watch);
     let mut placement = found.map_err(|why| match why {
         NoPlacement::Infeasible(why) => PlanError::Infeasible(Box::new(why)),
         NoPlacement::Unfinished(why) => PlanError::Unfinished(why),
     })?;
-    let bound = unplaced.bind(&input.spec, &placement);
+    let spec = placement.spec_of(&input.spec);
+    let unplaced = if placement.divided.is_some() { graph::compile(&spec)? } else { whole };
+    let bound = unplaced.bind(&spec, &placement);
     let artifacts = render::artifacts(&bound)?;
     let desired = plan::desired(&render::with_hashes(bound, &artifacts));
     plan::complete_bill(&mut placement, &desired);
@@ -122,7 +124,7 @@ pub fn plan_watched(input: &PlanningInput, watch: Watch<'_>) -> Result<plan::Pla
         catalog_digest: input.world.digest(),
         confidence: input.spec.confidence,
         user_files: input.world.user_files(),
-        budgets: plan::budgets(&input.spec, &placement),
+        budgets: plan::budgets(&spec, &placement),
         warnings,
     };
     Ok(plan::between(header, input.prior.as_ref(), &desired, placement, artifacts))

@@ -37,7 +37,7 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     bill(&mut log, plan);
     machines(&mut log, plan);
     artifacts(&mut log, plan);
-    budgets(&mut log, spec, plan);
+    budgets(&mut log, &plan.placement.spec_of(spec), plan);
     let own = log.report();
     super::inspect(spec, world, &plan.placement).and(own)
 }

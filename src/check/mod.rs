@@ -17,6 +17,7 @@ mod commitment;
 mod day;
 mod degrade;
 mod deployment;
+mod divided;
 mod facts;
 mod fallback;
 mod federation;
@@ -113,6 +114,7 @@ pub const CODES: &[(&str, &str)] = &[
         "degrade",
         "a stand-in that the spec does not name, that answers another part than what is missing, or that does not carry it",
     ),
+    ("divided", "a service in other parts than it may be, or parts that are not what the whole sends them"),
     ("deadline", "a run, or a round of one, that ends after its deadline"),
     ("does-not-fit", "a configuration that does not run"),
     ("engine", "engine settings other than the spec's"),
@@ -179,6 +181,8 @@ pub fn placement(spec: &Spec, world: &World, placement: &Placement) -> Vec<Findi
 /// As [`placement`], with how much was checked.
 pub fn inspect(spec: &Spec, world: &World, placement: &Placement) -> Report {
     let mut log = Ledger::default();
+    divided::check(&mut log, spec, placement);
+    let spec = &*placement.spec_of(spec);
     let parts = fleet::parts(placement);
     let asked: Vec<String> = subject::addresses(spec);
     for address in placement.workloads.keys().filter(|a| !asked.contains(a)) {

@@ -74,7 +74,12 @@ pub(super) fn counts(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
     };
     match scope {
         BudgetScope::All => true,
-        BudgetScope::Workload(own) => address == own,
+        BudgetScope::Workload(own) => {
+            let part = spec.services.iter().find(|(name, _)| address.strip_prefix("services.") == Some(name));
+            let whole =
+                part.and_then(|(_, s)| s.part_of.as_ref()).map(|of| format!("services.{}", of.service.name));
+            whole.as_deref().unwrap_or(address) == own
+        }
         BudgetScope::Label { key, value } => carries(key, value),
     }
 }

@@ -12,7 +12,7 @@ use crate::optimize::{self, Watch};
 use crate::placement::{Infeasible, Running, Stop, World};
 use crate::plan::{self, Plan};
 use crate::render::RenderError;
-use crate::spec::{ModelSource, Spec};
+use crate::spec::{ModelSource, Service, Spec};
 use crate::state::{State, StateStore as _};
 use crate::{PlanError, PlanningInput};
 
@@ -286,7 +286,13 @@ fn engine_problem(spec: &Spec, map: &SourceMap, addr: &str, reason: String, fix:
     let workload = addr.split('/').next().unwrap_or_default();
     let (kind, name) = workload.split_once('.').unwrap_or_default();
     let engine = match kind {
-        "services" => spec.services.get(name).map(|s| &s.engine.at),
+        "services" => {
+            // A part has its name from the whole.
+            let whole =
+                |s: &&Service| s.traffic.divide_at.is_some() && name.starts_with(&format!("{}-", s.name));
+            let service = spec.services.get(name).or_else(|| spec.services.values().find(whole));
+            service.map(|s| &s.engine.at)
+        }
         _ => spec.batches.get(name).map(|b| &b.engine.at),
     };
     let problem = Diagnostic::error("engine", format!("{addr}: {reason}"));

@@ -104,6 +104,7 @@ impl Valued {
 
 /// The runs that could be made for a plan, and those that nothing can be said of.
 pub fn candidates(spec: &Spec, world: &World, placement: &Placement) -> (Vec<Candidate>, Vec<String>) {
+    let spec = &*placement.spec_of(spec);
     let (mut found, mut skipped) = (Vec::new(), Vec::new());
     let calibrator = world.calibrator();
     for (address, placed) in &placement.workloads {
@@ -140,6 +141,7 @@ pub fn candidates(spec: &Spec, world: &World, placement: &Placement) -> (Vec<Can
 
 /// What a candidate is worth: the workload is placed again under every supposed result.
 pub fn value(spec: &Spec, world: &World, placement: &Placement, candidate: Candidate) -> Valued {
+    let spec = &*placement.spec_of(spec);
     let address = candidate.workload.as_str();
     let now = placement.workloads.get(address).map_or(Money::from_micros(0), |w| w.cost.expected_per_month);
     let calibrator = world.calibrator();

@@ -1,6 +1,6 @@
 //! What was chosen, short enough to be compared, and what differs between two choices.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Cloud, Money, Purchase};
 
@@ -85,6 +85,15 @@ fn of(pool: &Pool) -> Choice {
 /// What was chosen for a workload, in the order of its pools.
 pub fn choice(placed: &WorkloadPlacement) -> Vec<Choice> {
     placed.pools.iter().map(of).collect()
+}
+
+/// What was chosen for each workload, by its address; the parts of a service are one.
+pub fn choices(placement: &Placement) -> BTreeMap<String, Vec<Choice>> {
+    let mut all: BTreeMap<String, Vec<Choice>> = BTreeMap::new();
+    for (address, placed) in &placement.workloads {
+        all.entry(placement.whole_of(address).to_owned()).or_default().extend(choice(placed));
+    }
+    all
 }
 
 /// What differs between two choices; empty if nothing does.

@@ -12,7 +12,7 @@ mod select;
 mod stress;
 
 pub use change::{Amount, Change, changes, workload};
-pub use compare::{Aspect, Choice, Machines, choice, compare, cost, refusal, sites_lost};
+pub use compare::{Aspect, Choice, Machines, choice, choices, compare, cost, refusal, sites_lost};
 pub use front::{Front, Lost, Point as FrontPoint, Sweep, front};
 pub use scale::{Flip, Point as ScalePoint, Scale, Scaled, Scaling, scale};
 pub use select::Selector;

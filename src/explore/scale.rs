@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use rhumb_api::Money;
 
-use super::{Aspect, Choice, change, choice, compare, cost, refusal};
+use super::{Aspect, Choice, change, choices, compare, cost, refusal};
 use crate::math;
 use crate::optimize;
 use crate::placement::World;
@@ -94,7 +94,7 @@ pub fn scale(spec: &Spec, world: &World, asked: &Scaling, progress: &(dyn Fn(usi
         let outcome = match optimize::outline(&spec, world) {
             Ok(placement) => Ok(Scaled {
                 cost: cost(&placement),
-                choices: placement.workloads.iter().map(|(a, w)| (a.clone(), choice(w))).collect(),
+                choices: choices(&placement),
                 shared: placement.fleets.iter().map(|f| f.count).sum(),
             }),
             Err(why) => Err(refusal(&why)),

@@ -40,6 +40,7 @@
 //! | `stickiness`? | `session`: the turns of a conversation go to one replica, which may have them in its cache |
 //! | `origins_ppm` | map: origin to the share of its traffic that is sent to this region, in millionths |
 //! | `overflow`? | list of maps: `from`, `to` (lists of fleets), `percent`: the weight of `to` is 0, and while machines of `from` have failed `percent` of their requests go there |
+//! | `part`? | of a part of a service: `of` (address of the whole service), `prompt_tokens_above`?, `prompt_tokens_to`?: the gateway sends it the requests whose prompts have more tokens than the first and at most as many as the second |
 //!
 //! `launch_template` (one per pool):
 //!

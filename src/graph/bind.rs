@@ -433,7 +433,18 @@ impl<'a> Region<'a> {
             .maybe("stickiness", self.workload.sticks().then_some("session"))
             .with("origins_ppm", self.origins(chosen))
             .maybe("overflow", self.overflow())
+            .maybe("part", self.part())
             .finish()
+    }
+
+    /// Which requests of a whole service it is for; `None` of a whole one.
+    fn part(&self) -> Option<Attr> {
+        let Workload::Service(Service { part_of: Some(of), .. }) = self.workload else { return None };
+        let part = Builder::default()
+            .with("of", format!("services.{}", of.service.name).as_str())
+            .maybe("prompt_tokens_above", Some(i64::from(of.sizes.above)).filter(|n| *n > 0))
+            .maybe("prompt_tokens_to", of.sizes.to.map(i64::from));
+        Some(part.map())
     }
 
     /// Where requests go while a pool of the region has failed in part; `None` where nothing stands in.

@@ -146,7 +146,12 @@ fn budget(spec: &Spec, graph: &mut Graph<Unplaced>) -> Result<(), GraphError> {
         for key in spec.addresses().into_iter().filter(|key| scope.covers(spec, key)) {
             connect(graph, "budget", &key, "limits", &limit.at)?;
         }
-        if let Some(named) = scope.workload() {
+        let parts = scope.workload().is_some_and(|named| {
+            spec.services.values().any(|s| {
+                s.part_of.as_ref().is_some_and(|of| named.strip_prefix("services.") == Some(&of.service.name))
+            })
+        });
+        if let Some(named) = scope.workload().filter(|_| !parts) {
             connect(graph, "budget", named, "limits", &limit.at)?;
         }
     }

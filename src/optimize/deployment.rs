@@ -30,13 +30,22 @@ use limits::figure;
 pub(super) use limits::{joint, limited};
 
 /// The name that a refusal of all workloads together goes by.
-const DEPLOYMENT: &str = "deployment";
+pub(super) const DEPLOYMENT: &str = "deployment";
+
+/// What is told besides the placement.
+#[derive(Clone, Copy)]
+pub(super) struct Telling {
+    /// What may stand in for each pool, and what lost.
+    pub fallbacks: bool,
+    /// Why there is none together, and what would help.
+    pub refusal: bool,
+}
 
 /// See [`super::place`].
 pub(super) fn place(
     spec: &Spec,
     world: &World,
-    with_fallbacks: bool,
+    Telling { fallbacks: with_fallbacks, refusal: refusal_told }: Telling,
     watch: Watch<'_>,
 ) -> Result<Placement, NoPlacement> {
     let refusal = |workloads, proven| NoPlacement::Infeasible(Infeasible { workloads, proven });
@@ -72,7 +81,9 @@ pub(super) fn place(
                 if why.conflict.iter().any(|r| r.constraint == ENDED) {
                     return None;
                 }
-                relax::refusal(job, why, &asking);
+                if refusal_told {
+                    relax::refusal(job, why, &asking);
+                }
             }
             asking.placed_apart();
             Some((placed, sought))
@@ -183,6 +194,10 @@ pub(super) fn place(
                 Ok(placed)
             }
             None if asking.stopped().is_some() => Err(unfinished(Vec::new())),
+            None if !refusal_told => Err(NoPlacement::Infeasible(Infeasible {
+                workloads: Vec::new(),
+                proven: all.is_refused(&workloads, &rows, &found),
+            })),
             None => Err(NoPlacement::Infeasible(all.refusal(&workloads, &rows, &found))),
         },
         Err((i, why)) => Err(unfinished(vec![all.lost(i, why)])),

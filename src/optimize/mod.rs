@@ -12,6 +12,9 @@
 //! (`together`, `src/decisions/0008-workloads-are-placed-together.md`). So are services that share machines: at first each pays for the
 //! accelerators that it takes of a machine, then machines are whole (`sharing`, `src/decisions/0012-machines-that-services-share.md`).
 //!
+//! Services that may be served in parts are placed in the division whose parts cost the least (`divide`,
+//! `src/decisions/0025-parts-of-a-service.md`).
+//!
 //! Equal inputs give the equal placement on any number of threads: only the curves are worked out in
 //! parallel, and they are collected in order.
 
@@ -25,6 +28,7 @@ mod couple;
 mod day;
 mod degrade;
 mod deployment;
+mod divide;
 mod emission;
 mod fallbacks;
 mod fates;
@@ -86,7 +90,7 @@ use table::Table;
 /// # Errors
 /// The workloads that cannot be placed, each with what stands in the way; or the shared limits that cannot hold.
 pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
-    decided(deployment::place(spec, world, true, Watch::default()))
+    decided(divide::place(spec, world, true, Watch::default()))
 }
 
 /// As [`place`], as far as `watch` lets it: with fewer nodes or ended early, the placement keeps every promise all the same, and its
@@ -95,7 +99,7 @@ pub fn place(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
 /// # Errors
 /// As of [`place`], or that it was ended before any placement was known.
 pub fn place_watched(spec: &Spec, world: &World, watch: Watch<'_>) -> Result<Placement, NoPlacement> {
-    deployment::place(spec, world, true, watch)
+    divide::place(spec, world, true, watch)
 }
 
 /// The number of candidates of all workloads, with all of them worked out that no objective and no load can change: what a search
@@ -127,7 +131,7 @@ fn decided(found: Result<Placement, NoPlacement>) -> Result<Placement, Infeasibl
 /// # Errors
 /// As of [`place`].
 pub fn outline(spec: &Spec, world: &World) -> Result<Placement, Infeasible> {
-    decided(deployment::place(spec, world, false, Watch::default()))
+    decided(divide::place(spec, world, false, Watch::default()))
 }
 
 fn unknown_model(address: &str) -> InfeasibleWorkload {

@@ -137,5 +137,5 @@ pub(super) fn kept(
 /// The cheapest placement if nothing ran; `None` if the search for it was ended.
 pub(super) fn free_choice(spec: &Spec, world: &World, watch: Watch<'_>) -> Option<Placement> {
     let free = Spec { stability: None, ..spec.clone() };
-    deployment::place(&free, world, false, watch).ok()
+    deployment::place(&free, world, deployment::Telling { fallbacks: false, refusal: true }, watch).ok()
 }

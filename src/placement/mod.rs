@@ -7,11 +7,13 @@ mod chain;
 mod commitment;
 mod coupling;
 mod day;
+mod divided;
 
 pub use chain::{ChainPart, ChainSplit};
 pub use commitment::Commitment;
 pub use coupling::{Coupling, SharedLimit, Stop, Unfinished};
 pub use day::{Following, HourClass, Switch};
+pub use divided::{DearerDivision, Divided, DividedService, DivisionOption, ServicePart};
 mod emission;
 mod fallback;
 mod federation;
@@ -154,6 +156,8 @@ pub struct Placement {
     pub kept: Option<Kept>,
     /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.
     pub coupling: Option<Coupling>,
+    /// How services that may be divided are; `None` where none may be. The parts of a divided service are workloads of their own.
+    pub divided: Option<Divided>,
 }
 
 /// What was chosen for one workload.

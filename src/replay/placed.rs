@@ -154,6 +154,9 @@ pub fn limits_of(curve: &ServiceCurve, engine: &perf::EngineSettings, layout: pe
     }
 }
 
+/// Requests of a whole service that are made to find those of a part, at most.
+const MOST_OF_THE_WHOLE: usize = 4_000_000;
+
 impl<'a> Placed<'a> {
     /// Takes apart what was placed.
     ///
@@ -278,7 +281,7 @@ impl<'a> Placed<'a> {
         let mut choice = Random::new(seed, "origins");
         let users = clients.map_or(1, |c| (c.round() as u32).max(1));
         let (requests, together) = match &t.sessions {
-            None => (generate(&stream, count, seed), 1),
+            None => (self.sent(&stream, count, seed), 1),
             Some(s) => {
                 let count = count.max(5 * users as usize * s.turns as usize);
                 (conversations(s, &t.output, t.input.max, users, count, seed), s.turns.max(1) as usize)
@@ -320,6 +323,27 @@ impl<'a> Placed<'a> {
             }
         }
         played
+    }
+
+    /// The requests of a stream; of a part of a service those that the whole's stream sends it.
+    fn sent(&self, stream: &Stream<'_>, count: usize, seed: u64) -> Vec<Request> {
+        let Some(of) = self.service.part_of.as_ref().filter(|_| self.recorded.is_none()) else {
+            return generate(stream, count, seed);
+        };
+        let t = &of.service.traffic;
+        let whole = Stream {
+            rate: stream.rate / of.share,
+            arrivals: t.arrivals,
+            input: t.input,
+            output: t.output,
+            prefix_cached: t.prefix_cached,
+            recorded: None,
+        };
+        let all = libm::ceil(count as f64 / of.share * 1.2) as usize + 100;
+        let mut own = generate(&whole, all.min(MOST_OF_THE_WHOLE), seed);
+        own.retain(|request| of.sizes.takes(request.input));
+        own.truncate(count);
+        own
     }
 
     fn through(

@@ -8,7 +8,7 @@ use rhumb_api::Money;
 use super::placed::{METRICS, Placed, Played, PoolUse, Setting};
 use super::statistics::{Interval, Sample};
 use crate::placement::{Following, Metric, Placement, WorkloadPlacement, World};
-use crate::spec::{Load, Objective, Recorded, Service, Spec};
+use crate::spec::{Load, Objective, Recorded, RecordedRequest, Service, Spec};
 
 /// Independent runs of a scenario; blocks of a recorded hour.
 pub const RUNS: usize = 8;
@@ -235,6 +235,7 @@ pub fn verify(
     placement: &Placement,
     options: &Options<'_>,
 ) -> Result<Verification, String> {
+    let spec = &*placement.spec_of(spec);
     let mut found = Verification {
         services: Vec::new(),
         batches: Vec::new(),
@@ -258,8 +259,14 @@ pub fn verify(
             continue;
         };
         let mut play = Placed::new(world, spec, service, placed)?;
-        if let Some(trace) = options.traces.get(&service.name) {
-            play.record(&trace.requests);
+        let part = service.part_of.as_ref();
+        if let Some(trace) = options.traces.get(part.map_or(&service.name, |of| &of.service.name)) {
+            let own = |r: &&RecordedRequest| part.is_none_or(|of| of.sizes.takes(r.input as u32));
+            let requests: Vec<RecordedRequest> = trace.requests.iter().filter(own).copied().collect();
+            if requests.len() < 2 {
+                return Err(format!("the recorded traffic has fewer than two requests for {address}"));
+            }
+            play.record(&requests);
         }
         all.push((play, placed, address));
     }
@@ -326,6 +333,9 @@ fn traffic(play: &Placed<'_>) -> String {
     }
     match (&t.load, t.arrivals) {
         (Load::Concurrency(clients), _) => format!("{clients} clients, each sending when answered"),
+        (Load::Rate(rate), _) if play.service.part_of.is_some() => {
+            format!("{rate:.3} req/s, those of the whole service that have its lengths")
+        }
         (Load::Rate(rate), Arrivals::Poisson) => format!("{rate} req/s, independent arrivals"),
         (Load::Rate(rate), Arrivals::Constant) => format!("{rate} req/s, evenly spaced"),
         (Load::Rate(rate), Arrivals::Bursty { cv2 }) => {

@@ -433,6 +433,7 @@ pub fn plan(plan: &Plan) -> Value {
         })).collect::<Vec<_>>(),
         "carbon": super::carbon::json(plan),
         "joint_violations": joint,
+        "divided": super::divided::json(plan),
         "chains": super::chains::json(plan),
         "commitments": super::commitments::json(plan),
         "held": super::held::json(plan),

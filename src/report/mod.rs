@@ -10,6 +10,7 @@ mod changes;
 mod choice;
 mod commitments;
 mod cost;
+mod divided;
 mod equal;
 mod fallbacks;
 mod fleets;
@@ -126,6 +127,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(fleets::fleets(plan));
     sections.extend(hours::hours(plan));
     sections.push(placements::objectives(plan));
+    sections.extend(divided::divided(plan));
     sections.extend(chains::chains(plan));
     sections.extend(placements::failures(plan));
     sections.push(cost::cost(plan));

@@ -85,7 +85,7 @@ impl BudgetScope {
     pub fn covers(&self, spec: &Spec, address: &str) -> bool {
         match self {
             BudgetScope::All => true,
-            BudgetScope::Workload(own) => own == address,
+            BudgetScope::Workload(own) => *own == spec.whole_of(address),
             BudgetScope::Label { key, value } => {
                 spec.labels_of(address).is_some_and(|labels| labels.get(key) == Some(value))
             }

@@ -246,6 +246,8 @@ pub struct Service {
     pub endpoint: Endpoint,
     /// `share_machines: within-deployment`.
     pub shares: bool,
+    /// The service that it is a part of; `None` = it is a whole one.
+    pub part_of: Option<super::PartOf>,
     /// Where it was written.
     pub at: Pointer,
 }
@@ -271,6 +273,8 @@ pub struct Traffic {
     pub arrivals: super::Arrivals,
     /// `daily`, with its `weekend` and `time_zone`; `None` = the peak all day.
     pub daily: Option<super::Daily>,
+    /// `divide_at`; `None` = one part serves all.
+    pub divide_at: Option<super::DivideAt>,
     /// `origins`; never empty. Without any, there is one named `any` next to the service.
     pub origins: Vec<Origin>,
     /// Where it was written.

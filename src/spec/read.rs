@@ -9,6 +9,7 @@ mod budget;
 mod chain;
 mod day;
 mod degrade;
+mod divide;
 mod federation;
 mod held;
 mod inference;
@@ -201,6 +202,7 @@ impl Reader<'_> {
         self.adapters_are_served(&root, &models);
         self.not_trained(&root);
         self.degraded(&root, &models, &services);
+        self.divided(&root, &models, (&services, &profiled));
         let chains = self.chains(&root, &mut services);
         let workloads = (&services, &profiled, &batches, &trainings, &pipelines, &federations);
         let budget = self.budget(&root, workloads);

@@ -140,7 +140,7 @@ fn spread(values: &[f64]) -> (f64, f64) {
     (mean, if mean > 0.0 { variance / (mean * mean) } else { 0.0 })
 }
 
-fn lengths(values: impl Iterator<Item = f64>) -> Lengths {
+pub(super) fn lengths(values: impl Iterator<Item = f64>) -> Lengths {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     let (mean, cv2) = spread(&sorted);

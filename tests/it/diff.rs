@@ -24,6 +24,7 @@ pub fn header() -> Header {
 
 pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
     let nothing = Placement {
+        divided: None,
         workloads: BTreeMap::new(),
         fleets: Vec::new(),
         joint_violations: Vec::new(),

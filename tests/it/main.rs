@@ -15,6 +15,7 @@ mod day;
 mod day_laws;
 mod degrade;
 mod diagnostics;
+mod divided;
 mod graph;
 mod held;
 mod inconclusive;

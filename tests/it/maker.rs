@@ -571,6 +571,7 @@ pub fn placement(
     let chains = Vec::new();
     let commitments = crate::commitments::of(world, &workloads, &fleets);
     let mut placement = Placement {
+        divided: None,
         workloads,
         fleets,
         joint_violations: Vec::new(),

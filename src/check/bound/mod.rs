@@ -20,6 +20,7 @@
 mod batch;
 mod choice;
 mod closing;
+mod divided;
 mod federation;
 mod field;
 mod need;
@@ -120,6 +121,8 @@ fn beside_the_bill(spec: &Spec) -> Vec<&'static str> {
 /// known, are findings of [`super::inspect`].
 pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     let mut log = Ledger::default();
+    let whole = spec;
+    let spec = &*placement.spec_of(whole);
     let mut workloads = Vec::new();
     let mut priced: Option<Vec<(String, i128)>> = Some(Vec::new());
     for address in subject::addresses(spec) {
@@ -158,11 +161,18 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
         let mg = i64::try_from(price * least.len() as i128 / SCALE).unwrap_or(i64::MAX);
         if bound < cost && (cost - bound).micros() <= mg { cost } else { bound }
     });
+    let other = divided::least(&mut log, whole, world, placement, &workloads).map(micros);
     let candidates = workloads.iter().map(|b| b.candidates).sum();
     let mut left_out: Vec<&'static str> = workloads.iter().flat_map(|b| b.left_out.clone()).collect();
     left_out.sort_unstable();
     left_out.dedup();
     let counted = placement.coupling.as_ref().map_or(Vec::new(), |_| beside_the_bill(spec));
+    let dearer = other.is_none_or(|other| other >= cost - Money::from_micros(SLACK));
+    if !dearer {
+        left_out.push(divided::DIVISIONS);
+    }
+    let own = bound;
+    let bound = own.map(|own| other.map_or(own, |other| own.min(other)));
     let mut all = Bound { address: "deployment".into(), cost, counted, bound, candidates, left_out };
     let wholes = closed.as_ref().is_none_or(|closed| closed.whole);
     if !wholes && all.gap().is_some_and(|gap| gap > 0.0) {
@@ -179,7 +189,7 @@ pub fn prove(spec: &Spec, world: &World, placement: &Placement) -> Proof {
     if all.gap() == Some(0.0) {
         all.left_out.retain(|rule| *rule != WHOLE_MACHINES);
     }
-    if let (Some(bound), true) = (bound, placement.coupling.is_some()) {
+    if let (Some(bound), true) = (own, placement.coupling.is_some()) {
         let most = cost + Money::from_micros(SLACK);
         log.hold(bound <= most, "optimum", "deployment", || {
             (

@@ -33,10 +33,19 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     }
     let address = args.address.as_deref().unwrap_or_default();
     let gathered = planning::gather(&args.planning, settings)?;
-    let spec = &gathered.input.spec;
-    let workload = known(address, &spec.addresses(), spec)?;
+    let whole = &gathered.input.spec;
+    if !whole.divides() {
+        known(address, &whole.addresses(), whole)?;
+    }
     let progress = progress::start("searching placements and loosened constraints", settings);
     let outcome = planning::think(&gathered);
+    // Which parts a service has is known once they are placed.
+    let spec = match &outcome {
+        Ok(plan) => plan.placement.spec_of(whole),
+        Err(_) => std::borrow::Cow::Borrowed(whole),
+    };
+    let spec = &*spec;
+    let workload = known(address, &spec.addresses(), spec)?;
     let loosened = optimize::relaxations(spec, &gathered.input.world, workload);
     progress.finish();
     match outcome {

@@ -85,6 +85,12 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let name = service(args.workload.as_ref(), spec).map_err(Failure::usage)?;
     let own =
         spec.services.get(&name).ok_or_else(|| Failure::usage(format!("there is no service `{name}`")))?;
+    if own.traffic.divide_at.is_some() {
+        let text = format!(
+            "pareto of services.{name}, which may be served in parts, is not supported yet: take `divide_at` away for it, or ask `rhumb plan --what-if` with another limit"
+        );
+        return Err(Failure::usage(text));
+    }
     let sweep = Sweep::of(&name, own, args.step);
     let sweep = match args.objective {
         Some((metric, quantile)) => Sweep { metric, quantile, ..sweep },

@@ -178,6 +178,7 @@ pub fn stress(
     placement: &Placement,
     asked: &Stressing,
 ) -> Result<Stress, String> {
+    let spec = &*placement.spec_of(spec);
     let asked = Stressing { worlds: asked.worlds.max(1), ..*asked };
     let mut worlds = Worlds::new(spec, world, &asked);
     for (address, placed) in &placement.workloads {

@@ -37,8 +37,9 @@ pub(in super::super) fn joint(
             violations.push(JointViolation { constraint: "carbon", reason, at: Some(cap.at.clone()) });
         }
     }
-    // A workload's own budget bound its own search.
-    for (scope, budget) in spec.budget.limits.iter().filter(|(scope, _)| scope.workload().is_none()) {
+    // A workload's own budget bound its own search; that of a service in parts is one of several workloads.
+    let several = |scope: &BudgetScope| scope.workload().is_none_or(|own| !workloads.contains_key(own));
+    for (scope, budget) in spec.budget.limits.iter().filter(|(scope, _)| several(scope)) {
         let counted = || workloads.iter().filter(|(address, _)| scope.covers(spec, address));
         let total: Money = counted().map(|(_, w)| limited(spec, w)).sum();
         if total <= budget.limit {

@@ -74,12 +74,25 @@ struct Refused<'a, 's> {
 }
 
 impl<'s> All<'s> {
+    /// Whether it is proven that nothing keeps the limits, without the reasons.
+    pub(super) fn is_refused(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> bool {
+        self.unexplained(workloads, rows, found).proven(rows, found)
+    }
+
+    fn unexplained<'a>(
+        &'a self,
+        workloads: &'a Workloads<'s>,
+        rows: &'a Rows,
+        found: &'a Together,
+    ) -> Refused<'a, 's> {
+        let apart = self.apart_month().micros();
+        Refused { all: self, workloads, rows, found, apart, least: OnceLock::new(), emitted: OnceLock::new() }
+    }
+
     /// Which limits cannot hold together, and what each would have to be.
     pub(super) fn refusal(&self, workloads: &Workloads<'s>, rows: &Rows, found: &Together) -> Infeasible {
         self.asking.refuses();
-        let apart = self.apart_month().micros();
-        Refused { all: self, workloads, rows, found, apart, least: OnceLock::new(), emitted: OnceLock::new() }
-            .explained()
+        self.unexplained(workloads, rows, found).explained()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::placement::{
     HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, StandsIn,
     Stop, StreamRun, TrainingRun,
 };
+use crate::placement::{DearerDivision, Divided, DividedService, DivisionOption, ServicePart};
 use crate::placement::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
@@ -47,6 +48,29 @@ mirror!(PlacementFile for Placement {
     commitments: Vec<Commitment>,
     held: Vec<HeldUse>,
     kept: Option<Kept>,
+    coupling: Option<Coupling>,
+    divided: Option<Divided>,
+});
+
+mirror!(DividedFile for Divided {
+    services: BTreeMap<String, DividedService>,
+    lower_bound: Money,
+    dearer: Vec<DearerDivision>,
+});
+
+mirror!(DividedServiceFile for DividedService {
+    at: Vec<u32>,
+    parts: Vec<ServicePart>,
+    options: Vec<DivisionOption>,
+});
+
+mirror!(ServicePartFile for ServicePart { address: String, above: u32, to: Option<u32>, share: f64 });
+
+mirror!(DivisionOptionFile for DivisionOption { at: Vec<u32>, least: Vec<Option<Money>> });
+
+mirror!(DearerDivisionFile for DearerDivision {
+    at: BTreeMap<String, Vec<u32>>,
+    lower_bound: Option<Money>,
     coupling: Option<Coupling>,
 });
 

@@ -83,6 +83,7 @@ impl Reader<'_> {
             engine,
             endpoint: self.endpoint(&at.key("endpoint")),
             shares: at.key("share_machines").word() == Some("within-deployment"),
+            part_of: None,
             at: at.pointer.clone(),
         })
     }
@@ -220,6 +221,7 @@ impl Reader<'_> {
             sessions,
             arrivals: arrivals.unwrap_or(Arrivals::Poisson),
             daily: self.daily(at),
+            divide_at: self.divide_at(at),
             origins: self.origins(&at.key("origins"), &at.pointer),
             at: at.pointer.clone(),
         }

@@ -10,7 +10,8 @@ use crate::spec::profile::{MICRO, MOST_RATE, PARTS};
 const REPLACED: [&str; 5] = ["model", "slo", "use_case", "priority", "engine"];
 
 /// The same of `traffic`.
-const REPLACED_OF_TRAFFIC: [&str; 4] = ["input_tokens", "output_tokens", "prefix_cached", "arrivals"];
+const REPLACED_OF_TRAFFIC: [&str; 5] =
+    ["input_tokens", "output_tokens", "prefix_cached", "arrivals", "divide_at"];
 
 /// What is not looked at yet, by section.
 const LATER: [(&str, &[&str]); 6] = [

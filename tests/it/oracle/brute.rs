@@ -185,13 +185,13 @@ fn ways(
                     layout,
                     accelerators_per_node: whole,
                     inter_node_bandwidth: None,
-                    engine: settings(engine),
+                    engine: settings(engine, shape),
                 };
                 let Ok(curve) = perf::curve(&configuration, shape) else { continue };
                 let f = curve.tpot_band.factor(spec.confidence).max(1.0);
                 let g = (curve.ttft_band.factor(spec.confidence) / f).max(1.0);
                 ways.push(Way {
-                    limits: rhumb::replay::limits_of(&curve, &settings(engine), layout),
+                    limits: rhumb::replay::limits_of(&curve, &settings(engine, shape), layout),
                     type_index,
                     replicas_per_machine: whole / layout.accelerators(),
                     weights_bytes: curve.memory.weights * f64::from(layout.accelerators()),
@@ -206,8 +206,9 @@ fn ways(
     ways
 }
 
-/// The worlds state every setting, so that there is nothing to choose here.
-fn settings(engine: &Engine) -> EngineSettings {
+/// The worlds state every setting, so that there is nothing to choose here; but for a context of the longest request.
+fn settings(engine: &Engine, shape: &RequestShape) -> EngineSettings {
+    let longest = (shape.input.max + shape.output.max).ceil() as u32;
     let version = engine.version.as_deref().unwrap();
     let (major, minor) = version.split_once('.').unwrap();
     EngineSettings {
@@ -215,7 +216,7 @@ fn settings(engine: &Engine) -> EngineSettings {
         version: (major.parse().unwrap(), minor.parse().unwrap()),
         max_num_seqs: engine.max_num_seqs.unwrap(),
         max_num_batched_tokens: engine.max_num_batched_tokens.unwrap(),
-        max_model_len: engine.max_model_len.unwrap(),
+        max_model_len: engine.max_model_len.unwrap_or(longest),
         gpu_memory_utilization: engine.gpu_memory_utilization.unwrap(),
     }
 }

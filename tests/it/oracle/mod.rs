@@ -4,6 +4,7 @@ mod brute;
 mod carbon;
 mod chains;
 mod degrade;
+mod divided;
 mod held;
 mod labels;
 mod profiles;

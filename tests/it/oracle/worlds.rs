@@ -531,6 +531,7 @@ fn service(
                 Arrivals::Bursty { cv2: 3.0 },
             ]),
             daily: None,
+            divide_at: None,
             origins: origins(r, regions, world),
             at: at(),
         },
@@ -552,6 +553,7 @@ fn service(
         engine,
         endpoint: Endpoint { exposure: Exposure::Private, tls_certificate: None, api_keys: None, at: at() },
         shares: false,
+        part_of: None,
         at: at(),
     }
 }

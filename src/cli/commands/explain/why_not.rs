@@ -7,7 +7,7 @@ use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::Selector;
 use crate::placement::WhyNot;
-use crate::spec::WORKLOADS;
+use crate::spec::{Spec, WORKLOADS};
 use crate::{optimize, report};
 
 /// Runs the command.
@@ -24,7 +24,7 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
         super::known(workload, &known, spec)?;
     }
     let asked = || known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));
-    if let Some((address, told)) = asked().find_map(|address| Some((address, unanswered(address)?))) {
+    if let Some((address, told)) = asked().find_map(|address| Some((address, unanswered(address, spec)?))) {
         let text =
             format!("--why-not is not supported yet for {address}, {told}; name another workload's address");
         return Err(Failure::usage(text));
@@ -43,7 +43,11 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
 }
 
 /// Of a workload for which the question is not answered, what it is and what is told of it elsewhere.
-fn unanswered(address: &str) -> Option<&'static str> {
+fn unanswered(address: &str, spec: &Spec) -> Option<&'static str> {
+    let service = address.strip_prefix("services.").and_then(|name| spec.services.get(name));
+    if service.is_some_and(|s| s.traffic.divide_at.is_some()) {
+        return Some("a service that may be served in parts: `rhumb explain` tells what lost to each part");
+    }
     address.starts_with("federations.").then_some("a federation: its plan says who takes no part and why")
 }
 

@@ -1,13 +1,13 @@
 //! Worlds side by side, as text and as JSON.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::Money;
 use serde_json::{Map, Value, json};
 
 use super::World;
 use crate::diagnostic::SourceMap;
-use crate::explore::{self, Aspect, choice, compare};
+use crate::explore::{self, Aspect, Choice, choice, compare};
 use crate::placement::{ObjectiveCheck, WorkloadPlacement};
 use crate::plan::Plan;
 use crate::report::{self, Block, Cell, Report, Section, Table, Tone, machines, ms, precision, quantile};
@@ -31,15 +31,12 @@ impl World {
 
 /// What differs between the plans of two worlds, by workload; only workloads of which something does.
 fn differences(now: &Plan, then: &Plan) -> Vec<(String, BTreeSet<Aspect>)> {
-    let of = |placed: Option<&WorkloadPlacement>| placed.map(choice).unwrap_or_default();
-    let addresses: BTreeSet<&String> =
-        now.placement.workloads.keys().chain(then.placement.workloads.keys()).collect();
+    let [now, then] = [now, then].map(|plan| explore::choices(&plan.placement));
+    let addresses: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+    let of = |all: &BTreeMap<String, Vec<Choice>>, a: &String| all.get(a).cloned().unwrap_or_default();
     addresses
         .into_iter()
-        .map(|a| {
-            let (before, after) = (now.placement.workloads.get(a), then.placement.workloads.get(a));
-            (a.clone(), compare(&of(before), &of(after)))
-        })
+        .map(|a| (a.clone(), compare(&of(&now, a), &of(&then, a))))
         .filter(|(_, aspects)| !aspects.is_empty())
         .collect()
 }
@@ -110,7 +107,11 @@ fn shown<'w>(all: &'w [World], w: &'w World) -> Vec<(&'w String, &'w WorkloadPla
     let now = all.first().and_then(World::plan).filter(|_| w.change.is_some());
     let differ: Option<BTreeSet<String>> =
         now.map(|n| differences(n, plan).into_iter().map(|d| d.0).collect());
-    plan.placement.workloads.iter().filter(|(a, _)| differ.as_ref().is_none_or(|d| d.contains(*a))).collect()
+    plan.placement
+        .workloads
+        .iter()
+        .filter(|(a, _)| differ.as_ref().is_none_or(|d| d.contains(plan.placement.whole_of(a))))
+        .collect()
 }
 
 fn choices(all: &[World]) -> Table {

@@ -38,6 +38,12 @@ pub static TRAFFIC: &[Key] = &[
         "Share of prompt tokens that the prefix cache already holds.",
     )
     .default("0%"),
+    Key::new(
+        "divide_at",
+        Kind::List(&Kind::Whole { min: 1, max: 100_000_000, auto: false }),
+        "Lengths of prompts, in tokens, ascending, three at most, at which the service may be divided into parts of their own, each with machines of its own, if the gateway can send a request by the length of its prompt; one of so many tokens is of the shorter class. It is divided where that costs less.",
+    )
+    .default("one part serves all"),
     Key::new("arrivals", Kind::Arrivals, "How requests are spread in time.").default("poisson"),
     Key::new(
         "origins",

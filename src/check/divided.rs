@@ -1,0 +1,252 @@
+//! Services in parts: that the parts are those of a division that the spec allows, and their requests those of the whole.
+
+use crate::math::{exp, ln, sqrt};
+use crate::placement::{Divided, DividedService, Placement};
+use crate::spec::divide::{LEAST_SHARE, MOST_POINTS, PART};
+use crate::spec::{Lengths, Service, Spec, Traffic};
+
+use super::Ledger;
+use super::ledger::dollars;
+
+/// Steps of the integrals over lengths, and how many deviations of their logarithm these go through on either side.
+const STEPS: u32 = 3_000;
+const REACH: f64 = 8.0;
+
+/// By how much a figure of an integral may be off, as a share of it.
+const OFF: f64 = 2e-4;
+
+pub(super) fn check(log: &mut Ledger, spec: &Spec, placement: &Placement) {
+    let asked: Vec<&Service> = spec.services.values().filter(|s| s.traffic.divide_at.is_some()).collect();
+    let told = placement.divided.as_ref();
+    let names: Vec<String> = asked.iter().map(|s| format!("services.{}", s.name)).collect();
+    let said: Vec<String> = told.iter().flat_map(|d| d.services.keys().cloned()).collect();
+    log.same(
+        "divided",
+        "deployment",
+        "the services that may be divided",
+        &names.join(", "),
+        &said.join(", "),
+    );
+    log.same("divided", "deployment", "whether some may be", &!asked.is_empty(), &told.is_some());
+    let Some(divided) = told else { return };
+    for service in asked {
+        if let Some(own) = divided.services.get(&format!("services.{}", service.name)) {
+            one(log, spec, placement, service, own);
+        }
+    }
+    for other in &divided.dearer {
+        let keys: Vec<String> = other.at.keys().cloned().collect();
+        log.same_debug("divided", "deployment", "the services of a dearer division", &names, &keys);
+        let same = other.at.iter().all(|(a, at)| divided.services.get(a).is_some_and(|s| s.at == *at));
+        log.hold(!same, "divided", "deployment", || {
+            ("the division that was chosen is told as dearer".into(), "another".into(), "the same".into())
+        });
+    }
+    lowest(log, placement, divided);
+}
+
+/// The points at which requests are really divided.
+fn points(traffic: &Traffic) -> Vec<u32> {
+    let all = traffic.divide_at.as_ref().map_or(&[][..], |d| &d.tokens);
+    all.iter().copied().take(MOST_POINTS).collect()
+}
+
+/// What is true of a length: its part of the requests, mean and second moment.
+struct Moments {
+    share: f64,
+    mean: f64,
+    second: f64,
+}
+
+/// Of prompts longer than `above` and at most `to`, by a sum over many lengths; of recorded ones by a sum over them.
+fn moments(traffic: &Traffic, above: f64, to: f64) -> Moments {
+    let (mut weight, mut first, mut second, mut all) = (0.0, 0.0, 0.0, 0.0);
+    let mut add = |length: f64, w: f64, here: bool| {
+        all += w;
+        if here {
+            weight += w;
+            first += w * length;
+            second += w * length * length;
+        }
+    };
+    let Lengths { mean, cv2, max, .. } = traffic.input;
+    match &traffic.recorded {
+        Some(hour) => hour.iter().for_each(|r| add(r.input, 1.0, r.input > above && r.input <= to)),
+        None if cv2 <= 0.0 => add(mean, 1.0, mean > above && mean <= to),
+        None => {
+            let sigma = sqrt(ln(1.0 + cv2));
+            let mu = ln(mean) - sigma * sigma / 2.0;
+            // Where a moment is largest depends on which: the sum goes as far as the second one reaches.
+            let (low, high) = (-REACH, REACH + 2.0 * sigma);
+            let cut = |x: f64| if x <= 0.0 { low } else { ((ln(x) - mu) / sigma).clamp(low, high) };
+            let top = if to >= max { high } else { cut(to) };
+            let bottom = if above >= max { high } else { cut(above) };
+            // Of each part by itself, so that its ends are the length that divides it.
+            for (from, until, here) in [(low, bottom, false), (bottom, top, true), (top, high, false)] {
+                let step = (until - from) / f64::from(STEPS);
+                if step <= 0.0 {
+                    continue;
+                }
+                for i in 0..STEPS {
+                    let z = from + (f64::from(i) + 0.5) * step;
+                    add(exp(mu + sigma * z), exp(-z * z / 2.0) * step, here);
+                }
+            }
+        }
+    }
+    let share = if all > 0.0 { weight / all } else { 0.0 };
+    let of = |sum: f64| if weight > 0.0 { sum / weight } else { 0.0 };
+    Moments { share, mean: of(first), second: of(second) }
+}
+
+fn bounds(at: &[u32], i: usize) -> (u32, Option<u32>) {
+    (if i == 0 { 0 } else { at[i - 1] }, at.get(i).copied())
+}
+
+fn one(log: &mut Ledger, spec: &Spec, placement: &Placement, service: &Service, own: &DividedService) {
+    let at = format!("services.{}", service.name);
+    let traffic = &service.traffic;
+    let points = points(traffic);
+    let most = |to: Option<u32>| to.map_or(f64::INFINITY, f64::from);
+    let is_some =
+        |above: u32, to: Option<u32>| moments(traffic, f64::from(above), most(to)).share >= LEAST_SHARE;
+    // Every subset of the points of which each part has requests, by the bits of a number.
+    let mut all: Vec<Vec<u32>> = Vec::new();
+    for bits in 0..1_usize << points.len() {
+        let at: Vec<u32> = (0..points.len()).filter(|i| bits & (1 << i) != 0).map(|i| points[i]).collect();
+        let each = (0..=at.len()).all(|i| {
+            at.is_empty() || {
+                let (above, to) = bounds(&at, i);
+                is_some(above, to)
+            }
+        });
+        if each {
+            all.push(at);
+        }
+    }
+    all.sort_by_key(|at| (at.len(), at.clone()));
+    let told: Vec<Vec<u32>> = own.options.iter().map(|o| o.at.clone()).collect();
+    log.same_debug("divided", &at, "the ways to divide it", &all, &told);
+    log.hold(all.contains(&own.at), "divided", &at, || {
+        ("it is divided where it may not be".into(), format!("one of {all:?}"), format!("{:?}", own.at))
+    });
+    for option in &own.options {
+        log.same("divided", &at, "the parts of a division", &(option.at.len() + 1), &option.least.len());
+    }
+    log.same("divided", &at, "its parts", &(own.at.len() + 1), &own.parts.len());
+    for (i, part) in own.parts.iter().enumerate().take(own.at.len() + 1) {
+        let (above, to) = bounds(&own.at, i);
+        log.same_debug("divided", &part.address, "its prompts", &(above, to), &(part.above, part.to));
+        let name = match (above, to) {
+            (0, None) => service.name.clone(),
+            (0, Some(to)) => format!("{}-to-{to}", service.name),
+            (above, None) => format!("{}-above-{above}", service.name),
+            (above, Some(to)) => format!("{}-{above}-to-{to}", service.name),
+        };
+        log.same("divided", &part.address, "its address", &format!("services.{name}"), &part.address);
+        let derived = moments(traffic, f64::from(above), most(to));
+        log.near("divided", &part.address, "its part of the requests", derived.share, part.share, OFF);
+        let Some(of) = placement.spec_of(spec).services.get(&name).map(|s| s.traffic.clone()) else {
+            continue;
+        };
+        // What it is planned for is what the whole sends there.
+        if let (crate::spec::Load::Rate(all), crate::spec::Load::Rate(rate)) = (&traffic.load, &of.load) {
+            log.near("divided", &part.address, "its load", all * derived.share, *rate, OFF);
+        }
+        if own.at.is_empty() {
+            continue;
+        }
+        let longest = most(to).min(traffic.input.max);
+        let mean = derived.mean.min(longest);
+        log.near("divided", &part.address, "the mean of its prompts", mean, of.input.mean, OFF);
+        let second = of.input.mean * of.input.mean * (1.0 + of.input.cv2);
+        if derived.mean <= longest {
+            log.near("divided", &part.address, "the spread of its prompts", derived.second, second, OFF);
+        }
+        if traffic.recorded.is_none() {
+            log.near("divided", &part.address, "its longest prompt", longest, of.input.max, 1e-12);
+        }
+    }
+}
+
+/// The bound over all divisions is the least of what is said of each, and no other one is said to be better than what was chosen.
+fn lowest(log: &mut Ledger, placement: &Placement, divided: &Divided) {
+    let parts = |at: usize| i128::from(PART) * (at as i128 + 1);
+    let chosen: i128 = divided.services.values().map(|s| parts(s.at.len())).sum();
+    let of_chosen: i128 = match &placement.coupling {
+        Some(c) => i128::from(c.lower_bound.micros()),
+        None => placement.workloads.values().map(|w| i128::from(least(w))).sum(),
+    };
+    let own = |w: &str| divided.services.values().any(|s| s.parts.iter().any(|p| p.address == w));
+    let others: i128 =
+        placement.workloads.values().filter(|w| !own(&w.address)).map(|w| i128::from(least(w))).sum();
+    let cost = match &placement.coupling {
+        Some(c) => i128::from(c.optimum.micros()),
+        None => placement.workloads.values().map(|w| i128::from(month(w))).sum(),
+    };
+    let stopped = placement.coupling.as_ref().is_some_and(|c| c.stopped.is_some());
+    let mut lowest = of_chosen;
+    for all in combinations(divided) {
+        let of = |i: usize, s: &DividedService| s.options.get(i).map(|o| o.at.clone()).unwrap_or_default();
+        let at: Vec<Vec<u32>> = divided.services.values().zip(&all).map(|(s, i)| of(*i, s)).collect();
+        if divided.services.values().zip(&at).all(|(s, at)| s.at == *at) {
+            continue;
+        }
+        let more = at.iter().map(|at| parts(at.len())).sum::<i128>() - chosen;
+        let known = divided.dearer.iter().find(|d| d.at.values().eq(at.iter()));
+        let apart = divided
+            .services
+            .values()
+            .zip(&all)
+            .map(|(s, i)| Some(i128::from(s.options.get(*i)?.sum()?.micros())));
+        let apart: Option<i128> = apart.sum();
+        let bound = match known {
+            Some(known) => known.lower_bound.map(|b| i128::from(b.micros())),
+            None => apart.map(|sum| sum + others),
+        };
+        // Who has not placed it cannot know that it costs more.
+        let beaten = known.is_none() && bound.is_some_and(|bound| bound + more < cost - 800);
+        log.hold(!beaten || stopped, "divided", "deployment", || {
+            let money = |n: i128| dollars(rhumb_api::Money::from_micros(n as i64));
+            let at_least = bound.map_or_else(String::new, |b| format!("{} a month", money(b + more)));
+            (format!("divided at {at:?} it may cost less"), at_least, money(cost))
+        });
+        if let Some(bound) = bound {
+            lowest = lowest.min(bound + more);
+        }
+    }
+    let told = i128::from(divided.lower_bound.micros());
+    log.hold((told - lowest).abs() <= 800, "divided", "deployment", || {
+        let dollars = |n: i128| dollars(rhumb_api::Money::from_micros(n as i64));
+        ("the bound over all divisions is not the least of theirs".into(), dollars(lowest), dollars(told))
+    });
+}
+
+/// What a workload costs a month at the least, by its certificate.
+fn least(placed: &crate::placement::WorkloadPlacement) -> i64 {
+    match placed.run {
+        Some(_) => placed.cost.expected_per_month.micros(),
+        None => placed.certificate.lower_bound.per_month().micros(),
+    }
+}
+
+/// What it costs a month.
+fn month(placed: &crate::placement::WorkloadPlacement) -> i64 {
+    match placed.run {
+        Some(_) => placed.cost.expected_per_month.micros(),
+        None => placed.cost.expected_per_hour.per_month().micros(),
+    }
+}
+
+/// Every choice of one option for each service.
+pub(super) fn combinations(divided: &Divided) -> Vec<Vec<usize>> {
+    let mut all: Vec<Vec<usize>> = vec![Vec::new()];
+    for service in divided.services.values() {
+        let n = service.options.len();
+        all = all
+            .into_iter()
+            .flat_map(|so_far| (0..n).map(move |i| [so_far.clone(), vec![i]].concat()))
+            .collect();
+    }
+    all
+}

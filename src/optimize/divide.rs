@@ -1,0 +1,353 @@
+//! Services that may be served in parts (`src/decisions/0025-parts-of-a-service.md`): the division whose parts cost the least.
+//!
+//! The parts of a division are services of their own, and are placed as any. What they cost by themselves, all of them and whatever
+//! else is placed, bounds what the division costs from below, and is what it costs where they share enough. So divisions are placed
+//! in the order of that bound, until the next one's is no less than the best that was found: as a rule the first.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use rhumb_api::{HOURS_PER_MONTH, Money};
+
+use super::deployment::{self, Telling};
+use super::{NoPlacement, Watch, solve};
+use crate::placement::{
+    DearerDivision, Divided, DividedService, DivisionOption, Infeasible, Placement, Rejection, ServicePart,
+    Stop, WorkloadPlacement, World,
+};
+use crate::spec::divide::{PART, sizes_of};
+use crate::spec::{Division, Service, Sizes, Spec};
+
+/// See [`super::place`].
+pub(super) fn place(
+    spec: &Spec,
+    world: &World,
+    with_fallbacks: bool,
+    watch: Watch<'_>,
+) -> Result<Placement, NoPlacement> {
+    let telling = Telling { fallbacks: with_fallbacks, refusal: true };
+    if !spec.divides() {
+        return deployment::place(spec, world, telling, watch);
+    }
+    let whole = || {
+        let undivided = spec.divided(&BTreeMap::new());
+        refused(spec, deployment::place(&undivided, world, telling, watch))
+    };
+    let services = priced(spec, world);
+    let all = Combined::all(&services);
+    if all.is_empty() {
+        return whole();
+    }
+    Sought { spec, world, telling, watch, services, others: None }.best(all).unwrap_or_else(whole)
+}
+
+/// A service that may be divided, with what the parts of each division cost by themselves.
+struct Dividing<'s> {
+    service: &'s Service,
+    /// A month, each; `None` of one that cannot be placed.
+    options: Vec<(Division, Vec<Option<i64>>)>,
+}
+
+/// What parts cost by themselves, a month, with [`PART`] for each of them; `None` if one of them cannot be placed.
+fn sum(parts: &[Option<i64>]) -> Option<i64> {
+    Some(parts.iter().copied().sum::<Option<i64>>()? + PART * parts.len() as i64)
+}
+
+/// Every part by itself.
+fn priced<'s>(spec: &'s Spec, world: &World) -> Vec<Dividing<'s>> {
+    let dividing = spec.services.values().filter(|s| s.traffic.divide_at.is_some());
+    let of = |service: &'s Service| {
+        let divisions = service.divisions();
+        let mut parts: Vec<Sizes> = divisions.iter().flat_map(|d| sizes_of(d)).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        let least = |sizes: &Sizes| {
+            // Any division that has the part.
+            let of = divisions.iter().find(|d| sizes_of(d).contains(sizes))?;
+            let divided = spec.divided(&[(service.name.clone(), of.clone())].into());
+            let placed = solve(&divided, world, &format!("services.{}", service.part_name(*sizes))).ok()?;
+            Some(bound(&placed).micros())
+        };
+        let known: BTreeMap<Sizes, Option<i64>> =
+            parts.par_iter().map(|sizes| (*sizes, least(sizes))).collect();
+        let options = divisions.into_iter().map(|division| {
+            let costs = sizes_of(&division).into_iter().map(|s| known.get(&s).copied().flatten()).collect();
+            (division, costs)
+        });
+        let options = options.collect();
+        Dividing { service, options }
+    };
+    dividing.collect::<Vec<_>>().into_par_iter().map(of).collect()
+}
+
+/// What a workload costs a month at the least.
+fn bound(placed: &WorkloadPlacement) -> Money {
+    match placed.run {
+        Some(_) => placed.cost.expected_per_month,
+        None => placed.certificate.lower_bound.times(HOURS_PER_MONTH),
+    }
+}
+
+/// A division of each service that may be divided.
+#[derive(Clone)]
+struct Combined {
+    /// By the order of the services.
+    divisions: Vec<Division>,
+    /// What their parts cost by themselves, a month, with [`PART`] for each.
+    least: i64,
+}
+
+impl Combined {
+    /// Every one whose parts can be placed by themselves, in the order in which they are tried: the cheapest first, of equals
+    /// those of fewer parts.
+    fn all(services: &[Dividing<'_>]) -> Vec<Combined> {
+        let mut all = vec![Combined { divisions: Vec::new(), least: 0 }];
+        for of in services {
+            let with = |so_far: &Combined| -> Vec<Combined> {
+                let more = |(division, least): &(Division, Vec<Option<i64>>)| {
+                    let mut divisions = so_far.divisions.clone();
+                    divisions.push(division.clone());
+                    Some(Combined { divisions, least: so_far.least + sum(least)? })
+                };
+                of.options.iter().filter_map(more).collect()
+            };
+            all = all.iter().flat_map(with).collect();
+        }
+        all.sort_by(|a, b| a.rank(a.least).cmp(&b.rank(b.least)));
+        all
+    }
+
+    fn parts(&self) -> usize {
+        self.divisions.iter().map(|d| d.len() + 1).sum()
+    }
+
+    /// By what one is better than another, given what it costs.
+    fn rank(&self, cost: i64) -> (i64, usize, &[Division]) {
+        (cost, self.parts(), &self.divisions)
+    }
+}
+
+struct Sought<'s> {
+    spec: &'s Spec,
+    world: &'s World,
+    telling: Telling,
+    watch: Watch<'s>,
+    services: Vec<Dividing<'s>>,
+    /// What all other workloads cost by themselves at the least, a month, once it is asked for; `None` in it if one cannot be placed.
+    others: Option<Option<i64>>,
+}
+
+/// What a division came to.
+struct Tried {
+    of: Combined,
+    /// No less than this, a month, with [`PART`] for each; `None` if nothing is within what is shared.
+    bound: Option<i64>,
+    /// What was found costs so much.
+    found: Option<(i64, Placement)>,
+}
+
+impl Sought<'_> {
+    /// The best; `None` if no division can be placed.
+    fn best(mut self, all: Vec<Combined>) -> Option<Result<Placement, NoPlacement>> {
+        let mut tried: Vec<Tried> = Vec::new();
+        let mut best: Option<usize> = None;
+        let (mut stopped, mut proven) = (None, true);
+        let mut left = all.into_iter();
+        let mut next = left.next();
+        while let Some(of) = next.take() {
+            if !tried.is_empty() {
+                let Some(others) = self.others() else { break };
+                let least = of.least.saturating_add(others);
+                let beaten = best.and_then(|b| {
+                    let (cost, _) = tried[b].found.as_ref()?;
+                    Some(of.rank(least) >= tried[b].of.rank(*cost))
+                });
+                stopped = stopped.or_else(|| self.ended());
+                if beaten == Some(true) || (stopped.is_some() && best.is_some()) {
+                    next = Some(of);
+                    break;
+                }
+            }
+            match self.placed(&of) {
+                Ok(placement) => {
+                    let parts = PART * of.parts() as i64;
+                    let (cost, bound) = amounts(&placement);
+                    stopped = stopped.or_else(|| placement.coupling.as_ref().and_then(|c| c.stopped));
+                    // What it costs apart is known then, and so is what the others do.
+                    if placement.coupling.is_none() && self.others.is_none() {
+                        self.others = Some(Some(bound + parts - of.least));
+                    }
+                    let better = best.and_then(|b| {
+                        let (known, _) = tried[b].found.as_ref()?;
+                        Some(of.rank(cost + parts) < tried[b].of.rank(*known))
+                    });
+                    if better.unwrap_or(true) {
+                        best = Some(tried.len());
+                    }
+                    tried.push(Tried {
+                        of,
+                        bound: Some(bound + parts),
+                        found: Some((cost + parts, placement)),
+                    });
+                }
+                Err(NoPlacement::Infeasible(why)) => {
+                    proven &= why.proven;
+                    let least = self.others().map(|others| of.least.saturating_add(others));
+                    let bound = if why.proven { None } else { least };
+                    tried.push(Tried { of, bound, found: None });
+                }
+                Err(NoPlacement::Unfinished(why)) => {
+                    if best.is_none() {
+                        return Some(Err(NoPlacement::Unfinished(why)));
+                    }
+                    stopped = Some(why.by);
+                    next = Some(of);
+                    break;
+                }
+            }
+            next = left.next();
+        }
+        let Some(best) = best else {
+            if !proven {
+                // What the undivided services are refused for is told; that nothing else will do is not proven.
+                let undivided = self.spec.divided(&BTreeMap::new());
+                let told = deployment::place(&undivided, self.world, self.telling, self.watch);
+                return Some(refused(self.spec, told).map_err(|why| match why {
+                    NoPlacement::Infeasible(why) => {
+                        NoPlacement::Infeasible(Infeasible { proven: false, ..why })
+                    }
+                    unfinished => unfinished,
+                }));
+            }
+            return None;
+        };
+        // What was not tried costs no less than the first of it.
+        let untried = next.map(|of| of.least.saturating_add(self.others.flatten().unwrap_or(0)));
+        Some(Ok(self.told(tried, best, untried, stopped)))
+    }
+
+    /// Asks whether to end.
+    fn ended(&self) -> Option<Stop> {
+        let standing = super::Standing { step: super::Step::Plans, found: None, bound: None };
+        self.watch.ask.and_then(|ask| ask(&standing))
+    }
+
+    fn by_name(&self, of: &Combined) -> BTreeMap<String, Division> {
+        let names = self.services.iter().map(|s| s.service.name.clone());
+        names.zip(of.divisions.iter().cloned()).collect()
+    }
+
+    fn placed(&self, of: &Combined) -> Result<Placement, NoPlacement> {
+        let divided = self.spec.divided(&self.by_name(of));
+        let telling = Telling { refusal: false, ..self.telling };
+        deployment::place(&divided, self.world, telling, self.watch)
+    }
+
+    /// What the workloads that cannot be divided cost by themselves.
+    fn others(&mut self) -> Option<i64> {
+        if let Some(known) = self.others {
+            return known;
+        }
+        let undivided = self.spec.divided(&BTreeMap::new());
+        let divides = |address: &String| {
+            let service = address.strip_prefix("services.").and_then(|name| self.spec.services.get(name));
+            service.is_some_and(|s| s.traffic.divide_at.is_some())
+        };
+        let all: Vec<String> = undivided.addresses().into_iter().filter(|a| !divides(a)).collect();
+        let least = |address: &String| Some(bound(&solve(&undivided, self.world, address).ok()?).micros());
+        let all: Vec<Option<i64>> = all.par_iter().map(least).collect();
+        let sum = all.into_iter().sum();
+        self.others = Some(sum);
+        sum
+    }
+
+    /// The best, with what proves it.
+    fn told(&self, tried: Vec<Tried>, best: usize, untried: Option<i64>, stopped: Option<Stop>) -> Placement {
+        let parts = |of: &Combined| PART * of.parts() as i64;
+        let counted = tried.get(best).map_or(0, |t| parts(&t.of));
+        let bounds = tried.iter().filter_map(|t| t.bound).chain(untried);
+        let lower_bound = bounds.min().unwrap_or(0) - counted;
+        let (mut chosen, mut dearer) = (None, Vec::new());
+        for (i, Tried { of, bound, found }) in tried.into_iter().enumerate() {
+            if i == best {
+                chosen = found.map(|(_, placement)| (of, placement));
+                continue;
+            }
+            let address = |(name, division)| (format!("services.{name}"), division);
+            dearer.push(DearerDivision {
+                at: self.by_name(&of).into_iter().map(address).collect(),
+                lower_bound: bound.map(|b| Money::from_micros(b - parts(&of))),
+                coupling: found.and_then(|(_, placement)| placement.coupling),
+            });
+        }
+        let (of, mut placement) = chosen.unwrap_or_else(|| unreachable!("the best was found"));
+        let services = self.services.iter().zip(&of.divisions);
+        let services =
+            services.map(|(s, division)| (format!("services.{}", s.service.name), told(s, division)));
+        let services = services.collect();
+        let lower_bound = Money::from_micros(lower_bound);
+        if let Some(coupling) = placement.coupling.as_mut().filter(|c| lower_bound < c.optimum) {
+            coupling.stopped = coupling.stopped.or(stopped);
+        }
+        placement.divided = Some(Divided { services, lower_bound, dearer });
+        placement
+    }
+}
+
+fn told(of: &Dividing<'_>, division: &Division) -> DividedService {
+    let service = of.service;
+    let part = |sizes: Sizes| ServicePart {
+        address: format!("services.{}", service.part_name(sizes)),
+        above: sizes.above,
+        to: sizes.to,
+        share: if division.is_empty() { 1.0 } else { service.part(sizes).map_or(0.0, |p| p.share()) },
+    };
+    let option = |(at, least): &(Division, Vec<Option<i64>>)| {
+        let least = least.iter().map(|least| least.map(Money::from_micros)).collect();
+        DivisionOption { at: at.clone(), least }
+    };
+    DividedService {
+        at: division.clone(),
+        parts: sizes_of(division).into_iter().map(part).collect(),
+        options: of.options.iter().map(option).collect(),
+    }
+}
+
+/// What a placement costs a month in what is minimised, and what none of its division is below.
+fn amounts(placement: &Placement) -> (i64, i64) {
+    if let Some(coupling) = &placement.coupling {
+        return (coupling.optimum.micros(), coupling.lower_bound.micros());
+    }
+    let month = |w: &WorkloadPlacement| match w.run {
+        Some(_) => w.cost.expected_per_month,
+        None => w.cost.expected_per_hour.times(HOURS_PER_MONTH),
+    };
+    let cost: Money = placement.workloads.values().map(month).sum();
+    let least: Money = placement.workloads.values().map(bound).sum();
+    (cost.micros(), least.micros())
+}
+
+/// A refusal of the undivided services, with that dividing them does not help.
+fn refused(spec: &Spec, found: Result<Placement, NoPlacement>) -> Result<Placement, NoPlacement> {
+    found.map_err(|why| match why {
+        NoPlacement::Infeasible(mut why) => {
+            for workload in &mut why.workloads {
+                let service = workload.address.strip_prefix("services.").and_then(|n| spec.services.get(n));
+                let divides: Vec<&Service> = match service {
+                    Some(service) => vec![service],
+                    None if workload.address == deployment::DEPLOYMENT => spec.services.values().collect(),
+                    None => continue,
+                };
+                let Some(at) = divides.iter().find_map(|s| s.traffic.divide_at.as_ref()) else { continue };
+                workload.conflict.push(Rejection {
+                    constraint: "infeasible",
+                    reason: "no division at these lengths does either; what would help is said of undivided services".into(),
+                    at: Some(at.at.clone()),
+                    distance: None,
+                });
+            }
+            NoPlacement::Infeasible(why)
+        }
+        unfinished => unfinished,
+    })
+}

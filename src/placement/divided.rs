@@ -1,0 +1,99 @@
+//! Services that may be served in parts, and what proves the division that was chosen.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use rhumb_api::Money;
+
+use super::{Coupling, Placement};
+use crate::spec::{Division, Sizes, Spec};
+
+/// How the services that may be divided are, and why not otherwise (`src/decisions/0025-parts-of-a-service.md`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Divided {
+    /// Each service that may be divided, by its address.
+    pub services: BTreeMap<String, DividedService>,
+    /// Dollars a month that no placement of any division costs less than, each part counted as a cent besides.
+    pub lower_bound: Money,
+    /// The divisions that were placed as well, because what their parts cost by themselves would have been less than what was chosen.
+    pub dearer: Vec<DearerDivision>,
+}
+
+/// A service that may be divided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DividedService {
+    /// The lengths that divide it, in tokens of a prompt; none = it is not divided.
+    pub at: Division,
+    /// Its parts, the shorter first; one if it is not divided.
+    pub parts: Vec<ServicePart>,
+    /// Every way to divide it, fewer parts first.
+    pub options: Vec<DivisionOption>,
+}
+
+/// A part of a service: a workload of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServicePart {
+    /// Address of the workload.
+    pub address: String,
+    /// Its prompts are longer than so many tokens.
+    pub above: u32,
+    /// And at most as long; `None` = any.
+    pub to: Option<u32>,
+    /// Part of the requests, a fraction.
+    pub share: f64,
+}
+
+/// A way to divide a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DivisionOption {
+    /// The lengths.
+    pub at: Division,
+    /// What each of its parts costs at the least by itself, dollars a month, the shorter first; `None` if it cannot be placed.
+    pub least: Vec<Option<Money>>,
+}
+
+/// A division of all services that was placed and is dearer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DearerDivision {
+    /// Address of each service that may be divided to the lengths.
+    pub at: BTreeMap<String, Division>,
+    /// No placement of it costs less, dollars a month; `None` if none is within what is shared.
+    pub lower_bound: Option<Money>,
+    /// What proves that, where its services share too little.
+    pub coupling: Option<Coupling>,
+}
+
+impl DivisionOption {
+    /// What its parts cost at the least by themselves, dollars a month; `None` if one of them cannot be placed.
+    pub fn sum(&self) -> Option<Money> {
+        self.least.iter().copied().sum()
+    }
+}
+
+impl ServicePart {
+    /// Its prompts.
+    pub fn sizes(&self) -> Sizes {
+        Sizes { above: self.above, to: self.to }
+    }
+}
+
+impl Placement {
+    /// The service that a workload is a part of; itself if it is of none.
+    pub fn whole_of<'p>(&'p self, address: &'p str) -> &'p str {
+        let services = self.divided.iter().flat_map(|d| &d.services);
+        let mut of = services.filter(|(_, s)| s.parts.iter().any(|p| p.address == address));
+        of.next().map_or(address, |(whole, _)| whole)
+    }
+
+    /// The spec with its services in the parts that were placed.
+    pub fn spec_of<'s>(&self, spec: &'s Spec) -> Cow<'s, Spec> {
+        match &self.divided {
+            Some(divided) if spec.divides() => {
+                let name = |address: &String| address.trim_start_matches("services.").to_owned();
+                let all = divided.services.iter().map(|(address, s)| (name(address), s.at.clone()));
+                Cow::Owned(spec.divided(&all.collect()))
+            }
+            _ => Cow::Borrowed(spec),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Services that may be served in parts: how they are, what the gateway does, and what other divisions would cost.
+
+use rhumb_api::Money;
+use serde_json::{Value, json};
+
+use super::json::usd;
+use super::{Block, Cell, Section, Table, Tone};
+use crate::placement::{DividedService, DivisionOption, Placement, ServicePart};
+use crate::plan::Plan;
+
+/// `at 2048 and 8192 tokens`.
+fn at(division: &[u32]) -> String {
+    match division {
+        [] => "undivided".to_owned(),
+        [one] => format!("at {one} tokens"),
+        [all @ .., last] => {
+            let all: Vec<String> = all.iter().map(u32::to_string).collect();
+            format!("at {} and {last} tokens", all.join(", "))
+        }
+    }
+}
+
+/// `57.3 %`.
+fn percent(share: f64) -> String {
+    format!("{} %", crate::math::round_to(share * 100.0, 2))
+}
+
+/// What the parts of a service cost a month, all together.
+fn cost(placement: &Placement, of: &DividedService) -> Money {
+    let placed = of.parts.iter().filter_map(|p| placement.workloads.get(&p.address));
+    placed.map(|w| w.cost.expected_per_month).sum()
+}
+
+fn rows(placement: &Placement, address: &str, of: &DividedService) -> Vec<Vec<Cell>> {
+    let row = |part: &ServicePart| {
+        let placed = placement.workloads.get(&part.address);
+        let month = placed.map_or_else(String::new, |w| w.cost.expected_per_month.to_string());
+        vec![
+            Cell::plain(address),
+            Cell::plain(part.sizes().to_string()),
+            Cell::plain(percent(part.share)),
+            Cell::plain(&part.address),
+            Cell::plain(month),
+        ]
+    };
+    of.parts.iter().map(row).collect()
+}
+
+/// What other divisions would cost.
+fn others(placement: &Placement, address: &str, of: &DividedService) -> String {
+    let coupled = placement.coupling.is_some();
+    let other = |o: &&DivisionOption| o.at != of.at;
+    let told = of.options.iter().filter(other).map(|o| match o.sum() {
+        Some(sum) if coupled => format!("{} at least {sum} USD/month by itself", at(&o.at)),
+        Some(sum) => format!("{} {sum}", at(&o.at)),
+        None => format!("{} nothing keeps the promises", at(&o.at)),
+    });
+    let told: Vec<String> = told.collect();
+    let own = if of.at.is_empty() { "not divided".to_owned() } else { format!("divided {}", at(&of.at)) };
+    let rest = if told.is_empty() { String::new() } else { format!("; {}", told.join(", ")) };
+    let cost = cost(placement, of);
+    let whole = of.options.iter().find(|o| o.at.is_empty() && !of.at.is_empty() && !coupled);
+    let less =
+        whole.and_then(DivisionOption::sum).map(|whole| format!(", {} less than undivided", whole - cost));
+    format!("{address}: {own}, {cost} USD/month{}{rest}.", less.unwrap_or_default())
+}
+
+pub(super) fn divided(plan: &Plan) -> Option<Section> {
+    let divided = plan.placement.divided.as_ref()?;
+    let services = || divided.services.iter();
+    let table = Table {
+        columns: vec![
+            ("service", false),
+            ("prompts", false),
+            ("of the requests", true),
+            ("are served by", false),
+            ("USD/month", true),
+        ],
+        rows: services().flat_map(|(address, of)| rows(&plan.placement, address, of)).collect(),
+    };
+    let mut lines: Vec<Cell> =
+        services().map(|(address, of)| Cell::plain(others(&plan.placement, address, of))).collect();
+    if services().any(|(_, of)| !of.at.is_empty()) {
+        lines.push(Cell::plain(
+            "The gateway counts the tokens of a prompt with the model's tokenizer, before it chooses, and sends the request where the \
+             table says; nothing here does that. Each part keeps all objectives by itself, and has what may fail by itself.",
+        ));
+    }
+    let cost = plan.placement.coupling.as_ref().map_or_else(
+        || plan.placement.workloads.values().map(|w| w.cost.expected_per_month).sum(),
+        |c| c.optimum,
+    );
+    let proof = if divided.lower_bound >= cost {
+        "No other division costs less.".to_owned()
+    } else {
+        format!("No placement of any division costs less than {} USD/month.", divided.lower_bound)
+    };
+    let tried = match divided.dearer.len() {
+        0 => String::new(),
+        1 => " One other was placed within what is shared, and is dearer or does not go.".to_owned(),
+        n => format!(" {n} others were placed within what is shared, and are dearer or do not go."),
+    };
+    lines.push(Cell::tone(format!("{proof}{tried}"), Tone::Dim));
+    let blocks = vec![Block::Table(table), Block::Lines(lines)];
+    Some(Section { name: "divided", heading: "Parts of services".to_owned(), blocks })
+}
+
+pub(super) fn json(plan: &Plan) -> Value {
+    let Some(divided) = &plan.placement.divided else { return Value::Null };
+    let service = |(address, of): (&String, &DividedService)| {
+        let part = |p: &ServicePart| {
+            json!({
+                "workload": p.address,
+                "prompt_tokens_above": p.above,
+                "prompt_tokens_to": p.to,
+                "share": p.share,
+            })
+        };
+        let option = |o: &DivisionOption| json!({ "at": o.at, "least_usd_per_month": o.sum().map(usd) });
+        json!({
+            "service": address,
+            "at": of.at,
+            "parts": of.parts.iter().map(part).collect::<Vec<_>>(),
+            "options": of.options.iter().map(option).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "services": divided.services.iter().map(service).collect::<Vec<_>>(),
+        "lower_bound_usd_per_month": usd(divided.lower_bound),
+        "dearer": divided.dearer.iter().map(|d| json!({
+            "at": d.at,
+            "lower_bound_usd_per_month": d.lower_bound.map(usd),
+        })).collect::<Vec<_>>(),
+    })
+}

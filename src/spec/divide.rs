@@ -1,0 +1,312 @@
+//! `traffic.divide_at`: a service that may be served in parts (`src/decisions/0025-parts-of-a-service.md`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Arrivals, Lengths, Load, RecordedRequest, Service, Spec, Traffic, trace};
+use crate::diagnostic::Pointer;
+use crate::math::{exp, ln, normal_cdf, normal_quantile, sqrt};
+
+/// Lengths at which a service may be divided, at most.
+pub const MOST_POINTS: usize = 3;
+
+/// Divisions of a deployment, at most: the product over its services.
+pub const MOST_DIVISIONS: usize = 256;
+
+/// A part of fewer of the requests is none: nothing could be said of its lengths.
+pub const LEAST_SHARE: f64 = 1e-6;
+
+/// What each part counts for in what is minimised besides its cost, micro-dollars a month: more than the rounding of a few pools, so
+/// that no service is divided for nothing.
+pub const PART: i64 = 10_000;
+
+/// `services.NAME.traffic.divide_at`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DivideAt {
+    /// Tokens of a prompt, ascending, from 1 to [`MOST_POINTS`] of them: one of so many is of the shorter class.
+    pub tokens: Vec<u32>,
+    /// Where it was written.
+    pub at: Pointer,
+}
+
+/// Prompts longer than `above` tokens, up to `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sizes {
+    /// None is so short; 0 = from the shortest.
+    pub above: u32,
+    /// The longest; `None` = any.
+    pub to: Option<u32>,
+}
+
+/// What a part of a service is of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartOf {
+    /// The whole.
+    pub service: Arc<Service>,
+    /// Its prompts.
+    pub sizes: Sizes,
+    /// Its part of the requests, a fraction in (0, 1).
+    pub share: f64,
+}
+
+/// How a service is divided: the lengths that are used of those where it may be, ascending; empty = it is not.
+pub type Division = Vec<u32>;
+
+impl Sizes {
+    /// Whether a prompt of so many tokens is of this part.
+    pub fn takes(&self, tokens: u32) -> bool {
+        tokens > self.above && self.to.is_none_or(|to| tokens <= to)
+    }
+}
+
+/// `prompts up to 2048 tokens`, `prompts above 2048 tokens`.
+impl std::fmt::Display for Sizes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.above, self.to) {
+            (0, None) => f.write_str("all prompts"),
+            (0, Some(to)) => write!(f, "prompts up to {to} tokens"),
+            (above, None) => write!(f, "prompts above {above} tokens"),
+            (above, Some(to)) => write!(f, "prompts above {above} up to {to} tokens"),
+        }
+    }
+}
+
+/// The parts of a division, in the order of their lengths.
+pub fn sizes_of(division: &[u32]) -> Vec<Sizes> {
+    let from = std::iter::once(0).chain(division.iter().copied());
+    let to = division.iter().copied().map(Some).chain([None]);
+    from.zip(to).map(|(above, to)| Sizes { above, to }).collect()
+}
+
+impl Service {
+    /// The name of a part of it.
+    pub fn part_name(&self, sizes: Sizes) -> String {
+        let name = &self.name;
+        match (sizes.above, sizes.to) {
+            (0, None) => name.clone(),
+            (0, Some(to)) => format!("{name}-to-{to}"),
+            (above, None) => format!("{name}-above-{above}"),
+            (above, Some(to)) => format!("{name}-{above}-to-{to}"),
+        }
+    }
+
+    /// Every way to divide it of which each part has some requests, fewer parts first, then by the lengths.
+    pub fn divisions(&self) -> Vec<Division> {
+        let points = self.traffic.divide_at.as_ref().map_or(&[][..], |d| &d.tokens);
+        let points = &points[..points.len().min(MOST_POINTS)];
+        let subset = |bits: u32| -> Division {
+            points.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1).map(|(_, n)| *n).collect()
+        };
+        let mut all: Vec<Division> = (0..1_u32 << points.len()).map(subset).collect();
+        all.retain(|d| d.is_empty() || sizes_of(d).iter().all(|sizes| self.traffic.share_of(*sizes) > 0.0));
+        all.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+        all
+    }
+
+    /// Its part of the requests of the whole.
+    pub fn share(&self) -> f64 {
+        self.part_of.as_ref().map_or(1.0, |of| of.share)
+    }
+
+    /// A part of it, a service of its own; `None` if it has hardly a request ([`LEAST_SHARE`]).
+    pub fn part(&self, sizes: Sizes) -> Option<Service> {
+        let share = self.traffic.share_of(sizes);
+        if share <= 0.0 {
+            return None;
+        }
+        let traffic = self.traffic.part(sizes, share);
+        let of = PartOf { service: Arc::new(self.clone()), sizes, share };
+        Some(Service { name: self.part_name(sizes), traffic, part_of: Some(of), ..self.clone() })
+    }
+}
+
+impl Traffic {
+    /// The part of the requests that is of these prompts; 0 if it is less than [`LEAST_SHARE`].
+    pub(super) fn share_of(&self, sizes: Sizes) -> f64 {
+        let share = match &self.recorded {
+            Some(hour) => hour.iter().filter(|r| of(r, sizes)).count() as f64 / hour.len().max(1) as f64,
+            None => within(&self.input, sizes).map_or(0.0, |(share, _)| share),
+        };
+        if share >= LEAST_SHARE { share } else { 0.0 }
+    }
+
+    /// These prompts alone, which are `share` of all.
+    fn part(&self, sizes: Sizes, share: f64) -> Traffic {
+        let load = match self.load {
+            Load::Rate(rate) => Load::Rate(rate * share),
+            Load::Concurrency(clients) => Load::Concurrency(clients * share),
+        };
+        let (input, output, recorded) = match &self.recorded {
+            Some(hour) => {
+                let own: Vec<RecordedRequest> = hour.iter().filter(|r| of(r, sizes)).copied().collect();
+                let input = trace::lengths(own.iter().map(|r| r.input));
+                let output = trace::lengths(own.iter().map(|r| r.output));
+                // A single request has no time from one to the next that could be played again.
+                (input, output, Some(own).filter(|own| own.len() > 1).map(Arc::from))
+            }
+            None => {
+                let own = within(&self.input, sizes).map_or(self.input, |(_, lengths)| lengths);
+                (own, self.output, None)
+            }
+        };
+        Traffic {
+            load,
+            input,
+            output,
+            recorded,
+            arrivals: thinned(self.arrivals, share),
+            divide_at: None,
+            ..self.clone()
+        }
+    }
+}
+
+fn of(request: &RecordedRequest, sizes: Sizes) -> bool {
+    request.input > f64::from(sizes.above) && sizes.to.is_none_or(|to| request.input <= f64::from(to))
+}
+
+/// Arrivals of which each is kept with the probability `share`, whatever became of the others: the gap is the sum of a geometric
+/// number of gaps, so that its squared coefficient of variation is `share * cv2 + 1 - share`.
+fn thinned(arrivals: Arrivals, share: f64) -> Arrivals {
+    match arrivals {
+        Arrivals::Bursty { cv2 } => Arrivals::Bursty { cv2: share * cv2 + (1.0 - share) },
+        Arrivals::Poisson => Arrivals::Poisson,
+        Arrivals::Constant if share >= 1.0 => Arrivals::Constant,
+        Arrivals::Constant => Arrivals::Bursty { cv2: 1.0 - share },
+    }
+}
+
+/// The probability of these lengths, and what they are like: of the lognormal of the same mean and variance, which the prediction
+/// takes too. `None` if there are none.
+fn within(all: &Lengths, sizes: Sizes) -> Option<(f64, Lengths)> {
+    let (above, to) = (f64::from(sizes.above), sizes.to.map(f64::from).filter(|to| *to < all.max));
+    if above >= all.max {
+        return None;
+    }
+    if all.cv2 <= 0.0 {
+        let here = all.mean > above && to.is_none_or(|to| all.mean <= to);
+        return here.then_some((1.0, *all));
+    }
+    if above <= 0.0 && to.is_none() {
+        return Some((1.0, *all));
+    }
+    let sigma = sqrt(ln(1.0 + all.cv2));
+    let mu = ln(all.mean) - sigma * sigma / 2.0;
+    let z = |x: f64| (ln(x) - mu) / sigma;
+    let low = if above > 0.0 { z(above) } else { f64::NEG_INFINITY };
+    let high = to.map_or(f64::INFINITY, z);
+    // Of moment `k`, the part that lies within is that of a normal whose mean is moved by `k` deviations.
+    let part = |k: f64| between(low - k * sigma, high - k * sigma);
+    let share = part(0.0);
+    if share <= 0.0 {
+        return None;
+    }
+    let max = to.unwrap_or(all.max);
+    let mean = (all.mean * part(1.0) / share).clamp(above, max);
+    let second = all.mean * all.mean * (1.0 + all.cv2) * part(2.0) / share;
+    let cv2 = (second / (mean * mean) - 1.0).max(0.0);
+    let at = (between(f64::NEG_INFINITY, low) + 0.95 * share).clamp(1e-12, 1.0 - 1e-12);
+    let p95 = exp(mu + sigma * normal_quantile(at)).clamp(above, max);
+    Some((share, Lengths { mean, cv2, p95, max }))
+}
+
+/// The probability that a normal variable is between two values, from the side on which it loses no digits.
+fn between(low: f64, high: f64) -> f64 {
+    let below = |z: f64| match z {
+        f64::INFINITY => 1.0,
+        f64::NEG_INFINITY => 0.0,
+        z => normal_cdf(z),
+    };
+    if low > 0.0 { below(-low) - below(-high) } else { below(high) - below(low) }.max(0.0)
+}
+
+impl Spec {
+    /// With each service that is named here in the parts of its division, as services of their own, and none that may still be divided.
+    #[must_use]
+    pub fn divided(&self, divisions: &BTreeMap<String, Division>) -> Spec {
+        let mut spec = self.clone();
+        for service in spec.services.values_mut() {
+            service.traffic.divide_at = None;
+        }
+        for (name, division) in divisions.iter().filter(|(_, division)| !division.is_empty()) {
+            let Some(whole) = self.services.get(name).filter(|s| s.traffic.divide_at.is_some()) else {
+                continue;
+            };
+            let parts: Vec<Service> =
+                sizes_of(division).into_iter().filter_map(|sizes| whole.part(sizes)).collect();
+            spec.services.remove(name);
+            spec.services.extend(parts.into_iter().map(|part| (part.name.clone(), part)));
+        }
+        spec
+    }
+
+    /// Whether a service may be divided at all.
+    pub fn divides(&self) -> bool {
+        self.services.values().any(|s| s.traffic.divide_at.is_some())
+    }
+
+    /// The address of the service that a workload is a part of; its own if it is of none.
+    pub fn whole_of<'s>(&'s self, address: &'s str) -> std::borrow::Cow<'s, str> {
+        let service = address.strip_prefix("services.").and_then(|name| self.services.get(name));
+        match service.and_then(|s| s.part_of.as_ref()) {
+            Some(part) => format!("services.{}", part.service.name).into(),
+            None => address.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// p50 1000, p95 4000 and so on, as the reader makes it of `{ p50: 1000, p95: 4000 }`.
+    fn prompts() -> Lengths {
+        let sigma = ln(4.0) / normal_quantile(0.95);
+        let mean = 1000.0 * exp(sigma * sigma / 2.0);
+        Lengths { mean, cv2: exp(sigma * sigma) - 1.0, p95: 4000.0, max: 14_000.0 }
+    }
+
+    #[test]
+    fn the_median_divides_requests_in_halves() {
+        let (short, of_short) = within(&prompts(), Sizes { above: 0, to: Some(1000) }).expect("some");
+        let (long, of_long) = within(&prompts(), Sizes { above: 1000, to: None }).expect("some");
+        assert!((short - 0.5).abs() < 1e-12 && (long - 0.5).abs() < 1e-12, "{short} {long}");
+        assert_eq!((of_short.max, of_long.max), (1000.0, 14_000.0));
+        assert!(of_short.mean < 1000.0 && of_long.mean > 1000.0);
+        // 95 % of the longer half are below the 97.5th percentile of all.
+        let all = exp(ln(1000.0) + ln(4.0) * normal_quantile(0.975) / normal_quantile(0.95));
+        assert!((of_long.p95 - all).abs() < 1e-6 * all, "{} {all}", of_long.p95);
+    }
+
+    #[test]
+    fn shares_and_moments_are_those_of_the_whole() {
+        let all = prompts();
+        let (mut share, mut first, mut second) = (0.0, 0.0, 0.0);
+        for sizes in sizes_of(&[300, 2048, 8000]) {
+            let (part, own) = within(&all, sizes).expect("some");
+            share += part;
+            first += part * own.mean;
+            second += part * own.mean * own.mean * (1.0 + own.cv2);
+        }
+        assert!((share - 1.0).abs() < 1e-12, "{share}");
+        assert!((first / all.mean - 1.0).abs() < 1e-9, "{first} {}", all.mean);
+        assert!((second / (all.mean * all.mean * (1.0 + all.cv2)) - 1.0).abs() < 1e-9, "{second}");
+    }
+
+    #[test]
+    fn what_nobody_sends_is_no_part() {
+        assert_eq!(within(&prompts(), Sizes { above: 14_000, to: None }), None);
+        let (share, own) = within(&prompts(), Sizes { above: 0, to: Some(14_000) }).expect("all");
+        assert_eq!((share, own), (1.0, prompts()));
+        let fixed = Lengths { mean: 500.0, cv2: 0.0, p95: 500.0, max: 500.0 };
+        assert_eq!(within(&fixed, Sizes { above: 0, to: Some(400) }), None);
+        assert_eq!(within(&fixed, Sizes { above: 400, to: Some(500) }), Some((1.0, fixed)));
+    }
+
+    #[test]
+    fn every_other_of_steady_arrivals_by_chance_is_less_steady() {
+        assert_eq!(thinned(Arrivals::Bursty { cv2: 5.0 }, 0.25), Arrivals::Bursty { cv2: 2.0 });
+        assert_eq!(thinned(Arrivals::Constant, 0.25), Arrivals::Bursty { cv2: 0.75 });
+        assert_eq!(thinned(Arrivals::Poisson, 0.25), Arrivals::Poisson);
+    }
+}

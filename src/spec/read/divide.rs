@@ -1,0 +1,165 @@
+//! `traffic.divide_at`, and what it cannot go with yet.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::spec::divide::{LEAST_SHARE, MOST_DIVISIONS, MOST_POINTS, Sizes, sizes_of};
+
+impl Reader<'_> {
+    /// `divide_at` of a service's traffic.
+    pub(super) fn divide_at(&mut self, traffic: &At<'_>) -> Option<DivideAt> {
+        let at = traffic.key("divide_at");
+        let items = at.items();
+        if at.is_there() && at.value.is_some_and(Value::is_array) && items.is_empty() {
+            let fix = "list the lengths at which requests may be divided, `divide_at: [2048]`; or remove it";
+            self.report(&at.pointer, true, Problem::new("empty-list", "divided nowhere", "empty", fix));
+        }
+        if let Some(more) = items.get(MOST_POINTS) {
+            let what = format!("more than {MOST_POINTS} lengths in `divide_at`");
+            let help = "keep those that divide most: each doubles the number of divisions that are compared";
+            self.report(&more.pointer, false, leaf::not_yet(&what, help));
+        }
+        let mut tokens: Vec<u32> = Vec::new();
+        for one in items.iter().take(MOST_POINTS) {
+            let Some(n) = one.whole().filter(|n| *n > 0) else { continue };
+            if tokens.last().is_some_and(|last| *last >= n) {
+                let what = format!("{n} after {}", tokens.last().copied().unwrap_or(0));
+                let fix = "write the lengths in ascending order, each once";
+                self.report(&one.pointer, false, Problem::new("out-of-order", what, "not ascending", fix));
+                continue;
+            }
+            tokens.push(n);
+        }
+        (!tokens.is_empty()).then_some(DivideAt { tokens, at: at.pointer })
+    }
+
+    /// What only several sections together say of `divide_at`.
+    pub(super) fn divided(
+        &mut self,
+        root: &At<'_>,
+        models: &BTreeMap<String, Model>,
+        (services, others): (&BTreeMap<String, Service>, &BTreeMap<String, Profiled>),
+    ) {
+        let mut divisions: usize = 1;
+        for (name, service) in services {
+            let Some(divide) = &service.traffic.divide_at else { continue };
+            let at = root.key("services").key(name);
+            for (later, what, help) in self.not_with_divide_at(root, (name, &at), service) {
+                let what = format!("`divide_at` with {what}");
+                self.report(&later.pointer, true, leaf::not_yet(&what, help));
+            }
+            let kind = models.get(&service.model).and_then(|m| {
+                let measured = m.measured().map(|_| "times that were measured");
+                measured.or(m.adapters.as_ref().map(|_| "adapters"))
+            });
+            if let Some(kind) = kind {
+                let what = format!("`divide_at` of a service whose model has {kind}");
+                self.report(&divide.at, true, leaf::not_yet(&what, "remove `divide_at`"));
+                continue;
+            }
+            self.points(&at, service, divide);
+            let parts = service.divisions().into_iter().flat_map(|division| sizes_of(&division));
+            let parts: Vec<String> = parts.map(|sizes| service.part_name(sizes)).collect();
+            let taken = |part: &str| services.contains_key(part) || others.contains_key(part);
+            self.parts_have_names(&divide.at, &service.name, &parts, taken);
+            divisions = divisions.saturating_mul(1 << divide.tokens.len().min(MOST_POINTS));
+            if divisions > MOST_DIVISIONS {
+                let what = format!("more than {MOST_DIVISIONS} ways to divide the services of a deployment");
+                let help = "divide fewer services, or at fewer lengths";
+                self.report(&divide.at, true, leaf::not_yet(&what, help));
+                return;
+            }
+        }
+    }
+
+    /// That requests are on both sides of each length.
+    fn points(&mut self, at: &At<'_>, service: &Service, divide: &DivideAt) {
+        let traffic = &service.traffic;
+        for n in &divide.tokens {
+            let sides = [Sizes { above: 0, to: Some(*n) }, Sizes { above: *n, to: None }];
+            let (short, long) = (traffic.share_of(sides[0]), traffic.share_of(sides[1]));
+            if short > 0.0 && long > 0.0 {
+                continue;
+            }
+            let which = if short > 0.0 { "longer" } else { "so short" };
+            let what = format!("hardly a prompt is {which}: fewer than {} in a million", LEAST_SHARE * 1e6);
+            let range = format!(
+                "they have {:.0} tokens on average, {:.0} at most",
+                traffic.input.mean, traffic.input.max
+            );
+            let fix = format!("{range}: write a length that divides them, or remove it");
+            let written = at.key("traffic").key("divide_at").items();
+            let pointer = written.into_iter().find(|one| one.whole() == Some(*n)).map(|one| one.pointer);
+            let pointer = pointer.unwrap_or_else(|| divide.at.clone());
+            self.report(&pointer, false, Problem::new("useless-key", what, "divides nothing", fix));
+        }
+    }
+
+    /// That the names of parts can be names, and are no other service's; the first that is not is told.
+    fn parts_have_names(
+        &mut self,
+        at: &Pointer,
+        whole: &str,
+        parts: &[String],
+        is_taken: impl Fn(&str) -> bool,
+    ) {
+        for part in parts.iter().filter(|part| *part != whole) {
+            let (what, label, fix) = if !leaf::is_name(part) {
+                let what = format!("a part would be called `{part}`, which is too long");
+                (what, "too long a name", "give the service a shorter name")
+            } else if is_taken(part) {
+                let what = format!("a part would be called `{part}`, as another service is");
+                (what, "two of one name", "rename one of the two services")
+            } else {
+                continue;
+            };
+            self.report(at, true, Problem::new("bad-name", what, label, fix));
+            return;
+        }
+    }
+
+    /// The keys that the rule knows nothing of: what each is, and what to write.
+    fn not_with_divide_at<'v>(
+        &self,
+        root: &At<'v>,
+        (name, at): (&str, &At<'v>),
+        service: &Service,
+    ) -> Vec<(At<'v>, &'static str, &'static str)> {
+        let mut later = Vec::new();
+        let mut no = |is: bool, key: At<'v>, what, help| {
+            if is {
+                later.push((key, what, help));
+            }
+        };
+        let traffic = at.key("traffic");
+        let as_rate = "state the load as `peak: 12 req/s`, or remove `divide_at`";
+        let sessions = service.traffic.sessions.is_some();
+        let closed = matches!(service.traffic.load, Load::Concurrency(_)) && !sessions;
+        no(sessions, traffic.key("sessions"), "conversations", as_rate);
+        no(closed, traffic.key("concurrency"), "requests in flight", as_rate);
+        let recorded = service.traffic.recorded.is_some();
+        for lengths in ["input_tokens", "output_tokens"] {
+            let both = "the trace has the lengths of each request: remove it, or `trace`";
+            let key = traffic.key(lengths);
+            no(recorded && key.is_there(), key, "lengths that are stated besides a trace", both);
+        }
+        let most = service.scaling.max_replicas.is_some();
+        let key = at.key("scaling").key("max_replicas");
+        no(most, key, "`max_replicas`", "remove it: it would be of all parts together");
+        no(service.degrade.is_some(), at.key("degrade"), "`degrade`", "remove one of the two");
+        no(service.shares, at.key("share_machines"), "shared machines", "write `share_machines: never`");
+        let at_site = !service.placement.sites.is_empty();
+        let sites = "remove `placement.sites`, or remove `divide_at`";
+        no(at_site, at.key("placement").key("sites"), "sites of your own", sites);
+        let own = traffic.key("divide_at");
+        let holds = !root.key("commitments").entries().is_empty() && service.purchase.held;
+        let none = "write `purchase: { commitments: none }` in the service: it leaves them alone";
+        no(holds, own.clone(), "the use of held machines", none);
+        let chained = self.chained.contains(name);
+        let alone = "take the service out of the chain, or remove `divide_at`";
+        no(chained, own.clone(), "an objective of a chain", alone);
+        let keeps = root.key("stability").is_there();
+        no(keeps, own, "`stability`", "remove one of the two: what runs is not known by its part");
+        later
+    }
+}
