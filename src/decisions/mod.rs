@@ -24,3 +24,4 @@
 #![doc = include_str!("0022-federated-rounds.md")]
 #![doc = include_str!("0023-streams.md")]
 #![doc = include_str!("0024-a-smaller-model-stands-in.md")]
+#![doc = include_str!("0026-seasons.md")]

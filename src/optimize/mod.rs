@@ -43,6 +43,7 @@ mod pool;
 mod prices;
 mod refuted;
 mod relax;
+mod seasons;
 mod service;
 mod sharing;
 mod sought;
@@ -58,6 +59,7 @@ mod why_not;
 pub use batch::LOST_WORK;
 pub use chains::split_chains;
 pub use pool::UNKNOWN_INTERRUPTION;
+pub use seasons::ahead;
 use watch::Ends;
 pub use watch::{Question, Standing, Step, Watch};
 
