@@ -30,6 +30,7 @@ mod fallbacks;
 mod fates;
 mod federation;
 mod floors;
+mod held_to;
 mod impossible;
 mod job;
 mod load;
@@ -58,6 +59,7 @@ mod why_not;
 
 pub use batch::LOST_WORK;
 pub use chains::split_chains;
+pub use held_to::{held_to, shares};
 pub use pool::UNKNOWN_INTERRUPTION;
 pub use seasons::ahead;
 use watch::Ends;

@@ -6,9 +6,9 @@ use crate::cli::planning::{self, PlanArgs};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::Selector;
-use crate::placement::WhyNot;
-use crate::spec::WORKLOADS;
-use crate::{optimize, report};
+use crate::placement::{Whole, WhyNot, World};
+use crate::spec::{Spec, WORKLOADS};
+use crate::{explore, optimize, report};
 
 /// Runs the command.
 ///
@@ -24,15 +24,13 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
         super::known(workload, &known, spec)?;
     }
     let asked = || known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));
-    if let Some((address, told)) = asked().find_map(|address| Some((address, unanswered(address)?))) {
-        let text =
-            format!("--why-not is not supported yet for {address}, {told}; name another workload's address");
-        return Err(Failure::usage(text));
-    }
     let offers = offers(what, &world.catalog)?;
     let progress = progress::start("searching placements and loosened constraints", settings);
-    let all: Vec<WhyNot> =
+    let mut all: Vec<WhyNot> =
         asked().filter_map(|address| optimize::why_not(spec, world, address, &offers)).collect();
+    if optimize::shares(spec) {
+        together(spec, world, &offers, &mut all);
+    }
     progress.finish();
     if settings.json {
         terminal::print(&format!("{:#}\n", report::why_not_json(what, &all, &gathered.map)))?;
@@ -42,9 +40,16 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// Of a workload for which the question is not answered, what it is and what is told of it elsewhere.
-fn unanswered(address: &str) -> Option<&'static str> {
-    address.starts_with("federations.").then_some("a federation: its plan says who takes no part and why")
+/// What the whole deployment costs with each of the workloads on the offers alone.
+fn together(spec: &Spec, world: &World, offers: &[usize], all: &mut [WhyNot]) {
+    let planned = optimize::outline(spec, world).ok().map(|placement| explore::cost(&placement));
+    for why in all {
+        let held = optimize::held_to(spec, world, &why.address, offers);
+        why.whole = held.map(|held| Whole {
+            planned,
+            held: held.map(|placement| explore::cost(&placement)).map_err(|why| explore::refusal(&why)),
+        });
+    }
 }
 
 /// The workload, if one was named. A single argument that is no workload's address is the path.
