@@ -102,6 +102,18 @@ pub fn plan(input: &PlanningInput) -> Result<plan::Plan, PlanError> {
 /// # Errors
 /// As of [`plan()`], or that the search was ended before any placement was known.
 pub fn plan_watched(input: &PlanningInput, watch: Watch<'_>) -> Result<plan::Plan, PlanError> {
+    line(input, watch, true)
+}
+
+/// As [`plan_watched`], without a look at the seasons to come.
+///
+/// # Errors
+/// As of [`plan_watched`].
+pub fn plan_of_day(input: &PlanningInput, watch: Watch<'_>) -> Result<plan::Plan, PlanError> {
+    line(input, watch, false)
+}
+
+fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Plan, PlanError> {
     let whole = graph::compile(&input.spec)?;
     let found = optimize::place_watched(&input.spec, &input.world, watch);
     let mut placement = found.map_err(|why| match why {
@@ -116,6 +128,9 @@ pub fn plan_watched(input: &PlanningInput, watch: Watch<'_>) -> Result<plan::Pla
     plan::complete_bill(&mut placement, &desired);
     let mut warnings = input.warnings.clone();
     warnings.extend(plan::warnings(&placement));
+    let coming = ahead.then(|| optimize::ahead(&input.spec, &input.world, &placement, watch)).flatten();
+    let year = coming.map(|coming| plan::year(&input.spec, &placement, &coming));
+    warnings.extend(year.iter().flat_map(plan::Year::warnings));
     let header = plan::Header {
         name: input.spec.name.clone(),
         created: input.now.clone(),
@@ -125,6 +140,7 @@ pub fn plan_watched(input: &PlanningInput, watch: Watch<'_>) -> Result<plan::Pla
         confidence: input.spec.confidence,
         user_files: input.world.user_files(),
         budgets: plan::budgets(&spec, &placement),
+        year,
         warnings,
     };
     Ok(plan::between(header, input.prior.as_ref(), &desired, placement, artifacts))

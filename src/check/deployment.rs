@@ -12,10 +12,13 @@ use crate::spec::{BudgetBinds, BudgetScope, Spec};
 use crate::state::State;
 
 use super::ledger::dollars;
-use super::{Ledger, Report, shared};
+use super::{Ledger, Report, season, shared};
 
 /// Re-derives every promise of a plan. `prior` is the state that it was made against, if there was one.
+///
+/// Which of the spec's seasons the plan is for is derived from its own day, whatever loads `spec` comes with.
 pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> Report {
+    let spec = &season::of_time(spec, &plan.created);
     let mut log = Ledger::default();
     log.same("plan", "plan", "the name", &spec.name, &plan.name);
     log.same("plan", "plan", "the confidence", &spec.confidence, &plan.confidence);
@@ -38,6 +41,7 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     machines(&mut log, plan);
     artifacts(&mut log, plan);
     budgets(&mut log, &plan.placement.spec_of(spec), plan);
+    season::check(&mut log, spec, plan);
     let own = log.report();
     super::inspect(spec, world, &plan.placement).and(own)
 }

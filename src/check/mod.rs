@@ -31,6 +31,7 @@ mod pipeline;
 mod profile;
 mod proof;
 mod rules;
+mod season;
 mod serving;
 mod shared;
 mod sites;
@@ -47,6 +48,7 @@ pub use bound::{Bound, Choice, Column, Proof, choice, prove};
 pub use deployment::plan;
 pub use facts::{Fact, Lack, facts};
 pub use ledger::Ledger;
+pub use season::of_time;
 
 /// A promise that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,6 +162,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("run", "a run of a batch or a training whose figures are wrong"),
     ("sharing", "a pool on shared machines that may not be there, or not as it says"),
     ("sites", "a site that the spec does not allow, or rows of one that are not what the spec says"),
+    ("season", "a plan for another season than its day's, or a coming year that is not told as it is"),
     ("stability", "what runs, what is kept of it or what that costs is not told as it is"),
     ("spot-share", "more spot machines than allowed"),
     ("spread", "fewer regions than demanded"),

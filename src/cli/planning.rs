@@ -71,8 +71,14 @@ impl From<NoPlan> for Failure {
 /// # Errors
 /// Every problem of the files, with its place.
 pub fn gather(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
+    gather_for(None, args, settings)
+}
+
+/// As [`gather`], with the loads of the day that a saved plan was made for.
+fn gather_for(saved: Option<&Plan>, args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
     let found = load::load(&args.spec, &args.catalog, settings)?;
-    gather_found(found, args, settings)
+    let day = saved.and_then(|plan| plan.created.get(..10));
+    gathered(found, args, settings, day)
 }
 
 /// As [`gather`], from a spec that has been read.
@@ -80,6 +86,15 @@ pub fn gather(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure>
 /// # Errors
 /// As of [`gather`].
 pub fn gather_found(found: Found, args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
+    gathered(found, args, settings, None)
+}
+
+fn gathered(
+    found: Found,
+    args: &PlanArgs,
+    settings: &Settings,
+    day: Option<&str>,
+) -> Result<Gathered, Failure> {
     let Found { loaded, catalog, calibration, folder } = found;
     let archs = architectures(&loaded.spec, &loaded.map, &catalog, &folder)?;
     let store = LocalState::of(args.state.as_deref(), &loaded.spec, &folder, settings);
@@ -103,6 +118,7 @@ pub fn gather_found(found: Found, args: &PlanArgs, settings: &Settings) -> Resul
         return Err(Diagnostics::new(loaded.map.clone(), unknown.into_iter().map(problem).collect()).into());
     }
     let mut spec = loaded.spec;
+    spec.on_day(day.unwrap_or(&world.today));
     optimize::split_chains(&mut spec, &world);
     let input = PlanningInput {
         spec,
@@ -205,7 +221,19 @@ pub fn think(gathered: &Gathered) -> Result<Plan, NoPlan> {
 /// # Errors
 /// As of [`think`], or that the search was ended before any placement was known.
 pub fn think_watched(gathered: &Gathered, watch: Watch<'_>) -> Result<Plan, NoPlan> {
-    crate::plan_watched(&gathered.input, watch).map_err(|error| match error {
+    outcome(gathered, crate::plan_watched(&gathered.input, watch))
+}
+
+/// As [`think`], of the planning day alone: the seasons to come are not looked at.
+///
+/// # Errors
+/// As of [`think`].
+pub fn think_of_day(gathered: &Gathered) -> Result<Plan, NoPlan> {
+    outcome(gathered, crate::plan_of_day(&gathered.input, Watch::default()))
+}
+
+fn outcome(gathered: &Gathered, found: Result<Plan, PlanError>) -> Result<Plan, NoPlan> {
+    found.map_err(|error| match error {
         PlanError::Infeasible(why) => NoPlan::Infeasible(why),
         PlanError::Unfinished(why) => {
             let (exit, help) = match why.by {
@@ -261,9 +289,10 @@ pub fn saved_or_new(
     let name = path.display().to_string();
     let text = files::read_text(&settings.dir.join(&path))?;
     let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
-    let gathered = gather(&planning, settings)?;
+    let gathered = gather_for(Some(&plan), &planning, settings)?;
     let input = &gathered.input;
-    let reasons = plan.stale_against(input.prior.as_ref(), &input.spec_digest, &input.world.digest());
+    let mut reasons = plan.stale_against(input.prior.as_ref(), &input.spec_digest, &input.world.digest());
+    reasons.extend(plan.expired_on(&input.world.today));
     if reasons.is_empty() {
         return Ok((gathered, plan));
     }

@@ -149,6 +149,7 @@ fn words(s: &Standing) -> String {
         Step::Prices { round } => format!("pricing what is shared, round {}", round + 1),
         Step::Plans => "listing plans".to_owned(),
         Step::Choices { nodes } => format!("comparing choices, node {nodes}"),
+        Step::Seasons { done, all } => format!("placing the seasons to come: {done} of {all}"),
         Step::Refusal => "nothing will do; looking for what would".to_owned(),
     };
     if let Some(found) = s.found {

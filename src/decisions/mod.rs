@@ -25,3 +25,4 @@
 #![doc = include_str!("0023-streams.md")]
 #![doc = include_str!("0024-a-smaller-model-stands-in.md")]
 #![doc = include_str!("0025-parts-of-a-service.md")]
+#![doc = include_str!("0026-seasons.md")]

@@ -8,9 +8,7 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Pointer, SourceFile, did_you_mean};
 use crate::math;
 use crate::placement::World;
-use crate::spec::{
-    self, KvCacheDtype, Load, MOST_SHARDS, ProviderSettings, Quantization, Service, Spec, Variant,
-};
+use crate::spec::{self, KvCacheDtype, MOST_SHARDS, ProviderSettings, Quantization, Service, Spec, Variant};
 
 /// What is different in another world.
 #[derive(Clone, Debug, PartialEq)]
@@ -256,16 +254,17 @@ pub(super) fn traffic(spec: &mut Spec, of: Option<&str>, factor: f64) {
     let meant = |kind: &str, name: &str| of.is_none_or(|of| of.split_once('.') == Some((kind, name)));
     for (name, service) in &mut spec.services {
         if meant("services", name) {
-            service.traffic.load = match service.traffic.load {
-                Load::Rate(rate) => Load::Rate(rate * factor),
-                Load::Concurrency(clients) => Load::Concurrency(clients * factor),
-            };
+            for load in [&mut service.traffic.load, &mut service.traffic.usual] {
+                *load = load.scaled(factor);
+            }
         }
     }
     for (name, profiled) in &mut spec.profiled {
         if meant("services", name) {
             // Whole millionths of a request, as they are read.
-            profiled.peak = (profiled.peak as f64 * factor).round().max(1.0) as u64;
+            for peak in [&mut profiled.peak, &mut profiled.usual] {
+                *peak = (*peak as f64 * factor).round().max(1.0) as u64;
+            }
         }
     }
     for (name, batch) in &mut spec.batches {

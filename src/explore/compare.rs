@@ -150,6 +150,9 @@ pub fn cost(placement: &Placement) -> Money {
     placement.workloads.values().map(|w| w.cost.expected_per_month).sum()
 }
 
+/// What a refusal that was not proven ends with.
+pub(super) const NOT_PROVEN: &str = " (not proven)";
+
 /// The constraints of a refusal, by workload: `services.chat: budget, ttft`; and whether it was not proven.
 pub fn refusal(why: &Infeasible) -> String {
     let told = why.workloads.iter().map(|w| {
@@ -157,7 +160,7 @@ pub fn refusal(why: &Infeasible) -> String {
         format!("{}: {}", w.address, names.into_iter().collect::<Vec<_>>().join(", "))
     });
     let told = told.collect::<Vec<_>>().join("; ");
-    if why.proven { told } else { format!("{told} (not proven)") }
+    if why.proven { told } else { format!("{told}{NOT_PROVEN}") }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod stress;
 pub use change::{Amount, Change, changes, workload};
 pub use compare::{Aspect, Choice, Machines, choice, choices, compare, cost, refusal, sites_lost};
 pub use front::{Front, Lost, Point as FrontPoint, Sweep, front};
-pub use scale::{Flip, Point as ScalePoint, Scale, Scaled, Scaling, scale};
+pub use scale::{Flip, Point as ScalePoint, Scale, Scaled, Scaling, Unseen, scale};
 pub use select::Selector;
 pub use stress::{
     AtConfidence, Drawn, GRID, Held, Promise, REACH, Spot, Stress, Stressing, What, at_confidence, stress,

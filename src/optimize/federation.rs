@@ -3,6 +3,8 @@
 //! A round is as long as its slowest client. So for each longest round that there may be, every site has its cheapest kind that is no
 //! slower: what is enumerated is that choice, under a bound that is linear in the machines.
 
+mod given;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -167,6 +169,7 @@ pub(super) struct Client {
 }
 
 /// An aggregator with which as many sites take part as with any.
+#[derive(Clone)]
 struct Aggregator {
     /// Index into the table's sites.
     site: usize,

@@ -34,6 +34,7 @@ mod fallbacks;
 mod fates;
 mod federation;
 mod floors;
+mod held_to;
 mod impossible;
 mod job;
 mod load;
@@ -47,6 +48,7 @@ mod pool;
 mod prices;
 mod refuted;
 mod relax;
+mod seasons;
 mod service;
 mod sharing;
 mod sought;
@@ -61,7 +63,9 @@ mod why_not;
 
 pub use batch::LOST_WORK;
 pub use chains::split_chains;
+pub use held_to::{held_to, shares};
 pub use pool::UNKNOWN_INTERRUPTION;
+pub use seasons::ahead;
 use watch::Ends;
 pub use watch::{Question, Standing, Step, Watch};
 

@@ -70,6 +70,13 @@ pub enum Step {
     },
     /// Nothing will do: which limits contradict each other, and what would.
     Refusal,
+    /// The placement is known; those of the seasons to come are looked for.
+    Seasons {
+        /// So many are known.
+        done: u32,
+        /// Of so many.
+        all: u32,
+    },
 }
 
 /// Asked between two steps, from several threads; once it was yes it stays so.

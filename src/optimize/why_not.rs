@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use rhumb_api::{Money, Purchase};
+use rhumb_api::{Cloud, Money, Purchase};
 
 use super::batch::Within;
 use super::changes::changes;
 use super::fallbacks::{Left, Seat, remaining};
-use super::job::{Job, Kind, Task, resides};
+use super::federation::Rounds;
+use super::job::{Job, Kind, Role, Task, resides};
 use super::pool::{Count, Terms};
 use super::relax::nearest_step;
 use super::service::{Block, Chosen, Search, weight};
@@ -17,7 +18,7 @@ use super::table::Table;
 use super::together::Plan;
 use super::{alone, solve};
 use crate::placement::{
-    Asked, Loosened, Outcome, Placement, Rejection, Relaxation, WhyNot, WorkloadPlacement, World,
+    Among, Asked, Loosened, Outcome, Placement, Rejection, Relaxation, WhyNot, WorkloadPlacement, World,
 };
 use crate::spec::Spec;
 
@@ -41,6 +42,7 @@ pub(super) fn of(spec: &Spec, world: &World, address: &str, offers: &[usize]) ->
             each(&job, &table, offers, &|i, w, spot| runs.outcome(i, w, spot))
         }
         (Sought::Mixed(mixed), _) => each(&job, &table, offers, &|i, _, _| mixed.with_one(i)),
+        (Sought::Federation(rounds), _) => in_federation(&job, &table, rounds.as_deref(), offers)?,
         _ => return None,
     };
     candidates.sort_by_key(|c| match c.outcome {
@@ -57,8 +59,45 @@ pub(super) fn of(spec: &Spec, world: &World, address: &str, offers: &[usize]) ->
         Kind::Run(task) if task.stream().is_some() => "a month",
         Kind::Run(_) | Kind::Federation(..) => "a run",
     };
-    let mixed = matches!(job.kind, Kind::Mixed(_));
-    Some(WhyNot { address: address.to_owned(), each, mixed, chosen, optimum, candidates, loosened })
+    let among = match job.kind {
+        Kind::Mixed(_) => Among::Mix,
+        Kind::Federation(..) => Among::Members,
+        Kind::Service(_) | Kind::Run(_) => Among::Alike,
+    };
+    Some(WhyNot {
+        address: address.to_owned(),
+        each,
+        among,
+        chosen,
+        optimum,
+        candidates,
+        loosened,
+        whole: None,
+    })
+}
+
+/// Offers at sites as clients of a federation, others as its aggregator.
+fn in_federation(
+    job: &Job<'_>,
+    table: &Table,
+    rounds: Option<&Rounds<'_>>,
+    offers: &[usize],
+) -> Option<Vec<Asked>> {
+    let catalog = &job.world.catalog;
+    let at_site =
+        |o: &usize| catalog.offerings.get(*o).is_some_and(|o| catalog.regions[o.region].cloud == Cloud::Site);
+    let (at_sites, elsewhere): (Vec<usize>, Vec<usize>) = offers.iter().partition(|o| at_site(o));
+    let answer = |role, i| {
+        let Some(rounds) = rounds else {
+            return Err(no("infeasible", "no site has a machine for it".into(), Some(job.at.clone())));
+        };
+        let members = rounds.with_one(job, role, i)?;
+        Ok((1 + members.clients.len() as u32, members.run))
+    };
+    let mut all = each(job, table, &elsewhere, &|i, _, _| answer(Role::Aggregator, i));
+    let (clients, of_clients) = (job.clients()?, table.clients.as_deref()?);
+    all.extend(each(&clients, of_clients, &at_sites, &|i, _, _| answer(Role::Client, i)));
+    Some(all)
 }
 
 /// The pools of a placement that use one of the offers.
@@ -384,9 +423,19 @@ impl<'s> Runs<'s> {
 /// Which single constraint, if it were looser, would make the offers possible, or chosen.
 fn loosened(job: &Job<'_>, offers: &[usize], does: bool) -> Vec<Loosened> {
     let mut only = job.world.clone();
-    let keep: Vec<crate::catalog::Offering> =
-        offers.iter().filter_map(|o| job.world.catalog.offerings.get(*o).cloned()).collect();
-    only.catalog.offerings = keep;
+    let catalog = &job.world.catalog;
+    // What only one member of a federation can be: that of one site, or the aggregator.
+    let place = |o: &crate::catalog::Offering| {
+        let region = &catalog.regions[o.region];
+        (region.cloud == Cloud::Site).then_some(o.region)
+    };
+    let meant: Vec<_> = offers.iter().filter_map(|o| catalog.offerings.get(*o)).map(place).collect();
+    let others = matches!(job.kind, Kind::Federation(..));
+    let stays = |(i, o): &(usize, &crate::catalog::Offering)| {
+        offers.contains(i) || others && !meant.contains(&place(o))
+    };
+    only.catalog.offerings =
+        catalog.offerings.iter().enumerate().filter(stays).map(|(_, o)| o.clone()).collect();
     let Some(restricted) = Job::of(job.spec, &only, &job.address) else { return Vec::new() };
     let all = changes(job);
     let chosen = |spec: &Spec| {

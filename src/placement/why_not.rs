@@ -14,14 +14,39 @@ pub struct WhyNot {
     pub chosen: Vec<ResourceAddr>,
     /// What its costs are dollars of: `an hour`, `a run` or, of a stream, `a month`.
     pub each: &'static str,
-    /// Whether its machines are a mix of types: what would do is then a mix with at least one machine of the offer, all of it told.
-    pub mixed: bool,
+    /// What else the workload has beside a machine of the offer.
+    pub among: Among,
     /// Dollars of its optimum; `None` if nothing keeps its promises.
     pub optimum: Option<Money>,
     /// Every candidate: those that would do first, cheapest first; then by offer, variant and layout.
     pub candidates: Vec<Asked>,
     /// Changes of one constraint that would make the offers possible, or chosen; each was solved again.
     pub loosened: Vec<Loosened>,
+    /// The whole deployment with the workload on nothing else; `None` if that was not asked, or its rules leave none of the offers.
+    pub whole: Option<Whole>,
+}
+
+/// What a workload has beside a machine of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Among {
+    /// Machines of the same kind, and what the optimum has elsewhere.
+    Alike,
+    /// A mix of types with at least one of it, all of it told.
+    Mix,
+    /// The other members of a federation, all of it told.
+    Members,
+}
+
+/// A deployment in which one workload is on some offers alone, and everything that workloads share is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Whole {
+    /// Dollars a month of everything as it is planned; `None` if nothing keeps all promises.
+    pub planned: Option<Money>,
+    /// The same so.
+    ///
+    /// # Errors
+    /// The workloads that cannot be placed then, each with the constraints that refuse it; in words.
+    pub held: Result<Money, String>,
 }
 
 /// A candidate that was asked for, over all settings of the engine.

@@ -49,15 +49,19 @@ pub fn budgets(spec: &Spec, placement: &Placement) -> Vec<BudgetLine> {
 /// What the reader of a plan must know before anything else: bounds that the workloads break together,
 /// and quotas of which a new account has too little.
 pub fn warnings(placement: &Placement) -> Vec<String> {
+    warnings_beside(placement, None)
+}
+
+/// The same of another placement than that of the plan, without what is said of `own` already: quotas of which the other needs no
+/// more.
+pub fn warnings_beside(placement: &Placement, own: Option<&Placement>) -> Vec<String> {
     let mut warnings: Vec<String> =
         placement.joint_violations.iter().map(|v| format!("{}: {}", v.constraint, v.reason)).collect();
-    let mut needs: BTreeMap<(Cloud, &str, &str), (&QuotaNeed, f64)> = BTreeMap::new();
-    let of_fleets = placement.fleets.iter().flat_map(|f| &f.quotas);
-    for quota in placement.workloads.values().flat_map(|w| &w.quotas).chain(of_fleets) {
-        let key = (quota.cloud, quota.region.as_str(), quota.code.as_str());
-        needs.entry(key).or_insert((quota, 0.0)).1 += quota.amount;
-    }
-    for (quota, amount) in needs.into_values() {
+    let own = own.map(needs).unwrap_or_default();
+    for (place, (quota, amount)) in needs(placement) {
+        if own.get(&place).is_some_and(|(_, known)| *known >= amount) {
+            continue;
+        }
         let Some(has) = quota.default_new_account.filter(|has| quota.declared.is_none() && *has < amount)
         else {
             continue;
@@ -68,4 +72,17 @@ pub fn warnings(placement: &Placement) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// What is needed of a quota, by cloud, region and code.
+type Needs<'p> = BTreeMap<(Cloud, &'p str, &'p str), (&'p QuotaNeed, f64)>;
+
+fn needs(placement: &Placement) -> Needs<'_> {
+    let mut needs = Needs::new();
+    let of_fleets = placement.fleets.iter().flat_map(|f| &f.quotas);
+    for quota in placement.workloads.values().flat_map(|w| &w.quotas).chain(of_fleets) {
+        let key = (quota.cloud, quota.region.as_str(), quota.code.as_str());
+        needs.entry(key).or_insert((quota, 0.0)).1 += quota.amount;
+    }
+    needs
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rhumb_api::{Attr, Resource, ResourceAddr};
 
 use super::reasons::Reasons;
-use super::{Action, BudgetLine, Change, Plan, Prior, Step, diff, order, replace};
+use super::{Action, BudgetLine, Change, Plan, Prior, Step, Year, diff, order, replace};
 use crate::placement::Placement;
 use crate::render::Artifact;
 use crate::state::State;
@@ -32,6 +32,8 @@ pub struct Header {
     pub user_files: Vec<String>,
     /// The budgets.
     pub budgets: Vec<BudgetLine>,
+    /// The coming year.
+    pub year: Option<Year>,
     /// Warnings, in order.
     pub warnings: Vec<String>,
 }
@@ -98,6 +100,7 @@ pub fn between(
         placement,
         artifacts,
         budgets: header.budgets,
+        year: header.year,
         warnings: header.warnings,
     }
 }

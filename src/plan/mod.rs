@@ -14,6 +14,7 @@ mod reasons;
 mod replace;
 mod running;
 mod stale;
+mod year;
 
 pub use basis::{budgets, desired, warnings};
 pub use between::{Desired, Header, between};
@@ -21,6 +22,7 @@ pub use bill::complete as complete_bill;
 pub use replace::forces_replacement;
 pub use running::running;
 pub use stale::spec_digest;
+pub use year::{Outlook, Period, PeriodCost, Year, YearBudget, year};
 
 use rhumb_api::{Attr, Resource, ResourceAddr};
 
@@ -57,6 +59,8 @@ pub struct Plan {
     /// Every monthly budget and the figure that it limits: that of all workloads first, then those of single ones, then those of
     /// labels.
     pub budgets: Vec<BudgetLine>,
+    /// The coming year by its seasons; `None` if the spec has none.
+    pub year: Option<Year>,
     /// Warnings about the spec and the plan, in order.
     pub warnings: Vec<String>,
 }

@@ -354,7 +354,7 @@ fn change(c: &Change) -> Value {
     })
 }
 
-fn label(label: Option<&(String, String)>) -> Value {
+pub(super) fn label(label: Option<&(String, String)>) -> Value {
     label.map_or(Value::Null, |(key, value)| json!({ "key": key, "value": value }))
 }
 
@@ -431,6 +431,7 @@ pub fn plan(plan: &Plan) -> Value {
             "binds": b.binds,
             "figure_usd_per_month": usd(b.figure),
         })).collect::<Vec<_>>(),
+        "year": super::seasons::json(plan),
         "carbon": super::carbon::json(plan),
         "joint_violations": joint,
         "divided": super::divided::json(plan),

@@ -24,6 +24,7 @@ mod federation;
 mod pipeline;
 mod placements;
 mod profile;
+mod seasons;
 mod shared;
 mod stability;
 mod training;
@@ -131,6 +132,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(chains::chains(plan));
     sections.extend(placements::failures(plan));
     sections.push(cost::cost(plan));
+    sections.extend(seasons::seasons(plan));
     sections.extend(held::held(plan));
     sections.extend(commitments::commitments(plan));
     sections.extend(carbon::carbon(plan));

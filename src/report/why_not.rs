@@ -7,7 +7,7 @@ use super::json::{relaxation, usd};
 use super::placements::layout;
 use super::{Block, Cell, Report, Section, Table, Tone, percent};
 use crate::diagnostic::{Pointer, SourceMap};
-use crate::placement::{Asked, Loosened, Outcome, WhyNot};
+use crate::placement::{Among, Asked, Loosened, Outcome, WhyNot};
 
 /// Rows shown of a workload; JSON holds all.
 const SHOWN: usize = 12;
@@ -22,7 +22,11 @@ fn offer(c: &Asked) -> String {
     format!("{}/{} {}", c.cloud, c.region, c.purchase)
 }
 
-fn runs(c: &Asked) -> String {
+fn runs(w: &WhyNot, c: &Asked) -> String {
+    if w.among == Among::Members {
+        let role = if c.cloud == rhumb_api::Cloud::Site { "client" } else { "aggregator" };
+        return role.to_owned();
+    }
     let cut = c.layout.map_or_else(|| "any layout".to_owned(), layout);
     format!("{}, {cut}", c.variant.as_deref().unwrap_or("any variant"))
 }
@@ -54,7 +58,7 @@ fn rows(w: &WhyNot, map: &SourceMap) -> (Vec<Vec<Cell>>, usize) {
         }
     }
     let left = groups.len().saturating_sub(SHOWN);
-    let more = |one: String, all: &[&Asked], text: fn(&Asked) -> String| {
+    let more = |one: String, all: &[&Asked], text: &dyn Fn(&Asked) -> String| {
         let mut distinct: Vec<String> = all.iter().map(|c| text(c)).collect();
         distinct.sort();
         distinct.dedup();
@@ -71,8 +75,8 @@ fn rows(w: &WhyNot, map: &SourceMap) -> (Vec<Vec<Cell>>, usize) {
             }
         };
         vec![
-            Cell::plain(more(offer(first), &all, offer)),
-            Cell::plain(more(runs(first), &all, runs)),
+            Cell::plain(more(offer(first), &all, &offer)),
+            Cell::plain(more(runs(w, first), &all, &|c| runs(w, c))),
             Cell::plain(machines),
             Cell::plain(why),
             Cell::plain(at),
@@ -91,7 +95,15 @@ fn verdict(w: &WhyNot) -> String {
         Outcome::Rejected(_) => None,
     });
     match does {
-        Some((c, machines, least)) if w.mixed => format!(
+        Some((c, _, least)) if w.among == Among::Members => format!(
+            "{address}: with {}/{}/{} as {} it would do for at least {}.",
+            c.cloud,
+            c.region,
+            c.instance_type,
+            if c.cloud == rhumb_api::Cloud::Site { "the client there" } else { "its aggregator" },
+            cost(w, least)
+        ),
+        Some((c, machines, least)) if w.among == Among::Mix => format!(
             "{address}: a mix with at least one machine of {} would do, of {machines} in all, for at least {}.",
             offer(c),
             cost(w, least)
@@ -100,7 +112,7 @@ fn verdict(w: &WhyNot) -> String {
             "{address}: it would do with {machines} machine{} of {} ({}) for at least {}.",
             if machines == 1 { "" } else { "s" },
             offer(c),
-            runs(c),
+            runs(w, c),
             cost(w, least)
         ),
         None => {
@@ -115,6 +127,27 @@ fn verdict(w: &WhyNot) -> String {
             format!("{address}: impossible; every candidate is rejected, by {}.", names.join(", "))
         }
     }
+}
+
+/// What all workloads together cost, where they share a limit.
+fn whole(w: &WhyNot) -> Option<String> {
+    let whole = w.whole.as_ref()?;
+    let address = &w.address;
+    Some(match (&whole.held, whole.planned) {
+        (Ok(held), Some(planned)) if *held > planned => format!(
+            "With {address} on nothing else, all workloads together cost {held} USD a month, {} more than planned; what they share is kept.",
+            *held - planned
+        ),
+        (Ok(held), Some(_)) => format!(
+            "With {address} on nothing else, all workloads together cost {held} USD a month, no more than planned; what they share is kept."
+        ),
+        (Ok(held), None) => {
+            format!("With {address} on nothing else, all workloads together cost {held} USD a month.")
+        }
+        (Err(why), _) => {
+            format!("With {address} on nothing else, not all workloads can be placed together: {why}.")
+        }
+    })
 }
 
 fn change(l: &Loosened, map: &SourceMap) -> Vec<Cell> {
@@ -136,7 +169,15 @@ pub fn why_not(what: &str, all: &[WhyNot], map: &SourceMap) -> Report {
     let mut sections = Vec::new();
     for w in all {
         let (rows, left) = rows(w, map);
-        let mut blocks = vec![Block::Lines(vec![Cell::plain(verdict(w))])];
+        let mut lines = vec![Cell::plain(verdict(w))];
+        if let Some(whole) = whole(w) {
+            lines.push(Cell::plain(whole));
+        }
+        lines.push(Cell::tone(
+            "Figures of the table are of this workload by itself: what others take of shared limits is not in them.",
+            Tone::Dim,
+        ));
+        let mut blocks = vec![Block::Lines(lines)];
         blocks.push(Block::Table(Table {
             columns: vec![
                 ("offer", false),
@@ -215,6 +256,11 @@ pub fn json(what: &str, all: &[WhyNot], map: &SourceMap) -> Value {
             "chosen": w.chosen.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
             "optimum_usd": w.optimum.map(usd),
             "candidates": w.candidates.iter().map(asked).collect::<Vec<_>>(),
+            "whole": w.whole.as_ref().map(|whole| json!({
+                "planned_usd_per_month": whole.planned.map(usd),
+                "held_usd_per_month": whole.held.as_ref().ok().map(|held| usd(*held)),
+                "refused": whole.held.as_ref().err(),
+            })),
             "loosened": w.loosened.iter().map(|l| json!({
                 "change": relaxation(&l.change),
                 "place": place(map, l.change.at.as_ref()),

@@ -249,6 +249,9 @@ impl<'a> Checker<'a> {
             Kind::Path => leaf::path(value).err(),
             Kind::Cron => super::cron::parse(value).err(),
             Kind::Date => leaf::date(value).err(),
+            Kind::SeasonDay => super::season::day(value).err(),
+            Kind::SeasonPeak => super::season::peak(value).err(),
+            Kind::Lead => super::season::lead(value).err(),
             Kind::Version => leaf::version(value).err(),
             Kind::Literal => None,
         };

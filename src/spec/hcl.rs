@@ -30,6 +30,7 @@ pub const BLOCKS: &[BlockName] = &[
     BlockName { block: "variant", key: "variants", labelled: true },
     BlockName { block: "service", key: "services", labelled: true },
     BlockName { block: "origin", key: "origins", labelled: true },
+    BlockName { block: "season", key: "seasons", labelled: true },
     BlockName { block: "chain", key: "chains", labelled: true },
     BlockName { block: "batch", key: "batches", labelled: true },
     BlockName { block: "provider", key: "providers", labelled: true },

@@ -167,6 +167,12 @@ pub enum Kind {
     Cron,
     /// A day, `YYYY-MM-DD`.
     Date,
+    /// A day of every year, `MM-DD`, or `YYYY-MM-DD` once.
+    SeasonDay,
+    /// A factor on the usual peak, or a percentage of it.
+    SeasonPeak,
+    /// Whole days.
+    Lead,
     /// A version such as `0.17`.
     Version,
     /// A value that a variable may have.

@@ -27,8 +27,12 @@ pub struct Profiled {
     pub image: String,
     /// `command` of it; empty if the image says it.
     pub command: Vec<String>,
-    /// `traffic.peak`, millionths of a request a second, above 0.
+    /// `traffic.peak` on the day that is planned for ([`super::Spec::on_day`]), millionths of a request a second, above 0.
     pub peak: u64,
+    /// The same outside any season, as written.
+    pub usual: u64,
+    /// `traffic.seasons`, in the order of their names, of which no two have a day in common.
+    pub seasons: Vec<super::Season>,
     /// `traffic.size_classes`: of each class its part of the requests, in billionths, above 0; never empty.
     pub classes: BTreeMap<String, u64>,
     /// Machines, whichever, that may fail while `capacity` of the peak is still carried.

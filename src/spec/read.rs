@@ -17,6 +17,7 @@ mod measured;
 mod pipeline;
 mod profile;
 mod rules;
+mod season;
 mod sharing;
 mod site;
 mod training;

@@ -227,6 +227,13 @@ fn kind_schema(kind: &'static Kind, partial: bool) -> Value {
             json!({ "type": "string", "pattern": format!("^({}):\\S+$", SECRET_SCHEMES.join("|")) }),
         ),
         Kind::Date => or_expression(json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" })),
+        Kind::SeasonDay => {
+            or_expression(json!({ "type": "string", "pattern": "^([0-9]{4}-)?[0-9]{2}-[0-9]{2}$" }))
+        }
+        Kind::SeasonPeak => {
+            or_expression(json!({ "type": "string", "pattern": "^\\s*[0-9.]+\\s*(x|%)\\s*$" }))
+        }
+        Kind::Lead => or_expression(quantity_schema(Unit::Duration, Range::NOT_NEGATIVE)),
         Kind::Version => or_expression(json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)*$" })),
     }
 }
@@ -313,6 +320,11 @@ pub fn describe(kind: &'static Kind) -> (String, Option<&'static str>) {
         Kind::Path => plain("a path relative to the spec's folder", "./requests.csv"),
         Kind::Cron => plain("five cron fields, UTC", "\"0 1 * * *\""),
         Kind::Date => plain("a day", "2027-06-30"),
+        Kind::SeasonDay => plain("a day of every year, or with the year a day once", "11-20"),
+        Kind::SeasonPeak => {
+            plain("a factor on the usual peak, or a percentage of it, from 0.01x to 100x", "4x")
+        }
+        Kind::Lead => plain("a duration of whole days, at most 90d", "3d"),
         Kind::Version => plain("a version in quotes", "\"0.17\""),
     }
 }

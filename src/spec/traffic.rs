@@ -1,7 +1,19 @@
 //! How work arrives, and what the turns of a conversation ask of an engine.
 
-use super::Lengths;
 use crate::math;
+
+/// A distribution of lengths, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lengths {
+    /// Mean.
+    pub mean: f64,
+    /// Coefficient of variation squared (0 = fixed length).
+    pub cv2: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// The longest that must fit the context window (the 99.9th percentile unless stated).
+    pub max: f64,
+}
 
 /// The amount of work.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +22,17 @@ pub enum Load {
     Rate(f64),
     /// `concurrency`: requests in flight in the busiest hour (closed loop of that many clients), or `sessions`.
     Concurrency(f64),
+}
+
+impl Load {
+    /// So many times it.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Load {
+        match self {
+            Load::Rate(rate) => Load::Rate(rate * factor),
+            Load::Concurrency(clients) => Load::Concurrency(clients * factor),
+        }
+    }
 }
 
 /// How requests are spread in time.

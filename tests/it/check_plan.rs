@@ -120,6 +120,7 @@ fn sample() -> (State, Plan) {
             sha256: "c3fcb21033a5c167880cface0740cdbd8c15a4dad12cbb240a8c10d0583d8406".into(),
             content,
         }],
+        year: None,
         budgets: vec![
             BudgetLine {
                 workload: None,

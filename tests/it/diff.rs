@@ -18,6 +18,7 @@ pub fn header() -> Header {
         confidence: 0.8,
         user_files: Vec::new(),
         budgets: Vec::new(),
+        year: None,
         warnings: Vec::new(),
     }
 }

@@ -471,3 +471,80 @@ sites:
     );
     assert!(!client.contains("flwr run"), "{client}");
 }
+
+/// Why another aggregator, or another machine of a site, was not chosen: each costs what the cheapest choice costs in a world in which
+/// nothing else may be that member.
+#[test]
+fn why_another_member_was_not_chosen() {
+    let (spec, world, placement) = planned(ROUNDS);
+    let run = chosen(&placement.unwrap()).1.cost_per_run;
+    let catalog = &world.catalog;
+    let at = |place: &str, kind: &str, purchase: Purchase| {
+        let is = |o: &rhumb::catalog::Offering| {
+            let (region, machine) = (&catalog.regions[o.region], &catalog.instance_types[o.instance_type]);
+            (region.id.as_str(), machine.name.as_str(), o.purchase) == (place, kind, purchase)
+        };
+        catalog.offerings.iter().position(is).unwrap()
+    };
+    let asked = |offer: usize| rhumb::optimize::why_not(&spec, &world, "federations.seg", &[offer]).unwrap();
+    let cost = |w: &WhyNot| match w.candidates.as_slice() {
+        [Asked { outcome: Outcome::Does { machines: 4, cost }, .. }] => *cost,
+        other => panic!("{other:?}"),
+    };
+    // The run in a world in which that member is of the offer, or there is none.
+    let forced = |offer: usize| {
+        let mut only = world.clone();
+        let of = &catalog.offerings[offer];
+        let site = catalog.regions[of.region].cloud == Cloud::Site;
+        let same = |o: &rhumb::catalog::Offering| match site {
+            true => o.region == of.region,
+            false => catalog.regions[o.region].cloud != Cloud::Site,
+        };
+        only.catalog.offerings.retain(|o| !same(o) || o == of);
+        let placed = line::place(&spec, &only).unwrap();
+        chosen(&placed).1.cost_per_run
+    };
+    for (place, kind, is) in [
+        ("us-east-1", "m7i.2xlarge", true),
+        ("eu-central-1", "m7i.2xlarge", false),
+        ("wards-1", "t4-node", true),
+        ("wards-1", "l4-node", false),
+        ("far", "l4-node", true),
+    ] {
+        let offer = at(place, kind, Purchase::OnDemand);
+        let w = asked(offer);
+        assert_eq!(
+            (w.optimum, w.chosen.is_empty(), w.among),
+            (Some(run), !is, Among::Members),
+            "{place} {kind}"
+        );
+        assert_eq!(cost(&w), forced(offer), "{place} {kind}");
+        assert_eq!(cost(&w) == run, is, "{place} {kind}");
+    }
+    // An aggregator is bought on demand, and one of accelerators would leave them idle.
+    for (kind, purchase) in [("m7i.2xlarge", Purchase::Spot), ("g6.xlarge", Purchase::OnDemand)] {
+        let w = asked(at("us-east-1", kind, purchase));
+        assert!(matches!(w.candidates[0].outcome, Outcome::Rejected(_)), "{kind}: {w:?}");
+    }
+}
+
+/// A site whose connection is too slow for its machine is told with its time, and a longer deadline lets it in.
+#[test]
+fn a_client_that_is_too_slow_is_told_with_its_time() {
+    let (spec, world, placement) = planned(&ROUNDS.replace("round_deadline: 45min", "round_deadline: 30min"));
+    assert!(chosen(&placement.unwrap()).2.left_out.iter().any(|left| left.site == "far"));
+    let catalog = &world.catalog;
+    let offer = catalog.offerings.iter().position(|o| catalog.regions[o.region].id == "far").unwrap();
+    let w = rhumb::optimize::why_not(&spec, &world, "federations.seg", &[offer]).unwrap();
+    let Outcome::Rejected(why) = &w.candidates[0].outcome else { panic!("{w:?}") };
+    // 1500 s of training, 2 x 496 s of sending, 3 x 2 s of putting together.
+    assert_eq!(
+        (why.constraint, why.reason.as_str()),
+        ("round-deadline", "a round takes it 2498 s, 1800 s are allowed")
+    );
+    assert!(
+        w.loosened.iter().any(|l| l.chosen && l.change.constraint == "round-deadline"),
+        "{:?}",
+        w.loosened
+    );
+}

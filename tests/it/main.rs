@@ -58,6 +58,7 @@ mod points;
 mod predict_extras;
 mod processors;
 mod profiles;
+mod seasons;
 mod sharing;
 mod sharing_faults;
 mod sharing_kept;

@@ -145,6 +145,24 @@ const GOLDENS: &[Golden] = &[
         ],
     },
     Golden {
+        name: "holiday-shop",
+        exit: 0,
+        // From four days before 1 December to Christmas Eve are 28 days, in July and August 58, and 279 of 365 are left: 279 x 10,677.72 + 28 x
+        // 26,859.15 + 58 x 7,322.50 are 4,155,845, of which a day is 24 / 730. Twelve months of 45,000 are 540,000. Ten machines of eight vCPUs.
+        facts: &[
+            "4 x g7e.2xlarge",
+            "2026-11-25  2026-11-26  usual",
+            "2026-11-27  2026-12-24  christmas 3x        10  at least 26,859.15",
+            "2026-12-25  2027-07-04  usual                4  at least 10,677.72",
+            "2027-07-05  2027-08-31  summer 0.5x",
+            "2027-09-01  2027-11-24  usual",
+            "at least 136,630.51 USD",
+            "540,000.00 USD; the expected cost leaves",
+            "(`lead`): christmas 4",
+            "80 vcpus needed, not verified",
+        ],
+    },
+    Golden {
         name: "hospital-federation",
         exit: 0,
         // 124 MB are 992 Mbit. A fourteenth of 0.8 of 1.5625 Gbit/s is 89.3 Mbit/s, less than the 200 of a hospital: 11.1 s. 1500 + 2 x 11.1 + 14 x 2

@@ -159,6 +159,24 @@ fn the_command_answers_for_people_and_machines() {
 }
 
 #[test]
+fn a_federation_tells_of_its_members() {
+    if option_env!("RHUMB_CATALOG_EXCLUDE").is_some() {
+        return;
+    }
+    let args = ["aws/eu-north-1/m7i.xlarge", "federations.seg-rounds", "examples/hospital-federation"];
+    let (out, err, code) = explained(&args);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("aggregator"), "{out}");
+    assert!(out.contains("With federations.seg-rounds on nothing else"), "{out}");
+    let (out, err, code) = explained(&[&args[..], &["--json"]].concat());
+    assert_eq!(code, 0, "{err}");
+    let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
+    let problems: Vec<String> =
+        validator.iter_errors(&serde_json::from_str(&out).unwrap()).map(|e| e.to_string()).collect();
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
 fn a_wrong_name_is_told_with_the_nearest() {
     if option_env!("RHUMB_CATALOG_EXCLUDE").is_some() {
         return;
@@ -168,14 +186,47 @@ fn a_wrong_name_is_told_with_the_nearest() {
         (&["aws/af-south-1/p5.48xlarge", CHAT], "nothing on sale is all of"),
         (&["h100", CHAT], "instance types"),
         (&["p5.48xlarge", "services.nobody", CHAT], "is no workload of"),
-        (
-            &["aws/eu-north-1/m7i.xlarge", "examples/hospital-federation"],
-            "for federations.seg-rounds, a federation",
-        ),
     ] {
         let (_, err, code) = explained(args);
         assert!(code == 1 && err.contains(part), "{args:?}: {code} {err}");
     }
     let (_, err, code) = run(rhumb().args(["explain"]));
     assert!(code == 1 && err.contains("ADDRESS"), "{err}");
+}
+
+/// Where a quota is shared, the whole is solved again with the workload on the offer: by hand, its rules changed so that nothing else
+/// is left to it.
+#[test]
+fn the_whole_deployment_is_told_where_limits_are_shared() {
+    // Two machines of the cheap region, of which the services need three.
+    let quotas = "providers: { aws: { quotas: { eu-north-1: { L-417A185B: 384 } } } }\n";
+    let (spec, world, offers) = case(quotas);
+    assert!(optimize::shares(&spec) && !optimize::shares(&case("").0));
+    let cost = |placement: &rhumb::placement::Placement| rhumb::explore::cost(placement);
+    let planned = cost(&optimize::place(&spec, &world).unwrap());
+    for address in ["services.a", "services.b"] {
+        for offer in [offers[NORTH], offers[IRELAND], offers[SPAIN]] {
+            let region = &world.catalog.regions[world.catalog.offerings[offer].region].id;
+            let mut by_hand = spec.clone();
+            let name = address.trim_start_matches("services.");
+            let rules = &mut by_hand.services.get_mut(name).unwrap().placement;
+            rules.regions = rhumb::spec::AllowDeny::Only(vec![region.clone()]);
+            let kind =
+                world.catalog.instance_types[world.catalog.offerings[offer].instance_type].name.clone();
+            rules.instance_types = rhumb::spec::AllowDeny::Only(vec![kind]);
+            let held = optimize::held_to(&spec, &world, address, &[offer]).expect("its rules allow it");
+            let by_hand = optimize::place(&by_hand, &world);
+            assert_eq!(held.as_ref().ok().map(cost), by_hand.as_ref().ok().map(cost), "{address} {region}");
+            assert!(held.is_err() || cost(&held.unwrap()) >= planned, "{address} {region}");
+        }
+        // Residency leaves nothing of it.
+        assert_eq!(
+            optimize::held_to(&spec, &world, address, &[offers[VIRGINIA]]).map(|held| held.is_err()),
+            Some(true)
+        );
+        let mut out = spec.clone();
+        out.services.get_mut(address.trim_start_matches("services.")).unwrap().placement.regions =
+            rhumb::spec::AllowDeny::Not(vec!["aws/us-east-1".into()]);
+        assert!(optimize::held_to(&out, &world, address, &[offers[VIRGINIA]]).is_none());
+    }
 }

@@ -39,7 +39,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let input = &gathered.input;
     let report = check::plan(&input.spec, &input.world, input.prior.as_ref(), &plan);
     let facts = check::facts(&input.world, &plan.placement, args.max_age);
-    let proof = (!args.fast).then(|| check::prove(&input.spec, &input.world, &plan.placement));
+    let of_its_day = check::of_time(&input.spec, &plan.created);
+    let proof = (!args.fast).then(|| check::prove(&of_its_day, &input.world, &plan.placement));
     let (report, bounds) = match proof {
         Some(Proof { all, workloads, report: own }) => (report.and(own), Some((all, workloads))),
         None => (report, None),

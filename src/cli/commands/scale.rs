@@ -13,7 +13,8 @@ use crate::placement::Running;
 /// Show how cost grows with traffic, and where another choice becomes the cheapest
 ///
 /// The deployment is planned at each traffic anew. Where two neighbours are placed in unlike ways, the traffic at which the
-/// choice flips is searched by bisection; what comes and goes between two alike neighbours is not seen (--steps).
+/// choice flips is searched by bisection. What comes and goes between two alike neighbours may be unseen: how much it could save at
+/// most is told, and more traffics are planned where that is most (--refine).
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Range of factors on the present traffic
@@ -31,6 +32,9 @@ pub struct Args {
     /// Search each machine more as well, not only other regions, types, precisions, layouts and purchase options
     #[arg(long)]
     counts: bool,
+    /// Most traffics to plan besides, where a choice that comes and goes unseen could save most
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    refine: usize,
     #[command(flatten)]
     planning: PlanArgs,
 }
@@ -72,6 +76,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         steps: args.steps,
         tolerance: args.tolerance,
         counts: args.counts,
+        refine: args.refine,
     };
     let bar = Mutex::new(progress::count("planning traffics", settings));
     let found = explore::scale(spec, world, &asked, &|done| {

@@ -56,10 +56,12 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let name = args.plan.display().to_string();
     let text = files::read_text(&settings.dir.join(&args.plan))?;
     let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
+    // What a plan says about itself is shown whenever; whether it may still be applied is asked with a state.
     if let Some(path) = &args.state {
         let store = LocalState { path: settings.dir.join(path), name: path.display().to_string() };
         let now = planning::read_state(&store)?;
-        let reasons = plan.stale_against(now.as_ref(), &plan.spec_digest, &plan.catalog_digest);
+        let mut reasons = plan.stale_against(now.as_ref(), &plan.spec_digest, &plan.catalog_digest);
+        reasons.extend(plan.expired_on(settings.now.to_string().get(..10).unwrap_or_default()));
         if !reasons.is_empty() {
             return Err(Failure::Message {
                 exit: Exit::Stale,
@@ -83,7 +85,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         View::All => None,
         View::Summary | View::Artifacts => Some(&[]),
         View::Placements => Some(&["joint", "placements", "fleets"]),
-        View::Cost => Some(&["cost"]),
+        View::Cost => Some(&["cost", "seasons"]),
         View::Fallbacks => Some(&["fallbacks"]),
         View::Objectives => Some(&["objectives", "failures"]),
         View::Losers => Some(&["losers"]),

@@ -114,7 +114,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
 }
 
 fn outcome(gathered: &Gathered) -> Result<Result<Box<Plan>, Box<Infeasible>>, Failure> {
-    match planning::think(gathered) {
+    match planning::think_of_day(gathered) {
         Ok(plan) => Ok(Ok(Box::new(plan))),
         Err(NoPlan::Infeasible(why)) => Ok(Err(why)),
         Err(NoPlan::Failure(failure)) => Err(failure),

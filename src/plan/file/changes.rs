@@ -1,11 +1,15 @@
 //! The plan itself, its changes and its files, in a plan file.
 
+use std::collections::BTreeMap;
+
 use rhumb_api::{Attr, Money, Resource, ResourceAddr};
 
 use super::mirror::{mirror, words};
-use crate::placement::Placement;
+use crate::placement::{Placement, Stop};
 use crate::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
+use crate::plan::{Outlook, Period, PeriodCost, Year, YearBudget};
 use crate::render::Artifact;
+use crate::spec::season::SpanPeak;
 
 words!(ActionWord for Action {
     Create = "create",
@@ -29,7 +33,39 @@ mirror!(PlanBody for Plan {
     placement: Placement,
     artifacts: Vec<Artifact>,
     budgets: Vec<BudgetLine>,
+    year: Option<Year>,
     warnings: Vec<String>,
+});
+
+mirror!(YearFile for Year { days: u32, periods: Vec<Period>, expected: Option<Money>, budgets: Vec<YearBudget> });
+
+mirror!(YearBudgetFile for YearBudget { limit: Money, figure: Option<Money> });
+
+mirror!(PeriodFile for Period {
+    from: String,
+    to: String,
+    days: u32,
+    peaks: BTreeMap<String, SpanPeak>,
+    outlook: Outlook,
+});
+
+mirror!(SpanPeakFile for SpanPeak { season: Option<String>, times: u32, lead: u32 });
+
+mirror!(OutlookFile for Outlook {
+    cost: Option<PeriodCost>,
+    refused: Vec<String>,
+    would_do: Vec<String>,
+    proven: bool,
+    ended: Option<Stop>,
+    warnings: Vec<String>,
+});
+
+mirror!(PeriodCostFile for PeriodCost {
+    expected: Money,
+    peak: Money,
+    ceiling: Money,
+    machines: u32,
+    budgets: Vec<Money>,
 });
 
 mirror!(PriorFile for Prior { lineage: String, serial: u64, digest: String });

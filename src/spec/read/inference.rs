@@ -212,7 +212,9 @@ impl Reader<'_> {
         let prompt = sessions.map_or(added, |s| s.prompt(&output));
         let typed = at.key("prefix_cached").quantity(Unit::Percent, Range::PART).unwrap_or(0.0);
         Traffic {
+            usual: load.clone(),
             load,
+            seasons: self.seasons(&at.key("seasons")),
             trace: file,
             recorded: recorded.map(|r| r.requests.into()),
             input: prompt,

@@ -62,13 +62,16 @@ impl Reader<'_> {
         self.something_may_fail(at);
         let scaling = self.scaling(&at.key("scaling"));
         let profile = self.profile(&at.key("profile"), &classes);
+        let usual = peak.map_or(0, |rate| (rate.min(MOST_RATE) * MICRO as f64).round() as u64);
         let found = Profiled {
             name: name.to_owned(),
             labels: self.merged_labels(at, shared),
             profile: profile?,
             image,
             command,
-            peak: peak.map_or(0, |rate| (rate.min(MOST_RATE) * MICRO as f64).round() as u64),
+            peak: usual,
+            usual,
+            seasons: self.seasons(&traffic.key("seasons")),
             classes: classes.iter().map(|(name, (part, _))| (name.clone(), *part)).collect(),
             // A machine is a replica.
             survive: machines("replica").max(machines("machine")),

@@ -8,7 +8,7 @@ use super::{placed, small};
 use crate::cli::{rhumb, run};
 
 fn asked(workload: Option<&str>, range: (f64, f64), steps: usize) -> Scaling {
-    Scaling { workload: workload.map(str::to_owned), range, steps, tolerance: 0.02, counts: false }
+    Scaling { workload: workload.map(str::to_owned), range, steps, tolerance: 0.02, counts: false, refine: 0 }
 }
 
 #[test]
@@ -56,10 +56,30 @@ fn the_traffic_of_one_workload_moves_no_other_and_a_budget_ends_it() {
     assert!(end.above.factor <= end.below.factor * 1.02);
 }
 
+/// What is told of the spans holds at traffics that were not planned: the optimum is no more than the stated amount below what is
+/// chosen at the upper end, and where nothing is unseen it costs the same.
+#[test]
+fn what_is_unseen_is_bounded() {
+    let (spec, world) = small("");
+    let asked = Scaling { refine: 10, ..asked(None, (0.5, 8.0), 3) };
+    let found = explore::scale(&spec, &world, &asked, &|_| {});
+    let rough = explore::scale(&spec, &world, &Scaling { refine: 0, ..asked }, &|_| {});
+    assert!(found.planned > rough.planned, "{} {}", found.planned, rough.planned);
+    let widest = |s: &explore::Scale| s.spans.iter().filter_map(|s| s.most).max().unwrap();
+    assert!(widest(&found) < widest(&rough));
+    assert_eq!((found.spans[0].from, found.spans.last().unwrap().to), (0.5, 8.0));
+    assert!(found.spans.windows(2).all(|pair| pair[0].to == pair[1].from));
+    let cost = |factor: f64| explore::cost(&placed(&spec, &world, &format!("traffic=x{factor}")).unwrap());
+    for span in found.spans.iter().step_by(3) {
+        let (between, above) = (cost((span.from * span.to).sqrt()), cost(span.to));
+        assert!(between <= above && above - between <= span.most.unwrap(), "{span:?}: {between} {above}");
+    }
+}
+
 #[test]
 fn equal_on_any_number_of_threads() {
     let (spec, world) = small("");
-    let asked = Scaling { counts: true, ..asked(None, (0.5, 8.0), 4) };
+    let asked = Scaling { counts: true, refine: 5, ..asked(None, (0.5, 8.0), 4) };
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| explore::scale(&spec, &world, &asked, &|_| {}))
@@ -73,7 +93,7 @@ const CHAT: &str = "examples/two-models";
 
 #[test]
 fn the_curve_is_told_as_table_plot_and_json() {
-    let args = ["scale", CHAT, "--traffic", "0.5..2", "--steps", "3", "--tolerance", "10%"];
+    let args = ["scale", CHAT, "--traffic", "0.5..2", "--steps", "3", "--tolerance", "10%", "--refine", "2"];
     let (out, err, code) = run(rhumb().args(args).arg("--json"));
     assert_eq!((err.as_str(), code), ("", 0));
     let value: Value = serde_json::from_str(&out).unwrap();
@@ -88,9 +108,15 @@ fn the_curve_is_told_as_table_plot_and_json() {
     assert!(!validator.is_valid(&wrong));
     let (out, err, code) = run(rhumb().args(args));
     assert_eq!((err.as_str(), code), ("", 0));
-    for part in
-        ["Traffic of ", "x0.5 ", "x2 ", "USD a month", "in proportion to today's", "flips within 10 %"]
-    {
+    for part in [
+        "Traffic of ",
+        "x0.5 ",
+        "x2 ",
+        "USD a month",
+        "in proportion to today's",
+        "flips within 10 %",
+        "Between the traffics that were planned",
+    ] {
         assert!(out.contains(part), "{part}: {out}");
     }
     for (args, says) in [

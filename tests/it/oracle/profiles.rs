@@ -133,6 +133,7 @@ fn profile(seed: u64, spec: &mut Spec, world: &World) -> Option<String> {
         1 => placement.regions = AllowDeny::Not(vec![region]),
         _ => {}
     }
+    let peak = (1 + r.below(12)) as u64 * 500_000;
     let profiled = Profiled {
         name: "p".into(),
         labels: BTreeMap::new(),
@@ -143,7 +144,9 @@ fn profile(seed: u64, spec: &mut Spec, world: &World) -> Option<String> {
         },
         image: "r/p:1".into(),
         command: Vec::new(),
-        peak: (1 + r.below(12)) as u64 * 500_000,
+        peak,
+        usual: peak,
+        seasons: Vec::new(),
         classes,
         survive: r.pick(&[0, 0, 0, 1, 2]),
         capacity: r.pick(&[1.0, 0.5, 0.8]),

@@ -517,7 +517,9 @@ fn service(
         labels: BTreeMap::new(),
         use_case: None,
         traffic: Traffic {
+            usual: load.clone(),
             load,
+            seasons: Vec::new(),
             trace: None,
             recorded: None,
             sessions: None,

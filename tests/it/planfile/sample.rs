@@ -17,6 +17,7 @@ use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKi
 mod fleets;
 mod kept;
 mod pipeline;
+mod year;
 
 use fleets::{fleet_fallback, on_shared, shared_fleet};
 
@@ -482,6 +483,7 @@ pub fn plan() -> Plan {
             content: "#!/bin/sh\nexec vllm serve \"$MODEL\"\n".into(),
             sha256: "d".repeat(64),
         }],
+        year: Some(year::year()),
         budgets: vec![
             BudgetLine {
                 workload: None,

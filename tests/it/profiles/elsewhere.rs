@@ -155,7 +155,10 @@ fn why_a_type_is_not_in_the_mix() {
     };
     // One of the small takes 10 of the 20 short ones; 10/12 + 20/10 of the large are left, so three: 0.80 + 1.50.
     let small = ask(&spec, &world, "g6.xlarge", "us-east-1");
-    assert_eq!((small.optimum, small.mixed), (Some(Money::from_micros(2_000_000)), true));
+    assert_eq!(
+        (small.optimum, small.among),
+        (Some(Money::from_micros(2_000_000)), rhumb::placement::Among::Mix)
+    );
     let does = Outcome::Does { machines: 4, cost: Money::from_micros(2_300_000) };
     assert_eq!(small.candidates.iter().map(|c| &c.outcome).collect::<Vec<_>>(), [&does]);
     assert!(!ask(&spec, &world, "g6e.xlarge", "us-east-1").chosen.is_empty());

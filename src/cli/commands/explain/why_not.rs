@@ -6,9 +6,9 @@ use crate::cli::planning::{self, PlanArgs};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::Selector;
-use crate::placement::WhyNot;
+use crate::placement::{Whole, WhyNot, World};
 use crate::spec::{Spec, WORKLOADS};
-use crate::{optimize, report};
+use crate::{explore, optimize, report};
 
 /// Runs the command.
 ///
@@ -31,8 +31,11 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
     }
     let offers = offers(what, &world.catalog)?;
     let progress = progress::start("searching placements and loosened constraints", settings);
-    let all: Vec<WhyNot> =
+    let mut all: Vec<WhyNot> =
         asked().filter_map(|address| optimize::why_not(spec, world, address, &offers)).collect();
+    if optimize::shares(spec) {
+        together(spec, world, &offers, &mut all);
+    }
     progress.finish();
     if settings.json {
         terminal::print(&format!("{:#}\n", report::why_not_json(what, &all, &gathered.map)))?;
@@ -45,10 +48,20 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
 /// Of a workload for which the question is not answered, what it is and what is told of it elsewhere.
 fn unanswered(address: &str, spec: &Spec) -> Option<&'static str> {
     let service = address.strip_prefix("services.").and_then(|name| spec.services.get(name));
-    if service.is_some_and(|s| s.traffic.divide_at.is_some()) {
-        return Some("a service that may be served in parts: `rhumb explain` tells what lost to each part");
+    let divided = service.is_some_and(|s| s.traffic.divide_at.is_some());
+    divided.then_some("a service that may be served in parts: `rhumb explain` tells what lost to each part")
+}
+
+/// What the whole deployment costs with each of the workloads on the offers alone.
+fn together(spec: &Spec, world: &World, offers: &[usize], all: &mut [WhyNot]) {
+    let planned = optimize::outline(spec, world).ok().map(|placement| explore::cost(&placement));
+    for why in all {
+        let held = optimize::held_to(spec, world, &why.address, offers);
+        why.whole = held.map(|held| Whole {
+            planned,
+            held: held.map(|placement| explore::cost(&placement)).map_err(|why| explore::refusal(&why)),
+        });
     }
-    address.starts_with("federations.").then_some("a federation: its plan says who takes no part and why")
 }
 
 /// The workload, if one was named. A single argument that is no workload's address is the path.

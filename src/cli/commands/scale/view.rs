@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::Settings;
 use crate::cli::view::plot::{Axis, Series, plot};
 use crate::cli::view::terminal;
-use crate::explore::{Choice, Flip, Scale, ScalePoint as Point, Scaled, Scaling};
+use crate::explore::{Choice, Flip, Scale, ScalePoint as Point, Scaled, Scaling, Unseen};
 use crate::math::round_to;
 use crate::report::{Block, Cell, Report, Section, Table, Tone, json as report_json, layout};
 
@@ -115,6 +115,31 @@ fn flips(found: &Scale) -> Vec<Cell> {
     lines.collect()
 }
 
+/// What may be unseen between the traffics that were planned: neighbours of the same kind are one line.
+fn unseen(found: &Scale) -> Vec<Cell> {
+    let mut lines: Vec<Unseen> = Vec::new();
+    for span in found.spans.iter().filter(|span| !span.flips) {
+        let kind = |s: &Unseen| s.most.map(|most| most > Money::ZERO);
+        match lines.last_mut().filter(|last| last.to == span.from && kind(last) == kind(span)) {
+            Some(last) => (last.to, last.most) = (span.to, last.most.max(span.most)),
+            None => lines.push(span.clone()),
+        }
+    }
+    let line = |s: &Unseen| {
+        let range = format!("{} to {}", times(s.from), times(s.to));
+        match s.most {
+            Some(Money::ZERO) => {
+                Cell::tone(format!("{range}  proven: nothing else is cheaper anywhere between"), Tone::Good)
+            }
+            Some(most) => {
+                Cell::plain(format!("{range}  sampled: whatever is unseen saves at most {most} USD a month"))
+            }
+            None => Cell::tone(format!("{range}  sampled: what is unseen is not bounded"), Tone::Warn),
+        }
+    };
+    lines.iter().map(line).collect()
+}
+
 fn curve(found: &Scale, settings: &Settings) -> String {
     let costs: Vec<(f64, f64)> = found
         .points
@@ -149,6 +174,11 @@ pub(super) fn text(name: &str, asked: &Scaling, found: &Scale, settings: &Settin
     if !found.flips.is_empty() {
         let heading = format!("Where the choice flips (each within {within} %)");
         sections.push(Section { name: "flips", heading, blocks: vec![Block::Lines(flips(found))] });
+    }
+    let seen = unseen(found);
+    if !seen.is_empty() {
+        let heading = "Between the traffics that were planned".to_owned();
+        sections.push(Section { name: "unseen", heading, blocks: vec![Block::Lines(seen)] });
     }
     let what = asked.workload.as_ref().map_or_else(|| name.to_owned(), |w| format!("{w} of {name}"));
     let report = Report { title: format!("Traffic of {what}"), sections, summary: summary(asked, found) };
@@ -236,6 +266,14 @@ pub(super) fn json(name: &str, asked: &Scaling, found: &Scale) -> Value {
             "below": point(&f.below),
             "above": point(&f.above),
         })).collect::<Vec<_>>(),
+        "spans": found.spans.iter().map(|s| json!({
+            "from": s.from,
+            "to": s.to,
+            "flips": s.flips,
+            "proven": s.most == Some(Money::ZERO),
+            "unseen_saves_at_most_usd_per_month": s.most.map(report_json::usd),
+        })).collect::<Vec<_>>(),
+        "refine": asked.refine,
         "planned": found.planned,
     })
 }

@@ -63,8 +63,12 @@ pub static TRAFFIC: &[Key] = &[
         "The same of Saturday and Sunday: a named profile, 24 shares of the peak, or one percentage, which is that part of `daily` in each hour. `daily` is then of Monday to Friday, and 100% may stand in either.",
     )
     .default("every day alike"),
-    Key::not_yet("seasons", "Months or days of the year with another peak.")
-        .instead("write the peak of the month that is planned as `peak`, and plan again when it changes"),
+    Key::new(
+        "seasons",
+        Kind::Map { entry: "SEASON", names: Names::Name, of: &Kind::Section(SEASON) },
+        "Days of the year with another peak. A plan is for the season of its day (`--at`), and says until when it holds and what the coming ones cost.",
+    )
+    .default("the same peak all year"),
     Key::new(
         "time_zone",
         Kind::TimeZone,
@@ -76,6 +80,33 @@ pub static TRAFFIC: &[Key] = &[
         Kind::Section(SESSIONS),
         "Load as conversations of several turns, in place of `peak`, `concurrency` and `prefix_cached`: a turn's prompt repeats what was said before, as far as the replica that answered still has it in its KV cache.",
     ),
+];
+
+static SEASON: &[Key] = &[
+    Key::new(
+        "from",
+        Kind::SeasonDay,
+        "Its first day, UTC: month and day of every year, or with the year for once.",
+    )
+    .required(),
+    Key::new(
+        "to",
+        Kind::SeasonDay,
+        "Its last day, UTC, which is part of it. Before `from` it is a day of the next year: `from: 12-20`, `to: 01-06`.",
+    )
+    .required(),
+    Key::new(
+        "peak",
+        Kind::SeasonPeak,
+        "How many times the usual load there is in it, `4x`, or a percentage of it, `40%`. The usual load is what `peak`, `concurrency`, `trace` or `sessions` says.",
+    )
+    .required(),
+    Key::new(
+        "lead",
+        Kind::Lead,
+        "How long before its first day plans are for it already, where its peak is the greater one: by then its machines must run.",
+    )
+    .default("3d"),
 ];
 
 static SESSIONS: &[Key] = &[
