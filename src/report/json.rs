@@ -436,6 +436,7 @@ pub fn plan(plan: &Plan) -> Value {
         "chains": super::chains::json(plan),
         "commitments": super::commitments::json(plan),
         "held": super::held::json(plan),
+        "savings_plans": super::savings::json(plan),
         "stability": super::stability::json(plan),
         "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,

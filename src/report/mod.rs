@@ -23,6 +23,7 @@ mod federation;
 mod pipeline;
 mod placements;
 mod profile;
+mod savings;
 mod shared;
 mod stability;
 mod training;

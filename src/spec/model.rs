@@ -45,8 +45,10 @@ pub struct Spec {
     pub providers: BTreeMap<Cloud, ProviderSettings>,
     /// `sites.NAME`.
     pub sites: BTreeMap<String, super::EdgeSite>,
-    /// `commitments.NAME`.
+    /// `commitments.NAME` of machines.
     pub held: BTreeMap<String, super::Held>,
+    /// `commitments.NAME` of kind `savings-plan`.
+    pub savings: BTreeMap<String, super::SavingsPlan>,
     /// `catalog`: the user's own catalogue files, relative to the spec's folder, in order.
     pub catalog_files: Vec<FileRef>,
     /// `calibration`: the user's own benchmark runs, relative to the spec's folder.

@@ -16,6 +16,7 @@ mod measured;
 mod pipeline;
 mod profile;
 mod rules;
+mod savings;
 mod sharing;
 mod site;
 mod training;
@@ -227,8 +228,8 @@ impl Reader<'_> {
         }
         self.shared_machines(&root, &services, &budget);
         self.placed_at_sites(&root, &services, &federations, &sites);
-        let held = self.held(&root.key("commitments"));
-        self.held_is_used(&root, &held);
+        let (held, savings) = self.held(&root.key("commitments"));
+        self.held_is_used(&root, !held.is_empty() || !savings.is_empty());
         self.unused_models(&root);
         let state = root.key("state");
         let mut spec = Spec {
@@ -249,6 +250,7 @@ impl Reader<'_> {
             providers: self.providers(&root.key("providers")),
             sites,
             held,
+            savings,
             catalog_files: root
                 .key("catalog")
                 .items()

@@ -13,7 +13,7 @@ use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
     Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice,
-    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, StandsIn,
+    Covered, HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SavingsUse, SharedLimit, StandsIn,
     Stop, StreamRun, TrainingRun,
 };
 use crate::placement::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
@@ -46,6 +46,7 @@ mirror!(PlacementFile for Placement {
     chains: Vec<ChainSplit>,
     commitments: Vec<Commitment>,
     held: Vec<HeldUse>,
+    savings: Vec<SavingsUse>,
     kept: Option<Kept>,
     coupling: Option<Coupling>,
 });
@@ -92,6 +93,20 @@ mirror!(HeldFile for HeldUse {
     cost: Option<Money>,
     id: Option<String>,
     rises_per_month: Option<Money>,
+});
+
+mirror!(CoveredFile for Covered { region: String, instance_type: String, machines: u32, rate: Money });
+
+mirror!(SavingsFile for SavingsUse {
+    name: String,
+    cloud: Cloud,
+    spend: Money,
+    covered: Vec<Covered>,
+    mean: Money,
+    until: String,
+    hours: u32,
+    id: Option<String>,
+    rises_per_month: Money,
 });
 
 words!(HeldWord for HeldKind { Reservation = "reservation", CapacityBlock = "capacity-block" });
@@ -312,6 +327,7 @@ mirror!(MachinesFile for PoolMachines {
     list_price: Money,
     provenance: Provenance,
     interruption: Option<f64>,
+    commitment: Option<String>,
 });
 
 mirror!(RouteFile for Route {

@@ -195,6 +195,45 @@ pub fn hold(seed: u64, spec: &mut Spec, world: &mut World) {
     world.hold(spec).unwrap();
 }
 
+/// The same with savings plans: of everything, or of some types and regions; sometimes beside reservations of them.
+pub fn save(seed: u64, spec: &mut Spec, world: &mut World) {
+    let mut r = Random::new(seed ^ 0x7361_7665);
+    let sold = |o: &&Offering| o.purchase == Purchase::OnDemand;
+    let offers: Vec<Offering> = world.catalog.offerings.iter().filter(sold).cloned().collect();
+    let n = 1 + r.below(2);
+    for (i, offer) in r.some(&offers, n).into_iter().enumerate() {
+        let (kind, region) = (&world.catalog.instance_types[offer.instance_type], &world.catalog.regions[offer.region]);
+        let rates = 1 + r.below(2);
+        let rate = |r: &mut Random| PlanRate {
+            discount_ppm: r.pick(&[0, 150_000, 270_001, 333_333, 440_000]),
+            instance_types: r.pick(&[
+                AllowDeny::Any,
+                AllowDeny::Only(vec![kind.name.clone()]),
+                AllowDeny::Not(vec![kind.name.clone()]),
+            ]),
+            regions: r.pick(&[AllowDeny::Any, AllowDeny::Any, AllowDeny::Only(vec![region.id.clone()])]),
+            at: at(),
+        };
+        // From less than a machine to several of it, of which no whole number fills it; now and then exactly as many.
+        let machines = r.pick(&[0.4, 0.7, 1.0, 1.5, 2.0, 2.6, 4.3]);
+        let plan = SavingsPlan {
+            name: format!("s{i}"),
+            cloud: kind.cloud,
+            spend: offer.list_price.scale(machines),
+            until: r.pick(&["2027-11-25", "2027-01-01", "2026-12-26", "2026-12-10", "2026-11-25"]).into(),
+            rates: (0..rates).map(|_| rate(&mut r)).collect(),
+            id: None,
+            at: at(),
+        };
+        spec.savings.insert(plan.name.clone(), plan);
+    }
+    for service in spec.services.values_mut() {
+        service.purchase.held = r.chance(95);
+    }
+    spec.lower_held();
+    world.hold(spec).unwrap();
+}
+
 /// The same with services that mostly share machines, and as little to do that several fit on one.
 pub fn sharing(seed: u64, base: &Catalog) -> (Spec, World) {
     let (mut spec, world) = together(seed, base);
@@ -265,6 +304,7 @@ fn world(r: &mut Random, base: &Catalog) -> (World, Vec<usize>, Vec<usize>) {
                     offered: if micros % 3 == 0 { Offered::Unknown } else { Offered::Yes },
                     interruption,
                     provenance: provenance.clone(),
+                    held: None,
                 });
             };
             offer(Purchase::OnDemand, micros, None);
@@ -383,6 +423,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         federations: BTreeMap::new(),
         sites: BTreeMap::new(),
         held: BTreeMap::new(),
+        savings: BTreeMap::new(),
         name: "world".into(),
         labels: BTreeMap::new(),
         models: BTreeMap::from([("m".to_owned(), model)]),
