@@ -30,7 +30,8 @@ impl Catalog {
         match commitment {
             None => self.offering(instance_type, region, purchase),
             Some(name) => self.offerings_of(instance_type).iter().find(|o| {
-                (o.region, o.purchase) == (region, purchase) && o.held.as_ref().is_some_and(|h| *h.name == *name)
+                (o.region, o.purchase) == (region, purchase)
+                    && o.held.as_ref().is_some_and(|h| *h.name == *name)
             }),
         }
     }
@@ -40,7 +41,9 @@ impl Catalog {
     pub fn quotas_of(&self, offering: &Offering) -> Vec<(&Quota, f64)> {
         let cloud = self.instance_types.get(offering.instance_type).map(|kind| kind.cloud);
         let mut all = self.quotas_for(offering.instance_type, offering.purchase);
-        all.extend(offering.held.iter().filter_map(|held| Some((self.limit(cloud?, &held.code)?, held.each))));
+        all.extend(
+            offering.held.iter().filter_map(|held| Some((self.limit(cloud?, &held.code)?, held.each))),
+        );
         all
     }
 

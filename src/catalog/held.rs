@@ -59,7 +59,8 @@ impl Catalog {
         self.offerings.retain(|o| o.purchase != Purchase::Held);
         self.quotas.retain(|q| q.purchase != Purchase::Held);
         // Looked up in rows that are in order, so that what is added comes afterwards.
-        let mut rows: Vec<Offering> = held.values().filter_map(|held| self.of_machines(held, today)).collect();
+        let mut rows: Vec<Offering> =
+            held.values().filter_map(|held| self.of_machines(held, today)).collect();
         rows.extend(savings.values().flat_map(|plan| self.of_savings(plan, today)));
         let limits = held.values().filter(|held| held.count > 0).map(|held| {
             let (unit, scope) = (QuotaUnit::Machines, "region");

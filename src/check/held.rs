@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::catalog::Offering;
-use crate::placement::{HeldUse, Placement, Pool, World};
-use crate::spec::{Held, Spec};
+use crate::placement::{HeldUse, Placement, Pool, WorkloadPlacement, World};
+use crate::spec::{Held, PurchaseRules, Spec};
 
-use super::{Ledger, savings};
 use super::day::{WEEK, times_a_week};
 use super::ledger::dollars;
+use super::{Ledger, savings};
 
 /// Hours of the planned month.
 const MONTH: i64 = 730;
@@ -95,6 +95,29 @@ pub(super) fn of_pool(pool: &Pool) -> (u32, i128) {
     (most, seconds)
 }
 
+/// What a workload may buy; `None` where nothing is ever held.
+fn rules<'s>(spec: &'s Spec, address: &str) -> Option<&'s PurchaseRules> {
+    let (kind, name) = address.split_once('.')?;
+    match kind {
+        "services" => spec.services.get(name).map(|s| &s.purchase),
+        "batches" => spec.batches.get(name).map(|b| &b.purchase),
+        "trainings" => spec.trainings.get(name).map(|t| &t.purchase),
+        "pipelines" => spec.pipelines.get(name).map(|p| &p.purchase),
+        _ => None,
+    }
+}
+
+/// Of machine-seconds of a week those of the mean one in which runs are there.
+pub(super) fn of_runs(placed: &WorkloadPlacement, seconds: i128) -> i128 {
+    match &placed.run {
+        None => seconds,
+        Some(run) => {
+            let share = (run.hours * run.runs_per_month / MONTH as f64).min(1.0);
+            (seconds as f64 * share).round() as i128
+        }
+    }
+}
+
 /// A commitment's name, cloud, region and type.
 type Place<'p> = (&'p str, Cloud, &'p str, &'p str);
 
@@ -111,18 +134,21 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
         }
         for pool in &placed.pools {
             let (most, seconds) = of_pool(pool);
+            let seconds = of_runs(placed, seconds);
             if !pool.machines.iter().any(|m| m.purchase == Purchase::Held) {
                 continue;
             }
             named(log, pool);
-            let may = spec
-                .services
-                .iter()
-                .any(|(name, s)| placed.address.strip_prefix("services.") == Some(name) && s.purchase.held);
+            let may = rules(spec, &placed.address).is_some_and(|rules| rules.held);
             log.hold(may, "held", pool.addr.as_str(), || {
                 ("held machines where none may be used".into(), "none".into(), most.to_string())
             });
             hours(log, pool);
+            let whole = !placed.address.starts_with("trainings.") || pool.machines.len() == 1;
+            log.hold(whole, "held", pool.addr.as_str(), || {
+                let what = "a training on held machines and on others";
+                (what.into(), "all of one kind".into(), pool.machines.len().to_string())
+            });
             let name = pool.machines.iter().find_map(|m| m.commitment.as_deref()).unwrap_or_default();
             if spec.savings.contains_key(name) {
                 continue;

@@ -11,7 +11,7 @@ use crate::spec::{AllowDeny, SavingsPlan, Spec};
 
 use super::Ledger;
 use super::day::WEEK;
-use super::held::{left, of_pool};
+use super::held::{left, of_pool, of_runs};
 use super::ledger::dollars;
 
 /// Millionths.
@@ -91,7 +91,7 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
         let mut covered: BTreeMap<(String, String), Covered> = BTreeMap::new();
         let (mut taken, mut weekly, mut dear) = (0_i128, 0_i128, 0_i128);
         let (hours, usable) = left(world, &plan.until, Some(Money::ZERO));
-        for pool in placement.workloads.values().flat_map(|w| &w.pools) {
+        for (placed, pool) in placement.workloads.values().flat_map(|w| w.pools.iter().map(move |p| (w, p))) {
             if !pool.machines.iter().any(|m| m.commitment.as_ref() == Some(&plan.name)) {
                 continue;
             }
@@ -103,10 +103,17 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
                 .find(|o| o.purchase == Purchase::OnDemand && place(world, o) == here);
             let rate = row.and_then(|row| rate(plan, here, row.list_price)).filter(|_| usable.is_some());
             let (Some(row), Some(rate)) = (row, rate) else {
-                log.finding("savings", pool.addr.as_str(), "a machine that the plan does not cover", "a rate", "none");
+                log.finding(
+                    "savings",
+                    pool.addr.as_str(),
+                    "a machine that the plan does not cover",
+                    "a rate",
+                    "none",
+                );
                 continue;
             };
             let (most, seconds) = of_pool(pool);
+            let seconds = of_runs(placed, seconds);
             let key = (pool.region.clone(), pool.instance_type.clone());
             let entry = covered.entry(key).or_insert_with(|| Covered {
                 region: pool.region.clone(),

@@ -24,9 +24,8 @@ pub(super) fn of_held(
             .ok_or_else(|| format!("no savings plan of {cloud} has the limit {code}"))?;
         let usd = to.of(Some(plan.spend.usd())).unwrap_or(0.0);
         let spend = Money::from_usd(usd).ok().filter(|_| (0.0..=1e6).contains(&usd));
-        plan.spend = spend.ok_or_else(|| {
-            format!("{} would be {usd} USD/h; at least 0, at most 1000000", plan.name)
-        })?;
+        plan.spend = spend
+            .ok_or_else(|| format!("{} would be {usd} USD/h; at least 0, at most 1000000", plan.name))?;
     } else {
         let is = |held: &&mut Held| held.cloud == cloud && held.region == place && held.code() == code;
         let held = spec

@@ -75,9 +75,13 @@ impl Placement {
                 (p.cloud, &p.region, &p.instance_type) == (held.cloud, &held.region, &held.instance_type)
             };
             let is_of = |p: &&super::Pool| p.commitment() == Some(held.name.as_str());
-            let pools = || self.workloads.values().flat_map(|w| &w.pools).filter(here).filter(is_of);
-            let used = pools().map(super::Pool::most_held).sum();
-            let seconds: i64 = pools().map(super::Pool::held_seconds).sum();
+            let pools = |w: &'_ super::WorkloadPlacement| -> Vec<(u32, i64)> {
+                let own = w.pools.iter().filter(here).filter(is_of);
+                own.map(|p| (p.most_held(), w.held_seconds(p))).collect()
+            };
+            let all: Vec<(u32, i64)> = self.workloads.values().flat_map(pools).collect();
+            let used = all.iter().map(|(most, _)| most).sum();
+            let seconds: i64 = all.iter().map(|(_, seconds)| seconds).sum();
             let force = world.catalog.in_force(held, &world.today);
             let hours = force.hours();
             HeldUse {
@@ -102,6 +106,16 @@ impl Placement {
             }
         };
         spec.held.values().map(of).collect()
+    }
+}
+
+impl super::WorkloadPlacement {
+    /// Machine-seconds of a week of the held machines of one of its pools: of runs those of the mean week.
+    pub fn held_seconds(&self, pool: &super::Pool) -> i64 {
+        let all = pool.held_seconds();
+        let share =
+            self.run.as_ref().map(|run| run.hours * run.runs_per_month / rhumb_api::HOURS_PER_MONTH as f64);
+        share.map_or(all, |share| (all as f64 * share.min(1.0)).round() as i64)
     }
 }
 
@@ -131,7 +145,7 @@ impl super::Pool {
         self.held_hours().into_iter().map(|(machines, _)| machines).max().unwrap_or(0)
     }
 
-    /// Machine-seconds of a week of its held machines.
+    /// Machine-seconds of a week of its held machines, if the pool is there all the time.
     pub fn held_seconds(&self) -> i64 {
         self.held_hours().into_iter().map(|(machines, seconds)| i64::from(machines) * seconds).sum()
     }

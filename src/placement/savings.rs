@@ -73,7 +73,7 @@ impl Placement {
             let force = InForce::of(&plan.until, &world.today, true);
             let mut covered: BTreeMap<(&str, &str), Covered> = BTreeMap::new();
             let (mut mean, mut rises) = (0_i128, 0_i128);
-            for pool in self.workloads.values().flat_map(|w| &w.pools) {
+            for (placed, pool) in self.workloads.values().flat_map(|w| w.pools.iter().map(move |p| (w, p))) {
                 let own = |m: &&super::PoolMachines| m.commitment.as_ref() == Some(&plan.name);
                 if !pool.machines.iter().any(|m| own(&m)) {
                     continue;
@@ -87,11 +87,12 @@ impl Placement {
                     rate,
                 });
                 entry.machines += pool.most_held();
-                mean += i128::from(rate.micros()) * i128::from(pool.held_seconds());
-                rises += i128::from(dear.micros()) * i128::from(pool.held_seconds());
+                mean += i128::from(rate.micros()) * i128::from(placed.held_seconds(pool));
+                rises += i128::from(dear.micros()) * i128::from(placed.held_seconds(pool));
             }
             let week = i128::from(WEEK_S);
-            let money = |micros: i128| Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64);
+            let money =
+                |micros: i128| Money::from_micros(micros.clamp(0, i128::from(i64::MAX / 1024)) as i64);
             SavingsUse {
                 name: plan.name.clone(),
                 cloud: plan.cloud,

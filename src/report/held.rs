@@ -87,10 +87,10 @@ pub(super) fn held(plan: &Plan) -> Option<Section> {
     };
     let said = all.iter().flat_map(remarks).chain(plans.iter().flat_map(savings::remarks));
     let mut lines: Vec<Cell> = said.map(Cell::plain).collect();
-    let words = "What is held is paid, used or not: it is in no total above, and no budget counts it. Only services use it yet.";
+    let words = "What is held is paid, used or not: it is in no total above, and no budget counts it. A run counts what it uses of it at every hour.";
     lines.push(Cell::tone(words, Tone::Dim));
     if !plans.is_empty() {
-        let words = "A savings plan covers whole machines here, those of services. The cloud covers parts as well, and whatever else runs: what \
+        let words = "A savings plan covers whole machines here. The cloud covers parts as well, and whatever else runs: what \
                      that makes the bill is less, never more.";
         lines.push(Cell::tone(words, Tone::Dim));
     }
@@ -98,7 +98,11 @@ pub(super) fn held(plan: &Plan) -> Option<Section> {
     let plans = (!plans.is_empty()).then(|| Block::Table(savings::table(plans)));
     let blocks: Vec<Block> = machines.into_iter().chain(plans).chain([Block::Lines(lines)]).collect();
     let heading = "Held capacity".to_owned();
-    (!plan.placement.held.is_empty() || !plan.placement.savings.is_empty()).then_some(Section { name: "held", heading, blocks })
+    (!plan.placement.held.is_empty() || !plan.placement.savings.is_empty()).then_some(Section {
+        name: "held",
+        heading,
+        blocks,
+    })
 }
 
 pub(super) fn json(plan: &Plan) -> Value {

@@ -68,7 +68,10 @@ pub(super) fn remarks(of: &SavingsUse) -> Vec<String> {
     let used = !of.covered.is_empty();
     if of.hours < MONTH {
         let rises = if used {
-            format!(" On demand all month, what it covers would cost {} USD more than planned.", of.rises_per_month)
+            format!(
+                " On demand all month, what it covers would cost {} USD more than planned.",
+                of.rises_per_month
+            )
         } else {
             String::new()
         };

@@ -431,14 +431,13 @@ impl<T: PartialEq> AllowDeny<T> {
 /// How capacity may be paid for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PurchaseRules {
-    /// `options`: allowed purchase options other than spot, which `spot_max_share` governs.
-    /// On-demand only unless stated.
+    /// `options`: allowed purchase options other than spot, which `spot_max_share` governs; on-demand only unless stated.
     pub options: Vec<Purchase>,
     /// `spot_max_share`: largest share of a pool's machines that may be spot, a fraction (0 unless stated).
     pub spot_max_share: f64,
     /// `on_demand_base`: at least this many machines of a pool that are not spot.
     pub on_demand_base: u32,
-    /// `commitments`: whether held machines may be used; never but by services.
+    /// `commitments`: whether what is held may be used; never by a federation or a service with a profile.
     pub held: bool,
     /// Where it was written.
     pub at: Pointer,

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_rate_is_rounded_up_to_the_micro_dollar() {
-        let of = |ppm, micros| plan(&[(ppm, &[], &[])]).rate("any", "any", Money::from_micros(micros)).unwrap();
+        let of =
+            |ppm, micros| plan(&[(ppm, &[], &[])]).rate("any", "any", Money::from_micros(micros)).unwrap();
         assert_eq!(of(270_000, 1_000_000).micros(), 730_000);
         assert_eq!(of(333_333, 1_000_001).micros(), 666_668);
         assert_eq!(of(0, 7).micros(), 7);

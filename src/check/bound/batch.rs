@@ -8,7 +8,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 use super::super::batch::LOST_WORK;
 use super::super::subject::{self, Work};
 use super::field::{Field, Site, Speed, Way};
-use super::pool::{Pool, spots, within_quotas};
+use super::pool::{Pool, least_hour, lossy, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
 use crate::perf;
 use crate::placement::World;
@@ -70,7 +70,7 @@ pub(super) fn least(
             };
             let (machines, spot, priced) = asked.cheapest()?;
             let replicas = machines / way.span.max(1) * way.replicas;
-            let month = asked.month(machines, spot, asked.hours(replicas, spot > 0));
+            let month = asked.month(machines, spot, asked.hours(replicas, lossy(site, spot) > 0));
             let (site, way, lower) = (*s, *w, Vec::new());
             let pool =
                 Pool { site, way, machines, spot, replicas, priced, shared: None, stand_in: None, lower };
@@ -137,7 +137,7 @@ impl Asked<'_> {
         let deadline = self.batch.deadline_s / 3600.0 * (1.0 + 1e-12);
         let (low, high_of_any) = spots(self.site, self.work.purchase, u32::MAX);
         let left = deadline * 3600.0 - self.start_s;
-        if low > high_of_any || left <= 0.0 || self.closed <= 0.0 {
+        if (low > high_of_any && self.site.held.is_none()) || left <= 0.0 || self.closed <= 0.0 {
             return None;
         }
         let per = self.way.replicas.max(1);
@@ -166,7 +166,12 @@ impl Asked<'_> {
                 break;
             };
             // Rounded down, so that the sum that rounds otherwise is no lower.
-            let floor = cheaper.times(i64::from(machines)).scale(self.least_hours(n) * self.runs);
+            let hour = match self.site.held {
+                Some(_) => least_hour(self.site, machines),
+                None => Some(cheaper.times(i64::from(machines))),
+            };
+            let Some(hour) = hour else { break };
+            let floor = hour.scale(self.least_hours(n) * self.runs);
             let emitted = self.emitted(machines, self.least_hours(n), false);
             let floor = (i128::from(floor.micros()) - 4) * SCALE + toll * i128::from(machines) + emitted;
             if best.is_some_and(|(_, _, b)| floor >= b) {
@@ -176,7 +181,7 @@ impl Asked<'_> {
             let Some((low, high)) = within_quotas(self.site, machines, low, high) else { break };
             // With and without spot a run takes unlike times; among counts of spot the cost is linear.
             for spot in [low, low.max(1), high] {
-                let hours = self.hours(n, spot > 0);
+                let hours = self.hours(n, lossy(self.site, spot) > 0);
                 if spot > high || hours > deadline {
                     continue;
                 }

@@ -449,9 +449,10 @@ fn may_be_in(work: &Work<'_>, region: &crate::catalog::Region) -> bool {
     named && subject::resides(&work.rules.residency, region)
 }
 
-/// Whether an offering is one for a workload at all: only services have what is held.
+/// Whether an offering is one for a workload at all: who has what is held says so.
 pub(super) fn exists_for(work: &Work<'_>, offering: &Offering) -> bool {
-    offering.purchase != Purchase::Held || work.purchase.held && matches!(work.kind, Kind::Service(_))
+    let may = !matches!(work.kind, Kind::Federation(_) | Kind::Profiled(_));
+    offering.purchase != Purchase::Held || work.purchase.held && may
 }
 
 fn bought(work: &Work<'_>, offering: &Offering) -> bool {

@@ -10,7 +10,7 @@ use super::super::stream::Flow;
 use super::super::subject::Work;
 use super::LeastRun;
 use super::field::{self, Site};
-use super::pool::{spots, within_quotas};
+use super::pool::{lossy, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
 use super::stream;
 use crate::catalog::TransferTo;
@@ -64,7 +64,10 @@ impl<'a> Field<'a> {
         let site = &self.sites[i];
         let kind = &self.world.catalog.instance_types[site.instance_type];
         let region = &self.world.catalog.regions[site.region];
-        let words = format!("{machines} x {}/{}/{}, {spot} of them spot", region.cloud, region.id, kind.name);
+        let words = {
+            let of = if site.held.is_some() { "held" } else { "spot" };
+            format!("{machines} x {}/{}/{}, {spot} of them {of}", region.cloud, region.id, kind.name)
+        };
         Some(LeastRun { priced, counted: month.bound(prices.binds), words })
     }
 
@@ -98,7 +101,7 @@ impl<'a> Field<'a> {
             if let Some((low, high)) = within_quotas(site, machines, low, high).filter(|(l, h)| l <= h) {
                 // With and without spot a run takes unlike times; among counts of spot the cost is linear.
                 for spot in [low, low.max(1), high] {
-                    let Some(hours) = works.hours(shards, machines, spot > 0) else { continue };
+                    let Some(hours) = works.hours(shards, machines, lossy(site, spot) > 0) else { continue };
                     if spot > high || hours > deadline {
                         continue;
                     }

@@ -5,7 +5,7 @@ use rhumb_api::Money;
 use super::super::stream::{Flow, MONTH};
 use super::field::Site;
 use super::pipeline::month;
-use super::pool::{most, spots, within_quotas};
+use super::pool::{lossy, most, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
 use crate::placement::World;
 use crate::spec::PurchaseRules;
@@ -27,10 +27,10 @@ pub(super) fn cheapest(
     };
     // Where nothing else is sold all is spot; elsewhere none of it is easiest.
     let alone = |machines: u32| if site.base.is_none() { machines } else { 0 };
-    let does = |machines: u32| flow.does(place, machines, alone(machines));
+    let does = |machines: u32| flow.does(place, machines, lossy(site, alone(machines)));
     let mut several = 1;
     while !does(several) {
-        if flow.at_once(place, several, alone(several)) || several >= MOST {
+        if flow.at_once(place, several, lossy(site, alone(several))) || several >= MOST {
             return None;
         }
         several *= 2;
@@ -46,7 +46,7 @@ pub(super) fn cheapest(
         }
         let (low, high) = spots(site, rules, machines);
         if let Some((low, high)) = within_quotas(site, machines, low, high)
-            && let Some(high) = most(low, high, |spot| flow.does(place, machines, spot))
+            && let Some(high) = most(low, high, |spot| flow.does(place, machines, lossy(site, spot)))
         {
             // Among counts of spot the cost is linear; which of them a budget allows is another matter.
             let all: Vec<u32> = if budgets.is_empty() { vec![low, high] } else { (low..=high).collect() };
@@ -64,7 +64,7 @@ pub(super) fn cheapest(
             }
         }
         // With as many spot machines as are allowed, more machines have no fewer of either kind.
-        let allowed = spots(site, rules, machines).1;
+        let allowed = lossy(site, spots(site, rules, machines).1);
         if flow.does(place, machines, allowed) || flow.at_once(place, machines, allowed) {
             break;
         }

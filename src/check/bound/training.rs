@@ -9,7 +9,7 @@ use super::super::subject::{GIB, Work};
 use super::super::team::{self, How, Team};
 use super::LeastRun;
 use super::field::{self, Site};
-use super::pool::{spots, within_quotas};
+use super::pool::{lossy, spots, within_quotas};
 use super::prices::{Costs, Prices};
 use crate::catalog::TransferTo;
 use crate::placement::World;
@@ -127,7 +127,11 @@ impl<'a> Field<'a> {
         let mut best: Option<(u32, i128, Costs)> = None;
         // Each spot machine more interrupts the run more often, so that the cost is no straight line.
         for spot in low..=high {
-            let pace = team.pace(way.tokens_per_s, spot, site.interruption);
+            // Held are all of its machines or none.
+            if site.held.is_some() && spot != 0 && spot != machines {
+                continue;
+            }
+            let pace = team.pace(way.tokens_per_s, lossy(site, spot), site.interruption);
             let Some(duration) = pace.duration(self.work.confidence).filter(|d| d.late_s <= deadline) else {
                 continue;
             };
@@ -170,7 +174,8 @@ impl<'a> Field<'a> {
     fn words(&self, site: &Site, way: &Way, spot: u32) -> String {
         let catalog = &self.world.catalog;
         let (kind, region) = (&catalog.instance_types[site.instance_type], &catalog.regions[site.region]);
-        let spot = if spot > 0 { format!(" ({spot} of them spot)") } else { String::new() };
+        let of = if site.held.is_some() { "held" } else { "spot" };
+        let spot = if spot > 0 { format!(" ({spot} of them {of})") } else { String::new() };
         let How { accelerators, sharding, checkpointing, micro_batch } = way.how;
         format!(
             "{} x {}/{}/{}{spot}, {} on {accelerators} accelerators, activation checkpointing {}, micro-batches of {micro_batch}",

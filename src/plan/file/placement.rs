@@ -12,9 +12,9 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
-    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice,
-    Covered, HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SavingsUse, SharedLimit, StandsIn,
-    Stop, StreamRun, TrainingRun,
+    Covered, Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun,
+    FreeChoice, HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SavingsUse,
+    SharedLimit, StandsIn, Stop, StreamRun, TrainingRun,
 };
 use crate::placement::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
 use crate::placement::{Following, HourClass, Relaxation, Route, Switch, WorkloadPlacement};

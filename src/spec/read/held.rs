@@ -7,10 +7,7 @@ use crate::spec::units::hourly;
 
 impl Reader<'_> {
     /// `commitments`: of machines, and savings plans.
-    pub(super) fn held(
-        &mut self,
-        at: &At<'_>,
-    ) -> (BTreeMap<String, Held>, BTreeMap<String, SavingsPlan>) {
+    pub(super) fn held(&mut self, at: &At<'_>) -> (BTreeMap<String, Held>, BTreeMap<String, SavingsPlan>) {
         let mut all: BTreeMap<String, Held> = BTreeMap::new();
         let mut savings = BTreeMap::new();
         for (name, at) in at.entries() {
@@ -90,8 +87,7 @@ impl Reader<'_> {
             for (_, at) in root.key(kind).entries() {
                 let key = at.key("purchase").key("commitments");
                 let profile = at.key("profile");
-                if kind == "services" && profile.is_there() && holds && key.word() != Some("none")
-                {
+                if kind == "services" && profile.is_there() && holds && key.word() != Some("none") {
                     let what = "the use of held machines by a service with a `profile`";
                     let help = "write `purchase: { commitments: none }` in the service: it leaves them alone";
                     self.report(&profile.pointer, true, leaf::not_yet(what, help));
@@ -105,12 +101,11 @@ impl Reader<'_> {
                     continue;
                 }
                 let useless = match (kind, key.word()) {
-                    ("services", Some("existing")) if !holds => Some((
+                    ("federations", Some("none")) => Some(("no federation uses held machines", "remove it")),
+                    (_, Some("existing")) if kind != "federations" && !holds => Some((
                         "nothing is held",
                         "state what is held in the top level's `commitments`, or remove it",
                     )),
-                    ("services", _) => None,
-                    (_, Some("none")) => Some(("only services use held machines", "remove it")),
                     _ => None,
                 };
                 if let Some((why, help)) = useless {
@@ -120,9 +115,9 @@ impl Reader<'_> {
                             .label("changes nothing here")
                             .help(help),
                     );
-                } else if existing && kind != "services" {
+                } else if existing && kind == "federations" {
                     let what = format!("`{}`", key.pointer.dotted());
-                    let problem = leaf::not_yet(&what, "only services use held machines: remove it");
+                    let problem = leaf::not_yet(&what, "a federation leaves them alone: remove it");
                     self.report(&key.pointer, true, problem);
                 }
             }

@@ -36,7 +36,10 @@ fn whole_machines_are_covered_up_to_what_is_promised() {
     assert_eq!(pools(&placement, "inspect"), [(FRANKFURT.to_owned(), vec![(OnDemand, 1), (Covered, 2)])]);
     assert_eq!(cost(&placement), 500_000);
     let of = plan(&placement);
-    assert_eq!((of.machines(), micros(of.used()), micros(of.unused()), micros(of.mean)), (2, 720_000, 180_000, 720_000));
+    assert_eq!(
+        (of.machines(), micros(of.used()), micros(of.unused()), micros(of.mean)),
+        (2, 720_000, 180_000, 720_000)
+    );
     assert_eq!(micros(of.covered[0].rate), 360_000);
     // Used or not 0.9 x 730; two at 0.5 on demand.
     assert_eq!((micros(of.sunk_per_month()), micros(of.rises_per_month)), (657_000_000, 730_000_000));
@@ -49,7 +52,10 @@ fn whole_machines_are_covered_up_to_what_is_promised() {
     // One alone and two of 0.5 are no cheaper than three of 0.3.
     let little = spend("0.4 USD/h");
     assert_eq!(pools(&little, "inspect"), [("eu-west-1".to_owned(), vec![(OnDemand, 3)])]);
-    assert_eq!((cost(&little), plan(&little).machines(), micros(plan(&little).unused())), (900_000, 0, 400_000));
+    assert_eq!(
+        (cost(&little), plan(&little).machines(), micros(plan(&little).unused())),
+        (900_000, 0, 400_000)
+    );
 }
 
 #[test]
@@ -59,25 +65,21 @@ fn a_machine_takes_less_where_it_costs_less() {
     assert_eq!(pools(&both, "inspect"), [("eu-west-1".to_owned(), vec![(Covered, 3)])]);
     assert_eq!((cost(&both), micros(plan(&both).used())), (0, 648_000));
     // The first rate that fits counts: at 10 % less it is 0.27, of which 0.9 pays for three; at none 0.3.
-    let first = text().replace("{ discount: 28%", "{ discount: 10%, regions: [aws/eu-west-1] }, { discount: 28%");
+    let first =
+        text().replace("{ discount: 28%", "{ discount: 10%, regions: [aws/eu-west-1] }, { discount: 28%");
     assert_eq!(micros(plan(&proven(&first).2).used()), 810_000);
     let none = first.replace("10%", "0%");
-    assert_eq!((micros(plan(&proven(&none).2).used()), micros(plan(&proven(&none).2).unused())), (900_000, 0));
+    assert_eq!(
+        (micros(plan(&proven(&none).2).used()), micros(plan(&proven(&none).2).unused())),
+        (900_000, 0)
+    );
 }
 
 #[test]
 fn rates_are_of_list_prices_and_what_follows_is_not() {
     // Half off on demand: 0.25 in Frankfurt. The plan takes 0.36 of it all the same.
     let half = format!("{}providers: {{ aws: {{ discount: 50% }} }}\n", text());
-    let of = |text: &str| {
-        let catalog = super::catalog();
-        let spec = line::spec(text, &catalog);
-        let mut world = line::world(&spec, &catalog);
-        world.catalog.apply_discount(rhumb_api::Cloud::Aws, 0.5);
-        world.hold(&spec).unwrap();
-        line::place(&spec, &world).unwrap()
-    };
-    let placement = of(&half);
+    let (_, _, placement) = proven(&half);
     assert_eq!(pools(&placement, "inspect"), [(FRANKFURT.to_owned(), vec![(OnDemand, 1), (Covered, 2)])]);
     assert_eq!((cost(&placement), micros(plan(&placement).used())), (250_000, 720_000));
     assert_eq!(micros(plan(&placement).rises_per_month), 365_000_000);
@@ -98,7 +100,10 @@ fn it_is_worth_what_is_left_of_it() {
 #[test]
 fn services_share_it_and_what_more_is_worth_is_told() {
     // Five machines for both, of which two are covered: the second service has them, and three of 0.3 are in Ireland.
-    let (_, _, both) = proven(&format!("{}{MORE}", text()));
+    let (spec, world, both) = planned(&format!("{}{MORE}", text()));
+    let both = both.unwrap();
+    let findings = rhumb::check::placement(&spec, &world, &both);
+    assert!(findings.is_empty(), "{}", faults::told(&findings));
     assert_eq!(cost(&both), 900_000);
     let limits = &both.coupling.as_ref().expect("both would have all").limits;
     let of = limits.iter().find(|l| l.code.as_deref() == Some("held:compute")).unwrap();
@@ -117,7 +122,10 @@ fn a_reservation_and_two_plans_of_one_type_are_used_side_by_side() {
     let (_, _, placement) = proven(&text);
     assert_eq!(cost(&placement), 0);
     let of = |name: &str| placement.workloads[name].pools[0].commitment().map(str::to_owned);
-    assert_eq!((of("services.grade").as_deref(), of("services.inspect").as_deref()), (Some("l4"), Some("second")));
+    assert_eq!(
+        (of("services.grade").as_deref(), of("services.inspect").as_deref()),
+        (Some("l4"), Some("second"))
+    );
     assert_eq!((placement.held[0].used, plan(&placement).machines()), (2, 3));
 }
 
@@ -128,7 +136,8 @@ fn pools_that_follow_the_day_are_covered_in_every_hour() {
     let (_, _, placement) = proven(&format!("{text}    scaling: {{ mode: horizontal }}\n"));
     let pool = &placement.workloads["services.inspect"].pools[0];
     let following = pool.following.as_ref().unwrap();
-    let counts: Vec<(u32, Vec<u32>)> = following.classes.iter().map(|c| (c.share, c.machines.clone())).collect();
+    let counts: Vec<(u32, Vec<u32>)> =
+        following.classes.iter().map(|c| (c.share, c.machines.clone())).collect();
     assert_eq!(counts, [(150_000, vec![0, 1]), (1_000_000, vec![1, 2])]);
     // One in every second, and the other at the peak.
     let peak = i64::from(following.classes[1].seconds);
@@ -164,14 +173,29 @@ fn fleets_name_the_plan_that_covers_them() {
         Some(rhumb_api::Attr::Text(text)) => text.clone(),
         other => panic!("{key}: {other:?}"),
     };
-    assert_eq!([told("commitment"), told("commitment_kind"), told("commitment_id")], ["compute", "savings-plan", "sp-1"]);
+    assert_eq!(
+        [told("commitment"), told("commitment_kind"), told("commitment_id")],
+        ["compute", "savings-plan", "sp-1"]
+    );
+}
+
+#[test]
+fn every_key_arrives_in_the_typed_spec() {
+    let spec = crate::diagnostics::load("deploy.yaml", crate::spec::FULL).unwrap().spec;
+    let plan = &spec.savings["compute"];
+    assert_eq!((micros(plan.spend), plan.id.as_deref()), (40_000_000, Some("sp-0a1b2c3d")));
+    assert_eq!(plan.discount_ppm("p5.48xlarge", "us-east-1"), Some(440_000));
+    assert_eq!(plan.discount_ppm("g5.xlarge", "us-east-1"), Some(275_000));
+    assert_eq!(plan.discount_ppm("p5.48xlarge", "eu-west-1"), None);
+    assert_eq!(spec.providers[&rhumb_api::Cloud::Aws].quotas["global"]["held:compute"], 40.0);
 }
 
 /// A machine on demand of a world with an amount of it that a savings plan covers.
 fn covering(world: &World, at: usize, spend: impl Fn(Money) -> Money) -> SavingsPlan {
     let mut offers = world.catalog.offerings.iter().filter(|o| o.purchase == OnDemand);
     let offer = offers.nth(at % offers.clone().count()).unwrap();
-    let (kind, region) = (&world.catalog.instance_types[offer.instance_type], &world.catalog.regions[offer.region]);
+    let (kind, region) =
+        (&world.catalog.instance_types[offer.instance_type], &world.catalog.regions[offer.region]);
     let rate = PlanRate {
         discount_ppm: 271_828,
         instance_types: AllowDeny::Only(vec![kind.name.clone()]),
@@ -215,7 +239,8 @@ fn laws_of_savings_plans() {
             with(&move |spec: &mut Spec| drop(spec.savings.insert(plan.name.clone(), plan.clone())))
         };
         let one = covering(&world, seed as usize, |rate| rate);
-        let (AllowDeny::Only(kinds), AllowDeny::Only(regions)) = (&one.rates[0].instance_types, &one.rates[0].regions)
+        let (AllowDeny::Only(kinds), AllowDeny::Only(regions)) =
+            (&one.rates[0].instance_types, &one.rates[0].regions)
         else {
             panic!("{one:?}")
         };
@@ -243,14 +268,19 @@ fn laws_of_savings_plans() {
             assert_eq!(cost(&own), cost(&as_machines), "world {seed}: {n} reserved");
             let short = plan_of(&|rate| Money::from_micros(rate.times(i64::from(n)).micros() - 1));
             assert_eq!(cost(&short), before, "world {seed}: a micro-dollar less than {n}");
-            assert!(before.is_none_or(|b| cost(&own).is_some_and(|now| now <= b)), "world {seed}: {n} cost more");
+            assert!(
+                before.is_none_or(|b| cost(&own).is_some_and(|now| now <= b)),
+                "world {seed}: {n} cost more"
+            );
             placed += u32::from(own.is_some());
             less += u32::from(cost(&own) < before);
             before = cost(&own);
         }
         let elsewhere = |spec: &mut Spec| {
-            let nothing = PlanRate { regions: AllowDeny::Only(vec!["nowhere".into()]), ..one.rates[0].clone() };
-            let plan = SavingsPlan { rates: vec![nothing], spend: Money::from_micros(9_000_000), ..one.clone() };
+            let nothing =
+                PlanRate { regions: AllowDeny::Only(vec!["nowhere".into()]), ..one.rates[0].clone() };
+            let plan =
+                SavingsPlan { rates: vec![nothing], spend: Money::from_micros(9_000_000), ..one.clone() };
             spec.savings.insert(plan.name.clone(), plan);
         };
         let workloads = |p: &Option<Placement>| p.as_ref().map(|p| p.workloads.clone());
@@ -276,7 +306,7 @@ fn row(w: &mut World) -> &mut rhumb::catalog::Offering {
 pub const FAULTS: &[Fault] = &[
     ("more covered than promised", "savings", "more is covered", |s, _, _| { stated(s).spend = Money::from_micros(719_999); s.lower_held(); }),
     ("more covered than promised, as a quota", "quota", "", |s, _, _| { stated(s).spend = Money::from_micros(719_999); s.lower_held(); }),
-    ("a rate of another discount", "savings", "the rate and the price", |s, _, _| stated(s).rates[0].discount_ppm = 280_001),
+    ("a rate of another discount", "savings", "the rate and the price", |s, _, _| stated(s).rates[0].discount_ppm = 281_000),
     ("a rate that is a micro-dollar less", "savings", "the rate and the price", |_, w, _| {
         let held = row(w).held.as_ref().unwrap().as_ref().clone();
         row(w).held = Some(std::sync::Arc::new(rhumb::catalog::Committed { each: 0.359_999, ..held }));
@@ -301,7 +331,7 @@ pub const FAULTS: &[Fault] = &[
     ("beside spot", "purchase", "beside spot", |_, _, p| pool(p).machines[0].purchase = Purchase::Spot),
     ("an amount of the promise", "quota", "amount of held", |_, _, p| {
         let quotas = &mut p.workloads.get_mut("services.inspect").unwrap().quotas;
-        quotas.iter_mut().find(|q| q.code == "held:compute").unwrap().amount -= 0.000_001;
+        quotas.iter_mut().find(|q| q.code == "held:compute").unwrap().amount -= 0.000_1;
     }),
     ("another unit of it", "quota", "the unit of held", |_, _, p| {
         let quotas = &mut p.workloads.get_mut("services.inspect").unwrap().quotas;

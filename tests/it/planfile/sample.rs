@@ -326,16 +326,28 @@ fn workload() -> WorkloadPlacement {
             saves_per_month: Some(usd(14_958_402_190)),
             choice: Some(candidate(Cloud::Azure, "int4")),
         }],
-        quotas: vec![QuotaNeed {
-            cloud: Cloud::Aws,
-            region: "eu-west-1".into(),
-            code: "L-417A185B".into(),
-            name: "Running On-Demand P instances".into(),
-            unit: "vcpus",
-            amount: 384.0,
-            declared: Some(400.0),
-            default_new_account: Some(0.0),
-        }],
+        quotas: vec![
+            QuotaNeed {
+                cloud: Cloud::Aws,
+                region: "eu-west-1".into(),
+                code: "L-417A185B".into(),
+                name: "Running On-Demand P instances".into(),
+                unit: "vcpus",
+                amount: 384.0,
+                declared: Some(400.0),
+                default_new_account: Some(0.0),
+            },
+            QuotaNeed {
+                cloud: Cloud::Aws,
+                region: "global".into(),
+                code: "held:compute".into(),
+                name: "covered by a savings plan".into(),
+                unit: "usd_per_hour",
+                amount: 2.350_016,
+                declared: Some(40.000_001),
+                default_new_account: None,
+            },
+        ],
         caveats: vec!["offered: unknown".into()],
     }
 }

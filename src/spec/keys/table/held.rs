@@ -55,9 +55,11 @@ static RATE: &[Key] = &[
     Key::new(
         "discount",
         Kind::Quantity(Unit::Percent, Range::PART),
-        "How much less than its list price on demand it takes, in millionths of that.",
+        "How much less than its list price on demand a machine takes.",
     )
     .required(),
-    Key::new("instance_types", Kind::AllowDeny(&Kind::InstanceType), "The types that it is for.").default("any"),
-    Key::new("regions", Kind::AllowDeny(&Kind::Region), "The regions of the cloud that it is for.").default("any"),
+    Key::new("instance_types", Kind::AllowDeny(&Kind::InstanceType), "The types that it is for.")
+        .default("any"),
+    Key::new("regions", Kind::AllowDeny(&Kind::Region), "The regions of the cloud that it is for.")
+        .default("any"),
 ];

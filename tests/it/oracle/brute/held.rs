@@ -52,22 +52,69 @@ fn own(spec: &Spec, world: &World, kind: usize, region: usize) -> Vec<Own> {
         let fits = |r: &&PlanRate| named(&r.instance_types, &of.name) && named(&r.regions, &here.id);
         let Some((listed, rate)) = listed.zip(plan.rates.iter().find(fits)) else { continue };
         let each = (listed * i128::from(1_000_000 - rate.discount_ppm) + 999_999) / 1_000_000;
-        let most = (i128::from(plan.spend.micros()) / each).min(i128::from(MOST_MACHINES)) as u32;
+        let most = (i128::from(plan.spend.micros()) / each).min(i128::from(4 * MOST_MACHINES)) as u32;
         let limit = (GLOBAL, format!("held:{}", plan.name));
         all.push(Own { most, until: plan.until.clone(), limit, each: each as f64 / 1e6 });
     }
     all
 }
 
+/// A way to pay for the machines of a run.
+pub struct Buy {
+    /// Micro-dollars of an hour of all, and with spot bought on demand.
+    pub hourly: i64,
+    pub on_demand: i64,
+    /// Spot machines, which are lost.
+    pub lost: u32,
+    pub held: u32,
+    pub quotas: BTreeMap<(usize, String), f64>,
+}
+
+/// All ways to pay for so many machines that the quotas allow.
+pub fn buys(
+    (spec, world): (&Spec, &World),
+    rules: &PurchaseRules,
+    (kind, region): (usize, usize),
+    m: u32,
+) -> Vec<Buy> {
+    let mut all = Vec::new();
+    for s in 0..=most_spot(rules, m) {
+        if let Some((hourly, on_demand)) = prices(world, rules, kind, region, m, s) {
+            let quotas = quotas(world, rules, kind, region, m, s);
+            all.push(Buy { hourly, on_demand, lost: s, held: 0, quotas });
+        }
+    }
+    let dear = price(world, kind, region, Purchase::OnDemand);
+    for own in own(spec, world, kind, region).iter().filter(|_| rules.held) {
+        let Some(each) = held_price(world, &own.until, dear) else { continue };
+        for h in 1..=own.most.min(m) {
+            let others = cheapest(world, rules, kind, region);
+            if others.is_none() && h < m {
+                continue;
+            }
+            let (base, option) = others.unwrap_or((0, Purchase::OnDemand));
+            let hourly = i64::from(m - h) * base + i64::from(h) * each;
+            let mut quotas: BTreeMap<(usize, String), f64> = BTreeMap::new();
+            for (purchase, n) in [(option, m - h), (Purchase::OnDemand, h)] {
+                for (quota, amount) in world.catalog.quotas_for(kind, purchase) {
+                    let place = if quota.scope == "global" { GLOBAL } else { region };
+                    *quotas.entry((place, quota.code.clone())).or_insert(0.0) += amount * f64::from(n);
+                }
+            }
+            quotas.insert(own.limit.clone(), own.each * f64::from(h));
+            all.push(Buy { hourly, on_demand: hourly, lost: 0, held: h, quotas });
+        }
+    }
+    let over = |buy: &Buy| {
+        buy.quotas.iter().any(|(k, n)| allowed(spec, world, k).is_some_and(|limit| *n > limit + 1e-9))
+    };
+    all.retain(|buy| !over(buy));
+    all
+}
+
 impl Search<'_> {
     /// Every pool of a way in a region that has a held machine, or one that a savings plan covers.
-    pub fn of_held(
-        &self,
-        way: &Way,
-        region: usize,
-        of: (f64, f64, usize),
-        network: &[f64],
-    ) -> Vec<Choice> {
+    pub fn of_held(&self, way: &Way, region: usize, of: (f64, f64, usize), network: &[f64]) -> Vec<Choice> {
         if !self.s.purchase.held {
             return Vec::new();
         }

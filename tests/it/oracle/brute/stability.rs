@@ -39,7 +39,12 @@ fn machine(spec: &Spec, world: &World, (kind, region): (usize, usize)) -> i64 {
     if offers.clone().any(|o| o.purchase == Purchase::Held) && spec.held.values().any(holds) {
         return 0;
     }
-    let price = offers.filter(|o| o.purchase != Purchase::Held).min_by_key(|o| (o.purchase != Purchase::OnDemand, o.price)).unwrap().price.micros();
+    let price = offers
+        .filter(|o| o.purchase != Purchase::Held)
+        .min_by_key(|o| (o.purchase != Purchase::OnDemand, o.price))
+        .unwrap()
+        .price
+        .micros();
     let kept = 1_000_000 - i64::from(stability.saving_ppm);
     // The least whole number above price * s / (1 - s).
     (price * i64::from(stability.saving_ppm)).div_euclid(kept) + 1
