@@ -195,6 +195,7 @@ fn offerings(
             offered: if is_sold { Offered::Yes } else { Offered::Unknown },
             interruption: (purchase == Purchase::Spot).then(|| band.and_then(|(_, b)| *b)).flatten(),
             provenance: row.provenance(),
+            held: None,
         });
     }
     result.sort_by_key(|o| (o.instance_type, o.region, o.purchase));

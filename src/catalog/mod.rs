@@ -1,6 +1,7 @@
 //! What there is, where, and at what price: frozen facts with source and date on every row.
 
 mod arch;
+mod committed;
 mod held;
 mod hf;
 mod holes;
@@ -18,6 +19,7 @@ mod transfer;
 mod types;
 mod user;
 
+pub use committed::Committed;
 pub use held::{InForce, SOURCE as SOURCE_OF_HELD, hours_left};
 pub use holes::KNOWN_HOLES;
 pub use names::{Names, Resolved};

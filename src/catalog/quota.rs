@@ -8,19 +8,15 @@ impl Catalog {
     /// The quotas that one machine of an instance type (index) counts against when bought so, and
     /// how much of each it takes, in the quota's own unit.
     ///
-    /// A committed machine runs as an on-demand one and counts against the same quotas; so does a held one, which takes one of its
-    /// stock besides.
+    /// A committed machine runs as an on-demand one and counts against the same quotas; so does a held one, which takes something of its
+    /// commitment besides ([`Catalog::quotas_of`]).
     pub fn quotas_for(&self, instance_type: usize, purchase: Purchase) -> Vec<(&Quota, f64)> {
         let Some(machine) = self.instance_types.get(instance_type) else { return Vec::new() };
-        let stock = purchase == Purchase::Held;
         let purchase = if purchase == Purchase::Spot { Purchase::Spot } else { Purchase::OnDemand };
         self.quotas
             .iter()
             .filter(|q| q.cloud == machine.cloud)
-            .filter(|q| match q.purchase {
-                Purchase::Held => stock && q.families == machine.name,
-                other => other == purchase && counts(q, machine),
-            })
+            .filter(|q| q.purchase == purchase && counts(q, machine))
             .map(|q| (q, amount(q, machine)))
             .collect()
     }
@@ -30,7 +26,8 @@ fn amount(quota: &Quota, machine: &InstanceType) -> f64 {
     match quota.unit {
         QuotaUnit::Vcpus => machine.vcpus,
         QuotaUnit::Gpus | QuotaUnit::Chips => machine.accelerator_count,
-        QuotaUnit::Machines => 1.0,
+        // What a savings plan covers of a machine depends on where it is: [`Catalog::quotas_of`] knows.
+        QuotaUnit::Machines | QuotaUnit::UsdPerHour => 1.0,
         // A machine of unknown power stands at no site with a cap.
         QuotaUnit::Watts => machine.full_load_watts.unwrap_or(0.0),
     }

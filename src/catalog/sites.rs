@@ -68,6 +68,7 @@ impl Catalog {
                     offered: Offered::Yes,
                     interruption: None,
                     provenance: own.clone(),
+                    held: None,
                 });
             }
         }

@@ -1,6 +1,10 @@
 //! The rows of the catalogue. Every row knows its source and its date; `None` means unknown.
 
+use std::sync::Arc;
+
 use rhumb_api::{Cloud, Money, Purchase};
+
+use super::Committed;
 
 /// What stands behind a figure, from the strongest to the weakest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -225,6 +229,8 @@ pub struct Offering {
     pub interruption: Option<f64>,
     /// Where the price comes from.
     pub provenance: Provenance,
+    /// Of a held machine, what holds it; of no other.
+    pub held: Option<Arc<Committed>>,
 }
 
 /// A limit that clouds put on what an account may run at once.
@@ -265,6 +271,8 @@ pub enum QuotaUnit {
     Machines,
     /// Watts of machines at full load.
     Watts,
+    /// Dollars an hour that a savings plan covers.
+    UsdPerHour,
 }
 
 impl QuotaUnit {
@@ -276,6 +284,7 @@ impl QuotaUnit {
             QuotaUnit::Chips => "chips",
             QuotaUnit::Machines => "machines",
             QuotaUnit::Watts => "watts",
+            QuotaUnit::UsdPerHour => "usd_per_hour",
         }
     }
 }

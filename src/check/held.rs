@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use rhumb_api::{Cloud, Money, Purchase};
 
 use crate::catalog::Offering;
-use crate::placement::{HeldUse, Placement, Pool, World};
-use crate::spec::{Held, Spec};
+use crate::placement::{HeldUse, Placement, Pool, WorkloadPlacement, World};
+use crate::spec::{Held, PurchaseRules, Spec};
 
-use super::Ledger;
 use super::day::{WEEK, times_a_week};
 use super::ledger::dollars;
+use super::{Ledger, savings};
 
 /// Hours of the planned month.
 const MONTH: i64 = 730;
@@ -27,12 +27,13 @@ fn days(text: &str) -> Option<i64> {
     Some(years * 365 + years / 4 - years / 100 + years / 400 + before + day)
 }
 
-/// The row of an offering of a commitment's machines.
+/// The row of an offering of a commitment's machines; of a held one, the commitment's own.
 fn row<'w>(world: &'w World, held: &Held, purchase: Purchase) -> Option<&'w Offering> {
     let catalog = &world.catalog;
     catalog.offerings.iter().find(|o| {
         let (kind, region) = (&catalog.instance_types[o.instance_type], &catalog.regions[o.region]);
-        o.purchase == purchase
+        let own = o.held.as_ref().is_none_or(|of| *of.name == *held.name);
+        own && o.purchase == purchase
             && (kind.cloud, &kind.name) == (held.cloud, &held.instance_type)
             && (region.cloud, &region.id) == (held.cloud, &held.region)
     })
@@ -50,9 +51,16 @@ struct Now<'s> {
 }
 
 fn now<'s>(world: &World, held: &'s Held) -> Now<'s> {
-    let left = days(&held.until).zip(days(&world.today)).map_or(0, |(until, today)| (until - today) * 24);
-    let hours = left.clamp(0, MONTH);
     let dear = row(world, held, Purchase::OnDemand).map(|o| o.price);
+    let (hours, price) = left(world, &held.until, dear);
+    Now { held, hours, price, dear }
+}
+
+/// Hours of the planned month up to a day, and what an hour of a machine costs on the mean of that month that costs `dear` on demand
+/// afterwards; `None` = it may not be used.
+pub(super) fn left(world: &World, until: &str, dear: Option<Money>) -> (i64, Option<Money>) {
+    let left = days(until).zip(days(&world.today)).map_or(0, |(until, today)| (until - today) * 24);
+    let hours = left.clamp(0, MONTH);
     let price = match (hours, dear) {
         (0, _) => None,
         (MONTH, _) => Some(Money::ZERO),
@@ -64,11 +72,11 @@ fn now<'s>(world: &World, held: &'s Held) -> Now<'s> {
             Some(Money::from_micros(micros as i64))
         }
     };
-    Now { held, hours, price, dear }
+    (hours, price)
 }
 
 /// The most held machines of a pool in any hour, and the machine-seconds of a week.
-fn of_pool(pool: &Pool) -> (u32, i128) {
+pub(super) fn of_pool(pool: &Pool) -> (u32, i128) {
     let (mut most, mut seconds) = (0, 0);
     for (k, machines) in pool.machines.iter().enumerate().filter(|(_, m)| m.purchase == Purchase::Held) {
         most += machines.count;
@@ -87,11 +95,35 @@ fn of_pool(pool: &Pool) -> (u32, i128) {
     (most, seconds)
 }
 
-/// Cloud, region and type.
-type Place<'p> = (Cloud, &'p str, &'p str);
+/// What a workload may buy; `None` where nothing is ever held.
+fn rules<'s>(spec: &'s Spec, address: &str) -> Option<&'s PurchaseRules> {
+    let (kind, name) = address.split_once('.')?;
+    match kind {
+        "services" => spec.services.get(name).map(|s| &s.purchase),
+        "batches" => spec.batches.get(name).map(|b| &b.purchase),
+        "trainings" => spec.trainings.get(name).map(|t| &t.purchase),
+        "pipelines" => spec.pipelines.get(name).map(|p| &p.purchase),
+        _ => None,
+    }
+}
+
+/// Of machine-seconds of a week those of the mean one in which runs are there.
+pub(super) fn of_runs(placed: &WorkloadPlacement, seconds: i128) -> i128 {
+    match &placed.run {
+        None => seconds,
+        Some(run) => {
+            let share = (run.hours * run.runs_per_month / MONTH as f64).min(1.0);
+            (seconds as f64 * share).round() as i128
+        }
+    }
+}
+
+/// A commitment's name, cloud, region and type.
+type Place<'p> = (&'p str, Cloud, &'p str, &'p str);
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     rows(log, spec, world);
+    savings::check(log, spec, world, placement);
     let mut used: BTreeMap<Place<'_>, (u32, i128)> = BTreeMap::new();
     for placed in placement.workloads.values() {
         for fallback in placed.fallbacks.iter().flat_map(|f| &f.list) {
@@ -102,27 +134,35 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
         }
         for pool in &placed.pools {
             let (most, seconds) = of_pool(pool);
+            let seconds = of_runs(placed, seconds);
             if !pool.machines.iter().any(|m| m.purchase == Purchase::Held) {
                 continue;
             }
-            let may = spec
-                .services
-                .iter()
-                .any(|(name, s)| placed.address.strip_prefix("services.") == Some(name) && s.purchase.held);
+            named(log, pool);
+            let may = rules(spec, &placed.address).is_some_and(|rules| rules.held);
             log.hold(may, "held", pool.addr.as_str(), || {
                 ("held machines where none may be used".into(), "none".into(), most.to_string())
             });
-            let all = used.entry((pool.cloud, &pool.region, &pool.instance_type)).or_default();
-            *all = (all.0 + most, all.1 + seconds);
             hours(log, pool);
+            let whole = !placed.address.starts_with("trainings.") || pool.machines.len() == 1;
+            log.hold(whole, "held", pool.addr.as_str(), || {
+                let what = "a training on held machines and on others";
+                (what.into(), "all of one kind".into(), pool.machines.len().to_string())
+            });
+            let name = pool.machines.iter().find_map(|m| m.commitment.as_deref()).unwrap_or_default();
+            if spec.savings.contains_key(name) {
+                continue;
+            }
+            let all = used.entry((name, pool.cloud, &pool.region, &pool.instance_type)).or_default();
+            *all = (all.0 + most, all.1 + seconds);
         }
     }
     for (place, (n, _)) in &used {
         let now = spec.held.values().map(|held| now(world, held));
-        let there = |now: &Now<'_>| (now.held.cloud, &*now.held.region, &*now.held.instance_type) == *place;
+        let there = |now: &Now<'_>| place_of(now.held) == *place;
         let stock =
             now.filter(|now| there(now) && now.price.is_some()).map(|now| now.held.count).sum::<u32>();
-        let at = format!("{}/{}/{}", place.0, place.1, place.2);
+        let at = format!("{}/{}/{}", place.1, place.2, place.3);
         log.hold(*n <= stock, "held", &at, || {
             ("more held machines are used than are held".into(), format!("at most {stock}"), n.to_string())
         });
@@ -133,8 +173,7 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     for (held, told) in spec.held.values().zip(&placement.held) {
         let at = format!("commitments.{}", held.name);
         let now = now(world, held);
-        let place = (held.cloud, &*held.region, &*held.instance_type);
-        let (n, seconds) = used.get(&place).copied().unwrap_or_default();
+        let (n, seconds) = used.get(&place_of(held)).copied().unwrap_or_default();
         let rises = now.dear.map(|dear| {
             let micros = i128::from(dear.micros()) * seconds * i128::from(now.hours) / i128::from(WEEK);
             Money::from_micros(micros as i64)
@@ -159,6 +198,22 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     }
 }
 
+fn place_of(held: &Held) -> Place<'_> {
+    (&held.name, held.cloud, &held.region, &held.instance_type)
+}
+
+/// Held machines are of a commitment, and no others are.
+fn named(log: &mut Ledger, pool: &Pool) {
+    for machines in &pool.machines {
+        let held = machines.purchase == Purchase::Held;
+        log.hold(held == machines.commitment.is_some(), "held", pool.addr.as_str(), || {
+            let expected = if held { "a commitment" } else { "none" };
+            let what = "machines name a commitment where they are of none, or none where they are held";
+            (what.into(), expected.into(), format!("{:?}", machines.commitment))
+        });
+    }
+}
+
 /// Every row of what is held, and its stock.
 fn rows(log: &mut Ledger, spec: &Spec, world: &World) {
     let mut priced = 0;
@@ -173,7 +228,10 @@ fn rows(log: &mut Ledger, spec: &Spec, world: &World) {
             format!("{}/{}/held:{}", held.cloud, held.region, held.instance_type),
             f64::from(held.count),
         );
+        let each = row(world, held, Purchase::Held).and_then(|o| o.held.as_ref()).map(|of| of.each);
+        log.same_debug("held", &at, "what a machine takes of it", &derived.map(|_| 1.0), &each);
     }
+    priced += savings::rows(log, spec, world, &mut stock);
     let said = world.catalog.offerings.iter().filter(|o| o.purchase == Purchase::Held).count();
     log.same("held", "commitments", "the number of prices", &priced, &said);
     let mut declared: BTreeMap<String, f64> = BTreeMap::new();

@@ -31,6 +31,7 @@ mod pipeline;
 mod profile;
 mod proof;
 mod rules;
+mod savings;
 mod season;
 mod serving;
 mod shared;
@@ -130,6 +131,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("fleet", "shared machines that are not what their pools make them, or a pool that is not on its own"),
     ("held", "held machines that are not there, more of them than are held, or not told as they are"),
+    ("savings", "what a savings plan covers at another rate, beyond what is promised, or not told as it is"),
     (
         "freshness",
         "a stream that falls behind, or makes of its events what is too old, or has another trigger than the rule gives",

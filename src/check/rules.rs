@@ -312,7 +312,11 @@ fn price(
     machines: &PoolMachines,
 ) {
     let address = format!("{}/{}", c.pool.addr, machines.purchase);
-    let Some(row) = subject::offering(&world.catalog, c.type_index, c.region_index, machines.purchase) else {
+    let own = |o: &&Offering| {
+        (o.instance_type, o.region, o.purchase) == (c.type_index, c.region_index, machines.purchase)
+            && o.held.as_ref().map(|of| &*of.name) == machines.commitment.as_deref()
+    };
+    let Some(row) = world.catalog.offerings.iter().find(own) else {
         log.finding("purchase", &address, "not offered there", "an offering", "none");
         return;
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
-use crate::catalog::{InstanceType, Quota, QuotaUnit};
+use crate::catalog::{InstanceType, Offering, Quota, QuotaUnit};
 use crate::placement::{Coupling, Placement, QuotaNeed, SharedFleet, SharedLimit, WorkloadPlacement, World};
 use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 
@@ -324,7 +324,14 @@ pub(super) fn taken<'a>(world: &'a World, placed: &WorkloadPlacement) -> BTreeMa
         for (entry, machines) in pool.machines.iter().enumerate() {
             let classes = pool.following.iter().flat_map(|f| &f.classes);
             let most = classes.filter_map(|c| c.machines.get(entry)).fold(machines.count, |m, n| m.max(*n));
-            for (quota, amount) in catalog.quotas_for(index, machines.purchase) {
+            let own = |o: &&Offering| {
+                let region = &catalog.regions[o.region];
+                (o.instance_type, o.purchase) == (index, machines.purchase)
+                    && (region.cloud, &region.id) == (pool.cloud, &pool.region)
+                    && o.held.as_ref().map(|of| &*of.name) == machines.commitment.as_deref()
+            };
+            let row = catalog.offerings.iter().find(own);
+            for (quota, amount) in row.into_iter().flat_map(|row| catalog.quotas_of(row)) {
                 let place = if quota.scope == "global" { "global" } else { &pool.region };
                 let key = (pool.cloud, place.to_owned(), quota.code.clone());
                 taken.entry(key).or_insert((0.0, quota)).0 += amount * f64::from(most);
@@ -373,6 +380,7 @@ fn quotas(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
                     QuotaUnit::Chips => "chips",
                     QuotaUnit::Machines => "machines",
                     QuotaUnit::Watts => "watts",
+                    QuotaUnit::UsdPerHour => "usd_per_hour",
                 };
                 log.same("quota", address, &format!("the unit of {}", key.2), unit, need.unit);
                 log.near("quota", address, &format!("the amount of {}", key.2), amount, need.amount, 1e-9);

@@ -95,7 +95,8 @@ fn surcharge(spec: &Spec, world: &World, (kind, region): (usize, usize)) -> i64 
         }
         match offering.purchase {
             // A kind that the team holds there is as good as running.
-            Purchase::Held => return 0,
+            Purchase::Held if offering.held.as_ref().is_none_or(|of| of.machines) => return 0,
+            Purchase::Held => continue,
             Purchase::OnDemand => on_demand = Some(offering.price),
             _ => {}
         }

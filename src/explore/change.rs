@@ -4,6 +4,7 @@ use rhumb_api::{Cloud, Purchase};
 use serde_json::Value;
 
 use super::Selector;
+use super::held::{held_again, of_held};
 use crate::catalog::Catalog;
 use crate::diagnostic::{Pointer, SourceFile, did_you_mean};
 use crate::math;
@@ -103,7 +104,7 @@ impl Amount {
     }
 
     /// What becomes of `now`; `None` if that is not known and matters.
-    fn of(self, now: Option<f64>) -> Option<f64> {
+    pub(super) fn of(self, now: Option<f64>) -> Option<f64> {
         match self {
             Amount::Times(factor) => now.map(|n| n * factor),
             Amount::Plus(more) => now.map(|n| n + more),
@@ -384,44 +385,6 @@ fn of_site(spec: &mut Spec, place: &str, code: &str, to: Amount) -> Result<(), S
     }
     spec.lower_sites();
     Ok(())
-}
-
-/// How many machines a commitment holds.
-fn of_held(
-    spec: &mut Spec,
-    world: &mut World,
-    (cloud, place, code): (Cloud, &str, &str),
-    to: Amount,
-) -> Result<(), String> {
-    let is = |held: &&mut spec::Held| held.cloud == cloud && held.region == place && held.code() == code;
-    let held = spec
-        .held
-        .values_mut()
-        .find(is)
-        .ok_or_else(|| format!("no commitment holds such machines in {cloud}/{place}"))?;
-    let amount = to.of(Some(f64::from(held.count))).unwrap_or(0.0);
-    if !(0.0..=1e5).contains(&amount) {
-        return Err(format!("{} would hold {amount} machines; at least 0, at most 100000", held.name));
-    }
-    held.count = amount as u32;
-    spec.lower_held();
-    // Its types are those of the plan before.
-    let _ = world.hold(spec);
-    Ok(())
-}
-
-/// What is left of held machines costs what follows from prices as they are by now (decision 19).
-fn held_again(spec: &Spec, world: &mut World) {
-    let mut fresh = world.catalog.clone();
-    fresh.hold(&spec.held, &world.today);
-    let price =
-        |o: &crate::catalog::Offering| fresh.offering(o.instance_type, o.region, o.purchase).map(|o| o.price);
-    world.catalog.offerings.retain(|o| o.purchase != Purchase::Held || price(o).is_some());
-    for offer in world.catalog.offerings.iter_mut().filter(|o| o.purchase == Purchase::Held) {
-        if let Some(price) = price(offer) {
-            (offer.price, offer.list_price) = (price, price);
-        }
-    }
 }
 
 /// `aws/us-east-1/L-417A185B`, `aws/us-east-1/P`, `aws/us-east-1/p5/spot`.

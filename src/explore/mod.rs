@@ -7,6 +7,7 @@
 mod change;
 mod compare;
 mod front;
+mod held;
 mod scale;
 mod select;
 mod stress;

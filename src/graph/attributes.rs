@@ -98,7 +98,7 @@
 //! | `instance_type` | the cloud's name |
 //! | `accelerator`? | id in the catalogue |
 //! | `purchase` | `on_demand`, `spot`, `reserved_1y`, `reserved_3y`, `held` |
-//! | `commitment`?, `commitment_kind`?, `commitment_id`? | of held machines: the commitment's name in the spec, `reservation` or `capacity-block`, and the cloud's id if the spec states it |
+//! | `commitment`?, `commitment_kind`?, `commitment_id`? | of held machines: the commitment's name in the spec, `reservation`, `capacity-block` or `savings-plan` (whose machines are started as on demand), and the cloud's id if the spec states it |
 //! | `count` | machines |
 //! | `zones` | zones that the pool is spread over evenly |
 //! | `replicas_per_machine`, `machines_per_replica` | as in its launch template |

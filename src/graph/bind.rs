@@ -10,8 +10,8 @@ use super::{Graph, Unplaced, engine, federation, pipeline, profile, shared, trai
 use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
 use crate::spec::{
-    Batch, Endpoint, Exposure, Federation, Model, NO_MODEL, Pipeline, Profiled, Schedule, Service, Spec,
-    Training,
+    Batch, Endpoint, Exposure, Federation, Model, NO_MODEL, Pipeline, Profiled, SAVINGS_PLAN, Schedule,
+    Service, Spec, Training,
 };
 
 /// A workload of the spec.
@@ -528,13 +528,16 @@ impl<'a> Region<'a> {
         purchase: Purchase,
         count: u32,
     ) -> Builder {
-        // Machines that are held are started in what holds them.
-        let held = self.spec.held_of(pool.cloud, &pool.region, &pool.instance_type);
-        let held = held.filter(|_| purchase == Purchase::Held);
+        // Machines that are held are started in what holds them; those that a savings plan covers are started as on demand.
+        let commitment = pool.commitment().filter(|_| purchase == Purchase::Held);
+        let held = commitment.and_then(|name| self.spec.held.get(name));
+        let plan = commitment.and_then(|name| self.spec.savings.get(name));
+        let kind = held.map(|h| h.kind.as_str()).or(plan.map(|_| SAVINGS_PLAN));
+        let id = held.and_then(|h| h.id.as_deref()).or(plan.and_then(|p| p.id.as_deref()));
         self.common()
-            .maybe("commitment", held.map(|h| h.name.as_str()))
-            .maybe("commitment_kind", held.map(|h| h.kind.as_str()))
-            .maybe("commitment_id", held.and_then(|h| h.id.as_deref()))
+            .maybe("commitment", commitment)
+            .maybe("commitment_kind", kind)
+            .maybe("commitment_id", id)
             .with("network", self.network.as_str())
             .with("launch_template", template.as_str())
             .with("instance_type", pool.instance_type.as_str())

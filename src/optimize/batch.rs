@@ -1,5 +1,6 @@
 //! The cheapest run of a batch, a training or a pipeline: one pool, over all candidates, counts and shares of spot.
 
+mod least;
 mod within;
 
 use std::collections::BTreeMap;
@@ -123,7 +124,7 @@ impl<'a> Asked<'a> {
         // Without spot is faster: what is too slow even so never ends in time. Where there is nothing else, all is spot.
         let deadline = deadline * (1.0 + 1e-12);
         if let Pace::Shards { pipeline, executor } = self.pace {
-            let (starts, work) = if self.terms.base.is_none() { (2.0, LOST_WORK) } else { (1.0, 1.0) };
+            let (starts, work) = if self.is_only_spot() { (2.0, LOST_WORK) } else { (1.0, 1.0) };
             let left = deadline * 3600.0 - starts * executor.start_s;
             return executor.fewest(pipeline, left / work);
         }
@@ -135,7 +136,7 @@ impl<'a> Asked<'a> {
             // what is expected grows with spot, and what is late is no shorter.
             return self.hours(1, 0).filter(|hours| hours.expected <= deadline).map(|_| 1);
         };
-        let spot = u32::from(self.terms.base.is_none());
+        let spot = u32::from(self.is_only_spot());
         let start = self.of_items(f64::INFINITY, spot);
         let left = deadline - start;
         // No number of machines is done before one item is.
@@ -189,8 +190,14 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// Whether nothing but spot is to be had: what is held is never lost.
+    fn is_only_spot(&self) -> bool {
+        self.terms.base.is_none() && self.terms.held.is_none()
+    }
+
     /// Hours of a run on so many groups of machines; `None` if it may not end.
     fn hours(&self, units: u32, spot: u32) -> Option<Hours> {
+        let spot = if self.terms.held.is_some() { 0 } else { spot };
         match self.pace {
             Pace::Items { .. } => {
                 let hours = self.of_items(self.rate(units.checked_mul(self.way.replicas)?), spot);
@@ -264,6 +271,10 @@ impl<'a> Asked<'a> {
     fn spots(&self, machines: u32) -> Vec<u32> {
         let low = if self.terms.base.is_none() { machines } else { 0 };
         let high = self.terms.most_spot(machines);
+        if self.terms.held.is_some() && matches!(self.pace, Pace::Tokens { .. }) {
+            // A training has all of its machines of one commitment, or none.
+            return if high == machines { vec![machines] } else { Vec::new() };
+        }
         let linear =
             self.terms.quotas.is_empty() && self.terms.base.is_none_or(|b| Some(b) == self.terms.on_demand);
         if let Pace::Events(flow) = self.pace {
@@ -575,24 +586,4 @@ const MOST_MORE: u32 = 1 << 16;
 fn key(table: &Table, run: &Run) -> (Money, u32, usize, usize, usize) {
     let site = &table.sites[run.chosen.site];
     (run.objective, run.chosen.count.machines, site.region, run.chosen.site, run.chosen.way)
-}
-
-impl Asked<'_> {
-    /// No run of at least `units` groups costs less.
-    fn least(&self, units: u32) -> Option<Money> {
-        let machines = units.checked_mul(self.way.span.max(1))?;
-        let hours = self.least_hours(units)?;
-        // The share of spot tends to what is allowed as machines grow; no mix is under it.
-        let each = match (self.terms.base, self.terms.spot) {
-            (Some(base), Some(spot)) if spot < base && self.terms.share > 0.0 => {
-                let share = self.terms.share.min(1.0);
-                base.scale(1.0 - share) + spot.scale(share)
-            }
-            (Some(base), _) => base,
-            (None, Some(spot)) if self.terms.most_spot(machines) == machines => spot,
-            (None, _) => return None,
-        };
-        let run = (each - Money::from_micros(2)).times(i64::from(machines)).scale(hours);
-        Some(run.max(Money::ZERO) + self.terms.dataset.unwrap_or(Money::ZERO) - Money::from_micros(2))
-    }
 }

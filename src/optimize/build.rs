@@ -20,7 +20,7 @@ use super::pool::{GIB, weights_gib};
 use super::service::{Block, Chosen, Search};
 use super::sharing;
 use super::table::{Speed, Table};
-use crate::catalog::{Evidence, TransferTo};
+use crate::catalog::{Evidence, Offering, TransferTo};
 use crate::perf::{CONTRADICTED, EngineSettings, Latency, MemoryFit};
 use crate::placement::{
     Certificate, Cost, CostLine, FailureCheck, HourClass, Metric, ObjectiveCheck, OnShared, Pool,
@@ -110,6 +110,7 @@ fn machines(job: &Job<'_>, table: &Table, chosen: &Chosen, runner: Runner, taken
                 list_price: offering.list_price,
                 provenance: offering.provenance.clone(),
                 interruption: offering.interruption,
+                commitment: offering.held.as_ref().map(|held| held.name.to_string()),
             })
         })
         .collect();
@@ -218,7 +219,8 @@ impl Draft {
                 },
                 provenance: Some(m.provenance.clone()),
             });
-            let offered = catalog.offering(index, site.region, m.purchase).map(|o| o.offered);
+            let offering = catalog.offering_of(index, site.region, (m.purchase, m.commitment.as_deref()));
+            let offered = offering.map(|o| o.offered);
             let unsure = offered.and_then(|o| job::unsure(kind, region, o));
             self.caveats.extend(unsure.filter(|c| !self.caveats.contains(c)));
             if m.purchase == Purchase::Spot
@@ -238,7 +240,7 @@ impl Draft {
                 self.caveats.extend(Some(caveat).filter(|c| !self.caveats.contains(c)));
             }
             let most = counts.into_iter().max().unwrap_or(m.count);
-            self.quota(job, index, pool, m.purchase, most);
+            self.quota(job, offering, pool, most);
         }
         if let Some(from) = &job.model.artifacts_at
             && gib > 0.0
@@ -265,8 +267,9 @@ impl Draft {
         }
     }
 
-    fn quota(&mut self, job: &Job<'_>, index: usize, pool: &Pool, purchase: Purchase, most: u32) {
-        for new in quotas(job, index, (pool.cloud, &pool.region), purchase, most) {
+    fn quota(&mut self, job: &Job<'_>, offering: Option<&Offering>, pool: &Pool, most: u32) {
+        let all = offering.into_iter().flat_map(|o| quotas(job, o, (pool.cloud, &pool.region), most));
+        for new in all {
             let same =
                 |q: &&mut QuotaNeed| q.cloud == new.cloud && q.region == new.region && q.code == new.code;
             match self.quotas.iter_mut().find(same) {
@@ -281,15 +284,14 @@ impl Draft {
     }
 }
 
-/// What machines of a type (its index) in a region count against.
+/// What machines of an offering in a region count against.
 pub(super) fn quotas(
     job: &Job<'_>,
-    index: usize,
+    offering: &Offering,
     (cloud, region): (Cloud, &str),
-    purchase: Purchase,
     machines: u32,
 ) -> Vec<QuotaNeed> {
-    let all = job.world.catalog.quotas_for(index, purchase).into_iter();
+    let all = job.world.catalog.quotas_of(offering).into_iter();
     all.map(|(quota, each)| {
         let place = job::quota_place(quota, region);
         QuotaNeed {

@@ -25,7 +25,7 @@ use crate::placement::{
     BatchRun, Certificate, Coupling, Infeasible, InfeasibleWorkload, Loser, MixProof, Placement, Rejection,
     SharedLimit, WorkloadPlacement, World,
 };
-use crate::spec::{BudgetScope, HELD, Spec};
+use crate::spec::{BudgetScope, EVERYWHERE, HELD, Spec};
 use limits::figure;
 pub(super) use limits::{joint, limited};
 
@@ -226,8 +226,8 @@ fn told_of(spec: &Spec, world: &World, mut bare: Placement) -> Placement {
     }
     let chains = chains::splits(spec);
     let commitments = commitments::all(world, bare.workloads.values(), &bare.fleets);
-    let held = bare.held(spec, world);
-    Placement { chains, commitments, held, ..bare }
+    let (held, savings) = (bare.held(spec, world), bare.savings(spec, world));
+    Placement { chains, commitments, held, savings, ..bare }
 }
 
 /// That runs are longer than the time from one to the next. A deadline may allow that, and limits on machines count one run.
@@ -510,6 +510,7 @@ fn words(row: &together::Row) -> (String, &'static str) {
         Shared::Budget(BudgetScope::All) => ("a monthly budget".into(), " USD"),
         Shared::Budget(scope) => (format!("a monthly budget for {scope}"), " USD"),
         Shared::Quota { cloud, place, code } => match code.strip_prefix(HELD) {
+            Some(plan) if place == EVERYWHERE => (format!("the savings plan {plan} of {cloud}"), " USD/h"),
             Some(kind) => (format!("a commitment of {kind} in {cloud}/{place}"), ""),
             None => (format!("a quota {code} in {cloud}/{place}"), ""),
         },

@@ -430,7 +430,7 @@ impl<'a> Job<'a> {
     pub fn buys(&self, purchase: Purchase) -> bool {
         match purchase {
             Purchase::Spot => self.may_use_spot(),
-            Purchase::Held => self.purchase.held && matches!(self.kind, Kind::Service(_)),
+            Purchase::Held => self.purchase.held,
             other => self.purchase.options.contains(&other),
         }
     }

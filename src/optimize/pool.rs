@@ -12,9 +12,9 @@ use super::job::{self, Job};
 use super::load::MOST_REPLICAS;
 pub(super) use super::needs::{Needs, weights_gib};
 use super::table::{Site, Speed, Way};
-use crate::catalog::TransferTo;
+use crate::catalog::{Committed, TransferTo};
 use crate::placement::Rejection;
-use crate::spec::{BudgetBinds, Daily, HELD, Purchase, RegionRef, Survive, WEEK_S};
+use crate::spec::{BudgetBinds, Daily, Purchase, RegionRef, Survive, WEEK_S};
 
 /// Bytes of a GiB.
 pub(super) const GIB: f64 = 1_073_741_824.0;
@@ -155,7 +155,7 @@ impl Terms {
         if job.spec.providers.get(&region.cloud).is_some_and(|p| !p.quotas.is_empty()) {
             for (is_spot, offering) in [(false, base), (true, spot)] {
                 let Some(offering) = offering else { continue };
-                for (quota, each) in catalog.quotas_for(index, offering.purchase) {
+                for (quota, each) in catalog.quotas_of(offering) {
                     let place = job::quota_place(quota, &region.id);
                     let Some(limit) = job.declared(region.cloud, place, &quota.code) else { continue };
                     let entry = quotas.entry((place.to_owned(), quota.code.clone())).or_insert(QuotaLimit {
@@ -174,12 +174,13 @@ impl Terms {
             let from = catalog.region(from.cloud, &from.region)?;
             catalog.transfer_price(from, TransferTo::Region(&here)).map(|p| p.usd_per_gib)
         };
-        let stock = || {
-            let code = format!("{HELD}{}", catalog.instance_types[index].name);
-            let stock = quotas.get(&(region.id.clone(), code));
-            stock.map_or(0, |q| q.limit.clamp(0.0, f64::from(u32::MAX)) as u32)
+        let stock = |held: &Committed| {
+            let limit = quotas.values().find(|q| *q.code == *held.code);
+            // A whole number of machines: what a sum of floats may be short of is not one.
+            let most = |q: &QuotaLimit| ((q.limit + 1e-9) / held.each).floor();
+            limit.map_or(0, |q| most(q).clamp(0.0, f64::from(u32::MAX)) as u32)
         };
-        let held = site.held.then(stock);
+        let held = spot.and_then(|o| o.held.as_deref()).map(stock);
         let dataset = job.dataset().and_then(|d| Some(brought(&d.from)?.scale(d.gib)));
         let weights = job.model.artifacts_at.as_ref().and_then(brought);
         Terms {

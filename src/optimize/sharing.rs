@@ -162,7 +162,7 @@ pub(super) fn fleets(
             });
         }
         let at = (region.cloud, region.id.as_str());
-        let mut quotas = build::quotas(first, offering.instance_type, at, offering.purchase, count);
+        let mut quotas = build::quotas(first, offering, at, count);
         quotas.sort_by(|a, b| (a.cloud, &a.region, &a.code).cmp(&(b.cloud, &b.region, &b.code)));
         found.push(SharedFleet {
             addr,

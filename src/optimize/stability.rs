@@ -66,8 +66,9 @@ pub(super) fn machine(spec: &Spec, world: &World, (kind, region): (usize, usize)
 /// sells it so.
 fn reference(world: &World, kind: usize, region: usize) -> Option<Money> {
     let catalog = &world.catalog;
-    // What the team holds is as good as running.
-    if catalog.offering(kind, region, Purchase::Held).is_some() {
+    // Machines that the team holds are as good as running; what a savings plan covers is not there yet.
+    let here = catalog.offerings_of(kind).iter().filter(|o| o.region == region);
+    if here.filter_map(|o| o.held.as_ref()).any(|held| held.machines) {
         return None;
     }
     let on_demand = catalog.offering(kind, region, Purchase::OnDemand).map(|o| o.price);

@@ -58,7 +58,7 @@ impl Flow<'_> {
             let lost = machines / zones * count + (machines % zones).min(count);
             all.push(Loss { scope: "zone", count, machines: lost });
         }
-        if spot > 0 {
+        if spot > 0 && terms.held.is_none() {
             let gone = (terms.interruption * f64::from(spot) - 1e-9).ceil().max(1.0) as u32;
             all.push(Loss { scope: "spot", count: gone, machines: gone });
         }

@@ -1,11 +1,10 @@
 //! What is held in the world that a spec is planned in.
 
-use rhumb_api::{Money, Purchase};
+use rhumb_api::{Cloud, Money, Purchase};
 
 use super::{Placement, World};
-use crate::catalog::InForce;
 use crate::diagnostic::Pointer;
-use crate::spec::{Held, HeldKind, Spec, WEEK_S};
+use crate::spec::{AllowDeny, Held, HeldKind, Spec, WEEK_S};
 
 impl World {
     /// Adds what a spec says is held to the catalogue; what another spec held is gone.
@@ -13,19 +12,19 @@ impl World {
     /// # Errors
     /// Commitments of instance types that their cloud does not have: where, and what is wrong.
     pub fn hold(&mut self, spec: &Spec) -> Result<(), Vec<(Pointer, String)>> {
-        self.catalog.hold(&spec.held, &self.today);
+        self.catalog.hold(&spec.held, &spec.savings, &self.today);
         let unknown = |h: &&Held| self.catalog.instance_type(h.cloud, &h.instance_type).is_none();
-        let wrong: Vec<_> = spec
-            .held
-            .values()
-            .filter(unknown)
-            .map(|h| {
-                (
-                    h.at.join("instance_type"),
-                    format!("{} has no instance type `{}`", h.cloud, h.instance_type),
-                )
-            })
-            .collect();
+        let no = |cloud: Cloud, name: &str| format!("{cloud} has no instance type `{name}`");
+        let machines = spec.held.values().filter(unknown);
+        let mut wrong: Vec<(Pointer, String)> =
+            machines.map(|h| (h.at.join("instance_type"), no(h.cloud, &h.instance_type))).collect();
+        for plan in spec.savings.values() {
+            for rate in &plan.rates {
+                let (AllowDeny::Only(named) | AllowDeny::Not(named)) = &rate.instance_types else { continue };
+                let missing = named.iter().filter(|n| self.catalog.instance_type(plan.cloud, n).is_none());
+                wrong.extend(missing.map(|name| (rate.at.join("instance_types"), no(plan.cloud, name))));
+            }
+        }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 }
@@ -75,15 +74,16 @@ impl Placement {
             let here = |p: &&super::Pool| {
                 (p.cloud, &p.region, &p.instance_type) == (held.cloud, &held.region, &held.instance_type)
             };
-            let pools = || self.workloads.values().flat_map(|w| &w.pools).filter(here);
-            let used = pools().map(super::Pool::most_held).sum();
-            let seconds: i64 = pools().map(super::Pool::held_seconds).sum();
-            let force = world.catalog.in_force(held, &world.today);
-            let hours = match force {
-                InForce::Throughout => rhumb_api::HOURS_PER_MONTH,
-                InForce::Until(left) | InForce::Unpriced(left) => left,
-                InForce::Over => 0,
+            let is_of = |p: &&super::Pool| p.commitment() == Some(held.name.as_str());
+            let pools = |w: &'_ super::WorkloadPlacement| -> Vec<(u32, i64)> {
+                let own = w.pools.iter().filter(here).filter(is_of);
+                own.map(|p| (p.most_held(), w.held_seconds(p))).collect()
             };
+            let all: Vec<(u32, i64)> = self.workloads.values().flat_map(pools).collect();
+            let used = all.iter().map(|(most, _)| most).sum();
+            let seconds: i64 = all.iter().map(|(_, seconds)| seconds).sum();
+            let force = world.catalog.in_force(held, &world.today);
+            let hours = force.hours();
             HeldUse {
                 name: held.name.clone(),
                 kind: held.kind,
@@ -94,7 +94,7 @@ impl Placement {
                 used,
                 until: held.until.clone(),
                 hours: hours as u32,
-                usable: matches!(force, InForce::Throughout | InForce::Until(_)),
+                usable: force.is_usable(),
                 cost: held.cost,
                 id: held.id.clone(),
                 rises_per_month: world.catalog.follows(held).map(|o| {
@@ -106,6 +106,16 @@ impl Placement {
             }
         };
         spec.held.values().map(of).collect()
+    }
+}
+
+impl super::WorkloadPlacement {
+    /// Machine-seconds of a week of the held machines of one of its pools: of runs those of the mean week.
+    pub fn held_seconds(&self, pool: &super::Pool) -> i64 {
+        let all = pool.held_seconds();
+        let share =
+            self.run.as_ref().map(|run| run.hours * run.runs_per_month / rhumb_api::HOURS_PER_MONTH as f64);
+        share.map_or(all, |share| (all as f64 * share.min(1.0)).round() as i64)
     }
 }
 
@@ -125,12 +135,17 @@ impl super::Pool {
         }
     }
 
+    /// What its held machines are of, if it has any: of one commitment.
+    pub fn commitment(&self) -> Option<&str> {
+        self.machines.iter().find_map(|m| m.commitment.as_deref())
+    }
+
     /// The most held machines that it has in any hour.
     pub fn most_held(&self) -> u32 {
         self.held_hours().into_iter().map(|(machines, _)| machines).max().unwrap_or(0)
     }
 
-    /// Machine-seconds of a week of its held machines.
+    /// Machine-seconds of a week of its held machines, if the pool is there all the time.
     pub fn held_seconds(&self) -> i64 {
         self.held_hours().into_iter().map(|(machines, seconds)| i64::from(machines) * seconds).sum()
     }

@@ -20,6 +20,7 @@ mod federation;
 mod held;
 mod mix;
 mod pipeline;
+mod savings;
 mod season;
 mod shared;
 mod sites;
@@ -37,6 +38,7 @@ pub use held::HeldUse;
 pub use mix::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 pub use pipeline::{PipelineRun, StreamRun};
 use rhumb_api::{Cloud, Money, Purchase, ResourceAddr};
+pub use savings::{Covered, SavingsUse};
 pub use season::{Ahead, ComingYear};
 use sha2::{Digest, Sha256};
 pub use shared::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
@@ -154,6 +156,8 @@ pub struct Placement {
     pub commitments: Vec<Commitment>,
     /// What became of what the team holds, by name.
     pub held: Vec<HeldUse>,
+    /// What became of each savings plan of the spec, by name.
+    pub savings: Vec<SavingsUse>,
     /// What keeping what runs decided, where the spec asks for it and something runs.
     pub kept: Option<Kept>,
     /// What the workloads share and how it was divided; `None` where their separate optima keep every limit.
@@ -292,6 +296,8 @@ pub struct PoolMachines {
     pub provenance: Provenance,
     /// Spot: upper edge of the monthly interruption frequency that was planned for.
     pub interruption: Option<f64>,
+    /// Of held machines, the name of the commitment in the spec; of no others.
+    pub commitment: Option<String>,
 }
 
 /// An origin and the pools that serve it.

@@ -119,6 +119,10 @@ pub(super) fn quotas(plan: &Plan) -> Option<Section> {
                 let words = if code.starts_with(HELD) { "are held" } else { "stand there" };
                 Cell::tone(format!("{d:.0} {words}"), tone)
             }
+            (Some(d), _) if *unit == "usd_per_hour" => {
+                let tone = if d >= amount { Tone::Good } else { Tone::Bad };
+                Cell::tone(format!("a savings plan of {} USD/h", number(*d)), tone)
+            }
             (Some(d), _) if *unit == "watts" => {
                 let tone = if d >= amount { Tone::Good } else { Tone::Bad };
                 Cell::tone(format!("a cap of {d:.0}; at full load, modelled"), tone)

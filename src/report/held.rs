@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::json::usd;
-use super::{Block, Cell, Section, Table, Tone};
+use super::{Block, Cell, Section, Table, Tone, savings};
 use crate::placement::HeldUse;
 use crate::plan::Plan;
 use crate::spec::HELD;
@@ -71,7 +71,7 @@ fn remarks(held: &HeldUse) -> Vec<String> {
 }
 
 pub(super) fn held(plan: &Plan) -> Option<Section> {
-    let all = &plan.placement.held;
+    let (all, plans) = (&plan.placement.held, &plan.placement.savings);
     let table = Table {
         columns: vec![
             ("commitment", false),
@@ -85,12 +85,24 @@ pub(super) fn held(plan: &Plan) -> Option<Section> {
         ],
         rows: all.iter().map(row).collect(),
     };
-    let mut lines: Vec<Cell> = all.iter().flat_map(remarks).map(Cell::plain).collect();
-    let words = "What is held is paid, used or not: it is in no total above, and no budget counts it. Only services use it yet.";
+    let said = all.iter().flat_map(remarks).chain(plans.iter().flat_map(savings::remarks));
+    let mut lines: Vec<Cell> = said.map(Cell::plain).collect();
+    let words = "What is held is paid, used or not: it is in no total above, and no budget counts it. A run counts what it uses of it at every hour.";
     lines.push(Cell::tone(words, Tone::Dim));
-    let blocks = vec![Block::Table(table), Block::Lines(lines)];
+    if !plans.is_empty() {
+        let words = "A savings plan covers whole machines here. The cloud covers parts as well, and whatever else runs: what \
+                     that makes the bill is less, never more.";
+        lines.push(Cell::tone(words, Tone::Dim));
+    }
+    let machines = (!all.is_empty()).then_some(Block::Table(table));
+    let plans = (!plans.is_empty()).then(|| Block::Table(savings::table(plans)));
+    let blocks: Vec<Block> = machines.into_iter().chain(plans).chain([Block::Lines(lines)]).collect();
     let heading = "Held capacity".to_owned();
-    (!all.is_empty()).then_some(Section { name: "held", heading, blocks })
+    (!plan.placement.held.is_empty() || !plan.placement.savings.is_empty()).then_some(Section {
+        name: "held",
+        heading,
+        blocks,
+    })
 }
 
 pub(super) fn json(plan: &Plan) -> Value {

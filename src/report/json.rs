@@ -82,7 +82,7 @@ pub(super) fn pool(p: &Pool) -> Value {
         .machines
         .iter()
         .map(|m| {
-            json!({
+            let mut machines = json!({
                 "purchase": m.purchase.as_str(),
                 "count": m.count,
                 "usd_per_hour_each": usd(m.price),
@@ -90,7 +90,11 @@ pub(super) fn pool(p: &Pool) -> Value {
                 "source": &*m.provenance.source,
                 "as_of": &*m.provenance.as_of,
                 "interruption_per_month": m.interruption,
-            })
+            });
+            if let Some(name) = &m.commitment {
+                machines["commitment"] = json!(name);
+            }
+            machines
         })
         .collect();
     let mut value = json!({
@@ -438,6 +442,7 @@ pub fn plan(plan: &Plan) -> Value {
         "chains": super::chains::json(plan),
         "commitments": super::commitments::json(plan),
         "held": super::held::json(plan),
+        "savings_plans": super::savings::json(plan),
         "stability": super::stability::json(plan),
         "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,

@@ -24,6 +24,7 @@ mod federation;
 mod pipeline;
 mod placements;
 mod profile;
+mod savings;
 mod seasons;
 mod shared;
 mod stability;

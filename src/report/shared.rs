@@ -3,8 +3,8 @@
 use super::{Block, Cell, Section, Table, Tone, carbon, number};
 use crate::placement::{Coupling, SharedLimit};
 use crate::plan::Plan;
-use crate::spec::HELD;
-use rhumb_api::Money;
+use crate::spec::{EVERYWHERE, HELD};
+use rhumb_api::{HOURS_PER_MONTH, Money};
 
 fn name(limit: &SharedLimit) -> String {
     if limit.constraint == "carbon" {
@@ -12,6 +12,7 @@ fn name(limit: &SharedLimit) -> String {
     }
     match (&limit.workload, limit.cloud, &limit.region, &limit.code) {
         (None, Some(cloud), Some(region), Some(code)) => match code.strip_prefix(HELD) {
+            Some(plan) if region == EVERYWHERE => format!("savings plan {plan} of {cloud}"),
             Some(kind) => format!("{kind} held in {cloud}/{region}"),
             None => format!("quota {code} in {cloud}/{region}"),
         },
@@ -22,6 +23,11 @@ fn name(limit: &SharedLimit) -> String {
     }
 }
 
+fn is_savings(limit: &SharedLimit) -> bool {
+    let code = limit.code.as_deref().unwrap_or_default();
+    limit.constraint == "quota" && code.starts_with(HELD) && limit.region.as_deref() == Some(EVERYWHERE)
+}
+
 fn full(limit: &SharedLimit) -> bool {
     limit.taken >= limit.limit * (1.0 - 1e-9)
 }
@@ -30,6 +36,7 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
     let unit = match limit.constraint {
         "budget" => " USD/month",
         "carbon" => " kg/month",
+        _ if is_savings(limit) => " USD/h",
         _ => "",
     };
     let tone = if full(limit) { Tone::Warn } else { Tone::Plain };
@@ -40,6 +47,8 @@ fn row(limit: &SharedLimit) -> Vec<Cell> {
         format!("{} USD for a dollar", limit.worth)
     } else if limit.constraint == "carbon" {
         format!("about {} USD for a tonne", limit.worth.times(1000))
+    } else if is_savings(limit) {
+        format!("about {} USD/month for 1 USD/h, which is {HOURS_PER_MONTH}", limit.worth)
     } else {
         format!("about {} USD/month each", limit.worth)
     };

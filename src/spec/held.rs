@@ -1,13 +1,14 @@
-//! `commitments`: machines that are paid for already.
+//! `commitments` of machines that are paid for already.
 
 use std::collections::BTreeMap;
 
 use rhumb_api::{Cloud, Money};
 
+use super::savings::EVERYWHERE;
 use super::{ProviderSettings, Spec};
 use crate::diagnostic::Pointer;
 
-/// What the code of a stock of held machines begins with; the instance type follows.
+/// What the code of what is held begins with; the instance type follows, or the name of a savings plan.
 pub const HELD: &str = "held:";
 
 /// What a commitment is.
@@ -74,6 +75,7 @@ impl Spec {
             let of_region = settings.quotas.entry(held.region.clone()).or_default();
             of_region.insert(held.code(), f64::from(held.count));
         }
+        self.lower_savings();
     }
 
     /// What is held of an instance type in a region.
@@ -82,9 +84,15 @@ impl Spec {
         self.held.values().find(is)
     }
 
+    /// Whether nothing is held, neither machines nor a savings plan.
+    pub fn holds_nothing(&self) -> bool {
+        self.held.is_empty() && self.savings.is_empty()
+    }
+
     /// Where a limit of a cloud is written: a declared quota, what stands at a site, or what is held.
     pub fn limit_at(&self, cloud: Cloud, region: &str, code: &str) -> Option<Pointer> {
         match code.strip_prefix(HELD) {
+            Some(_) if region == EVERYWHERE => self.savings_of(cloud, code).map(|plan| plan.at.join("spend")),
             Some(kind) => self.held_of(cloud, region, kind).map(|held| held.at.join("count")),
             None => self.quotas_at(cloud),
         }

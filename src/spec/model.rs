@@ -45,8 +45,10 @@ pub struct Spec {
     pub providers: BTreeMap<Cloud, ProviderSettings>,
     /// `sites.NAME`.
     pub sites: BTreeMap<String, super::EdgeSite>,
-    /// `commitments.NAME`.
+    /// `commitments.NAME` of machines.
     pub held: BTreeMap<String, super::Held>,
+    /// `commitments.NAME` of kind `savings-plan`.
+    pub savings: BTreeMap<String, super::SavingsPlan>,
     /// `catalog`: the user's own catalogue files, relative to the spec's folder, in order.
     pub catalog_files: Vec<FileRef>,
     /// `calibration`: the user's own benchmark runs, relative to the spec's folder.
@@ -424,14 +426,13 @@ impl<T: PartialEq> AllowDeny<T> {
 /// How capacity may be paid for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PurchaseRules {
-    /// `options`: allowed purchase options other than spot, which `spot_max_share` governs.
-    /// On-demand only unless stated.
+    /// `options`: allowed purchase options other than spot, which `spot_max_share` governs; on-demand only unless stated.
     pub options: Vec<Purchase>,
     /// `spot_max_share`: largest share of a pool's machines that may be spot, a fraction (0 unless stated).
     pub spot_max_share: f64,
     /// `on_demand_base`: at least this many machines of a pool that are not spot.
     pub on_demand_base: u32,
-    /// `commitments`: whether held machines may be used; never but by services.
+    /// `commitments`: whether what is held may be used; never by a federation or a service with a profile.
     pub held: bool,
     /// Where it was written.
     pub at: Pointer,

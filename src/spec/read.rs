@@ -17,6 +17,7 @@ mod measured;
 mod pipeline;
 mod profile;
 mod rules;
+mod savings;
 mod season;
 mod sharing;
 mod site;
@@ -230,8 +231,8 @@ impl Reader<'_> {
         }
         self.shared_machines(&root, &services, &budget);
         self.placed_at_sites(&root, &services, &federations, &sites);
-        let held = self.held(&root.key("commitments"));
-        self.held_is_used(&root, &held);
+        let (held, savings) = self.held(&root.key("commitments"));
+        self.held_is_used(&root, !held.is_empty() || !savings.is_empty());
         self.unused_models(&root);
         let state = root.key("state");
         let mut spec = Spec {
@@ -252,6 +253,7 @@ impl Reader<'_> {
             providers: self.providers(&root.key("providers")),
             sites,
             held,
+            savings,
             catalog_files: root
                 .key("catalog")
                 .items()

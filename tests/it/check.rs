@@ -319,7 +319,7 @@ fn every_code_is_planted_and_documented() {
     let sites = crate::sites::faults::FAULTS.iter().map(|f| f.1);
     let sites = sites.chain(crate::stability::FAULTS.iter().map(|f| f.1));
     let sites = sites.chain(crate::profiles::FAULTS.iter().map(|f| f.1));
-    let held = crate::held::faults::FAULTS.iter().map(|f| f.1);
+    let held = crate::held::faults::FAULTS.iter().chain(crate::held::savings::FAULTS).map(|f| f.1);
     let own = FAULTS.iter().map(|f| f.1).chain(elsewhere);
     let planted: Vec<&str> =
         own.chain(held).chain(shared).chain(training).chain(measured).chain(sites).collect();

@@ -34,6 +34,7 @@ pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
         kept: None,
         commitments: Vec::new(),
         held: Vec::new(),
+        savings: Vec::new(),
         coupling: None,
     };
     plan::between(header(), prior, desired, nothing, Vec::new())

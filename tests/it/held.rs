@@ -1,6 +1,8 @@
 //! Machines that are held: plans by hand, laws, planted faults, and what is said of them.
 
 pub mod faults;
+mod runs;
+pub mod savings;
 
 use rhumb::catalog::Catalog;
 use rhumb::check;

@@ -64,6 +64,7 @@ pub fn on_sale(offers: &[(&str, &str, Purchase, i64)]) -> Catalog {
         offered: Offered::Yes,
         interruption: (*purchase == Purchase::Spot).then_some(0.05),
         provenance: provenance.clone(),
+        held: None,
     };
     let mut offerings: Vec<Offering> = offers.iter().map(offer).collect();
     offerings.sort_by_key(|o| (o.instance_type, o.region, o.purchase));

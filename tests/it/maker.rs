@@ -114,6 +114,7 @@ fn fleet(world: &World, w: &Wanted<'_>, purchase: Purchase, count: u32) -> PoolM
         list_price: o.list_price,
         provenance: o.provenance.clone(),
         interruption: o.interruption,
+        commitment: None,
     }
 }
 
@@ -580,6 +581,7 @@ pub fn placement(
         kept: None,
         commitments,
         held: Vec::new(),
+        savings: Vec::new(),
         coupling,
     };
     placement.emissions = emissions_of(world, &placement);

@@ -13,10 +13,27 @@ pub struct Way {
     pub month: i64,
     pub ceiling: i64,
     pub vcpus: (usize, f64),
+    /// Machines among them that are held.
+    pub held: (Site, u32),
+}
+
+/// Instance type and region.
+pub type Site = (usize, usize);
+
+/// How many machines are held there, to the end of the month at least.
+pub fn stock(spec: &Spec, world: &World, (t, r): Site) -> u32 {
+    let (kind, region) = (&world.catalog.instance_types[t], &world.catalog.regions[r]);
+    let here = |h: &&rhumb::spec::Held| (&h.instance_type, &h.region) == (&kind.name, &region.id);
+    spec.held.values().filter(here).map(|h| h.count).sum()
+}
+
+/// Spot machines and held ones among so many: never both.
+pub fn mixes(spots: u32, held: u32) -> impl Iterator<Item = (u32, u32)> {
+    (0..=spots).map(|n| (n, 0)).chain((1..=held).map(|n| (0, n)))
 }
 
 /// Every choice that ends in time, with formulas of its own: type, region, machines, spot.
-fn options(world: &World, p: &Pipeline) -> Vec<Way> {
+fn options(spec: &Spec, world: &World, p: &Pipeline) -> Vec<Way> {
     let catalog = &world.catalog;
     let runs = p.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
     let mut found = Vec::new();
@@ -66,8 +83,9 @@ fn options(world: &World, p: &Pipeline) -> Vec<Way> {
             let most = (p.purchase.spot_max_share * f64::from(machines) + 1e-9) as u32;
             let most =
                 if spot.is_some() { most.min(machines.saturating_sub(p.purchase.on_demand_base)) } else { 0 };
-            for spots in 0..=most {
-                if base.is_none() && spots < machines {
+            let own = stock(spec, world, (t, r)).min(machines);
+            for (spots, held) in mixes(most, own) {
+                if base.is_none() && spots + held < machines {
                     continue;
                 }
                 let work = f64::from(waves) * shard;
@@ -77,11 +95,16 @@ fn options(world: &World, p: &Pipeline) -> Vec<Way> {
                 }
                 let hours = seconds / 3600.0;
                 let (base, spot) = (base.unwrap_or(0), spot.unwrap_or(0));
-                let hourly = base * i64::from(machines - spots) + spot * i64::from(spots);
+                let hourly = base * i64::from(machines - spots - held) + spot * i64::from(spots);
                 let month = (hourly as f64 * hours + moved) * runs;
                 let dear = (base.max(spot) - spot) as f64 * f64::from(spots) * hours * runs;
                 let vcpus = f64::from(machines - spots) * kind.vcpus;
-                found.push(Way { month: month as i64, ceiling: (month + dear) as i64, vcpus: (r, vcpus) });
+                found.push(Way {
+                    month: month as i64,
+                    ceiling: (month + dear) as i64,
+                    vcpus: (r, vcpus),
+                    held: ((t, r), held),
+                });
             }
         }
     }
@@ -101,13 +124,16 @@ pub fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
     let all: Vec<Vec<Way>> = spec
         .pipelines
         .values()
-        .map(|p| crate::stream_worlds::options(world, p).unwrap_or_else(|| options(world, p)))
+        .map(|p| crate::stream_worlds::options(spec, world, p).unwrap_or_else(|| options(spec, world, p)))
         .collect();
     let fits = |chosen: &[&Way]| {
         let counted: i64 = chosen.iter().map(|o| if ceiling { o.ceiling } else { o.month }).sum();
         let mut taken: BTreeMap<usize, f64> = BTreeMap::new();
         chosen.iter().for_each(|o| *taken.entry(o.vcpus.0).or_default() += o.vcpus.1);
-        counted <= limit && taken.iter().all(|(r, v)| *v <= quota(*r) + 1e-9)
+        let mut own: BTreeMap<Site, u32> = BTreeMap::new();
+        chosen.iter().for_each(|o| *own.entry(o.held.0).or_default() += o.held.1);
+        let held = own.iter().all(|(site, n)| *n <= stock(spec, world, *site));
+        held && counted <= limit && taken.iter().all(|(r, v)| *v <= quota(*r) + 1e-9)
     };
     let mut best: Option<i64> = None;
     for a in &all[0] {

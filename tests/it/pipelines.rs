@@ -280,6 +280,13 @@ fn enumeration_finds_nothing_cheaper() {
             text +=
                 &format!("budget: {{ monthly: {}.{:02} USD, binds: {binds} }}\n", cents / 100, cents % 100);
         }
+        // Two of them have as many choices as the product of theirs.
+        if world % 6 == 2 || world % 60 == 5 {
+            let count = 1 + world % 4;
+            text += &format!(
+                "commitments: {{ own: {{ kind: reservation, cloud: aws, region: eu-central-1, instance_type: m7i.2xlarge, count: {count}, until: 2031-01-01 }} }}\n"
+            );
+        }
         let spec = line::spec(&text, &catalog);
         let there = line::world(&spec, &catalog);
         let found = line::place(&spec, &there);

@@ -258,7 +258,7 @@ fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
     let broken = text.replace("peak: ${var.peak} req/s", "peak: 3");
     let found = load("a.yaml", &broken).unwrap_err();
     let place = found.map.locate(found.list[0].span.as_ref().unwrap()).unwrap();
-    assert_eq!((found.list.len(), place.line, place.column), (1, 62, 13));
+    assert_eq!((found.list.len(), place.line, place.column), (1, 71, 13));
 }
 
 #[test]

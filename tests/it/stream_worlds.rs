@@ -3,10 +3,10 @@
 use rhumb::catalog::InstanceType;
 use rhumb::perf;
 use rhumb::placement::World;
-use rhumb::spec::{Pipeline, Processors, Stream};
+use rhumb::spec::{Pipeline, Processors, Spec, Stream};
 use rhumb_api::Purchase;
 
-use crate::pipeline_worlds::Way;
+use crate::pipeline_worlds::{Way, mixes, stock};
 
 /// What some machines of a type are to a stream.
 struct Machines<'a> {
@@ -48,7 +48,7 @@ fn without_zones(machines: u32, zones: u32, failing: u32) -> u32 {
 }
 
 /// Every choice for a stream: type, region, machines, spot; `None` if it is none.
-pub fn options(world: &World, p: &Pipeline) -> Option<Vec<Way>> {
+pub fn options(spec: &Spec, world: &World, p: &Pipeline) -> Option<Vec<Way>> {
     let stream = p.stream.as_ref()?;
     let catalog = &world.catalog;
     let mut found = Vec::new();
@@ -83,8 +83,9 @@ pub fn options(world: &World, p: &Pipeline) -> Option<Vec<Way>> {
         for n in 1..=(p.shards + 1).div_ceil(cores) * 2 + 4 {
             let most = (p.purchase.spot_max_share * f64::from(n) + 1e-9) as u32;
             let most = if spot.is_some() { most.min(n.saturating_sub(p.purchase.on_demand_base)) } else { 0 };
-            for spots in 0..=most {
-                if base.is_none() && spots < n {
+            let own = stock(spec, world, (t, r)).min(n);
+            for (spots, held) in mixes(most, own) {
+                if base.is_none() && spots + held < n {
                     continue;
                 }
                 let mut parts = vec![(n, 1.0)];
@@ -104,10 +105,10 @@ pub fn options(world: &World, p: &Pipeline) -> Option<Vec<Way>> {
                 }
                 let price = |o: Option<&rhumb::catalog::Offering>| o.map_or(0, |o| o.price.micros());
                 let (base, spot) = (price(base), price(spot));
-                let month = 730 * (base * i64::from(n - spots) + spot * i64::from(spots));
+                let month = 730 * (base * i64::from(n - spots - held) + spot * i64::from(spots));
                 let dear = 730 * (base.max(spot) - spot) * i64::from(spots);
                 let vcpus = f64::from(n - spots) * kind.vcpus;
-                found.push(Way { month, ceiling: month + dear, vcpus: (r, vcpus) });
+                found.push(Way { month, ceiling: month + dear, vcpus: (r, vcpus), held: ((t, r), held) });
             }
         }
     }

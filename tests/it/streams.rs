@@ -287,6 +287,12 @@ fn enumeration_finds_nothing_cheaper() {
             let binds = ["ceiling", "expected"][below(2.0) as usize];
             text += &format!("budget: {{ monthly: {} USD, binds: {binds} }}\n", 60 + below(1600.0));
         }
+        if world % 3 == 2 {
+            let count = 1 + world % 4;
+            text += &format!(
+                "commitments: {{ own: {{ kind: reservation, cloud: aws, region: eu-central-1, instance_type: m7i.2xlarge, count: {count}, until: 2031-01-01 }} }}\n"
+            );
+        }
         let spec = line::spec(&text, &catalog);
         let there = line::world(&spec, &catalog);
         let found = line::place(&spec, &there);

@@ -62,7 +62,7 @@ pub enum Purchase {
     /// Three-year commitment, no upfront payment.
     #[serde(rename = "reserved_3y")]
     Reserved3y,
-    /// Already paid for: a reservation or a capacity block of the team's own. Nobody sells it.
+    /// Already paid for: of a reservation or a capacity block of the team's own, which nobody sells, or covered by its savings plan.
     Held,
 }
 

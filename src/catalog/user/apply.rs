@@ -325,6 +325,7 @@ fn price(catalog: &mut Catalog, reader: &mut Reader<'_>, entry: &Entry<'_>, own:
         offered,
         interruption,
         provenance: own.clone(),
+        held: None,
     };
     let key = (instance_type, region, purchase);
     match catalog.offerings.binary_search_by_key(&key, |o| (o.instance_type, o.region, o.purchase)) {

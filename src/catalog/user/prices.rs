@@ -72,6 +72,7 @@ pub fn apply(catalog: &mut Catalog, name: &str, text: &str) -> Result<(), Vec<Di
             offered: Offered::Yes,
             interruption: known.and_then(|o| o.interruption),
             provenance: Provenance { source: source.clone(), as_of: date.into() },
+            held: None,
         };
         own.insert((instance_type, region, purchase), row);
     }

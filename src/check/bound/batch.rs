@@ -11,7 +11,7 @@ use super::super::batch::LOST_WORK;
 use super::super::subject::{self, Work};
 use super::closing::{self, Front, LOOKS, Of, Plan, Settled};
 use super::field::{Field, Site, Speed, Way};
-use super::pool::{Pool, spots, within_quotas};
+use super::pool::{Pool, least_hour, lossy, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
 use crate::perf;
 use crate::placement::World;
@@ -73,7 +73,7 @@ pub(super) fn least(
             };
             let (machines, spot, priced) = asked.cheapest()?;
             let replicas = machines / way.span.max(1) * way.replicas;
-            let month = asked.month(machines, spot, asked.hours(replicas, spot > 0));
+            let month = asked.month(machines, spot, asked.hours(replicas, lossy(site, spot) > 0));
             let (site, way, lower) = (*s, *w, Vec::new());
             let pool =
                 Pool { site, way, machines, spot, replicas, priced, shared: None, stand_in: None, lower };
@@ -140,7 +140,7 @@ impl Asked<'_> {
         let deadline = self.batch.deadline_s / 3600.0 * (1.0 + 1e-12);
         let (low, high_of_any) = spots(self.site, self.work.purchase, u32::MAX);
         let left = deadline * 3600.0 - self.start_s;
-        if low > high_of_any || left <= 0.0 || self.closed <= 0.0 {
+        if (low > high_of_any && self.site.held.is_none()) || left <= 0.0 || self.closed <= 0.0 {
             return None;
         }
         let per = self.way.replicas.max(1);
@@ -169,7 +169,12 @@ impl Asked<'_> {
                 break;
             };
             // Rounded down, so that the sum that rounds otherwise is no lower.
-            let floor = cheaper.times(i64::from(machines)).scale(self.least_hours(n) * self.runs);
+            let hour = match self.site.held {
+                Some(_) => least_hour(self.site, machines),
+                None => Some(cheaper.times(i64::from(machines))),
+            };
+            let Some(hour) = hour else { break };
+            let floor = hour.scale(self.least_hours(n) * self.runs);
             let emitted = self.emitted(machines, self.least_hours(n), false);
             let floor = (i128::from(floor.micros()) - 4) * SCALE + toll * i128::from(machines) + emitted;
             if best.is_some_and(|(_, _, b)| floor >= b) {
@@ -179,7 +184,7 @@ impl Asked<'_> {
             let Some((low, high)) = within_quotas(self.site, machines, low, high) else { break };
             // With and without spot a run takes unlike times; among counts of spot the cost is linear.
             for spot in [low, low.max(1), high] {
-                let hours = self.hours(n, spot > 0);
+                let hours = self.hours(n, lossy(self.site, spot) > 0);
                 if spot > high || hours > deadline {
                     continue;
                 }
@@ -276,9 +281,6 @@ impl Wholes<'_> {
             }
             let per = asked.way.replicas.max(1);
             let fewest = self.batch.items / (asked.closed * left) / f64::from(per) * (1.0 - 1e-9);
-            let Some(cheaper) = asked.site.base.into_iter().chain(asked.site.spot).min() else {
-                return (Vec::new(), 0);
-            };
             if fewest > 1e6 {
                 return (Vec::new(), 0);
             }
@@ -288,14 +290,17 @@ impl Wholes<'_> {
             for units in first..=first.saturating_add(MOST_MORE).min(enough).max(first) {
                 let counts = units.checked_mul(asked.way.span).zip(units.checked_mul(per));
                 let Some((machines, n)) = counts else { break };
-                let floor = cheaper.times(i64::from(machines)).scale(asked.least_hours(n) * asked.runs);
+                let Some(hour) = least_hour(asked.site, machines) else { break };
+                let floor = hour.scale(asked.least_hours(n) * asked.runs);
                 if (i128::from(floor.micros()) - 4) * SCALE > up_to || found.len() + looks / LOOKS > plans {
                     break;
                 }
                 let (low, high) = spots(asked.site, self.work.purchase, machines);
                 let Some((low, high)) = within_quotas(asked.site, machines, low, high) else { break };
                 looks += (high - low) as usize + 1;
-                let of = |spot| self.plan(asked, at, (machines, spot), asked.hours(n, spot > 0));
+                let of = |spot| {
+                    self.plan(asked, at, (machines, spot), asked.hours(n, lossy(asked.site, spot) > 0))
+                };
                 let cheap = |plan: &Plan| plan.gauged.first().is_some_and(|priced| *priced <= up_to);
                 let left = (low..=high).filter(|spot| !gone(machines, *spot));
                 left.filter_map(of).filter(cheap).for_each(|plan| found.add(plan));
@@ -342,7 +347,8 @@ impl closing::Wholes for Wholes<'_> {
             let worker = Worker { curve: &engine.slowed, limits: *limits, batch: self.batch };
             let played = BTreeMap::from([(items, worker.played(items).unwrap_or(f64::MIN_POSITIVE))]);
             let asked = Asked { played: &played, ..*asked };
-            let played = self.plan(&asked, at, (machines, spot), asked.hours(replicas, spot > 0));
+            let played =
+                self.plan(&asked, at, (machines, spot), asked.hours(replicas, lossy(asked.site, spot) > 0));
             if played.as_ref().is_some_and(|played| played.gauged == plan.gauged) {
                 return None;
             }

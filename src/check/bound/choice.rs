@@ -44,7 +44,7 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
     if carbon::counts(spec) {
         return Err("emissions count, of which its limits know nothing".to_owned());
     }
-    if !spec.held.is_empty() {
+    if !spec.holds_nothing() {
         return Err("machines are held, of which its plans know nothing".to_owned());
     }
     let mut rows = Rows::default();

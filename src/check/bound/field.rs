@@ -65,6 +65,8 @@ pub(super) struct Site {
     pub spot: Option<Money>,
     /// How many of its machines are held, where these are in the place of spot.
     pub held: Option<u32>,
+    /// The commitment that they are of.
+    pub commitment: Option<String>,
     pub on_demand: Option<Money>,
     pub interruption: f64,
     pub zones: Option<u32>,
@@ -280,7 +282,7 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
         catalog.instance_types.iter().map(|kind| usable(work, world, kind).is_some()).collect();
     let regions: Vec<bool> =
         catalog.regions.iter().map(|r| may_be_in(work, r) && data_comes(work, world, r)).collect();
-    let mut sites: BTreeMap<(usize, usize, bool), Site> = BTreeMap::new();
+    let mut sites: BTreeMap<(usize, usize, Option<&str>), Site> = BTreeMap::new();
     for offering in &catalog.offerings {
         if usable.get(offering.instance_type) != Some(&true)
             || regions.get(offering.region) != Some(&true)
@@ -292,8 +294,9 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
         if carbon::counts(spec) && emits.is_none() {
             continue;
         }
+        let commitment = offering.held.as_ref().map(|of| &*of.name);
         let site = sites
-            .entry((offering.instance_type, offering.region, offering.purchase == Purchase::Held))
+            .entry((offering.instance_type, offering.region, commitment))
             .or_insert_with(|| Site::new(world, work, offering));
         if offering.purchase == Purchase::Held {
             site.hold(spec, world, work, offering);
@@ -327,6 +330,7 @@ impl Site {
             base: None,
             spot: None,
             held: None,
+            commitment: None,
             on_demand: catalog
                 .offering(offering.instance_type, offering.region, Purchase::OnDemand)
                 .map(|o| o.price),
@@ -344,14 +348,16 @@ impl Site {
     /// Held machines in the place of spot, beside what is bought there as anywhere: nothing takes them away, and none cost more than they do.
     fn hold(&mut self, spec: &Spec, world: &World, work: &Work<'_>, offering: &Offering) {
         let catalog = &world.catalog;
-        let kind = &catalog.instance_types[offering.instance_type];
-        let region = &catalog.regions[offering.region];
-        let of = spec
-            .held
-            .values()
-            .filter(|h| (h.cloud, &h.region, &h.instance_type) == (kind.cloud, &region.id, &kind.name));
+        let name = offering.held.as_ref().map_or("", |of| &of.name);
+        let machines = spec.held.get(name).map(|held| held.count);
+        // As many of one kind as the promise pays for; all kinds together, its quota says.
+        let covered = spec.savings.get(name).map(|plan| {
+            let each = offering.held.as_ref().map_or(0, |of| (of.each * 1e6).round() as i64);
+            u32::try_from(plan.spend.micros() / each.max(1)).unwrap_or(u32::MAX)
+        });
         self.offerings = 1;
-        self.held = Some(of.map(|h| h.count).sum());
+        self.held = Some(machines.or(covered).unwrap_or(0));
+        self.commitment = Some(name.to_owned());
         self.spot = Some(offering.price);
         self.on_demand = None;
         self.interruption = 0.0;
@@ -443,9 +449,10 @@ fn may_be_in(work: &Work<'_>, region: &crate::catalog::Region) -> bool {
     named && subject::resides(&work.rules.residency, region)
 }
 
-/// Whether an offering is one for a workload at all: only services have what is held.
+/// Whether an offering is one for a workload at all: who has what is held says so.
 pub(super) fn exists_for(work: &Work<'_>, offering: &Offering) -> bool {
-    offering.purchase != Purchase::Held || work.purchase.held && matches!(work.kind, Kind::Service(_))
+    let may = !matches!(work.kind, Kind::Federation(_) | Kind::Profiled(_));
+    offering.purchase != Purchase::Held || work.purchase.held && may
 }
 
 fn bought(work: &Work<'_>, offering: &Offering) -> bool {
@@ -504,7 +511,12 @@ fn quotas(spec: &Spec, world: &World, work: &Work<'_>, site: &Site) -> Vec<Quota
     let spot = site.spot.map(|_| if site.held.is_some() { Purchase::Held } else { Purchase::Spot });
     let mut found: BTreeMap<(String, String), Quota> = BTreeMap::new();
     for purchase in base.into_iter().chain(spot) {
-        for (quota, each) in catalog.quotas_for(site.instance_type, purchase) {
+        let row = catalog.offerings.iter().find(|o| {
+            let held = o.held.as_ref().map(|of| &*of.name);
+            (o.instance_type, o.region, o.purchase) == (site.instance_type, site.region, purchase)
+                && (purchase != Purchase::Held || held == site.commitment.as_deref())
+        });
+        for (quota, each) in row.into_iter().flat_map(|row| catalog.quotas_of(row)) {
             let place = if quota.scope == "global" { "global" } else { &region.id };
             let Some(limit) = declared.get(place).and_then(|of| of.get(&quota.code)) else { continue };
             let (place, code) = (place.to_owned(), quota.code.clone());

@@ -11,7 +11,7 @@ use super::super::subject::Work;
 use super::LeastRun;
 use super::closing::{self, Front, LOOKS, Of, Plan, Settled};
 use super::field::{self, Site};
-use super::pool::{spots, within_quotas};
+use super::pool::{least_hour, lossy, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
 use super::stream;
 use crate::catalog::TransferTo;
@@ -65,7 +65,10 @@ impl<'a> Field<'a> {
         let site = &self.sites[i];
         let kind = &self.world.catalog.instance_types[site.instance_type];
         let region = &self.world.catalog.regions[site.region];
-        let words = format!("{machines} x {}/{}/{}, {spot} of them spot", region.cloud, region.id, kind.name);
+        let words = {
+            let of = if site.held.is_some() { "held" } else { "spot" };
+            format!("{machines} x {}/{}/{}, {spot} of them {of}", region.cloud, region.id, kind.name)
+        };
         Some(LeastRun { priced, counted: month.bound(prices.binds), words })
     }
 
@@ -99,7 +102,7 @@ impl<'a> Field<'a> {
             if let Some((low, high)) = within_quotas(site, machines, low, high).filter(|(l, h)| l <= h) {
                 // With and without spot a run takes unlike times; among counts of spot the cost is linear.
                 for spot in [low, low.max(1), high] {
-                    let Some(hours) = works.hours(shards, machines, spot > 0) else { continue };
+                    let Some(hours) = works.hours(shards, machines, lossy(site, spot) > 0) else { continue };
                     if spot > high || hours > deadline {
                         continue;
                     }
@@ -212,19 +215,19 @@ impl Wholes<'_> {
         let shards = field.pipeline.shards;
         let runs = field.pipeline.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
         let deadline = field.pipeline.deadline_s / 3600.0 * (1.0 + 1e-12);
-        let Some(cheaper) = site.base.into_iter().chain(site.spot).min() else { return };
         for machines in 1..=shards {
             let (low, high) = spots(site, field.work.purchase, machines);
             let within = within_quotas(site, machines, low, high).filter(|(low, high)| low <= high);
             for spot in within.into_iter().flat_map(|(low, high)| low..=high) {
-                let hours = works.hours(shards, machines, spot > 0).filter(|h| *h <= deadline);
+                let hours = works.hours(shards, machines, lossy(site, spot) > 0).filter(|h| *h <= deadline);
                 if hours.is_some_and(|hours| !add(machines, spot, hours, runs, false)) {
                     return;
                 }
             }
             let busy = f64::from(shards) * works.shard_s / f64::from(works.cores);
-            let each = (works.start_s * f64::from(machines) + busy) / 3600.0 * runs;
-            let floor = (i128::from(cheaper.scale(each).micros()) - 4) * SCALE;
+            let each = (works.start_s * f64::from(machines) + busy) / 3600.0 / f64::from(machines) * runs;
+            let Some(hour) = least_hour(site, machines) else { return };
+            let floor = (i128::from(hour.scale(each).micros()) - 4) * SCALE;
             // In one wave more machines do nothing more.
             if works.waves(shards, machines) == Some(1) || floor > up_to {
                 return;

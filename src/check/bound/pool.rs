@@ -264,6 +264,26 @@ impl Asked<'_> {
     }
 }
 
+/// What so many machines cost in an hour at the least, with as many held ones as there are; `None` if they cannot be had.
+pub(super) fn least_hour(site: &Site, machines: u32) -> Option<Money> {
+    let all = |price: Money, n: u32| price.times(i64::from(n));
+    match (site.base, site.spot, site.held) {
+        (Some(base), Some(held), Some(stock)) if held < base => {
+            let few = machines.min(stock);
+            Some(all(held, few) + all(base, machines - few))
+        }
+        (None, Some(held), Some(stock)) => (machines <= stock).then(|| all(held, machines)),
+        (Some(base), Some(spot), None) => Some(all(base.min(spot), machines)),
+        (Some(base), ..) => Some(all(base, machines)),
+        (None, spot, _) => Some(all(spot?, machines)),
+    }
+}
+
+/// Machines that may be lost among so many spot or held ones.
+pub(super) fn lossy(site: &Site, spot: u32) -> u32 {
+    if site.held.is_some() { 0 } else { spot }
+}
+
 /// The fewest and the most spot machines by the rules of purchase.
 pub(super) fn spots(site: &Site, rules: &PurchaseRules, machines: u32) -> (u32, u32) {
     let low = if site.base.is_none() { machines } else { 0 };

@@ -5,7 +5,7 @@ use rhumb_api::Money;
 use super::super::stream::{Flow, MONTH};
 use super::field::Site;
 use super::pipeline::month;
-use super::pool::{most, spots, within_quotas};
+use super::pool::{least_hour, lossy, most, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
 use crate::placement::World;
 use crate::spec::PurchaseRules;
@@ -32,7 +32,7 @@ pub(super) fn cheapest(
         }
         let (low, high) = spots(site, rules, machines);
         if let Some((low, high)) = within_quotas(site, machines, low, high)
-            && let Some(high) = most(low, high, |spot| flow.does(place, machines, spot))
+            && let Some(high) = most(low, high, |spot| flow.does(place, machines, lossy(site, spot)))
         {
             // Among counts of spot the cost is linear; which of them a budget allows is another matter.
             let all: Vec<u32> = if budgets.is_empty() { vec![low, high] } else { (low..=high).collect() };
@@ -50,7 +50,7 @@ pub(super) fn cheapest(
             }
         }
         // With as many spot machines as are allowed, more machines have no fewer of either kind.
-        let allowed = spots(site, rules, machines).1;
+        let allowed = lossy(site, spots(site, rules, machines).1);
         if flow.does(place, machines, allowed) || flow.at_once(place, machines, allowed) {
             break;
         }
@@ -72,10 +72,10 @@ fn fewest(site: &Site, flow: &Flow<'_>) -> Option<u32> {
     let place = (site.zones, site.interruption);
     // Where nothing else is sold all is spot; elsewhere none of it is easiest.
     let alone = |machines: u32| if site.base.is_none() { machines } else { 0 };
-    let does = |machines: u32| flow.does(place, machines, alone(machines));
+    let does = |machines: u32| flow.does(place, machines, lossy(site, alone(machines)));
     let mut several = 1;
     while !does(several) {
-        if flow.at_once(place, several, alone(several)) || several >= MOST {
+        if flow.at_once(place, several, lossy(site, alone(several))) || several >= MOST {
             return None;
         }
         several *= 2;
@@ -93,16 +93,16 @@ pub(super) fn each(
     add: &mut impl FnMut(u32, u32) -> bool,
 ) {
     let place = (site.zones, site.interruption);
-    let cheaper = site.base.into_iter().chain(site.spot).min();
-    let (Some(cheaper), Some(fewest)) = (cheaper, fewest(site, flow)) else { return };
+    let Some(fewest) = fewest(site, flow) else { return };
     for machines in fewest..=MOST {
-        let floor = i128::from(cheaper.times(i64::from(machines)).scale(MONTH).micros() - 4) * SCALE;
+        let Some(hour) = least_hour(site, machines) else { return };
+        let floor = i128::from(hour.scale(MONTH).micros() - 4) * SCALE;
         if floor > up_to {
             return;
         }
         let (low, high) = spots(site, rules, machines);
         if let Some((low, high)) = within_quotas(site, machines, low, high)
-            && let Some(high) = most(low, high, |spot| flow.does(place, machines, spot))
+            && let Some(high) = most(low, high, |spot| flow.does(place, machines, lossy(site, spot)))
         {
             if !(low..=high).all(|spot| add(machines, spot)) {
                 return;

@@ -10,7 +10,7 @@ use super::super::team::{self, How, Team};
 use super::LeastRun;
 use super::closing::{self, Of, Plan, Settled};
 use super::field::{self, Site};
-use super::pool::{spots, within_quotas};
+use super::pool::{lossy, spots, within_quotas};
 use super::prices::{Costs, Prices};
 use crate::catalog::TransferTo;
 use crate::placement::World;
@@ -127,7 +127,13 @@ impl<'a> Field<'a> {
         let mut best: Option<(u32, i128, Costs)> = None;
         // Each spot machine more interrupts the run more often, so that the cost is no straight line.
         for spot in low..=high {
-            let Some(hours) = self.in_time(&team, way, spot, site.interruption) else { continue };
+            // Held are all of its machines or none.
+            if site.held.is_some() && spot != 0 && spot != machines {
+                continue;
+            }
+            let Some(hours) = self.in_time(&team, way, lossy(site, spot), site.interruption) else {
+                continue;
+            };
             let month = self.month(site, machines, spot, hours);
             let toll = tolls.0 * i128::from(machines - spot) + tolls.1 * i128::from(spot);
             let runs = self.training.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
@@ -174,7 +180,8 @@ impl<'a> Field<'a> {
     fn words(&self, site: &Site, way: &Way, spot: u32) -> String {
         let catalog = &self.world.catalog;
         let (kind, region) = (&catalog.instance_types[site.instance_type], &catalog.regions[site.region]);
-        let spot = if spot > 0 { format!(" ({spot} of them spot)") } else { String::new() };
+        let of = if site.held.is_some() { "held" } else { "spot" };
+        let spot = if spot > 0 { format!(" ({spot} of them {of})") } else { String::new() };
         let How { accelerators, sharding, checkpointing, micro_batch } = way.how;
         format!(
             "{} x {}/{}/{}{spot}, {} on {accelerators} accelerators, activation checkpointing {}, micro-batches of {micro_batch}",
@@ -211,7 +218,12 @@ impl closing::Wholes for Wholes<'_> {
                 let (low, high) = spots(site, field.work.purchase, machines);
                 let Some((low, high)) = within_quotas(site, machines, low, high) else { continue };
                 for spot in low..=high {
-                    let Some(hours) = field.in_time(&team, way, spot, site.interruption) else { continue };
+                    // Held are all of its machines or none.
+                    if site.held.is_some() && spot != 0 && spot != machines {
+                        continue;
+                    }
+                    let hours = field.in_time(&team, way, lossy(site, spot), site.interruption);
+                    let Some(hours) = hours else { continue };
                     let month = field.month(site, machines, spot, hours);
                     if self.budgets.iter().any(|limit| month.bound(prices.binds) > *limit) {
                         continue;

@@ -10,7 +10,7 @@ use super::super::build;
 use super::super::emission;
 use super::super::job::{Job, Task};
 use super::super::pool::Terms;
-use super::super::table::Table;
+use super::super::table::{Site, Table};
 use super::super::together::ONE;
 use super::{Found, Left, Short, Why, differs, fallback, few, key, sorted};
 use crate::perf::carbon;
@@ -29,6 +29,10 @@ pub(super) fn of_batch(
     let catalog = &job.world.catalog;
     let mut terms: Vec<Terms> = table.terms.to_vec();
     for (terms, site) in terms.iter_mut().zip(table.sites.iter()) {
+        // What is held is for the plan.
+        if site.held {
+            (terms.base, terms.spot) = (None, None);
+        }
         let cloud = catalog.regions[site.region].cloud;
         for q in Arc::make_mut(&mut terms.quotas) {
             q.limit -= left.taken.get(&(cloud, q.place.clone(), q.code.clone())).copied().unwrap_or(0.0);
@@ -52,7 +56,12 @@ pub(super) fn of_batch(
     }
     let fallbacks = sorted(own, list);
     let limited: BTreeSet<usize> = over.union(&emits).copied().collect();
-    let slow = (table.sites.len() - does.union(&limited).count()) as u32;
+    let planned = table.sites.get(run.chosen.site).map(|site| (site.machine, site.region));
+    let is_slow = |(i, site): &(usize, &Site)| {
+        let own = planned == Some((site.machine, site.region));
+        !site.held && !own && !does.contains(i) && !limited.contains(i)
+    };
+    let slow = table.sites.iter().enumerate().filter(is_slow).count() as u32;
     let dark = emits.difference(&over).filter(|site| !does.contains(site)).count() as u32;
     let why = Why::from([("budget", over.difference(&does).count() as u32), ("carbon", dark)]);
     let told = few(&fallbacks, table, slow, &why).into_iter().collect();
@@ -93,14 +102,15 @@ fn look(
         let within = batch::Within { job, table, task, terms };
         within.each(&|_| (0, 0, 0), i128::MAX, &mut |priced: Priced| {
             let chosen = priced.run.chosen;
-            let own = chosen.site == run.chosen.site;
+            let (at, planned) = (&table.sites[chosen.site], &table.sites[run.chosen.site]);
+            let own = (at.machine, at.region) == (planned.machine, planned.region);
             let fits =
                 left.month.is_none_or(|most| if ceiling { priced.ceiling } else { priced.month } <= most);
             if left.carbon.is_some_and(|most| emitted(&priced) > most) {
                 emits.insert(chosen.site);
             } else if !fits {
                 over.insert(chosen.site);
-            } else if !own || (chosen.count.spot == 0 && run.chosen.count.spot > 0) {
+            } else if !own || (chosen.count.spot == 0 && run.chosen.count.spot > 0 && !planned.held) {
                 does.insert(chosen.site);
                 let other = differs(job, table, chosen.site, run.chosen.site);
                 short.offer(key(job, table, priced.month, &chosen), other, priced);

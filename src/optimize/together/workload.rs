@@ -118,13 +118,13 @@ impl<'a> Workload<'a> {
         let mut emits: Vec<i64> = sites_that_emit.map(emits).collect();
         let surcharges = stability::surcharges(job, table);
         rows.surcharges |= !surcharges.is_empty();
+        if table.sites.iter().any(|site| site.held) {
+            let dearest = table.terms.iter().filter_map(|t| t.base).max();
+            rows.machine = rows.machine.max(dearest.map_or(0, |price| price.per_month().micros()));
+        }
         let (kind, sites) = match sought {
             Sought::Service(mut search) => {
                 search.budgets.clear();
-                if table.sites.iter().any(|site| site.held) {
-                    let dearest = search.terms.iter().filter_map(|t| t.base).max();
-                    rows.machine = rows.machine.max(dearest.map_or(0, |price| price.per_month().micros()));
-                }
                 let (bases, sites) = (search.bases()?, of(&search.terms, rows));
                 (Sort::Service { search, bases }, sites)
             }

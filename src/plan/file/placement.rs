@@ -12,9 +12,9 @@ use crate::perf::training::TrainingMemory;
 use crate::perf::{EngineSettings, Latency, Layout, MemoryFit};
 use crate::placement::{
     self, BatchRun, CandidateId, Certificate, ChainPart, ChainSplit, Commitment, Cost, CostLine, Coupling,
-    Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun, FreeChoice,
-    HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SharedLimit, StandsIn,
-    Stop, StreamRun, TrainingRun,
+    Covered, Emission, Emissions, FailureCheck, Fallback, Fallbacks, FederationClient, FederationRun,
+    FreeChoice, HeldUse, JointViolation, Kept, KeptWorkload, LeftOut, MachinesAt, PipelineRun, SavingsUse,
+    SharedLimit, StandsIn, Stop, StreamRun, TrainingRun,
 };
 use crate::placement::{DearerDivision, Divided, DividedService, DivisionOption, ServicePart};
 use crate::placement::{FleetFallback, Mix, MovedPool, OnShared, SharedFleet, SharedPool};
@@ -47,6 +47,7 @@ mirror!(PlacementFile for Placement {
     chains: Vec<ChainSplit>,
     commitments: Vec<Commitment>,
     held: Vec<HeldUse>,
+    savings: Vec<SavingsUse>,
     kept: Option<Kept>,
     coupling: Option<Coupling>,
     divided: Option<Divided>,
@@ -116,6 +117,20 @@ mirror!(HeldFile for HeldUse {
     cost: Option<Money>,
     id: Option<String>,
     rises_per_month: Option<Money>,
+});
+
+mirror!(CoveredFile for Covered { region: String, instance_type: String, machines: u32, rate: Money });
+
+mirror!(SavingsFile for SavingsUse {
+    name: String,
+    cloud: Cloud,
+    spend: Money,
+    covered: Vec<Covered>,
+    mean: Money,
+    until: String,
+    hours: u32,
+    id: Option<String>,
+    rises_per_month: Money,
 });
 
 words!(HeldWord for HeldKind { Reservation = "reservation", CapacityBlock = "capacity-block" });
@@ -336,6 +351,7 @@ mirror!(MachinesFile for PoolMachines {
     list_price: Money,
     provenance: Provenance,
     interruption: Option<f64>,
+    commitment: Option<String>,
 });
 
 mirror!(RouteFile for Route {

@@ -60,6 +60,7 @@ pub const WORDS: &[&str] = &[
     "chips",
     "gpus",
     "machines",
+    "usd_per_hour",
     "vcpus",
     "watts",
 ];

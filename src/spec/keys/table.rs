@@ -124,7 +124,7 @@ pub static ROOT: &[Key] = &[
     Key::new(
         "commitments",
         Kind::Map { entry: "NAME", names: Names::Name, of: &Kind::Section(HELD) },
-        "Machines that are paid for already. Services use them first, where they do: no hour of them costs more.",
+        "What is paid for already: machines, and promises to spend. They are used first: no hour of them costs more.",
     ),
     Key::not_yet("policies", "Rules that a plan must pass."),
 ];

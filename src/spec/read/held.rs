@@ -6,10 +6,15 @@ use super::*;
 use crate::spec::units::hourly;
 
 impl Reader<'_> {
-    /// `commitments`.
-    pub(super) fn held(&mut self, at: &At<'_>) -> BTreeMap<String, Held> {
+    /// `commitments`: of machines, and savings plans.
+    pub(super) fn held(&mut self, at: &At<'_>) -> (BTreeMap<String, Held>, BTreeMap<String, SavingsPlan>) {
         let mut all: BTreeMap<String, Held> = BTreeMap::new();
+        let mut savings = BTreeMap::new();
         for (name, at) in at.entries() {
+            if at.key("kind").word() == Some("savings-plan") {
+                savings.extend(self.one_savings_plan(name, &at).map(|plan| (name.to_owned(), plan)));
+                continue;
+            }
             let Some(held) = self.one_held(name, &at) else { continue };
             let place = |h: &Held| (h.cloud, h.region.clone(), h.instance_type.clone());
             if let Some(other) = all.values().find(|other| place(other) == place(&held)) {
@@ -25,7 +30,7 @@ impl Reader<'_> {
             }
             all.insert(name.to_owned(), held);
         }
-        all
+        (all, savings)
     }
 
     fn one_held(&mut self, name: &str, at: &At<'_>) -> Option<Held> {
@@ -34,6 +39,16 @@ impl Reader<'_> {
             "capacity-block" => HeldKind::CapacityBlock,
             _ => return None,
         };
+        self.not_of_machines(at);
+        for (key, what) in [
+            ("region", "the region that they are in"),
+            ("instance_type", "the type of the machines"),
+            ("count", "how many: all of the deployment share them"),
+        ] {
+            if !at.key(key).is_there() {
+                self.missing(at, key, what);
+            }
+        }
         let cloud = at.key("cloud").get(leaf::cloud)?;
         let region = at.key("region");
         let written = region.text()?;
@@ -67,13 +82,12 @@ impl Reader<'_> {
     }
 
     /// What only several sections together can be wrong about: who says that it uses what nobody holds, or cannot use it yet.
-    pub(super) fn held_is_used(&mut self, root: &At<'_>, held: &BTreeMap<String, Held>) {
+    pub(super) fn held_is_used(&mut self, root: &At<'_>, holds: bool) {
         for kind in crate::spec::WORKLOADS {
             for (_, at) in root.key(kind).entries() {
                 let key = at.key("purchase").key("commitments");
                 let profile = at.key("profile");
-                if kind == "services" && profile.is_there() && !held.is_empty() && key.word() != Some("none")
-                {
+                if kind == "services" && profile.is_there() && holds && key.word() != Some("none") {
                     let what = "the use of held machines by a service with a `profile`";
                     let help = "write `purchase: { commitments: none }` in the service: it leaves them alone";
                     self.report(&profile.pointer, true, leaf::not_yet(what, help));
@@ -87,12 +101,11 @@ impl Reader<'_> {
                     continue;
                 }
                 let useless = match (kind, key.word()) {
-                    ("services", Some("existing")) if held.is_empty() => Some((
+                    ("federations", Some("none")) => Some(("no federation uses held machines", "remove it")),
+                    (_, Some("existing")) if kind != "federations" && !holds => Some((
                         "nothing is held",
                         "state what is held in the top level's `commitments`, or remove it",
                     )),
-                    ("services", _) => None,
-                    (_, Some("none")) => Some(("only services use held machines", "remove it")),
                     _ => None,
                 };
                 if let Some((why, help)) = useless {
@@ -102,9 +115,9 @@ impl Reader<'_> {
                             .label("changes nothing here")
                             .help(help),
                     );
-                } else if existing && kind != "services" {
+                } else if existing && kind == "federations" {
                     let what = format!("`{}`", key.pointer.dotted());
-                    let problem = leaf::not_yet(&what, "only services use held machines: remove it");
+                    let problem = leaf::not_yet(&what, "a federation leaves them alone: remove it");
                     self.report(&key.pointer, true, problem);
                 }
             }

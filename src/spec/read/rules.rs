@@ -54,7 +54,7 @@ impl Reader<'_> {
             options: if options.is_empty() { vec![Purchase::OnDemand] } else { options },
             spot_max_share: at.key("spot_max_share").quantity(Unit::Percent, Range::SHARE).unwrap_or(0.0),
             on_demand_base: at.key("on_demand_base").whole().unwrap_or(0),
-            held: at.pointer.0.starts_with("/services/") && at.key("commitments").word() != Some("none"),
+            held: may_hold(&at.pointer) && at.key("commitments").word() != Some("none"),
             at: at.pointer.clone(),
         }
     }
@@ -203,4 +203,9 @@ impl Reader<'_> {
 /// A list of jurisdictions.
 pub(super) fn jurisdictions(at: &At<'_>, vocabulary: &Vocabulary) -> Vec<String> {
     at.items().iter().filter_map(|i| i.get(|v| leaf::jurisdiction(vocabulary, v))).collect()
+}
+
+/// Whether a workload can have held machines at all, by the place of its `purchase`.
+pub(super) fn may_hold(at: &Pointer) -> bool {
+    !at.0.starts_with("/federations/")
 }

@@ -1,15 +1,18 @@
-//! Worlds in which machines are held, against brute force.
+//! Worlds in which machines are held or covered, against brute force.
 
 use rhumb::catalog::Catalog;
 use rhumb::check;
-use rhumb::placement::{Placement, Pool};
-use rhumb_api::Purchase;
+use rhumb::placement::{Placement, Pool, SavingsUse, World};
+use rhumb::spec::Spec;
+use rhumb_api::{Money, Purchase};
 
 use super::{Several, agree, ask, brute, options, proven, worlds};
 
 /// Worlds with one workload, and with several.
 const WORLDS: u64 = 300;
 const TOGETHER: u64 = 500;
+/// The same with savings plans.
+const COVERED: u64 = 200;
 
 /// The pools of a placement in which something is wrong.
 fn told(placement: &Placement) -> String {
@@ -22,15 +25,37 @@ fn told(placement: &Placement) -> String {
     placement.workloads.values().flat_map(|w| &w.pools).map(of).collect()
 }
 
-#[test]
-fn what_is_held_is_used_where_nothing_is_cheaper() {
+/// What makes a world hold something.
+type Holding = fn(u64, &mut Spec, &mut World);
+
+/// Savings plans; in every third world beside reservations and blocks.
+fn save(seed: u64, spec: &mut Spec, world: &mut World) {
+    if seed.is_multiple_of(3) {
+        worlds::hold(seed, spec, world);
+    }
+    worlds::save(seed, spec, world);
+}
+
+/// What was seen in worlds with one workload.
+#[derive(Debug, Default)]
+struct Seen {
+    used: u64,
+    mixed: u64,
+    follows: u64,
+    refused: u64,
+    ending: u64,
+    /// Pools that a savings plan covers, and plans of which a part of a machine's rate is left.
+    covered: u64,
+    parts: u64,
+}
+
+fn alone(worlds: u64, hold: Holding) -> Seen {
     let base = Catalog::embedded();
-    let (mut faults, mut used, mut mixed, mut follows, mut refused, mut ending) =
-        (String::new(), 0, 0, 0, 0, 0);
+    let (mut faults, mut seen) = (String::new(), Seen::default());
     let (mut exact, mut feasible) = (0, 0);
-    for seed in 0..WORLDS {
+    for seed in 0..worlds {
         let (mut spec, mut world) = worlds::case(seed, &base);
-        worlds::hold(seed, &mut spec, &mut world);
+        hold(seed, &mut spec, &mut world);
         let Some(name) = spec.services.keys().next() else { continue };
         let (answer, placement) = ask(&spec, &world);
         if answer.beyond {
@@ -42,7 +67,7 @@ fn what_is_held_is_used_where_nothing_is_cheaper() {
             continue;
         }
         let Some(placement) = placement else {
-            refused += 1;
+            seen.refused += 1;
             continue;
         };
         let before = faults.len();
@@ -58,29 +83,49 @@ fn what_is_held_is_used_where_nothing_is_cheaper() {
             faults += &told(&placement);
         }
         for pool in placement.workloads.values().flat_map(|w| &w.pools).filter(|p| p.most_held() > 0) {
-            used += 1;
-            mixed += u64::from(pool.machines.len() > 1);
-            follows += u64::from(pool.following.is_some());
+            seen.used += 1;
+            seen.mixed += u64::from(pool.machines.len() > 1);
+            seen.follows += u64::from(pool.following.is_some());
             let of = |m: &&rhumb::placement::PoolMachines| m.purchase == Purchase::Held;
-            ending += u64::from(pool.machines.iter().find(of).unwrap().price.micros() > 0);
+            let machines = pool.machines.iter().find(of).unwrap();
+            seen.ending += u64::from(machines.price.micros() > 0);
+            seen.covered += u64::from(spec.savings.contains_key(machines.commitment.as_ref().unwrap()));
         }
+        let part = |s: &&SavingsUse| s.machines() > 0 && s.unused() > Money::ZERO;
+        seen.parts += placement.savings.iter().filter(part).count() as u64;
     }
     assert!(faults.is_empty(), "\n{faults}");
+    assert!(exact * 100 > feasible * 98, "the bound was exact in {exact} of {feasible}");
+    seen
+}
+
+#[test]
+fn what_is_held_is_used_where_nothing_is_cheaper() {
+    let Seen { used, mixed, follows, refused, ending, .. } = alone(WORLDS, worlds::hold);
     assert!(
         used > 50 && mixed > 8 && follows > 10 && refused > 10 && ending > 8,
         "{used} used, {mixed} mixed, {follows} follow the day, {refused} refused, {ending} end within the month"
     );
-    assert!(exact * 100 > feasible * 98, "the bound was exact in {exact} of {feasible}");
 }
 
 #[test]
-fn services_share_what_is_held() {
+fn what_savings_plans_cover_is_used_where_nothing_is_cheaper() {
+    let seen = alone(COVERED, save);
+    let Seen { covered, used, mixed, follows, parts, ending, .. } = seen;
+    assert!(
+        covered > 25 && used > covered && mixed > 2 && follows > 6 && parts > 15 && ending > 2,
+        "{seen:?}"
+    );
+}
+
+/// Worlds with several workloads: those in which something held is used, and is by several.
+fn together(worlds: u64, hold: Holding) -> (u64, u64) {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let (mut used, mut both) = (0, 0);
-    for seed in 0..TOGETHER {
+    for seed in 0..worlds {
         let (mut spec, mut world) = worlds::together(seed, &base);
-        worlds::hold(seed, &mut spec, &mut world);
+        hold(seed, &mut spec, &mut world);
         let Some((addresses, options)) = options(&spec, &world) else { continue };
         let before = tried.faults.len();
         if let Some(placement) = tried.compare(seed, (&spec, &world), &addresses, &options) {
@@ -98,7 +143,20 @@ fn services_share_what_is_held() {
     assert_eq!(undecided, 0, "refused without a proof, against brute force");
     assert!(exact * 100 > all * 98, "the bound was exact in {exact} of {all}");
     assert!(
-        coupled > 30 && dearer > 30 && refused > 10 && used > 50 && both > 10,
-        "{coupled} coupled, {dearer} dearer, {refused} refused, {used} use what is held, {both} by several"
+        coupled * 17 > worlds && dearer * 17 > worlds && refused * 50 > worlds,
+        "{coupled} coupled, {dearer} dearer, {refused} refused"
     );
+    (used, both)
+}
+
+#[test]
+fn services_share_what_is_held() {
+    let (used, both) = together(TOGETHER, worlds::hold);
+    assert!(used > 50 && both > 10, "{used} use what is held, {both} by several");
+}
+
+#[test]
+fn services_share_what_savings_plans_cover() {
+    let (used, both) = together(COVERED, save);
+    assert!(used > 20 && both > 4, "{used} use what is held, {both} by several");
 }

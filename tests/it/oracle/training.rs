@@ -11,6 +11,8 @@ use super::worlds::{self, Random};
 use super::{brute, proven, refused};
 use crate::line;
 
+/// Worlds in which something is held.
+const HELD: u64 = 120;
 /// Worlds with a training alone.
 const ALONE: u64 = 600;
 /// Worlds with trainings beside others.
@@ -360,4 +362,46 @@ fn a_rule_of_trainings_left_out_changes_the_truth() {
         });
         assert!(differs, "no world feels the rule on {rule}");
     }
+}
+
+#[test]
+fn a_training_on_what_is_held_is_never_beaten() {
+    let base = Catalog::embedded();
+    let (mut faults, mut held, mut covered, mut bought, mut exact) = (String::new(), 0, 0, 0, 0);
+    for seed in 0..HELD {
+        let (mut spec, mut world) = alone(seed, &base);
+        // Mostly there are machines that it may use.
+        let save = seed.is_multiple_of(2);
+        if save {
+            worlds::save(seed, &mut spec, &mut world)
+        } else {
+            worlds::hold(seed, &mut spec, &mut world)
+        };
+        spec.trainings.get_mut("t").unwrap().purchase.held = true;
+        let truth = brute::training::training(&spec, &world, "t");
+        let placement = match line::place(&spec, &world) {
+            Ok(placement) if placement.joint_violations.is_empty() => placement,
+            _ => {
+                if truth.is_some() {
+                    faults += &format!("world {seed}: refused, brute force {truth:?}\n");
+                }
+                continue;
+            }
+        };
+        let placed = &placement.workloads["trainings.t"];
+        let cost = placed.cost.expected_per_month.micros();
+        if truth.is_none_or(|t| !near(t, cost)) {
+            faults += &format!("world {seed}: the optimizer says {cost}, brute force {truth:?}\n");
+        }
+        exact += u64::from(proven(seed, &spec, &world, &placement, &mut faults));
+        told(seed, &spec, &world, &placement, &mut faults);
+        match placed.pools[0].most_held() {
+            0 => bought += 1,
+            _ if save => covered += 1,
+            _ => held += 1,
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+    assert!(held > 1 && covered > 5 && bought > 8, "{held} held, {covered} covered, {bought} bought");
+    assert!(exact * 10 > (held + covered + bought) * 8, "{exact} exact");
 }

@@ -1,11 +1,15 @@
 //! Small random worlds and specs from a seed: few regions and types, random prices and rules.
 
+mod held;
+
 use std::collections::BTreeMap;
 
 use rhumb::catalog::{Catalog, ModelKind, Offered, Offering};
 use rhumb::diagnostic::Pointer;
 use rhumb::placement::World;
 use rhumb::spec::*;
+
+pub use held::{hold, save};
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 pub struct Random(u64);
@@ -157,44 +161,6 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
     (all, world)
 }
 
-/// Adds one to three commitments to a world: most to its end, some that end within the month, some that are over, some of what is not on
-/// sale on demand. Most services may use them.
-pub fn hold(seed: u64, spec: &mut Spec, world: &mut World) {
-    let mut r = Random::new(seed ^ 0x6865_6c64);
-    let mut places: Vec<(usize, usize)> =
-        world.catalog.offerings.iter().map(|o| (o.instance_type, o.region)).collect();
-    places.dedup();
-    let n = 1 + r.below(3);
-    for (i, (kind, region)) in r.some(&places, n).into_iter().enumerate() {
-        if r.chance(15) {
-            let gone =
-                |o: &Offering| (o.instance_type, o.region) == (kind, region) && o.purchase != Purchase::Spot;
-            world.catalog.offerings.retain(|o| !gone(o));
-        }
-        let (kind, region) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
-        let held = Held {
-            name: format!("h{i}"),
-            kind: r.pick(&[HeldKind::Reservation, HeldKind::CapacityBlock]),
-            cloud: kind.cloud,
-            region: region.id.clone(),
-            instance_type: kind.name.clone(),
-            count: r.pick(&[1, 1, 2, 2, 3, 5, 0]),
-            until: r
-                .pick(&["2027-11-25", "2027-01-01", "2026-12-26", "2026-12-10", "2026-11-27", "2026-11-25"])
-                .into(),
-            cost: r.pick(&[None, Some(Money::from_micros(3_000_000))]),
-            id: None,
-            at: at(),
-        };
-        spec.held.insert(held.name.clone(), held);
-    }
-    for service in spec.services.values_mut() {
-        service.purchase.held = r.chance(90);
-    }
-    spec.lower_held();
-    world.hold(spec).unwrap();
-}
-
 /// The same with services that mostly share machines, and as little to do that several fit on one.
 pub fn sharing(seed: u64, base: &Catalog) -> (Spec, World) {
     let (mut spec, world) = together(seed, base);
@@ -265,6 +231,7 @@ fn world(r: &mut Random, base: &Catalog) -> (World, Vec<usize>, Vec<usize>) {
                     offered: if micros % 3 == 0 { Offered::Unknown } else { Offered::Yes },
                     interruption,
                     provenance: provenance.clone(),
+                    held: None,
                 });
             };
             offer(Purchase::OnDemand, micros, None);
@@ -383,6 +350,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         federations: BTreeMap::new(),
         sites: BTreeMap::new(),
         held: BTreeMap::new(),
+        savings: BTreeMap::new(),
         name: "world".into(),
         labels: BTreeMap::new(),
         models: BTreeMap::from([("m".to_owned(), model)]),

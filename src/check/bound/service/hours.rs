@@ -227,7 +227,11 @@ impl<'a> Search<'a> {
         let site = &self.field.sites[pool.site];
         let (_, peak) = self.classes(site, &self.field.ways(site)[pool.way]);
         let machine = self.prices[price].machine(site, self.tolls[price][pool.site], peak.seconds);
-        machine.base.into_iter().chain(machine.spot).min().unwrap_or(0) * i128::from(pool.machines)
+        let cheaper = machine.base.into_iter().chain(machine.spot).min().unwrap_or(0);
+        // No more are held than there are.
+        let few = site.held.map_or(pool.machines, |stock| stock.min(pool.machines));
+        let others = machine.base.unwrap_or(i128::MAX / 8 / i128::from(pool.machines.max(1)));
+        cheaper * i128::from(few) + others * i128::from(pool.machines - few)
     }
 
     /// A pool whose machines are counted in every class, with its price. Of held machines it has as many as make it the cheapest: each

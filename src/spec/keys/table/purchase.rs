@@ -26,7 +26,7 @@ pub static PURCHASE: &[Key] = &[
     Key::new(
         "commitments",
         Kind::Choice { values: &["existing", "none"], later: &[] },
-        "Whether machines of the top level's `commitments` may be used. Only services use them yet.",
+        "Whether what the top level's `commitments` hold may be used. Federations leave it alone.",
     )
-    .default("existing for services, none for everything else"),
+    .default("existing"),
 ];

@@ -36,9 +36,8 @@ pub fn each_run(
                 continue;
             }
             for m in 1..=4 * MOST_MACHINES {
-                for s in 0..=most_spot(&b.purchase, m) {
-                    let found = prices(world, &b.purchase, way.type_index, region, m, s);
-                    let Some((hourly, on_demand)) = found else { continue };
+                for buy in held::buys((spec, world), &b.purchase, (way.type_index, region), m) {
+                    let (hourly, on_demand, s) = (buy.hourly, buy.on_demand, buy.lost);
                     let replicas = m * way.replicas_per_machine;
                     let seconds_at = |rate: f64| {
                         let work = b.items / (rate * f64::from(replicas));
@@ -64,8 +63,7 @@ pub fn each_run(
                         let work = if s > 0 { 2.0 * start + 1.1 * all } else { start + all };
                         seconds = seconds.max(work);
                     }
-                    let over = over_quota(spec, world, way.type_index, region, &b.purchase, m, s);
-                    if over || seconds > b.deadline_s {
+                    if seconds > b.deadline_s {
                         continue;
                     }
                     let runs = b.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
@@ -76,7 +74,7 @@ pub fn each_run(
                         peak: (of(hourly) * runs) as i64,
                         replicas,
                         most_replicas: replicas,
-                        quotas: quotas(world, &b.purchase, way.type_index, region, m, s),
+                        quotas: buy.quotas,
                     };
                     let of_month = |mg: i64| perf::carbon::of_runs(mg, m, seconds / 3600.0, runs);
                     let month = carbon::with(spec, world, (way.type_index, region), of_month, month);

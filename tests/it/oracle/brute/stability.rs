@@ -31,10 +31,20 @@ fn each((spec, world): (&Spec, &World), address: &str, (kind, region): (usize, u
 fn machine(spec: &Spec, world: &World, (kind, region): (usize, usize)) -> i64 {
     let Some(stability) = &spec.stability else { return 0 };
     let offers = world.catalog.offerings.iter().filter(|o| (o.instance_type, o.region) == (kind, region));
-    if offers.clone().any(|o| o.purchase == Purchase::Held) {
+    let (of, at) = (&world.catalog.instance_types[kind], &world.catalog.regions[region]);
+    let holds = |h: &Held| {
+        let there = (h.cloud, &h.region, &h.instance_type) == (at.cloud, &at.id, &of.name) && h.count > 0;
+        there && h.until > world.today
+    };
+    if offers.clone().any(|o| o.purchase == Purchase::Held) && spec.held.values().any(holds) {
         return 0;
     }
-    let price = offers.min_by_key(|o| (o.purchase != Purchase::OnDemand, o.price)).unwrap().price.micros();
+    let price = offers
+        .filter(|o| o.purchase != Purchase::Held)
+        .min_by_key(|o| (o.purchase != Purchase::OnDemand, o.price))
+        .unwrap()
+        .price
+        .micros();
     let kept = 1_000_000 - i64::from(stability.saving_ppm);
     // The least whole number above price * s / (1 - s).
     (price * i64::from(stability.saving_ppm)).div_euclid(kept) + 1

@@ -104,9 +104,9 @@ pub fn each(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(Choice
                 if catalog.regions[region].cloud != kind.cloud {
                     continue;
                 }
-                for s in 0..=most_spot(&t.purchase, n) {
-                    let found = prices(world, &t.purchase, index, region, n, s);
-                    let Some((hourly, on_demand)) = found else { continue };
+                let buys = held::buys((spec, world), &t.purchase, (index, region), n);
+                for buy in buys.into_iter().filter(|buy| buy.held == 0 || buy.held == n) {
+                    let (hourly, on_demand, s) = (buy.hourly, buy.on_demand, buy.lost);
                     let row = catalog
                         .offerings
                         .iter()
@@ -123,9 +123,6 @@ pub fn each(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(Choice
                     let Some(d) = pace.duration(spec.confidence).filter(|d| d.late_s <= t.deadline_s) else {
                         continue;
                     };
-                    if over_quota(spec, world, index, region, &t.purchase, n, s) {
-                        continue;
-                    }
                     let brought = |from: &RegionRef, gib: f64| {
                         let here = &catalog.regions[region];
                         let to = RegionRef { cloud: here.cloud, region: here.id.clone() };
@@ -153,7 +150,7 @@ pub fn each(spec: &Spec, world: &World, name: &str, visit: &mut dyn FnMut(Choice
                         peak: month(hourly),
                         replicas: 1,
                         most_replicas: 1,
-                        quotas: quotas(world, &t.purchase, index, region, n, s),
+                        quotas: buy.quotas,
                     });
                 }
             }

@@ -122,6 +122,7 @@ fn one(base: &Catalog, random: &mut Random, types: usize, classes: usize, surviv
         offered: Offered::Yes,
         interruption: None,
         provenance: provenance.clone(),
+        held: None,
     };
     catalog.offerings = kinds.iter().zip(&prices).map(offer).collect();
     let vocabulary = catalog.vocabulary();
