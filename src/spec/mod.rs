@@ -68,7 +68,7 @@ pub use site::{EdgeSite, POWER, SiteMachine, Wan};
 pub use stability::Stability;
 pub use survive::{DuringFailure, Survive};
 pub use trace::{Recorded, RecordedRequest, read as read_trace};
-pub use traffic::{Arrivals, Load, Sessions};
+pub use traffic::{Arrivals, Lengths, Load, Sessions};
 pub use training::{Checkpointing, Dataset, Framework, Method, Sharding, Training, TrainingPrecision};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, Severity, SourceFile, SourceMap, Span};

@@ -262,9 +262,9 @@ pub struct Traffic {
     /// The requests of the trace's busiest hour.
     pub recorded: Option<std::sync::Arc<[super::RecordedRequest]>>,
     /// Tokens in a prompt.
-    pub input: Lengths,
+    pub input: super::Lengths,
     /// Tokens generated for a request; 0 for an embedding or classification model.
-    pub output: Lengths,
+    pub output: super::Lengths,
     /// `sessions`: `load` is then their number, `input` the whole prompt, `prefix_cached` what was said before.
     pub sessions: Option<super::Sessions>,
     /// `prefix_cached`: share of prompt tokens found in the prefix cache, a fraction in [0, 1).
@@ -279,19 +279,6 @@ pub struct Traffic {
     pub origins: Vec<Origin>,
     /// Where it was written.
     pub at: Pointer,
-}
-
-/// A distribution of lengths, in tokens.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Lengths {
-    /// Mean.
-    pub mean: f64,
-    /// Coefficient of variation squared (0 = fixed length).
-    pub cv2: f64,
-    /// 95th percentile.
-    pub p95: f64,
-    /// The longest that must fit the context window (the 99.9th percentile unless stated).
-    pub max: f64,
 }
 
 /// A group of users in one place.
@@ -554,9 +541,9 @@ pub struct Batch {
     /// `items` in one run.
     pub items: f64,
     /// Tokens of an item.
-    pub input: Lengths,
+    pub input: super::Lengths,
     /// Tokens generated for an item; 0 for an embedding model.
-    pub output: Lengths,
+    pub output: super::Lengths,
     /// `schedule`: five cron fields, UTC; `None` = run once.
     pub schedule: Option<Schedule>,
     /// `deadline` of one run, seconds.

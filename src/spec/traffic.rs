@@ -1,7 +1,19 @@
 //! How work arrives, and what the turns of a conversation ask of an engine.
 
-use super::Lengths;
 use crate::math;
+
+/// A distribution of lengths, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lengths {
+    /// Mean.
+    pub mean: f64,
+    /// Coefficient of variation squared (0 = fixed length).
+    pub cv2: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// The longest that must fit the context window (the 99.9th percentile unless stated).
+    pub max: f64,
+}
 
 /// The amount of work.
 #[derive(Clone, Debug, PartialEq)]
