@@ -130,9 +130,12 @@ pub fn enumerated(spec: &Spec, world: &World) -> Option<i64> {
         let counted: i64 = chosen.iter().map(|o| if ceiling { o.ceiling } else { o.month }).sum();
         let mut taken: BTreeMap<usize, f64> = BTreeMap::new();
         chosen.iter().for_each(|o| *taken.entry(o.vcpus.0).or_default() += o.vcpus.1);
-        let mut own: BTreeMap<Site, u32> = BTreeMap::new();
-        chosen.iter().for_each(|o| *own.entry(o.held.0).or_default() += o.held.1);
-        let held = own.iter().all(|(site, n)| *n <= stock(spec, world, *site));
+        // Millions of pairs are looked at, most of them where nothing is held.
+        let held = spec.held.is_empty() || {
+            let mut own: BTreeMap<Site, u32> = BTreeMap::new();
+            chosen.iter().for_each(|o| *own.entry(o.held.0).or_default() += o.held.1);
+            own.iter().all(|(site, n)| *n <= stock(spec, world, *site))
+        };
         held && counted <= limit && taken.iter().all(|(r, v)| *v <= quota(*r) + 1e-9)
     };
     let mut best: Option<i64> = None;
