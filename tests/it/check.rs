@@ -304,9 +304,19 @@ fn every_planted_fault_is_found() {
 #[test]
 fn every_code_is_planted_and_documented() {
     // `plan` is planted in check_plan.rs, `optimum` in judge.rs, `following` in day.rs, `fallback` in fallbacks.rs, `carbon` in
-    // carbon.rs, `chain` in chains.rs, `commitment` in commitments.rs, `degrade` in degrade.rs, `season` in seasons.rs.
-    let elsewhere =
-        ["plan", "optimum", "following", "fallback", "carbon", "chain", "commitment", "degrade", "season"];
+    // carbon.rs, `chain` in chains.rs, `commitment` in commitments.rs, `degrade` in degrade.rs, `season` in seasons.rs, `divided` in divided.rs.
+    let elsewhere = [
+        "plan",
+        "optimum",
+        "following",
+        "fallback",
+        "carbon",
+        "chain",
+        "commitment",
+        "degrade",
+        "season",
+        "divided",
+    ];
     let shared = crate::sharing_faults::FAULTS.iter().map(|f| f.1);
     let training = crate::training_faults::FAULTS.iter().map(|f| f.1);
     let measured = crate::measured::FAULTS

@@ -505,3 +505,82 @@ impl<'l> Depth<'l> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plan that costs so much and takes so much of two limits, of which the first has a price of a half.
+    fn plan(cost: i128, first: i128, second: i128) -> Plan {
+        let one = SCALE;
+        let gauged =
+            vec![cost * one + first * one / 2, cost * one, (cost + first) * one, (cost + second) * one];
+        Plan { gauged, of: Of::Run { site: 0, way: 0, machines: first as u32, spot: second as u32 } }
+    }
+
+    fn of(front: Front) -> Vec<(u32, u32)> {
+        let of = |plan: Plan| match plan.of {
+            Of::Run { machines, spot, .. } => (machines, spot),
+            Of::Pools(_) => unreachable!("none is"),
+        };
+        front.into_plans().into_iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_front_has_what_nothing_beats() {
+        let mut front = Front::default();
+        for (cost, first, second) in [(10, 4, 4), (9, 6, 4), (10, 4, 5), (12, 0, 9), (8, 4, 4), (8, 4, 4)] {
+            front.add(plan(cost, first, second));
+        }
+        assert_eq!(of(front), [(0, 9), (4, 4)]);
+    }
+
+    struct Told(Vec<(i128, i128, i128)>, (u32, u32));
+
+    impl Wholes for Told {
+        fn list(&self, _: i128, _: usize) -> Option<Vec<Plan>> {
+            Some(self.0.iter().map(|(cost, first, second)| plan(*cost, *first, *second)).collect())
+        }
+
+        fn settle(&self, plan: &Plan) -> Settled {
+            match &plan.of {
+                Of::Run { machines, spot, .. } if (*machines, *spot) == self.1 => Settled::Gone(Vec::new()),
+                _ => Settled::Holds,
+            }
+        }
+    }
+
+    /// What two workloads cost together within so much of the limits; the third argument is a plan that a replay contradicts.
+    fn least(limits: [i128; 2], within: i128, gone: (u32, u32)) -> Option<i128> {
+        let own = |all: &[(i128, i128, i128)]| Told(all.to_vec(), gone);
+        let (a, b) = (own(&[(5, 8, 0), (9, 4, 0), (20, 0, 1)]), own(&[(6, 6, 2), (11, 1, 3)]));
+        // At the multiplier: 9, 11 and 20 of the first, 9 and 11.5 of the second; of the limit a half is paid.
+        let apart = (18 * SCALE) - limits[0] * SCALE / 2;
+        let mut listed: Vec<Listed<'_>> = [&a, &b]
+            .map(|wholes| {
+                let items: Vec<Item> = wholes.list(0, 0).unwrap().into_iter().map(Item::new).collect();
+                let gone = vec![false; items.len()];
+                Listed { wholes, least: 9 * SCALE, items, gone }
+            })
+            .into();
+        let found = closed(&mut listed, (&limits, &limits), apart, within * SCALE, true);
+        found.unwrap().map(|(value, _)| value / SCALE)
+    }
+
+    #[test]
+    fn whole_plans_are_chosen_within_limits() {
+        let none = (99, 99);
+        assert_eq!(least([14, 9], 100, none), Some(11), "both have their cheapest");
+        // 14 of the first do not fit: either takes another; 9 + 6 for 10, or 5 + 11 for 9.
+        assert_eq!(least([10, 9], 100, none), Some(15));
+        assert_eq!(least([9, 9], 100, none), Some(16));
+        // Of the second limit 3 are there: 20 with 1 and 6 with 2, while 11 takes 3.
+        assert_eq!(least([6, 3], 100, none), Some(20), "9 with 4, and 11 with 1");
+        assert_eq!(least([6, 2], 100, none), None, "26 takes 3 of the second limit");
+        // What a replay contradicts is none: the next best.
+        assert_eq!(least([10, 9], 100, (4, 0)), Some(16));
+        // Within a part of the gap that does not reach it nothing is found.
+        assert_eq!(least([10, 9], 1, none), None);
+        assert_eq!(least([10, 9], 2, none), Some(15));
+    }
+}

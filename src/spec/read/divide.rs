@@ -41,12 +41,19 @@ impl Reader<'_> {
         (services, others): (&BTreeMap<String, Service>, &BTreeMap<String, Profiled>),
     ) {
         let mut divisions: usize = 1;
+        let share = services.values().filter(|s| s.shares).count() > 1;
         for (name, service) in services {
             let Some(divide) = &service.traffic.divide_at else { continue };
             let at = root.key("services").key(name);
             for (later, what, help) in self.not_with_divide_at(root, (name, &at), service) {
                 let what = format!("`divide_at` with {what}");
                 self.report(&later.pointer, true, leaf::not_yet(&what, help));
+            }
+            // What sharers cost by themselves bounds nothing from below.
+            if share && !service.shares {
+                let what = "`divide_at` in a deployment whose services share machines";
+                let help = "write `share_machines: never` in the others, or remove `divide_at`";
+                self.report(&divide.at, true, leaf::not_yet(what, help));
             }
             let kind = models.get(&service.model).and_then(|m| {
                 let measured = m.measured().map(|_| "times that were measured");

@@ -14,6 +14,7 @@ use rhumb::spec::{
 };
 use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 
+mod divided;
 mod fleets;
 mod kept;
 mod pipeline;
@@ -505,7 +506,7 @@ pub fn plan() -> Plan {
                 rises_per_month: usd(7),
             }],
             coupling: Some(coupling()),
-            divided: Some(divided()),
+            divided: Some(divided::services()),
         },
         artifacts: vec![Artifact {
             addr: addr("services.chat/aws/eu-west-1/p5.48xlarge/launch_template"),
@@ -531,33 +532,6 @@ pub fn plan() -> Plan {
             },
         ],
         warnings: vec!["a warning".into()],
-    }
-}
-
-fn divided() -> Divided {
-    let part = |address: &str, above, to| ServicePart { address: address.into(), above, to, share: 0.5 };
-    Divided {
-        services: [(
-            "services.long".to_owned(),
-            DividedService {
-                at: vec![2048],
-                parts: vec![
-                    part("services.long-to-2048", 0, Some(2048)),
-                    part("services.long-above-2048", 2048, None),
-                ],
-                options: vec![
-                    DivisionOption { at: vec![], least: vec![Some(usd(9_000_000))] },
-                    DivisionOption { at: vec![2048], least: vec![None, Some(usd(4_000_000))] },
-                ],
-            },
-        )]
-        .into(),
-        lower_bound: usd(8_999_999),
-        dearer: vec![DearerDivision {
-            at: [("services.long".to_owned(), vec![])].into(),
-            lower_bound: None,
-            coupling: Some(coupling()),
-        }],
     }
 }
 
