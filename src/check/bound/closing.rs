@@ -378,13 +378,9 @@ fn closed(
             listed[*w].items.extend(others.into_iter().map(Item::new));
         }
         if held {
-            let rises = |(w, i): &(usize, usize)| match &listed[*w].items[*i].plan.of {
-                Of::Pools(pools) => Search::rises(pools),
-                Of::Run { .. } => false,
-            };
             let taken = |k: usize| chosen.iter().map(|(w, i)| listed[*w].items[*i].used[k]).sum::<i128>();
             let keeps = strictly.iter().enumerate().all(|(k, limit)| taken(k) <= *limit);
-            return Some(Some((value, keeps && !chosen.iter().any(rises))));
+            return Some(Some((value, keeps)));
         }
     }
 }

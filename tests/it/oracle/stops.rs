@@ -128,7 +128,13 @@ fn little_effort_gives_a_gap_that_is_true_and_the_same_on_any_number_of_threads(
         let proof = check::prove(&spec, &world, &placement);
         assert!(proof.report.passed(), "world {seed}: {:?}", proof.report.findings);
         assert!(proof.all.bound.is_some_and(|b| b.micros() <= truth.unwrap() + ROUNDED), "world {seed}");
-        assert!(proof.all.verdict().starts_with("within"), "world {seed}: {}", proof.all.verdict());
+        // The checker closes what the search left open: what is dearer than need be is said to be, and nothing else.
+        let dearer = c.optimum.micros() > truth.unwrap() + ROUNDED;
+        let verdict = proof.all.verdict();
+        assert!(
+            if dearer { verdict.starts_with("within") } else { verdict == "optimal" },
+            "world {seed}: {verdict}"
+        );
         if alike < 5 {
             for threads in [1, 2, 8] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -216,13 +216,25 @@ impl<'a> Search<'a> {
         Some(found)
     }
 
-    /// What a choice costs at all prices.
+    /// What a pool pays for what it takes more of quotas in other hours than at its peak.
+    fn more_tolls(&self, price: usize, pool: &Pool) -> i128 {
+        let (base, spot) = (pool.machines - pool.spot, pool.spot);
+        let most = |of: fn(&Lower) -> u32, peak: u32| pool.lower.iter().map(of).fold(peak, u32::max);
+        let tolls = self.tolls[price][pool.site];
+        tolls.0 * i128::from(most(|of| of.machines - of.spot, base) - base)
+            + tolls.1 * i128::from(most(|of| of.spot, spot) - spot)
+    }
+
+    /// What a choice costs at all prices, with all that it takes of limits in any hour.
     pub fn gauged(&self, plan: &Least) -> Vec<i128> {
         let at = |price: usize| -> i128 {
             let of = |set: usize, pools: &[Pool]| -> i128 {
                 let block = &self.blocks[set];
                 let regions = pools.len() as u32;
-                pools.iter().map(|p| self.priced(price, self.sent(block, regions, p), p)).sum()
+                let of = |p: &Pool| {
+                    self.priced(price, self.sent(block, regions, p), p) + self.more_tolls(price, p)
+                };
+                pools.iter().map(of).sum()
             };
             plan.blocks.iter().map(|(set, pools)| of(*set, pools)).sum()
         };
