@@ -446,9 +446,7 @@ impl<'l> Depth<'l> {
         };
         let mut after = vec![vec![0; limits.len()]; order.len() + 1];
         for (at, w) in order.iter().enumerate().rev() {
-            for k in 0..limits.len() {
-                after[at][k] = after[at + 1][k] + least_of(*w, k);
-            }
+            after[at] = after[at + 1].iter().enumerate().map(|(k, more)| more + least_of(*w, k)).collect();
         }
         Depth {
             listed: listed.iter().map(|l| l.items.as_slice()).collect(),

@@ -101,12 +101,11 @@ pub(super) fn each(
             return;
         }
         let (low, high) = spots(site, rules, machines);
-        if let Some((low, high)) = within_quotas(site, machines, low, high)
-            && let Some(high) = most(low, high, |spot| flow.does(place, machines, lossy(site, spot)))
-        {
-            if !(low..=high).all(|spot| add(machines, spot)) {
-                return;
-            }
+        let within = within_quotas(site, machines, low, high);
+        let does = |spot: u32| flow.does(place, machines, lossy(site, spot));
+        let counts = within.and_then(|(low, high)| Some(low..=most(low, high, does)?));
+        if counts.is_some_and(|mut counts| !counts.all(|spot| add(machines, spot))) {
+            return;
         }
     }
 }

@@ -286,7 +286,9 @@ fn laws_of_savings_plans() {
         let workloads = |p: &Option<Placement>| p.as_ref().map(|p| p.workloads.clone());
         assert_eq!(workloads(&with(&elsewhere)), workloads(&none), "world {seed}: of nothing on sale");
     }
-    assert!(placed > 100 && less > 15, "{placed} {less}");
+    // In the catalogue of fewer sources less is on sale.
+    let enough = if crate::plans::REDUCED { 60 } else { 100 };
+    assert!(placed > enough && less > 15, "{placed} {less}");
 }
 
 fn pool(p: &mut Placement) -> &mut Pool {

@@ -448,7 +448,7 @@ impl<'a> Search<'a> {
 
     /// What a pool costs an hour with such responses at its peak; what is counted of a month that is all peak and of the ceiling is that
     /// of the peak, or of its dearest class.
-    fn costs(&self, pool: &Pool, responses: Money, dearest: bool) -> Costs {
+    pub(super) fn costs(&self, pool: &Pool, responses: Money, dearest: bool) -> Costs {
         let site = &self.field.sites[pool.site];
         let way = &self.field.ways(site)[pool.way];
         let (_, class) = self.classes(site, way);

@@ -216,12 +216,17 @@ impl<'a> Search<'a> {
         Some(found)
     }
 
-    /// What a pool pays for what it takes more of quotas in other hours than at its peak.
-    fn more_tolls(&self, price: usize, pool: &Pool) -> i128 {
+    /// What a pool pays for what it takes more of limits in other hours than at its peak.
+    fn more_in_other_hours(&self, price: usize, responses: Money, pool: &Pool) -> i128 {
+        if pool.lower.is_empty() {
+            return 0;
+        }
+        let hourly = |dearest| self.prices[price].hourly(self.costs(pool, responses, dearest));
         let (base, spot) = (pool.machines - pool.spot, pool.spot);
         let most = |of: fn(&Lower) -> u32, peak: u32| pool.lower.iter().map(of).fold(peak, u32::max);
         let tolls = self.tolls[price][pool.site];
-        tolls.0 * i128::from(most(|of| of.machines - of.spot, base) - base)
+        hourly(true) - hourly(false)
+            + tolls.0 * i128::from(most(|of| of.machines - of.spot, base) - base)
             + tolls.1 * i128::from(most(|of| of.spot, spot) - spot)
     }
 
@@ -232,7 +237,8 @@ impl<'a> Search<'a> {
                 let block = &self.blocks[set];
                 let regions = pools.len() as u32;
                 let of = |p: &Pool| {
-                    self.priced(price, self.sent(block, regions, p), p) + self.more_tolls(price, p)
+                    let responses = self.sent(block, regions, p);
+                    self.priced(price, responses, p) + self.more_in_other_hours(price, responses, p)
                 };
                 pools.iter().map(of).sum()
             };
