@@ -185,8 +185,9 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, plan: &Plan) {
         });
         // What is held may end between two periods that are otherwise alike.
         let key: Vec<u32> = period.peaks.values().map(|peak| peak.times).collect();
-        let same = seen.iter().find(|(known, _)| *known == key).filter(|_| spec.held.is_empty());
-        if let Some((_, other)) = same {
+        let committed = !spec.held.is_empty() || !spec.savings.is_empty();
+        let same = seen.iter().find(|(known, _)| *known == key);
+        if let Some((_, other)) = same.filter(|_| !committed) {
             let money = |o: &Outlook| o.cost.as_ref().map(|cost| dollars(cost.expected));
             log.same_debug("season", at, "the cost of the same peaks", &money(other), &money(told));
         }

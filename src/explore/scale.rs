@@ -289,6 +289,19 @@ mod tests {
         assert_eq!(digits(0.001_234_56), 0.001_235);
     }
 
+    fn on(instance_type: &str, machines: u32) -> Choice {
+        Choice {
+            cloud: rhumb_api::Cloud::Aws,
+            region: "r".into(),
+            instance_type: instance_type.into(),
+            variant: None,
+            quantization: crate::spec::Quantization::Bf16,
+            layout: crate::perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
+            machines: vec![(rhumb_api::Purchase::OnDemand, machines)],
+            shared: None,
+        }
+    }
+
     /// A choice that flips at 2.5, and twice more between 5 and 6: each is found within 1 %, in order.
     #[test]
     fn flips_are_bisected() {
@@ -299,16 +312,7 @@ mod tests {
                 f if f < 5.7 => "c",
                 _ => "d",
             };
-            let choice = Choice {
-                cloud: rhumb_api::Cloud::Aws,
-                region: "r".into(),
-                instance_type: instance_type.into(),
-                variant: None,
-                quantization: crate::spec::Quantization::Bf16,
-                layout: crate::perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
-                machines: vec![(rhumb_api::Purchase::OnDemand, factor as u32 + 1)],
-                shared: None,
-            };
+            let choice = on(instance_type, factor as u32 + 1);
             let choices = BTreeMap::from([("services.s".to_owned(), vec![choice])]);
             let cost = Money::from_micros((factor * 1e6) as i64);
             Point { factor, outcome: Ok(Scaled { cost, lower: Some(cost), choices, shared: 0 }) }
@@ -350,16 +354,7 @@ mod tests {
         // `b` comes at 3.1 and goes at 3.3: the ends are alike.
         let at = |factor: f64| {
             let instance_type = if (3.1..3.3).contains(&factor) { "b" } else { "a" };
-            let choice = Choice {
-                cloud: rhumb_api::Cloud::Aws,
-                region: "r".into(),
-                instance_type: instance_type.into(),
-                variant: None,
-                quantization: crate::spec::Quantization::Bf16,
-                layout: crate::perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 },
-                machines: vec![(rhumb_api::Purchase::OnDemand, 1)],
-                shared: None,
-            };
+            let choice = on(instance_type, 1);
             let choices = BTreeMap::from([("services.s".to_owned(), vec![choice])]);
             // The cost rises between 2.9 and 3.5 alone.
             let cost = Money::from_micros((factor.clamp(2.9, 3.5) * 1e6) as i64);

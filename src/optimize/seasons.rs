@@ -22,8 +22,10 @@ pub fn ahead(spec: &Spec, world: &World, placement: &Placement, watch: Watch<'_>
     let today: Date = world.today.parse().ok()?;
     let spans = spec.year(today);
     let key = |span: &Span| -> Key {
-        let force = |held| world.catalog.in_force(held, &span.from.to_string());
-        (span.peaks.values().map(|peak| peak.times).collect(), spec.held.values().map(force).collect())
+        let day = span.from.to_string();
+        let held = spec.held.values().map(|held| world.catalog.in_force(held, &day));
+        let covered = spec.savings.values().map(|plan| InForce::of(&plan.until, &day, true));
+        (span.peaks.values().map(|peak| peak.times).collect(), held.chain(covered).collect())
     };
     let mut keys: Vec<Key> = vec![key(spans.first()?)];
     let mut first_of: Vec<&Span> = Vec::new();

@@ -361,10 +361,16 @@ fn what_runs_is_kept_in_the_season() {
     }
 }
 
-/// What a commitment holds ends between two periods of the same peak: they are not the same then.
+/// What a commitment holds or covers ends between two periods of the same peak: they are not the same then.
 #[test]
 fn a_commitment_that_ends_is_seen_ahead() {
-    let held = "commitments: { r: { kind: reservation, cloud: aws, region: eu-central-1, instance_type: g6e.xlarge, count: 9, until: 2027-03-01 } }\n";
+    ends_by_march("kind: reservation, cloud: aws, region: eu-central-1, instance_type: g6e.xlarge, count: 9");
+    ends_by_march("kind: savings-plan, cloud: aws, spend: 90 USD/h, rates: [ { discount: 30% } ]");
+}
+
+fn ends_by_march(commitment: &str) {
+    let held = format!("commitments: {{ r: {{ {commitment}, until: 2027-03-01 }} }}\n");
+    let held = held.as_str();
     let text = text(&format!("peak: 6 req/s\n      {CHRISTMAS}"), held);
     let (spec, world) = of_day(&text, &catalog(), "2026-11-25");
     let plan = rhumb::plan(&input(&spec, &world)).unwrap();

@@ -9,7 +9,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::super::batch::LOST_WORK;
 use super::super::subject::{self, Work};
-use super::closing::{self, Front, LOOKS, Of, Plan, Settled};
+use super::closing::{self, Front, Gauge, LOOKS, Of, Plan, Settled, Time};
 use super::field::{Field, Site, Speed, Way};
 use super::pool::{Pool, least_hour, lossy, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
@@ -46,7 +46,6 @@ pub(super) fn least(
     field: &Field,
     prices: &Prices,
 ) -> Option<(Pool, Money)> {
-    let runs = batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
     let all: Vec<(usize, usize)> = (0..field.sites.len())
         .flat_map(|s| (0..field.ways(&field.sites[s]).len()).map(move |w| (s, w)))
         .collect();
@@ -54,26 +53,11 @@ pub(super) fn least(
     let none = BTreeMap::new();
     loop {
         let found = all.par_iter().filter_map(|(s, w)| {
-            let site = &field.sites[*s];
-            let way = &field.ways(site)[*w];
-            let engine = &field.speeds[way.speed].engine;
-            let network = world.catalog.instance_types[site.instance_type].network_gbps;
-            let asked = Asked {
-                prices,
-                work,
-                batch,
-                site,
-                way,
-                replayed: world.replay > 0,
-                closed: engine.curve.batch_rate() / engine.f,
-                played: played.get(&way.speed).unwrap_or(&none),
-                start_s: perf::start_up_s(way.weights_gib * subject::GIB, network),
-                runs,
-                tolls: prices.tolls(world, site),
-            };
+            let known = played.get(&field.ways(&field.sites[*s])[*w].speed).unwrap_or(&none);
+            let asked = Asked::new(world, work, batch, (field, *s, *w), prices, known);
             let (machines, spot, priced) = asked.cheapest()?;
-            let replicas = machines / way.span.max(1) * way.replicas;
-            let month = asked.month(machines, spot, asked.hours(replicas, lossy(site, spot) > 0));
+            let replicas = machines / asked.way.span.max(1) * asked.way.replicas;
+            let month = asked.month(machines, spot, asked.hours(replicas, lossy(asked.site, spot) > 0));
             let (site, way, lower) = (*s, *w, Vec::new());
             let pool =
                 Pool { site, way, machines, spot, replicas, priced, shared: None, stand_in: None, lower };
@@ -94,7 +78,58 @@ pub(super) fn least(
     }
 }
 
+impl<'a> Asked<'a> {
+    /// A way of a site of the field, by indexes.
+    fn new(
+        world: &World,
+        work: &'a Work<'a>,
+        batch: &'a Batch,
+        (field, s, w): (&'a Field, usize, usize),
+        prices: &'a Prices,
+        played: &'a BTreeMap<u32, f64>,
+    ) -> Self {
+        let site = &field.sites[s];
+        let way = &field.ways(site)[w];
+        let engine = &field.speeds[way.speed].engine;
+        let network = world.catalog.instance_types[site.instance_type].network_gbps;
+        Asked {
+            prices,
+            work,
+            batch,
+            site,
+            way,
+            replayed: world.replay > 0,
+            closed: engine.curve.batch_rate() / engine.f,
+            played,
+            start_s: perf::start_up_s(way.weights_gib * subject::GIB, network),
+            runs: batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month),
+            tolls: prices.tolls(world, site),
+        }
+    }
+}
+
 impl Asked<'_> {
+    /// The fewest groups of machines that may be in time, and as many as have something to do; `None` if none can be had, or none are.
+    fn units(&self) -> Option<(u32, u32)> {
+        let (low, high) = spots(self.site, self.work.purchase, u32::MAX);
+        // Where nothing is bought there are as many as are held.
+        if low > high && self.site.held.is_none() {
+            return None;
+        }
+        let left = self.batch.deadline_s * (1.0 + 1e-12) - self.start_s;
+        if left <= 0.0 || self.closed <= 0.0 {
+            return None;
+        }
+        let per = f64::from(self.way.replicas.max(1));
+        let fewest = self.batch.items / (self.closed * left) / per * (1.0 - 1e-9);
+        if fewest > 1e6 {
+            return None;
+        }
+        // Where each replica has one item, more of them have none.
+        let enough = (self.batch.items / per).ceil().clamp(1.0, 1e9) as u32;
+        Some((fewest.ceil().max(1.0) as u32, enough))
+    }
+
     fn hours(&self, replicas: u32, spot: bool) -> f64 {
         let items = items_of(self.batch, replicas);
         let played = self.played.range(..=items).next_back();
@@ -138,17 +173,9 @@ impl Asked<'_> {
 
     fn cheapest(&self) -> Option<(u32, u32, i128)> {
         let deadline = self.batch.deadline_s / 3600.0 * (1.0 + 1e-12);
-        let (low, high_of_any) = spots(self.site, self.work.purchase, u32::MAX);
-        let left = deadline * 3600.0 - self.start_s;
-        if (low > high_of_any && self.site.held.is_none()) || left <= 0.0 || self.closed <= 0.0 {
-            return None;
-        }
+        let (first, enough) = self.units()?;
+        let high_of_any = spots(self.site, self.work.purchase, u32::MAX).1;
         let per = self.way.replicas.max(1);
-        let fewest = self.batch.items / (self.closed * left) / f64::from(per) * (1.0 - 1e-9);
-        if fewest > 1e6 {
-            return None;
-        }
-        let first = fewest.ceil().max(1.0) as u32;
         let cheaper = match (self.site.base, self.site.spot) {
             (Some(base), Some(spot)) if high_of_any > 0 => base.min(spot),
             (Some(base), _) => base,
@@ -162,8 +189,6 @@ impl Asked<'_> {
             self.tolls.0
         };
         let mut best: Option<(u32, u32, i128)> = None;
-        // Where each replica has one item, more of them have none.
-        let enough = (self.batch.items / f64::from(per)).ceil().clamp(1.0, 1e9) as u32;
         for units in first..=first.saturating_add(MOST_MORE).min(enough).max(first) {
             let (Some(machines), Some(n)) = (units.checked_mul(self.way.span), units.checked_mul(per)) else {
                 break;
@@ -213,12 +238,10 @@ pub(super) struct State {
 
 /// The plans of a batch.
 pub(super) struct Wholes<'a> {
-    pub world: &'a World,
     pub work: &'a Work<'a>,
     pub batch: &'a Batch,
     pub field: &'a Field,
-    pub prices: &'a [Prices],
-    pub budgets: Vec<Money>,
+    pub gauge: Gauge<'a>,
     pub state: Mutex<State>,
 }
 
@@ -227,91 +250,55 @@ impl Wholes<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, (s, w): (usize, usize), then: impl FnOnce(&Asked<'_>) -> T) -> T {
-        let site = &self.field.sites[s];
-        let way = &self.field.ways(site)[w];
-        let engine = &self.field.speeds[way.speed].engine;
-        let network = self.world.catalog.instance_types[site.instance_type].network_gbps;
-        then(&Asked {
-            prices: &self.prices[0],
-            work: self.work,
-            batch: self.batch,
-            site,
-            way,
-            replayed: false,
-            closed: engine.curve.batch_rate() / engine.f,
-            played: &BTreeMap::new(),
-            start_s: perf::start_up_s(way.weights_gib * subject::GIB, network),
-            runs: self.batch.schedule.as_ref().map_or(1.0, |s| s.runs_per_month),
-            tolls: (0, 0),
-        })
+    fn asked<'p>(&'p self, (s, w): (usize, usize), played: &'p BTreeMap<u32, f64>) -> Asked<'p> {
+        let prices = &self.gauge.prices[0];
+        Asked::new(self.gauge.world, self.work, self.batch, (self.field, s, w), prices, played)
     }
 
-    /// A plan that takes so many hours, if that is in time and in budgets.
-    fn plan(
-        &self,
-        asked: &Asked<'_>,
-        at: (usize, usize),
-        (machines, spot): (u32, u32),
-        hours: f64,
-    ) -> Option<Plan> {
+    /// A plan, if it is in time and in budgets.
+    fn plan(&self, asked: &Asked<'_>, at: (usize, usize), (machines, spot): (u32, u32)) -> Option<Plan> {
+        let replicas = machines / asked.way.span.max(1) * asked.way.replicas;
+        let hours = asked.hours(replicas, lossy(asked.site, spot) > 0);
         if hours > self.batch.deadline_s / 3600.0 * (1.0 + 1e-12) {
             return None;
         }
         let month = asked.month(machines, spot, hours);
-        if self.budgets.iter().any(|limit| month.bound(asked.prices.binds) > *limit) {
-            return None;
-        }
-        let how = (hours, asked.runs, false);
-        let gauged = closing::gauged(self.world, self.prices, asked.site, (machines, spot), how, month);
-        Some(Plan { gauged, of: Of::Run { site: at.0, way: at.1, machines, spot } })
+        let time = Time { hours, runs: asked.runs, all_month: false };
+        self.gauge.plan(asked.site, at, (machines, spot), time, month)
     }
 
     /// The plans of a candidate that cost at most so much, of at least `first` groups of machines, and what was looked at for them,
     /// [`LOOKS`] for a plan; it ends once that is too much.
     fn of(&self, at: (usize, usize), first: Option<u32>, up_to: i128, plans: usize) -> (Vec<Plan>, usize) {
         let gone = self.state().gone.clone();
-        let gone = |machines: u32, spot: u32| gone.contains(&(at.0, at.1, machines, spot));
-        self.with(at, |asked| {
-            let (mut found, mut looks) = (Front::default(), 0);
-            let (low, high_of_any) = spots(asked.site, self.work.purchase, u32::MAX);
-            let left = self.batch.deadline_s * (1.0 + 1e-12) - asked.start_s;
-            if low > high_of_any || left <= 0.0 || asked.closed <= 0.0 {
-                return (Vec::new(), 0);
+        let none = BTreeMap::new();
+        let asked = self.asked(at, &none);
+        let Some((fewest, enough)) = asked.units() else { return (Vec::new(), 0) };
+        let first = first.unwrap_or(fewest);
+        let buys_one_way = spots(asked.site, self.work.purchase, u32::MAX).1 == 0;
+        let (mut found, mut looks) = (Front::default(), 0);
+        for units in first..=first.saturating_add(MOST_MORE).min(enough).max(first) {
+            let (span, per) = (asked.way.span, asked.way.replicas.max(1));
+            let counts = units.checked_mul(span).zip(units.checked_mul(per));
+            let Some((machines, n)) = counts else { break };
+            let Some(hour) = least_hour(asked.site, machines) else { break };
+            let floor = hour.scale(asked.least_hours(n) * asked.runs);
+            if (i128::from(floor.micros()) - 4) * SCALE > up_to || found.len() + looks / LOOKS > plans {
+                break;
             }
-            let per = asked.way.replicas.max(1);
-            let fewest = self.batch.items / (asked.closed * left) / f64::from(per) * (1.0 - 1e-9);
-            if fewest > 1e6 {
-                return (Vec::new(), 0);
+            let (low, high) = spots(asked.site, self.work.purchase, machines);
+            let Some((low, high)) = within_quotas(asked.site, machines, low, high) else { break };
+            looks += (high - low) as usize + 1;
+            let left = (low..=high).filter(|spot| !gone.contains(&(at.0, at.1, machines, *spot)));
+            let plans = left.filter_map(|spot| self.plan(&asked, at, (machines, spot)));
+            plans.filter(|plan| plan.within(up_to)).for_each(|plan| found.add(plan));
+            // Without spot more of them start more often, and take more of everything.
+            if buys_one_way && found.len() > 0 {
+                break;
             }
-            let first = first.unwrap_or(fewest.ceil().max(1.0) as u32);
-            // Where each replica has one item, more of them have none.
-            let enough = (self.batch.items / f64::from(per)).ceil().clamp(1.0, 1e9) as u32;
-            for units in first..=first.saturating_add(MOST_MORE).min(enough).max(first) {
-                let counts = units.checked_mul(asked.way.span).zip(units.checked_mul(per));
-                let Some((machines, n)) = counts else { break };
-                let Some(hour) = least_hour(asked.site, machines) else { break };
-                let floor = hour.scale(asked.least_hours(n) * asked.runs);
-                if (i128::from(floor.micros()) - 4) * SCALE > up_to || found.len() + looks / LOOKS > plans {
-                    break;
-                }
-                let (low, high) = spots(asked.site, self.work.purchase, machines);
-                let Some((low, high)) = within_quotas(asked.site, machines, low, high) else { break };
-                looks += (high - low) as usize + 1;
-                let of = |spot| {
-                    self.plan(asked, at, (machines, spot), asked.hours(n, lossy(asked.site, spot) > 0))
-                };
-                let cheap = |plan: &Plan| plan.gauged.first().is_some_and(|priced| *priced <= up_to);
-                let left = (low..=high).filter(|spot| !gone(machines, *spot));
-                left.filter_map(of).filter(cheap).for_each(|plan| found.add(plan));
-                // Without spot more of them start more often, and take more of everything.
-                if high_of_any == 0 && found.len() > 0 {
-                    break;
-                }
-            }
-            let spent = found.len() + looks / LOOKS;
-            (found.into_plans(), spent)
-        })
+        }
+        let spent = found.len() + looks / LOOKS;
+        (found.into_plans(), spent)
     }
 }
 
@@ -336,25 +323,20 @@ impl closing::Wholes for Wholes<'_> {
     /// A replay may say that it takes longer: it is then a plan that costs more, or none, and more machines may be one.
     fn settle(&self, plan: &Plan) -> Settled {
         let Of::Run { site, way, machines, spot } = plan.of else { return Settled::Gone(Vec::new()) };
-        if self.world.replay == 0 {
+        if self.gauge.world.replay == 0 {
             return Settled::Holds;
         }
-        let at = (site, way);
-        let others = self.with(at, |asked| {
-            let replicas = machines / asked.way.span.max(1) * asked.way.replicas;
-            let items = items_of(self.batch, replicas);
-            let Speed { engine, limits, .. } = &self.field.speeds[asked.way.speed];
-            let worker = Worker { curve: &engine.slowed, limits: *limits, batch: self.batch };
-            let played = BTreeMap::from([(items, worker.played(items).unwrap_or(f64::MIN_POSITIVE))]);
-            let asked = Asked { played: &played, ..*asked };
-            let played =
-                self.plan(&asked, at, (machines, spot), asked.hours(replicas, lossy(asked.site, spot) > 0));
-            if played.as_ref().is_some_and(|played| played.gauged == plan.gauged) {
-                return None;
-            }
-            Some((played, machines / asked.way.span.max(1)))
-        });
-        let Some((played, units)) = others else { return Settled::Holds };
+        let (at, none) = ((site, way), BTreeMap::new());
+        let asked = self.asked(at, &none);
+        let units = machines / asked.way.span.max(1);
+        let items = items_of(self.batch, units * asked.way.replicas);
+        let Speed { engine, limits, .. } = &self.field.speeds[asked.way.speed];
+        let worker = Worker { curve: &engine.slowed, limits: *limits, batch: self.batch };
+        let played = BTreeMap::from([(items, worker.played(items).unwrap_or(f64::MIN_POSITIVE))]);
+        let played = self.plan(&self.asked(at, &played), at, (machines, spot));
+        if played.as_ref().is_some_and(|played| played.gauged == plan.gauged) {
+            return Settled::Holds;
+        }
         let up_to = {
             let mut state = self.state();
             state.gone.insert((site, way, machines, spot));

@@ -81,12 +81,11 @@ impl Front {
 
 /// Whether a plan costs no more than another and takes no more of any limit.
 fn no_dearer(a: &Plan, b: &Plan) -> bool {
-    let used = |plan: &Plan| {
-        let cost = plan.gauged.get(1).copied().unwrap_or(0);
-        plan.gauged.iter().skip(2).map(move |with| with - cost).collect::<Vec<_>>()
-    };
-    a.gauged.iter().zip(&b.gauged).take(2).all(|(a, b)| a <= b)
-        && used(a).iter().zip(&used(b)).all(|(a, b)| a <= b)
+    let cost = |plan: &Plan| plan.gauged.get(1).copied().unwrap_or(0);
+    let more = cost(a) - cost(b);
+    // What is taken of a limit is what a price of it adds.
+    let bars = [0, 0].into_iter().chain(std::iter::repeat(more));
+    a.gauged.iter().zip(&b.gauged).zip(bars).all(|((a, b), bar)| a - b <= bar)
 }
 
 /// What becomes of a plan once it is looked at closely.
@@ -214,7 +213,7 @@ pub(super) fn bound(spec: &Spec, world: &World, placement: &Placement, open: &Op
         .zip(&gauges)
         .map(|((work, field), prices)| {
             let budgets = shared::budgets_on(spec, &work.address).into_iter().map(|(_, b)| b.limit).collect();
-            field.wholes(world, work, prices, budgets, (least_of(&work.address) + gap, spec.budget.binds))
+            field.wholes(work, Gauge { world, prices, budgets }, least_of(&work.address) + gap)
         })
         .collect();
     let all = wholes.iter().all(Option::is_some);
@@ -258,55 +257,78 @@ impl<'a> FieldOf<'a> {
         }
     }
 
-    fn wholes(
-        &'a self,
-        world: &'a World,
-        work: &'a Work<'a>,
-        prices: &'a [Prices],
-        budgets: Vec<Money>,
-        (bar, binds): (i128, BudgetBinds),
-    ) -> Option<Box<dyn Wholes + 'a>> {
+    /// `bar`: what costs more is not asked about.
+    fn wholes(&'a self, work: &'a Work<'a>, gauge: Gauge<'a>, bar: i128) -> Option<Box<dyn Wholes + 'a>> {
         let none: &[Field] = &[];
         Some(match (work.kind, self) {
             (Kind::Service(service), FieldOf::Service(field)) => {
+                let Gauge { world, prices, budgets } = gauge;
                 let search = Search::new(world, work, service, (field, none), prices, vec![bar], false)?;
-                Box::new(OfService { search, budgets, binds })
+                Box::new(OfService { search, budgets, binds: prices.first()?.binds })
             }
-            (Kind::Batch(batch), FieldOf::Batch(field)) => Box::new(batch::Wholes {
-                world,
-                work,
-                batch,
-                field,
-                prices,
-                budgets,
-                state: Mutex::default(),
-            }),
-            (_, FieldOf::Training(field)) => Box::new(training::Wholes { field, prices, budgets }),
-            (_, FieldOf::Pipeline(field)) => Box::new(pipeline::Wholes { field, prices, budgets }),
+            (Kind::Batch(batch), FieldOf::Batch(field)) => {
+                Box::new(batch::Wholes { work, batch, field, gauge, state: Mutex::default() })
+            }
+            (_, FieldOf::Training(field)) => Box::new(training::Wholes { field, gauge }),
+            (_, FieldOf::Pipeline(field)) => Box::new(pipeline::Wholes { field, gauge }),
             _ => return None,
         })
     }
 }
 
-/// A month of a run's machines at each of the prices; `all_month` where they are there all the time.
-pub(super) fn gauged(
-    world: &World,
-    prices: &[Prices],
-    site: &Site,
-    (machines, spot): (u32, u32),
-    (hours, runs, all_month): (f64, f64, bool),
-    month: Costs,
-) -> Vec<i128> {
-    let at = |prices: &Prices| {
-        let tolls = prices.tolls(world, site);
-        let there = if all_month { prices.all_month(site, machines) } else { 0 };
-        prices.month(month)
-            + tolls.0 * i128::from(machines - spot)
-            + tolls.1 * i128::from(spot)
-            + prices.runs(site, machines, hours, runs, true)
-            + there
-    };
-    prices.iter().map(at).collect()
+/// What a run's plans are measured by.
+pub(super) struct Gauge<'a> {
+    pub world: &'a World,
+    pub prices: &'a [Prices],
+    /// Its own, each of a month.
+    pub budgets: Vec<Money>,
+}
+
+/// How long machines are there.
+#[derive(Clone, Copy)]
+pub(super) struct Time {
+    /// Of a run.
+    pub hours: f64,
+    /// A month.
+    pub runs: f64,
+    /// Whether they are there all the time.
+    pub all_month: bool,
+}
+
+impl Gauge<'_> {
+    /// A plan of some machines of a way of a site (indexes), and of spot or held ones among them, that is there so long and costs so much;
+    /// `None` if a budget does not allow it.
+    pub fn plan(
+        &self,
+        site: &Site,
+        (at, way): (usize, usize),
+        (machines, spot): (u32, u32),
+        time: Time,
+        month: Costs,
+    ) -> Option<Plan> {
+        let binds = self.prices.first()?.binds;
+        if self.budgets.iter().any(|limit| month.bound(binds) > *limit) {
+            return None;
+        }
+        let priced = |prices: &Prices| {
+            let tolls = prices.tolls(self.world, site);
+            let there = if time.all_month { prices.all_month(site, machines) } else { 0 };
+            prices.month(month)
+                + tolls.0 * i128::from(machines - spot)
+                + tolls.1 * i128::from(spot)
+                + prices.runs(site, machines, time.hours, time.runs, true)
+                + there
+        };
+        let gauged = self.prices.iter().map(priced).collect();
+        Some(Plan { gauged, of: Of::Run { site: at, way, machines, spot } })
+    }
+}
+
+impl Plan {
+    /// Whether it costs at most so much at the first of the prices.
+    pub fn within(&self, up_to: i128) -> bool {
+        self.gauged.first().is_some_and(|priced| *priced <= up_to)
+    }
 }
 
 /// The multipliers; none; and for each limit a price of one unit of it alone.

@@ -12,7 +12,7 @@
 //!
 //! What makes the bound lower than it could be, and so is told and not held against a plan: rules and limits where plans are too
 //! many, or of workloads whose plans are not listed; what a pool that follows the day takes of shared limits in other hours than those
-//! of the peak; and that shared machines are whole: replicas on them are paid for by the accelerator, at a part, rounded down, of a
+//! of the peak, as far as the multipliers alone bound it; and that shared machines are whole: replicas on them are paid for by the accelerator, at a part, rounded down, of a
 //! machine with what it takes of limits. The replay is asked only about what would be cheaper than the plan by the closed form.
 //!
 //! It shares no code with the optimizer.

@@ -9,7 +9,7 @@ use super::super::pipeline::Works;
 use super::super::stream::{Flow, MONTH};
 use super::super::subject::Work;
 use super::LeastRun;
-use super::closing::{self, Front, LOOKS, Of, Plan, Settled};
+use super::closing::{self, Front, Gauge, LOOKS, Plan, Settled, Time};
 use super::field::{self, Site};
 use super::pool::{least_hour, lossy, spots, within_quotas};
 use super::prices::{Costs, Prices, SCALE};
@@ -153,8 +153,7 @@ pub(super) fn month(site: &Site, (machines, spot): (u32, u32), hours: f64, runs:
 /// The plans of a pipeline.
 pub(super) struct Wholes<'a> {
     pub field: &'a Field<'a>,
-    pub prices: &'a [Prices],
-    pub budgets: Vec<Money>,
+    pub gauge: Gauge<'a>,
 }
 
 impl closing::Wholes for Wholes<'_> {
@@ -165,27 +164,20 @@ impl closing::Wholes for Wholes<'_> {
             let Some(works) = field.works.get(&site.instance_type) else { continue };
             let mut found = Front::default();
             let count = all.len();
-            let mut add = |machines: u32, spot: u32, hours: f64, runs: f64, all_month: bool| {
+            let mut add = |machines: u32, spot: u32, time: Time| {
                 looks += 1;
-                let read = if all_month { Money::ZERO } else { field.read(site) };
-                let month = month(site, (machines, spot), hours, runs, read);
-                if self.budgets.iter().any(|limit| month.bound(self.prices[0].binds) > *limit) {
-                    return looks / LOOKS <= plans;
-                }
-                let how = (hours, runs, all_month);
-                let gauged = closing::gauged(field.world, self.prices, site, (machines, spot), how, month);
-                if gauged.first().is_some_and(|priced| *priced <= up_to) {
-                    found.add(Plan { gauged, of: Of::Run { site: s, way: 0, machines, spot } });
-                }
+                let read = if time.all_month { Money::ZERO } else { field.read(site) };
+                let month = month(site, (machines, spot), time.hours, time.runs, read);
+                let plan = self.gauge.plan(site, (s, 0), (machines, spot), time, month);
+                plan.filter(|plan| plan.within(up_to)).into_iter().for_each(|plan| found.add(plan));
                 count + found.len() + looks / LOOKS <= plans
             };
             match &field.pipeline.stream {
                 Some(stream) => {
                     let flow = Flow { stream, works, shards: field.pipeline.shards };
                     let at = (site, field.work.purchase);
-                    stream::each(at, &flow, up_to, &mut |machines, spot| {
-                        add(machines, spot, MONTH, 1.0, true)
-                    });
+                    let time = Time { hours: MONTH, runs: 1.0, all_month: true };
+                    stream::each(at, &flow, up_to, &mut |machines, spot| add(machines, spot, time));
                 }
                 None => self.each(site, works, up_to, &mut add),
             }
@@ -204,13 +196,7 @@ impl closing::Wholes for Wholes<'_> {
 
 impl Wholes<'_> {
     /// Every number of machines of a type that is in time and may cost so little, with every number of spot machines, its hours and runs.
-    fn each(
-        &self,
-        site: &Site,
-        works: &Works,
-        up_to: i128,
-        add: &mut impl FnMut(u32, u32, f64, f64, bool) -> bool,
-    ) {
+    fn each(&self, site: &Site, works: &Works, up_to: i128, add: &mut impl FnMut(u32, u32, Time) -> bool) {
         let field = self.field;
         let shards = field.pipeline.shards;
         let runs = field.pipeline.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
@@ -220,7 +206,8 @@ impl Wholes<'_> {
             let within = within_quotas(site, machines, low, high).filter(|(low, high)| low <= high);
             for spot in within.into_iter().flat_map(|(low, high)| low..=high) {
                 let hours = works.hours(shards, machines, lossy(site, spot) > 0).filter(|h| *h <= deadline);
-                if hours.is_some_and(|hours| !add(machines, spot, hours, runs, false)) {
+                let time = hours.map(|hours| Time { hours, runs, all_month: false });
+                if time.is_some_and(|time| !add(machines, spot, time)) {
                     return;
                 }
             }

@@ -8,7 +8,7 @@ use rhumb_api::{HOURS_PER_MONTH, Money};
 use super::super::subject::{GIB, Work};
 use super::super::team::{self, How, Team};
 use super::LeastRun;
-use super::closing::{self, Of, Plan, Settled};
+use super::closing::{self, Gauge, Plan, Settled, Time};
 use super::field::{self, Site};
 use super::pool::{lossy, spots, within_quotas};
 use super::prices::{Costs, Prices};
@@ -198,13 +198,12 @@ impl<'a> Field<'a> {
 /// The plans of a training.
 pub(super) struct Wholes<'a> {
     pub field: &'a Field<'a>,
-    pub prices: &'a [Prices],
-    pub budgets: Vec<Money>,
+    pub gauge: Gauge<'a>,
 }
 
 impl closing::Wholes for Wholes<'_> {
     fn list(&self, up_to: i128, plans: usize) -> Option<Vec<Plan>> {
-        let (field, prices) = (self.field, &self.prices[0]);
+        let field = self.field;
         let catalog = &field.world.catalog;
         let runs = field.training.schedule.as_ref().map_or(1.0, |s| s.runs_per_month);
         let mut found = Vec::new();
@@ -225,15 +224,9 @@ impl closing::Wholes for Wholes<'_> {
                     let hours = field.in_time(&team, way, lossy(site, spot), site.interruption);
                     let Some(hours) = hours else { continue };
                     let month = field.month(site, machines, spot, hours);
-                    if self.budgets.iter().any(|limit| month.bound(prices.binds) > *limit) {
-                        continue;
-                    }
-                    let counts = (machines, spot);
-                    let gauged =
-                        closing::gauged(field.world, self.prices, site, counts, (hours, runs, false), month);
-                    if gauged.first().is_some_and(|priced| *priced <= up_to) {
-                        found.push(Plan { gauged, of: Of::Run { site: s, way: w, machines, spot } });
-                    }
+                    let (counts, time) = ((machines, spot), Time { hours, runs, all_month: false });
+                    let plan = self.gauge.plan(site, (s, w), counts, time, month);
+                    found.extend(plan.filter(|plan| plan.within(up_to)));
                     if found.len() > plans {
                         return None;
                     }
