@@ -164,6 +164,27 @@ fn near(a: i64, b: i64) -> bool {
     (a - b).abs() <= ROUNDED
 }
 
+/// The placement of the one training, compared with brute force, and whether the checker's bound is its cost; `None` if it is refused.
+fn compared(seed: u64, spec: &Spec, world: &World, faults: &mut String) -> Option<(Placement, bool)> {
+    let truth = brute::training::training(spec, world, "t");
+    let placement = match line::place(spec, world) {
+        Ok(placement) if placement.joint_violations.is_empty() => placement,
+        _ => {
+            if truth.is_some() {
+                *faults += &format!("world {seed}: refused, brute force {truth:?}\n");
+            }
+            return None;
+        }
+    };
+    let cost = placement.workloads["trainings.t"].cost.expected_per_month.micros();
+    if truth.is_none_or(|t| !near(t, cost)) {
+        *faults += &format!("world {seed}: the optimizer says {cost}, brute force {truth:?}\n");
+    }
+    let exact = proven(seed, spec, world, &placement, faults);
+    told(seed, spec, world, &placement, faults);
+    Some((placement, exact))
+}
+
 #[test]
 fn a_training_is_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
@@ -172,25 +193,14 @@ fn a_training_is_never_beaten_and_never_wrong() {
     let (mut same, mut none) = (0, 0);
     for seed in 0..ALONE {
         let (spec, world) = alone(seed, &base);
-        let truth = brute::training::training(&spec, &world, "t");
-        let placement = match line::place(&spec, &world) {
-            Ok(placement) if placement.joint_violations.is_empty() => placement,
-            _ => {
-                infeasible += 1;
-                if truth.is_some() {
-                    faults += &format!("world {seed}: refused, brute force {truth:?}\n");
-                }
-                continue;
-            }
+        let Some((placement, is_exact)) = compared(seed, &spec, &world, &mut faults) else {
+            infeasible += 1;
+            continue;
         };
         feasible += 1;
+        exact += u64::from(is_exact);
         let placed = &placement.workloads["trainings.t"];
         let cost = placed.cost.expected_per_month.micros();
-        if truth.is_none_or(|t| !near(t, cost)) {
-            faults += &format!("world {seed}: the optimizer says {cost}, brute force {truth:?}\n");
-        }
-        exact += u64::from(proven(seed, &spec, &world, &placement, &mut faults));
-        told(seed, &spec, &world, &placement, &mut faults);
         let pool = &placed.pools[0];
         several += u64::from(pool.machines_per_replica > 1);
         spot += u64::from(pool.uses_spot());
@@ -378,23 +388,9 @@ fn a_training_on_what_is_held_is_never_beaten() {
             worlds::hold(seed, &mut spec, &mut world)
         };
         spec.trainings.get_mut("t").unwrap().purchase.held = true;
-        let truth = brute::training::training(&spec, &world, "t");
-        let placement = match line::place(&spec, &world) {
-            Ok(placement) if placement.joint_violations.is_empty() => placement,
-            _ => {
-                if truth.is_some() {
-                    faults += &format!("world {seed}: refused, brute force {truth:?}\n");
-                }
-                continue;
-            }
-        };
+        let Some((placement, is_exact)) = compared(seed, &spec, &world, &mut faults) else { continue };
+        exact += u64::from(is_exact);
         let placed = &placement.workloads["trainings.t"];
-        let cost = placed.cost.expected_per_month.micros();
-        if truth.is_none_or(|t| !near(t, cost)) {
-            faults += &format!("world {seed}: the optimizer says {cost}, brute force {truth:?}\n");
-        }
-        exact += u64::from(proven(seed, &spec, &world, &placement, &mut faults));
-        told(seed, &spec, &world, &placement, &mut faults);
         match placed.pools[0].most_held() {
             0 => bought += 1,
             _ if save => covered += 1,
