@@ -9,11 +9,14 @@
 //! Workloads whose plans are not listed stay at their least at the multipliers, for which they may take what they like of the
 //! limits: the bound is as true, and lower.
 
+mod depth;
+
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 use rhumb_api::Money;
 
+use self::depth::{Depth, front};
 use super::super::shared;
 use super::super::subject::{Kind, Work};
 use super::field::{Field, Site};
@@ -28,8 +31,6 @@ pub(super) const MOST_PLANS: usize = 20_000;
 const MOST_OF_ALL: usize = 400_000;
 /// Plans that may be looked at for each that may be listed.
 pub(super) const LOOKS: usize = 128;
-/// Most nodes of one search in depth.
-const MOST_NODES: u64 = 4_000_000;
 /// More workloads are not listed: what is left at their number is a small part of the cost.
 const MOST_WORKLOADS: usize = 256;
 /// Parts of the gap that are tried in turn where all of it is too much: each that ends proves as much.
@@ -381,7 +382,7 @@ fn closed(
         order.sort_by_key(|w| (fronts[*w].len(), *w));
         let mut depth = Depth::new(listed, &fronts, &order, limits, apart, within, all);
         depth.go(0, 0);
-        if depth.nodes > MOST_NODES {
+        if depth.ended() {
             return None;
         }
         let Some((value, chosen)) = depth.best.take() else { return Some(None) };
@@ -403,121 +404,6 @@ fn closed(
             let taken = |k: usize| chosen.iter().map(|(w, i)| listed[*w].items[*i].used[k]).sum::<i128>();
             let keeps = strictly.iter().enumerate().all(|(k, limit)| taken(k) <= *limit);
             return Some(Some((value, keeps)));
-        }
-    }
-}
-
-/// The plans of a workload that no other one beats in cost and in every limit, the cheapest at the multipliers first.
-fn front(listed: &Listed<'_>) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..listed.items.len()).filter(|i| !listed.gone[*i]).collect();
-    order.sort_by(|a, b| {
-        let key = |i: usize| (listed.items[i].cost, &listed.items[i].used, i);
-        key(*a).cmp(&key(*b))
-    });
-    let mut kept: Vec<usize> = Vec::new();
-    for i in order {
-        let item = &listed.items[i];
-        let beaten = kept.iter().any(|k| {
-            let other = &listed.items[*k];
-            other.cost <= item.cost
-                && other.priced <= item.priced
-                && other.used.iter().zip(&item.used).all(|(a, b)| a <= b)
-        });
-        if !beaten {
-            kept.push(i);
-        }
-    }
-    kept.sort_by_key(|i| (listed.items[*i].priced, *i));
-    kept
-}
-
-/// A search in depth, a workload after the other.
-struct Depth<'l> {
-    listed: Vec<&'l [Item]>,
-    least: Vec<i128>,
-    fronts: Vec<&'l [usize]>,
-    /// Position to workload.
-    order: &'l [usize],
-    /// What is left of the limits less what the workloads from a position on take at least.
-    room: Vec<i128>,
-    /// From a position on: the least that each limit is taken of.
-    after: Vec<Vec<i128>>,
-    apart: i128,
-    /// What is counted is that of the bill where all are listed, and else that at the multipliers.
-    all: bool,
-    /// Above `apart`.
-    most: i128,
-    path: Vec<(usize, usize)>,
-    best: Option<(i128, Vec<(usize, usize)>)>,
-    nodes: u64,
-}
-
-impl<'l> Depth<'l> {
-    fn new(
-        listed: &'l [Listed<'_>],
-        fronts: &'l [Vec<usize>],
-        order: &'l [usize],
-        limits: &[i128],
-        apart: i128,
-        within: i128,
-        all: bool,
-    ) -> Self {
-        let least_of = |w: usize, limit: usize| {
-            let used = fronts[w].iter().map(|i| listed[w].items[*i].used[limit]);
-            used.min().unwrap_or(0)
-        };
-        let mut after = vec![vec![0; limits.len()]; order.len() + 1];
-        for (at, w) in order.iter().enumerate().rev() {
-            after[at] = after[at + 1].iter().enumerate().map(|(k, more)| more + least_of(*w, k)).collect();
-        }
-        Depth {
-            listed: listed.iter().map(|l| l.items.as_slice()).collect(),
-            least: listed.iter().map(|l| l.least).collect(),
-            fronts: fronts.iter().map(Vec::as_slice).collect(),
-            order,
-            room: limits.to_vec(),
-            after,
-            apart,
-            all,
-            most: within,
-            path: Vec::new(),
-            best: None,
-            nodes: 0,
-        }
-    }
-
-    /// Goes on at a position, `above` the least of the workloads before it.
-    fn go(&mut self, at: usize, above: i128) {
-        self.nodes += 1;
-        if self.nodes > MOST_NODES {
-            return;
-        }
-        let Some(w) = self.order.get(at).copied() else {
-            let cost: i128 = self.path.iter().map(|(w, i)| self.listed[*w][*i].cost).sum();
-            let value = if self.all { cost } else { self.apart + above };
-            if value <= self.apart + self.most && self.best.as_ref().is_none_or(|(best, _)| value < *best) {
-                self.best = Some((value, self.path.clone()));
-            }
-            return;
-        };
-        for i in self.fronts[w] {
-            let item = &self.listed[w][*i];
-            let here = above + item.priced - self.least[w];
-            let limit =
-                self.best.as_ref().map_or(self.most, |(best, _)| (best - 1 - self.apart).min(self.most));
-            // They come in this order.
-            if here > limit {
-                break;
-            }
-            let fits = self.room.iter().zip(&item.used).zip(&self.after[at + 1]);
-            if fits.into_iter().any(|((room, used), after)| room - used < *after) {
-                continue;
-            }
-            self.room.iter_mut().zip(&item.used).for_each(|(room, used)| *room -= used);
-            self.path.push((w, *i));
-            self.go(at + 1, here);
-            self.path.pop();
-            self.room.iter_mut().zip(&item.used).for_each(|(room, used)| *room += used);
         }
     }
 }
