@@ -1,15 +1,21 @@
 //! The seam between rhumb's planner and the adapters that talk to clouds.
 //!
-//! Everything that planner and adapters must agree on lives here and nothing else does: money,
-//! names of clouds and purchase options, the neutral resource vocabulary, resource addresses, and
-//! the table of what an adapter can do. No SDK type, no clock, no I/O.
+//! Everything that planner, engine and adapters must agree on lives here and nothing else does: money,
+//! names of clouds and purchase options, the neutral resource vocabulary, resource addresses, calls and their errors,
+//! and the table of what an adapter can do. No SDK type, no clock, no I/O.
 
 mod address;
+mod call;
 mod capability;
+mod error;
 mod money;
+mod provider;
 mod resource;
 
 pub use address::{AddressError, ResourceAddr};
+pub use call::{Answer, Call, Handle, Observed, Order, Reply, Scope, Status, Tags, Token, TokenError};
 pub use capability::{AdapterCapability, Support, capabilities};
+pub use error::{ErrorKind, ProviderError};
 pub use money::{HOURS_PER_MONTH, Money, MoneyError};
+pub use provider::{Answering, Guarantees, Provider, malformed};
 pub use resource::{Attr, Cloud, Purchase, Resource, ResourceKind};
