@@ -1,22 +1,38 @@
-//! What exists, as last recorded. Format version 1 is defined in [`mod@file`]; this is the working type.
+//! What exists, as last recorded, and what is under way.
+//!
+//! A state changes by [`Record`]s alone ([`State::take`]): what is about to be asked of a cloud is recorded before it is asked, and
+//! what became of it after. A journal is a list of records behind a state, so that every prefix of it is a state too, and a change costs
+//! as much as it says, however much exists. The file of a state is defined in [`mod@file`], that of a journal in [`journal`].
 
 pub mod file;
+pub mod journal;
+mod record;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rhumb_api::{Resource, ResourceAddr};
+use rhumb_api::{Handle, Resource, ResourceAddr, Token};
 use sha2::{Digest, Sha256};
+
+pub use record::{Failed, Intent, Outcome, Record, RecordError};
 
 /// Everything that a deployment owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Made once per deployment; two states of one lineage are comparable.
+    /// Made once per deployment; two states of one lineage are comparable. Everything of it is tagged with it.
     pub lineage: String,
-    /// Grows by one with every change.
+    /// Grows by one with every record.
     pub serial: u64,
+    /// Whether it is of a simulated cloud: nothing in it exists. No state is of both.
+    pub simulated: bool,
     /// What exists.
     pub resources: BTreeMap<ResourceAddr, StateResource>,
+    /// What exists besides and is to be removed, in the order in which it became so.
+    pub spares: Vec<Spare>,
+    /// What was about to be asked of a cloud and is not known to have ended, by its token.
+    pub open: BTreeMap<Token, Intent>,
+    /// The plan that is being applied, or whose apply was cut off.
+    pub applying: Option<Applying>,
 }
 
 /// One thing that exists.
@@ -26,15 +42,85 @@ pub struct StateResource {
     pub resource: Resource,
     /// The cloud's own id for it.
     pub id: Option<String>,
+    /// The intent that it was made by; unknown of what older versions recorded.
+    pub token: Option<Token>,
+    /// The serial of the record that says so.
+    pub since: u64,
+    /// Why it is not known to be as recorded: a change that failed. It is changed again, though nothing else differs.
+    pub doubtful: Option<String>,
     /// What must exist as long as it does.
     pub depends_on: Vec<ResourceAddr>,
 }
 
+/// One thing that is to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spare {
+    /// The address that it had, or was to have.
+    pub address: ResourceAddr,
+    /// What it is.
+    pub thing: StateResource,
+    /// Why it is to go.
+    pub why: Spared,
+}
+
+/// Why something is to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Spared {
+    /// Another one has taken its place.
+    Replaced,
+    /// It was accepted and then failed.
+    Failed,
+}
+
+impl Spared {
+    /// The word in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Spared::Replaced => "replaced",
+            Spared::Failed => "failed",
+        }
+    }
+}
+
+/// An apply under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applying {
+    /// SHA-256 of the plan file.
+    pub plan: String,
+    /// The serial that the plan was made against; none if nothing was recorded then.
+    pub from: Option<u64>,
+}
+
 impl State {
+    /// A state of nothing.
+    pub fn new(lineage: String, simulated: bool) -> Self {
+        State {
+            lineage,
+            serial: 0,
+            simulated,
+            resources: BTreeMap::new(),
+            spares: Vec::new(),
+            open: BTreeMap::new(),
+            applying: None,
+        }
+    }
+
     /// SHA-256 of [`file::encode`], lower-case hexadecimal: equal for equal states, however their files
     /// were written.
     pub fn digest(&self) -> String {
         Sha256::digest(file::encode(self).as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+impl StateResource {
+    /// The thing by its cloud's id; `None` if that was never recorded.
+    pub fn handle(&self) -> Option<Handle> {
+        Some(Handle {
+            cloud: self.resource.cloud,
+            region: self.resource.region.clone(),
+            kind: self.resource.kind,
+            id: self.id.clone()?,
+        })
     }
 }
 

@@ -1,0 +1,251 @@
+//! How a state changes.
+
+use rhumb_api::{Call, Cloud, ErrorKind, Handle, ProviderError, ResourceAddr, Token};
+use serde::{Deserialize, Serialize};
+
+use super::{Applying, Spare, Spared, State, StateResource};
+
+/// One change of a state. Each lets the serial grow by one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// An apply begins.
+    Begin {
+        /// SHA-256 of the plan file.
+        plan: String,
+        /// The serial that the plan was made against; none if nothing was recorded then.
+        from: Option<u64>,
+        /// Who applies: user and host, as the environment says.
+        by: String,
+        /// When, RFC 3339, UTC.
+        at: String,
+    },
+    /// Something is about to be asked of a cloud.
+    Intend(Intent),
+    /// The cloud has accepted to make something: the id that it will have.
+    Accepted {
+        /// The intent.
+        token: Token,
+        /// The cloud's id.
+        id: String,
+    },
+    /// What became of an intent.
+    Ended {
+        /// The intent.
+        token: Token,
+        /// Its outcome.
+        outcome: Outcome,
+    },
+    /// The apply has ended.
+    End {
+        /// Whether everything of the plan was done.
+        complete: bool,
+        /// When, RFC 3339, UTC.
+        at: String,
+    },
+}
+
+/// A call that is about to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// Its name.
+    pub token: Token,
+    /// The address that it works on.
+    pub address: ResourceAddr,
+    /// A create, an update or a delete.
+    pub call: Call,
+    /// What must exist as long as what is made does.
+    pub depends_on: Vec<ResourceAddr>,
+    /// The cloud's id, once it has accepted to make it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+}
+
+/// What became of an intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was made, with this id, or changed, or removed: what was intended is so.
+    Done {
+        /// The cloud's id of what was made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
+    /// It was not.
+    Failed(Failed),
+}
+
+/// A failure of which it is known what it left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failed {
+    /// Why.
+    pub kind: ErrorKind,
+    /// In the cloud's words.
+    pub message: String,
+    /// Of something that was to be made: the id of what is there all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
+    /// Of a change: the thing is not there (any more).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+}
+
+impl Failed {
+    /// Without effect.
+    pub fn of(error: &ProviderError) -> Self {
+        Failed { kind: error.kind, message: error.message.clone(), left: None, gone: false }
+    }
+}
+
+/// A record that does not fit the state before it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RecordError(pub String);
+
+impl State {
+    /// The state after a record.
+    ///
+    /// # Errors
+    /// The record does not fit: an intent that is open already or calls nothing that changes anything, the end of one that is not
+    /// open, something made without an id, something that is changed and not there. The state is as before then.
+    pub fn take(&mut self, record: &Record) -> Result<(), RecordError> {
+        let serial = self.serial + 1;
+        match record {
+            Record::Begin { plan, from, .. } => {
+                self.applying = Some(Applying { plan: plan.clone(), from: *from });
+            }
+            Record::Intend(intent) => self.intend(intent)?,
+            Record::Accepted { token, id } => {
+                let intent = self.open.get_mut(token).ok_or_else(|| not_open(token))?;
+                if !matches!(intent.call, Call::Create(_)) {
+                    return Err(RecordError(format!("{token} makes nothing")));
+                }
+                intent.accepted = Some(id.clone());
+            }
+            Record::Ended { token, outcome } => {
+                let intent = self.open.get(token).ok_or_else(|| not_open(token))?.clone();
+                self.ended(&intent, outcome, serial)?;
+                self.open.remove(token);
+            }
+            Record::End { complete, .. } => {
+                // An apply that was not completed can go on with the same plan.
+                if *complete {
+                    self.applying = None;
+                }
+            }
+        }
+        self.serial = serial;
+        Ok(())
+    }
+
+    fn intend(&mut self, intent: &Intent) -> Result<(), RecordError> {
+        let token = &intent.token;
+        if self.open.contains_key(token) {
+            return Err(RecordError(format!("{token} is open already")));
+        }
+        let fits = match &intent.call {
+            Call::Create(order) => order.tags.token == *token && order.tags.lineage == self.lineage,
+            Call::Update(handle, _) => self.holds(&intent.address, handle),
+            Call::Delete(handle) => {
+                self.holds(&intent.address, handle) || self.spare(&intent.address, handle).is_some()
+            }
+            Call::Read(_) | Call::List(_) => false,
+        };
+        if !fits {
+            let verb = intent.call.verb();
+            return Err(RecordError(format!("{verb} of {} does not fit what is recorded", intent.address)));
+        }
+        self.open.insert(token.clone(), intent.clone());
+        Ok(())
+    }
+
+    fn ended(&mut self, intent: &Intent, outcome: &Outcome, serial: u64) -> Result<(), RecordError> {
+        let address = &intent.address;
+        match (&intent.call, outcome) {
+            (Call::Create(order), Outcome::Done { id }) => {
+                let id = id.clone().or_else(|| intent.accepted.clone());
+                let id = id.ok_or_else(|| RecordError(format!("{address} was made without an id")))?;
+                let thing = made(intent, order, id, serial);
+                if let Some(old) = self.resources.insert(address.clone(), thing) {
+                    self.spares.push(Spare { address: address.clone(), thing: old, why: Spared::Replaced });
+                }
+            }
+            (Call::Create(order), Outcome::Failed(failed)) => {
+                if let Some(id) = &failed.left {
+                    let thing = made(intent, order, id.clone(), serial);
+                    self.spares.push(Spare { address: address.clone(), thing, why: Spared::Failed });
+                }
+            }
+            (Call::Update(_, order), Outcome::Done { .. }) => {
+                let thing = self.resources.get_mut(address);
+                let thing = thing.ok_or_else(|| RecordError(format!("{address} is not there")))?;
+                thing.resource = order.resource.clone();
+                thing.depends_on.clone_from(&intent.depends_on);
+                thing.since = serial;
+                thing.doubtful = None;
+            }
+            (Call::Update(..), Outcome::Failed(failed)) if failed.gone => {
+                self.resources.remove(address);
+            }
+            (Call::Update(..), Outcome::Failed(failed)) => {
+                if let Some(thing) = self.resources.get_mut(address) {
+                    thing.since = serial;
+                    thing.doubtful = Some(format!("{}: {}", failed.kind, failed.message));
+                }
+            }
+            (Call::Delete(handle), Outcome::Done { .. }) => match self.spare(address, handle) {
+                Some(at) => {
+                    self.spares.remove(at);
+                }
+                None => {
+                    self.resources.remove(address);
+                }
+            },
+            (Call::Delete(_), Outcome::Failed(_)) => {}
+            (Call::Read(_) | Call::List(_), _) => {
+                return Err(RecordError(format!("{} asks only", intent.token)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the thing of an address is this one.
+    fn holds(&self, address: &ResourceAddr, handle: &Handle) -> bool {
+        self.resources.get(address).and_then(StateResource::handle).as_ref() == Some(handle)
+    }
+
+    /// The place among the spares of a thing.
+    fn spare(&self, address: &ResourceAddr, handle: &Handle) -> Option<usize> {
+        let is = |spare: &Spare| spare.address == *address && spare.thing.handle().as_ref() == Some(handle);
+        self.spares.iter().position(is)
+    }
+
+    /// Every cloud, region and kind that something of it is in or is intended for.
+    pub fn places(&self) -> std::collections::BTreeSet<(Cloud, String)> {
+        let things = self.resources.values().chain(self.spares.iter().map(|s| &s.thing));
+        let of = |(cloud, region): (Cloud, &String)| (cloud, region.clone());
+        let known = things.map(|t| (t.resource.cloud, &t.resource.region));
+        let intended = self.open.values().filter_map(|i| match &i.call {
+            Call::Create(order) => Some((order.resource.cloud, &order.resource.region)),
+            _ => None,
+        });
+        known.chain(intended).map(of).collect()
+    }
+}
+
+fn not_open(token: &Token) -> RecordError {
+    RecordError(format!("{token} is not open"))
+}
+
+fn made(intent: &Intent, order: &rhumb_api::Order, id: String, serial: u64) -> StateResource {
+    StateResource {
+        resource: order.resource.clone(),
+        id: Some(id),
+        token: Some(intent.token.clone()),
+        since: serial,
+        doubtful: None,
+        depends_on: intent.depends_on.clone(),
+    }
+}
