@@ -30,7 +30,8 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     }
     against(&mut log, prior, plan);
     for change in &plan.changes {
-        one_change(&mut log, change, stands_in_a_replaced_network(plan, change));
+        let again = changed_again(prior, plan, change);
+        one_change(&mut log, change, stands_in_a_replaced_network(plan, change), again);
     }
     let sorted = plan.changes.windows(2).all(|w| w[0].addr < w[1].addr);
     log.hold(sorted, "plan", "plan", || {
@@ -59,6 +60,15 @@ fn against(log: &mut Ledger, prior: Option<&State>, plan: &Plan) {
         log.same("plan", "plan", "the lineage", &state.lineage, &said.lineage);
         log.same("plan", "plan", "the serial", &state.serial, &said.serial);
     }
+    if let (Some(state), Some(said)) = (prior, &plan.prior) {
+        log.same("plan", "plan", "whether the cloud is simulated", &state.simulated, &said.simulated);
+    }
+    let spares = prior.iter().flat_map(|state| &state.spares);
+    let there: Vec<String> =
+        spares.filter_map(|s| Some(format!("{} {} {}", s.address, s.thing.id.as_ref()?, s.why.as_str()))).collect();
+    let said: Vec<String> =
+        plan.leftovers.iter().map(|l| format!("{} {} {}", l.addr, l.id, l.why)).collect();
+    log.same_debug("plan", "plan", "what is left over", &there, &said);
     let none = BTreeMap::new();
     let existing = prior.map_or(&none, |s| &s.resources);
     for change in &plan.changes {
@@ -87,12 +97,20 @@ fn stands_in_a_replaced_network(plan: &Plan, change: &Change) -> bool {
     network.is_some() && !matches!(after.kind, ResourceKind::Network | ResourceKind::LaunchTemplate)
 }
 
-fn one_change(log: &mut Ledger, change: &Change, held: bool) {
+/// What is changed although nothing of it differs: what it needs is replaced, or its last change failed.
+fn changed_again(prior: Option<&State>, plan: &Plan, change: &Change) -> bool {
+    let replaced = |c: &&Change| c.action == Action::Replace && change.depends_on.contains(&c.addr);
+    let recorded = prior.and_then(|state| state.resources.get(&change.addr));
+    plan.changes.iter().any(|c| replaced(&c)) || recorded.is_some_and(|thing| thing.doubtful.is_some())
+}
+
+fn one_change(log: &mut Ledger, change: &Change, held: bool, again: bool) {
     let address = change.addr.as_str();
     let derived = match (&change.before, &change.after) {
         (None, Some(_)) => Some(vec![Action::Create]),
         (Some(_), None) => Some(vec![Action::Remove]),
         (Some(_), Some(_)) if held => Some(vec![Action::Replace]),
+        (Some(b), Some(a)) if a == b && again => Some(vec![Action::Update]),
         (Some(b), Some(a)) if a == b => Some(vec![Action::Keep]),
         (Some(b), Some(a)) if (b.kind, b.cloud, &b.region) != (a.kind, a.cloud, &a.region) => {
             Some(vec![Action::Replace])

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use rhumb_api::{Attr, Resource, ResourceAddr};
 
 use super::reasons::Reasons;
-use super::{Action, BudgetLine, Change, Plan, Prior, Step, Year, diff, order, replace};
+use super::{Action, BudgetLine, Change, Leftover, Plan, Prior, Step, Year, diff, order, replace};
 use crate::placement::Placement;
 use crate::render::Artifact;
-use crate::state::State;
+use crate::state::{State, StateResource};
 
 /// What is wanted: each resource with the addresses that it needs.
 pub type Desired = BTreeMap<ResourceAddr, (Resource, Vec<ResourceAddr>)>;
@@ -56,12 +56,12 @@ pub fn between(
     let reasons = Reasons::new(prior, desired);
     let mut changes: BTreeMap<&ResourceAddr, Change> = BTreeMap::new();
     for (addr, (after, needs)) in desired {
-        let before = existing.get(addr).map(|s| &s.resource);
-        changes.insert(addr, wanted(&reasons, addr, before, after, needs));
+        changes.insert(addr, wanted(&reasons, addr, existing.get(addr), after, needs));
     }
     let order = order::dependencies_first(&desired.iter().map(|(a, (_, n))| (a, n.as_slice())).collect());
     for addr in &order {
         replace_with_network(&mut changes, addr);
+        point_to_replaced(&mut changes, addr);
     }
     for (addr, recorded) in existing.iter().filter(|(a, _)| !desired.contains_key(*a)) {
         changes.insert(
@@ -97,6 +97,7 @@ pub fn between(
         user_files: header.user_files,
         changes: changes.into_values().collect(),
         steps,
+        leftovers: prior.map_or_else(Vec::new, leftovers),
         placement,
         artifacts,
         budgets: header.budgets,
@@ -114,15 +115,20 @@ fn sorted<'a>(addrs: impl Iterator<Item = &'a ResourceAddr>) -> Vec<ResourceAddr
 fn wanted(
     reasons: &Reasons<'_>,
     addr: &ResourceAddr,
-    before: Option<&Resource>,
+    recorded: Option<&StateResource>,
     after: &Resource,
     needs: &[ResourceAddr],
 ) -> Change {
+    let before = recorded.map(|thing| &thing.resource);
+    let doubtful = recorded.and_then(|thing| thing.doubtful.as_ref());
     let fields = before.map_or_else(Vec::new, |b| diff::fields(b, after));
     let forced = fields.iter().any(|f| f.forces_replacement);
     let (action, why) = match before {
         None => (Action::Create, vec![reasons.creation(addr, after)]),
-        Some(_) if fields.is_empty() => (Action::Keep, Vec::new()),
+        Some(_) if fields.is_empty() => match doubtful {
+            None => (Action::Keep, Vec::new()),
+            Some(why) => (Action::Update, vec![format!("its last change failed: {why}")]),
+        },
         Some(_) if forced => {
             let mut why: Vec<String> = Vec::new();
             for field in &fields {
@@ -146,6 +152,25 @@ fn wanted(
 
 fn cannot_change(words: &str) -> String {
     format!("{words} cannot be changed in place: the new one is made before the old one is removed")
+}
+
+/// What a state knows besides what is in use; what never had an id is not known to be there.
+fn leftovers(state: &State) -> Vec<Leftover> {
+    let of = |spare: &crate::state::Spare| {
+        let (addr, why) = (spare.address.clone(), spare.why.as_str().to_owned());
+        spare.thing.id.clone().map(|id| Leftover { addr, id, why })
+    };
+    state.spares.iter().filter_map(of).collect()
+}
+
+/// What stays and needs something that is replaced must be told of the new one.
+fn point_to_replaced(changes: &mut BTreeMap<&ResourceAddr, Change>, addr: &ResourceAddr) {
+    let Some(change) = changes.get(addr).filter(|change| change.action == Action::Keep) else { return };
+    let replaced = |need: &&ResourceAddr| changes.get(need).is_some_and(|c| c.action == Action::Replace);
+    let Some(need) = change.depends_on.iter().find(replaced).cloned() else { return };
+    let Some(change) = changes.get_mut(addr) else { return };
+    change.action = Action::Update;
+    change.reasons.push(format!("{need} is replaced: it is pointed to the new one"));
 }
 
 /// Replaces what stands in a network that is replaced.

@@ -18,6 +18,7 @@ mod year;
 
 pub use basis::{budgets, desired, warnings};
 pub use between::{Desired, Header, between};
+pub use crate::graph::attributes::SHARED;
 pub use bill::complete as complete_bill;
 pub use replace::forces_replacement;
 pub use running::running;
@@ -52,6 +53,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What apply does, in an order that respects dependencies; resources that stay have no step.
     pub steps: Vec<Step>,
+    /// What the state knows besides and nothing needs: what an earlier apply replaced or what failed. It is removed as well.
+    pub leftovers: Vec<Leftover>,
     /// What was chosen and why.
     pub placement: Placement,
     /// Rendered files.
@@ -74,6 +77,19 @@ pub struct Prior {
     pub serial: u64,
     /// SHA-256 of its canonical form.
     pub digest: String,
+    /// Whether it is of a simulated cloud.
+    pub simulated: bool,
+}
+
+/// Something that is there and that nothing needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// The address that it had, or was to have.
+    pub addr: ResourceAddr,
+    /// The cloud's id.
+    pub id: String,
+    /// Why it is there, in a word: `replaced`, `failed` or `duplicate`.
+    pub why: String,
 }
 
 /// A budget; of all workloads if it names neither one nor a label.

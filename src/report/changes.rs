@@ -67,7 +67,15 @@ pub(super) fn changes(plan: &Plan) -> Section {
     if kept > 0 {
         lines.push(Cell::tone(format!("{kept} resources stay as they are."), Tone::Dim));
     }
-    if plan.steps.is_empty() {
+    for left in &plan.leftovers {
+        let why = match left.why.as_str() {
+            "replaced" => "another one has taken its place",
+            "failed" => "it could not be made as ordered",
+            _ => "it is there twice",
+        };
+        lines.push(Cell::tone(format!("- {}  ({}: {why})", left.addr, left.id), Tone::Bad));
+    }
+    if plan.steps.is_empty() && plan.leftovers.is_empty() {
         lines.push(Cell::plain("No changes: what exists is what the spec asks for."));
     }
     lines.extend(export_only(plan));
@@ -120,7 +128,7 @@ pub(super) fn summary(plan: &Plan) -> String {
     let t = cost::totals(plan);
     let replaced = count(plan, Action::Replace);
     let create = count(plan, Action::Create) + replaced;
-    let remove = count(plan, Action::Remove) + replaced;
+    let remove = count(plan, Action::Remove) + replaced + plan.leftovers.len();
     let broken = if plan.placement.joint_violations.is_empty() { "" } else { "; a shared limit is BROKEN" };
     let unpriced = if t.unpriced > 0 { format!(", {} lines not priced", t.unpriced) } else { String::new() };
     format!(

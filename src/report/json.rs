@@ -414,7 +414,7 @@ pub fn plan(plan: &Plan) -> Value {
         "tool_version": plan.tool_version,
         "spec_digest": plan.spec_digest,
         "catalog_digest": plan.catalog_digest,
-        "prior": plan.prior.as_ref().map(|p| json!({ "lineage": p.lineage, "serial": p.serial, "digest": p.digest })),
+        "prior": plan.prior.as_ref().map(|p| json!({ "lineage": p.lineage, "serial": p.serial, "digest": p.digest, "simulated": p.simulated })),
         "confidence": plan.confidence,
         "user_files": plan.user_files,
         "totals": {
@@ -450,6 +450,8 @@ pub fn plan(plan: &Plan) -> Value {
         "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
         "steps": plan.steps.iter()
             .map(|s| json!({ "address": s.addr.as_str(), "action": action(s.action) })).collect::<Vec<_>>(),
+        "leftovers": plan.leftovers.iter()
+            .map(|l| json!({ "address": l.addr.as_str(), "id": l.id, "why": l.why })).collect::<Vec<_>>(),
         "artifacts": plan.artifacts.iter()
             .map(|a| json!({ "address": a.addr.as_str(), "name": a.name, "sha256": a.sha256 })).collect::<Vec<_>>(),
         "warnings": plan.warnings,

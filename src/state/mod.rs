@@ -70,6 +70,8 @@ pub enum Spared {
     Replaced,
     /// It was accepted and then failed.
     Failed,
+    /// One intent made it besides the one that is in use.
+    Duplicate,
 }
 
 impl Spared {
@@ -78,6 +80,7 @@ impl Spared {
         match self {
             Spared::Replaced => "replaced",
             Spared::Failed => "failed",
+            Spared::Duplicate => "duplicate",
         }
     }
 }

@@ -29,6 +29,13 @@ pub enum Record {
         /// The cloud's id.
         id: String,
     },
+    /// A second thing that one intent made is there: of a cloud that does not know tokens.
+    Extra {
+        /// The intent.
+        token: Token,
+        /// The cloud's id of the one that is too many.
+        id: String,
+    },
     /// What became of an intent.
     Ended {
         /// The intent.
@@ -40,8 +47,6 @@ pub enum Record {
     End {
         /// Whether everything of the plan was done.
         complete: bool,
-        /// When, RFC 3339, UTC.
-        at: String,
     },
 }
 
@@ -124,12 +129,21 @@ impl State {
                 }
                 intent.accepted = Some(id.clone());
             }
+            Record::Extra { token, id } => {
+                let intent = self.open.get(token).ok_or_else(|| not_open(token))?;
+                let Call::Create(order) = &intent.call else {
+                    return Err(RecordError(format!("{token} makes nothing")));
+                };
+                let thing = made(intent, order, id.clone(), serial);
+                let address = intent.address.clone();
+                self.spares.push(Spare { address, thing, why: Spared::Duplicate });
+            }
             Record::Ended { token, outcome } => {
                 let intent = self.open.get(token).ok_or_else(|| not_open(token))?.clone();
                 self.ended(&intent, outcome, serial)?;
                 self.open.remove(token);
             }
-            Record::End { complete, .. } => {
+            Record::End { complete } => {
                 // An apply that was not completed can go on with the same plan.
                 if *complete {
                     self.applying = None;

@@ -108,11 +108,12 @@ fn sample() -> (State, Plan) {
         tool_version: "0.1.0".into(),
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
-        prior: Some(Prior { lineage: "l".into(), serial: 3, digest: "c".repeat(64) }),
+        prior: Some(Prior { lineage: "l".into(), serial: 3, digest: "c".repeat(64), simulated: false }),
         confidence: spec.confidence,
         user_files: Vec::new(),
         changes,
         steps,
+        leftovers: Vec::new(),
         placement: placement.clone(),
         artifacts: vec![Artifact {
             addr: addr(TEMPLATE),

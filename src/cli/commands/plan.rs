@@ -68,7 +68,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         report.sections.extend(report::facts(facts.as_deref().unwrap_or_default()));
         terminal::print(&terminal::text(&report, settings, None))?;
     }
-    let changes = if args.detailed_exitcode && !plan.steps.is_empty() { Exit::Changes } else { Exit::Done };
+    let nothing = plan.steps.is_empty() && plan.leftovers.is_empty();
+    let changes = if args.detailed_exitcode && !nothing { Exit::Changes } else { Exit::Done };
     let known = if facts.is_some_and(|f| !f.is_empty()) { Exit::Inconclusive } else { Exit::Done };
     Ok(changes.and(known).and(planning::exit_of(&plan)))
 }

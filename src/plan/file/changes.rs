@@ -6,7 +6,7 @@ use rhumb_api::{Attr, Money, Resource, ResourceAddr};
 
 use super::mirror::{mirror, words};
 use crate::placement::{Placement, Stop};
-use crate::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
+use crate::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Step};
 use crate::plan::{Outlook, Period, PeriodCost, Year, YearBudget};
 use crate::render::Artifact;
 use crate::spec::season::SpanPeak;
@@ -30,6 +30,7 @@ mirror!(PlanBody for Plan {
     user_files: Vec<String>,
     changes: Vec<Change>,
     steps: Vec<Step>,
+    leftovers: Vec<Leftover>,
     placement: Placement,
     artifacts: Vec<Artifact>,
     budgets: Vec<BudgetLine>,
@@ -68,7 +69,9 @@ mirror!(PeriodCostFile for PeriodCost {
     budgets: Vec<Money>,
 });
 
-mirror!(PriorFile for Prior { lineage: String, serial: u64, digest: String });
+mirror!(PriorFile for Prior { lineage: String, serial: u64, digest: String, simulated: bool });
+
+mirror!(LeftoverFile for Leftover { addr: ResourceAddr, id: String, why: String });
 
 mirror!(BudgetFile for BudgetLine {
     workload: Option<String>,

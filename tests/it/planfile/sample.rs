@@ -7,7 +7,7 @@ use rhumb::diagnostic::Pointer;
 use rhumb::perf::training::TrainingMemory;
 use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles, Wait};
 use rhumb::placement::*;
-use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
+use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Step};
 use rhumb::render::Artifact;
 use rhumb::spec::{
     Checkpointing, EngineName, HeldKind, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
@@ -407,7 +407,7 @@ pub fn plan() -> Plan {
         tool_version: "0.1.0".into(),
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
-        prior: Some(Prior { lineage: "3f1c".into(), serial: 7, digest: "c".repeat(64) }),
+        prior: Some(Prior { lineage: "3f1c".into(), serial: 7, digest: "c".repeat(64), simulated: true }),
         confidence: 0.8,
         user_files: vec!["own.yaml".into()],
         steps: vec![
@@ -415,6 +415,7 @@ pub fn plan() -> Plan {
             Step { addr: machines.clone(), action: Action::Update },
             Step { addr: gone.clone(), action: Action::Remove },
         ],
+        leftovers: vec![Leftover { addr: gone.clone(), id: "i-1".into(), why: "failed".into() }],
         changes: vec![
             change(&network, Action::Replace, Some(&other), Some(&net)),
             grown,

@@ -1,0 +1,459 @@
+//! The machine.
+
+mod calls;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::{Call, Order, ProviderError, ResourceAddr, Tags};
+
+use super::token::token;
+use super::work::{Job, Jobs, Which, Work, verb};
+use super::{Effect, Event, Options, Progress, Stage, Summary, Verb};
+use crate::plan::Action;
+use crate::state::{Intent, Record, Spared, State, StateResource};
+
+/// Turns events into effects, and holds the state as it will be once all effects are done.
+pub struct Machine<'a> {
+    work: Option<Work<'a>>,
+    options: Options,
+    state: State,
+    jobs: Jobs,
+    tasks: Vec<Task>,
+    ready: BTreeSet<usize>,
+    busy: usize,
+    numbers: u64,
+    /// Tasks that wait until a write is durable.
+    writes: BTreeMap<u64, Option<usize>>,
+    calls: BTreeMap<u64, (usize, Ask)>,
+    timers: BTreeMap<u64, (usize, Ask)>,
+    begin: Option<Record>,
+    /// The write of the last record.
+    ending: Option<u64>,
+    stopping: bool,
+    summary: Summary,
+    effects: Vec<Effect>,
+}
+
+/// A job under way.
+struct Task {
+    job: Job,
+    /// Others that it waits for.
+    waits: usize,
+    /// One of those that it waited for was not done.
+    blocked: Option<String>,
+    under: Option<Under>,
+    ended: bool,
+}
+
+/// An intent under way.
+struct Under {
+    intent: Intent,
+    tries: u32,
+    paused_ms: u64,
+    /// Whether it may have had an effect that was not seen.
+    unknown: bool,
+    /// What it comes to if the effect is not found either.
+    verdict: Option<ProviderError>,
+    /// Milliseconds of pauses since it was sent last.
+    since_sent_ms: u64,
+}
+
+/// What is asked about an intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    /// The call itself.
+    Call,
+    /// How the thing is.
+    Look,
+    /// Whether there is a thing of this intent.
+    Find,
+}
+
+impl<'a> Machine<'a> {
+    /// A machine that settles what is open in a state and then does what the plan says; `begin` is the record that says so.
+    pub fn new(state: State, work: Work<'a>, begin: Record, options: Options) -> Self {
+        let jobs = Jobs::of(&work, &state);
+        Machine::with(state, Some(work), jobs, Some(begin), options)
+    }
+
+    /// A machine that only finds out what became of the open intents of a state.
+    pub fn settling(state: State, options: Options) -> Self {
+        let jobs = Jobs::settling(&state);
+        Machine::with(state, None, jobs, None, options)
+    }
+
+    fn with(
+        state: State,
+        work: Option<Work<'a>>,
+        jobs: Jobs,
+        begin: Option<Record>,
+        options: Options,
+    ) -> Self {
+        let task = |(job, waits)| Task { job, waits, blocked: None, under: None, ended: false };
+        let tasks: Vec<Task> = jobs.all().map(task).collect();
+        let ready = (0..tasks.len()).filter(|i| tasks[*i].waits == 0).collect();
+        Machine {
+            work,
+            options,
+            state,
+            jobs,
+            tasks,
+            ready,
+            busy: 0,
+            numbers: 0,
+            writes: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            begin,
+            ending: None,
+            stopping: false,
+            summary: Summary::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// The state with everything that was recorded so far, durable or not.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The calls that have not been answered.
+    pub fn unanswered(&self) -> Vec<u64> {
+        self.calls.keys().copied().collect()
+    }
+
+    /// The state at the end.
+    pub fn into_state(self) -> State {
+        self.state
+    }
+
+    /// What to do after an event. Numbers that are not known are ignored: an answer may come twice.
+    pub fn on(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Start => {
+                if let Some(begin) = self.begin.take() {
+                    self.write(begin, None);
+                }
+            }
+            Event::Written(number) => self.written(number),
+            Event::WriteFailed(why) => self.unrecorded(why),
+            Event::Answered(number, answer) => {
+                if let Some((task, ask)) = self.calls.remove(&number) {
+                    self.answered(task, ask, answer);
+                }
+            }
+            Event::Rang(number) => {
+                if let Some((task, ask)) = self.timers.remove(&number) {
+                    self.ask(task, ask);
+                }
+            }
+            Event::Interrupted => {
+                self.summary.interrupted = true;
+                self.stop("it was asked to end");
+            }
+        }
+        self.go_on();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Begins what can begin, and ends when nothing is left.
+    fn go_on(&mut self) {
+        while !self.stopping && self.busy < self.options.parallel.max(1) {
+            let Some(task) = self.ready.pop_first() else { break };
+            self.begin(task);
+        }
+        let over = self.busy == 0 && (self.stopping || self.ready.is_empty());
+        if !over || self.ending.is_some() {
+            return;
+        }
+        let why =
+            if self.summary.unrecorded.is_some() { "nothing can be recorded" } else { "it was asked to end" };
+        for i in 0..self.tasks.len() {
+            if !self.tasks[i].ended {
+                self.skip(i, why.to_owned());
+            }
+        }
+        self.ending = Some(u64::MAX);
+        if self.summary.unrecorded.is_some() || self.work.is_none() {
+            self.finish();
+            return;
+        }
+        let complete = self.summary.complete();
+        self.ending = self.write(Record::End { complete }, None);
+    }
+
+    fn finish(&mut self) {
+        let summary = std::mem::take(&mut self.summary);
+        self.effects.push(Effect::Finish(summary));
+    }
+
+    // Records.
+
+    /// Records something; the number of the write. A record that does not fit is a fault of this program: nothing goes on.
+    fn write(&mut self, record: Record, task: Option<usize>) -> Option<u64> {
+        if let Err(error) = self.state.take(&record) {
+            self.unrecorded(error.to_string());
+            return None;
+        }
+        self.numbers += 1;
+        let number = self.numbers;
+        self.writes.insert(number, task);
+        self.effects.push(Effect::Write { number, records: vec![record] });
+        Some(number)
+    }
+
+    fn written(&mut self, number: u64) {
+        let later = self.writes.split_off(&(number + 1));
+        let durable = std::mem::replace(&mut self.writes, later);
+        for task in durable.into_values().flatten() {
+            self.ask(task, Ask::Call);
+        }
+        if self.ending.is_some_and(|ending| ending <= number) {
+            self.ending = Some(u64::MAX);
+            self.finish();
+        }
+    }
+
+    fn unrecorded(&mut self, why: String) {
+        if self.summary.unrecorded.is_some() {
+            return;
+        }
+        self.summary.unrecorded = Some(why.clone());
+        let waiting: Vec<usize> = std::mem::take(&mut self.writes).into_values().flatten().collect();
+        for task in waiting {
+            // It was not sent and never will be.
+            self.busy -= 1;
+            self.skip(task, format!("it could not be recorded: {why}"));
+        }
+        self.stop("nothing can be recorded");
+        if self.ending.is_some() {
+            self.ending = Some(u64::MAX);
+            self.finish();
+        }
+    }
+
+    /// Begins nothing any more and waits for nothing that has not been sent.
+    fn stop(&mut self, why: &str) {
+        self.stopping = true;
+        for (task, _) in std::mem::take(&mut self.timers).into_values() {
+            self.leave(task, why.to_owned());
+        }
+    }
+
+    // Tasks.
+
+    fn tell(&mut self, task: usize, stage: Stage) {
+        if let Some((verb, address)) = self.told(task) {
+            self.effects.push(Effect::Tell(Progress { address, verb, stage }));
+        }
+    }
+
+    fn told(&self, task: usize) -> Option<(Verb, ResourceAddr)> {
+        let task = &self.tasks[task];
+        match (&task.job, &task.under, &self.work) {
+            (_, Some(under), _) => Some((verb(&under.intent.call), under.intent.address.clone())),
+            (Job::Settle(token), _, _) => {
+                self.state.open.get(token).map(|i| (verb(&i.call), i.address.clone()))
+            }
+            (Job::Make(at), _, Some(work)) => {
+                let change = work.changes.get(*at)?;
+                let verb = if change.action == Action::Update { Verb::Update } else { Verb::Create };
+                Some((verb, change.addr.clone()))
+            }
+            (Job::Unmake(address, _), _, _) => Some((Verb::Delete, address.clone())),
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self, task: usize) {
+        self.busy += 1;
+        match self.tasks[task].job.clone() {
+            Job::Phase => self.end(task, None),
+            Job::Settle(token) => match self.state.open.get(&token).cloned() {
+                Some(intent) => self.settle(task, intent),
+                None => self.end(task, None),
+            },
+            Job::Make(change) => self.make(task, change),
+            Job::Unmake(address, which) => self.unmake(task, &address, which),
+        }
+    }
+
+    /// Finds out what became of an intent of an earlier apply. Its call may still be under way.
+    fn settle(&mut self, task: usize, intent: Intent) {
+        let guarantees = self.options.guarantees(intent.call.cloud());
+        let (ask, pause) = match (&intent.call, &intent.accepted) {
+            (Call::Create(_), Some(_)) => (Ask::Look, 0),
+            (Call::Create(_), None) if guarantees.deduplicates => (Ask::Find, 0),
+            (Call::Create(_), None) => (Ask::Find, guarantees.call_lag_ms + guarantees.list_lag_ms),
+            // A late copy of it must not come after a later change.
+            (Call::Update(..), _) => (Ask::Call, guarantees.call_lag_ms),
+            _ => (Ask::Call, 0),
+        };
+        let mut under = Under::new(intent);
+        under.unknown = true;
+        self.tasks[task].under = Some(under);
+        self.tell(task, Stage::Recovered);
+        self.pause(task, ask, pause);
+    }
+
+    fn make(&mut self, task: usize, change: usize) {
+        let Some(work) = &self.work else { return self.end(task, None) };
+        let change = &work.changes[change];
+        let Some(after) = &change.after else { return self.end(task, None) };
+        let from = work.from.unwrap_or(0);
+        let there = self.state.resources.get(&change.addr);
+        let is_so = |thing: &StateResource| {
+            thing.since > from && thing.resource == *after && thing.doubtful.is_none()
+        };
+        // Of this plan, by an apply of it that was cut off.
+        if there.is_some_and(is_so) {
+            return self.end(task, None);
+        }
+        let handle = there.map(StateResource::handle);
+        let verb = if change.action == Action::Update { Verb::Update } else { Verb::Create };
+        let token = token(&self.state.lineage, self.state.serial, &work.plan, verb, &change.addr);
+        let mut needs = BTreeMap::new();
+        for need in &change.depends_on {
+            let id = self.state.resources.get(need).and_then(|thing| thing.id.clone());
+            let Some(id) = id else {
+                let why = format!("{need}, which it needs, has no id in the state");
+                return self.fail(task, why);
+            };
+            needs.insert(need.clone(), id);
+        }
+        let tags =
+            Tags { lineage: self.state.lineage.clone(), address: change.addr.clone(), token: token.clone() };
+        let files = work.files.get(&change.addr).cloned().unwrap_or_default();
+        let order = Order { tags, resource: after.clone(), needs, files };
+        let call = match (change.action, handle) {
+            (Action::Update, Some(Some(handle))) => Call::Update(handle, order),
+            (Action::Update, _) => {
+                return self.fail(task, "it is not in the state, or without an id".to_owned());
+            }
+            (Action::Create, Some(_)) => {
+                return self.fail(task, "it exists, otherwise than the plan wants it".to_owned());
+            }
+            _ => Call::Create(order),
+        };
+        let depends_on = change.depends_on.clone();
+        let intent = Intent { token, address: change.addr.clone(), call, depends_on, accepted: None };
+        self.intend(task, intent);
+    }
+
+    fn unmake(&mut self, task: usize, address: &ResourceAddr, which: Which) {
+        let spares = self.state.spares.iter().filter(|spare| spare.address == *address);
+        let mut spares = spares.filter(|spare| which > Which::Useless || spare.why != Spared::Replaced);
+        let own = self.state.resources.get(address).filter(|_| which == Which::All);
+        let Some(thing) = spares.next().map(|spare| &spare.thing).or(own) else {
+            return self.end(task, None);
+        };
+        if self.stopping {
+            let why = "it was asked to end".to_owned();
+            self.note_skipped(task, why.clone());
+            return self.end(task, Some(why));
+        }
+        let Some(handle) = thing.handle() else {
+            return self.fail(task, "the state has no id of it".to_owned());
+        };
+        let plan = self.work.as_ref().map_or("", |work| work.plan.as_str());
+        let token = token(&self.state.lineage, self.state.serial, plan, Verb::Delete, address);
+        let intent = Intent {
+            token,
+            address: address.clone(),
+            call: Call::Delete(handle),
+            depends_on: thing.depends_on.clone(),
+            accepted: None,
+        };
+        self.intend(task, intent);
+    }
+
+    fn intend(&mut self, task: usize, intent: Intent) {
+        self.tasks[task].under = Some(Under::new(intent.clone()));
+        self.tell(task, Stage::Begun);
+        self.write(Record::Intend(intent), Some(task));
+    }
+
+    fn end(&mut self, task: usize, blocks: Option<String>) {
+        self.busy -= 1;
+        self.over(task, blocks);
+    }
+
+    /// Marks a task as ended, and what waits for it; what waits for something that was not done is not begun.
+    fn over(&mut self, task: usize, blocks: Option<String>) {
+        let mut open = vec![(task, blocks)];
+        while let Some((task, blocks)) = open.pop() {
+            if std::mem::replace(&mut self.tasks[task].ended, true) {
+                continue;
+            }
+            for waiting in self.jobs.waiting_for(task) {
+                let other = &mut self.tasks[waiting];
+                other.waits = other.waits.saturating_sub(1);
+                if other.blocked.is_none() {
+                    other.blocked.clone_from(&blocks);
+                }
+                if other.waits > 0 || other.ended {
+                    continue;
+                }
+                match other.blocked.clone() {
+                    None => {
+                        self.ready.insert(waiting);
+                    }
+                    Some(why) => {
+                        self.note_skipped(waiting, why.clone());
+                        open.push((waiting, Some(why)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn skip(&mut self, task: usize, why: String) {
+        self.note_skipped(task, why);
+        self.tasks[task].ended = true;
+        self.ready.remove(&task);
+    }
+
+    fn note_skipped(&mut self, task: usize, why: String) {
+        // What needs nothing to be done is not missed.
+        if let Job::Unmake(address, Which::Useless | Which::Spare) = &self.tasks[task].job
+            && !self.state.spares.iter().any(|spare| spare.address == *address)
+            && !self.replaces(address)
+        {
+            return;
+        }
+        if let Some((verb, address)) = self.told(task) {
+            self.tell(task, Stage::Skipped(why.clone()));
+            self.summary.skipped.push((verb, address, why));
+        }
+    }
+
+    fn replaces(&self, address: &ResourceAddr) -> bool {
+        let changes = self.work.iter().flat_map(|work| work.changes);
+        changes.into_iter().any(|change| change.action == Action::Replace && change.addr == *address)
+    }
+
+    fn fail(&mut self, task: usize, why: String) {
+        self.tell(task, Stage::Failed(why.clone()));
+        let Some((verb, address)) = self.told(task) else { return self.end(task, Some(why)) };
+        self.end(task, Some(format!("{} {address} failed", verb.as_str())));
+        self.summary.failed.push((verb, address, why));
+    }
+
+    /// Ends with an open intent.
+    fn leave(&mut self, task: usize, why: String) {
+        self.tell(task, Stage::Left(why.clone()));
+        let Some((verb, address)) = self.told(task) else { return self.end(task, Some(why)) };
+        self.end(task, Some(format!("how to {} {address} ended is not known", verb.as_str())));
+        self.summary.left.push((verb, address, why));
+    }
+
+    /// What an intent left besides what it was to leave is removed in the same apply.
+    fn clean(&mut self, task: usize) {
+        let Some(under) = &self.tasks[task].under else { return };
+        let job = Job::Unmake(under.intent.address.clone(), Which::Useless);
+        if self.work.is_some() {
+            self.ready.insert(self.tasks.len());
+            self.tasks.push(Task { job, waits: 0, blocked: None, under: None, ended: false });
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What is asked about an intent until its outcome is known.
+
+use rhumb_api::{Answer, Call, ErrorKind, Handle, Observed, ProviderError, Reply, Scope, Status, malformed};
+
+use super::{Ask, Machine, Under};
+use crate::apply::work::Job;
+use crate::apply::{Effect, Stage};
+use crate::state::{Failed, Intent, Outcome, Record};
+
+/// How often something whose outcome is unknown is looked up and sent again.
+const MOST_UNKNOWN: u32 = 10;
+/// How often something is sent again where something else stands in the way: with pauses up to 20 s about three minutes.
+const MOST_CONFLICTS: u32 = 15;
+
+impl Machine<'_> {
+    pub(super) fn ask(&mut self, task: usize, ask: Ask) {
+        let Some(under) = &mut self.tasks[task].under else { return };
+        let intent = &under.intent;
+        let call = match ask {
+            Ask::Call => {
+                under.since_sent_ms = 0;
+                Some(intent.call.clone())
+            }
+            Ask::Look => under.handle().map(Call::Read),
+            Ask::Find => match &intent.call {
+                Call::Create(order) => Some(Call::List(Scope {
+                    cloud: order.resource.cloud,
+                    region: order.resource.region.clone(),
+                    lineage: order.tags.lineage.clone(),
+                    token: Some(intent.token.clone()),
+                })),
+                _ => None,
+            },
+        };
+        let Some(call) = call else { return self.leave(task, "it cannot be looked up".to_owned()) };
+        self.numbers += 1;
+        self.calls.insert(self.numbers, (task, ask));
+        self.effects.push(Effect::Send { number: self.numbers, call: Box::new(call) });
+    }
+
+    pub(super) fn pause(&mut self, task: usize, ask: Ask, ms: u64) {
+        if ms == 0 {
+            return self.ask(task, ask);
+        }
+        if self.stopping {
+            return self.leave(task, "it was asked to end".to_owned());
+        }
+        let patience = self.options.patience_ms;
+        let Some(under) = &mut self.tasks[task].under else { return };
+        under.paused_ms = under.paused_ms.saturating_add(ms);
+        under.since_sent_ms = under.since_sent_ms.saturating_add(ms);
+        if under.paused_ms > patience {
+            return self.leave(task, format!("it was not over after {} s", patience / 1_000));
+        }
+        self.numbers += 1;
+        self.timers.insert(self.numbers, (task, ask));
+        self.effects.push(Effect::Wait { number: self.numbers, ms });
+    }
+
+    /// Asks again after a pause that grows.
+    fn again(&mut self, task: usize, ask: Ask, error: &ProviderError, at_least_ms: u64) {
+        let (pause, longest) = (self.options.pause_ms, self.options.longest_pause_ms);
+        let Some(under) = &mut self.tasks[task].under else { return };
+        under.tries += 1;
+        let doubled = pause.saturating_mul(1 << (under.tries - 1).min(20)).min(longest);
+        // Those that were refused together do not come back together.
+        let jitter = u64::from(under.intent.token.as_str().as_bytes()[0]) * doubled / 1_024;
+        let ms = (doubled + jitter).max(error.retry_after_ms.unwrap_or(0)).max(at_least_ms);
+        self.tell(task, Stage::Again { why: error.kind, message: error.message.clone(), in_ms: ms });
+        self.pause(task, ask, ms);
+    }
+
+    pub(super) fn answered(&mut self, task: usize, ask: Ask, answer: Answer) {
+        let Some(under) = &self.tasks[task].under else { return };
+        let one = match (ask, answer) {
+            (Ask::Find, Ok(Reply::Many(found))) => return self.found(task, &found),
+            (Ask::Call | Ask::Look, Ok(Reply::One(one))) => Ok(one),
+            (_, Err(error)) => Err(error),
+            (_, Ok(_)) => Err(malformed(&under.intent.call)),
+        };
+        let call = &under.intent.call;
+        match one {
+            Ok(Some(observed)) => self.observed(task, &observed),
+            Ok(None) => match (call, ask) {
+                (Call::Delete(_), _) => self.outcome(task, Outcome::Done { id: None }),
+                (Call::Create(_), Ask::Call) => {
+                    self.failed(task, &gone("it was made and is gone again"), None)
+                }
+                _ => self.failed(task, &gone("it is gone"), None),
+            },
+            Err(error) if ask == Ask::Call => self.refused(task, error),
+            Err(error) => self.unseen(task, ask, &error),
+        }
+    }
+
+    /// The call itself was answered with an error.
+    fn refused(&mut self, task: usize, error: ProviderError) {
+        let Some(under) = &mut self.tasks[task].under else { return };
+        let guarantees = self.options.guarantees(under.intent.call.cloud());
+        let is_create = matches!(under.intent.call, Call::Create(_));
+        match error.kind {
+            ErrorKind::UnknownOutcome if under.tries >= MOST_UNKNOWN => self.leave(task, error.message),
+            ErrorKind::UnknownOutcome => {
+                under.unknown = true;
+                if is_create {
+                    return self.again(task, Ask::Find, &error, 0);
+                }
+                // A late copy of a change must not come after a later change.
+                self.again(task, Ask::Call, &error, guarantees.call_lag_ms);
+            }
+            ErrorKind::Throttled => self.again(task, Ask::Call, &error, 0),
+            ErrorKind::Conflict if under.tries < MOST_CONFLICTS => self.again(task, Ask::Call, &error, 0),
+            ErrorKind::NotFound if matches!(under.intent.call, Call::Delete(_)) => {
+                self.outcome(task, Outcome::Done { id: None });
+            }
+            // An earlier copy may still come to be: it is looked for once it can be seen if it ever will.
+            _ if is_create && under.unknown => {
+                under.verdict = Some(error);
+                self.pause(task, Ask::Find, guarantees.call_lag_ms + guarantees.list_lag_ms);
+            }
+            _ => self.failed(task, &error, None),
+        }
+    }
+
+    /// A look-up was answered with an error.
+    fn unseen(&mut self, task: usize, ask: Ask, error: &ProviderError) {
+        let tries = self.tasks[task].under.as_ref().map_or(0, |under| under.tries);
+        let again = match error.kind {
+            ErrorKind::Throttled => true,
+            ErrorKind::UnknownOutcome | ErrorKind::Conflict => tries < MOST_UNKNOWN,
+            _ => false,
+        };
+        if again {
+            self.again(task, ask, error, 0);
+        } else {
+            self.leave(task, format!("it cannot be looked up: {error}"));
+        }
+    }
+
+    fn found(&mut self, task: usize, found: &[Observed]) {
+        let Some(under) = &mut self.tasks[task].under else { return };
+        let token = under.intent.token.clone();
+        let mut own: Vec<&Observed> = found.iter().filter(|o| o.tags.token == token).collect();
+        own.sort_by(|a, b| a.handle.cmp(&b.handle));
+        if let Some((first, others)) = own.split_first() {
+            under.verdict = None;
+            for other in others {
+                let id = other.handle.id.clone();
+                self.write(Record::Extra { token: token.clone(), id }, None);
+            }
+            if !others.is_empty() {
+                self.clean(task);
+            }
+            return self.observed(task, first);
+        }
+        if let Some(error) = under.verdict.take() {
+            return self.failed(task, &error, None);
+        }
+        let guarantees = self.options.guarantees(under.intent.call.cloud());
+        let wait = if guarantees.deduplicates { 0 } else { guarantees.call_lag_ms + guarantees.list_lag_ms };
+        let missing = wait.saturating_sub(under.since_sent_ms);
+        let next = if missing > 0 { Ask::Find } else { Ask::Call };
+        self.pause(task, next, missing);
+    }
+
+    fn observed(&mut self, task: usize, observed: &Observed) {
+        let Some(under) = &mut self.tasks[task].under else { return };
+        let create = matches!(under.intent.call, Call::Create(_));
+        let id = observed.handle.id.clone();
+        if create && under.intent.accepted.is_none() {
+            under.intent.accepted = Some(id.clone());
+            under.tries = 0;
+            let token = under.intent.token.clone();
+            if self.summary.unrecorded.is_none() {
+                self.write(Record::Accepted { token, id: id.clone() }, None);
+            }
+            self.tell(task, Stage::Accepted(id.clone()));
+        }
+        let delete = matches!(self.tasks[task].under.as_ref().map(|u| &u.intent.call), Some(Call::Delete(_)));
+        match &observed.status {
+            Status::Ready | Status::Complete if !delete => {
+                self.outcome(task, Outcome::Done { id: create.then_some(id) });
+            }
+            Status::Failed(error) if !delete => self.failed(task, error, create.then_some(id)),
+            _ => self.pause(task, Ask::Look, self.options.poll_ms),
+        }
+    }
+
+    fn failed(&mut self, task: usize, error: &ProviderError, left: Option<String>) {
+        let is_update =
+            self.tasks[task].under.as_ref().is_some_and(|u| matches!(u.intent.call, Call::Update(..)));
+        let gone = is_update && error.kind == ErrorKind::NotFound;
+        let failed = Failed { left, gone, ..Failed::of(error) };
+        self.outcome(task, Outcome::Failed(failed));
+    }
+
+    /// Records what became of an intent.
+    fn outcome(&mut self, task: usize, outcome: Outcome) {
+        let Some(under) = &self.tasks[task].under else { return };
+        let token = under.intent.token.clone();
+        if let Some(why) = self.summary.unrecorded.clone() {
+            return self.leave(task, format!("its end could not be recorded: {why}"));
+        }
+        if self.write(Record::Ended { token, outcome: outcome.clone() }, None).is_none() {
+            return self.leave(task, "its end does not fit the state".to_owned());
+        }
+        match outcome {
+            Outcome::Done { id } => self.done(task, id),
+            Outcome::Failed(failed) => {
+                let why = format!("{}: {}", failed.kind, failed.message);
+                if failed.left.is_some() {
+                    self.clean(task);
+                }
+                if matches!(self.tasks[task].job, Job::Settle(_)) {
+                    // It is known now: what the plan still wants of it, it does.
+                    self.tell(task, Stage::Failed(why));
+                    self.end(task, None);
+                } else {
+                    self.fail(task, why);
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, task: usize, id: Option<String>) {
+        self.tell(task, Stage::Done(id));
+        if let Some(told) = self.told(task) {
+            self.summary.done.push(told);
+        }
+        match self.tasks[task].job.clone() {
+            Job::Unmake(address, which) => self.unmake(task, &address, which),
+            _ => self.end(task, None),
+        }
+    }
+}
+
+impl Under {
+    pub(super) fn new(intent: Intent) -> Self {
+        Under { intent, tries: 0, paused_ms: 0, unknown: false, verdict: None, since_sent_ms: 0 }
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        match &self.intent.call {
+            Call::Create(order) => Some(Handle {
+                cloud: order.resource.cloud,
+                region: order.resource.region.clone(),
+                kind: order.resource.kind,
+                id: self.intent.accepted.clone()?,
+            }),
+            Call::Update(handle, _) | Call::Delete(handle) => Some(handle.clone()),
+            Call::Read(_) | Call::List(_) => None,
+        }
+    }
+}
+
+fn gone(message: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::NotFound, message)
+}

@@ -1,0 +1,321 @@
+//! What an apply has to do, and in which order.
+//!
+//! Capacity may not fall below the promise on the way, so that things of a workload come in phases: what is made and what grows;
+//! then where requests go; then what shrinks; then what is removed. A phase begins when the one before it is done. If something
+//! failed, what comes after it in any way is not begun: the old machines stay until the new ones serve.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind, Token};
+
+use super::Verb;
+use crate::plan::{Action, Change};
+use crate::state::{Spared, State};
+
+/// What is applied.
+#[derive(Clone, Debug)]
+pub struct Work<'a> {
+    /// SHA-256 of the plan file.
+    pub plan: String,
+    /// The serial that the plan was made against.
+    pub from: Option<u64>,
+    /// Every change of the plan, in any order.
+    pub changes: &'a [Change],
+    /// The order in which the plan tells its steps: ties are broken by it.
+    pub order: &'a [ResourceAddr],
+    /// Files that machines get, by address and name.
+    pub files: BTreeMap<&'a ResourceAddr, BTreeMap<String, String>>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Job {
+    /// To find out what became of an intent.
+    Settle(Token),
+    /// To make it as the plan wants it; the index of the change.
+    Make(usize),
+    /// To remove things of an address.
+    Unmake(ResourceAddr, Which),
+    /// To wait for what it depends on.
+    Phase,
+}
+
+/// Which things of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Which {
+    /// What failed or is there twice.
+    Useless,
+    /// All that is not in use.
+    Spare,
+    /// All.
+    All,
+}
+
+/// When something is done within its workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Make,
+    Route,
+    Shrink,
+    Remove,
+}
+
+/// Jobs and what each waits for.
+pub(super) struct Jobs {
+    graph: DiGraph<Job, ()>,
+}
+
+impl Jobs {
+    /// All that leads from a state to what a plan wants.
+    pub fn of(work: &Work<'_>, state: &State) -> Self {
+        let mut build = Build::new(work, state);
+        build.settle();
+        build.jobs();
+        build.needs();
+        build.phases();
+        build.removals();
+        Jobs { graph: build.graph }
+    }
+
+    /// Only the open intents of a state.
+    pub fn settling(state: &State) -> Self {
+        let mut graph = DiGraph::new();
+        for token in state.open.keys() {
+            graph.add_node(Job::Settle(token.clone()));
+        }
+        Jobs { graph }
+    }
+
+    /// Each job with the number of those that it waits for.
+    pub fn all(&self) -> impl Iterator<Item = (Job, usize)> + '_ {
+        let waits = |n| self.graph.neighbors_directed(n, Direction::Outgoing).count();
+        self.graph.node_indices().map(move |n| (self.graph[n].clone(), waits(n)))
+    }
+
+    /// The jobs that wait for one, ascending; one that waits for it twice is there twice.
+    pub fn waiting_for(&self, job: usize) -> Vec<usize> {
+        let mut found: Vec<usize> = self
+            .graph
+            .neighbors_directed(NodeIndex::new(job), Direction::Incoming)
+            .map(NodeIndex::index)
+            .collect();
+        found.sort_unstable();
+        found
+    }
+}
+
+/// An edge leads from what waits to what it waits for.
+struct Build<'a> {
+    work: &'a Work<'a>,
+    state: &'a State,
+    graph: DiGraph<Job, ()>,
+    settled: Vec<NodeIndex>,
+    make: BTreeMap<&'a ResourceAddr, NodeIndex>,
+    unmake: BTreeMap<ResourceAddr, NodeIndex>,
+}
+
+impl<'a> Build<'a> {
+    fn new(work: &'a Work<'a>, state: &'a State) -> Self {
+        let (make, unmake) = (BTreeMap::new(), BTreeMap::new());
+        Build { work, state, graph: DiGraph::new(), settled: Vec::new(), make, unmake }
+    }
+
+    fn settle(&mut self) {
+        for token in self.state.open.keys() {
+            let node = self.graph.add_node(Job::Settle(token.clone()));
+            self.settled.push(node);
+        }
+    }
+
+    fn jobs(&mut self) {
+        let position: BTreeMap<&ResourceAddr, usize> =
+            self.work.order.iter().enumerate().map(|(i, addr)| (addr, i)).collect();
+        let mut order: Vec<usize> = (0..self.work.changes.len()).collect();
+        let key = |i: &usize| {
+            let addr = &self.work.changes[*i].addr;
+            (position.get(addr).copied().unwrap_or(usize::MAX), addr)
+        };
+        order.sort_by(|a, b| key(a).cmp(&key(b)));
+        for i in &order {
+            let change = &self.work.changes[*i];
+            if matches!(change.action, Action::Create | Action::Update | Action::Replace) {
+                let node = self.graph.add_node(Job::Make(*i));
+                self.make.insert(&change.addr, node);
+            }
+        }
+        for i in order {
+            let change = &self.work.changes[i];
+            if matches!(change.action, Action::Remove | Action::Replace) {
+                let all = change.action == Action::Remove;
+                self.unmaking(&change.addr, if all { Which::All } else { Which::Spare });
+            }
+        }
+        for spare in &self.state.spares {
+            self.unmaking(&spare.address, Which::Spare);
+        }
+        // What an open intent leaves too much of is known once it is settled.
+        for intent in self.state.open.values() {
+            self.unmaking(&intent.address, Which::Spare);
+        }
+    }
+
+    fn unmaking(&mut self, address: &ResourceAddr, which: Which) {
+        if let Some(node) = self.unmake.get(address) {
+            if let Job::Unmake(_, there) = &mut self.graph[*node] {
+                *there = which.max(*there);
+            }
+            return;
+        }
+        let node = self.graph.add_node(Job::Unmake(address.clone(), which));
+        self.unmake.insert(address.clone(), node);
+    }
+
+    /// What is made waits for what it needs.
+    fn needs(&mut self) {
+        let changes: BTreeMap<&ResourceAddr, &Change> =
+            self.work.changes.iter().map(|change| (&change.addr, change)).collect();
+        for change in self.work.changes {
+            let Some(node) = self.make.get(&change.addr).copied() else { continue };
+            let needed: BTreeSet<&ResourceAddr> = change.depends_on.iter().collect();
+            for need in needed {
+                // What is there already and changes in a later phase is not waited for: it would wait for this in turn.
+                let later = changes.get(need).is_some_and(|other| phase(other) > phase(change));
+                if let Some(other) = self.make.get(need).filter(|other| **other != node && !later) {
+                    self.graph.add_edge(node, *other, ());
+                }
+            }
+            for settled in &self.settled {
+                self.graph.add_edge(node, *settled, ());
+            }
+        }
+    }
+
+    /// What is removed waits until nothing that is recorded stands on it any more, and until its successor is there.
+    fn removals(&mut self) {
+        let mut stands_on: BTreeMap<&ResourceAddr, BTreeSet<&ResourceAddr>> = BTreeMap::new();
+        let recorded = self.state.resources.iter().map(|(addr, thing)| (addr, thing));
+        let spares = self.state.spares.iter().map(|spare| (&spare.address, &spare.thing));
+        for (addr, thing) in recorded.chain(spares) {
+            for need in thing.depends_on.iter().filter(|need| *need != addr) {
+                stands_on.entry(need).or_default().insert(addr);
+            }
+        }
+        let unmake: Vec<(ResourceAddr, NodeIndex)> =
+            self.unmake.iter().map(|(addr, node)| (addr.clone(), *node)).collect();
+        for (addr, node) in &unmake {
+            let successor = self.make.get(addr).copied().filter(|_| !self.is_useless(*node));
+            let on_it = stands_on.get(addr).into_iter().flatten();
+            let others = on_it.flat_map(|other| {
+                [self.make.get(other).copied(), self.unmake.get(*other).copied()].into_iter().flatten()
+            });
+            let before: BTreeSet<NodeIndex> =
+                successor.into_iter().chain(others).chain(self.settled.iter().copied()).collect();
+            for other in before.into_iter().filter(|other| other != node) {
+                self.graph.add_edge(*node, other, ());
+            }
+        }
+    }
+
+    fn phases(&mut self) {
+        let groups = groups(self.work.changes);
+        let mut members: BTreeMap<(usize, Phase), Vec<NodeIndex>> = BTreeMap::new();
+        for change in self.work.changes {
+            let group = groups.get(change.addr.workload()).copied().unwrap_or(0);
+            if let Some(node) = self.make.get(&change.addr) {
+                members.entry((group, phase(change))).or_default().push(*node);
+            }
+            if let Some(node) = self.unmake.get(&change.addr) {
+                members.entry((group, Phase::Remove)).or_default().push(*node);
+            }
+        }
+        // Of addresses that the plan knows nothing of, only what was replaced has to wait, and its successor serves already.
+        let count = groups.values().max().map_or(0, |most| most + 1);
+        for group in 0..count {
+            let mut before: Vec<NodeIndex> = Vec::new();
+            for phase in [Phase::Make, Phase::Route, Phase::Shrink, Phase::Remove] {
+                let Some(here) = members.get(&(group, phase)) else { continue };
+                if !before.is_empty() {
+                    let gate = self.graph.add_node(Job::Phase);
+                    for node in &before {
+                        self.graph.add_edge(gate, *node, ());
+                    }
+                    for node in here {
+                        if !self.is_useless(*node) {
+                            self.graph.add_edge(*node, gate, ());
+                        }
+                    }
+                }
+                before.extend(here);
+            }
+        }
+    }
+
+    /// What failed serves nobody and may hold what its successor needs: it goes at once.
+    fn is_useless(&self, node: NodeIndex) -> bool {
+        let Job::Unmake(address, Which::Useless | Which::Spare) = &self.graph[node] else { return false };
+        let mut spares = self.state.spares.iter().filter(|s| s.address == *address).peekable();
+        spares.peek().is_some() && spares.all(|spare| spare.why != Spared::Replaced)
+    }
+}
+
+/// Workloads that have to do with each other, by number: what needs something of another one, and all where machines are shared,
+/// since a service may move onto them from machines of its own.
+fn groups(changes: &[Change]) -> BTreeMap<&str, usize> {
+    let shared = changes.iter().any(|c| c.addr.workload() == crate::plan::SHARED);
+    let mut parent: BTreeMap<&str, &str> =
+        changes.iter().map(|c| (c.addr.workload(), c.addr.workload())).collect();
+    fn root<'a>(parent: &BTreeMap<&'a str, &'a str>, mut of: &'a str) -> &'a str {
+        while let Some(up) = parent.get(of).filter(|up| **up != of) {
+            of = up;
+        }
+        of
+    }
+    let first = changes.first().map(|c| c.addr.workload());
+    for change in changes {
+        let own = change.addr.workload();
+        let others = change.depends_on.iter().map(ResourceAddr::workload);
+        for other in others.chain(first.filter(|_| shared)) {
+            let (a, b) = (root(&parent, own), root(&parent, other));
+            if a != b && parent.contains_key(b) {
+                parent.insert(a, b);
+            }
+        }
+    }
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+    let roots: BTreeMap<&str, &str> = parent.keys().map(|of| (*of, root(&parent, of))).collect();
+    for root in roots.values() {
+        let next = numbers.len();
+        numbers.entry(root).or_insert(next);
+    }
+    roots.into_iter().filter_map(|(of, root)| Some((of, *numbers.get(root)?))).collect()
+}
+
+fn phase(change: &Change) -> Phase {
+    let (Action::Update, Some(before), Some(after)) = (change.action, &change.before, &change.after) else {
+        return Phase::Make;
+    };
+    match after.kind {
+        // Requests go to new machines once these are there.
+        ResourceKind::LoadBalancer => Phase::Route,
+        _ if count(after) < count(before) => Phase::Shrink,
+        _ => Phase::Make,
+    }
+}
+
+fn count(resource: &Resource) -> Option<i64> {
+    match resource.attributes.get("count") {
+        Some(Attr::Int(count)) => Some(*count),
+        _ => None,
+    }
+}
+
+/// What a call that changes something does.
+pub(super) fn verb(call: &rhumb_api::Call) -> Verb {
+    match call {
+        rhumb_api::Call::Update(..) => Verb::Update,
+        rhumb_api::Call::Delete(_) => Verb::Delete,
+        _ => Verb::Create,
+    }
+}
