@@ -126,6 +126,7 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
     let artifacts = render::artifacts(&bound)?;
     let desired = plan::desired(&render::with_hashes(bound, &artifacts));
     plan::complete_bill(&mut placement, &desired);
+    let standbys = plan::standbys(&unplaced, (&spec, &placement), &desired, &artifacts, input.prior.as_ref())?;
     let mut warnings = input.warnings.clone();
     warnings.extend(plan::warnings(&placement));
     let coming = ahead.then(|| optimize::ahead(&input.spec, &input.world, &placement, watch)).flatten();
@@ -141,6 +142,7 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
         user_files: input.world.user_files(),
         budgets: plan::budgets(&spec, &placement),
         year,
+        standbys,
         warnings,
     };
     Ok(plan::between(header, input.prior.as_ref(), &desired, placement, artifacts))

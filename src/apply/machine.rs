@@ -4,17 +4,25 @@ mod calls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Call, Order, ProviderError, ResourceAddr, Tags};
+use rhumb_api::{Call, Order, ProviderError, Purchase, ResourceAddr, Tags};
 
 use super::token::token;
 use super::work::{Job, Jobs, Which, Work, verb};
 use super::{Effect, Event, Options, Progress, Stage, Summary, Verb};
-use crate::plan::Action;
+use crate::plan::{Action, Change};
 use crate::state::{Intent, Record, Spared, State, StateResource};
 
 /// Turns events into effects, and holds the state as it will be once all effects are done.
 pub struct Machine<'a> {
     work: Option<Work<'a>>,
+    /// What is done: the plan's changes with what stands in for what was refused.
+    changes: Vec<Change>,
+    /// Pools of which machines were refused, and whether these were spot.
+    refused: BTreeSet<(ResourceAddr, bool)>,
+    /// Something else is to be done once nothing is under way any more.
+    turning: bool,
+    /// What has failed is not tried again.
+    given_up: BTreeSet<ResourceAddr>,
     options: Options,
     state: State,
     jobs: Jobs,
@@ -72,28 +80,34 @@ enum Ask {
 impl<'a> Machine<'a> {
     /// A machine that settles what is open in a state and then does what the plan says; `begin` is the record that says so.
     pub fn new(state: State, work: Work<'a>, begin: Record, options: Options) -> Self {
-        let jobs = Jobs::of(&work, &state);
-        Machine::with(state, Some(work), jobs, Some(begin), options)
+        let mut state_then = state.clone();
+        // What an earlier apply of this plan has taken is kept.
+        let _ = state_then.take(&begin);
+        let changes = work.changes(&state_then);
+        let jobs = Jobs::of(&changes, work.order, &state);
+        Machine::with(state, Some(work), (changes, jobs), Some(begin), options)
     }
 
     /// A machine that only finds out what became of the open intents of a state.
     pub fn settling(state: State, options: Options) -> Self {
         let jobs = Jobs::settling(&state);
-        Machine::with(state, None, jobs, None, options)
+        Machine::with(state, None, (Vec::new(), jobs), None, options)
     }
 
     fn with(
         state: State,
         work: Option<Work<'a>>,
-        jobs: Jobs,
+        (changes, jobs): (Vec<Change>, Jobs),
         begin: Option<Record>,
         options: Options,
     ) -> Self {
-        let task = |(job, waits)| Task { job, waits, blocked: None, under: None, ended: false };
-        let tasks: Vec<Task> = jobs.all().map(task).collect();
-        let ready = (0..tasks.len()).filter(|i| tasks[*i].waits == 0).collect();
+        let (tasks, ready) = tasks(&jobs);
         Machine {
             work,
+            changes,
+            refused: BTreeSet::new(),
+            turning: false,
+            given_up: BTreeSet::new(),
             options,
             state,
             jobs,
@@ -158,11 +172,14 @@ impl<'a> Machine<'a> {
 
     /// Begins what can begin, and ends when nothing is left.
     fn go_on(&mut self) {
-        while !self.stopping && self.busy < self.options.parallel.max(1) {
+        if self.turning && self.busy == 0 && !self.stopping {
+            self.turn();
+        }
+        while !self.stopping && !self.turning && self.busy < self.options.parallel.max(1) {
             let Some(task) = self.ready.pop_first() else { break };
             self.begin(task);
         }
-        let over = self.busy == 0 && (self.stopping || self.ready.is_empty());
+        let over = self.busy == 0 && (self.stopping || (self.ready.is_empty() && !self.turning));
         if !over || self.ending.is_some() {
             return;
         }
@@ -255,8 +272,8 @@ impl<'a> Machine<'a> {
             (Job::Settle(token), _, _) => {
                 self.state.open.get(token).map(|i| (verb(&i.call), i.address.clone()))
             }
-            (Job::Make(at), _, Some(work)) => {
-                let change = work.changes.get(*at)?;
+            (Job::Make(at), _, Some(_)) => {
+                let change = self.changes.get(*at)?;
                 let verb = if change.action == Action::Update { Verb::Update } else { Verb::Create };
                 Some((verb, change.addr.clone()))
             }
@@ -298,7 +315,10 @@ impl<'a> Machine<'a> {
 
     fn make(&mut self, task: usize, change: usize) {
         let Some(work) = &self.work else { return self.end(task, None) };
-        let change = &work.changes[change];
+        let Some(change) = self.changes.get(change).cloned() else { return self.end(task, None) };
+        if self.given_up.contains(&change.addr) {
+            return self.end(task, Some(format!("{} failed", change.addr)));
+        }
         let Some(after) = &change.after else { return self.end(task, None) };
         let from = work.from.unwrap_or(0);
         let there = self.state.resources.get(&change.addr);
@@ -428,15 +448,47 @@ impl<'a> Machine<'a> {
     }
 
     fn replaces(&self, address: &ResourceAddr) -> bool {
-        let changes = self.work.iter().flat_map(|work| work.changes);
-        changes.into_iter().any(|change| change.action == Action::Replace && change.addr == *address)
+        self.changes.iter().any(|change| change.action == Action::Replace && change.addr == *address)
     }
 
     fn fail(&mut self, task: usize, why: String) {
         self.tell(task, Stage::Failed(why.clone()));
         let Some((verb, address)) = self.told(task) else { return self.end(task, Some(why)) };
         self.end(task, Some(format!("{} {address} failed", verb.as_str())));
+        self.given_up.insert(address.clone());
         self.summary.failed.push((verb, address, why));
+    }
+
+    /// Whether something stands in for machines that were refused.
+    fn stand_in(&mut self, task: usize, why: &str) -> bool {
+        let (Job::Make(at), Some(work)) = (&self.tasks[task].job, &self.work) else { return false };
+        let Some(change) = self.changes.get(*at) else { return false };
+        let Some(after) = &change.after else { return false };
+        let spot = after.attributes.get("purchase") == Some(&Purchase::Spot.as_str().into());
+        let Some(pool) = change.addr.parent() else { return false };
+        self.refused.insert((pool.clone(), spot));
+        let taken = self.state.applying.as_ref().map_or(&[][..], |applying| &applying.taken);
+        let Some(standby) = work.standby(&pool, taken, &self.refused) else { return false };
+        let (of, by, more_per_month) = (standby.pool.clone(), standby.by.clone(), standby.more_per_month);
+        self.tell(task, Stage::Replaced { why: why.to_owned(), by: by.clone(), more_per_month });
+        self.summary.taken.push((of.clone(), by.clone(), why.to_owned()));
+        self.write(Record::Took { pool: of, by }, None);
+        self.turning = true;
+        // What waits for it is decided anew.
+        self.tasks[task].ended = true;
+        self.busy -= 1;
+        true
+    }
+
+    /// Does what is to be done now instead of what was to be done before.
+    fn turn(&mut self) {
+        self.turning = false;
+        let Some(work) = &self.work else { return };
+        self.changes = work.changes(&self.state);
+        self.jobs = Jobs::of(&self.changes, work.order, &self.state);
+        (self.tasks, self.ready) = tasks(&self.jobs);
+        // What was skipped for what was refused may be done now.
+        self.summary.skipped.clear();
     }
 
     /// Ends with an open intent.
@@ -456,4 +508,12 @@ impl<'a> Machine<'a> {
             self.tasks.push(Task { job, waits: 0, blocked: None, under: None, ended: false });
         }
     }
+}
+
+/// The tasks of some jobs, and those that wait for nothing.
+fn tasks(jobs: &Jobs) -> (Vec<Task>, BTreeSet<usize>) {
+    let task = |(job, waits)| Task { job, waits, blocked: None, under: None, ended: false };
+    let tasks: Vec<Task> = jobs.all().map(task).collect();
+    let ready = (0..tasks.len()).filter(|i| tasks[*i].waits == 0).collect();
+    (tasks, ready)
 }

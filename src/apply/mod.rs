@@ -15,7 +15,7 @@ mod work;
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Answer, Call, Cloud, ErrorKind, Guarantees, ResourceAddr};
+use rhumb_api::{Answer, Call, Cloud, ErrorKind, Guarantees, Money, ResourceAddr};
 
 use crate::state::Record;
 
@@ -123,6 +123,15 @@ pub enum Stage {
     },
     /// It is done.
     Done(Option<String>),
+    /// It was refused; the pool that is made instead.
+    Replaced {
+        /// Why.
+        why: String,
+        /// The pool that is made instead.
+        by: ResourceAddr,
+        /// Dollars a month that this costs more.
+        more_per_month: Money,
+    },
     /// It was not done.
     Failed(String),
     /// It was not begun; because of what.
@@ -140,6 +149,8 @@ pub struct Summary {
     pub failed: Vec<(Verb, ResourceAddr, String)>,
     /// What was not begun, and because of what.
     pub skipped: Vec<(Verb, ResourceAddr, String)>,
+    /// Pools whose machines were refused, what was made instead, and why.
+    pub taken: Vec<(ResourceAddr, ResourceAddr, String)>,
     /// What was sent and has an unknown end.
     pub left: Vec<(Verb, ResourceAddr, String)>,
     /// Whether it was asked to end early.

@@ -4,6 +4,7 @@
 //! then where requests go; then what shrinks; then what is removed. A phase begins when the one before it is done. If something
 //! failed, what comes after it in any way is not begun: the old machines stay until the new ones serve.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::Direction;
@@ -11,7 +12,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind, Token};
 
 use super::Verb;
-use crate::plan::{Action, Change};
+use crate::plan::{Action, Change, Standby};
 use crate::state::{Spared, State};
 
 /// What is applied.
@@ -23,10 +24,72 @@ pub struct Work<'a> {
     pub from: Option<u64>,
     /// Every change of the plan, in any order.
     pub changes: &'a [Change],
+    /// What the plan lets take the place of what is refused, by pool in the order in which they are taken.
+    pub standbys: &'a [Standby],
+    /// Whether several pools may be replaced: nothing binds them together.
+    pub apart: bool,
     /// The order in which the plan tells its steps: ties are broken by it.
     pub order: &'a [ResourceAddr],
     /// Files that machines get, by address and name.
     pub files: BTreeMap<&'a ResourceAddr, BTreeMap<String, String>>,
+}
+
+impl Work<'_> {
+    /// The changes with what has been taken: those of the plan, but for pools that others stand in for.
+    ///
+    /// What an earlier try of this apply has made and nothing wants any more is removed.
+    pub(super) fn changes(&self, state: &State) -> Vec<Change> {
+        let mut wanted: BTreeMap<&ResourceAddr, Cow<'_, Change>> =
+            self.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))).collect();
+        let taken = state.applying.iter().flat_map(|applying| &applying.taken);
+        // Of one pool, the last.
+        let last: BTreeMap<&ResourceAddr, &ResourceAddr> = taken.map(|(pool, by)| (pool, by)).collect();
+        for (pool, by) in last {
+            let Some(standby) = self.standbys.iter().find(|s| s.pool == *pool && s.by == *by) else {
+                continue;
+            };
+            for addr in &standby.without {
+                wanted.remove(addr);
+            }
+            wanted.extend(standby.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))));
+        }
+        let from = self.from.unwrap_or(0);
+        for (addr, thing) in &state.resources {
+            if thing.since > from && !wanted.contains_key(addr) {
+                let removal = Change {
+                    addr: addr.clone(),
+                    action: Action::Remove,
+                    reasons: vec!["it was made for machines that were refused".to_owned()],
+                    before: Some(thing.resource.clone()),
+                    after: None,
+                    fields: Vec::new(),
+                    depends_on: thing.depends_on.clone(),
+                };
+                wanted.insert(addr, Cow::Owned(removal));
+            }
+        }
+        wanted.into_values().map(Cow::into_owned).collect()
+    }
+
+    /// The first standby of the pool of some machines that needs nothing of what was refused.
+    ///
+    /// `taken` is what has been taken so far, `refused` each pool of which machines were refused and whether these were spot.
+    pub(super) fn standby(
+        &self,
+        pool: &ResourceAddr,
+        taken: &[(ResourceAddr, ResourceAddr)],
+        refused: &BTreeSet<(ResourceAddr, bool)>,
+    ) -> Option<&Standby> {
+        // Machines of one that stands in are refused for the pool that it stands in for.
+        let own = taken.iter().rev().find(|(_, by)| by == pool).map_or(pool, |(of, _)| of);
+        let other = taken.iter().any(|(of, _)| of != own);
+        if other && !self.apart {
+            return None;
+        }
+        let tried = |s: &Standby| taken.iter().any(|(of, by)| *of == s.pool && *by == s.by);
+        let usable = |s: &&Standby| !refused.contains(&(s.by.clone(), s.spot)) && !tried(s);
+        self.standbys.iter().filter(|s| s.pool == *own).find(usable)
+    }
 }
 
 /// One thing to do.
@@ -69,8 +132,8 @@ pub(super) struct Jobs {
 
 impl Jobs {
     /// All that leads from a state to what a plan wants.
-    pub fn of(work: &Work<'_>, state: &State) -> Self {
-        let mut build = Build::new(work, state);
+    pub fn of(changes: &[Change], order: &[ResourceAddr], state: &State) -> Self {
+        let mut build = Build::new(changes, order, state);
         build.settle();
         build.jobs();
         build.needs();
@@ -108,7 +171,8 @@ impl Jobs {
 
 /// An edge leads from what waits to what it waits for.
 struct Build<'a> {
-    work: &'a Work<'a>,
+    changes: &'a [Change],
+    order: &'a [ResourceAddr],
     state: &'a State,
     graph: DiGraph<Job, ()>,
     settled: Vec<NodeIndex>,
@@ -117,9 +181,9 @@ struct Build<'a> {
 }
 
 impl<'a> Build<'a> {
-    fn new(work: &'a Work<'a>, state: &'a State) -> Self {
+    fn new(changes: &'a [Change], order: &'a [ResourceAddr], state: &'a State) -> Self {
         let (make, unmake) = (BTreeMap::new(), BTreeMap::new());
-        Build { work, state, graph: DiGraph::new(), settled: Vec::new(), make, unmake }
+        Build { changes, order, state, graph: DiGraph::new(), settled: Vec::new(), make, unmake }
     }
 
     fn settle(&mut self) {
@@ -131,22 +195,22 @@ impl<'a> Build<'a> {
 
     fn jobs(&mut self) {
         let position: BTreeMap<&ResourceAddr, usize> =
-            self.work.order.iter().enumerate().map(|(i, addr)| (addr, i)).collect();
-        let mut order: Vec<usize> = (0..self.work.changes.len()).collect();
+            self.order.iter().enumerate().map(|(i, addr)| (addr, i)).collect();
+        let mut order: Vec<usize> = (0..self.changes.len()).collect();
         let key = |i: &usize| {
-            let addr = &self.work.changes[*i].addr;
+            let addr = &self.changes[*i].addr;
             (position.get(addr).copied().unwrap_or(usize::MAX), addr)
         };
         order.sort_by(|a, b| key(a).cmp(&key(b)));
         for i in &order {
-            let change = &self.work.changes[*i];
+            let change = &self.changes[*i];
             if matches!(change.action, Action::Create | Action::Update | Action::Replace) {
                 let node = self.graph.add_node(Job::Make(*i));
                 self.make.insert(&change.addr, node);
             }
         }
         for i in order {
-            let change = &self.work.changes[i];
+            let change = &self.changes[i];
             if matches!(change.action, Action::Remove | Action::Replace) {
                 let all = change.action == Action::Remove;
                 self.unmaking(&change.addr, if all { Which::All } else { Which::Spare });
@@ -175,8 +239,8 @@ impl<'a> Build<'a> {
     /// What is made waits for what it needs.
     fn needs(&mut self) {
         let changes: BTreeMap<&ResourceAddr, &Change> =
-            self.work.changes.iter().map(|change| (&change.addr, change)).collect();
-        for change in self.work.changes {
+            self.changes.iter().map(|change| (&change.addr, change)).collect();
+        for change in self.changes {
             let Some(node) = self.make.get(&change.addr).copied() else { continue };
             let needed: BTreeSet<&ResourceAddr> = change.depends_on.iter().collect();
             for need in needed {
@@ -219,9 +283,9 @@ impl<'a> Build<'a> {
     }
 
     fn phases(&mut self) {
-        let groups = groups(self.work.changes);
+        let groups = groups(self.changes);
         let mut members: BTreeMap<(usize, Phase), Vec<NodeIndex>> = BTreeMap::new();
-        for change in self.work.changes {
+        for change in self.changes {
             let group = groups.get(change.addr.workload()).copied().unwrap_or(0);
             if let Some(node) = self.make.get(&change.addr) {
                 members.entry((group, phase(change))).or_default().push(*node);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rhumb_api::{Attr, Resource, ResourceAddr};
 
 use super::reasons::Reasons;
-use super::{Action, BudgetLine, Change, Leftover, Plan, Prior, Step, Year, diff, order, replace};
+use super::{Action, BudgetLine, Change, Leftover, Plan, Prior, Standby, Step, Year, diff, order, replace};
 use crate::placement::Placement;
 use crate::render::Artifact;
 use crate::state::{State, StateResource};
@@ -34,6 +34,8 @@ pub struct Header {
     pub budgets: Vec<BudgetLine>,
     /// The coming year.
     pub year: Option<Year>,
+    /// What may be done in the place of what is refused.
+    pub standbys: Vec<Standby>,
     /// Warnings, in order.
     pub warnings: Vec<String>,
 }
@@ -102,6 +104,7 @@ pub fn between(
         artifacts,
         budgets: header.budgets,
         year: header.year,
+        standbys: header.standbys,
         warnings: header.warnings,
     }
 }
@@ -145,6 +148,36 @@ fn wanted(
         reasons: why,
         before: before.cloned(),
         after: Some(after.clone()),
+        fields,
+        depends_on: sorted(needs.iter()),
+    }
+}
+
+/// The change of something, looked at alone, for somebody who knows why.
+pub(super) fn change(
+    addr: &ResourceAddr,
+    recorded: Option<&StateResource>,
+    after: Option<&Resource>,
+    needs: &[ResourceAddr],
+) -> Change {
+    let before = recorded.map(|thing| &thing.resource);
+    let fields = before.zip(after).map_or_else(Vec::new, |(b, a)| diff::fields(b, a));
+    let (action, reason) = match (before, after) {
+        (_, None) => (Action::Remove, "nothing needs it then"),
+        (None, Some(_)) => (Action::Create, "machines of the plan were refused"),
+        (Some(_), Some(_)) if fields.is_empty() => (Action::Keep, ""),
+        (Some(_), Some(_)) if fields.iter().any(|f| f.forces_replacement) => {
+            (Action::Replace, "machines of the plan were refused")
+        }
+        (Some(_), Some(_)) => (Action::Update, "machines of the plan were refused"),
+    };
+    let reasons = if reason.is_empty() { Vec::new() } else { vec![reason.to_owned()] };
+    Change {
+        addr: addr.clone(),
+        action,
+        reasons,
+        before: before.cloned(),
+        after: after.cloned(),
         fields,
         depends_on: sorted(needs.iter()),
     }

@@ -14,6 +14,7 @@ mod reasons;
 mod replace;
 mod running;
 mod stale;
+mod standby;
 mod year;
 
 pub use basis::{budgets, desired, warnings};
@@ -23,6 +24,7 @@ pub use bill::complete as complete_bill;
 pub use replace::forces_replacement;
 pub use running::running;
 pub use stale::spec_digest;
+pub use standby::{Standby, standbys};
 pub use year::{Outlook, Period, PeriodCost, Year, YearBudget, year};
 
 use rhumb_api::{Attr, Resource, ResourceAddr};
@@ -64,6 +66,8 @@ pub struct Plan {
     pub budgets: Vec<BudgetLine>,
     /// The coming year by its seasons; `None` if the spec has none.
     pub year: Option<Year>,
+    /// What apply may do where machines are refused, pools in the order of their addresses, each pool's in the order in which they are taken.
+    pub standbys: Vec<Standby>,
     /// Warnings about the spec and the plan, in order.
     pub warnings: Vec<String>,
 }

@@ -92,6 +92,9 @@ pub struct Applying {
     pub plan: String,
     /// The serial that the plan was made against; none if nothing was recorded then.
     pub from: Option<u64>,
+    /// What the plan lets take the place of what was refused, and has: pool and the pool that is made instead, in the order in which
+    /// they were taken.
+    pub taken: Vec<(ResourceAddr, ResourceAddr)>,
 }
 
 impl State {

@@ -20,6 +20,13 @@ pub enum Record {
         /// When, RFC 3339, UTC.
         at: String,
     },
+    /// Machines were refused: what the plan has decided for that is made instead.
+    Took {
+        /// The pool that is not made.
+        pool: ResourceAddr,
+        /// The pool that is.
+        by: ResourceAddr,
+    },
     /// Something is about to be asked of a cloud.
     Intend(Intent),
     /// The cloud has accepted to make something: the id that it will have.
@@ -119,7 +126,16 @@ impl State {
         let serial = self.serial + 1;
         match record {
             Record::Begin { plan, from, .. } => {
-                self.applying = Some(Applying { plan: plan.clone(), from: *from });
+                let taken = match self.applying.take() {
+                    Some(same) if same.plan == *plan && same.from == *from => same.taken,
+                    _ => Vec::new(),
+                };
+                self.applying = Some(Applying { plan: plan.clone(), from: *from, taken });
+            }
+            Record::Took { pool, by } => {
+                let applying = self.applying.as_mut();
+                let applying = applying.ok_or_else(|| RecordError("nothing is being applied".to_owned()))?;
+                applying.taken.push((pool.clone(), by.clone()));
             }
             Record::Intend(intent) => self.intend(intent)?,
             Record::Accepted { token, id } => {

@@ -122,6 +122,7 @@ fn sample() -> (State, Plan) {
             content,
         }],
         year: None,
+        standbys: Vec::new(),
         budgets: vec![
             BudgetLine {
                 workload: None,

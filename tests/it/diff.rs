@@ -19,6 +19,7 @@ pub fn header() -> Header {
         user_files: Vec::new(),
         budgets: Vec::new(),
         year: None,
+        standbys: Vec::new(),
         warnings: Vec::new(),
     }
 }

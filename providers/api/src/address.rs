@@ -58,6 +58,11 @@ impl ResourceAddr {
         self.0.split('/').next().unwrap_or_default()
     }
 
+    /// The address of what this is a part of; `None` of a workload.
+    pub fn parent(&self) -> Option<Self> {
+        self.0.rsplit_once('/').map(|(above, _)| ResourceAddr(above.to_owned()))
+    }
+
     /// The whole address.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -92,6 +97,8 @@ mod tests {
         let addr = ResourceAddr::parse("services.chat").unwrap().child("aws").child("p5 48/x");
         assert_eq!(addr.as_str(), "services.chat/aws/p5-48-x");
         assert_eq!(addr.workload(), "services.chat");
+        assert_eq!(addr.parent().unwrap().as_str(), "services.chat/aws");
+        assert_eq!(ResourceAddr::parse("services.chat").unwrap().parent(), None);
         for bad in ["", "/", "a//b", "a b", "a/\n"] {
             assert!(ResourceAddr::parse(bad).is_err(), "{bad:?}");
         }

@@ -211,11 +211,12 @@ impl Machine<'_> {
                 if failed.left.is_some() {
                     self.clean(task);
                 }
+                let refused = matches!(failed.kind, ErrorKind::Capacity | ErrorKind::Quota);
                 if matches!(self.tasks[task].job, Job::Settle(_)) {
                     // It is known now: what the plan still wants of it, it does.
                     self.tell(task, Stage::Failed(why));
                     self.end(task, None);
-                } else {
+                } else if !(refused && self.stand_in(task, &why)) {
                     self.fail(task, why);
                 }
             }

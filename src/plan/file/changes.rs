@@ -6,7 +6,7 @@ use rhumb_api::{Attr, Money, Resource, ResourceAddr};
 
 use super::mirror::{mirror, words};
 use crate::placement::{Placement, Stop};
-use crate::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Step};
+use crate::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Standby, Step};
 use crate::plan::{Outlook, Period, PeriodCost, Year, YearBudget};
 use crate::render::Artifact;
 use crate::spec::season::SpanPeak;
@@ -35,7 +35,18 @@ mirror!(PlanBody for Plan {
     artifacts: Vec<Artifact>,
     budgets: Vec<BudgetLine>,
     year: Option<Year>,
+    standbys: Vec<Standby>,
     warnings: Vec<String>,
+});
+
+mirror!(StandbyFile for Standby {
+    pool: ResourceAddr,
+    by: ResourceAddr,
+    spot: bool,
+    more_per_month: Money,
+    changes: Vec<Change>,
+    without: Vec<ResourceAddr>,
+    artifacts: Vec<Artifact>,
 });
 
 mirror!(YearFile for Year { days: u32, periods: Vec<Period>, expected: Option<Money>, budgets: Vec<YearBudget> });

@@ -516,6 +516,7 @@ pub fn plan() -> Plan {
             sha256: "d".repeat(64),
         }],
         year: Some(year::year()),
+        standbys: Vec::new(),
         budgets: vec![
             BudgetLine {
                 workload: None,

@@ -1,0 +1,131 @@
+//! What an apply may do in the place of what a cloud refuses, decided with the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::{Money, Resource, ResourceAddr};
+
+use super::Change;
+use super::between::{Desired, change};
+use crate::graph::{Graph, Unplaced};
+use crate::placement::{Fallback, Placement, WorkloadPlacement};
+use crate::render::{self, Artifact, RenderError};
+use crate::spec::Spec;
+use crate::state::State;
+
+/// A fallback of a pool, as resources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standby {
+    /// The pool whose place it takes.
+    pub pool: ResourceAddr,
+    /// The pool that it makes.
+    pub by: ResourceAddr,
+    /// Whether it needs spot machines.
+    pub spot: bool,
+    /// Dollars a month that it costs more.
+    pub more_per_month: Money,
+    /// Its changes, in the place of those of the plan: whatever is not among them is as in the plan; ordered by address.
+    pub changes: Vec<Change>,
+    /// What the plan makes and it does not need, ordered by address.
+    pub without: Vec<ResourceAddr>,
+    /// The files that its machines get and those of the plan do not.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// The standbys of a placement, pools in the order of their addresses, those of a pool in the order in which they are taken.
+///
+/// Each is what its fallback leads to, with everything else as planned. A workload that has a pool on shared machines has none: what
+/// is behind its load balancer is not its own.
+///
+/// # Errors
+/// A file cannot be made.
+pub fn standbys(
+    graph: &Graph<Unplaced>,
+    (spec, placement): (&Spec, &Placement),
+    desired: &Desired,
+    artifacts: &[Artifact],
+    prior: Option<&State>,
+) -> Result<Vec<Standby>, RenderError> {
+    let mut alone = placement.clone();
+    alone.workloads.clear();
+    alone.fleets.clear();
+    let files: BTreeMap<(&ResourceAddr, &str), &Artifact> =
+        artifacts.iter().map(|a| ((&a.addr, a.name.as_str()), a)).collect();
+    let mut found = Vec::new();
+    for (address, chosen) in &placement.workloads {
+        if chosen.pools.iter().any(|pool| pool.shared.is_some()) {
+            continue;
+        }
+        let own = |addr: &ResourceAddr| addr.workload() == address;
+        let planned: BTreeMap<&ResourceAddr, &(Resource, Vec<ResourceAddr>)> =
+            desired.iter().filter(|(addr, _)| own(addr)).collect();
+        for fallbacks in &chosen.fallbacks {
+            for fallback in &fallbacks.list {
+                let Some(other) = with(chosen, &fallbacks.pool, fallback) else { continue };
+                alone.workloads = BTreeMap::from([(address.clone(), other)]);
+                let bound = graph.bind(spec, &alone);
+                let made = render::artifacts(&bound)?;
+                let wanted = super::desired(&render::with_hashes(bound, &made));
+                let standby = Standby {
+                    pool: fallbacks.pool.clone(),
+                    by: fallback.pool.addr.clone(),
+                    spot: fallback.spot(),
+                    more_per_month: fallback.more_per_month,
+                    changes: changes(&planned, &wanted, prior),
+                    without: planned.keys().filter(|a| !wanted.contains_key(**a)).map(|a| (*a).clone()).collect(),
+                    artifacts: made
+                        .into_iter()
+                        .filter(|a| files.get(&(&a.addr, a.name.as_str())) != Some(&a))
+                        .collect(),
+                };
+                found.push(standby);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A workload with a fallback in the place of a pool.
+fn with(chosen: &WorkloadPlacement, pool: &ResourceAddr, fallback: &Fallback) -> Option<WorkloadPlacement> {
+    let mut other = chosen.clone();
+    let place = other.pools.iter().position(|p| p.addr == *pool)?;
+    if chosen.pools.iter().any(|p| p.addr == fallback.pool.addr && p.addr != *pool) {
+        return None;
+    }
+    // It keeps the place of the pool, so that routes, which name places, lead to it.
+    *other.pools.get_mut(place)? = fallback.pool.clone();
+    for stands_in in other.pools.iter_mut().filter_map(|p| p.stands_in.as_mut()) {
+        if stands_in.pool == *pool {
+            stands_in.pool = fallback.pool.addr.clone();
+        }
+    }
+    if fallback.run.is_some() {
+        other.run.clone_from(&fallback.run);
+    }
+    Some(other)
+}
+
+/// What is wanted otherwise than in the plan, against what exists.
+fn changes(
+    planned: &BTreeMap<&ResourceAddr, &(Resource, Vec<ResourceAddr>)>,
+    wanted: &Desired,
+    prior: Option<&State>,
+) -> Vec<Change> {
+    let existing = |addr: &ResourceAddr| prior.and_then(|state| state.resources.get(addr));
+    let differs: BTreeSet<&ResourceAddr> = wanted
+        .iter()
+        .filter(|(addr, is)| planned.get(addr).is_none_or(|was| was.0 != is.0))
+        .map(|(addr, _)| addr)
+        .collect();
+    let made = differs.into_iter().filter_map(|addr| {
+        let (after, needs) = wanted.get(addr)?;
+        Some(change(addr, existing(addr), Some(after), needs))
+    });
+    // What exists and neither it nor the other has is removed by both.
+    let gone = planned.keys().filter(|addr| !wanted.contains_key(**addr)).filter_map(|addr| {
+        let there = existing(addr)?;
+        Some(change(addr, Some(there), None, &there.depends_on))
+    });
+    let mut all: Vec<Change> = made.chain(gone).collect();
+    all.sort_by(|a, b| a.addr.cmp(&b.addr));
+    all
+}
