@@ -1,0 +1,240 @@
+//! What is told while a plan is applied.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::Clouds;
+use crate::apply::{Machine, Progress, Recorder, Stage, Summary, Verb, drive};
+use crate::cli::stdout::{print, print_error};
+use crate::cli::{Failure, Settings, files};
+use crate::plan::Plan;
+use crate::report;
+
+/// Name and version of the event stream: one JSON object a line. Keys may be added; a meaning never changes.
+const SCHEMA: &str = "rhumb.apply/1";
+
+/// How often it is asked whether somebody wants an end.
+const ASK: Duration = Duration::from_millis(50);
+
+/// Tells what happens: lines on standard error and a bar below them on a terminal; with `--json`, a line for each event on standard
+/// output.
+pub struct View<'s> {
+    settings: &'s Settings,
+    started: Instant,
+    bar: Option<ProgressBar>,
+    steps: u64,
+}
+
+impl<'s> View<'s> {
+    pub fn new(settings: &'s Settings) -> Self {
+        let shown = std::io::stderr().is_terminal() && !settings.quiet && !settings.json;
+        let bar = shown.then(|| {
+            let bar = ProgressBar::new(0);
+            bar.enable_steady_tick(Duration::from_millis(100));
+            let style = ProgressStyle::with_template("{spinner} {pos} of {len} done {wide_bar} {elapsed}");
+            style.map_or(bar.clone(), |style| bar.with_style(style))
+        });
+        View { settings, started: Instant::now(), bar, steps: 0 }
+    }
+
+    pub fn recovering(&mut self, open: usize) {
+        self.expect(open as u64);
+        self.event(json!({ "event": "recover", "open": open }));
+        self.line(&format!(
+            "An earlier apply was cut off: {open} calls have an unknown end and are looked up first."
+        ));
+    }
+
+    pub fn begin(&mut self, plan: &Plan, digest: &str, simulated: bool) {
+        let steps = plan.steps.len() + plan.leftovers.len();
+        self.expect(steps as u64);
+        self.event(json!({
+            "event": "begin", "plan": digest, "name": plan.name, "steps": steps, "simulated": simulated,
+        }));
+        if simulated {
+            self.line("SIMULATED: nothing of this exists.");
+        }
+    }
+
+    fn expect(&mut self, steps: u64) {
+        self.steps = steps;
+        if let Some(bar) = &self.bar {
+            bar.set_length(steps);
+        }
+    }
+
+    /// Runs a machine to its end. Ctrl-C asks it to end; a second one ends the process, which loses nothing, since all that was sent
+    /// is recorded.
+    pub fn drive(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        machine: Machine<'_>,
+        store: &mut dyn Recorder,
+        clouds: &Clouds,
+    ) -> Result<Summary, Failure> {
+        let gentle = files::end_gently();
+        let (ask, asked) = watch::channel(false);
+        let summary = runtime.block_on(async {
+            let asking = tokio::spawn(async move {
+                while !files::interrupted() {
+                    tokio::time::sleep(ASK).await;
+                }
+                let _ = ask.send(true);
+            });
+            let (_, summary) = drive(machine, store, &clouds.providers, asked, &mut |p| self.tell(p)).await;
+            asking.abort();
+            summary
+        });
+        drop(gentle);
+        Ok(summary)
+    }
+
+    fn tell(&self, progress: &Progress) {
+        let elapsed_ms = self.started.elapsed().as_millis() as u64;
+        self.event(event(progress, elapsed_ms));
+        if let (Some(bar), Stage::Done(_)) = (&self.bar, &progress.stage) {
+            bar.inc(1);
+        }
+        if let Some(text) = words(progress) {
+            self.line(&format!("{:>7.1} s  {text}", elapsed_ms as f64 / 1_000.0));
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None if self.settings.quiet || self.settings.json => {}
+            None => print_error(&format!("{text}\n")),
+        }
+    }
+
+    fn event(&self, mut event: Value) {
+        if self.settings.json {
+            event["schema"] = SCHEMA.into();
+            // A reader that is gone does not stop what was approved.
+            let _ = print(&format!("{event}\n"));
+        }
+    }
+
+    pub fn close(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Tells how it ended.
+    pub fn end(&mut self, plan: &Plan, summary: &Summary) -> Result<(), Failure> {
+        self.close();
+        let elapsed = self.started.elapsed();
+        let list = |entries: &[(Verb, rhumb_api::ResourceAddr, String)]| -> Vec<Value> {
+            let of = |(verb, addr, why): &(Verb, rhumb_api::ResourceAddr, String)| {
+                json!({ "verb": verb.as_str(), "address": addr.as_str(), "why": why })
+            };
+            entries.iter().map(of).collect()
+        };
+        let count = |verb: Verb| summary.done.iter().filter(|(v, _)| *v == verb).count();
+        let (made, changed, removed) = (count(Verb::Create), count(Verb::Update), count(Verb::Delete));
+        let per_hour = report::cost::per_hour(plan);
+        self.event(json!({
+            "event": "end",
+            "complete": summary.complete(),
+            "interrupted": summary.interrupted,
+            "created": made, "changed": changed, "removed": removed,
+            "failed": list(&summary.failed),
+            "skipped": list(&summary.skipped),
+            "left": list(&summary.left),
+            "taken": summary.taken.iter()
+                .map(|(pool, by, why)| json!({ "pool": pool.as_str(), "by": by.as_str(), "why": why }))
+                .collect::<Vec<_>>(),
+            "unrecorded": summary.unrecorded,
+            "planned_per_hour": per_hour.to_string(),
+            "elapsed_ms": elapsed.as_millis() as u64,
+        }));
+        if self.settings.json {
+            return Ok(());
+        }
+        let mut text = String::new();
+        for (pool, by, why) in &summary.taken {
+            text.push_str(&format!("Refused: machines of {pool} ({why}); {by} stands in, as planned.\n"));
+        }
+        for (what, entries) in
+            [("Failed", &summary.failed), ("Not known", &summary.left), ("Not begun", &summary.skipped)]
+        {
+            for (verb, addr, why) in entries {
+                text.push_str(&format!("{what}: {} {addr}: {why}\n", verb.as_str()));
+            }
+        }
+        let counts = format!("{made} created, {changed} changed, {removed} removed");
+        let seconds = elapsed.as_secs_f64();
+        text.push_str(&match &summary.unrecorded {
+            Some(why) => format!("Ended: {counts}; nothing more could be recorded: {why}. Apply again: what was sent is found.\n"),
+            None if summary.complete() => {
+                format!("Applied in {seconds:.1} s: {counts}. It costs {per_hour} USD an hour now, as planned.\n")
+            }
+            None if summary.interrupted => {
+                format!("Ended as asked after {seconds:.1} s: {counts}. Everything is recorded; apply again to go on.\n")
+            }
+            None => format!("Ended after {seconds:.1} s: {counts}. Everything is recorded; apply again to go on.\n"),
+        });
+        print(&text)
+    }
+}
+
+fn event(progress: &Progress, elapsed_ms: u64) -> Value {
+    let mut event = json!({
+        "event": "resource",
+        "address": progress.address.as_str(),
+        "verb": progress.verb.as_str(),
+        "elapsed_ms": elapsed_ms,
+    });
+    let (stage, more) = match &progress.stage {
+        Stage::Begun => ("begun", json!({})),
+        Stage::Recovered => ("recovered", json!({})),
+        Stage::Accepted(id) => ("accepted", json!({ "id": id })),
+        Stage::Again { why, message, in_ms } => {
+            ("again", json!({ "why": why.as_str(), "message": message, "in_ms": in_ms }))
+        }
+        Stage::Done(id) => ("done", json!({ "id": id })),
+        Stage::Replaced { why, by, more_per_month } => (
+            "replaced",
+            json!({ "why": why, "by": by.as_str(), "more_per_month": more_per_month.to_string() }),
+        ),
+        Stage::Failed(why) => ("failed", json!({ "why": why })),
+        Stage::Skipped(why) => ("skipped", json!({ "why": why })),
+        Stage::Left(why) => ("left", json!({ "why": why })),
+    };
+    event["stage"] = stage.into();
+    if let (Value::Object(event), Value::Object(more)) = (&mut event, more) {
+        event.extend(more);
+    }
+    event
+}
+
+/// A line for people; what is told at the end is not told twice.
+fn words(progress: &Progress) -> Option<String> {
+    let address = &progress.address;
+    let (doing, done) = match progress.verb {
+        Verb::Create => ("creating", "created"),
+        Verb::Update => ("changing", "changed"),
+        Verb::Delete => ("removing", "removed"),
+    };
+    match &progress.stage {
+        Stage::Begun => Some(format!("{address}: {doing}")),
+        Stage::Recovered => Some(format!("{address}: {doing} was cut off, looking it up")),
+        Stage::Accepted(_) | Stage::Skipped(_) => None,
+        Stage::Again { why, message, in_ms } => {
+            Some(format!("{address}: {why}: {message}; again in {:.1} s", *in_ms as f64 / 1_000.0))
+        }
+        Stage::Done(Some(id)) => Some(format!("{address}: {done} ({id})")),
+        Stage::Done(None) => Some(format!("{address}: {done}")),
+        Stage::Replaced { why, by, more_per_month } => {
+            Some(format!("{address}: {why}; {by} stands in, {more_per_month} USD a month more"))
+        }
+        Stage::Failed(why) => Some(format!("{address}: {doing} FAILED: {why}")),
+        Stage::Left(why) => Some(format!("{address}: {doing}, end not known: {why}")),
+    }
+}
