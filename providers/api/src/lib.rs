@@ -7,6 +7,8 @@
 mod address;
 mod call;
 mod capability;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod money;
 mod provider;

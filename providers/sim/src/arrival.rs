@@ -1,0 +1,120 @@
+//! A call arrives: is it let in, and what does it ask for.
+
+use rhumb_api::{Answer, Call, ErrorKind, Handle, Observed, ProviderError, Reply, Scope, Status};
+
+use crate::cloud::{Bucket, SimCloud, kind_of};
+use crate::kinds::check_place;
+use crate::log::Event;
+use crate::world::Verb;
+
+/// What became of a call.
+pub(crate) struct Outcome {
+    pub answer: Answer,
+    pub event: Event,
+    pub handle: Option<Handle>,
+}
+
+impl Outcome {
+    /// It did something to a thing, or found it.
+    pub fn of(event: Event, thing: Observed) -> Self {
+        Outcome { event, handle: Some(thing.handle.clone()), answer: Ok(Reply::One(Some(thing))) }
+    }
+
+    /// There is no thing.
+    pub fn nothing() -> Self {
+        Outcome { event: Event::Unchanged, handle: None, answer: Ok(Reply::One(None)) }
+    }
+}
+
+impl From<ProviderError> for Outcome {
+    fn from(error: ProviderError) -> Self {
+        Outcome { event: Event::Refused(error.clone()), handle: None, answer: Err(error) }
+    }
+}
+
+impl SimCloud {
+    /// The effect of a call that arrives now, and the answer to it.
+    pub(crate) fn take(
+        &mut self,
+        call: &Call,
+        injected: Option<ProviderError>,
+        fails_later: Option<ProviderError>,
+    ) -> Outcome {
+        let taken = match injected {
+            Some(error) => Err(error),
+            None => self.let_in(call),
+        };
+        let done = taken.and_then(|()| match call {
+            Call::Create(order) => self.create(order, fails_later),
+            Call::Update(handle, order) => self.update(handle, order, fails_later),
+            Call::Delete(handle) => self.delete(handle, fails_later),
+            Call::Read(handle) => self.read(handle),
+            Call::List(scope) => self.list(scope),
+        });
+        done.unwrap_or_else(Outcome::from)
+    }
+
+    /// Throttling and rights, in this order: a cloud counts what it refuses.
+    fn let_in(&mut self, call: &Call) -> Result<(), ProviderError> {
+        let cloud = call.cloud();
+        if let Some(rate) = self.world.calls.get(&cloud) {
+            let full = u64::from(rate.burst).saturating_mul(1_000);
+            let bucket = self.buckets.entry(cloud).or_insert(Bucket { level_milli: full, at_ms: self.now });
+            // Calls per second are thousandths of calls per millisecond.
+            let gained = self.now.saturating_sub(bucket.at_ms).saturating_mul(u64::from(rate.per_second));
+            bucket.level_milli = bucket.level_milli.saturating_add(gained).min(full);
+            bucket.at_ms = self.now;
+            if bucket.level_milli < 1_000 {
+                let wait = (1_000 - bucket.level_milli).div_ceil(u64::from(rate.per_second.max(1)));
+                let mut error = ProviderError::new(ErrorKind::Throttled, "too many calls");
+                error.retry_after_ms = Some(wait);
+                return Err(error);
+            }
+            bucket.level_milli -= 1_000;
+        }
+        let (kind, verb) = (kind_of(call), Verb::from(call));
+        let denied = self.world.denied.iter().any(|denial| {
+            denial.cloud.is_none_or(|c| c == cloud)
+                && denial.kind.is_none_or(|k| Some(k) == kind)
+                && denial.verb.is_none_or(|v| v == verb)
+        });
+        if denied {
+            let what = kind.map_or("things", rhumb_api::ResourceKind::as_str);
+            let message = format!("these credentials may not {} {what} on {cloud}", call.verb());
+            return Err(ProviderError::new(ErrorKind::Denied, message));
+        }
+        Ok(())
+    }
+
+    fn read(&self, handle: &Handle) -> Result<Outcome, ProviderError> {
+        check_place(handle.cloud, &handle.region, &self.world)?;
+        Ok(match self.things.get(handle) {
+            Some(thing) => Outcome::of(Event::Unchanged, thing.observed()),
+            None => Outcome::nothing(),
+        })
+    }
+
+    /// What was made `list_lag_ms` ago and was still there then. What is there is shown as it is now.
+    fn list(&self, scope: &Scope) -> Result<Outcome, ProviderError> {
+        check_place(scope.cloud, &scope.region, &self.world)?;
+        let lag = self.world.list_lag_ms;
+        let shown = |made_ms: u64| made_ms.saturating_add(lag) <= self.now;
+        let there = self.things.values().filter(|thing| shown(thing.made_ms)).map(|t| t.observed());
+        let ghosts = self
+            .gone
+            .values()
+            .filter(|ghost| shown(ghost.made_ms) && self.now < ghost.gone_ms.saturating_add(lag));
+        let ghosts = ghosts.map(|g| Observed { status: Status::Deleting, ..g.observed.clone() });
+        let mut all: Vec<Observed> = there
+            .chain(ghosts)
+            .filter(|seen| {
+                seen.handle.cloud == scope.cloud
+                    && seen.handle.region == scope.region
+                    && seen.tags.lineage == scope.lineage
+                    && scope.token.as_ref().is_none_or(|token| *token == seen.tags.token)
+            })
+            .collect();
+        all.sort_by(|a, b| a.handle.cmp(&b.handle));
+        Ok(Outcome { event: Event::Unchanged, handle: None, answer: Ok(Reply::Many(all)) })
+    }
+}

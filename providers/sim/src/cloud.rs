@@ -1,0 +1,458 @@
+//! The cloud from outside: calls are sent, time goes on, answers come.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::{
+    Answer, Call, Cloud, ErrorKind, Guarantees, Handle, Observed, Order, ProviderError, ResourceAddr,
+    ResourceKind, Token,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::chance::{Chance, Stream};
+use crate::log::{CallNo, Entry, Event};
+use crate::meter::Meter;
+use crate::thing::Thing;
+use crate::world::{Rule, Verb, What, World};
+
+/// A simulated cloud, or rather all of them and the sites.
+///
+/// Times are milliseconds from an origin of the caller's choosing. Time does not go back: an earlier one counts as
+/// the latest that was told. Where chance losses of spot machines or schedules of runs are on, something always
+/// happens next, so that advancing to the end of time does not end.
+#[derive(Debug)]
+pub struct SimCloud {
+    pub(crate) world: World,
+    pub(crate) now: u64,
+    calls: u64,
+    pub(crate) seq: u64,
+    queue: BTreeMap<(u64, u64), Happening>,
+    pub(crate) flights: BTreeMap<CallNo, Flight>,
+    answers: Vec<(CallNo, Answer)>,
+    /// Per rule: calls that matched, and how often it happened.
+    rule_counts: Vec<(u64, u64)>,
+    pub(crate) things: BTreeMap<Handle, Thing>,
+    pub(crate) gone: BTreeMap<Handle, Ghost>,
+    pub(crate) ids: BTreeMap<(Cloud, String, ResourceKind), u64>,
+    pub(crate) tokens: BTreeMap<Token, (Option<Order>, Handle)>,
+    pub(crate) held: BTreeMap<Pool, u32>,
+    pub(crate) buckets: BTreeMap<Cloud, Bucket>,
+    pub(crate) log: Vec<Entry>,
+    pub(crate) meter: Meter,
+}
+
+/// Machines that stock is counted by: cloud, region, type, and whether they are spot machines.
+pub(crate) type Pool = (Cloud, String, String, bool);
+
+/// What is left of a thing that is gone: lists show it for a while.
+#[derive(Clone, Debug)]
+pub(crate) struct Ghost {
+    pub observed: Observed,
+    pub made_ms: u64,
+    pub gone_ms: u64,
+}
+
+/// A token bucket's level, in thousandths of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    pub level_milli: u64,
+    pub at_ms: u64,
+}
+
+/// What is due.
+#[derive(Clone, Debug)]
+pub(crate) enum Happening {
+    Arrive(CallNo),
+    Reply(CallNo),
+    GiveUp(CallNo),
+    Settle(Handle, u64),
+    Vanish(Handle, u64),
+    RunEnds(Handle),
+    RunStarts(Handle),
+    SpotMinute(Handle, u64),
+    MakeUp(Handle, u64),
+}
+
+/// On which side of its effect a call is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// It has had none yet.
+    Before,
+    /// It has had it, and the caller does not know.
+    After,
+}
+
+/// A call that is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// Its number.
+    pub number: CallNo,
+    /// Where it is held.
+    pub when: When,
+    /// The call.
+    pub call: Call,
+}
+
+/// A call on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Flight {
+    pub call: Call,
+    pub address: Option<ResourceAddr>,
+    pub token: Option<Token>,
+    fault: Option<What>,
+    reply_lag: u64,
+    /// Arrivals to come.
+    arrivals: u32,
+    reply: Option<Answer>,
+    held: Option<When>,
+    answered: bool,
+}
+
+impl SimCloud {
+    /// A world in which nothing has been made, at the time 0.
+    pub fn new(world: World) -> Self {
+        SimCloud {
+            rule_counts: vec![(0, 0); world.rules.len()],
+            world,
+            now: 0,
+            calls: 0,
+            seq: 0,
+            queue: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            answers: Vec::new(),
+            things: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            held: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+            log: Vec::new(),
+            meter: Meter::default(),
+        }
+    }
+
+    /// Sends a call. Its answer comes from [`SimCloud::advance`], unless it is held.
+    pub fn submit(&mut self, now_ms: u64, call: Call) -> CallNo {
+        self.run_until(now_ms);
+        self.calls += 1;
+        let n = CallNo(self.calls);
+        let mut chance = Chance::new(self.world.seed, Stream::Call, n.0);
+        let there = chance.within(self.world.latency_ms);
+        let back = chance.within(self.world.latency_ms);
+        let (address, token) = self.about(&call);
+        let fault =
+            self.rule_for(&call, address.as_ref()).or_else(|| self.chance_for(&call, there, &mut chance));
+        let mut arrivals = vec![there];
+        match &fault {
+            Some(What::DropRequest) => arrivals.clear(),
+            Some(What::Delay(ms)) => arrivals = vec![there.saturating_add(*ms)],
+            // Before the reply of the first leaves: a call that was answered is over.
+            Some(What::Duplicate) => {
+                arrivals.push(there.saturating_add(chance.below(back.saturating_add(1))))
+            }
+            _ => {}
+        }
+        let flight = Flight {
+            call,
+            address,
+            token,
+            fault: fault.clone(),
+            reply_lag: back,
+            arrivals: u32::try_from(arrivals.len()).unwrap_or(0),
+            reply: None,
+            held: None,
+            answered: false,
+        };
+        self.flights.insert(n, flight);
+        self.note_call(n, None, Event::Sent);
+        for lag in arrivals {
+            self.after(lag, Happening::Arrive(n));
+        }
+        // Who holds a call wants to see its caller wait.
+        if !matches!(fault, Some(What::HoldBefore | What::HoldAfter)) {
+            self.after(self.world.timeout_ms, Happening::GiveUp(n));
+        }
+        if let Some(fault) = fault {
+            self.note_call(n, None, Event::Fault(fault));
+        }
+        n
+    }
+
+    /// Lets time go on, and returns the answers that reached their callers since the last time, in that order.
+    pub fn advance(&mut self, now_ms: u64) -> Vec<(CallNo, Answer)> {
+        self.run_until(now_ms);
+        std::mem::take(&mut self.answers)
+    }
+
+    /// When something happens next; `None` if nothing does until a call is sent or a held one is released.
+    pub fn next_ms(&self) -> Option<u64> {
+        if !self.answers.is_empty() {
+            return Some(self.now);
+        }
+        self.queue.keys().next().map(|(due, _)| *due)
+    }
+
+    /// The latest time that was told.
+    pub fn now_ms(&self) -> u64 {
+        self.now
+    }
+
+    /// What it promises.
+    pub fn guarantees(&self) -> Guarantees {
+        self.world.guarantees()
+    }
+
+    /// The world as it is configured now.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// All that happened.
+    pub fn log(&self) -> &[Entry] {
+        &self.log
+    }
+
+    /// What there is in truth, by handle, whatever lists show.
+    pub fn inventory(&self) -> Vec<Observed> {
+        self.things.values().map(Thing::observed).collect()
+    }
+
+    /// The calls that are held, by number.
+    pub fn held(&self) -> Vec<Held> {
+        let of = |(n, flight): (&CallNo, &Flight)| {
+            flight.held.map(|when| Held { number: *n, when, call: flight.call.clone() })
+        };
+        self.flights.iter().filter_map(of).collect()
+    }
+
+    /// Lets a held call go on; whether it was held. It has its effect now, or its reply leaves now.
+    pub fn release(&mut self, n: CallNo) -> bool {
+        let Some(flight) = self.flights.get_mut(&n) else { return false };
+        let Some(when) = flight.held.take() else { return false };
+        let lag = flight.reply_lag;
+        flight.fault = None;
+        self.note_call(n, None, Event::Released);
+        match when {
+            When::Before => {
+                if let Some(flight) = self.flights.get_mut(&n) {
+                    flight.arrivals = 1;
+                }
+                self.after(0, Happening::Arrive(n));
+            }
+            When::After => self.after(lag, Happening::Reply(n)),
+        }
+        true
+    }
+
+    /// The caller of a call went away: nobody waits for its answer. A call that is held before its effect never
+    /// has one; one that is on its way still arrives.
+    pub fn abandon(&mut self, n: CallNo) {
+        let Some(flight) = self.flights.get_mut(&n) else { return };
+        if flight.answered {
+            return;
+        }
+        flight.answered = true;
+        let over = flight.held.take().is_some() || flight.arrivals == 0;
+        self.note_call(n, None, Event::Abandoned);
+        if over {
+            self.flights.remove(&n);
+        }
+    }
+
+    pub(crate) fn set_rules_and_counts(&mut self, rules: Vec<Rule>) {
+        self.rule_counts = vec![(0, 0); rules.len()];
+        self.world.rules = rules;
+    }
+
+    /// Puts something into the future, after what is due at that time already.
+    pub(crate) fn after(&mut self, lag_ms: u64, what: Happening) {
+        self.seq += 1;
+        self.queue.insert((self.now.saturating_add(lag_ms), self.seq), what);
+    }
+
+    pub(crate) fn run_until(&mut self, now_ms: u64) {
+        while let Some(entry) = self.queue.first_entry() {
+            let due = entry.key().0;
+            if due > now_ms {
+                break;
+            }
+            let what = entry.remove();
+            self.now = self.now.max(due);
+            self.happen(what);
+        }
+        self.now = self.now.max(now_ms);
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Arrive(n) => self.arrive(n),
+            Happening::Reply(n) => {
+                if let Some(reply) = self.flights.get_mut(&n).and_then(|f| f.reply.take()) {
+                    self.answer(n, reply);
+                }
+            }
+            Happening::GiveUp(n) => {
+                let message = format!("no reply within {} ms", self.world.timeout_ms);
+                self.answer(n, Err(ProviderError::new(ErrorKind::UnknownOutcome, message)));
+            }
+            Happening::Settle(handle, generation) => self.settle(&handle, generation),
+            Happening::Vanish(handle, generation) => self.removed(&handle, generation),
+            Happening::RunEnds(handle) => self.run_ends(&handle),
+            Happening::RunStarts(handle) => self.run_starts(&handle),
+            Happening::SpotMinute(handle, generation) => self.spot_minute(&handle, generation),
+            Happening::MakeUp(handle, generation) => self.make_up(&handle, generation),
+        }
+    }
+
+    fn arrive(&mut self, n: CallNo) {
+        let Some(flight) = self.flights.get_mut(&n) else { return };
+        flight.arrivals = flight.arrivals.saturating_sub(1);
+        if flight.fault == Some(What::HoldBefore) {
+            flight.held = Some(When::Before);
+            self.note_call(n, None, Event::Held);
+            return;
+        }
+        let (call, fault, first) = (flight.call.clone(), flight.fault.clone(), flight.reply.is_none());
+        let (injected, fails_later) = match &fault {
+            Some(What::Error(error)) => (Some(error.clone()), None),
+            Some(What::FailLater(error)) => (None, Some(error.clone())),
+            _ => (None, None),
+        };
+        let outcome = self.take(&call, injected, fails_later);
+        self.note_call(n, outcome.handle, outcome.event);
+        let Some(flight) = self.flights.get_mut(&n) else { return };
+        let lag = flight.reply_lag;
+        if flight.answered {
+            if flight.arrivals == 0 {
+                self.flights.remove(&n);
+            }
+            return;
+        }
+        if !first {
+            return;
+        }
+        flight.reply = Some(outcome.answer);
+        match fault {
+            Some(What::DropReply) => {}
+            Some(What::HoldAfter) => {
+                flight.held = Some(When::After);
+                self.note_call(n, None, Event::Held);
+            }
+            _ => self.after(lag, Happening::Reply(n)),
+        }
+    }
+
+    fn answer(&mut self, n: CallNo, answer: Answer) {
+        let Some(flight) = self.flights.get_mut(&n) else { return };
+        if flight.answered {
+            return;
+        }
+        flight.answered = true;
+        let over = flight.arrivals == 0;
+        self.note_call(n, None, Event::Answered(answer.as_ref().err().map(|error| error.kind)));
+        self.answers.push((n, answer));
+        if over {
+            self.flights.remove(&n);
+        }
+    }
+
+    /// What a call is about: address and token of its order, or of the thing that it names.
+    fn about(&self, call: &Call) -> (Option<ResourceAddr>, Option<Token>) {
+        match call {
+            Call::Create(order) | Call::Update(_, order) => {
+                (Some(order.tags.address.clone()), Some(order.tags.token.clone()))
+            }
+            Call::Delete(handle) | Call::Read(handle) => {
+                let tags = self.things.get(handle).map(|thing| &thing.tags);
+                let tags = tags.or_else(|| self.gone.get(handle).map(|ghost| &ghost.observed.tags));
+                (tags.map(|t| t.address.clone()), tags.map(|t| t.token.clone()))
+            }
+            Call::List(scope) => (None, scope.token.clone()),
+        }
+    }
+
+    fn rule_for(&mut self, call: &Call, address: Option<&ResourceAddr>) -> Option<What> {
+        let (verb, kind) = (Verb::from(call), kind_of(call));
+        let mut happens = None;
+        for (rule, (matched, happened)) in self.world.rules.iter().zip(&mut self.rule_counts) {
+            let fits = rule.verb.is_none_or(|v| v == verb)
+                && rule.kind.is_none_or(|k| Some(k) == kind)
+                && rule.address.as_ref().is_none_or(|a| Some(a) == address);
+            if !fits {
+                continue;
+            }
+            *matched += 1;
+            let due = rule.nth.is_none_or(|nth| *matched >= nth)
+                && rule.times.is_none_or(|times| *happened < times);
+            if due && happens.is_none() {
+                *happened += 1;
+                happens = Some(rule.what.clone());
+            }
+        }
+        happens
+    }
+
+    fn chance_for(&self, call: &Call, there: u64, chance: &mut Chance) -> Option<What> {
+        let faults = &self.world.faults;
+        let mut left = chance.below(1_000_000);
+        let mut hit = |ppm: u32| {
+            let hit = left < u64::from(ppm);
+            left = left.saturating_sub(u64::from(ppm));
+            hit
+        };
+        if hit(faults.request_lost_ppm) {
+            return Some(What::DropRequest);
+        }
+        if hit(faults.reply_lost_ppm) {
+            return Some(What::DropReply);
+        }
+        if hit(faults.request_late_ppm) {
+            let most = self.world.call_lag_ms.saturating_sub(there);
+            return Some(What::Delay(chance.below(most.saturating_add(1))));
+        }
+        if hit(faults.request_duplicated_ppm) {
+            return Some(What::Duplicate);
+        }
+        for (kind, ppm) in &faults.errors_ppm {
+            if hit(*ppm) {
+                let mut error = ProviderError::new(*kind, "by chance");
+                error.retry_after_ms = (*kind == ErrorKind::Throttled).then_some(1_000);
+                return Some(What::Error(error));
+            }
+        }
+        if call.changes() && hit(faults.fails_later_ppm) {
+            return Some(What::FailLater(ProviderError::new(ErrorKind::Capacity, "by chance, later")));
+        }
+        None
+    }
+
+    pub(crate) fn note_call(&mut self, n: CallNo, handle: Option<Handle>, event: Event) {
+        let Some(flight) = self.flights.get(&n) else { return };
+        let named = match &flight.call {
+            Call::Update(handle, _) | Call::Delete(handle) | Call::Read(handle) => Some(handle.clone()),
+            Call::Create(_) | Call::List(_) => None,
+        };
+        let entry = Entry {
+            at_ms: self.now,
+            call: Some(n),
+            verb: Some(Verb::from(&flight.call)),
+            cloud: flight.call.cloud(),
+            kind: kind_of(&flight.call),
+            address: flight.address.clone(),
+            token: flight.token.clone(),
+            handle: handle.or(named),
+            event,
+        };
+        self.log.push(entry);
+    }
+}
+
+/// What sort of thing a call is about; lists are about no sort.
+pub(crate) fn kind_of(call: &Call) -> Option<ResourceKind> {
+    match call {
+        Call::Create(order) => Some(order.resource.kind),
+        Call::Update(handle, _) | Call::Delete(handle) | Call::Read(handle) => Some(handle.kind),
+        Call::List(_) => None,
+    }
+}

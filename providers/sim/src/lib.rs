@@ -1,0 +1,33 @@
+//! A simulated cloud: everything that the apply engine and the adapters of rhumb rely on, and everything that
+//! goes wrong with it, from a seed.
+//!
+//! [`SimCloud`] is pure and synchronous: it is told what time it is, and the same calls at the same times of the
+//! same [`World`] leave a log that is the same byte for byte. [`InProcess`] is a [`rhumb_api::Provider`] over it
+//! on virtual time.
+//!
+//! It is stricter than the clouds are. What it refuses may pass elsewhere; what it takes is right by the
+//! documentation of the vocabulary.
+
+mod arrival;
+mod chance;
+mod cloud;
+mod course;
+mod hand;
+mod inprocess;
+mod kinds;
+mod log;
+mod meter;
+mod orders;
+mod thing;
+mod world;
+
+pub use cloud::{Held, SimCloud, When};
+pub use hand::HandError;
+pub use inprocess::{InProcess, Sleep};
+pub use kinds::{forces_replacement, references, required};
+pub use log::{CallNo, Entry, Event};
+pub use meter::Bill;
+pub use world::{
+    Denial, Durations, Faults, Interruptions, Price, Quota, Rate, Rule, Runs, Span, Stock, Verb, What, World,
+    WorldError,
+};

@@ -1,0 +1,288 @@
+//! Creates, updates and deletes: what is refused, and what begins.
+
+use std::collections::BTreeSet;
+
+use rhumb_api::{ErrorKind, Handle, Order, ProviderError, Purchase, Reply, ResourceKind, Status};
+
+use crate::arrival::Outcome;
+use crate::chance::{Chance, Stream};
+use crate::cloud::{Happening, Pool, SimCloud};
+use crate::kinds::{check, check_place, forcing, references};
+use crate::log::Event;
+use crate::thing::{Thing, count, has_machines, purchase, text};
+use crate::world::Span;
+
+fn error(kind: ErrorKind, message: impl Into<String>) -> ProviderError {
+    ProviderError::new(kind, message)
+}
+
+/// How the id of a thing of a kind begins.
+const fn prefix(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Network => "net",
+        ResourceKind::Firewall => "fw",
+        ResourceKind::LaunchTemplate => "lt",
+        ResourceKind::Fleet => "fleet",
+        ResourceKind::LoadBalancer => "lb",
+        ResourceKind::JobRun => "run",
+        ResourceKind::EdgeUnit => "edge",
+    }
+}
+
+impl SimCloud {
+    pub(crate) fn create(
+        &mut self,
+        order: &Order,
+        fails_later: Option<ProviderError>,
+    ) -> Result<Outcome, ProviderError> {
+        check(order, &self.world)?;
+        if self.world.deduplicates
+            && let Some((made_with, handle)) = self.tokens.get(&order.tags.token)
+        {
+            if made_with.as_ref().is_some_and(|made_with| made_with != order) {
+                return Err(error(ErrorKind::Invalid, "the token was used with other arguments"));
+            }
+            return Ok(match self.things.get(handle) {
+                Some(thing) => Outcome::of(Event::Unchanged, thing.observed()),
+                None => Outcome {
+                    event: Event::Unchanged,
+                    handle: Some(handle.clone()),
+                    answer: Ok(Reply::One(None)),
+                },
+            });
+        }
+        let stands_on = self.needed(order)?;
+        let resource = &order.resource;
+        let machines = if has_machines(resource.kind) { count(&resource.attributes) } else { 0 };
+        if has_machines(resource.kind) {
+            self.room(&pool_of(order), machines)?;
+        }
+        let place = (resource.cloud, resource.region.clone(), resource.kind);
+        let number = self.ids.entry(place).or_default();
+        let handle = loop {
+            *number += 1;
+            let handle = Handle {
+                cloud: resource.cloud,
+                region: resource.region.clone(),
+                kind: resource.kind,
+                id: format!("{}-{:08x}", prefix(resource.kind), number),
+            };
+            // What was planted by hand may have taken an id.
+            if !self.things.contains_key(&handle) && !self.gone.contains_key(&handle) {
+                break handle;
+            }
+        };
+        let thing = Thing {
+            handle: handle.clone(),
+            tags: order.tags.clone(),
+            attributes: resource.attributes.clone(),
+            order: Some(order.clone()),
+            before: None,
+            status: Status::Pending,
+            running: 0,
+            machines: 0,
+            made_ms: self.now,
+            generation: 1,
+            failing: fails_later,
+            stands_on,
+            run_ends_ms: None,
+            between_runs: false,
+            complete: false,
+            making_up: false,
+            metered_ms: self.now,
+        };
+        let seen = thing.observed();
+        self.things.insert(handle.clone(), thing);
+        self.tokens.insert(order.tags.token.clone(), (Some(order.clone()), handle.clone()));
+        self.set_machines(&handle, machines);
+        let lag = self.draw(self.world.durations_of(handle.kind).make);
+        self.after(lag, Happening::Settle(handle, 1));
+        Ok(Outcome::of(Event::Made, seen))
+    }
+
+    pub(crate) fn update(
+        &mut self,
+        handle: &Handle,
+        order: &Order,
+        fails_later: Option<ProviderError>,
+    ) -> Result<Outcome, ProviderError> {
+        check(order, &self.world)?;
+        let resource = &order.resource;
+        if (resource.cloud, &resource.region, resource.kind) != (handle.cloud, &handle.region, handle.kind) {
+            return Err(error(
+                ErrorKind::Invalid,
+                format!("{handle} cannot become something else elsewhere"),
+            ));
+        }
+        let Some(thing) = self.things.get(handle) else {
+            return Err(error(ErrorKind::NotFound, format!("there is no {handle}")));
+        };
+        if thing.tags.address != order.tags.address || thing.tags.lineage != order.tags.lineage {
+            return Err(error(ErrorKind::Invalid, format!("{handle} was made for `{}`", thing.tags.address)));
+        }
+        let same = thing.attributes == resource.attributes
+            && thing.order.as_ref().is_none_or(|o| o.needs == order.needs && o.files == order.files);
+        match thing.status {
+            Status::Deleting => {
+                return Err(error(ErrorKind::Conflict, format!("{handle} is being removed")));
+            }
+            Status::Pending | Status::Ready | Status::Complete if same => {
+                return Ok(Outcome::of(Event::Unchanged, thing.observed()));
+            }
+            Status::Pending => {
+                return Err(error(ErrorKind::Conflict, format!("{handle} is being made or changed")));
+            }
+            _ => {}
+        }
+        if let Some(name) = forcing(handle.kind, &thing.attributes, &resource.attributes) {
+            return Err(error(ErrorKind::Invalid, format!("`{name}` of {handle} cannot be changed")));
+        }
+        let stands_on = self.needed(order)?;
+        let idle = thing.complete || thing.between_runs || !thing.has_machines();
+        let machines = if idle { 0 } else { thing.machines.max(count(&resource.attributes)) };
+        if !idle {
+            self.room(&pool_of(order), machines - thing.machines)?;
+        }
+        let lag = self.draw(self.world.durations_of(handle.kind).change);
+        self.set_machines(handle, machines);
+        let Some(thing) = self.things.get_mut(handle) else { return Ok(Outcome::nothing()) };
+        let attributes = std::mem::replace(&mut thing.attributes, resource.attributes.clone());
+        thing.before = Some((attributes, thing.order.replace(order.clone())));
+        thing.stands_on = stands_on;
+        thing.failing = fails_later;
+        thing.status = Status::Pending;
+        thing.generation += 1;
+        let (seen, generation) = (thing.observed(), thing.generation);
+        self.after(lag, Happening::Settle(handle.clone(), generation));
+        Ok(Outcome::of(Event::Changed, seen))
+    }
+
+    pub(crate) fn delete(
+        &mut self,
+        handle: &Handle,
+        fails_later: Option<ProviderError>,
+    ) -> Result<Outcome, ProviderError> {
+        check_place(handle.cloud, &handle.region, &self.world)?;
+        let Some(thing) = self.things.get(handle) else { return Ok(Outcome::nothing()) };
+        match thing.status {
+            Status::Deleting => return Ok(Outcome::of(Event::Unchanged, thing.observed())),
+            Status::Pending => {
+                return Err(error(ErrorKind::Conflict, format!("{handle} is being made or changed")));
+            }
+            _ => {}
+        }
+        if let Some(other) = self.things.values().find(|other| other.stands_on.contains(handle)) {
+            return Err(error(ErrorKind::Conflict, format!("{} stands on {handle}", other.handle)));
+        }
+        let lag = self.draw(self.world.durations_of(handle.kind).remove);
+        let Some(thing) = self.things.get_mut(handle) else { return Ok(Outcome::nothing()) };
+        thing.status = Status::Deleting;
+        thing.failing = fails_later;
+        thing.before = None;
+        thing.generation += 1;
+        let (seen, generation) = (thing.observed(), thing.generation);
+        self.after(lag, Happening::Vanish(handle.clone(), generation));
+        Ok(Outcome::of(Event::Removed, seen))
+    }
+
+    /// What an order names by address, found by the ids that it gives.
+    fn needed(&self, order: &Order) -> Result<BTreeSet<Handle>, ProviderError> {
+        let resource = &order.resource;
+        let named = references(resource);
+        let mut all = BTreeSet::new();
+        for (address, id) in &order.needs {
+            let Some((_, kind)) = named.iter().find(|(name, _)| name == address.as_str()) else {
+                // Runs come after runs of other regions and clouds; an id alone does not say where.
+                let there = self.things.values().any(|t| t.handle.id == *id && t.tags.address == *address);
+                if there {
+                    continue;
+                }
+                return Err(error(ErrorKind::Invalid, format!("there is no {id} for `{address}`")));
+            };
+            let handle = Handle {
+                cloud: resource.cloud,
+                region: resource.region.clone(),
+                kind: *kind,
+                id: id.clone(),
+            };
+            let Some(thing) = self.things.get(&handle) else {
+                return Err(error(ErrorKind::Invalid, format!("there is no {handle}")));
+            };
+            if thing.tags.address != *address || thing.tags.lineage != order.tags.lineage {
+                return Err(error(ErrorKind::Invalid, format!("{handle} was not made for `{address}`")));
+            }
+            match &thing.status {
+                Status::Ready | Status::Complete => {}
+                Status::Failed(_) => {
+                    return Err(error(ErrorKind::Invalid, format!("{handle} has failed")));
+                }
+                Status::Pending | Status::Deleting => {
+                    return Err(error(ErrorKind::Conflict, format!("{handle} is not ready")));
+                }
+            }
+            if *kind == ResourceKind::LaunchTemplate
+                && text(&resource.attributes, "instance_type") != Some(thing.instance_type())
+            {
+                return Err(error(ErrorKind::Invalid, format!("{handle} starts machines of another type")));
+            }
+            all.insert(handle);
+        }
+        Ok(all)
+    }
+
+    /// Whether so many machines more may be had, and are there.
+    fn room(&self, pool: &Pool, more: u32) -> Result<(), ProviderError> {
+        if more == 0 {
+            return Ok(());
+        }
+        let what = format!("{more} more {} in {}/{}", pool.2, pool.0, pool.1);
+        if more > self.quota_left(pool) {
+            return Err(error(ErrorKind::Quota, format!("{what} exceed a quota")));
+        }
+        if more > self.stock_left(pool) {
+            return Err(error(ErrorKind::Capacity, format!("there are no {what}")));
+        }
+        Ok(())
+    }
+
+    /// Machines that quotas leave.
+    pub(crate) fn quota_left(&self, pool: &Pool) -> u32 {
+        let mut left = u32::MAX;
+        for quota in &self.world.quotas {
+            let counts = |p: &Pool| {
+                p.0 == quota.cloud
+                    && p.1 == quota.region
+                    && quota.type_prefix.as_ref().is_none_or(|prefix| p.2.starts_with(prefix.as_str()))
+                    && quota.spot.is_none_or(|spot| p.3 == spot)
+            };
+            if counts(pool) {
+                let used = self.held.iter().filter(|(p, _)| counts(p));
+                let used = used.fold(0_u32, |sum, (_, n)| sum.saturating_add(*n));
+                left = left.min(quota.machines.saturating_sub(used));
+            }
+        }
+        left
+    }
+
+    /// Machines that there are and that nobody has.
+    pub(crate) fn stock_left(&self, pool: &Pool) -> u32 {
+        let row = self.world.stock.iter().find(|row| {
+            row.cloud == pool.0 && row.region == pool.1 && row.instance_type == pool.2 && row.spot == pool.3
+        });
+        let machines = row.and_then(|row| row.machines);
+        machines.map_or(u32::MAX, |n| n.saturating_sub(self.held.get(pool).copied().unwrap_or(0)))
+    }
+
+    /// A time within a span for the course of a thing.
+    pub(crate) fn draw(&self, span: Span) -> u64 {
+        Chance::new(self.world.seed, Stream::Course, self.seq).within(span)
+    }
+}
+
+/// The machines that an order asks for.
+fn pool_of(order: &Order) -> Pool {
+    let resource = &order.resource;
+    let name = text(&resource.attributes, "instance_type").unwrap_or_default();
+    let spot = purchase(&resource.attributes) == Some(Purchase::Spot);
+    (resource.cloud, resource.region.clone(), name.to_owned(), spot)
+}

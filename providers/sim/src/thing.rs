@@ -1,0 +1,131 @@
+//! What exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::{Attr, Handle, Observed, Order, ProviderError, Purchase, ResourceKind, Status, Tags};
+
+/// A thing and what is going on with it.
+#[derive(Clone, Debug)]
+pub struct Thing {
+    /// What and where.
+    pub handle: Handle,
+    /// Of the order that made it.
+    pub tags: Tags,
+    /// As it is, or is being made into.
+    pub attributes: BTreeMap<String, Attr>,
+    /// The last order that was accepted for it; none of what was not ordered here.
+    pub order: Option<Order>,
+    /// Attributes and order to go back to if the change under way fails.
+    pub before: Option<(BTreeMap<String, Attr>, Option<Order>)>,
+    /// How far it is.
+    pub status: Status,
+    /// Machines that work.
+    pub running: u32,
+    /// Machines that it holds of the stock, and that cost money.
+    pub machines: u32,
+    /// When its create was accepted.
+    pub made_ms: u64,
+    /// Counts accepted changes, so that what a former change had in view for it is void.
+    pub generation: u64,
+    /// How the change under way ends, if badly.
+    pub failing: Option<ProviderError>,
+    /// What it stands on, which cannot be removed before it.
+    pub stands_on: BTreeSet<Handle>,
+    /// When the run under way ends.
+    pub run_ends_ms: Option<u64>,
+    /// Whether it is a run with a schedule that waits for its next start.
+    pub between_runs: bool,
+    /// Whether it is a run that has ended for good.
+    pub complete: bool,
+    /// Whether machines that were lost are going to be made up for.
+    pub making_up: bool,
+    /// Up to when its machines are in the bill.
+    pub metered_ms: u64,
+}
+
+impl Thing {
+    /// Whether things of its kind have machines.
+    pub fn has_machines(&self) -> bool {
+        has_machines(self.handle.kind)
+    }
+
+    /// Machines that it is to have while it works.
+    pub fn count(&self) -> u32 {
+        count(&self.attributes)
+    }
+
+    /// Machines that it is to have now.
+    pub fn wanted(&self) -> u32 {
+        if self.complete || self.between_runs { 0 } else { self.count() }
+    }
+
+    /// The cloud's name of the type of its machines.
+    pub fn instance_type(&self) -> &str {
+        text(&self.attributes, "instance_type").unwrap_or_default()
+    }
+
+    /// How its machines are paid for.
+    pub fn purchase(&self) -> Option<Purchase> {
+        purchase(&self.attributes)
+    }
+
+    /// Whether its machines are spot machines.
+    pub fn spot(&self) -> bool {
+        self.purchase() == Some(Purchase::Spot)
+    }
+
+    /// Whether it is a run with a schedule.
+    pub fn scheduled(&self) -> bool {
+        self.handle.kind == ResourceKind::JobRun && self.attributes.contains_key("schedule")
+    }
+
+    /// How long a run of it takes, milliseconds; `None` for what never ends by itself.
+    pub fn run_ms(&self, runs: &crate::Runs) -> Option<u64> {
+        if self.handle.kind != ResourceKind::JobRun || self.attributes.contains_key("restart") {
+            return None;
+        }
+        let of_deadline = || match self.attributes.get("deadline_s") {
+            Some(Attr::Int(s)) => Some(s.unsigned_abs().saturating_mul(u64::from(runs.deadline_permille))),
+            _ => None,
+        };
+        runs.run_ms.or_else(of_deadline)
+    }
+
+    /// As its cloud describes it.
+    pub fn observed(&self) -> Observed {
+        Observed {
+            handle: self.handle.clone(),
+            tags: self.tags.clone(),
+            attributes: self.attributes.clone(),
+            status: self.status.clone(),
+            running: self.has_machines().then_some(self.running),
+        }
+    }
+}
+
+/// Whether things of a kind have machines.
+pub fn has_machines(kind: ResourceKind) -> bool {
+    matches!(kind, ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::EdgeUnit)
+}
+
+/// The attribute `count`; 0 without one.
+pub fn count(attributes: &BTreeMap<String, Attr>) -> u32 {
+    match attributes.get("count") {
+        Some(Attr::Int(n)) => u32::try_from(*n).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// An attribute that is a text.
+pub fn text<'a>(attributes: &'a BTreeMap<String, Attr>, name: &str) -> Option<&'a str> {
+    match attributes.get(name) {
+        Some(Attr::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// The attribute `purchase`.
+pub fn purchase(attributes: &BTreeMap<String, Attr>) -> Option<Purchase> {
+    let name = text(attributes, "purchase")?;
+    Purchase::ALL.into_iter().chain([Purchase::Held]).find(|p| p.as_str() == name)
+}

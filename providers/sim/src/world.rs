@@ -1,0 +1,362 @@
+//! What a simulated world is like, as data. Everything has a default: a world of plenty in which nothing fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb_api::{Cloud, ErrorKind, Guarantees, Money, ProviderError, Purchase, ResourceAddr, ResourceKind};
+use serde::{Deserialize, Serialize};
+
+/// What there is, how fast it is, and how it fails. Times are in milliseconds, probabilities in parts per million.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct World {
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// Regions of a cloud; one that is not listed has every region.
+    pub regions: BTreeMap<Cloud, BTreeSet<String>>,
+    /// Instance types of a cloud; one that is not listed has every type.
+    pub instance_types: BTreeMap<Cloud, BTreeSet<String>>,
+    /// Whether a create with a token that was seen before makes nothing new.
+    pub deduplicates: bool,
+    /// How long a list does not show what was made, and goes on showing what is gone.
+    pub list_lag_ms: u64,
+    /// The longest time from sending a call to its effect; a delay by a rule alone may be longer.
+    pub call_lag_ms: u64,
+    /// When a call without reply is given up, counted from sending.
+    pub timeout_ms: u64,
+    /// The way of a request, and the way of a reply.
+    pub latency_ms: Span,
+    /// How long making, changing and removing take; a kind that is not listed has the default.
+    pub durations: BTreeMap<ResourceKind, Durations>,
+    /// Calls that a cloud takes; one that is not listed takes any number.
+    pub calls: BTreeMap<Cloud, Rate>,
+    /// Machines that there are; what has no row is plenty.
+    pub stock: Vec<Stock>,
+    /// Machines that the account may have at a time.
+    pub quotas: Vec<Quota>,
+    /// What the credentials may not do.
+    pub denied: Vec<Denial>,
+    /// What machines cost; what has no row has no price, which is not the price 0.
+    pub prices: Vec<Price>,
+    /// What goes wrong by chance.
+    pub faults: Faults,
+    /// What goes wrong by appointment. Of several that match a call, the first that is due happens.
+    pub rules: Vec<Rule>,
+    /// How long runs take.
+    pub runs: Runs,
+    /// How spot machines are lost.
+    pub spot: Interruptions,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        World {
+            seed: 0,
+            regions: BTreeMap::new(),
+            instance_types: BTreeMap::new(),
+            deduplicates: true,
+            list_lag_ms: 5_000,
+            call_lag_ms: 60_000,
+            timeout_ms: 30_000,
+            latency_ms: Span { min: 10, max: 50 },
+            durations: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            stock: Vec::new(),
+            quotas: Vec::new(),
+            denied: Vec::new(),
+            prices: Vec::new(),
+            faults: Faults::default(),
+            rules: Vec::new(),
+            runs: Runs::default(),
+            spot: Interruptions::default(),
+        }
+    }
+}
+
+/// Why a text is not a world.
+#[derive(Debug, thiserror::Error)]
+#[error("not a world: {0}")]
+pub struct WorldError(#[from] serde_json::Error);
+
+impl World {
+    /// From JSON; what is left out is as in [`World::default`].
+    ///
+    /// # Errors
+    /// It is not JSON, or has a key that no world has.
+    pub fn from_json(text: &[u8]) -> Result<Self, WorldError> {
+        Ok(serde_json::from_slice(text)?)
+    }
+
+    /// This world with the top-level keys of a JSON object in the place of its own.
+    ///
+    /// # Errors
+    /// It is not JSON, is no object, or has a key that no world has.
+    pub fn patched(&self, text: &[u8]) -> Result<Self, WorldError> {
+        let patch: BTreeMap<String, serde_json::Value> = serde_json::from_slice(text)?;
+        let mut whole = serde_json::to_value(self)?;
+        if let Some(keys) = whole.as_object_mut() {
+            keys.extend(patch);
+        }
+        Ok(serde_json::from_value(whole)?)
+    }
+
+    /// What its clouds promise.
+    pub fn guarantees(&self) -> Guarantees {
+        Guarantees {
+            deduplicates: self.deduplicates,
+            list_lag_ms: self.list_lag_ms,
+            call_lag_ms: self.call_lag_ms,
+        }
+    }
+
+    /// How long things of a kind take.
+    pub fn durations_of(&self, kind: ResourceKind) -> Durations {
+        self.durations.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// The price of a machine-hour, if it has one.
+    pub fn price(
+        &self,
+        cloud: Cloud,
+        region: &str,
+        instance_type: &str,
+        purchase: Purchase,
+    ) -> Option<Money> {
+        let of = |p: &&Price| {
+            p.cloud == cloud
+                && p.region == region
+                && p.instance_type == instance_type
+                && p.purchase == purchase
+        };
+        self.prices.iter().find(of).map(|p| p.per_hour)
+    }
+}
+
+/// A time from `min` to `max` milliseconds, both included, all equally likely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// The shortest.
+    pub min: u64,
+    /// The longest; not less than the shortest, else that.
+    pub max: u64,
+}
+
+/// How long things of a kind take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Durations {
+    /// From the accepted create to `Ready`.
+    pub make: Span,
+    /// From the accepted update to `Ready`.
+    pub change: Span,
+    /// From the accepted delete until it is gone.
+    pub remove: Span,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Durations {
+            make: Span { min: 1_000, max: 3_000 },
+            change: Span { min: 500, max: 1_500 },
+            remove: Span { min: 500, max: 2_000 },
+        }
+    }
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Calls per second in the long run.
+    pub per_second: u32,
+    /// Calls at once after a rest.
+    pub burst: u32,
+}
+
+/// Machines of a type in a region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stock {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Its region.
+    pub region: String,
+    /// The cloud's name of the type.
+    pub instance_type: String,
+    /// Whether these are the spot machines, or those of every other purchase.
+    pub spot: bool,
+    /// Machines, with those that the deployment has; `None` for plenty.
+    #[serde(default)]
+    pub machines: Option<u32>,
+}
+
+/// A limit of the account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Its region.
+    pub region: String,
+    /// Of the types whose names begin with this; of all types without it.
+    #[serde(default)]
+    pub type_prefix: Option<String>,
+    /// Of spot machines, of all others, or of both without it.
+    #[serde(default)]
+    pub spot: Option<bool>,
+    /// Machines at a time.
+    pub machines: u32,
+}
+
+/// A right that the credentials do not have. What is left out is everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Denial {
+    /// Of this cloud.
+    pub cloud: Option<Cloud>,
+    /// Of things of this kind; lists are of none.
+    pub kind: Option<ResourceKind>,
+    /// To do this.
+    pub verb: Option<Verb>,
+}
+
+/// What a machine costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Its region.
+    pub region: String,
+    /// The cloud's name of the type.
+    pub instance_type: String,
+    /// How it is paid for.
+    pub purchase: Purchase,
+    /// For an hour of a machine.
+    pub per_hour: Money,
+}
+
+/// Probabilities, in parts per million, that a call goes wrong; at most one of these happens to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Faults {
+    /// The request never arrives.
+    pub request_lost_ppm: u32,
+    /// It has its effect, and the reply never arrives.
+    pub reply_lost_ppm: u32,
+    /// The request arrives at any time up to `call_lag_ms`.
+    pub request_late_ppm: u32,
+    /// The request arrives twice, the second time before the reply to the first does.
+    pub request_duplicated_ppm: u32,
+    /// It is answered with an error and has no effect, per kind.
+    pub errors_ppm: BTreeMap<ErrorKind, u32>,
+    /// What was accepted fails afterwards. Reads and lists take no harm from it.
+    pub fails_later_ppm: u32,
+}
+
+/// How long runs take, and how often those with a schedule run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Runs {
+    /// Of every run; without it, a part of its deadline.
+    pub run_ms: Option<u64>,
+    /// Thousandths of its deadline that a run takes.
+    pub deadline_permille: u32,
+    /// From start to start of a run with a schedule, the first of which starts when it is ready.
+    pub period_ms: u64,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Runs { run_ms: None, deadline_permille: 500, period_ms: 86_400_000 }
+    }
+}
+
+/// How spot machines are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Interruptions {
+    /// Probability, in parts per million, that a machine is lost within an hour; decided once a minute.
+    pub per_hour_ppm: u32,
+    /// Until a lost machine is made up for, if there are any.
+    pub replace_ms: u64,
+}
+
+impl Default for Interruptions {
+    fn default() -> Self {
+        Interruptions { per_hour_ppm: 0, replace_ms: 120_000 }
+    }
+}
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// [`rhumb_api::Call::Create`].
+    Create,
+    /// [`rhumb_api::Call::Update`].
+    Update,
+    /// [`rhumb_api::Call::Delete`].
+    Delete,
+    /// [`rhumb_api::Call::Read`].
+    Read,
+    /// [`rhumb_api::Call::List`].
+    List,
+}
+
+impl From<&rhumb_api::Call> for Verb {
+    fn from(call: &rhumb_api::Call) -> Verb {
+        match call {
+            rhumb_api::Call::Create(_) => Verb::Create,
+            rhumb_api::Call::Update(..) => Verb::Update,
+            rhumb_api::Call::Delete(_) => Verb::Delete,
+            rhumb_api::Call::Read(_) => Verb::Read,
+            rhumb_api::Call::List(_) => Verb::List,
+        }
+    }
+}
+
+/// A fault by appointment. It matches a call by verb, kind and address; what is left out matches everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Only from this matching call on, counted from 1.
+    #[serde(default)]
+    pub nth: Option<u64>,
+    /// Only calls that do this.
+    #[serde(default)]
+    pub verb: Option<Verb>,
+    /// Only calls about a thing of this kind.
+    #[serde(default)]
+    pub kind: Option<ResourceKind>,
+    /// Only calls about a thing of this address.
+    #[serde(default)]
+    pub address: Option<ResourceAddr>,
+    /// How often it happens; for ever without it.
+    #[serde(default)]
+    pub times: Option<u64>,
+    /// What happens.
+    pub what: What,
+}
+
+/// What a rule does to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// It is answered with this and has no effect.
+    Error(ProviderError),
+    /// It never arrives.
+    DropRequest,
+    /// It has its effect, and the reply never arrives.
+    DropReply,
+    /// It arrives so many milliseconds later.
+    Delay(u64),
+    /// It arrives twice.
+    Duplicate,
+    /// It is accepted, and fails with this afterwards.
+    FailLater(ProviderError),
+    /// It is held before its effect until it is released or its caller goes away; then it never has one.
+    HoldBefore,
+    /// Its reply is held after its effect until it is released or its caller goes away.
+    HoldAfter,
+}
