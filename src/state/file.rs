@@ -1,10 +1,11 @@
-//! The state file, format version 1: one JSON object.
+//! The state file, format version 2: one JSON object.
 //!
 //! ```json
 //! {
-//!   "rhumb_state": 1,
+//!   "rhumb_state": 2,
 //!   "lineage": "6f1c...",
 //!   "serial": 12,
+//!   "simulated": false,
 //!   "resources": [
 //!     {
 //!       "address": "services.chat/aws/eu-west-1/network",
@@ -12,26 +13,38 @@
 //!       "cloud": "aws",
 //!       "region": "eu-west-1",
 //!       "id": "vpc-0a1b2c",
+//!       "token": "0123456789abcdef0123456789abcdef",
+//!       "since": 4,
+//!       "doubtful": null,
 //!       "attributes": { "zones": 3 },
 //!       "depends_on": []
 //!     }
-//!   ]
+//!   ],
+//!   "spares": [{ "address": "...", "why": "replaced", "kind": "fleet", "...": "as above" }],
+//!   "open": [{ "token": "...", "address": "...", "call": { "create": {} }, "depends_on": [] }],
+//!   "applying": { "plan": "9f86...", "from": 11 }
 //! }
 //! ```
 //!
 //! Keys that are not listed here are refused: a file that says more than this version knows would lose it
-//! with the next write.
+//! with the next write. Version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and
+//! `doubtful`; it is still read, and never written.
+
+mod text;
+mod v1;
+mod v2;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, Cloud, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attr, ResourceAddr};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{State, StateError, StateResource};
+pub(super) use text::{Text, serde_message};
 
-/// The only version so far.
-const VERSION: u64 = 1;
+/// The version that is written.
+const VERSION: u64 = 2;
 
 /// Enough to tell the version, whatever else there is.
 #[derive(Deserialize)]
@@ -39,112 +52,65 @@ struct Version {
     rhumb_state: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileV1 {
-    #[serde(rename = "rhumb_state")]
-    _version: u64,
-    lineage: String,
-    serial: u64,
-    resources: Vec<ResourceV1>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ResourceV1 {
-    address: ResourceAddr,
-    kind: ResourceKind,
-    cloud: Cloud,
-    region: String,
-    #[serde(default)]
-    id: Option<String>,
-    attributes: BTreeMap<String, Attr>,
-    #[serde(default)]
-    depends_on: Vec<ResourceAddr>,
-}
-
-/// Reads a state file.
+/// Reads a state file of either version.
 ///
 /// # Errors
-/// Not JSON, another version, an unknown or missing key, an address twice, or a dependency that is not in
-/// the file or leads back to itself; with line and column.
+/// Not JSON, another version, an unknown or missing key, an address or an intent twice, a dependency that leads
+/// back to itself, an intent that changes nothing or is of another deployment, and in version 1 a dependency
+/// that is not in the file; with line and column.
 pub fn decode(name: &str, text: &str) -> Result<State, StateError> {
-    let error = |place: Option<(usize, usize)>, message: String, help: Option<&str>| StateError {
-        name: name.to_owned(),
-        place,
-        message,
-        help: help.map(str::to_owned),
-    };
-    let json = |e: &serde_json::Error| {
-        let place = (e.line() > 0).then(|| (e.line(), e.column().max(1)));
-        // serde_json ends its message with the place, which is told apart here.
-        let full = e.to_string();
-        let message = full.split(" at line ").next().unwrap_or(&full);
-        // What the file holds may not reach a terminal as a command to it.
-        let message = message.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        error(place, message, Some("the file is written by rhumb; restore it from a copy"))
-    };
-    let version: Version = serde_json::from_str(text).map_err(|e| json(&e))?;
-    if version.rhumb_state != VERSION {
-        let message = format!("it has version {}, this rhumb reads version {VERSION}", version.rhumb_state);
-        let at = locate(text, "\"rhumb_state\"").next().map(|at| place_of(text, at));
-        return Err(error(at, message, Some("use the rhumb that wrote it, or a newer one")));
-    }
-    let file: FileV1 = serde_json::from_str(text).map_err(|e| json(&e))?;
-    let mut resources = BTreeMap::new();
-    for r in file.resources {
-        let ResourceV1 { address, kind, cloud, region, id, attributes, depends_on } = r;
-        let resource = Resource { kind, cloud, region, attributes };
-        let entry = StateResource { resource, id, depends_on };
-        if resources.insert(address.clone(), entry).is_some() {
-            let at = addresses(text, &address).nth(1).map(|at| place_of(text, at));
-            let message = format!("`{address}` is in it twice");
-            return Err(error(at, message, Some("keep the one that exists")));
+    let text = Text { name, text };
+    let version: Version = text.parse()?;
+    match version.rhumb_state {
+        1 => v1::decode(&text),
+        VERSION => v2::decode(&text),
+        other => {
+            let message = format!("it has version {other}, this rhumb reads versions 1 and {VERSION}");
+            let at = text.find("\"rhumb_state\"");
+            Err(text.error(at, message, "use the rhumb that wrote it, or a newer one"))
         }
     }
-    for (address, entry) in &resources {
-        if let Some(missing) = entry.depends_on.iter().find(|d| !resources.contains_key(*d)) {
-            let at = dependency(text, missing).map(|at| place_of(text, at));
-            let message = format!("`{address}` depends on `{missing}`, which is not in it");
-            return Err(error(at, message, Some("restore the file from a copy")));
-        }
-    }
-    if let Some(address) = on_a_cycle(&resources) {
-        let at = addresses(text, address).next().map(|at| place_of(text, at));
-        let message = format!("`{address}` depends on itself, directly or through others");
-        return Err(error(at, message, Some("restore the file from a copy")));
-    }
-    Ok(State { lineage: file.lineage, serial: file.serial, resources })
 }
 
-/// The text of a state: resources by address, keys in the order above, two spaces, a newline at the end.
-/// Equal states have equal texts.
+/// The text of a state: resources by address, intents by token, keys in the order above, two spaces, a newline
+/// at the end. Equal states have equal texts.
 pub fn encode(state: &State) -> String {
-    let resources: Vec<Value> = state
-        .resources
-        .iter()
-        .map(|(address, entry)| {
-            let attributes: Map<String, Value> =
-                entry.resource.attributes.iter().map(|(k, v)| (k.clone(), value(v))).collect();
-            let depends_on: BTreeSet<&str> = entry.depends_on.iter().map(ResourceAddr::as_str).collect();
-            json!({
-                "address": address.as_str(),
-                "kind": entry.resource.kind.as_str(),
-                "cloud": entry.resource.cloud.as_str(),
-                "region": entry.resource.region,
-                "id": entry.id,
-                "attributes": attributes,
-                "depends_on": depends_on,
-            })
-        })
-        .collect();
+    let resources = state.resources.iter().map(|(address, entry)| thing(address, None, entry));
+    let spares = state.spares.iter().map(|s| thing(&s.address, Some(s.why.as_str()), &s.thing));
     let file = json!({
         "rhumb_state": VERSION,
         "lineage": state.lineage,
         "serial": state.serial,
-        "resources": resources,
+        "simulated": state.simulated,
+        "resources": resources.collect::<Vec<_>>(),
+        "spares": spares.collect::<Vec<_>>(),
+        "open": state.open.values().collect::<Vec<_>>(),
+        "applying": state.applying,
     });
     format!("{file:#}\n")
+}
+
+fn thing(address: &ResourceAddr, why: Option<&str>, entry: &StateResource) -> Value {
+    let resource = &entry.resource;
+    let attributes: Map<String, Value> =
+        resource.attributes.iter().map(|(k, v)| (k.clone(), value(v))).collect();
+    let depends_on: BTreeSet<&str> = entry.depends_on.iter().map(ResourceAddr::as_str).collect();
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("address", json!(address.as_str()));
+    if let Some(why) = why {
+        put("why", json!(why));
+    }
+    put("kind", json!(resource.kind.as_str()));
+    put("cloud", json!(resource.cloud.as_str()));
+    put("region", json!(resource.region));
+    put("id", json!(entry.id));
+    put("token", json!(entry.token));
+    put("since", json!(entry.since));
+    put("doubtful", json!(entry.doubtful));
+    put("attributes", Value::Object(attributes));
+    put("depends_on", json!(depends_on));
+    Value::Object(object)
 }
 
 fn value(attr: &Attr) -> Value {
@@ -157,10 +123,32 @@ fn value(attr: &Attr) -> Value {
     }
 }
 
+/// The resources of a file, each address once and no dependency back to itself.
+fn checked(
+    text: &Text<'_>,
+    listed: impl IntoIterator<Item = (ResourceAddr, StateResource)>,
+) -> Result<BTreeMap<ResourceAddr, StateResource>, StateError> {
+    let mut resources = BTreeMap::new();
+    for (address, entry) in listed {
+        if resources.insert(address.clone(), entry).is_some() {
+            let at = text.values("resources", "address", address.as_str()).nth(1);
+            return Err(text.error(at, format!("`{address}` is in it twice"), "keep the one that exists"));
+        }
+    }
+    if let Some(address) = on_a_cycle(&resources) {
+        let at = text.values("resources", "address", address.as_str()).next();
+        let message = format!("`{address}` depends on itself, directly or through others");
+        return Err(text.error(at, message, "restore the file from a copy"));
+    }
+    Ok(resources)
+}
+
 /// The smallest address that is on a cycle or depends on one.
 fn on_a_cycle(resources: &BTreeMap<ResourceAddr, StateResource>) -> Option<&ResourceAddr> {
+    // What is not there (any more) closes no cycle.
+    let there = |d: &&ResourceAddr| resources.contains_key(*d);
     let mut left: BTreeMap<&ResourceAddr, BTreeSet<&ResourceAddr>> =
-        resources.iter().map(|(address, entry)| (address, entry.depends_on.iter().collect())).collect();
+        resources.iter().map(|(a, entry)| (a, entry.depends_on.iter().filter(there).collect())).collect();
     let mut dependents: BTreeMap<&ResourceAddr, Vec<&ResourceAddr>> = BTreeMap::new();
     for (address, needed) in &left {
         for other in needed {
@@ -181,35 +169,4 @@ fn on_a_cycle(resources: &BTreeMap<ResourceAddr, StateResource>) -> Option<&Reso
         }
     }
     left.keys().next().copied()
-}
-
-/// Byte offsets of a token.
-fn locate<'a>(text: &'a str, token: &'a str) -> impl Iterator<Item = usize> + 'a {
-    text.match_indices(token).map(|(at, _)| at)
-}
-
-/// Byte offsets of the values of `"address"` keys that are this address.
-fn addresses<'a>(text: &'a str, address: &ResourceAddr) -> impl Iterator<Item = usize> + 'a {
-    let wanted = format!("\"{address}\"");
-    locate(text, "\"address\"").filter_map(move |at| {
-        let rest = text.get(at + "\"address\"".len()..)?;
-        let rest = rest.trim_start().strip_prefix(':')?.trim_start();
-        rest.starts_with(&wanted).then(|| text.len() - rest.len())
-    })
-}
-
-/// Byte offset of an address in a list of dependencies.
-fn dependency(text: &str, address: &ResourceAddr) -> Option<usize> {
-    let wanted = format!("\"{address}\"");
-    locate(text, "\"depends_on\"").find_map(|at| {
-        let rest = text.get(at..)?;
-        let list = rest.get(..rest.find(']').unwrap_or(rest.len()))?;
-        list.find(&wanted).map(|inside| at + inside)
-    })
-}
-
-fn place_of(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }

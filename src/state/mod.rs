@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rhumb_api::{Handle, Resource, ResourceAddr, Token};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use record::{Failed, Intent, Outcome, Record, RecordError};
@@ -48,7 +49,7 @@ pub struct StateResource {
     pub since: u64,
     /// Why it is not known to be as recorded: a change that failed. It is changed again, though nothing else differs.
     pub doubtful: Option<String>,
-    /// What must exist as long as it does.
+    /// What must exist as long as it does, sorted, each once; some of it may be gone all the same.
     pub depends_on: Vec<ResourceAddr>,
 }
 
@@ -64,7 +65,8 @@ pub struct Spare {
 }
 
 /// Why something is to be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Spared {
     /// Another one has taken its place.
     Replaced,
@@ -86,7 +88,8 @@ impl Spared {
 }
 
 /// An apply under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Applying {
     /// SHA-256 of the plan file.
     pub plan: String,

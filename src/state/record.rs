@@ -1,5 +1,7 @@
 //! How a state changes.
 
+use std::collections::BTreeSet;
+
 use rhumb_api::{Call, Cloud, ErrorKind, Handle, ProviderError, ResourceAddr, Token};
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +9,7 @@ use super::{Applying, Spare, Spared, State, StateResource};
 
 /// One change of a state. Each lets the serial grow by one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Record {
     /// An apply begins.
     Begin {
@@ -76,7 +78,7 @@ pub struct Intent {
 
 /// What became of an intent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Outcome {
     /// It was made, with this id, or changed, or removed: what was intended is so.
     Done {
@@ -120,10 +122,12 @@ impl State {
     /// The state after a record.
     ///
     /// # Errors
-    /// The record does not fit: an intent that is open already or calls nothing that changes anything, the end of one that is not
-    /// open, something made without an id, something that is changed and not there. The state is as before then.
+    /// The record does not fit: an intent that is open already, calls nothing that changes anything or would let something depend on
+    /// itself, the end of one that is not open, something made without an id, something that is changed and not there. The state is as
+    /// before then.
     pub fn take(&mut self, record: &Record) -> Result<(), RecordError> {
-        let serial = self.serial + 1;
+        let serial = self.serial.checked_add(1);
+        let serial = serial.ok_or_else(|| RecordError("there is no serial after this one".to_owned()))?;
         match record {
             Record::Begin { plan, from, .. } => {
                 let taken = match self.applying.take() {
@@ -187,6 +191,12 @@ impl State {
             let verb = intent.call.verb();
             return Err(RecordError(format!("{verb} of {} does not fit what is recorded", intent.address)));
         }
+        if intent.accepted.is_some() {
+            return Err(RecordError(format!("{token} is accepted before it was asked")));
+        }
+        if self.closes_a_cycle(intent) {
+            return Err(RecordError(format!("{} would depend on itself", intent.address)));
+        }
         self.open.insert(token.clone(), intent.clone());
         Ok(())
     }
@@ -208,37 +218,58 @@ impl State {
                     self.spares.push(Spare { address: address.clone(), thing, why: Spared::Failed });
                 }
             }
-            (Call::Update(_, order), Outcome::Done { .. }) => {
-                let thing = self.resources.get_mut(address);
+            (Call::Update(handle, order), Outcome::Done { .. }) => {
+                let thing = self.resources.get_mut(address).filter(|t| t.handle().as_ref() == Some(handle));
                 let thing = thing.ok_or_else(|| RecordError(format!("{address} is not there")))?;
                 thing.resource = order.resource.clone();
-                thing.depends_on.clone_from(&intent.depends_on);
+                thing.depends_on = each_once(&intent.depends_on);
                 thing.since = serial;
                 thing.doubtful = None;
             }
-            (Call::Update(..), Outcome::Failed(failed)) if failed.gone => {
-                self.resources.remove(address);
-            }
-            (Call::Update(..), Outcome::Failed(failed)) => {
-                if let Some(thing) = self.resources.get_mut(address) {
+            (Call::Update(handle, _), Outcome::Failed(failed)) if failed.gone => self.forget(address, handle),
+            (Call::Update(handle, _), Outcome::Failed(failed)) => {
+                if let Some(thing) =
+                    self.resources.get_mut(address).filter(|t| t.handle().as_ref() == Some(handle))
+                {
                     thing.since = serial;
                     thing.doubtful = Some(format!("{}: {}", failed.kind, failed.message));
                 }
             }
-            (Call::Delete(handle), Outcome::Done { .. }) => match self.spare(address, handle) {
-                Some(at) => {
-                    self.spares.remove(at);
-                }
-                None => {
-                    self.resources.remove(address);
-                }
-            },
+            (Call::Delete(handle), Outcome::Done { .. }) => self.forget(address, handle),
             (Call::Delete(_), Outcome::Failed(_)) => {}
             (Call::Read(_) | Call::List(_), _) => {
                 return Err(RecordError(format!("{} asks only", intent.token)));
             }
         }
         Ok(())
+    }
+
+    /// A thing does not exist (any more). What has taken its place meanwhile does: it is told apart by its id.
+    fn forget(&mut self, address: &ResourceAddr, handle: &Handle) {
+        if let Some(at) = self.spare(address, handle) {
+            self.spares.remove(at);
+        } else if self.holds(address, handle) {
+            self.resources.remove(address);
+        }
+    }
+
+    /// Whether an address would depend on itself if this intent and all that are open were done. A file of such a state would be
+    /// refused.
+    fn closes_a_cycle(&self, intent: &Intent) -> bool {
+        let mut seen: BTreeSet<&ResourceAddr> = BTreeSet::new();
+        let mut left: Vec<&ResourceAddr> = intent.depends_on.iter().collect();
+        while let Some(needed) = left.pop() {
+            if *needed == intent.address {
+                return true;
+            }
+            if seen.insert(needed) {
+                left.extend(self.resources.get(needed).into_iter().flat_map(|t| &t.depends_on));
+                // Few are open at a time: as many as calls are made at once.
+                let open = self.open.values().filter(|i| i.address == *needed);
+                left.extend(open.flat_map(|i| &i.depends_on));
+            }
+        }
+        false
     }
 
     /// Whether the thing of an address is this one.
@@ -252,8 +283,8 @@ impl State {
         self.spares.iter().position(is)
     }
 
-    /// Every cloud, region and kind that something of it is in or is intended for.
-    pub fn places(&self) -> std::collections::BTreeSet<(Cloud, String)> {
+    /// Every cloud and region that something of it is in or is intended for.
+    pub fn places(&self) -> BTreeSet<(Cloud, String)> {
         let things = self.resources.values().chain(self.spares.iter().map(|s| &s.thing));
         let of = |(cloud, region): (Cloud, &String)| (cloud, region.clone());
         let known = things.map(|t| (t.resource.cloud, &t.resource.region));
@@ -276,6 +307,12 @@ fn made(intent: &Intent, order: &rhumb_api::Order, id: String, serial: u64) -> S
         token: Some(intent.token.clone()),
         since: serial,
         doubtful: None,
-        depends_on: intent.depends_on.clone(),
+        depends_on: each_once(&intent.depends_on),
     }
+}
+
+/// Sorted, each once: as files have them, so that what is read back is equal to what was recorded.
+fn each_once(addresses: &[ResourceAddr]) -> Vec<ResourceAddr> {
+    let sorted: BTreeSet<&ResourceAddr> = addresses.iter().collect();
+    sorted.into_iter().cloned().collect()
 }

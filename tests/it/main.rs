@@ -19,6 +19,7 @@ mod divided;
 mod graph;
 mod held;
 mod inconclusive;
+mod journal;
 mod perf;
 mod planfile;
 mod report;

@@ -1,10 +1,15 @@
 //! The state file: what it holds, what it refuses and where.
 
-use proptest::prelude::*;
-use rhumb::state::{State, StateError, StateResource, file};
-use rhumb_api::{Attr, Cloud, Resource, ResourceAddr, ResourceKind};
+use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+use rhumb::state::{Applying, Intent, Spare, Spared, State, StateError, StateResource, file};
+use rhumb_api::{Attr, Call, Cloud, Handle, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
+
+/// Version 1.
 const ONE: &str = include_str!("fixtures/state/one.json");
+/// Version 2.
+const TWO: &str = include_str!("fixtures/state/two.json");
 
 fn refused(text: &str) -> StateError {
     match file::decode("s.json", text) {
@@ -13,20 +18,38 @@ fn refused(text: &str) -> StateError {
     }
 }
 
-/// The file with one piece of text exchanged, which must be there.
+/// The file of version 1 with one piece of text exchanged, which must be there.
 fn changed(from: &str, to: &str) -> String {
-    assert!(ONE.contains(from), "{from}");
-    ONE.replacen(from, to, 1)
+    exchanged(ONE, from, to)
+}
+
+fn exchanged(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from}");
+    text.replacen(from, to, 1)
+}
+
+#[test]
+fn a_file_of_version_1_reads_as_one_of_a_real_cloud_in_which_nothing_is_under_way() {
+    let state = file::decode("one.json", ONE).unwrap();
+    assert_eq!((state.serial, state.resources.len(), state.simulated), (7, 2, false));
+    assert!(state.spares.is_empty() && state.open.is_empty() && state.applying.is_none());
+    let firewall = &state.resources[&ResourceAddr::parse("services.chat/aws/eu-west-1/firewall").unwrap()];
+    assert_eq!(firewall.id.as_deref(), Some("sg-0123"));
+    assert_eq!(firewall.resource.kind, ResourceKind::Firewall);
+    assert_eq!((&firewall.token, firewall.since, &firewall.doubtful), (&None, 7, &None));
+    // It is written as version 2, which is the same state.
+    assert_eq!(file::decode("one.json", &file::encode(&state)).unwrap(), state);
 }
 
 #[test]
 fn the_canonical_text_reads_back_to_itself() {
-    let state = file::decode("one.json", ONE).unwrap();
-    assert_eq!((state.serial, state.resources.len()), (7, 2));
-    assert_eq!(file::encode(&state), ONE);
-    let firewall = &state.resources[&ResourceAddr::parse("services.chat/aws/eu-west-1/firewall").unwrap()];
-    assert_eq!(firewall.id.as_deref(), Some("sg-0123"));
-    assert_eq!(firewall.resource.kind, ResourceKind::Firewall);
+    let state = file::decode("two.json", TWO).unwrap();
+    assert_eq!((state.serial, state.resources.len(), state.simulated), (12, 2, true));
+    assert_eq!(file::encode(&state), TWO);
+    assert_eq!(state.spares[0].why, Spared::Replaced);
+    assert_eq!(state.applying.as_ref().unwrap().from, Some(9));
+    let verbs: Vec<&str> = state.open.values().map(|i| i.call.verb()).collect();
+    assert_eq!(verbs, ["create", "delete"]);
 }
 
 #[test]
@@ -48,7 +71,7 @@ fn every_fault_is_refused_at_its_place() {
     #[rustfmt::skip]
     let faults = [
         (changed("\"serial\": 7", "\"serial\": 7, \"note\": 1"), (4, 21), "unknown field `note`"),
-        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 2"), (2, 3), "it has version 2, this rhumb reads version 1"),
+        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 3"), (2, 3), "it has version 3, this rhumb reads versions 1 and 2"),
         (changed("\"serial\": 7", "\"serial\": -7"), (4, 14), "invalid value: integer `-7`, expected u64"),
         (changed("\"zones\": 3", "\"zones\": 3.5"), (0, 0), "did not match"),
         (changed("\"kind\": \"firewall\"", "\"kind\": \"fire\\u001bwall\""), (8, 30), "unknown variant `fire?wall`"),
@@ -70,6 +93,56 @@ fn every_fault_is_refused_at_its_place() {
     }
 }
 
+#[test]
+fn every_fault_of_version_2_is_refused_at_its_place() {
+    let create = "\"token\": \"0123456789abcdef0123456789abcdef\",\n      \"address\"";
+    let delete = "\"token\": \"fedcba9876543210fedcba9876543210\",\n      \"address\"";
+    let lineage = "\"lineage\": \"0f9d2c1e-5a77-4f0e-9c55-1f2a3b4c5d6e\",\n";
+    let needed = "\"services.chat/aws/eu-west-1/network\"\n      ]";
+    let at = |text: &str, wanted: &str, nth: usize| -> (usize, usize) {
+        let (at, _) = text.match_indices(wanted).nth(nth).unwrap();
+        let before = &text[..at];
+        (before.matches('\n').count() + 1, at - before.rfind('\n').unwrap())
+    };
+    let other = exchanged(TWO, lineage, "\"lineage\": \"other\",\n");
+    let twice = exchanged(TWO, delete, create);
+    let swapped = exchanged(TWO, create, &create.replace("0123", "0124"));
+    let cyclic =
+        exchanged(TWO, "\"depends_on\": []", "\"depends_on\": [\"services.chat/aws/eu-west-1/firewall\"]");
+    let accepted = exchanged(
+        TWO,
+        "\"depends_on\": []\n    }\n  ],\n  \"applying",
+        "\"depends_on\": [], \"accepted\": \"x\"\n    }\n  ],\n  \"applying",
+    );
+    let read = exchanged(TWO, "\"delete\": {", "\"read\": {");
+    #[rustfmt::skip]
+    let faults = [
+        (exchanged(TWO, "\"since\": 3", "\"since\": 3, \"note\": 1"), (0, 0), "unknown field `note`"),
+        (exchanged(TWO, "\"why\": \"replaced\"", "\"why\": \"old\""), (0, 0), "unknown variant `old`"),
+        (exchanged(TWO, "\"simulated\": true,", ""), (0, 0), "missing field `simulated`"),
+        (exchanged(TWO, "\"from\": 9", "\"from\": 9, \"to\": 10"), (0, 0), "unknown field `to`"),
+        (exchanged(TWO, "\"token\": \"0123", "\"token\": \"012G"), (0, 0), "a token is 32 lower-case hexadecimal digits"),
+        (other.clone(), at(&other, &create[9..], 0), "is of another deployment"),
+        (twice.clone(), at(&twice, "\"0123456789abcdef0123456789abcdef\"", 2), "is in it twice"),
+        (swapped.clone(), at(&swapped, "\"0124", 0), "would be tagged with another token"),
+        (cyclic.clone(), at(&cyclic, "\"services.chat", 0), "depends on itself"),
+        (accepted.clone(), at(&accepted, "\"fedc", 0), "makes nothing that could be accepted"),
+        (read.clone(), at(&read, "\"fedc", 0), "changes nothing"),
+    ];
+    for (text, place, message) in faults {
+        let error = refused(&text);
+        assert!(error.to_string().contains(message), "{error} should say {message}");
+        assert!(error.help.is_some(), "{error}");
+        match place {
+            (0, 0) => assert!(error.place.is_some(), "{error}"),
+            place => assert_eq!(error.place, Some(place), "{error}"),
+        }
+    }
+    // That something is gone is a fact, whoever depends on it.
+    let gone = exchanged(TWO, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
+    assert_eq!(file::encode(&file::decode("two.json", &gone).unwrap()), gone);
+}
+
 fn attribute() -> impl Strategy<Value = Attr> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Attr::Bool),
@@ -84,30 +157,76 @@ fn attribute() -> impl Strategy<Value = Attr> {
     })
 }
 
+type Part = (ResourceKind, Cloud, String, Option<String>, BTreeMap<String, Attr>, u8);
+
+fn part() -> impl Strategy<Value = Part> {
+    (
+        prop::sample::select(ResourceKind::ALL.to_vec()),
+        prop::sample::select(Cloud::ALL.to_vec()),
+        ".*",
+        prop::option::of(".*"),
+        prop::collection::btree_map(".*", attribute(), 0..4),
+        any::<u8>(),
+    )
+}
+
+fn addr(i: usize) -> ResourceAddr {
+    ResourceAddr::parse(format!("services.s/r{i}")).unwrap()
+}
+
+fn token(i: usize) -> Token {
+    Token::parse(format!("{i:032x}")).unwrap()
+}
+
+fn thing(i: usize, part: Part) -> StateResource {
+    let (kind, cloud, region, id, attributes, bits) = part;
+    StateResource {
+        resource: Resource { kind, cloud, region, attributes },
+        id,
+        token: (bits & 1 == 1).then(|| token(i)),
+        since: u64::from(bits),
+        doubtful: (bits & 2 == 2).then(|| "capacity: none".to_owned()),
+        depends_on: (0..i).filter(|d| bits >> d & 1 == 1).map(addr).collect(),
+    }
+}
+
+/// An intent to make, change or remove a thing.
+fn intent(i: usize, lineage: &str, part: Part) -> Intent {
+    let thing = thing(i, part);
+    let Resource { kind, cloud, region, .. } = thing.resource.clone();
+    let handle = Handle { cloud, region, kind, id: "x".to_owned() };
+    let tags = Tags { lineage: lineage.to_owned(), address: addr(i), token: token(i) };
+    let order =
+        Order { tags, resource: thing.resource, needs: [(addr(9), "y".to_owned())].into(), files: [].into() };
+    let call = match thing.since % 3 {
+        0 => Call::Create(order),
+        1 => Call::Update(handle, order),
+        _ => Call::Delete(handle),
+    };
+    let accepted = thing.id.filter(|_| matches!(call, Call::Create(_)));
+    Intent { token: token(i), address: addr(i), call, depends_on: thing.depends_on, accepted }
+}
+
 prop_compose! {
     /// A state whose resources depend on some of those before them.
     fn state()(
         lineage in ".*",
         serial in any::<u64>(),
-        parts in prop::collection::vec(
-            (
-                prop::sample::select(ResourceKind::ALL.to_vec()),
-                prop::sample::select(Cloud::ALL.to_vec()),
-                ".*",
-                prop::option::of(".*"),
-                prop::collection::btree_map(".*", attribute(), 0..4),
-                any::<u8>(),
-            ),
-            0..7,
-        ),
+        simulated in any::<bool>(),
+        things in prop::collection::vec(part(), 0..7),
+        spares in prop::collection::vec((part(), any::<bool>()), 0..3),
+        intents in prop::collection::vec(part(), 0..4),
+        applying in prop::option::of(("[0-9a-f]{4}", prop::option::of(any::<u64>()))),
     ) -> State {
-        let addr = |i: usize| ResourceAddr::parse(format!("services.s/r{i}")).unwrap();
-        let resources = parts.into_iter().enumerate().map(|(i, (kind, cloud, region, id, attributes, bits))| {
-            let depends_on = (0..i).filter(|d| bits >> d & 1 == 1).map(addr).collect();
-            let resource = Resource { kind, cloud, region, attributes };
-            (addr(i), StateResource { resource, id, depends_on })
+        let resources = things.into_iter().enumerate().map(|(i, part)| (addr(i), thing(i, part))).collect();
+        let spares = spares.into_iter().enumerate().map(|(i, (part, replaced))| Spare {
+            address: addr(i),
+            thing: thing(i, part),
+            why: if replaced { Spared::Replaced } else { Spared::Failed },
         });
-        State { lineage, serial, resources: resources.collect() }
+        let open = intents.into_iter().enumerate().map(|(i, part)| (token(i), intent(i, &lineage, part))).collect();
+        let applying = applying.map(|(plan, from)| Applying { plan, from });
+        State { serial, resources, spares: spares.collect(), open, applying, ..State::new(lineage.clone(), simulated) }
     }
 }
 
@@ -120,14 +239,21 @@ proptest! {
         let read = file::decode("s", &text).unwrap();
         prop_assert_eq!(&read, &state);
         prop_assert_eq!(read.digest(), state.digest());
+        prop_assert_eq!(file::encode(&read), text);
     }
 
     #[test]
-    fn no_damage_is_a_panic(cut in 0..ONE.len(), byte in any::<char>()) {
-        let at = (0..=cut).rev().find(|i| ONE.is_char_boundary(*i)).unwrap_or(0);
-        let mut text = ONE.to_owned();
+    fn no_damage_is_a_panic(which in prop::sample::select(vec![ONE, TWO]), cut in 0..TWO.len(), byte in any::<char>()) {
+        let at = (0..=cut.min(which.len())).rev().find(|i| which.is_char_boundary(*i)).unwrap_or(0);
+        let mut text = which.to_owned();
         text.insert(at, byte);
         let _ = file::decode("s", &text).map(|s| s.digest());
-        let _ = file::decode("s", &ONE[..at]).map_err(|e| e.to_string());
+        let _ = file::decode("s", &which[..at]).map_err(|e| e.to_string());
+    }
+
+    #[test]
+    fn no_text_is_a_panic(text in ".*", tail in ".*") {
+        let _ = file::decode("s", &text).map_err(|e| e.to_string());
+        let _ = file::decode("s", &format!("{{\"rhumb_state\": 2, {tail}")).map_err(|e| e.to_string());
     }
 }

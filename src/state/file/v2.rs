@@ -1,0 +1,136 @@
+//! Version 2: what exists, what is to go, what is under way.
+//!
+//! A dependency may name what is not in the file: that it is gone is a fact that was recorded, whoever still
+//! depends on it.
+
+use std::collections::BTreeMap;
+
+use rhumb_api::{Attr, Call, Cloud, Resource, ResourceAddr, ResourceKind, Token};
+use serde::Deserialize;
+
+use super::{State, StateError, StateResource, Text, checked};
+use crate::state::{Applying, Intent, Spare, Spared};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(rename = "rhumb_state")]
+    _version: u64,
+    lineage: String,
+    serial: u64,
+    simulated: bool,
+    resources: Vec<Entry>,
+    spares: Vec<SpareEntry>,
+    open: Vec<Intent>,
+    applying: Option<Applying>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    address: ResourceAddr,
+    kind: ResourceKind,
+    cloud: Cloud,
+    region: String,
+    id: Option<String>,
+    token: Option<Token>,
+    since: u64,
+    doubtful: Option<String>,
+    attributes: BTreeMap<String, Attr>,
+    depends_on: Vec<ResourceAddr>,
+}
+
+/// An [`Entry`] and why it is to go; spelt out because serde cannot both flatten and refuse unknown keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpareEntry {
+    address: ResourceAddr,
+    why: Spared,
+    kind: ResourceKind,
+    cloud: Cloud,
+    region: String,
+    id: Option<String>,
+    token: Option<Token>,
+    since: u64,
+    doubtful: Option<String>,
+    attributes: BTreeMap<String, Attr>,
+    depends_on: Vec<ResourceAddr>,
+}
+
+pub(super) fn decode(text: &Text<'_>) -> Result<State, StateError> {
+    let file: File = text.parse()?;
+    let resources = checked(text, file.resources.into_iter().map(thing))?;
+    let spares = file.spares.into_iter().map(spare).collect();
+    let mut open = BTreeMap::new();
+    for intent in file.open {
+        let token = intent.token.clone();
+        let at = |nth| text.values("open", "token", token.as_str()).nth(nth);
+        if let Some((message, help)) = wrong(&intent, &file.lineage) {
+            return Err(text.error(at(0), message, help));
+        }
+        if open.insert(token.clone(), intent).is_some() {
+            // A create says its token in its tags too, so that the second mention may be of the same intent.
+            let again = text.values("open", "token", token.as_str()).last();
+            let message = format!("the intent {token} is in it twice");
+            return Err(text.error(again, message, "restore the file from a copy"));
+        }
+    }
+    Ok(State {
+        lineage: file.lineage,
+        serial: file.serial,
+        simulated: file.simulated,
+        resources,
+        spares,
+        open,
+        applying: file.applying,
+    })
+}
+
+/// What is wrong with an intent by itself, and what to do about it.
+fn wrong(intent: &Intent, lineage: &str) -> Option<(String, &'static str)> {
+    let restore = "restore the file from a copy";
+    let (token, address) = (&intent.token, &intent.address);
+    match &intent.call {
+        Call::Create(order) if order.tags.lineage != lineage => {
+            let message = format!("the intent {token} of `{address}` is of another deployment");
+            Some((message, "two states were mixed; restore the file from a copy"))
+        }
+        Call::Create(order) if order.tags.token != *token => {
+            Some((format!("the intent {token} of `{address}` would be tagged with another token"), restore))
+        }
+        Call::Create(_) => None,
+        Call::Update(..) | Call::Delete(_) if intent.accepted.is_some() => {
+            Some((format!("the intent {token} of `{address}` makes nothing that could be accepted"), restore))
+        }
+        Call::Update(..) | Call::Delete(_) => None,
+        Call::Read(_) | Call::List(_) => {
+            Some((format!("the intent {token} of `{address}` changes nothing"), restore))
+        }
+    }
+}
+
+fn thing(entry: Entry) -> (ResourceAddr, StateResource) {
+    let Entry { address, kind, cloud, region, id, token, since, doubtful, attributes, mut depends_on } =
+        entry;
+    depends_on.sort();
+    depends_on.dedup();
+    let resource = Resource { kind, cloud, region, attributes };
+    (address, StateResource { resource, id, token, since, doubtful, depends_on })
+}
+
+fn spare(entry: SpareEntry) -> Spare {
+    let why = entry.why;
+    let (address, thing) = thing(Entry {
+        address: entry.address,
+        kind: entry.kind,
+        cloud: entry.cloud,
+        region: entry.region,
+        id: entry.id,
+        token: entry.token,
+        since: entry.since,
+        doubtful: entry.doubtful,
+        attributes: entry.attributes,
+        depends_on: entry.depends_on,
+    });
+    Spare { address, thing, why }
+}
