@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::placement::{Following, SharedFleet, World};
 use crate::plan::{Action, Change, Plan};
 use crate::spec::{BudgetBinds, BudgetScope, Spec};
-use crate::state::State;
+use crate::state::{State, StateResource};
 
 use super::ledger::dollars;
 use super::{Ledger, Report, season, shared};
@@ -101,7 +101,13 @@ fn stands_in_a_replaced_network(plan: &Plan, change: &Change) -> bool {
 fn changed_again(prior: Option<&State>, plan: &Plan, change: &Change) -> bool {
     let replaced = |c: &&Change| c.action == Action::Replace && change.depends_on.contains(&c.addr);
     let recorded = prior.and_then(|state| state.resources.get(&change.addr));
-    plan.changes.iter().any(|c| replaced(&c)) || recorded.is_some_and(|thing| thing.doubtful.is_some())
+    plan.changes.iter().any(|c| replaced(&c)) || recorded.is_some_and(|thing| thing.doubtful.is_some() || on_old(prior, thing))
+}
+
+/// Whether something stands on a thing in whose place another one is recorded.
+fn on_old(prior: Option<&State>, thing: &StateResource) -> bool {
+    let now = |addr| prior.and_then(|state| state.resources.get(addr)).map(|now| now.id.as_ref());
+    thing.stands_on.iter().any(|(addr, id)| now(addr).is_some_and(|now| now != Some(id)))
 }
 
 fn one_change(log: &mut Ledger, change: &Change, held: bool, again: bool) {

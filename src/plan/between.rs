@@ -64,6 +64,7 @@ pub fn between(
     for addr in &order {
         replace_with_network(&mut changes, addr);
         point_to_replaced(&mut changes, addr);
+        move_off_old(&mut changes, addr, existing);
     }
     for (addr, recorded) in existing.iter().filter(|(a, _)| !desired.contains_key(*a)) {
         changes.insert(
@@ -204,6 +205,23 @@ fn point_to_replaced(changes: &mut BTreeMap<&ResourceAddr, Change>, addr: &Resou
     let Some(change) = changes.get_mut(addr) else { return };
     change.action = Action::Update;
     change.reasons.push(format!("{need} is replaced: it is pointed to the new one"));
+}
+
+/// What still stands on something whose place another one has taken, since an apply ended in between, goes to the new one as well.
+fn move_off_old(
+    changes: &mut BTreeMap<&ResourceAddr, Change>,
+    addr: &ResourceAddr,
+    existing: &BTreeMap<ResourceAddr, StateResource>,
+) {
+    let Some(thing) = existing.get(addr) else { return };
+    let Some(old) = thing.stands_on_old(existing) else { return };
+    let Some(change) = changes.get_mut(addr) else { return };
+    let follows = change.after.as_ref().is_some_and(|after| replace::follows(old.1, after.kind));
+    let action = if follows { Action::Replace } else { Action::Update };
+    if change.action == Action::Keep || (change.action == Action::Update && follows) {
+        change.action = action;
+        change.reasons.push(format!("{} was replaced and it still needs the old one", old.0));
+    }
 }
 
 /// Replaces what stands in a network that is replaced.

@@ -17,7 +17,8 @@
 //!       "since": 4,
 //!       "doubtful": null,
 //!       "attributes": { "zones": 3 },
-//!       "depends_on": []
+//!       "depends_on": [],
+//!       "stands_on": {}
 //!     }
 //!   ],
 //!   "spares": [{ "address": "...", "why": "replaced", "kind": "fleet", "...": "as above" }],
@@ -110,6 +111,7 @@ fn thing(address: &ResourceAddr, why: Option<&str>, entry: &StateResource) -> Va
     put("doubtful", json!(entry.doubtful));
     put("attributes", Value::Object(attributes));
     put("depends_on", json!(depends_on));
+    put("stands_on", json!(entry.stands_on));
     Value::Object(object)
 }
 

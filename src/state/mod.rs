@@ -11,7 +11,7 @@ mod record;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rhumb_api::{Handle, Resource, ResourceAddr, Token};
+use rhumb_api::{Handle, Resource, ResourceAddr, ResourceKind, Token};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -51,6 +51,9 @@ pub struct StateResource {
     pub doubtful: Option<String>,
     /// What must exist as long as it does, sorted, each once; some of it may be gone all the same.
     pub depends_on: Vec<ResourceAddr>,
+    /// The cloud's ids of what it was made with. While something is replaced, the address is that of the new one already, and this
+    /// still stands on the old one; nothing of what older versions recorded.
+    pub stands_on: BTreeMap<ResourceAddr, String>,
 }
 
 /// One thing that is to be removed.
@@ -122,6 +125,18 @@ impl State {
 }
 
 impl StateResource {
+    /// What it stands on although another one is recorded in that place, and of which kind that is: a network before all else.
+    pub fn stands_on_old<'a>(
+        &'a self,
+        resources: &BTreeMap<ResourceAddr, StateResource>,
+    ) -> Option<(&'a ResourceAddr, ResourceKind)> {
+        let old = self.stands_on.iter().filter_map(|(addr, id)| {
+            let now = resources.get(addr).filter(|now| now.id.as_ref() != Some(id))?;
+            Some((addr, now.resource.kind))
+        });
+        old.min_by_key(|(addr, kind)| (*kind != ResourceKind::Network, *addr))
+    }
+
     /// The thing by its cloud's id; `None` if that was never recorded.
     pub fn handle(&self) -> Option<Handle> {
         Some(Handle {

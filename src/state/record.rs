@@ -223,6 +223,7 @@ impl State {
                 let thing = thing.ok_or_else(|| RecordError(format!("{address} is not there")))?;
                 thing.resource = order.resource.clone();
                 thing.depends_on = each_once(&intent.depends_on);
+                thing.stands_on.clone_from(&order.needs);
                 thing.since = serial;
                 thing.doubtful = None;
             }
@@ -308,6 +309,7 @@ fn made(intent: &Intent, order: &rhumb_api::Order, id: String, serial: u64) -> S
         since: serial,
         doubtful: None,
         depends_on: each_once(&intent.depends_on),
+        stands_on: order.needs.clone(),
     }
 }
 

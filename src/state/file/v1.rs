@@ -55,5 +55,5 @@ fn migrated(entry: Entry, since: u64) -> (ResourceAddr, StateResource) {
     depends_on.sort();
     depends_on.dedup();
     let resource = Resource { kind, cloud, region, attributes };
-    (address, StateResource { resource, id, token: None, since, doubtful: None, depends_on })
+    (address, StateResource { resource, id, token: None, since, doubtful: None, depends_on, stands_on: BTreeMap::new() })
 }

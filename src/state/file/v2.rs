@@ -38,6 +38,7 @@ struct Entry {
     doubtful: Option<String>,
     attributes: BTreeMap<String, Attr>,
     depends_on: Vec<ResourceAddr>,
+    stands_on: BTreeMap<ResourceAddr, String>,
 }
 
 /// An [`Entry`] and why it is to go; spelt out because serde cannot both flatten and refuse unknown keys.
@@ -55,6 +56,7 @@ struct SpareEntry {
     doubtful: Option<String>,
     attributes: BTreeMap<String, Attr>,
     depends_on: Vec<ResourceAddr>,
+    stands_on: BTreeMap<ResourceAddr, String>,
 }
 
 pub(super) fn decode(text: &Text<'_>) -> Result<State, StateError> {
@@ -110,12 +112,12 @@ fn wrong(intent: &Intent, lineage: &str) -> Option<(String, &'static str)> {
 }
 
 fn thing(entry: Entry) -> (ResourceAddr, StateResource) {
-    let Entry { address, kind, cloud, region, id, token, since, doubtful, attributes, mut depends_on } =
+    let Entry { address, kind, cloud, region, id, token, since, doubtful, attributes, mut depends_on, stands_on } =
         entry;
     depends_on.sort();
     depends_on.dedup();
     let resource = Resource { kind, cloud, region, attributes };
-    (address, StateResource { resource, id, token, since, doubtful, depends_on })
+    (address, StateResource { resource, id, token, since, doubtful, depends_on, stands_on })
 }
 
 fn spare(entry: SpareEntry) -> Spare {
@@ -131,6 +133,7 @@ fn spare(entry: SpareEntry) -> Spare {
         doubtful: entry.doubtful,
         attributes: entry.attributes,
         depends_on: entry.depends_on,
+        stands_on: entry.stands_on,
     });
     Spare { address, thing, why }
 }

@@ -189,12 +189,14 @@ pub fn changes(state: Option<&State>, wanted: &Wanted) -> Vec<Change> {
     for (addr, (after, needs)) in wanted {
         let before = existing.get(addr).map(|thing| thing.resource.clone());
         let doubtful = existing.get(addr).is_some_and(|thing| thing.doubtful.is_some());
-        let moved = needs.iter().any(|need| network(need) == Some(true));
+        let old = existing.get(addr).and_then(|thing| thing.stands_on_old(existing));
+        let on_old = old.is_some_and(|(_, kind)| kind == ResourceKind::Network);
+        let moved = needs.iter().any(|need| network(need) == Some(true)) || on_old;
         let action = match &before {
             None => Action::Create,
             Some(_) if network(addr) == Some(true) => Action::Replace,
             Some(_) if moved && after.kind != ResourceKind::LaunchTemplate => Action::Replace,
-            Some(_) if moved || doubtful => Action::Update,
+            Some(_) if moved || doubtful || old.is_some() => Action::Update,
             Some(before) if before == after => Action::Keep,
             Some(_) => Action::Update,
         };

@@ -127,8 +127,7 @@ pub fn history_of(seed: u64, dbg: &str) -> Vec<String> {
     calm.faults = Faults::default();
     theatre.cloud.set_world(calm);
     settled(&mut theatre, &mut Dice::new(0));
-    let plan = Plan::new("the last", (theatre.durable.serial > 0).then_some(&theatre.durable), &last);
-    if let Err(why) = done(&mut theatre, &plan) {
+    if let Err(why) = done(&mut theatre, &mut plans, &last) {
         if dbg != "-" {
             for e in theatre.cloud.log() { let t = format!("{e:?}"); if t.contains(dbg) { println!("{t}"); } }
             for e in &theatre.history { let t = format!("{e:?}"); println!("{}", &t[..t.len().min(260)]); }
@@ -136,7 +135,6 @@ pub fn history_of(seed: u64, dbg: &str) -> Vec<String> {
         return vec![why];
     }
     theatre.rest();
-    plans.push(plan);
     let mut wrong = theatre.faults(&last);
     wrong.extend(theatre.made_twice());
     let second = Plan::new("again", Some(&theatre.durable), &last);
@@ -157,10 +155,14 @@ fn settled(theatre: &mut Theatre, dice: &mut Dice) {
     }
 }
 
-fn done(theatre: &mut Theatre, plan: &Plan) -> Result<(), String> {
+/// Plans and applies until nothing is left to do.
+fn done(theatre: &mut Theatre, plans: &mut Vec<Plan>, wanted: &Wanted) -> Result<(), String> {
     let mut last = String::new();
-    for _ in 0..20 {
-        match theatre.apply(plan, None) {
+    for times in 0..6 {
+        let state = (theatre.durable.serial > 0).then_some(&theatre.durable);
+        let plan = Plan::new(&format!("the last, {times}"), state, wanted);
+        plans.push(plan.clone());
+        match theatre.apply(&plan, None) {
             End::Finished(summary) if summary.complete() => return Ok(()),
             end => last = format!("it does not end: {end:?}"),
         }
