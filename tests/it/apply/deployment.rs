@@ -76,11 +76,7 @@ impl Region {
         all.insert(network.clone(), (is, vec![]));
         let is = make(
             ResourceKind::Firewall,
-            &[
-                ("network", name(&network)),
-                ("inbound", Attr::List(vec![])),
-                ("outbound", "any".into()),
-            ],
+            &[("network", name(&network)), ("inbound", Attr::List(vec![])), ("outbound", "any".into())],
         );
         all.insert(firewall.clone(), (is, vec![network.clone()]));
         let shares = BTreeMap::from([("eu".to_owned(), Attr::Int(self.share))]);
@@ -147,9 +143,8 @@ pub fn run(name: &str, instance_type: &str, count: i64) -> Wanted {
     let pool = here.child(instance_type);
     let template = pool.child("launch_template");
     let name = |addr: &ResourceAddr| Attr::Text(addr.to_string());
-    let make = |kind, attributes: &[(&str, Attr)]| {
-        resource(&workload, Cloud::Gcp, "europe-west4", kind, attributes)
-    };
+    let make =
+        |kind, attributes: &[(&str, Attr)]| resource(&workload, Cloud::Gcp, "europe-west4", kind, attributes);
     let common = |more: &[(&'static str, i64)]| {
         let mut of = numbers([("replicas_per_machine", 1), ("machines_per_replica", 1)]);
         of.extend(more.iter().map(|(name, n)| (*name, Attr::Int(*n))));
@@ -235,8 +230,7 @@ pub fn standby(region: &Region, instance_type: &str, other: &str) -> Standby {
     with.pools.insert(other.to_owned(), size);
     let wanted = with.wanted();
     let more = |(addr, of): (&ResourceAddr, &(Resource, Vec<ResourceAddr>))| {
-        (planned.get(addr) != Some(of))
-            .then(|| change(addr, Action::Create, None, Some(of.0.clone()), &of.1))
+        (planned.get(addr) != Some(of)).then(|| change(addr, Action::Create, None, Some(of.0.clone()), &of.1))
     };
     Standby {
         pool: region.pool(instance_type),

@@ -208,16 +208,14 @@ impl Theatre {
         let mut wrong = Vec::new();
         let there: BTreeMap<Handle, _> =
             self.cloud.inventory().into_iter().map(|o| (o.handle.clone(), o)).collect();
-        let known: BTreeMap<Handle, &ResourceAddr> = self
-            .durable
-            .resources
-            .iter()
-            .filter_map(|(addr, thing)| Some((thing.handle()?, addr)))
-            .collect();
+        let known: BTreeMap<Handle, &ResourceAddr> =
+            self.durable.resources.iter().filter_map(|(addr, thing)| Some((thing.handle()?, addr))).collect();
         for (handle, seen) in &there {
             match known.get(handle) {
                 None => wrong.push(format!("leaked: {handle} of {}", seen.tags.address)),
-                Some(addr) if **addr != seen.tags.address => wrong.push(format!("{handle}: of another address")),
+                Some(addr) if **addr != seen.tags.address => {
+                    wrong.push(format!("{handle}: of another address"))
+                }
                 Some(addr) => {
                     if let Some((want, _)) = wanted.get(*addr)
                         && want.attributes != seen.attributes
@@ -237,7 +235,8 @@ impl Theatre {
         wrong.extend(missing.map(|addr| format!("{addr} was not made")));
         let more = self.durable.resources.keys().filter(|addr| !wanted.contains_key(*addr));
         wrong.extend(more.map(|addr| format!("{addr} was not removed")));
-        if !self.durable.open.is_empty() || !self.durable.spares.is_empty() || self.durable.applying.is_some() {
+        if !self.durable.open.is_empty() || !self.durable.spares.is_empty() || self.durable.applying.is_some()
+        {
             wrong.push(format!(
                 "not at an end: {} open, {} spare, applying {:?}",
                 self.durable.open.len(),
@@ -259,7 +258,9 @@ impl Theatre {
     pub fn unplanned(&self, plans: &[&Plan]) -> Vec<String> {
         let mut asked: BTreeSet<&ResourceAddr> = BTreeSet::new();
         for plan in plans {
-            asked.extend(plan.changes.iter().filter(|c| c.action != rhumb::plan::Action::Keep).map(|c| &c.addr));
+            asked.extend(
+                plan.changes.iter().filter(|c| c.action != rhumb::plan::Action::Keep).map(|c| &c.addr),
+            );
             asked.extend(plan.standbys.iter().flat_map(|s| s.changes.iter().map(|c| &c.addr)));
         }
         let calls = self.history.iter().filter_map(|record| match record {
