@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! 3c1f0e9d8b7a6543 {"rhumb_journal":1,"lineage":"6f1c...","simulated":false,"base":12}
-//! a5b4c3d2e1f00918 {"serial":13,"record":{"end":{"complete":true,"at":"2026-01-01T00:00:00Z"}}}
+//! a5b4c3d2e1f00918 {"serial":13,"record":{"accepted":{"token":"0123...","id":"i-0a1b"}}}
+//! 0918a5b4c3d2e1f0 {"serial":14,"first":13,"record":{"end":{"complete":true,"at":"2026-01-01T00:00:00Z"}}}
 //! ```
 //!
 //! A checksum is the first 16 hexadecimal digits of SHA-256 of the line's JSON text. A journal continues the snapshot of serial `base`;
 //! a later snapshot may have taken over some of its records already.
 //!
-//! A write that was cut off leaves a last line without its end, or zero bytes where the file had grown and nothing was written: that is
-//! no damage, because nobody was told yet that it was recorded. Everything else that does not match is damage and refused.
+//! Records that are written together are a group; all but the first of it say the serial of the first.
+//!
+//! A write that was cut off leaves a last line without its end, or zero bytes where the file had grown and nothing was written, behind
+//! which there may be other lines of the same group: blocks are not written in order. That is no damage, because nobody was told yet that
+//! the group was recorded. Everything else that does not match is damage and refused.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,6 +48,8 @@ struct Header {
 #[serde(deny_unknown_fields)]
 struct Entry {
     serial: u64,
+    /// The first serial of its group, if it is not the first itself.
+    first: Option<u64>,
     record: Record,
 }
 
@@ -67,9 +73,17 @@ pub fn encode_header(lineage: &str, simulated: bool, base: u64) -> String {
     line(&json!({ "rhumb_journal": VERSION, "lineage": lineage, "simulated": simulated, "base": base }))
 }
 
-/// The line of the record that makes a state one of serial `serial`.
+/// The line of a record alone, which makes a state one of serial `serial`.
 pub fn encode_record(serial: u64, record: &Record) -> String {
     line(&json!({ "serial": serial, "record": record }))
+}
+
+/// The line of a record that makes a state one of serial `serial` and is written together with those from serial `first` on.
+pub fn encode_grouped(first: u64, serial: u64, record: &Record) -> String {
+    if first == serial {
+        return encode_record(serial, record);
+    }
+    line(&json!({ "serial": serial, "first": first, "record": record }))
 }
 
 fn line(value: &Value) -> String {
@@ -87,21 +101,23 @@ fn checksum(json: &[u8]) -> String {
 /// A damaged line, one that this version does not understand, a journal of another deployment or of a later snapshot, a missing record,
 /// or one that does not fit; with line and column.
 pub fn replay(name: &str, bytes: &[u8], snapshot: Option<State>) -> Result<Replayed, StateError> {
-    let mut lines = Lines { name, bytes, at: 0, number: 0 };
+    let mut lines = Lines { name, bytes, at: 0, number: 0, next: None };
     let mut replayed = Replayed { state: snapshot, base: None, records: 0, good_bytes: 0, torn_bytes: 0 };
-    if let Some(first) = lines.next()? {
+    if let Some(first) = lines.read()? {
         let header = lines.header(first)?;
         let state = lines.begin(&header, replayed.state.take())?;
         replayed.base = Some(header.base);
-        let mut serial = header.base;
         let mut state = state;
-        while let Some(json) = lines.next()? {
+        let mut serial = header.base;
+        lines.next = serial.checked_add(1);
+        while let Some(json) = lines.read()? {
             let entry: Entry = serde_json::from_str(json).map_err(|e| lines.json(&e))?;
-            if serial.checked_add(1) != Some(entry.serial) {
+            if lines.next != Some(entry.serial) {
                 let message = format!("serial {} follows serial {serial}", entry.serial);
                 return Err(lines.error(DIGITS + 2, message, RESTORE));
             }
             serial = entry.serial;
+            lines.next = serial.checked_add(1);
             if serial > state.serial {
                 let refused = |e| lines.error(DIGITS + 2, format!("its record does not fit: {e}"), RESTORE);
                 state.take(&entry.record).map_err(refused)?;
@@ -127,11 +143,13 @@ struct Lines<'a> {
     at: usize,
     /// The last of them, counted from 1.
     number: usize,
+    /// The serial of the next record; none in front of the first.
+    next: Option<u64>,
 }
 
 impl<'a> Lines<'a> {
     /// The JSON text of the next line; `None` where the whole lines end.
-    fn next(&mut self) -> Result<Option<&'a str>, StateError> {
+    fn read(&mut self) -> Result<Option<&'a str>, StateError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(None);
@@ -147,7 +165,8 @@ impl<'a> Lines<'a> {
         let zeros = whole.unwrap_or(rest).contains(&0);
         // A header is put in its place as a whole file: only one that was never finished can be short, and none has zeros.
         let torn = if self.number == 1 { end.is_none() && !zeros } else { end.is_none() || zeros };
-        if torn && !behind.split(|b| *b == b'\n').any(|line| sound(line).is_some()) {
+        if torn && behind.split(|b| *b == b'\n').filter_map(sound).all(|json| self.is_of_the_same_group(json))
+        {
             return Ok(None);
         }
         let message = match whole {
@@ -156,6 +175,12 @@ impl<'a> Lines<'a> {
             None => "the line has no end",
         };
         Err(self.error(1, message.to_owned(), RESTORE))
+    }
+
+    /// Whether a line was written together with the one that is next.
+    fn is_of_the_same_group(&self, json: &str) -> bool {
+        let entry = serde_json::from_str::<Entry>(json);
+        entry.is_ok_and(|entry| entry.first.is_some_and(|first| Some(first) <= self.next))
     }
 
     fn header(&self, json: &str) -> Result<Header, StateError> {

@@ -2,10 +2,14 @@
 //!
 //! A state changes by [`Record`]s alone ([`State::take`]): what is about to be asked of a cloud is recorded before it is asked, and
 //! what became of it after. A journal is a list of records behind a state, so that every prefix of it is a state too, and a change costs
-//! as much as it says, however much exists. The file of a state is defined in [`mod@file`], that of a journal in [`journal`].
+//! as much as it says, however much exists. The file of a state is defined in [`mod@file`], that of a journal in [`journal`]; [`local`]
+//! keeps both on a [`disk`], of which [`faulty`] is one that fails.
 
+pub mod disk;
+pub mod faulty;
 pub mod file;
 pub mod journal;
+pub mod local;
 mod record;
 
 use std::collections::BTreeMap;

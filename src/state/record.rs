@@ -10,6 +10,7 @@ use super::{Applying, Spare, Spared, State, StateResource};
 /// One change of a state. Each lets the serial grow by one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "a group of records lives until it is written")]
 pub enum Record {
     /// An apply begins.
     Begin {

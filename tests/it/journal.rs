@@ -1,7 +1,7 @@
 //! The text of a journal: what it says, what a cut-off write leaves of it, and what is refused and where.
 
 use proptest::prelude::*;
-use rhumb::state::journal::{Replayed, encode_header, encode_record, replay};
+use rhumb::state::journal::{Replayed, encode_grouped, encode_header, encode_record, replay};
 use rhumb::state::{Failed, Intent, Outcome, Record, State, StateError};
 use rhumb_api::{Attr, Call, Cloud, ErrorKind, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
 use sha2::{Digest, Sha256};
@@ -186,6 +186,40 @@ fn zeros_at_the_end_are_a_write_that_was_cut_off() {
 }
 
 #[test]
+fn zeros_within_the_last_group_are_too() {
+    let records = history(2, 8);
+    let states = states(&records);
+    let grouped = |first: u64, serial: u64| encode_grouped(first, serial, &records[serial as usize - 1]);
+    let group = |serials: std::ops::RangeInclusive<u64>| -> Vec<String> {
+        let first = *serials.start();
+        serials.map(|serial| grouped(first, serial)).collect()
+    };
+    let mut lines = vec![encode_header(LINEAGE, false, 0)];
+    lines.extend(group(1..=3).into_iter().chain(group(4..=8)));
+    let with_zeros = |from: usize, to: usize| {
+        let mut bytes = lines.concat().into_bytes();
+        bytes[from..to].fill(0);
+        bytes
+    };
+    let start = |line: usize| lines[..line].concat().len();
+    // Of the second group: from the middle of any line to the middle of any other.
+    for first in 4..=8 {
+        for last in first..=8 {
+            let middle = |line: usize| start(line) + lines[line].len() / 2;
+            let bytes = with_zeros(middle(first) - 9, middle(last));
+            let replayed = replay("j", &bytes, None).unwrap();
+            assert_eq!(replayed.state.as_ref(), Some(&states[first - 1]), "{first} to {last}");
+            assert_eq!(replayed.good_bytes, start(first) as u64);
+        }
+    }
+    // Of the first group: the second was written after it had been synced.
+    for line in 1..=3 {
+        let error = refused(&with_zeros(start(line) + 1, start(line) + 9), None);
+        assert_eq!(error.place, Some((line + 1, 1)), "{error}");
+    }
+}
+
+#[test]
 fn damage_is_refused_at_its_place() {
     let records = history(3, 6);
     let lines = lines(&records);
@@ -240,7 +274,7 @@ fn damage_is_refused_at_its_place() {
         (header(1, LINEAGE, true, 0), new.clone(), (1, 18), "of a simulated cloud"),
         (header(1, LINEAGE, false, 5), new.clone(), (1, 18), "continues serial 5, and the state file has serial 0"),
         (header(1, LINEAGE, false, 5), None, (1, 18), "continues serial 5, and the state file is not there"),
-        (with(0, ""), new.clone(), (1, 18), ""),
+        (with(0, ""), new.clone(), (0, 0), "missing field `rhumb_journal`"),
     ];
     for (text, snapshot, place, message) in faults {
         let error = refused(text.as_bytes(), snapshot);

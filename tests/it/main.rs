@@ -27,6 +27,7 @@ mod shared_machines;
 mod spec;
 mod spec_files;
 mod state;
+mod store;
 mod stream_worlds;
 mod streams;
 mod verify;
