@@ -32,6 +32,7 @@
 // `print!` panics on a closed pipe; `cli::stdout` writes.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod apply;
 pub mod calibrate;
 pub mod catalog;
 pub mod check;
