@@ -139,8 +139,8 @@ pub fn check(order: &Order, world: &World) -> Result<(), ProviderError> {
     }
     let attributes = &resource.attributes;
     for name in OF_EVERY_KIND.iter().chain(required(resource.kind)) {
-        let of_a_network = matches!(*name, "network" | "firewall");
-        if !attributes.contains_key(*name) && !(at_site && of_a_network) {
+        let excused = at_site && matches!(*name, "network" | "firewall");
+        if !excused && !attributes.contains_key(*name) {
             return Err(invalid(format!("a {} needs `{name}`", resource.kind)));
         }
     }

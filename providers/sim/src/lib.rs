@@ -3,14 +3,16 @@
 //!
 //! [`SimCloud`] is pure and synchronous: it is told what time it is, and the same calls at the same times of the
 //! same [`World`] leave a log that is the same byte for byte. [`InProcess`] is a [`rhumb_api::Provider`] over it
-//! on virtual time.
+//! on virtual time; [`server`] and [`Client`] put HTTP between the two, so that processes can be killed.
 //!
 //! It is stricter than the clouds are. What it refuses may pass elsewhere; what it takes is right by the
 //! documentation of the vocabulary.
 
 mod arrival;
 mod chance;
+mod client;
 mod cloud;
+mod control;
 mod course;
 mod hand;
 mod inprocess;
@@ -18,10 +20,15 @@ mod kinds;
 mod log;
 mod meter;
 mod orders;
+mod routes;
+pub mod server;
 mod thing;
+mod wire;
 mod world;
 
+pub use client::{Client, ConnectError};
 pub use cloud::{Held, SimCloud, When};
+pub use control::{Control, ControlError};
 pub use hand::HandError;
 pub use inprocess::{InProcess, Sleep};
 pub use kinds::{forces_replacement, references, required};

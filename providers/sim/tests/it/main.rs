@@ -1,4 +1,10 @@
 //! The simulated cloud from outside.
 
 mod bench;
+mod courses;
+mod faults;
+mod http;
+mod inprocess;
+mod oracle;
 mod strictness;
+mod tokens;
