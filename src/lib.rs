@@ -127,7 +127,8 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
     let artifacts = render::artifacts(&bound)?;
     let desired = plan::desired(&render::with_hashes(bound, &artifacts));
     plan::complete_bill(&mut placement, &desired);
-    let standbys = plan::standbys(&unplaced, (&spec, &placement), &desired, &artifacts, input.prior.as_ref())?;
+    let standbys =
+        plan::standbys(&unplaced, (&spec, &placement), &desired, &artifacts, input.prior.as_ref())?;
     let mut warnings = input.warnings.clone();
     warnings.extend(plan::warnings(&placement));
     let coming = ahead.then(|| optimize::ahead(&input.spec, &input.world, &placement, watch)).flatten();

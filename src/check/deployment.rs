@@ -64,10 +64,10 @@ fn against(log: &mut Ledger, prior: Option<&State>, plan: &Plan) {
         log.same("plan", "plan", "whether the cloud is simulated", &state.simulated, &said.simulated);
     }
     let spares = prior.iter().flat_map(|state| &state.spares);
-    let there: Vec<String> =
-        spares.filter_map(|s| Some(format!("{} {} {}", s.address, s.thing.id.as_ref()?, s.why.as_str()))).collect();
-    let said: Vec<String> =
-        plan.leftovers.iter().map(|l| format!("{} {} {}", l.addr, l.id, l.why)).collect();
+    let there: Vec<String> = spares
+        .filter_map(|s| Some(format!("{} {} {}", s.address, s.thing.id.as_ref()?, s.why.as_str())))
+        .collect();
+    let said: Vec<String> = plan.leftovers.iter().map(|l| format!("{} {} {}", l.addr, l.id, l.why)).collect();
     log.same_debug("plan", "plan", "what is left over", &there, &said);
     let none = BTreeMap::new();
     let existing = prior.map_or(&none, |s| &s.resources);
@@ -101,7 +101,8 @@ fn stands_in_a_replaced_network(plan: &Plan, change: &Change) -> bool {
 fn changed_again(prior: Option<&State>, plan: &Plan, change: &Change) -> bool {
     let replaced = |c: &&Change| c.action == Action::Replace && change.depends_on.contains(&c.addr);
     let recorded = prior.and_then(|state| state.resources.get(&change.addr));
-    plan.changes.iter().any(|c| replaced(&c)) || recorded.is_some_and(|thing| thing.doubtful.is_some() || on_old(prior, thing))
+    plan.changes.iter().any(|c| replaced(&c))
+        || recorded.is_some_and(|thing| thing.doubtful.is_some() || on_old(prior, thing))
 }
 
 /// Whether something stands on a thing in whose place another one is recorded.

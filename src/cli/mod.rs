@@ -40,6 +40,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Plan(commands::plan::Args),
+    Apply(commands::apply::Args),
     Show(commands::show::Args),
     Check(commands::check::Args),
     Explain(commands::explain::Args),
@@ -58,6 +59,7 @@ enum Command {
     Calibrate(commands::calibrate::Args),
     BenchPlan(commands::bench_plan::Args),
     Completions(commands::completions::Args),
+    Sim(commands::sim::Args),
     Man(commands::man::Args),
 }
 
@@ -87,6 +89,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     files::stop_cleanly_when_interrupted();
     let outcome: Result<Exit, Failure> = match &cli.command {
         Command::Plan(args) => commands::plan::run(args, &settings),
+        Command::Apply(args) => commands::apply::run(args, &settings),
+        Command::Sim(args) => commands::sim::run(args, &settings),
         Command::Show(args) => commands::show::run(args, &settings),
         Command::Check(args) => commands::check::run(args, &settings),
         Command::Explain(args) => commands::explain::run(args, &settings),

@@ -43,6 +43,8 @@ pub struct Gathered {
     pub input: PlanningInput,
     /// Positions in the spec, for refusals.
     pub map: SourceMap,
+    /// Where the state is.
+    pub store: LocalState,
 }
 
 /// Why there is no plan.
@@ -75,10 +77,33 @@ pub fn gather(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure>
 }
 
 /// As [`gather`], with the loads of the day that a saved plan was made for.
-fn gather_for(saved: Option<&Plan>, args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
+///
+/// # Errors
+/// As of [`gather`].
+pub fn gather_for(saved: Option<&Plan>, args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
     let found = load::load(&args.spec, &args.catalog, settings)?;
     let day = saved.and_then(|plan| plan.created.get(..10));
     gathered(found, args, settings, day)
+}
+
+/// As [`gather`], of a state that is held: it need not be there yet.
+///
+/// # Errors
+/// As of [`gather`].
+pub fn gather_with(prior: Option<State>, args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
+    let mut args = args.clone();
+    // Where it is, is known; that it may be missing is no error here.
+    let named = args.state.take();
+    let mut gathered = gather(&args, settings)?;
+    if let Some(path) = named {
+        let (path, name) = (settings.dir.join(&path), path.to_string_lossy().into_owned());
+        gathered.store = LocalState { path, name };
+    }
+    if args.running.is_none() {
+        gathered.input.world.running = prior.as_ref().map(crate::plan::running).unwrap_or_default();
+    }
+    gathered.input.prior = prior;
+    Ok(gathered)
 }
 
 /// As [`gather`], from a spec that has been read.
@@ -128,7 +153,7 @@ fn gathered(
         now: created,
         warnings,
     };
-    Ok(Gathered { input, map: loaded.map })
+    Ok(Gathered { input, map: loaded.map, store })
 }
 
 fn architectures(
@@ -255,6 +280,14 @@ fn outcome(gathered: &Gathered, found: Result<Plan, PlanError>) -> Result<Plan, 
     })
 }
 
+/// Whether a path is a saved plan, as far as its first lines tell.
+pub fn is_plan(path: &Path) -> bool {
+    path.is_file()
+        && files::read_text(path).is_ok_and(|t| {
+            t.trim_start().starts_with('{') && t.get(..200).unwrap_or(&t).contains("\"rhumb_plan\"")
+        })
+}
+
 /// The plan to look at: a saved one (`saved`, or a PATH that holds one, its spec then being in the folder of
 /// work) with what it must still fit, or a new one.
 ///
@@ -271,11 +304,7 @@ pub fn saved_or_new(
         None => {
             let path = planning.spec.path.clone();
             let full = settings.dir.join(&path);
-            let is_plan = full.is_file()
-                && files::read_text(&full).is_ok_and(|t| {
-                    t.trim_start().starts_with('{') && t.get(..200).unwrap_or(&t).contains("\"rhumb_plan\"")
-                });
-            is_plan.then(|| {
+            is_plan(&full).then(|| {
                 planning.spec.path = PathBuf::from(".");
                 path
             })

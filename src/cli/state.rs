@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, Settings};
 use crate::spec::Spec;
-use crate::state::{State, StateError, StateStore, file};
-
-/// Largest state file, bytes.
-const MAX_BYTES: u64 = 256 * 1024 * 1024;
+use crate::state::disk::{Disk, RealDisk};
+#[cfg(debug_assertions)]
+use crate::state::faulty::{Fault, FaultyDisk, Moment};
+use crate::state::{State, StateError, StateStore, local};
 
 /// A state file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,32 +33,42 @@ impl LocalState {
 
 impl StateStore for LocalState {
     fn read(&self) -> Result<Option<State>, StateError> {
-        let error = |message: String, help: &str| StateError {
-            name: self.name.clone(),
-            place: None,
-            message,
-            help: Some(help.to_owned()),
-        };
-        let metadata = match std::fs::metadata(&self.path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(error(format!("it cannot be read: {e}"), "check its permissions")),
-            Ok(metadata) => metadata,
-        };
-        if !metadata.is_file() {
-            return Err(error("it is not a file".to_owned(), "name a state file"));
-        }
-        if metadata.len() > MAX_BYTES {
-            return Err(error(
-                format!("it is larger than {} MiB", MAX_BYTES / 1024 / 1024),
-                "name a state file",
-            ));
-        }
-        let bytes = std::fs::read(&self.path)
-            .map_err(|e| error(format!("it cannot be read: {e}"), "check its permissions"))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| error("it is not UTF-8 text".to_owned(), "restore it from a copy"))?;
-        file::decode(&self.name, text.trim_start_matches('\u{feff}')).map(Some)
+        local::read(&mut RealDisk::new(), &self.path, &self.name)
     }
+}
+
+/// The disk that states are written to.
+///
+/// In a build with debug assertions, `RHUMB_DISK_FAULT=N:KIND` makes the Nth file operation of it fail, so that tests can end a real process
+/// between any two of them: `abort-before`, `abort-half`, `abort-after`, `no-space`, `device`, `short`, `rename`.
+///
+/// # Errors
+/// The variable is set and says nothing that is known.
+pub fn disk() -> Result<Box<dyn Disk>, Failure> {
+    let real = RealDisk::new();
+    #[cfg(debug_assertions)]
+    if let Some(text) = std::env::var("RHUMB_DISK_FAULT").ok().filter(|text| !text.is_empty()) {
+        let (at, fault) =
+            fault(&text).ok_or_else(|| Failure::usage(format!("RHUMB_DISK_FAULT={text}: unknown")))?;
+        return Ok(Box::new(FaultyDisk::new(real, at, fault)));
+    }
+    Ok(Box::new(real))
+}
+
+#[cfg(debug_assertions)]
+fn fault(text: &str) -> Option<(u64, Fault)> {
+    let (at, kind) = text.split_once(':')?;
+    let fault = match kind {
+        "abort-before" => Fault::Abort(Moment::Before),
+        "abort-half" => Fault::Abort(Moment::Half),
+        "abort-after" => Fault::Abort(Moment::After),
+        "no-space" => Fault::NoSpace,
+        "device" => Fault::Device,
+        "short" => Fault::Short,
+        "rename" => Fault::Rename,
+        _ => return None,
+    };
+    Some((at.parse().ok()?, fault))
 }
 
 impl From<StateError> for Failure {

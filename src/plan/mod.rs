@@ -17,9 +17,9 @@ mod stale;
 mod standby;
 mod year;
 
+pub use crate::graph::attributes::SHARED;
 pub use basis::{budgets, desired, warnings};
 pub use between::{Desired, Header, between};
-pub use crate::graph::attributes::SHARED;
 pub use bill::complete as complete_bill;
 pub use replace::forces_replacement;
 pub use running::running;

@@ -8,7 +8,12 @@ use crate::state::State;
 impl Prior {
     /// What a plan remembers of the state that it was made against.
     pub fn of(state: &State) -> Self {
-        Prior { lineage: state.lineage.clone(), serial: state.serial, digest: state.digest(), simulated: state.simulated }
+        Prior {
+            lineage: state.lineage.clone(),
+            serial: state.serial,
+            digest: state.digest(),
+            simulated: state.simulated,
+        }
     }
 }
 

@@ -71,7 +71,11 @@ pub fn standbys(
                     spot: fallback.spot(),
                     more_per_month: fallback.more_per_month,
                     changes: changes(&planned, &wanted, prior),
-                    without: planned.keys().filter(|a| !wanted.contains_key(**a)).map(|a| (*a).clone()).collect(),
+                    without: planned
+                        .keys()
+                        .filter(|a| !wanted.contains_key(**a))
+                        .map(|a| (*a).clone())
+                        .collect(),
                     artifacts: made
                         .into_iter()
                         .filter(|a| files.get(&(&a.addr, a.name.as_str())) != Some(&a))

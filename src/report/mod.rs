@@ -190,6 +190,11 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
+/// Dollars an hour of everything that a plan has a price for, at its expected load.
+pub fn per_hour(plan: &Plan) -> rhumb_api::Money {
+    cost::totals(plan).per_hour
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rhumb_api::{Cloud, Provider, ResourceAddr};
 
-use crate::apply::{self, Machine, Options, Recorder, Summary, Work};
+use crate::apply::{Machine, Options, Recorder, Summary, Work};
 use crate::cli::planning::{self, NoPlan, PlanArgs};
 use crate::cli::state::LocalState;
 use crate::cli::view::terminal;
@@ -191,21 +191,35 @@ fn of_plan(
     let text = files::read_text(&settings.dir.join(path))?;
     let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
     let digest = plan::file::digest_of(&plan);
+    // Beside the spec that it was made from, it is compared with that; elsewhere, with the state that is named.
+    let mut planning = args.planning.clone();
+    planning.spec.path = PathBuf::from(".");
     let place = match &args.planning.state {
-        Some(path) => LocalState { path: settings.dir.join(path), name: path.to_string_lossy().into_owned() },
-        None => LocalState { path: settings.dir.join(&plan.state_path), name: plan.state_path.clone() },
+        Some(path) => {
+            Some(LocalState { path: settings.dir.join(path), name: path.to_string_lossy().into_owned() })
+        }
+        None => None,
     };
+    let beside = crate::cli::load::find(&planning.spec.path, settings).is_ok();
+    let (place, digests) = match place {
+        Some(place) if !beside => (place, None),
+        place => {
+            planning.state = None;
+            let gathered = planning::gather_for(Some(&plan), &planning, settings)?;
+            let digests = (gathered.input.spec_digest.clone(), gathered.input.world.digest());
+            (place.unwrap_or(gathered.store), Some(digests))
+        }
+    };
+    let (spec_digest, catalog_digest) =
+        digests.unwrap_or_else(|| (plan.spec_digest.clone(), plan.catalog_digest.clone()));
     clouds.can(&plan)?;
     let mut held = Held::open(&place, settings)?;
     if let Some(state) = held.state() {
         clouds.fits(state, &held.name)?;
     }
     let goes_on = held.state().and_then(|state| state.applying.as_ref()).is_some_and(|a| a.plan == digest);
-    let mut reasons = if goes_on {
-        Vec::new()
-    } else {
-        plan.stale_against(held.state(), &plan.spec_digest, &plan.catalog_digest)
-    };
+    let mut reasons =
+        if goes_on { Vec::new() } else { plan.stale_against(held.state(), &spec_digest, &catalog_digest) };
     let today = settings.now.to_string();
     reasons.extend(plan.expired_on(today.get(..10).unwrap_or_default()));
     if !reasons.is_empty() {
@@ -222,13 +236,13 @@ fn of_spec(
     runtime: &tokio::runtime::Runtime,
     clouds: &Clouds,
 ) -> Result<Exit, Failure> {
-    let mut gathered = planning::gather(&args.planning, settings)?;
+    let mut gathered = planning::gather_with(None, &args.planning, settings)?;
     let mut held = Held::open(&gathered.store, settings)?;
     if let Some(state) = held.state() {
         clouds.fits(state, &held.name)?;
     }
     settle(&mut held, settings, runtime, clouds)?;
-    if gathered.input.prior.as_ref() != held.state() {
+    if held.state().is_some() {
         gathered = planning::gather_with(held.state().cloned(), &args.planning, settings)?;
     }
     let watching = watch::begin(&args.search, settings);

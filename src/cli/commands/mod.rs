@@ -1,5 +1,6 @@
 //! One module per command.
 
+pub mod apply;
 pub mod bench_plan;
 pub mod calibrate;
 pub mod catalog;
@@ -16,6 +17,7 @@ pub mod predict;
 pub mod scale;
 pub mod schema;
 pub mod show;
+pub mod sim;
 pub mod stress;
 pub mod validate;
 pub mod verify;

@@ -110,6 +110,12 @@ pub fn encode(plan: &Plan) -> String {
     text
 }
 
+/// The digest that the file of a plan carries: what an apply calls the plan by.
+pub fn digest_of(plan: &Plan) -> String {
+    let file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest: String::new() };
+    serde_json::to_value(&file).map(|v| digest(&v)).unwrap_or_default()
+}
+
 /// Reads a plan; `name` is the file's name, for messages.
 ///
 /// # Errors

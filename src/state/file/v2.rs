@@ -112,8 +112,19 @@ fn wrong(intent: &Intent, lineage: &str) -> Option<(String, &'static str)> {
 }
 
 fn thing(entry: Entry) -> (ResourceAddr, StateResource) {
-    let Entry { address, kind, cloud, region, id, token, since, doubtful, attributes, mut depends_on, stands_on } =
-        entry;
+    let Entry {
+        address,
+        kind,
+        cloud,
+        region,
+        id,
+        token,
+        since,
+        doubtful,
+        attributes,
+        mut depends_on,
+        stands_on,
+    } = entry;
     depends_on.sort();
     depends_on.dedup();
     let resource = Resource { kind, cloud, region, attributes };

@@ -131,14 +131,12 @@ impl<'s> View<'s> {
         self.close();
         let elapsed = self.started.elapsed();
         let list = |entries: &[(Verb, rhumb_api::ResourceAddr, String)]| -> Vec<Value> {
-            let of = |(verb, addr, why): &(Verb, rhumb_api::ResourceAddr, String)| {
-                json!({ "verb": verb.as_str(), "address": addr.as_str(), "why": why })
-            };
+            let of = |(verb, addr, why): &(Verb, rhumb_api::ResourceAddr, String)| json!({ "verb": verb.as_str(), "address": addr.as_str(), "why": why });
             entries.iter().map(of).collect()
         };
         let count = |verb: Verb| summary.done.iter().filter(|(v, _)| *v == verb).count();
         let (made, changed, removed) = (count(Verb::Create), count(Verb::Update), count(Verb::Delete));
-        let per_hour = report::cost::per_hour(plan);
+        let per_hour = report::per_hour(plan);
         self.event(json!({
             "event": "end",
             "complete": summary.complete(),
