@@ -129,6 +129,19 @@ impl State {
 }
 
 impl StateResource {
+    /// Something of which no more is known than what it is.
+    pub fn of(resource: Resource, depends_on: Vec<ResourceAddr>) -> Self {
+        StateResource {
+            resource,
+            id: None,
+            token: None,
+            since: 0,
+            doubtful: None,
+            depends_on,
+            stands_on: BTreeMap::new(),
+        }
+    }
+
     /// What it stands on although another one is recorded in that place, and of which kind that is: a network before all else.
     pub fn stands_on_old<'a>(
         &'a self,

@@ -90,7 +90,7 @@ fn sample() -> (State, Plan) {
     changes.sort_by(|a, b| a.addr.cmp(&b.addr));
     for c in &changes {
         if let Some(before) = &c.before {
-            let made = StateResource { resource: before.clone(), id: None, depends_on: Vec::new() };
+            let made = StateResource::of(before.clone(), Vec::new());
             resources.insert(c.addr.clone(), made);
         }
     }
@@ -141,7 +141,7 @@ fn sample() -> (State, Plan) {
         ],
         warnings: Vec::new(),
     };
-    (State { lineage: "l".into(), serial: 3, resources }, plan)
+    (State { serial: 3, resources, ..State::new("l".into(), false) }, plan)
 }
 
 fn found(state: Option<&State>, plan: &Plan) -> Vec<check::Finding> {

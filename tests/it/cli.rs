@@ -58,7 +58,7 @@ fn stale_plan(folder: &Path) -> (PathBuf, PathBuf) {
     let (plan, state) = (folder.join("chat.plan"), folder.join("state.json"));
     let (_, err, code) = run(rhumb().args(["plan", CHAT, "--out"]).arg(&plan));
     assert_eq!(code, 0, "{err}");
-    let made = rhumb::state::State { lineage: "a-test".into(), serial: 7, resources: [].into() };
+    let made = rhumb::state::State { serial: 7, ..rhumb::state::State::new("a-test".into(), false) };
     std::fs::write(&state, rhumb::state::file::encode(&made)).unwrap();
     (plan, state)
 }

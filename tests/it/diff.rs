@@ -44,10 +44,10 @@ pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
 /// The state that apply leaves when it has done everything that was wanted.
 pub fn state_of(desired: &Desired) -> State {
     let made = |(addr, (resource, needs)): (&ResourceAddr, &(Resource, Vec<ResourceAddr>))| {
-        let recorded = StateResource { resource: resource.clone(), id: None, depends_on: needs.clone() };
+        let recorded = StateResource::of(resource.clone(), needs.clone());
         (addr.clone(), recorded)
     };
-    State { lineage: "l".into(), serial: 1, resources: desired.iter().map(made).collect() }
+    State { serial: 1, resources: desired.iter().map(made).collect(), ..State::new("l".into(), false) }
 }
 
 /// Does the steps one by one; panics where a step finds what it must not find.

@@ -88,9 +88,7 @@ fn proposal(dice: &mut Dice, state: &State, token: Token) -> Option<Record> {
                 Failed { kind, message: "no\n\0\"more\"".to_owned(), left, gone: dice.below(2) == 0 };
             Some(Record::Ended { token: open?.token.clone(), outcome: Outcome::Failed(failed) })
         }
-        _ if state.applying.is_some() => {
-            Some(Record::End { complete: dice.below(2) == 0, at: "2026-01-01T00:00:00Z".to_owned() })
-        }
+        _ if state.applying.is_some() => Some(Record::End { complete: dice.below(2) == 0 }),
         _ => Some(Record::Begin {
             plan: "9f86".to_owned(),
             from: (dice.below(2) == 0).then_some(state.serial),
@@ -135,7 +133,7 @@ fn refused(bytes: &[u8], snapshot: Option<State>) -> StateError {
 
 #[test]
 fn the_text_is_as_documented() {
-    let end = Record::End { complete: true, at: "2026-01-01T00:00:00Z".to_owned() };
+    let end = Record::End { complete: true };
     assert_eq!(
         encode_header("6f1c", false, 12) + &encode_record(13, &end),
         line("{\"rhumb_journal\":1,\"lineage\":\"6f1c\",\"simulated\":false,\"base\":12}")

@@ -3,6 +3,7 @@
 // Tables of cases are clearer spelt out than behind type names.
 #![allow(clippy::type_complexity)]
 
+mod apply;
 mod architecture;
 mod calibrate;
 mod carbon;

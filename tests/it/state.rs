@@ -187,6 +187,7 @@ fn thing(i: usize, part: Part) -> StateResource {
         since: u64::from(bits),
         doubtful: (bits & 2 == 2).then(|| "capacity: none".to_owned()),
         depends_on: (0..i).filter(|d| bits >> d & 1 == 1).map(addr).collect(),
+        stands_on: (0..i).filter(|d| bits >> d & 3 == 1).map(|d| (addr(d), format!("id {d}"))).collect(),
     }
 }
 
@@ -225,7 +226,7 @@ prop_compose! {
             why: if replaced { Spared::Replaced } else { Spared::Failed },
         });
         let open = intents.into_iter().enumerate().map(|(i, part)| (token(i), intent(i, &lineage, part))).collect();
-        let applying = applying.map(|(plan, from)| Applying { plan, from });
+        let applying = applying.map(|(plan, from)| Applying { plan, from, taken: from.map(|_| (addr(1), addr(2))).into_iter().collect() });
         State { serial, resources, spares: spares.collect(), open, applying, ..State::new(lineage.clone(), simulated) }
     }
 }

@@ -65,8 +65,7 @@ fn a_state_file_of_version_1_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(PATH);
     std::fs::write(&path, include_str!("fixtures/state/one.json")).unwrap();
-    let begin =
-        Record::Begin { plan: "9f86".to_owned(), from: Some(7), by: "a@b".to_owned(), at: String::new() };
+    let begin = Record::Begin { plan: "9f86".to_owned(), from: Some(7), by: "a@b".to_owned(), at: String::new() };
     let mut expected = real(&path).state().clone();
     real(&path).append(std::slice::from_ref(&begin)).unwrap();
     expected.take(&begin).unwrap();
@@ -139,7 +138,7 @@ fn every_file_is_its_owners_only() {
         let watch = faulty.watch();
         let done = opened(Box::new(faulty), &path).and_then(|mut store| {
             store.compact().map_err(|e| e.to_string())?;
-            store.append(&[Record::End { complete: true, at: String::new() }]).map_err(|e| e.to_string())
+            store.append(&[Record::End { complete: true }]).map_err(|e| e.to_string())
         });
         for entry in std::fs::read_dir(folder.path()).unwrap() {
             let entry = entry.unwrap();
