@@ -362,8 +362,15 @@ impl<'a> Machine<'a> {
 
     fn unmake(&mut self, task: usize, address: &ResourceAddr, which: Which) {
         let spares = self.state.spares.iter().filter(|spare| spare.address == *address);
-        let mut spares = spares.filter(|spare| which > Which::Useless || spare.why != Spared::Replaced);
-        let own = self.state.resources.get(address).filter(|_| which == Which::All);
+        let spares = spares.filter(|spare| which > Which::Useless || spare.why != Spared::Replaced);
+        // Two jobs may work on one address: each takes what the other has not taken.
+        let deleting = |thing: &StateResource| {
+            let handle = thing.handle();
+            let mut open = self.state.open.values();
+            open.any(|intent| matches!(&intent.call, Call::Delete(of) if Some(of) == handle.as_ref()))
+        };
+        let mut spares = spares.filter(|spare| !deleting(&spare.thing));
+        let own = self.state.resources.get(address).filter(|thing| which == Which::All && !deleting(thing));
         let Some(thing) = spares.next().map(|spare| &spare.thing).or(own) else {
             return self.end(task, None);
         };

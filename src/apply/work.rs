@@ -178,12 +178,14 @@ struct Build<'a> {
     settled: Vec<NodeIndex>,
     make: BTreeMap<&'a ResourceAddr, NodeIndex>,
     unmake: BTreeMap<ResourceAddr, NodeIndex>,
+    /// What failed or is there twice.
+    clean: BTreeMap<&'a ResourceAddr, NodeIndex>,
 }
 
 impl<'a> Build<'a> {
     fn new(changes: &'a [Change], order: &'a [ResourceAddr], state: &'a State) -> Self {
-        let (make, unmake) = (BTreeMap::new(), BTreeMap::new());
-        Build { changes, order, state, graph: DiGraph::new(), settled: Vec::new(), make, unmake }
+        let (make, unmake, clean) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Build { changes, order, state, graph: DiGraph::new(), settled: Vec::new(), make, unmake, clean }
     }
 
     fn settle(&mut self) {
@@ -217,7 +219,13 @@ impl<'a> Build<'a> {
             }
         }
         for spare in &self.state.spares {
-            self.unmaking(&spare.address, Which::Spare);
+            if spare.why == Spared::Replaced {
+                self.unmaking(&spare.address, Which::Spare);
+            } else if !self.clean.contains_key(&spare.address) {
+                // It serves nobody and may hold what its successor needs: it goes at once.
+                let node = self.graph.add_node(Job::Unmake(spare.address.clone(), Which::Useless));
+                self.clean.insert(&spare.address, node);
+            }
         }
         // What an open intent leaves too much of is known once it is settled.
         for intent in self.state.open.values() {
@@ -245,7 +253,7 @@ impl<'a> Build<'a> {
             let needed: BTreeSet<&ResourceAddr> = change.depends_on.iter().collect();
             for need in needed {
                 // What is there already and changes in a later phase is not waited for: it would wait for this in turn.
-                let later = changes.get(need).is_some_and(|other| phase(other) > phase(change));
+                let later = changes.get(need).is_some_and(|other| self.phase(other) > self.phase(change));
                 if let Some(other) = self.make.get(need).filter(|other| **other != node && !later) {
                     self.graph.add_edge(node, *other, ());
                 }
@@ -266,13 +274,15 @@ impl<'a> Build<'a> {
                 stands_on.entry(need).or_default().insert(addr);
             }
         }
-        let unmake: Vec<(ResourceAddr, NodeIndex)> =
-            self.unmake.iter().map(|(addr, node)| (addr.clone(), *node)).collect();
-        for (addr, node) in &unmake {
-            let successor = self.make.get(addr).copied().filter(|_| !self.is_useless(*node));
-            let on_it = stands_on.get(addr).into_iter().flatten();
+        let own = self.unmake.iter().map(|(addr, node)| (addr.clone(), *node, true));
+        let clean = self.clean.iter().map(|(addr, node)| ((*addr).clone(), *node, false));
+        let all: Vec<(ResourceAddr, NodeIndex, bool)> = own.chain(clean).collect();
+        for (addr, node, waits) in &all {
+            let successor = self.make.get(addr).copied().filter(|_| *waits);
+            let on_it = stands_on.get(addr).into_iter().flatten().filter(|_| *waits);
             let others = on_it.flat_map(|other| {
-                [self.make.get(other).copied(), self.unmake.get(*other).copied()].into_iter().flatten()
+                let clean = self.clean.get(*other).copied();
+                [self.make.get(other).copied(), self.unmake.get(*other).copied(), clean].into_iter().flatten()
             });
             let before: BTreeSet<NodeIndex> =
                 successor.into_iter().chain(others).chain(self.settled.iter().copied()).collect();
@@ -288,7 +298,7 @@ impl<'a> Build<'a> {
         for change in self.changes {
             let group = groups.get(change.addr.workload()).copied().unwrap_or(0);
             if let Some(node) = self.make.get(&change.addr) {
-                members.entry((group, phase(change))).or_default().push(*node);
+                members.entry((group, self.phase(change))).or_default().push(*node);
             }
             if let Some(node) = self.unmake.get(&change.addr) {
                 members.entry((group, Phase::Remove)).or_default().push(*node);
@@ -306,9 +316,7 @@ impl<'a> Build<'a> {
                         self.graph.add_edge(gate, *node, ());
                     }
                     for node in here {
-                        if !self.is_useless(*node) {
-                            self.graph.add_edge(*node, gate, ());
-                        }
+                        self.graph.add_edge(*node, gate, ());
                     }
                 }
                 before.extend(here);
@@ -316,11 +324,10 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// What failed serves nobody and may hold what its successor needs: it goes at once.
-    fn is_useless(&self, node: NodeIndex) -> bool {
-        let Job::Unmake(address, Which::Useless | Which::Spare) = &self.graph[node] else { return false };
-        let mut spares = self.state.spares.iter().filter(|s| s.address == *address).peekable();
-        spares.peek().is_some() && spares.all(|spare| spare.why != Spared::Replaced)
+    /// What is not known to be as recorded is made good before anything is built on it.
+    fn phase(&self, change: &Change) -> Phase {
+        let recorded = self.state.resources.get(&change.addr);
+        if recorded.is_some_and(|thing| thing.doubtful.is_some()) { Phase::Make } else { phase(change) }
     }
 }
 

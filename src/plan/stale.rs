@@ -42,6 +42,8 @@ impl Plan {
         let mut reasons = Vec::new();
         match (&self.prior, prior) {
             (None, None) => {}
+            // The name was recorded, and nothing else: an apply was cut off before it began.
+            (None, Some(now)) if now.serial == 0 => {}
             (None, Some(now)) => reasons.push(format!(
                 "the plan was made when nothing existed; now there is a state with serial {}",
                 now.serial

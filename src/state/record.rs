@@ -238,6 +238,13 @@ impl State {
                 }
             }
             (Call::Delete(handle), Outcome::Done { .. }) => self.forget(address, handle),
+            // It may be half removed.
+            (Call::Delete(handle), Outcome::Failed(failed)) if self.holds(address, handle) => {
+                if let Some(thing) = self.resources.get_mut(address) {
+                    thing.since = serial;
+                    thing.doubtful = Some(format!("{}: {}", failed.kind, failed.message));
+                }
+            }
             (Call::Delete(_), Outcome::Failed(_)) => {}
             (Call::Read(_) | Call::List(_), _) => {
                 return Err(RecordError(format!("{} asks only", intent.token)));

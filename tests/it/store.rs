@@ -65,7 +65,8 @@ fn a_state_file_of_version_1_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(PATH);
     std::fs::write(&path, include_str!("fixtures/state/one.json")).unwrap();
-    let begin = Record::Begin { plan: "9f86".to_owned(), from: Some(7), by: "a@b".to_owned(), at: String::new() };
+    let begin =
+        Record::Begin { plan: "9f86".to_owned(), from: Some(7), by: "a@b".to_owned(), at: String::new() };
     let mut expected = real(&path).state().clone();
     real(&path).append(std::slice::from_ref(&begin)).unwrap();
     expected.take(&begin).unwrap();

@@ -98,6 +98,7 @@ impl Machine<'_> {
         let Some(under) = &mut self.tasks[task].under else { return };
         let guarantees = self.options.guarantees(under.intent.call.cloud());
         let is_create = matches!(under.intent.call, Call::Create(_));
+        let is_delete = matches!(under.intent.call, Call::Delete(_));
         match error.kind {
             ErrorKind::UnknownOutcome if under.tries >= MOST_UNKNOWN => self.leave(task, error.message),
             ErrorKind::UnknownOutcome => {
@@ -112,6 +113,11 @@ impl Machine<'_> {
             ErrorKind::Conflict if under.tries < MOST_CONFLICTS => self.again(task, Ask::Call, &error, 0),
             ErrorKind::NotFound if matches!(under.intent.call, Call::Delete(_)) => {
                 self.outcome(task, Outcome::Done { id: None });
+            }
+            // An earlier copy may have removed it.
+            _ if is_delete && under.unknown => {
+                under.verdict = Some(error);
+                self.pause(task, Ask::Look, guarantees.call_lag_ms);
             }
             // An earlier copy may still come to be: it is looked for once it can be seen if it ever will.
             _ if is_create && under.unknown => {
@@ -177,6 +183,13 @@ impl Machine<'_> {
             self.tell(task, Stage::Accepted(id.clone()));
         }
         let delete = matches!(self.tasks[task].under.as_ref().map(|u| &u.intent.call), Some(Call::Delete(_)));
+        // It is there and stays: what was answered last is so.
+        if delete && observed.status != Status::Deleting {
+            let verdict = self.tasks[task].under.as_mut().and_then(|under| under.verdict.take());
+            if let Some(error) = verdict {
+                return self.failed(task, &error, None);
+            }
+        }
         match &observed.status {
             Status::Ready | Status::Complete if !delete => {
                 self.outcome(task, Outcome::Done { id: create.then_some(id) });
