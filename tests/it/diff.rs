@@ -275,15 +275,21 @@ fn a_changed_start_script_rolls_the_fleet() {
 #[test]
 fn another_address_range_replaces_the_network_and_what_stands_in_it() {
     let (steps, why) = told(&between(Some(&fixture("replace")), &wanted()));
-    // The launch template is in no network until a machine starts from it, so it stays.
     let replaced = [
         "services.chat/aws/eu-west-1/network",
         "services.chat/aws/eu-west-1/firewall",
         "services.chat/aws/eu-west-1/load_balancer",
         "services.chat/aws/eu-west-1/g6e.xlarge/on_demand",
     ];
-    let expected: Vec<String> = replaced.iter().map(|a| format!("Replace {a}")).collect();
+    let mut expected: Vec<String> = replaced.iter().map(|a| format!("Replace {a}")).collect();
+    // The launch template is in no network until a machine starts from it: it stays, and is pointed to the new one.
+    let template = "services.chat/aws/eu-west-1/g6e.xlarge/launch_template";
+    expected.insert(2, format!("Update {template}"));
     assert_eq!(steps, expected);
+    assert_eq!(
+        why[template],
+        ["services.chat/aws/eu-west-1/firewall is replaced: it is pointed to the new one"]
+    );
     assert_eq!(
         why[replaced[0]],
         ["address_range 10.0.0.0/16 -> 10.64.0.0/16 cannot be changed in place: the new one is made before \

@@ -137,9 +137,7 @@ fn the_text_is_as_documented() {
     assert_eq!(
         encode_header("6f1c", false, 12) + &encode_record(13, &end),
         line("{\"rhumb_journal\":1,\"lineage\":\"6f1c\",\"simulated\":false,\"base\":12}")
-            + &line(
-                "{\"serial\":13,\"record\":{\"end\":{\"complete\":true,\"at\":\"2026-01-01T00:00:00Z\"}}}"
-            )
+            + &line("{\"serial\":13,\"record\":{\"end\":{\"complete\":true}}}")
     );
 }
 
@@ -234,9 +232,8 @@ fn damage_is_refused_at_its_place() {
         lines.concat()
     };
     let entry = |serial: u64| encode_record(serial, &records[2]);
-    let noted = line("{\"serial\":3,\"note\":1,\"record\":{\"end\":{\"complete\":true,\"at\":\"x\"}}}");
-    let noted_inside =
-        line("{\"serial\":3,\"record\":{\"end\":{\"complete\":true,\"at\":\"x\",\"by\":\"y\"}}}");
+    let noted = line("{\"serial\":3,\"note\":1,\"record\":{\"end\":{\"complete\":true}}}");
+    let noted_inside = line("{\"serial\":3,\"record\":{\"end\":{\"complete\":true,\"by\":\"y\"}}}");
     let stranger = Token::parse("f".repeat(32)).unwrap();
     let ended = Record::Ended { token: stranger, outcome: Outcome::Done { id: None } };
     let header = |version: u64, lineage: &str, simulated: bool, base: u64| {

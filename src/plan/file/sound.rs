@@ -16,7 +16,8 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     if !plan.changes.windows(2).all(|w| w[0].addr < w[1].addr) {
         return Err("the changes are not in the order of their addresses, each once".into());
     }
-    for change in &plan.changes {
+    let standing_by = plan.standbys.iter().flat_map(|standby| &standby.changes);
+    for change in plan.changes.iter().chain(standing_by) {
         let fits = match change.action {
             Action::Create => change.before.is_none() && change.after.is_some(),
             Action::Remove => change.before.is_some() && change.after.is_none(),
@@ -31,6 +32,24 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     for step in &plan.steps {
         if change(plan, &step.addr).is_none_or(|c| c.action != step.action) {
             return Err(format!("{}: a step that no change asks for", step.addr));
+        }
+    }
+    for standby in &plan.standbys {
+        if !standby.changes.windows(2).all(|w| w[0].addr < w[1].addr) {
+            return Err(format!("{}: the changes of what stands in for it are in no order", standby.pool));
+        }
+        let lists = plan.placement.workloads.values().flat_map(|w| &w.fallbacks);
+        let mut of_pool = lists.filter(|f| f.pool == standby.pool).flat_map(|f| &f.list);
+        let known = of_pool.any(|f| {
+            f.pool.addr == standby.by
+                && f.spot() == standby.spot
+                && f.more_per_month == standby.more_per_month
+        });
+        if !known {
+            return Err(format!(
+                "{}: what stands in for {} is none of its fallbacks",
+                standby.by, standby.pool
+            ));
         }
     }
     fleets::check(&plan.placement)?;
