@@ -41,6 +41,8 @@ const FRONT: &[&str] = &["cli", "lib", "main"];
 const EFFECTS: &[&str] = &[
     "src/cli/mod.rs",
     "src/main.rs",
+    // Where the durable state is read and written.
+    "src/state/disk.rs",
     // Programs of their own, for developers and the build.
     "src/tools/catalog/convert.rs",
     "src/tools/catalog/pack.rs",
