@@ -10,11 +10,12 @@
 //!      -> Graph::bind -> Graph<Resource>
 //!      -> render::artifacts -> files, hashed
 //!      -> plan::between -> Plan
+//!      -> apply::Machine -> calls, and the records of them
 //! ```
 //!
 //! [`plan()`] is that line. Everything on it is synchronous and pure: what is not in
 //! [`PlanningInput`] cannot influence a plan, and equal inputs give byte-identical plans on any
-//! machine and any number of threads. Clock, environment and files live in `cli`.
+//! machine and any number of threads. Clock, environment and files live in `cli` and in `state::disk`.
 //!
 //! # Invariants
 //!

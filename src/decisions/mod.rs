@@ -26,3 +26,4 @@
 #![doc = include_str!("0024-a-smaller-model-stands-in.md")]
 #![doc = include_str!("0025-parts-of-a-service.md")]
 #![doc = include_str!("0026-seasons.md")]
+#![doc = include_str!("0027-apply.md")]

@@ -237,7 +237,7 @@ impl LocalStore {
         Ok(Opened::Recorded(LocalStore { files, durable, ahead, journal, failed: None, torn_bytes }))
     }
 
-    /// What is recorded: everything of it is durable.
+    /// What is recorded. What was appended through this store is durable; what was found is made so by the first append or compaction.
     pub fn state(&self) -> &State {
         &self.durable
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use rhumb::state::{Applying, Intent, Spare, Spared, State, StateError, StateResource, file};
+use rhumb::state::{
+    Applying, Intent, Outcome, Record, RecordError, Spare, Spared, State, StateError, StateResource, file,
+};
 use rhumb_api::{Attr, Call, Cloud, Handle, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
 
 /// Version 1.
@@ -141,6 +143,65 @@ fn every_fault_of_version_2_is_refused_at_its_place() {
     // That something is gone is a fact, whoever depends on it.
     let gone = exchanged(TWO, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
     assert_eq!(file::encode(&file::decode("two.json", &gone).unwrap()), gone);
+}
+
+/// Records of one address: a thing made, and the call that is made next.
+fn made(state: &mut State, i: usize, id: &str) -> Handle {
+    let resource = Resource {
+        kind: ResourceKind::Fleet,
+        cloud: Cloud::Aws,
+        region: "r".to_owned(),
+        attributes: [].into(),
+    };
+    let tags = Tags { lineage: state.lineage.clone(), address: addr(0), token: token(i) };
+    let order = Order { tags, resource, needs: [].into(), files: [].into() };
+    intend(state, i, Call::Create(order), &[]).unwrap();
+    let outcome = Outcome::Done { id: Some(id.to_owned()) };
+    state.take(&Record::Ended { token: token(i), outcome }).unwrap();
+    state.resources[&addr(0)].handle().unwrap()
+}
+
+fn intend(state: &mut State, i: usize, call: Call, depends_on: &[usize]) -> Result<(), RecordError> {
+    let depends_on = depends_on.iter().map(|d| addr(*d)).collect();
+    state.take(&Record::Intend(Intent {
+        token: token(i),
+        address: addr(0),
+        call,
+        depends_on,
+        accepted: None,
+    }))
+}
+
+#[test]
+fn what_took_the_place_of_something_is_not_forgotten_with_it() {
+    let mut state = State::new("l".to_owned(), false);
+    let old = made(&mut state, 1, "old");
+    intend(&mut state, 2, Call::Delete(old.clone()), &[]).unwrap();
+    intend(&mut state, 3, Call::Delete(old), &[]).unwrap();
+    let new = made(&mut state, 4, "new");
+    assert_eq!(state.spares.len(), 1);
+    for i in [2, 3] {
+        state.take(&Record::Ended { token: token(i), outcome: Outcome::Done { id: None } }).unwrap();
+    }
+    assert!(state.spares.is_empty());
+    assert_eq!(state.resources[&addr(0)].handle(), Some(new));
+}
+
+#[test]
+fn a_record_that_does_not_fit_changes_nothing() {
+    let mut state = State::new("l".to_owned(), false);
+    let handle = made(&mut state, 1, "x");
+    let before = state.clone();
+    for (call, depends_on) in [(Call::Read(handle.clone()), vec![]), (Call::Delete(handle.clone()), vec![0])]
+    {
+        intend(&mut state, 2, call, &depends_on).unwrap_err();
+    }
+    let stranger = Handle { id: "y".to_owned(), ..handle };
+    intend(&mut state, 2, Call::Delete(stranger), &[]).unwrap_err();
+    assert_eq!(state, before);
+    // There is no serial after the last.
+    let mut last = State { serial: u64::MAX, ..before };
+    last.take(&Record::End { complete: true, at: String::new() }).unwrap_err();
 }
 
 fn attribute() -> impl Strategy<Value = Attr> {

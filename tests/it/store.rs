@@ -255,6 +255,52 @@ fn a_torn_write_is_cut_off_before_the_next() {
 }
 
 #[test]
+fn what_was_not_synced_is_taken_back() {
+    let records = history(6, 10);
+    for fault in [Fault::Device, Fault::Late, Fault::Short] {
+        // The sixth operation writes: lock, two reads, open, sync, append, sync.
+        for at in [6, 7] {
+            let folder = Folder::default();
+            opened(Box::new(folder.disk()), Path::new(PATH)).unwrap().append(&records[..5]).unwrap();
+            let before = folder.content();
+            let faulty = FaultyDisk::new(folder.disk(), at, fault);
+            let watch = faulty.watch();
+            let mut store = opened(Box::new(faulty), Path::new(PATH)).unwrap();
+            let appended = store.append(&records[5..]);
+            assert_eq!((appended.is_err(), watch.fired()), (watch.fired(), fault != Fault::Short || at == 6));
+            assert_eq!(folder.content() == before, watch.fired(), "{fault:?} {at}");
+        }
+    }
+}
+
+#[test]
+fn a_newer_snapshot_goes_on_behind_an_older_journal() {
+    let folder = Folder::default();
+    let records = history(6, 10);
+    let states = states(&records);
+    opened(Box::new(folder.disk()), Path::new(PATH)).unwrap().append(&records[..3]).unwrap();
+    folder.disk().make(Path::new(PATH), file::encode(&states[7]).as_bytes()).unwrap();
+    let mut store = opened(Box::new(folder.disk()), Path::new(PATH)).unwrap();
+    assert_eq!(store.state(), &states[7]);
+    store.append(&records[7..]).unwrap();
+    drop(store);
+    assert_eq!(opened(Box::new(folder.disk()), Path::new(PATH)).unwrap().state(), &states[10]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_lies_where_a_new_file_is_made_is_not_written_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(PATH);
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::write(&elsewhere, "mine").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, path.with_extension("json.tmp")).unwrap();
+    real(&path).compact().unwrap();
+    assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "mine");
+    assert!(!path.is_symlink());
+}
+
+#[test]
 fn damage_is_refused_at_its_place_and_nothing_is_changed() {
     let records = history(8, 10);
     let prepared = || {

@@ -167,3 +167,51 @@ impl Disk for WrongDisk {
         self.0.remove(path)
     }
 }
+
+/// Files that are read while they change: each read sees them at the next of some moments, over and over.
+pub struct MovingDisk<'a> {
+    /// What there was, from moment to moment.
+    pub seen: &'a [BTreeMap<PathBuf, Vec<u8>>],
+    /// The moments of the reads.
+    pub times: &'a [usize],
+    /// Reads so far.
+    pub reads: usize,
+}
+
+impl Disk for MovingDisk<'_> {
+    fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        let time = self.times[self.reads % self.times.len()];
+        self.reads += 1;
+        Ok(self.seen[time].get(path).cloned())
+    }
+    fn lock(&mut self, _path: &Path, _holder: &[u8]) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn open(&mut self, _path: &Path) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn length(&mut self, _path: &Path) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn append(&mut self, _path: &Path, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn truncate(&mut self, _path: &Path, _length: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn sync(&mut self, _path: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn make(&mut self, _path: &Path, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn rename(&mut self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn sync_folder(&mut self, _path: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn remove(&mut self, _path: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
