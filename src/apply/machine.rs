@@ -57,6 +57,8 @@ struct Task {
 struct Under {
     intent: Intent,
     tries: u32,
+    /// How often it was looked at.
+    looks: u32,
     paused_ms: u64,
     /// Whether it may have had an effect that was not seen.
     unknown: bool,

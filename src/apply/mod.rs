@@ -171,7 +171,9 @@ impl Summary {
 pub struct Options {
     /// Most resources that are worked on at a time.
     pub parallel: usize,
-    /// How often something under way is looked at, milliseconds.
+    /// When something under way is first looked at, milliseconds; then after twice as long, up to [`Options::poll_ms`].
+    pub first_poll_ms: u64,
+    /// How often something that takes long is looked at, milliseconds.
     pub poll_ms: u64,
     /// The first pause before something is sent again, milliseconds; each further one is twice as long, up to
     /// [`Options::longest_pause_ms`].
@@ -189,6 +191,7 @@ impl Options {
     pub fn new(guarantees: BTreeMap<Cloud, Guarantees>) -> Self {
         Options {
             parallel: 10,
+            first_poll_ms: 100,
             poll_ms: 2_000,
             pause_ms: 250,
             longest_pause_ms: 20_000,

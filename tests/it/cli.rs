@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 21] = [
     "plan",
+    "apply",
+    "sim",
     "show",
     "check",
     "explain",

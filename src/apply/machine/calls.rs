@@ -195,7 +195,14 @@ impl Machine<'_> {
                 self.outcome(task, Outcome::Done { id: create.then_some(id) });
             }
             Status::Failed(error) if !delete => self.failed(task, error, create.then_some(id)),
-            _ => self.pause(task, Ask::Look, self.options.poll_ms),
+            _ => {
+                // Most things are there at once, machines after minutes.
+                let Some(under) = self.tasks[task].under.as_mut() else { return };
+                let looks = under.looks.min(20);
+                under.looks += 1;
+                let ms = self.options.first_poll_ms.saturating_mul(1 << looks);
+                self.pause(task, Ask::Look, ms.clamp(1, self.options.poll_ms));
+            }
         }
     }
 
@@ -250,7 +257,7 @@ impl Machine<'_> {
 
 impl Under {
     pub(super) fn new(intent: Intent) -> Self {
-        Under { intent, tries: 0, paused_ms: 0, unknown: false, verdict: None, since_sent_ms: 0 }
+        Under { intent, tries: 0, looks: 0, paused_ms: 0, unknown: false, verdict: None, since_sent_ms: 0 }
     }
 
     fn handle(&self) -> Option<Handle> {

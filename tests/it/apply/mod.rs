@@ -1,7 +1,9 @@
 //! Apply on virtual time: the engine that production runs, a cloud in which everything goes wrong that can, and processes that die at
 //! every step.
 
+mod command;
 mod crash;
 mod deployment;
+mod process;
 mod seeds;
 mod world;

@@ -1,0 +1,237 @@
+//! The real binary, killed: at operations of its disk and while calls are under way; and what the next one makes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rhumb_api::{Observed, ResourceKind};
+use rhumb_sim::server::{Clock, serve};
+use rhumb_sim::{Client, Durations, Rule, Span, Verb, What, World};
+use tokio::runtime::Runtime;
+
+use crate::cli::{rhumb, run};
+
+/// A simulated cloud in a thread of its own, and the wires to it.
+pub struct Sim {
+    pub url: String,
+    pub client: Client,
+    runtime: Runtime,
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+pub fn quick() -> World {
+    let none = Span { min: 0, max: 0 };
+    let durations = Durations { make: none, change: none, remove: none };
+    World {
+        latency_ms: none,
+        list_lag_ms: 0,
+        call_lag_ms: 50,
+        durations: ResourceKind::ALL.map(|kind| (kind, durations)).into(),
+        ..World::default()
+    }
+}
+
+impl Sim {
+    pub fn start() -> Self {
+        let (told, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            runtime().block_on(async {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                told.send(listener.local_addr().expect("an address")).expect("heard");
+                serve(listener, quick(), Clock::Real { speed: 1 }).await.expect("served");
+            });
+        });
+        let url = format!("http://{}", heard.recv().expect("told"));
+        let runtime = runtime();
+        let client = runtime.block_on(Client::connect(&url)).expect("connected");
+        Sim { url, client, runtime }
+    }
+
+    pub fn reset(&self, world: &World) {
+        self.runtime.block_on(self.client.control().reset(world)).expect("reset");
+    }
+
+    /// Changes the world and nothing of what was made.
+    pub fn runtime_set(&self, world: &World) {
+        self.runtime.block_on(self.client.control().set_world(world)).expect("set");
+    }
+
+    pub fn inventory(&self) -> Vec<Observed> {
+        self.runtime.block_on(self.client.control().inventory(None)).expect("told")
+    }
+
+    pub fn apply(&self, plan: &Path, state: &Path, fault: Option<&str>) -> (String, String, i32) {
+        let mut command = rhumb();
+        command.arg("apply").arg(plan).arg("--state").arg(state).args(["--simulate", &self.url]);
+        command.current_dir(plan.parent().expect("a folder"));
+        if let Some(fault) = fault {
+            command.env("RHUMB_DISK_FAULT", fault);
+        }
+        run(&mut command)
+    }
+
+    pub fn begin(&self, plan: &Path, state: &Path) -> Child {
+        let mut command = rhumb();
+        command.arg("apply").arg(plan).arg("--state").arg(state).args(["--simulate", &self.url]);
+        command.current_dir(plan.parent().expect("a folder"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
+    }
+
+    /// Waits until a call is held; whether one is before `child` has ended.
+    pub fn holds(&self, child: &mut Child) -> bool {
+        let control = self.client.control();
+        loop {
+            let held = control.held(Duration::from_millis(100));
+            if !self.runtime.block_on(held).expect("told").is_empty() {
+                return true;
+            }
+            if child.try_wait().expect("waited").is_some() {
+                return false;
+            }
+        }
+    }
+
+    /// What is wrong after everything was applied.
+    fn wrong(&self, state: &Path, expected: &BTreeSet<String>) -> Vec<String> {
+        let there = self.inventory();
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for thing in &there {
+            *seen.entry(thing.tags.address.to_string()).or_default() += 1;
+        }
+        let mut wrong: Vec<String> =
+            seen.iter().filter(|(_, n)| **n > 1).map(|(a, n)| format!("{a} is there {n} times")).collect();
+        let addresses: BTreeSet<String> = seen.into_keys().collect();
+        wrong.extend(addresses.difference(expected).map(|a| format!("{a} is left")));
+        wrong.extend(expected.difference(&addresses).map(|a| format!("{a} is missing")));
+        let mut disk = rhumb::state::disk::RealDisk::new();
+        let recorded =
+            rhumb::state::local::read(&mut disk, state, "state").expect("readable").expect("a state");
+        let ids: BTreeSet<_> = recorded.resources.values().filter_map(|thing| thing.handle()).collect();
+        wrong.extend(
+            there
+                .iter()
+                .filter(|t| !ids.contains(&t.handle))
+                .map(|t| format!("{} is not recorded", t.handle)),
+        );
+        if ids.len() != there.len() || !recorded.open.is_empty() || !recorded.spares.is_empty() {
+            wrong.push("the state is not at an end".into());
+        }
+        wrong
+    }
+}
+
+/// A saved plan in a folder without a spec, and the addresses that it makes.
+pub fn saved(folder: &Path) -> (std::path::PathBuf, BTreeSet<String>) {
+    let plan = folder.join("chat.plan");
+    let (_, err, code) = run(rhumb().args(["plan", "examples/support-chat", "--out"]).arg(&plan));
+    assert_eq!(code, 0, "{err}");
+    let text = std::fs::read_to_string(&plan).expect("saved");
+    let made = rhumb::plan::file::decode("chat.plan", &text).expect("a plan");
+    (plan, made.changes.iter().map(|change| change.addr.to_string()).collect())
+}
+
+/// Applies until it is done, as anybody would who knows nothing of what happened.
+fn go_on(sim: &Sim, plan: &Path, state: &Path) -> Result<(), String> {
+    let mut last = String::new();
+    for _ in 0..3 {
+        let (out, err, code) = sim.apply(plan, state, None);
+        // What was cut off after its end is applied already, and refused as such.
+        if code == 0 || (code == 4 && err.contains("the plan is stale")) {
+            return Ok(());
+        }
+        last = format!("exit {code}: {out}{err}");
+    }
+    Err(last)
+}
+
+/// Every how many points one is tried; `RHUMB_KILLS=1` tries all.
+fn stride() -> u64 {
+    std::env::var("RHUMB_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(9)
+}
+
+#[test]
+fn killed_at_any_operation_of_its_disk_it_goes_on() {
+    let (sim, folder) = (Sim::start(), tempfile::tempdir().expect("a folder"));
+    let (plan, expected) = saved(folder.path());
+    let (mut points, mut fired) = (0, 0);
+    for (kind, offset) in
+        [("abort-before", 1), ("abort-half", 4), ("abort-after", 7), ("no-space", 2), ("short", 5)]
+    {
+        for n in (1 + offset % stride()..).step_by(stride() as usize) {
+            sim.reset(&quick());
+            let state = folder.path().join(format!("{kind}-{n}.json"));
+            let (out, err, code) = sim.apply(&plan, &state, Some(&format!("{n}:{kind}")));
+            points += 1;
+            if code == 0 {
+                // Beyond its last operation. A kind that an operation cannot suffer does not end it either.
+                if n > 60 {
+                    break;
+                }
+            } else {
+                fired += 1;
+                let went = go_on(&sim, &plan, &state);
+                assert_eq!(went, Ok(()), "{kind} at {n}, after {out}{err}");
+            }
+            assert_eq!(sim.wrong(&state, &expected), Vec::<String>::new(), "{kind} at {n}");
+        }
+    }
+    println!("{points} points, {fired} of them fired");
+    assert!(fired > 10, "{fired} of {points}");
+}
+
+#[test]
+fn killed_while_a_call_is_under_way_it_goes_on() {
+    let (sim, folder) = (Sim::start(), tempfile::tempdir().expect("a folder"));
+    let (plan, expected) = saved(folder.path());
+    let mut points = 0;
+    for what in [What::HoldBefore, What::HoldAfter] {
+        for nth in 1.. {
+            let rule = Rule {
+                nth: Some(nth),
+                verb: Some(Verb::Create),
+                kind: None,
+                address: None,
+                times: Some(1),
+                what: what.clone(),
+            };
+            sim.reset(&World { rules: vec![rule], ..quick() });
+            let state = folder.path().join(format!("{what:?}-{nth}.json"));
+            let mut child = sim.begin(&plan, &state);
+            if !sim.holds(&mut child) {
+                break;
+            }
+            child.kill().expect("killed");
+            child.wait().expect("ended");
+            points += 1;
+            let went = go_on(&sim, &plan, &state);
+            assert_eq!(went, Ok(()), "{what:?} {nth}");
+            assert_eq!(sim.wrong(&state, &expected), Vec::<String>::new(), "{what:?} {nth}");
+        }
+    }
+    assert_eq!(points, 2 * expected.len(), "each create is held before and after");
+}
+
+/// What is checked after a kill is seen where it is wrong.
+#[test]
+fn what_is_left_missing_or_there_twice_is_seen() {
+    let (sim, folder) = (Sim::start(), tempfile::tempdir().expect("a folder"));
+    let (plan, expected) = saved(folder.path());
+    let state = folder.path().join("state.json");
+    go_on(&sim, &plan, &state).expect("applied");
+    assert_eq!(sim.wrong(&state, &expected), Vec::<String>::new());
+    let control = sim.client.control();
+    let mut second = sim.inventory().pop().expect("something");
+    second.handle.id.push('x');
+    sim.runtime.block_on(control.plant(&second)).expect("planted");
+    let wrong = sim.wrong(&state, &expected).join("\n");
+    assert!(wrong.contains("is there 2 times") && wrong.contains("is not recorded"), "{wrong}");
+    for gone in sim.inventory() {
+        sim.runtime.block_on(control.vanish(&gone.handle)).expect("gone");
+    }
+    let wrong = sim.wrong(&state, &expected).join("\n");
+    assert!(wrong.contains("is missing") && wrong.contains("not at an end"), "{wrong}");
+}
