@@ -267,7 +267,7 @@ impl<'a> Build<'a> {
     /// What is removed waits until nothing that is recorded stands on it any more, and until its successor is there.
     fn removals(&mut self) {
         let mut stands_on: BTreeMap<&ResourceAddr, BTreeSet<&ResourceAddr>> = BTreeMap::new();
-        let recorded = self.state.resources.iter().map(|(addr, thing)| (addr, thing));
+        let recorded = self.state.resources.iter();
         let spares = self.state.spares.iter().map(|spare| (&spare.address, &spare.thing));
         for (addr, thing) in recorded.chain(spares) {
             for need in thing.depends_on.iter().filter(|need| *need != addr) {

@@ -194,12 +194,11 @@ fn of_plan(
     // Beside the spec that it was made from, it is compared with that; elsewhere, with the state that is named.
     let mut planning = args.planning.clone();
     planning.spec.path = PathBuf::from(".");
-    let place = match &args.planning.state {
-        Some(path) => {
-            Some(LocalState { path: settings.dir.join(path), name: path.to_string_lossy().into_owned() })
-        }
-        None => None,
+    let named = |path: &PathBuf| LocalState {
+        path: settings.dir.join(path),
+        name: path.to_string_lossy().into_owned(),
     };
+    let place = args.planning.state.as_ref().map(named);
     let beside = crate::cli::load::find(&planning.spec.path, settings).is_ok();
     let (place, digests) = match place {
         Some(place) if !beside => (place, None),
