@@ -105,6 +105,15 @@ impl RealDisk {
     }
 }
 
+impl Drop for RealDisk {
+    /// A process that was started meanwhile may hold a copy of the open file for a moment: closing this one would not free the lock.
+    fn drop(&mut self) {
+        for lock in &self.locks {
+            let _ = lock.unlock();
+        }
+    }
+}
+
 /// How files are made: theirs to read and write who made them, nobody else's.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
