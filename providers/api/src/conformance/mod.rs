@@ -1,4 +1,4 @@
-//! What every adapter has to pass: the same questions to each, and what is wrong with the answers.
+//! Sample orders of every kind of resource, for tests of adapters and of the engine.
 
 mod samples;
 
