@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{Effect, Event, Machine, Progress, Summary};
-use crate::state::{Record, State};
+use crate::state::Record;
 
 /// Makes records durable.
 pub trait Recorder {
@@ -20,7 +20,7 @@ pub trait Recorder {
     fn append(&mut self, records: &[Record]) -> Result<(), String>;
 }
 
-/// Runs a machine to its end; the state and the summary.
+/// Runs a machine to its end.
 ///
 /// Records of all that happened meanwhile are made durable together: one write to the disk for many resources. `interrupted` turns
 /// true when whoever waits wants an end. Runs on the tokio runtime that it is called in.
@@ -30,7 +30,7 @@ pub async fn drive(
     providers: &BTreeMap<Cloud, Arc<dyn Provider>>,
     mut interrupted: watch::Receiver<bool>,
     tell: &mut dyn FnMut(&Progress),
-) -> (State, Summary) {
+) -> Summary {
     let mut events = VecDeque::from([Event::Start]);
     let mut under_way: JoinSet<Event> = JoinSet::new();
     let mut asked = false;
@@ -68,7 +68,7 @@ pub async fn drive(
             send(&mut under_way, providers, number, *call);
         }
         if let Some(summary) = finished {
-            return (machine.into_state(), summary);
+            return summary;
         }
         if !events.is_empty() {
             continue;

@@ -10,7 +10,7 @@ use super::token::token;
 use super::work::{Job, Jobs, Which, Work, verb};
 use super::{Effect, Event, Options, Progress, Stage, Summary, Verb};
 use crate::plan::{Action, Change};
-use crate::state::{Intent, Record, Spared, State, StateResource};
+use crate::state::{Intent, Record, Spared, State, StateResource, Taken};
 
 /// Turns events into effects, and holds the state as it will be once all effects are done.
 pub struct Machine<'a> {
@@ -136,11 +136,6 @@ impl<'a> Machine<'a> {
     /// The calls that have not been answered.
     pub fn unanswered(&self) -> Vec<u64> {
         self.calls.keys().copied().collect()
-    }
-
-    /// The state at the end.
-    pub fn into_state(self) -> State {
-        self.state
     }
 
     /// What to do after an event. Numbers that are not known are ignored: an answer may come twice.
@@ -345,7 +340,7 @@ impl<'a> Machine<'a> {
         }
         let tags =
             Tags { lineage: self.state.lineage.clone(), address: change.addr.clone(), token: token.clone() };
-        let files = work.files.get(&change.addr).cloned().unwrap_or_default();
+        let files = work.files(&change.addr, &self.state);
         let order = Order { tags, resource: after.clone(), needs, files };
         let call = match (change.action, handle) {
             (Action::Update, Some(Some(handle))) => Call::Update(handle, order),
@@ -478,10 +473,11 @@ impl<'a> Machine<'a> {
         self.refused.insert((pool.clone(), spot));
         let taken = self.state.applying.as_ref().map_or(&[][..], |applying| &applying.taken);
         let Some(standby) = work.standby(&pool, taken, &self.refused) else { return false };
-        let (of, by, more_per_month) = (standby.pool.clone(), standby.by.clone(), standby.more_per_month);
-        self.tell(task, Stage::Replaced { why: why.to_owned(), by: by.clone(), more_per_month });
-        self.summary.taken.push((of.clone(), by.clone(), why.to_owned()));
-        self.write(Record::Took { pool: of, by }, None);
+        let more_per_month = standby.more_per_month;
+        let taken = Taken { pool: standby.pool.clone(), by: standby.by.clone(), spot: standby.spot };
+        self.tell(task, Stage::Replaced { why: why.to_owned(), by: taken.by.clone(), more_per_month });
+        self.summary.taken.push((taken.pool.clone(), taken.by.clone(), why.to_owned()));
+        self.write(Record::Took(taken), None);
         self.turning = true;
         // What waits for it is decided anew.
         self.tasks[task].ended = true;

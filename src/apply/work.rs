@@ -13,7 +13,8 @@ use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind, Token};
 
 use super::Verb;
 use crate::plan::{Action, Change, Standby};
-use crate::state::{Spared, State};
+use crate::render::Artifact;
+use crate::state::{Spared, State, Taken};
 
 /// What is applied.
 #[derive(Clone, Debug)]
@@ -30,8 +31,8 @@ pub struct Work<'a> {
     pub apart: bool,
     /// The order in which the plan tells its steps: ties are broken by it.
     pub order: &'a [ResourceAddr],
-    /// Files that machines get, by address and name.
-    pub files: BTreeMap<&'a ResourceAddr, BTreeMap<String, String>>,
+    /// Files that machines get.
+    pub artifacts: &'a [Artifact],
 }
 
 impl Work<'_> {
@@ -41,13 +42,7 @@ impl Work<'_> {
     pub(super) fn changes(&self, state: &State) -> Vec<Change> {
         let mut wanted: BTreeMap<&ResourceAddr, Cow<'_, Change>> =
             self.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))).collect();
-        let taken = state.applying.iter().flat_map(|applying| &applying.taken);
-        // Of one pool, the last.
-        let last: BTreeMap<&ResourceAddr, &ResourceAddr> = taken.map(|(pool, by)| (pool, by)).collect();
-        for (pool, by) in last {
-            let Some(standby) = self.standbys.iter().find(|s| s.pool == *pool && s.by == *by) else {
-                continue;
-            };
+        for standby in self.standing_in(state) {
             for addr in &standby.without {
                 wanted.remove(addr);
             }
@@ -71,25 +66,43 @@ impl Work<'_> {
         wanted.into_values().map(Cow::into_owned).collect()
     }
 
+    /// What stands in for pools of the plan: of each, what was taken last.
+    fn standing_in(&self, state: &State) -> Vec<&Standby> {
+        let taken = state.applying.iter().flat_map(|applying| &applying.taken);
+        let last: BTreeMap<&ResourceAddr, &Taken> = taken.map(|taken| (&taken.pool, taken)).collect();
+        last.values().filter_map(|taken| self.standbys.iter().find(|s| is(s, taken))).collect()
+    }
+
+    /// The files of the machines of a launch template, by name.
+    pub(super) fn files(&self, addr: &ResourceAddr, state: &State) -> BTreeMap<String, String> {
+        let other = self.standing_in(state).into_iter().flat_map(|standby| &standby.artifacts);
+        let of_it = self.artifacts.iter().chain(other).filter(|artifact| artifact.addr == *addr);
+        of_it.map(|artifact| (artifact.name.clone(), artifact.content.clone())).collect()
+    }
+
     /// The first standby of the pool of some machines that needs nothing of what was refused.
     ///
     /// `taken` is what has been taken so far, `refused` each pool of which machines were refused and whether these were spot.
     pub(super) fn standby(
         &self,
         pool: &ResourceAddr,
-        taken: &[(ResourceAddr, ResourceAddr)],
+        taken: &[Taken],
         refused: &BTreeSet<(ResourceAddr, bool)>,
     ) -> Option<&Standby> {
         // Machines of one that stands in are refused for the pool that it stands in for.
-        let own = taken.iter().rev().find(|(_, by)| by == pool).map_or(pool, |(of, _)| of);
-        let other = taken.iter().any(|(of, _)| of != own);
+        let own = taken.iter().rev().find(|taken| taken.by == *pool).map_or(pool, |taken| &taken.pool);
+        let other = taken.iter().any(|taken| taken.pool != *own);
         if other && !self.apart {
             return None;
         }
-        let tried = |s: &Standby| taken.iter().any(|(of, by)| *of == s.pool && *by == s.by);
+        let tried = |s: &Standby| taken.iter().any(|taken| is(s, taken));
         let usable = |s: &&Standby| !refused.contains(&(s.by.clone(), s.spot)) && !tried(s);
         self.standbys.iter().filter(|s| s.pool == *own).find(usable)
     }
+}
+
+fn is(standby: &Standby, taken: &Taken) -> bool {
+    (&standby.pool, &standby.by, standby.spot) == (&taken.pool, &taken.by, taken.spot)
 }
 
 /// One thing to do.

@@ -86,24 +86,29 @@ pub fn gather_for(saved: Option<&Plan>, args: &PlanArgs, settings: &Settings) ->
     gathered(found, args, settings, day)
 }
 
-/// As [`gather`], of a state that is held: it need not be there yet.
+/// As [`gather`], but for the state: it need not be there yet, and is handed in by [`Gathered::hold`].
 ///
 /// # Errors
 /// As of [`gather`].
-pub fn gather_with(prior: Option<State>, args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
+pub fn gather_unheld(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
     let mut args = args.clone();
-    // Where it is, is known; that it may be missing is no error here.
     let named = args.state.take();
     let mut gathered = gather(&args, settings)?;
     if let Some(path) = named {
-        let (path, name) = (settings.dir.join(&path), path.to_string_lossy().into_owned());
-        gathered.store = LocalState { path, name };
+        gathered.store = LocalState::named(&path, settings);
+        gathered.hold(None, &args);
     }
-    if args.running.is_none() {
-        gathered.input.world.running = prior.as_ref().map(crate::plan::running).unwrap_or_default();
-    }
-    gathered.input.prior = prior;
     Ok(gathered)
+}
+
+impl Gathered {
+    /// Plans against this state from now on.
+    pub fn hold(&mut self, prior: Option<State>, args: &PlanArgs) {
+        if args.running.is_none() {
+            self.input.world.running = prior.as_ref().map(crate::plan::running).unwrap_or_default();
+        }
+        self.input.prior = prior;
+    }
 }
 
 /// As [`gather`], from a spec that has been read.

@@ -19,13 +19,16 @@ pub struct LocalState {
 }
 
 impl LocalState {
+    /// The file of a path as the user wrote it, relative to the working folder.
+    pub fn named(path: &Path, settings: &Settings) -> Self {
+        LocalState { path: settings.dir.join(path), name: path.to_string_lossy().into_owned() }
+    }
+
     /// The file that `--state` names, relative to the working folder, or else `state.path` of the spec,
     /// relative to the spec's folder.
     pub fn of(named: Option<&Path>, spec: &Spec, folder: &Path, settings: &Settings) -> Self {
         match named {
-            Some(path) => {
-                LocalState { path: settings.dir.join(path), name: path.to_string_lossy().into_owned() }
-            }
+            Some(path) => LocalState::named(path, settings),
             None => LocalState { path: folder.join(&spec.state.path), name: spec.state.path.clone() },
         }
     }

@@ -102,9 +102,20 @@ pub struct Applying {
     pub plan: String,
     /// The serial that the plan was made against; none if nothing was recorded then.
     pub from: Option<u64>,
-    /// What the plan lets take the place of what was refused, and has: pool and the pool that is made instead, in the order in which
-    /// they were taken.
-    pub taken: Vec<(ResourceAddr, ResourceAddr)>,
+    /// What the plan lets take the place of what was refused, and has, in the order in which it was taken.
+    pub taken: Vec<Taken>,
+}
+
+/// A pool in the place of another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Taken {
+    /// The pool that is not made.
+    pub pool: ResourceAddr,
+    /// The pool that is; it may have the same address, of spot machines or of others.
+    pub by: ResourceAddr,
+    /// Whether it needs spot machines.
+    pub spot: bool,
 }
 
 impl State {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rhumb_api::{Call, Cloud, ErrorKind, Handle, ProviderError, ResourceAddr, Token};
 use serde::{Deserialize, Serialize};
 
-use super::{Applying, Spare, Spared, State, StateResource};
+use super::{Applying, Spare, Spared, State, StateResource, Taken};
 
 /// One change of a state. Each lets the serial grow by one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +24,7 @@ pub enum Record {
         at: String,
     },
     /// Machines were refused: what the plan has decided for that is made instead.
-    Took {
-        /// The pool that is not made.
-        pool: ResourceAddr,
-        /// The pool that is.
-        by: ResourceAddr,
-    },
+    Took(Taken),
     /// Something is about to be asked of a cloud.
     Intend(Intent),
     /// The cloud has accepted to make something: the id that it will have.
@@ -137,10 +132,10 @@ impl State {
                 };
                 self.applying = Some(Applying { plan: plan.clone(), from: *from, taken });
             }
-            Record::Took { pool, by } => {
+            Record::Took(taken) => {
                 let applying = self.applying.as_mut();
                 let applying = applying.ok_or_else(|| RecordError("nothing is being applied".to_owned()))?;
-                applying.taken.push((pool.clone(), by.clone()));
+                applying.taken.push(taken.clone());
             }
             Record::Intend(intent) => self.intend(intent)?,
             Record::Accepted { token, id } => {

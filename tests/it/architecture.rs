@@ -28,7 +28,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("check", &["spec", "catalog", "perf", "graph", "placement", "replay", "state", "plan"]),
     ("report", &["spec", "catalog", "perf", "graph", "placement", "state", "plan", "check"]),
     ("gate", &["spec", "plan", "check", "report"]),
-    ("apply", &["plan", "state"]),
+    ("apply", &["plan", "render", "state"]),
 ];
 
 /// Modules that every other may use.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use rhumb::state::{
-    Applying, Intent, Outcome, Record, RecordError, Spare, Spared, State, StateError, StateResource, file,
+    Applying, Intent, Outcome, Record, RecordError, Spare, Spared, State, StateError, StateResource, Taken,
+    file,
 };
 use rhumb_api::{Attr, Call, Cloud, Handle, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
 
@@ -287,7 +288,7 @@ prop_compose! {
             why: if replaced { Spared::Replaced } else { Spared::Failed },
         });
         let open = intents.into_iter().enumerate().map(|(i, part)| (token(i), intent(i, &lineage, part))).collect();
-        let applying = applying.map(|(plan, from)| Applying { plan, from, taken: from.map(|_| (addr(1), addr(2))).into_iter().collect() });
+        let applying = applying.map(|(plan, from)| Applying { plan, from, taken: from.map(|n| Taken { pool: addr(1), by: addr(2), spot: n % 2 == 0 }).into_iter().collect() });
         State { serial, resources, spares: spares.collect(), open, applying, ..State::new(lineage.clone(), simulated) }
     }
 }

@@ -13,9 +13,10 @@ use rhumb_api::{Cloud, Provider, ResourceAddr};
 use crate::apply::{Machine, Options, Recorder, Summary, Work};
 use crate::cli::planning::{self, NoPlan, PlanArgs};
 use crate::cli::state::LocalState;
+use crate::cli::stdout::print_error;
 use crate::cli::view::terminal;
 use crate::cli::watch::{self, SearchArgs};
-use crate::cli::{Exit, Failure, Settings, files};
+use crate::cli::{Exit, Failure, Settings, files, load, state};
 use crate::optimize::{Standing, Watch};
 use crate::plan::{self, Plan, Prior};
 use crate::report;
@@ -122,34 +123,36 @@ impl Clouds {
     }
 }
 
-/// A state that is held, or a place for one.
+/// A state that is held, or a place for one; with it nobody else can change it.
 struct Held {
-    store: Option<LocalStore>,
-    vacant: Option<crate::state::local::Vacant>,
+    opened: Option<Opened>,
     name: String,
 }
 
 impl Held {
     fn open(place: &LocalState, settings: &Settings) -> Result<Self, Failure> {
         let holder = Holder { by: who(), at: settings.now.to_string() };
-        let opened = LocalStore::open(crate::cli::state::disk()?, &place.path, &place.name, &holder);
-        let name = place.name.clone();
-        match opened.map_err(store_failure)? {
-            Opened::Nothing(vacant) => Ok(Held { store: None, vacant: Some(vacant), name }),
-            Opened::Recorded(store) => Ok(Held { store: Some(store), vacant: None, name }),
-        }
+        let opened = LocalStore::open(state::disk()?, &place.path, &place.name, &holder);
+        Ok(Held { opened: Some(opened.map_err(store_failure)?), name: place.name.clone() })
     }
 
     fn state(&self) -> Option<&State> {
-        self.store.as_ref().map(LocalStore::state)
+        match &self.opened {
+            Some(Opened::Recorded(store)) => Some(store.state()),
+            _ => None,
+        }
     }
 
     /// The store, made if there was none.
     fn store(&mut self, simulated: bool) -> Result<&mut LocalStore, Failure> {
-        if let Some(vacant) = self.vacant.take() {
-            self.store = Some(vacant.create(lineage(), simulated).map_err(store_failure)?);
+        if let Some(Opened::Nothing(vacant)) = self.opened.take_if(|o| matches!(o, Opened::Nothing(_))) {
+            let made = vacant.create(lineage(), simulated).map_err(store_failure)?;
+            self.opened = Some(Opened::Recorded(made));
         }
-        self.store.as_mut().ok_or_else(|| Failure::error(format!("{}: it cannot be made", self.name)))
+        match &mut self.opened {
+            Some(Opened::Recorded(store)) => Ok(store),
+            _ => Err(Failure::error(format!("{}: it could not be made", self.name))),
+        }
     }
 }
 
@@ -194,23 +197,16 @@ fn of_plan(
     // Beside the spec that it was made from, it is compared with that; elsewhere, with the state that is named.
     let mut planning = args.planning.clone();
     planning.spec.path = PathBuf::from(".");
-    let named = |path: &PathBuf| LocalState {
-        path: settings.dir.join(path),
-        name: path.to_string_lossy().into_owned(),
-    };
-    let place = args.planning.state.as_ref().map(named);
-    let beside = crate::cli::load::find(&planning.spec.path, settings).is_ok();
-    let (place, digests) = match place {
-        Some(place) if !beside => (place, None),
-        place => {
-            planning.state = None;
-            let gathered = planning::gather_for(Some(&plan), &planning, settings)?;
-            let digests = (gathered.input.spec_digest.clone(), gathered.input.world.digest());
-            (place.unwrap_or(gathered.store), Some(digests))
+    let named = planning.state.take().map(|path| LocalState::named(&path, settings));
+    let (place, spec_digest, catalog_digest) = match named {
+        Some(place) if load::find(&planning.spec.path, settings).is_err() => {
+            (place, plan.spec_digest.clone(), plan.catalog_digest.clone())
+        }
+        named => {
+            let beside = planning::gather_for(Some(&plan), &planning, settings)?;
+            (named.unwrap_or(beside.store), beside.input.spec_digest, beside.input.world.digest())
         }
     };
-    let (spec_digest, catalog_digest) =
-        digests.unwrap_or_else(|| (plan.spec_digest.clone(), plan.catalog_digest.clone()));
     clouds.can(&plan)?;
     let mut held = Held::open(&place, settings)?;
     if let Some(state) = held.state() {
@@ -235,15 +231,13 @@ fn of_spec(
     runtime: &tokio::runtime::Runtime,
     clouds: &Clouds,
 ) -> Result<Exit, Failure> {
-    let mut gathered = planning::gather_with(None, &args.planning, settings)?;
+    let mut gathered = planning::gather_unheld(&args.planning, settings)?;
     let mut held = Held::open(&gathered.store, settings)?;
     if let Some(state) = held.state() {
         clouds.fits(state, &held.name)?;
     }
     settle(&mut held, settings, runtime, clouds)?;
-    if held.state().is_some() {
-        gathered = planning::gather_with(held.state().cloned(), &args.planning, settings)?;
-    }
+    gathered.hold(held.state().cloned(), &args.planning);
     let watching = watch::begin(&args.search, settings);
     let ask = |standing: &Standing| watching.ask(standing);
     let outcome = planning::think_watched(&gathered, Watch { nodes: args.search.effort, ask: Some(&ask) });
@@ -275,12 +269,12 @@ fn of_spec(
 /// Asks; only the word `yes` agrees, and the end of input does not.
 fn agreed(simulated: bool) -> Result<bool, Failure> {
     let where_to = if simulated { " to the simulated cloud" } else { "" };
-    super::super::stdout::print_error(&format!("\nApply this plan{where_to}? Only `yes` is taken for it: "));
+    print_error(&format!("\nApply this plan{where_to}? Only `yes` is taken for it: "));
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line);
     read.map_err(|e| Failure::error(format!("nothing was changed: your answer cannot be read: {e}")))?;
     if !std::io::stdin().is_terminal() {
-        super::super::stdout::print_error("\n");
+        print_error("\n");
     }
     Ok(line.trim_end_matches(['\n', '\r']) == "yes")
 }
@@ -297,7 +291,7 @@ fn settle(
     let store = held.store(clouds.simulated)?;
     let mut view = View::new(settings);
     view.recovering(machine.state().open.len());
-    let summary = view.drive(runtime, machine, store, clouds)?;
+    let summary = view.drive(runtime, machine, store, clouds);
     view.close();
     if summary.left.is_empty() && summary.unrecorded.is_none() {
         return Ok(());
@@ -318,11 +312,6 @@ fn execute(
     clouds: &Clouds,
 ) -> Result<Exit, Failure> {
     let order: Vec<ResourceAddr> = plan.steps.iter().map(|step| step.addr.clone()).collect();
-    let mut carried: BTreeMap<&ResourceAddr, BTreeMap<String, String>> = BTreeMap::new();
-    let standbys = plan.standbys.iter().flat_map(|standby| &standby.artifacts);
-    for artifact in standbys.chain(&plan.artifacts) {
-        carried.entry(&artifact.addr).or_default().insert(artifact.name.clone(), artifact.content.clone());
-    }
     let from = plan.prior.as_ref().map(|prior: &Prior| prior.serial);
     let work = Work {
         plan: digest.to_owned(),
@@ -331,14 +320,14 @@ fn execute(
         standbys: &plan.standbys,
         apart: plan.budgets.is_empty() && plan.placement.coupling.is_none(),
         order: &order,
-        files: carried,
+        artifacts: &plan.artifacts,
     };
     let store = held.store(clouds.simulated)?;
     let begin = Record::Begin { plan: digest.to_owned(), from, by: who(), at: settings.now.to_string() };
     let machine = Machine::new(store.state().clone(), work, begin, clouds.options.clone());
     let mut view = View::new(settings);
     view.begin(plan, digest, clouds.simulated);
-    let summary = view.drive(runtime, machine, store, clouds)?;
+    let summary = view.drive(runtime, machine, store, clouds);
     // What is durable is durable without it: it makes the next reading short.
     let compacted = if summary.unrecorded.is_none() { store.compact() } else { Ok(()) };
     view.end(plan, &summary)?;

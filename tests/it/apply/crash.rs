@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use rhumb_sim::World;
 
-use super::deployment::{Region, Wanted, run, standby};
+use rhumb::plan::Desired as Wanted;
+
+use super::deployment::{Region, run, standby};
 use super::world::{Death, End, Plan, Theatre};
 
 fn quiet() -> World {

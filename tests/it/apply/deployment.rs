@@ -1,13 +1,9 @@
-//! Small deployments in the neutral vocabulary, and the changes that lead from one to another.
+//! Small deployments in the neutral vocabulary.
 
 use std::collections::BTreeMap;
 
-use rhumb::plan::{Action, Change, Standby};
-use rhumb::state::State;
+use rhumb::plan::{Action, Change, Desired as Wanted, Standby};
 use rhumb_api::{Attr, Cloud, Money, Resource, ResourceAddr, ResourceKind};
-
-/// What is wanted: each resource with what it needs.
-pub type Wanted = BTreeMap<ResourceAddr, (Resource, Vec<ResourceAddr>)>;
 
 pub fn addr(text: &str) -> ResourceAddr {
     ResourceAddr::parse(text).expect("an address")
@@ -172,51 +168,13 @@ pub fn run(name: &str, instance_type: &str, count: i64) -> Wanted {
     ])
 }
 
-/// The changes that lead from what is recorded to what is wanted, as `plan::between` decides them for these deployments.
-pub fn changes(state: Option<&State>, wanted: &Wanted) -> Vec<Change> {
-    let empty = BTreeMap::new();
-    let existing = state.map_or(&empty, |state| &state.resources);
-    let network = |of: &ResourceAddr| -> Option<bool> {
-        let was = &existing.get(of)?.resource.attributes;
-        Some(was.get("address_range") != wanted.get(of)?.0.attributes.get("address_range"))
-    };
-    let mut all: Vec<Change> = Vec::new();
-    for (addr, (after, needs)) in wanted {
-        let before = existing.get(addr).map(|thing| thing.resource.clone());
-        let doubtful = existing.get(addr).is_some_and(|thing| thing.doubtful.is_some());
-        let old = existing.get(addr).and_then(|thing| thing.stands_on_old(existing));
-        let on_old = old.is_some_and(|(_, kind)| kind == ResourceKind::Network);
-        let moved = needs.iter().any(|need| network(need) == Some(true)) || on_old;
-        let action = match &before {
-            None => Action::Create,
-            Some(_) if network(addr) == Some(true) => Action::Replace,
-            Some(_) if moved && after.kind != ResourceKind::LaunchTemplate => Action::Replace,
-            Some(_) if moved || doubtful || old.is_some() => Action::Update,
-            Some(before) if before == after => Action::Keep,
-            Some(_) => Action::Update,
-        };
-        all.push(change(addr, action, before, Some(after.clone()), needs));
-    }
-    for (addr, thing) in existing.iter().filter(|(addr, _)| !wanted.contains_key(*addr)) {
-        all.push(change(addr, Action::Remove, Some(thing.resource.clone()), None, &thing.depends_on));
-    }
-    all.sort_by(|a, b| a.addr.cmp(&b.addr));
-    all
-}
-
-fn change(
-    addr: &ResourceAddr,
-    action: Action,
-    before: Option<Resource>,
-    after: Option<Resource>,
-    needs: &[ResourceAddr],
-) -> Change {
+fn made(addr: &ResourceAddr, after: &Resource, needs: &[ResourceAddr]) -> Change {
     Change {
         addr: addr.clone(),
-        action,
+        action: Action::Create,
         reasons: vec!["a test wants it".into()],
-        before,
-        after,
+        before: None,
+        after: Some(after.clone()),
         fields: Vec::new(),
         depends_on: needs.to_vec(),
     }
@@ -230,7 +188,7 @@ pub fn standby(region: &Region, instance_type: &str, other: &str) -> Standby {
     with.pools.insert(other.to_owned(), size);
     let wanted = with.wanted();
     let more = |(addr, of): (&ResourceAddr, &(Resource, Vec<ResourceAddr>))| {
-        (planned.get(addr) != Some(of)).then(|| change(addr, Action::Create, None, Some(of.0.clone()), &of.1))
+        (planned.get(addr) != Some(of)).then(|| made(addr, &of.0, &of.1))
     };
     Standby {
         pool: region.pool(instance_type),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use rhumb::plan::Desired as Wanted;
 use rhumb::state::State;
 use rhumb_api::{ErrorKind, Handle};
 use rhumb_sim::{Faults, World};
 
-use super::deployment::{Region, Wanted, run};
+use super::deployment::{Region, run};
 use super::world::{Death, End, Plan, Theatre};
 
 /// Seeds that once failed; each is run whatever the sample.

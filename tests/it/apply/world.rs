@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb::apply::{Effect, Event, Machine, Options, Summary, Work};
-use rhumb::plan::{Change, Standby};
+use rhumb::plan::{Change, Desired, Standby};
 use rhumb::state::{Record, State};
 use rhumb_api::{Cloud, Handle, ResourceAddr};
 use rhumb_sim::{CallNo, SimCloud, World};
 
-use super::deployment::{Wanted, changes};
+use crate::diff::between;
 
 /// What a process is to apply.
 #[derive(Clone, Debug)]
@@ -21,10 +21,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(name: &str, state: Option<&State>, wanted: &Wanted) -> Self {
-        let changes = changes(state, wanted);
-        let order = changes.iter().map(|change| change.addr.clone()).collect();
-        Plan { name: name.into(), from: state.map(|s| s.serial), changes, standbys: Vec::new(), order }
+    /// As `plan::between` decides it.
+    pub fn new(name: &str, state: Option<&State>, wanted: &Desired) -> Self {
+        let plan = between(state, wanted);
+        let order = plan.steps.iter().map(|step| step.addr.clone()).collect();
+        let from = state.map(|s| s.serial);
+        Plan { name: name.into(), from, changes: plan.changes, standbys: Vec::new(), order }
     }
 }
 
@@ -94,7 +96,7 @@ impl Theatre {
             standbys: &plan.standbys,
             apart: true,
             order: &plan.order,
-            files: BTreeMap::new(),
+            artifacts: &[],
         };
         let machine = Machine::new(self.durable.clone(), work, begin, self.options.clone());
         self.run(machine, death)
@@ -134,6 +136,8 @@ impl Theatre {
                         }
                         Effect::Send { number, call } => {
                             calls.insert(self.cloud.submit(self.now, *call), number);
+                            let most = self.options.parallel;
+                            assert!(calls.len() <= most, "more than {most} calls at a time");
                         }
                         Effect::Wait { number, ms } => {
                             timers.insert((self.now + ms, number));
@@ -204,7 +208,7 @@ impl Theatre {
     }
 
     /// What is wrong: things that no record knows, records of things that are not there, and two of one.
-    pub fn faults(&self, wanted: &Wanted) -> Vec<String> {
+    pub fn faults(&self, wanted: &Desired) -> Vec<String> {
         let mut wrong = Vec::new();
         let there: BTreeMap<Handle, _> =
             self.cloud.inventory().into_iter().map(|o| (o.handle.clone(), o)).collect();

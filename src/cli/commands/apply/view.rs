@@ -75,7 +75,7 @@ impl<'s> View<'s> {
         machine: Machine<'_>,
         store: &mut dyn Recorder,
         clouds: &Clouds,
-    ) -> Result<Summary, Failure> {
+    ) -> Summary {
         let gentle = files::end_gently();
         let (ask, asked) = watch::channel(false);
         let summary = runtime.block_on(async {
@@ -85,12 +85,12 @@ impl<'s> View<'s> {
                 }
                 let _ = ask.send(true);
             });
-            let (_, summary) = drive(machine, store, &clouds.providers, asked, &mut |p| self.tell(p)).await;
+            let summary = drive(machine, store, &clouds.providers, asked, &mut |p| self.tell(p)).await;
             asking.abort();
             summary
         });
         drop(gentle);
-        Ok(summary)
+        summary
     }
 
     fn tell(&self, progress: &Progress) {
