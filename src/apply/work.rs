@@ -12,7 +12,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind, Token};
 
 use super::Verb;
-use crate::plan::{Action, Change, Standby};
+use crate::plan::{self, Action, Change, Standby};
 use crate::render::Artifact;
 use crate::state::{Spared, State, Taken};
 
@@ -46,7 +46,9 @@ impl Work<'_> {
             for addr in &standby.without {
                 wanted.remove(addr);
             }
-            wanted.extend(standby.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))));
+            // What the first try has made meanwhile, a network for example, is changed where it is wanted otherwise.
+            let now = |change| plan::against(change, state.resources.get(&change.addr));
+            wanted.extend(standby.changes.iter().map(|change| (&change.addr, Cow::Owned(now(change)))));
         }
         let from = self.from.unwrap_or(0);
         for (addr, thing) in &state.resources {
@@ -347,7 +349,7 @@ impl<'a> Build<'a> {
 /// Workloads that have to do with each other, by number: what needs something of another one, and all where machines are shared,
 /// since a service may move onto them from machines of its own.
 fn groups(changes: &[Change]) -> BTreeMap<&str, usize> {
-    let shared = changes.iter().any(|c| c.addr.workload() == crate::plan::SHARED);
+    let shared = changes.iter().any(|c| c.addr.workload() == plan::SHARED);
     let mut parent: BTreeMap<&str, &str> =
         changes.iter().map(|c| (c.addr.workload(), c.addr.workload())).collect();
     fn root<'a>(parent: &BTreeMap<&'a str, &'a str>, mut of: &'a str) -> &'a str {

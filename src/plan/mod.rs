@@ -24,7 +24,7 @@ pub use bill::complete as complete_bill;
 pub use replace::forces_replacement;
 pub use running::running;
 pub use stale::spec_digest;
-pub use standby::{Standby, standbys};
+pub use standby::{Standby, against, standbys};
 pub use year::{Outlook, Period, PeriodCost, Year, YearBudget, year};
 
 use rhumb_api::{Attr, Resource, ResourceAddr};

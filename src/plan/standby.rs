@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Money, Resource, ResourceAddr};
+use rhumb_api::{Money, Resource, ResourceAddr, ResourceKind};
 
 use super::Change;
 use super::between::{Desired, change};
@@ -10,7 +10,7 @@ use crate::graph::{Graph, Unplaced};
 use crate::placement::{Fallback, Placement, WorkloadPlacement};
 use crate::render::{self, Artifact, RenderError};
 use crate::spec::Spec;
-use crate::state::State;
+use crate::state::{State, StateResource};
 
 /// A fallback of a pool, as resources.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,13 +64,15 @@ pub fn standbys(
                 alone.workloads = BTreeMap::from([(address.clone(), other)]);
                 let bound = graph.bind(spec, &alone);
                 let made = render::artifacts(&bound)?;
-                let wanted = super::desired(&render::with_hashes(bound, &made));
+                let mut wanted = super::desired(&render::with_hashes(bound, &made));
+                follow_others(&fallbacks.pool, &planned, &mut wanted);
+                let behind = lead_others(address, desired, &wanted);
                 let standby = Standby {
                     pool: fallbacks.pool.clone(),
                     by: fallback.pool.addr.clone(),
                     spot: fallback.spot(),
                     more_per_month: fallback.more_per_month,
-                    changes: changes(&planned, &wanted, prior),
+                    changes: changes(&planned, &wanted, &behind, prior),
                     without: planned
                         .keys()
                         .filter(|a| !wanted.contains_key(**a))
@@ -86,6 +88,14 @@ pub fn standbys(
         }
     }
     Ok(found)
+}
+
+/// A change of a standby as it is once something of it may exist.
+pub fn against(planned: &Change, recorded: Option<&StateResource>) -> Change {
+    match recorded {
+        Some(_) => change(&planned.addr, recorded, planned.after.as_ref(), &planned.depends_on),
+        None => planned.clone(),
+    }
 }
 
 /// A workload with a fallback in the place of a pool.
@@ -108,22 +118,58 @@ fn with(chosen: &WorkloadPlacement, pool: &ResourceAddr, fallback: &Fallback) ->
     Some(other)
 }
 
-/// What is wanted otherwise than in the plan, against what exists.
+/// A run that takes the place of another one comes after the same runs of other workloads, which are not bound here.
+fn follow_others(
+    pool: &ResourceAddr,
+    planned: &BTreeMap<&ResourceAddr, &(Resource, Vec<ResourceAddr>)>,
+    wanted: &mut Desired,
+) {
+    let foreign = |needs: &[ResourceAddr]| -> BTreeSet<ResourceAddr> {
+        needs.iter().filter(|need| need.workload() != pool.workload()).cloned().collect()
+    };
+    let of_pool = planned.iter().filter(|(addr, _)| addr.parent().as_ref() == Some(pool));
+    let of_pool: BTreeSet<ResourceAddr> = of_pool.flat_map(|(_, (_, needs))| foreign(needs)).collect();
+    for (addr, (resource, needs)) in wanted.iter_mut() {
+        let more = match planned.get(addr) {
+            Some((_, needs)) => foreign(needs),
+            None if resource.kind == ResourceKind::JobRun => of_pool.clone(),
+            None => continue,
+        };
+        needs.extend(more);
+        needs.sort();
+        needs.dedup();
+    }
+}
+
+/// What comes after a run of other workloads comes after the one that takes its place.
+fn lead_others(address: &str, desired: &Desired, wanted: &Desired) -> Desired {
+    let gone = |need: &ResourceAddr| need.workload() == address && !wanted.contains_key(need);
+    let runs = wanted.iter().filter(|(addr, (resource, _))| {
+        resource.kind == ResourceKind::JobRun && !desired.contains_key(*addr)
+    });
+    let runs: Vec<&ResourceAddr> = runs.map(|(addr, _)| addr).collect();
+    let behind =
+        desired.iter().filter(|(addr, (_, needs))| addr.workload() != address && needs.iter().any(gone));
+    let moved = behind.map(|(addr, (resource, needs))| {
+        let mut needs: Vec<ResourceAddr> = needs.iter().filter(|need| !gone(need)).cloned().collect();
+        needs.extend(runs.iter().map(|run| (*run).clone()));
+        needs.sort();
+        (addr.clone(), (resource.clone(), needs))
+    });
+    moved.collect()
+}
+
+/// What is wanted otherwise than in the plan, against what exists; `behind` is of other workloads.
 fn changes(
     planned: &BTreeMap<&ResourceAddr, &(Resource, Vec<ResourceAddr>)>,
     wanted: &Desired,
+    behind: &Desired,
     prior: Option<&State>,
 ) -> Vec<Change> {
     let existing = |addr: &ResourceAddr| prior.and_then(|state| state.resources.get(addr));
-    let differs: BTreeSet<&ResourceAddr> = wanted
-        .iter()
-        .filter(|(addr, is)| planned.get(addr).is_none_or(|was| was.0 != is.0))
-        .map(|(addr, _)| addr)
-        .collect();
-    let made = differs.into_iter().filter_map(|addr| {
-        let (after, needs) = wanted.get(addr)?;
-        Some(change(addr, existing(addr), Some(after), needs))
-    });
+    let differs = wanted.iter().filter(|(addr, is)| planned.get(addr).is_none_or(|was| was != is));
+    let made =
+        differs.chain(behind).map(|(addr, (after, needs))| change(addr, existing(addr), Some(after), needs));
     // What exists and neither it nor the other has is removed by both.
     let gone = planned.keys().filter(|addr| !wanted.contains_key(**addr)).filter_map(|addr| {
         let there = existing(addr)?;

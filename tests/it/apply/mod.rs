@@ -4,6 +4,7 @@
 mod command;
 mod crash;
 mod deployment;
+mod examples;
 mod process;
 mod seeds;
 mod world;

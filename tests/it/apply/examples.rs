@@ -1,0 +1,150 @@
+//! Every example, planned as users plan it, applied to the simulated cloud: what exists then is what was planned, and nothing is left to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhumb::plan::{self, Action, Desired};
+use rhumb::state::Record;
+use rhumb_sim::{Stock, World};
+
+use super::world::{End, Plan, Theatre};
+use crate::cli::{rhumb, run};
+use crate::diff::between;
+
+/// The saved plans of all examples that can be planned, by name.
+fn plans() -> Vec<(String, plan::Plan)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let saved = folder.path().join("saved.plan");
+    let mut names: Vec<String> = std::fs::read_dir("examples")
+        .expect("listed")
+        .map(|entry| entry.expect("listed").file_name().into_string().expect("a name"))
+        .collect();
+    names.sort();
+    let mut all = Vec::new();
+    for name in names {
+        let example = format!("examples/{name}");
+        let (out, err, code) = run(rhumb().args(["plan", &example, "--quiet", "--out"]).arg(&saved));
+        // One of them cannot be, and in a reduced catalogue three more.
+        if code == 0 {
+            let text = std::fs::read_to_string(&saved).expect("saved");
+            all.push((name, plan::file::decode("saved", &text).expect("a plan")));
+        } else {
+            assert_eq!(code, 6, "{name}: {out}{err}");
+        }
+    }
+    all
+}
+
+fn wanted(plan: &plan::Plan) -> Desired {
+    let of = |change: &plan::Change| {
+        Some((change.addr.clone(), (change.after.clone()?, change.depends_on.clone())))
+    };
+    plan.changes.iter().filter_map(of).collect()
+}
+
+fn work(name: &str, plan: &plan::Plan) -> Plan {
+    Plan {
+        name: name.into(),
+        from: None,
+        changes: plan.changes.clone(),
+        standbys: plan.standbys.clone(),
+        order: plan.steps.iter().map(|step| step.addr.clone()).collect(),
+    }
+}
+
+/// Applies a plan and tells what is wrong then.
+fn applied(theatre: &mut Theatre, plan: &Plan) -> Vec<String> {
+    match theatre.apply(plan, None) {
+        End::Finished(summary) if summary.complete() => Vec::new(),
+        end => vec![format!("{end:?}")],
+    }
+}
+
+#[test]
+fn every_example_is_applied_as_planned_and_once() {
+    let plans = plans();
+    assert!(plans.len() >= 24, "{}", plans.len());
+    for (name, plan) in plans {
+        let (work, wanted) = (work(&name, &plan), wanted(&plan));
+        let mut theatre = Theatre::new(World { seed: 5, ..World::default() });
+        assert_eq!(applied(&mut theatre, &work), Vec::<String>::new(), "{name}");
+        assert_eq!(theatre.faults(&wanted), Vec::<String>::new(), "{name}");
+        assert_eq!(theatre.unplanned(&[&work]), Vec::<String>::new(), "{name}");
+        let again = between(Some(&theatre.durable), &wanted);
+        assert!(again.steps.is_empty() && again.leftovers.is_empty(), "{name}: {:?}", again.steps);
+        // And all of it goes, in an order that the cloud lets it go.
+        let none = Plan::new("destroy", Some(&theatre.durable), &Desired::new());
+        assert_eq!(applied(&mut theatre, &none), Vec::<String>::new(), "{name}");
+        theatre.rest();
+        assert_eq!(theatre.cloud.inventory().len(), 0, "{name}");
+    }
+}
+
+/// Each pool of each example in turn is out of stock: the plan has decided what is made instead.
+#[test]
+fn every_pool_that_is_refused_is_made_up_for_as_planned() {
+    let (mut tried, mut second, mut exhausted) = (0, 0, 0);
+    for (name, plan) in plans() {
+        let pools: BTreeSet<_> = plan.standbys.iter().map(|standby| &standby.pool).collect();
+        for pool in pools.into_iter().take(4) {
+            let first = plan.standbys.iter().find(|standby| standby.pool == *pool).expect("a standby");
+            // The pool's own machines, and in every other case those of the first that would stand in as well.
+            tried += 1;
+            let both = tried % 2 == 0 && plan.standbys.iter().filter(|s| s.pool == *pool).count() > 1;
+            let mut world = World { seed: 5, ..World::default() };
+            for gone in [Some(pool), Some(&first.by).filter(|_| both)].into_iter().flatten() {
+                let mut parts = gone.as_str().split('/').skip(1);
+                let mut part = || parts.next().expect("cloud, region, type").to_owned();
+                let (cloud, region, instance_type) = (part().parse().expect("a cloud"), part(), part());
+                for spot in [false, true] {
+                    let (region, instance_type) = (region.clone(), instance_type.clone());
+                    world.stock.push(Stock { cloud, region, instance_type, spot, machines: Some(0) });
+                }
+            }
+            let mut theatre = Theatre::new(world);
+            let work = work(&name, &plan);
+            let end = theatre.apply(&work, None);
+            let took: Vec<_> = theatre
+                .history
+                .iter()
+                .filter_map(|record| match record {
+                    Record::Took(taken) => Some(taken.clone()),
+                    _ => None,
+                })
+                .collect();
+            let End::Finished(summary) = end else { panic!("{name}: it ends") };
+            if !summary.complete() {
+                // All that the plan has for a pool may be of machines that are gone.
+                let failed: Vec<_> = summary.failed.iter().filter_map(|(_, addr, _)| addr.parent()).collect();
+                let last = failed.iter().all(|by| {
+                    let of = took.iter().rev().find(|taken| taken.by == *by).map_or(by, |taken| &taken.pool);
+                    let tried = |s: &&plan::Standby| !took.iter().any(|t| (&t.by, t.spot) == (&s.by, s.spot));
+                    plan.standbys.iter().filter(|s| s.pool == *of).filter(tried).all(|s| s.by == *by)
+                });
+                assert!(!failed.is_empty() && last, "{name} {pool}: {took:?} {:?}", summary.failed);
+                exhausted += 1;
+                continue;
+            }
+            second += usize::from(took.len() > 1);
+            // What the same machines were refused to as well is made up for too. Of each pool, the last counts.
+            let last: BTreeMap<_, _> = took.iter().map(|taken| (&taken.pool, taken)).collect();
+            assert!(last.contains_key(pool), "{name} {pool}: {took:?}");
+            let mut wanted = wanted(&plan);
+            for taken in last.into_values() {
+                let standby = plan
+                    .standbys
+                    .iter()
+                    .find(|s| (&s.pool, &s.by, s.spot) == (&taken.pool, &taken.by, taken.spot))
+                    .expect("what was taken is of the plan");
+                wanted.retain(|addr, _| !standby.without.contains(addr));
+                for change in standby.changes.iter().filter(|change| change.action != Action::Remove) {
+                    let after = change.after.clone().expect("made or changed");
+                    wanted.insert(change.addr.clone(), (after, change.depends_on.clone()));
+                }
+            }
+            assert_eq!(theatre.faults(&wanted), Vec::<String>::new(), "{name} {pool}");
+            assert_eq!(theatre.unplanned(&[&work]), Vec::<String>::new(), "{name} {pool}");
+        }
+    }
+    println!("{tried} pools, {second} with a second refusal, {exhausted} with nothing left");
+    assert!(tried > 20 && second > 5 && exhausted < tried / 4, "{tried} {second} {exhausted}");
+}
