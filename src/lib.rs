@@ -132,6 +132,7 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
         plan::standbys(&unplaced, (&spec, &placement), &desired, &artifacts, input.prior.as_ref())?;
     let mut warnings = input.warnings.clone();
     warnings.extend(plan::warnings(&placement));
+    warnings.extend(input.prior.iter().flat_map(plan::warnings_of_state));
     let coming = ahead.then(|| optimize::ahead(&input.spec, &input.world, &placement, watch)).flatten();
     let year = coming.map(|coming| plan::year(&input.spec, &placement, &coming));
     warnings.extend(year.iter().flat_map(plan::Year::warnings));

@@ -8,6 +8,7 @@ use super::{BudgetLine, Desired};
 use crate::graph::Graph;
 use crate::placement::{Placement, QuotaNeed};
 use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
+use crate::state::State;
 
 /// What is wanted. Keys of such a graph are resource addresses; anything else in it is left out.
 pub fn desired(graph: &Graph<Resource>) -> Desired {
@@ -50,6 +51,20 @@ pub fn budgets(spec: &Spec, placement: &Placement) -> Vec<BudgetLine> {
 /// and quotas of which a new account has too little.
 pub fn warnings(placement: &Placement) -> Vec<String> {
     warnings_beside(placement, None)
+}
+
+/// What the reader of a plan must know of the state that it was made against.
+pub fn warnings_of_state(state: &State) -> Vec<String> {
+    let simulated = state
+        .simulated
+        .then(|| "SIMULATED: the state is of a simulated cloud; nothing of what it says exists".to_owned());
+    let open = state.open.len();
+    let cut_off = (open > 0).then(|| {
+        format!(
+            "an earlier apply was cut off: how {open} of its calls ended is not known; `apply` finds that out first, and then plans anew"
+        )
+    });
+    simulated.into_iter().chain(cut_off).collect()
 }
 
 /// The same of another placement than that of the plan, without what is said of `own` already: quotas of which the other needs no

@@ -18,7 +18,7 @@ mod standby;
 mod year;
 
 pub use crate::graph::attributes::SHARED;
-pub use basis::{budgets, desired, warnings};
+pub use basis::{budgets, desired, warnings, warnings_of_state};
 pub use between::{Desired, Header, between};
 pub use bill::complete as complete_bill;
 pub use replace::forces_replacement;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use rhumb::check;
 use rhumb::placement::Placement;
-use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Plan, Prior, Step};
+use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Step};
 use rhumb::render::Artifact;
 use rhumb::spec::{BudgetScope, Purchase};
-use rhumb::state::{State, StateResource};
+use rhumb::state::{Spare, Spared, State, StateResource};
 use rhumb_api::{Attr, Money, Resource, ResourceAddr, ResourceKind};
 
 use crate::check::base;
@@ -164,6 +164,11 @@ const FAULTS: &[Fault] = &[
     ("another serial", "the serial", |s, _| s.serial += 1),
     ("another lineage", "the lineage", |s, _| s.lineage = "m".into()),
     ("prior forgotten", "whether something existed", |_, p| p.prior = None),
+    ("of a simulated cloud", "whether the cloud is simulated", |s, _| s.simulated = true),
+    ("something left over that nobody has", "what is left over", |_, p| p.leftovers.push(Leftover { addr: addr("a/b"), id: "i-1".into(), why: "failed".into() })),
+    ("something left over and not told", "what is left over", |s, _| { let mut thing = s.resources[&addr(OLD)].clone(); thing.id = Some("i-1".into()); s.spares.push(Spare { address: addr(OLD), thing, why: Spared::Replaced }); }),
+    ("a failed change forgotten", "does not follow", |s, p| { let kept = p.changes.iter().find(|c| c.action == Action::Keep).unwrap(); s.resources.get_mut(&kept.addr).unwrap().doubtful = Some("quota: full".into()); }),
+    ("left on what was replaced", "does not follow", |s, p| { let kept = p.changes.iter().find(|c| c.action == Action::Keep).unwrap(); s.resources.get_mut(&kept.addr).unwrap().stands_on.insert(addr(OLD), "old".into()); }),
     ("exists and is forgotten", "does not mention", |s, _| { let r = s.resources[&addr(OLD)].clone(); s.resources.insert(addr("services.x/y"), r); }),
     ("existed otherwise", "existed otherwise", |s, _| { s.resources.get_mut(&addr(NETWORK)).unwrap().resource.region = "x".into(); }),
     ("kept instead of made", "does not follow", |_, p| at(p, "launch-template").action = Action::Keep),

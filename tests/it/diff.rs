@@ -228,6 +228,44 @@ fn told(plan: &Plan) -> (Vec<String>, BTreeMap<String, Vec<String>>) {
 }
 
 #[test]
+fn a_change_that_failed_is_made_again() {
+    let mut state = state_of(&wanted());
+    assert!(between(Some(&state), &wanted()).steps.is_empty());
+    let fleet: ResourceAddr =
+        "services.chat/aws/eu-west-1/g6e.xlarge/on_demand".to_owned().try_into().unwrap();
+    state.resources.get_mut(&fleet).unwrap().doubtful = Some("quota: no more vCPUs".into());
+    let (steps, why) = told(&between(Some(&state), &wanted()));
+    assert_eq!(steps, [format!("Update {fleet}")]);
+    assert_eq!(why[fleet.as_str()], ["its last change failed: quota: no more vCPUs"]);
+}
+
+/// An apply was cut off after the new network and before what stands in it: the address is that of the new one already.
+#[test]
+fn what_still_stands_in_a_replaced_network_follows_it() {
+    let mut state = state_of(&wanted());
+    let network: ResourceAddr = "services.chat/aws/eu-west-1/network".to_owned().try_into().unwrap();
+    for (addr, thing) in &mut state.resources {
+        thing.id = Some(if *addr == network { "new".to_owned() } else { addr.to_string() });
+        let stands_on = thing.depends_on.iter().map(|need| (need.clone(), need.to_string()));
+        thing.stands_on = stands_on.collect();
+        if thing.resource.attributes.contains_key("network") {
+            thing.stands_on.insert(network.clone(), "old".to_owned());
+        }
+    }
+    let (steps, why) = told(&between(Some(&state), &wanted()));
+    let here = "services.chat/aws/eu-west-1";
+    let expected = [
+        format!("Replace {here}/firewall"),
+        format!("Update {here}/g6e.xlarge/launch_template"),
+        format!("Replace {here}/load_balancer"),
+        format!("Replace {here}/g6e.xlarge/on_demand"),
+    ];
+    assert_eq!(steps, expected);
+    let last = why[&format!("{here}/firewall")].last().unwrap();
+    assert_eq!(*last, format!("{network} was replaced and it still needs the old one"));
+}
+
+#[test]
 fn from_nothing_everything_is_created() {
     let steps = [
         "Create services.chat/aws/eu-west-1/network",

@@ -130,6 +130,14 @@ fn parts_that_do_not_fit_together_are_refused() {
     let faults: &[(&str, fn(&mut Plan))] = &[
         ("order of their addresses", |p| p.changes.swap(0, 1)),
         ("before and after do not fit", |p| p.changes[2].before = None),
+        ("before and after do not fit", |p| p.standbys[0].changes[0].before = None),
+        ("are in no order", |p| {
+            let again = p.standbys[0].changes[0].clone();
+            p.standbys[0].changes.push(again);
+        }),
+        ("is none of its fallbacks", |p| p.standbys[0].by = p.standbys[0].by.child("x")),
+        ("is none of its fallbacks", |p| p.standbys[0].spot = !p.standbys[0].spot),
+        ("is none of its fallbacks", |p| p.standbys[0].more_per_month = rhumb_api::Money::MAX),
         ("a step that no change asks for", |p| p.steps[0].action = rhumb::plan::Action::Create),
         ("its choice is of", |p| {
             p.placement.workloads.get_mut("services.chat").unwrap().address = "services.x".into();

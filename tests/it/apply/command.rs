@@ -43,6 +43,8 @@ fn a_spec_is_applied_once_and_the_next_plan_is_empty() {
         run(plan.current_dir(folder.path()).args(["plan", ".", "--detailed-exitcode", "--quiet"]));
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("0 to create, 0 to change, 0 to remove"), "{out}");
+    let (out, _, _) = run(rhumb().current_dir(folder.path()).args(["plan", "."]));
+    assert!(out.contains("SIMULATED"), "{out}");
     let (_, err, code) = apply(&sim, folder.path(), &["--yes"]);
     assert_eq!((code, sim.inventory().len()), (0, 5), "{err}");
     #[cfg(unix)]
@@ -108,6 +110,10 @@ fn an_applied_plan_is_not_applied_again_and_a_held_state_is_waited_for() {
     assert!(err.contains("it is in use by") && err.contains("process"), "{err}");
     first.kill().expect("killed");
     first.wait().expect("ended");
+    std::fs::copy("examples/support-chat/deploy.yaml", folder.path().join("deploy.yaml")).expect("copied");
+    let (out, _, _) = run(rhumb().current_dir(folder.path()).args(["plan", ".", "--state"]).arg(&state));
+    assert!(out.contains("how 1 of its calls ended is not known"), "{out}");
+    std::fs::remove_file(folder.path().join("deploy.yaml")).expect("removed");
     let (out, err, code) = sim.apply(&plan, &state, None);
     assert_eq!(code, 0, "the lock went with its process: {out}{err}");
     assert!(err.contains("was cut off, looking it up"), "{err}");
@@ -163,14 +169,81 @@ fn events_are_lines_of_json_and_failures_are_told() {
     assert_eq!(code, 1, "{out}");
     let events: Vec<Value> =
         out.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
-    assert!(events.iter().all(|e| e["schema"] == "rhumb.apply/1"), "{out}");
+    follow_the_schema(&events);
     assert_eq!(events[0]["event"], "begin");
     let end = events.last().expect("an end");
     assert_eq!((end["event"].as_str(), end["complete"].as_bool()), (Some("end"), Some(false)));
     let failed = end["failed"][0]["address"].as_str().expect("what failed");
     assert!(failed.ends_with("load_balancer"), "{end}");
     assert!(end["skipped"][0]["address"].as_str().is_some_and(|a| a.ends_with("on_demand")), "{end}");
-    sim.runtime_set(&quick());
+    sim.set_world(&quick());
     let (out, err, code) = on();
     assert_eq!((code, sim.inventory().len()), (0, 5), "{out}{err}");
+    let more: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    follow_the_schema(&more);
+    assert_eq!(more.last().map(|end| &end["complete"]), Some(&Value::Bool(true)));
+}
+
+fn follow_the_schema(events: &[Value]) {
+    let schema = include_str!("../../../src/cli/commands/apply/schema.json");
+    let validator =
+        jsonschema::draft202012::new(&serde_json::from_str(schema).expect("JSON")).expect("a schema");
+    for event in events {
+        let faults: Vec<String> = validator.iter_errors(event).map(|e| e.to_string()).collect();
+        assert!(faults.is_empty(), "{event}: {faults:?}");
+        let mut wrong = event.clone();
+        wrong["event"] = "begun".into();
+        assert!(!validator.is_valid(&wrong), "{wrong}");
+        let mut wrong = event.clone();
+        wrong["note"] = 1.into();
+        assert!(!validator.is_valid(&wrong), "{wrong}");
+    }
+}
+
+/// The first Ctrl-C ends it as soon as what was sent is recorded; nothing is lost.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_apply_goes_on_where_it_was() {
+    let (sim, folder) = (Sim::start(), tempfile::tempdir().expect("a folder"));
+    let (plan, _) = saved(folder.path());
+    for twice in [false, true] {
+        let state = folder.path().join(format!("state-{twice}.json"));
+        let long = rhumb_sim::Span { min: 600_000, max: 600_000 };
+        let mut slow = quick();
+        slow.durations.entry(rhumb_api::ResourceKind::Firewall).and_modify(|of| of.make = long);
+        sim.reset(&slow);
+        let mut child = sim.begin(&plan, &state);
+        // The firewall was accepted and will take ten minutes.
+        while sim.inventory().len() < 2 {
+            assert!(child.try_wait().expect("waited").is_none(), "it is under way");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let interrupt = || {
+            let id = child.id().to_string();
+            assert!(std::process::Command::new("kill").args(["-INT", &id]).status().expect("sent").success());
+        };
+        interrupt();
+        if twice {
+            interrupt();
+        }
+        let code = child.wait().expect("ended").code();
+        // Two at once may arrive as one.
+        assert!(code == Some(1) || (twice && code == Some(130)), "{code:?}");
+        let mut disk = rhumb::state::disk::RealDisk::new();
+        let left = rhumb::state::local::read(&mut disk, &state, "state").expect("readable").expect("there");
+        assert_eq!(
+            (left.resources.len(), left.open.len()),
+            (1, 1),
+            "the network is there, the firewall accepted"
+        );
+        let accepted = left.open.values().next().and_then(|intent| intent.accepted.clone());
+        assert_eq!(accepted.as_deref(), Some("fw-00000001"));
+        // What was accepted becomes ready in its time; a world in which that is now is one with another clock.
+        let fast = rhumb_sim::Span { min: 0, max: 0 };
+        let mut soon = quick();
+        soon.durations.entry(rhumb_api::ResourceKind::Firewall).and_modify(|of| of.make = fast);
+        sim.set_world(&soon);
+        assert_eq!(sim.inventory().len(), 2);
+    }
 }

@@ -79,6 +79,23 @@ fn every_example_is_applied_as_planned_and_once() {
     }
 }
 
+/// The simulated cloud, the planner and so the engine agree on what a thing cannot change.
+#[test]
+fn what_forces_a_replacement_is_the_same_to_planner_and_cloud() {
+    let (mut names, mut forcing) = (BTreeSet::new(), 0);
+    for (_, plan) in plans() {
+        for after in plan.changes.iter().filter_map(|change| change.after.as_ref()) {
+            names.extend(after.attributes.keys().map(|name| (after.kind, name.clone())));
+        }
+    }
+    for (kind, name) in &names {
+        let planned = plan::forces_replacement(*kind, name);
+        assert_eq!(planned, rhumb_sim::forces_replacement(*kind, name), "{kind} {name}");
+        forcing += usize::from(planned);
+    }
+    assert!(names.len() > 60 && forcing > 10, "{} {forcing}", names.len());
+}
+
 /// Each pool of each example in turn is out of stock: the plan has decided what is made instead.
 #[test]
 fn every_pool_that_is_refused_is_made_up_for_as_planned() {

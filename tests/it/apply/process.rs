@@ -56,7 +56,7 @@ impl Sim {
     }
 
     /// Changes the world and nothing of what was made.
-    pub fn runtime_set(&self, world: &World) {
+    pub fn set_world(&self, world: &World) {
         self.runtime.block_on(self.client.control().set_world(world)).expect("set");
     }
 

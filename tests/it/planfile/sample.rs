@@ -7,7 +7,7 @@ use rhumb::diagnostic::Pointer;
 use rhumb::perf::training::TrainingMemory;
 use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles, Wait};
 use rhumb::placement::*;
-use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Step};
+use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Standby, Step};
 use rhumb::render::Artifact;
 use rhumb::spec::{
     Checkpointing, EngineName, HeldKind, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
@@ -516,7 +516,15 @@ pub fn plan() -> Plan {
             sha256: "d".repeat(64),
         }],
         year: Some(year::year()),
-        standbys: Vec::new(),
+        standbys: vec![Standby {
+            pool: pool().addr,
+            by: fallback().pool.addr,
+            spot: fallback().spot(),
+            more_per_month: fallback().more_per_month,
+            changes: vec![change(&kept, Action::Keep, Some(&net), Some(&net))],
+            without: vec![machines.clone()],
+            artifacts: Vec::new(),
+        }],
         budgets: vec![
             BudgetLine {
                 workload: None,

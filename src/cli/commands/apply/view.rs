@@ -14,7 +14,7 @@ use crate::cli::{Failure, Settings, files};
 use crate::plan::Plan;
 use crate::report;
 
-/// Name and version of the event stream: one JSON object a line. Keys may be added; a meaning never changes.
+/// Name and version of the event stream, one JSON object a line: `src/cli/commands/apply/schema.json`.
 const SCHEMA: &str = "rhumb.apply/1";
 
 /// How often it is asked whether somebody wants an end.
