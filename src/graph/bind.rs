@@ -105,7 +105,7 @@ impl Graph<Unplaced> {
             let pools = placement.workloads.get(address).map_or(&[][..], |w| &w.pools);
             pools.iter().flat_map(|p| purchases(p).map(|m| p.addr.child(m.0.as_str()).to_string())).collect()
         };
-        for edge in self.edges().into_iter().filter(|e| e.label == "after") {
+        for edge in self.edges_of("after") {
             for from in runs(edge.from) {
                 for to in runs(edge.to) {
                     graph.connect(&from, &to, "after");

@@ -174,9 +174,19 @@ impl<N> Graph<N> {
 
     /// All edges, sorted.
     pub fn edges(&self) -> Vec<Edge<'_>> {
+        self.edges_where(|_| true)
+    }
+
+    /// The edges of one label, sorted.
+    pub fn edges_of(&self, label: &str) -> Vec<Edge<'_>> {
+        self.edges_where(|of| of == label)
+    }
+
+    fn edges_where(&self, wanted: impl Fn(&str) -> bool) -> Vec<Edge<'_>> {
         let mut edges: Vec<Edge<'_>> = self
             .inner
             .edge_references()
+            .filter(|e| wanted(e.weight()))
             .map(|e| Edge { from: self.key(e.source()), to: self.key(e.target()), label: e.weight() })
             .collect();
         edges.sort_unstable();

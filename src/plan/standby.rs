@@ -12,6 +12,9 @@ use crate::render::{self, Artifact, RenderError};
 use crate::spec::Spec;
 use crate::state::{State, StateResource};
 
+/// What is planned of a workload, with what it needs.
+type Planned<'d> = BTreeMap<&'d ResourceAddr, &'d (Resource, Vec<ResourceAddr>)>;
+
 /// A fallback of a pool, as resources.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standby {
@@ -50,14 +53,22 @@ pub fn standbys(
     alone.fleets.clear();
     let files: BTreeMap<(&ResourceAddr, &str), &Artifact> =
         artifacts.iter().map(|a| ((&a.addr, a.name.as_str()), a)).collect();
+    let mut of_workload: BTreeMap<&str, Planned<'_>> = BTreeMap::new();
+    let mut behind: BTreeMap<&str, BTreeSet<&ResourceAddr>> = BTreeMap::new();
+    for (addr, wanted) in desired {
+        of_workload.entry(addr.workload()).or_default().insert(addr, wanted);
+        for need in wanted.1.iter().filter(|need| need.workload() != addr.workload()) {
+            behind.entry(need.workload()).or_default().insert(addr);
+        }
+    }
+    let (nothing, nobody) = (Planned::new(), BTreeSet::new());
     let mut found = Vec::new();
     for (address, chosen) in &placement.workloads {
         if chosen.pools.iter().any(|pool| pool.shared.is_some()) {
             continue;
         }
-        let own = |addr: &ResourceAddr| addr.workload() == address;
-        let planned: BTreeMap<&ResourceAddr, &(Resource, Vec<ResourceAddr>)> =
-            desired.iter().filter(|(addr, _)| own(addr)).collect();
+        let planned = of_workload.get(address.as_str()).unwrap_or(&nothing);
+        let behind = behind.get(address.as_str()).unwrap_or(&nobody);
         for fallbacks in &chosen.fallbacks {
             for fallback in &fallbacks.list {
                 let Some(other) = with(chosen, &fallbacks.pool, fallback) else { continue };
@@ -65,14 +76,14 @@ pub fn standbys(
                 let bound = graph.bind(spec, &alone);
                 let made = render::artifacts(&bound)?;
                 let mut wanted = super::desired(&render::with_hashes(bound, &made));
-                follow_others(&fallbacks.pool, &planned, &mut wanted);
-                let behind = lead_others(address, desired, &wanted);
+                follow_others(&fallbacks.pool, planned, &mut wanted);
+                let moved = lead_others(address, behind, desired, &wanted);
                 let standby = Standby {
                     pool: fallbacks.pool.clone(),
                     by: fallback.pool.addr.clone(),
                     spot: fallback.spot(),
                     more_per_month: fallback.more_per_month,
-                    changes: changes(&planned, &wanted, &behind, prior),
+                    changes: changes(planned, &wanted, &moved, prior),
                     without: planned
                         .keys()
                         .filter(|a| !wanted.contains_key(**a))
@@ -119,11 +130,7 @@ fn with(chosen: &WorkloadPlacement, pool: &ResourceAddr, fallback: &Fallback) ->
 }
 
 /// A run that takes the place of another one comes after the same runs of other workloads, which are not bound here.
-fn follow_others(
-    pool: &ResourceAddr,
-    planned: &BTreeMap<&ResourceAddr, &(Resource, Vec<ResourceAddr>)>,
-    wanted: &mut Desired,
-) {
+fn follow_others(pool: &ResourceAddr, planned: &Planned<'_>, wanted: &mut Desired) {
     let foreign = |needs: &[ResourceAddr]| -> BTreeSet<ResourceAddr> {
         needs.iter().filter(|need| need.workload() != pool.workload()).cloned().collect()
     };
@@ -142,14 +149,19 @@ fn follow_others(
 }
 
 /// What comes after a run of other workloads comes after the one that takes its place.
-fn lead_others(address: &str, desired: &Desired, wanted: &Desired) -> Desired {
+fn lead_others(
+    address: &str,
+    behind: &BTreeSet<&ResourceAddr>,
+    desired: &Desired,
+    wanted: &Desired,
+) -> Desired {
     let gone = |need: &ResourceAddr| need.workload() == address && !wanted.contains_key(need);
     let runs = wanted.iter().filter(|(addr, (resource, _))| {
         resource.kind == ResourceKind::JobRun && !desired.contains_key(*addr)
     });
     let runs: Vec<&ResourceAddr> = runs.map(|(addr, _)| addr).collect();
-    let behind =
-        desired.iter().filter(|(addr, (_, needs))| addr.workload() != address && needs.iter().any(gone));
+    let behind = behind.iter().filter_map(|addr| desired.get_key_value(*addr));
+    let behind = behind.filter(|(_, (_, needs))| needs.iter().any(gone));
     let moved = behind.map(|(addr, (resource, needs))| {
         let mut needs: Vec<ResourceAddr> = needs.iter().filter(|need| !gone(need)).cloned().collect();
         needs.extend(runs.iter().map(|run| (*run).clone()));
@@ -159,17 +171,12 @@ fn lead_others(address: &str, desired: &Desired, wanted: &Desired) -> Desired {
     moved.collect()
 }
 
-/// What is wanted otherwise than in the plan, against what exists; `behind` is of other workloads.
-fn changes(
-    planned: &BTreeMap<&ResourceAddr, &(Resource, Vec<ResourceAddr>)>,
-    wanted: &Desired,
-    behind: &Desired,
-    prior: Option<&State>,
-) -> Vec<Change> {
+/// What is wanted otherwise than in the plan, against what exists; `moved` is of other workloads.
+fn changes(planned: &Planned<'_>, wanted: &Desired, moved: &Desired, prior: Option<&State>) -> Vec<Change> {
     let existing = |addr: &ResourceAddr| prior.and_then(|state| state.resources.get(addr));
     let differs = wanted.iter().filter(|(addr, is)| planned.get(addr).is_none_or(|was| was != is));
     let made =
-        differs.chain(behind).map(|(addr, (after, needs))| change(addr, existing(addr), Some(after), needs));
+        differs.chain(moved).map(|(addr, (after, needs))| change(addr, existing(addr), Some(after), needs));
     // What exists and neither it nor the other has is removed by both.
     let gone = planned.keys().filter(|addr| !wanted.contains_key(**addr)).filter_map(|addr| {
         let there = existing(addr)?;
