@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::call::{Answer, Call};
-use crate::{Cloud, ErrorKind, ProviderError};
+use crate::{Cloud, ErrorKind, ProviderError, Resource};
 
 /// What a cloud promises about its calls; what an engine has to make up for where it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,12 @@ pub trait Provider: Send + Sync {
     fn simulated(&self) -> bool;
     /// What it promises.
     fn guarantees(&self) -> Guarantees;
+    /// Whether it can deploy a resource, without asking anybody: what it refuses here, a create of it answers with
+    /// [`ErrorKind::Invalid`], and nothing else for the resource's own sake.
+    ///
+    /// # Errors
+    /// What of it cannot be deployed and why, in words for the one who wrote the spec.
+    fn can(&self, resource: &Resource) -> Result<(), String>;
     /// Sends a call. Its answer is of the call's form: [`crate::Reply::Many`] to a list, else [`crate::Reply::One`].
     fn call<'a>(&'a self, call: &'a Call) -> Answering<'a>;
 }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use rhumb_api::{
-    Answer, Answering, Call, Cloud, ErrorKind, Guarantees, Provider, ProviderError, Reply, malformed,
+    Answer, Answering, Call, Cloud, ErrorKind, Guarantees, Provider, ProviderError, Reply, Resource,
+    malformed,
 };
 
 use crate::control::Control;
 use crate::inprocess::CLOUDS;
+use crate::kinds::check_resource;
 use crate::routes::Promises;
 use crate::wire::Wire;
+use crate::world::World;
 
 /// How long a call may take, unless something else is said: real time.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,6 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Client {
     wire: Wire,
     guarantees: Guarantees,
+    /// Only with the regions and types that there are, as they were when it connected.
+    world: World,
 }
 
 /// Why there is no client.
@@ -55,7 +60,9 @@ impl Client {
             list_lag_ms: promised.list_lag_ms,
             call_lag_ms: promised.call_lag_ms,
         };
-        Ok(Client { wire, guarantees })
+        let world =
+            World { regions: promised.regions, instance_types: promised.instance_types, ..World::default() };
+        Ok(Client { wire, guarantees, world })
     }
 
     /// The same with another time that a call may take, in real time.
@@ -111,6 +118,10 @@ impl Provider for Client {
 
     fn guarantees(&self) -> Guarantees {
         self.guarantees
+    }
+
+    fn can(&self, resource: &Resource) -> Result<(), String> {
+        check_resource(resource, &self.world).map_err(|error| error.message)
     }
 
     fn call<'a>(&'a self, call: &'a Call) -> Answering<'a> {

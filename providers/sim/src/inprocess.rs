@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use rhumb_api::{Answer, Answering, Call, Cloud, Guarantees, Provider};
+use rhumb_api::{Answer, Answering, Call, Cloud, Guarantees, Provider, Resource};
 
 use crate::cloud::SimCloud;
+use crate::kinds::check_resource;
 use crate::log::CallNo;
 use crate::world::World;
 
@@ -127,6 +128,10 @@ impl Provider for InProcess {
 
     fn guarantees(&self) -> Guarantees {
         self.lock().cloud.guarantees()
+    }
+
+    fn can(&self, resource: &Resource) -> Result<(), String> {
+        check_resource(resource, self.lock().cloud.world()).map_err(|error| error.message)
     }
 
     fn call<'a>(&'a self, call: &'a Call) -> Answering<'a> {

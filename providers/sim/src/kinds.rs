@@ -67,6 +67,74 @@ pub fn required(kind: ResourceKind) -> &'static [&'static str] {
     }
 }
 
+/// Attributes that a kind may have besides those that it needs.
+const fn optional(kind: ResourceKind) -> &'static [&'static str] {
+    match kind {
+        ResourceKind::Network | ResourceKind::Firewall => &[],
+        ResourceKind::LaunchTemplate => &[
+            "accelerator",
+            "api_keys",
+            "artifacts_at",
+            "dataset_at",
+            "engine",
+            "engines",
+            "environment_sha256",
+            "environments_sha256",
+            "federation",
+            "measured",
+            "model",
+            "pipeline",
+            "port",
+            "server",
+            "training",
+        ],
+        ResourceKind::LoadBalancer => {
+            &["health_check_port", "overflow", "part", "stickiness", "tls_certificate"]
+        }
+        ResourceKind::Fleet => &[
+            "accelerator",
+            "commitment",
+            "commitment_id",
+            "commitment_kind",
+            "health_check_port",
+            "load_balancer",
+            "machines_in_zones",
+            "max_count",
+            "min_count",
+            "schedule",
+            "stands_in_for",
+            "target_ports",
+            "targets",
+            "time_zone",
+        ],
+        ResourceKind::JobRun => &[
+            "accelerator",
+            "after",
+            "commitment",
+            "commitment_id",
+            "commitment_kind",
+            "deadline_s",
+            "events_per_hour",
+            "items",
+            "restart",
+            "rounds",
+            "schedule",
+            "shards",
+            "site",
+            "tokens",
+            "trigger_ms",
+        ],
+        ResourceKind::EdgeUnit => {
+            &["accelerator", "max_count", "min_count", "schedule", "stickiness", "time_zone"]
+        }
+    }
+}
+
+/// Whether a kind has an attribute, by the documentation of the vocabulary in `rhumb::graph`.
+fn known(kind: ResourceKind, name: &str) -> bool {
+    name == "account" || [OF_EVERY_KIND, required(kind), optional(kind)].concat().contains(&name)
+}
+
 /// Whether a change of this attribute needs another thing; as in `rhumb::plan`, which plans the replacement.
 pub fn forces_replacement(kind: ResourceKind, name: &str) -> bool {
     let forcing: &[&str] = match kind {
@@ -123,6 +191,20 @@ fn invalid(message: impl Into<String>) -> ProviderError {
 /// Whether an order is right in itself.
 pub fn check(order: &Order, world: &World) -> Result<(), ProviderError> {
     let resource = &order.resource;
+    check_resource(resource, world)?;
+    if order.tags.lineage.is_empty() {
+        return Err(invalid("the lineage is empty"));
+    }
+    for (address, kind) in references(resource) {
+        if !order.needs.keys().any(|need| need.as_str() == address) {
+            return Err(invalid(format!("`{address}`, a {kind}, is named and no id of it is given")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a resource is one that there can be in a world, whoever orders it.
+pub fn check_resource(resource: &Resource, world: &World) -> Result<(), ProviderError> {
     check_place(resource.cloud, &resource.region, world)?;
     let at_site = resource.cloud == Cloud::Site;
     match resource.kind {
@@ -134,9 +216,6 @@ pub fn check(order: &Order, world: &World) -> Result<(), ProviderError> {
         }
         _ => {}
     }
-    if order.tags.lineage.is_empty() {
-        return Err(invalid("the lineage is empty"));
-    }
     let attributes = &resource.attributes;
     for name in OF_EVERY_KIND.iter().chain(required(resource.kind)) {
         let excused = at_site && matches!(*name, "network" | "firewall");
@@ -144,14 +223,11 @@ pub fn check(order: &Order, world: &World) -> Result<(), ProviderError> {
             return Err(invalid(format!("a {} needs `{name}`", resource.kind)));
         }
     }
-    check_alternatives(resource, at_site)?;
-    check_values(resource, world)?;
-    for (address, kind) in references(resource) {
-        if !order.needs.keys().any(|need| need.as_str() == address) {
-            return Err(invalid(format!("`{address}`, a {kind}, is named and no id of it is given")));
-        }
+    if let Some(name) = attributes.keys().find(|name| !known(resource.kind, name)) {
+        return Err(invalid(format!("a {} has no `{name}`", resource.kind)));
     }
-    Ok(())
+    check_alternatives(resource, at_site)?;
+    check_values(resource, world)
 }
 
 /// Whether a cloud has the region.

@@ -1,5 +1,6 @@
 //! What is asked of the server, and how it is told.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use rhumb_api::{Attr, Handle, Observed};
+use rhumb_api::{Attr, Cloud, Handle, Observed};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -73,21 +74,28 @@ pub(crate) async fn call(State(hall): State<Arc<Hall>>, body: Body) -> Result<Re
     }
 }
 
-/// [`rhumb_api::Guarantees`] in JSON.
+/// [`rhumb_api::Guarantees`] in JSON, with what a client has to know to tell what can be deployed.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Promises {
     pub deduplicates: bool,
     pub list_lag_ms: u64,
     pub call_lag_ms: u64,
+    #[serde(default)]
+    pub regions: BTreeMap<Cloud, BTreeSet<String>>,
+    #[serde(default)]
+    pub instance_types: BTreeMap<Cloud, BTreeSet<String>>,
 }
 
 pub(crate) async fn guarantees(State(hall): State<Arc<Hall>>) -> Json<Promises> {
-    let promised = hall.with(|cloud| cloud.guarantees());
+    let world = hall.with(|cloud| cloud.world().clone());
+    let promised = world.guarantees();
     Json(Promises {
         deduplicates: promised.deduplicates,
         list_lag_ms: promised.list_lag_ms,
         call_lag_ms: promised.call_lag_ms,
+        regions: world.regions,
+        instance_types: world.instance_types,
     })
 }
 

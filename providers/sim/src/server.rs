@@ -6,7 +6,7 @@
 //! | request | body | reply |
 //! |---|---|---|
 //! | `POST /call` | a [`rhumb_api::Call`] | `{"Ok": Reply}` or `{"Err": ProviderError}`, when the cloud answers |
-//! | `GET /guarantees` | | `{"deduplicates", "list_lag_ms", "call_lag_ms"}` |
+//! | `GET /guarantees` | | `{"deduplicates", "list_lag_ms", "call_lag_ms", "regions", "instance_types"}` |
 //! | `GET /health` | | `{"now_ms"}` |
 //! | `GET /inventory?lineage=L` | | what there is in truth, of all lineages without `L` |
 //! | `GET /log` | | a list of [`crate::Entry`] |
