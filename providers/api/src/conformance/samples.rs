@@ -7,6 +7,11 @@ use crate::{Attr, Cloud, Order, Resource, ResourceAddr, ResourceKind, Tags, Toke
 /// The lineage of everything that is ordered here.
 pub const LINEAGE: &str = "00000000-0000-4000-8000-000000000001";
 
+/// A lineage of its own for each number.
+pub(super) fn lineage(number: u64) -> String {
+    format!("00000000-0000-4000-8000-{:012x}", number.wrapping_add(0x100))
+}
+
 /// Where samples are ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -153,4 +158,65 @@ pub fn order(place: &Place, kind: ResourceKind, token: Token, ids: &BTreeMap<Res
         needs,
         files: BTreeMap::new(),
     }
+}
+
+/// The attributes of the sample of a kind after a change that it can take without being made anew: one has another
+/// value, labels are added, and where the kind has one that it can do without, that is gone.
+pub fn changed(place: &Place, kind: ResourceKind) -> BTreeMap<String, Attr> {
+    let mut all = attributes(place, kind);
+    let label = |name: &str, value: &str| (name.to_owned(), Attr::from(value));
+    all.insert("labels".to_owned(), Attr::Map([label("team", "other"), label("tier", "second")].into()));
+    let (name, value, gone) = match kind {
+        ResourceKind::Network => ("zones", Attr::Int(3), None),
+        ResourceKind::Firewall => ("inbound", Attr::List(Vec::new()), None),
+        ResourceKind::LaunchTemplate => {
+            ("start_script_sha256", Attr::from("1".repeat(64)), Some("environment_sha256"))
+        }
+        ResourceKind::LoadBalancer => ("health_check_path", "/ready".into(), Some("health_check_port")),
+        ResourceKind::Fleet => ("count", Attr::Int(3), Some("health_check_port")),
+        ResourceKind::JobRun => ("count", Attr::Int(2), Some("items")),
+        ResourceKind::EdgeUnit => ("count", Attr::Int(3), None),
+    };
+    all.insert(name.to_owned(), value);
+    if let Some(gone) = gone {
+        all.remove(gone);
+    }
+    all
+}
+
+/// Resources that no adapter can deploy, each with what is wrong with it: samples that lack something, have something
+/// unknown or of the wrong sort, and those of kinds that the place does not have.
+pub fn spoiled(place: &Place) -> Vec<(String, Resource)> {
+    let sample = |kind| Resource {
+        kind,
+        cloud: place.cloud,
+        region: place.region.clone(),
+        attributes: attributes(place, kind),
+    };
+    let mut all = Vec::new();
+    for kind in ResourceKind::ALL {
+        if !kinds(place).contains(&kind) {
+            all.push((format!("a {kind}, of which there is none on {}", place.cloud), sample(kind)));
+            continue;
+        }
+        let mut more = sample(kind);
+        more.attributes.insert("no_such_attribute".to_owned(), Attr::Int(1));
+        all.push((format!("a {kind} with an unknown attribute"), more));
+        let needed = match kind {
+            ResourceKind::Network => "address_range",
+            ResourceKind::Firewall => "inbound",
+            ResourceKind::LaunchTemplate => "instance_type",
+            ResourceKind::LoadBalancer => "port",
+            ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::EdgeUnit => "purchase",
+        };
+        let mut less = sample(kind);
+        less.attributes.remove(needed);
+        all.push((format!("a {kind} without `{needed}`"), less));
+        if sample(kind).attributes.contains_key("count") {
+            let mut other = sample(kind);
+            other.attributes.insert("count".to_owned(), "two".into());
+            all.push((format!("a {kind} whose `count` is a text"), other));
+        }
+    }
+    all
 }

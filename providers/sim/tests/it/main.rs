@@ -1,6 +1,7 @@
 //! The simulated cloud from outside.
 
 mod bench;
+mod conformance;
 mod courses;
 mod faults;
 mod http;

@@ -1,0 +1,73 @@
+//! What ends by itself, and what was accepted and then fails.
+
+use super::Check;
+use super::arrange::{Trouble, Verb};
+use super::check::{Done, Stop, check, ensure};
+use super::trial::{Trial, same_attributes};
+use crate::{Call, ErrorKind, Observed, ResourceKind, Status};
+
+pub(super) const CHECKS: &[Check] = &[
+    check!("run.completes", "a run ends by itself and is complete, without machines", completes),
+    check!("run.stays", "a complete run is there, as it was ordered, until it is removed", stays),
+    check!("failed.told", "what was accepted and then failed says so, and of what", failed_told),
+    check!("failed.stays", "what has failed is read and listed until it is removed", failed_stays),
+];
+
+async fn complete(t: &Trial<'_>) -> Result<Observed, Stop> {
+    let ids = t.ground().await?;
+    let (_, made) = t.sample(ResourceKind::JobRun, &ids).await?;
+    t.completed(&made.handle).await
+}
+
+async fn completes(t: &Trial<'_>) -> Done {
+    let seen = complete(t).await?;
+    ensure!(seen.running == Some(0), "{} is complete and runs {:?} machines", seen.handle, seen.running);
+    Ok(())
+}
+
+async fn stays(t: &Trial<'_>) -> Done {
+    let seen = complete(t).await?;
+    let now = t.read(&seen.handle).await?;
+    let now = now.ok_or_else(|| Stop::Failed(format!("{} was complete and is gone", seen.handle)))?;
+    ensure!(now.status == Status::Complete, "{} was complete and is {:?}", now.handle, now.status);
+    same_attributes(&super::attributes(t.place(), ResourceKind::JobRun), &now.attributes, &now.handle)?;
+    let listed = t.made_by(&seen.tags.token, 1).await?;
+    ensure!(listed[0].status == Status::Complete, "a list shows {} as {:?}", now.handle, listed[0].status);
+    t.remove(&seen.handle).await
+}
+
+/// One that was accepted and has failed, of each kind with machines.
+async fn failed(t: &Trial<'_>) -> Result<Vec<Observed>, Stop> {
+    let ids = t.ground().await?;
+    let mut all = Vec::new();
+    for kind in t.machine_kinds() {
+        t.trouble(Trouble::FailsLater(ErrorKind::Capacity), Verb::Create).await?;
+        let made = t.some(&Call::Create(t.order(kind, &ids))).await?;
+        t.calm().await;
+        let seen = t.settled(&made.handle).await?;
+        let gone = || Stop::Failed(format!("{} failed and is gone", made.handle));
+        all.push(seen.ok_or_else(gone)?);
+    }
+    Ok(all)
+}
+
+async fn failed_told(t: &Trial<'_>) -> Done {
+    for seen in failed(t).await? {
+        let told = matches!(&seen.status, Status::Failed(error) if error.kind == ErrorKind::Capacity);
+        ensure!(told, "{} failed for capacity and is {:?}", seen.handle, seen.status);
+    }
+    Ok(())
+}
+
+async fn failed_stays(t: &Trial<'_>) -> Done {
+    for seen in failed(t).await? {
+        let listed = t.made_by(&seen.tags.token, 1).await?;
+        ensure!(listed[0].status == seen.status, "a list shows {} as {:?}", seen.handle, listed[0].status);
+        let read = t.read(&seen.handle).await?;
+        let status = read.map(|read| read.status);
+        ensure!(status.as_ref() == Some(&seen.status), "{} failed and is {status:?}", seen.handle);
+        t.remove(&seen.handle).await?;
+        t.made_by(&seen.tags.token, 0).await?;
+    }
+    Ok(())
+}
