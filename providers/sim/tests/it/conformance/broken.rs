@@ -1,0 +1,508 @@
+//! An adapter that breaks one law.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rhumb_api::conformance::token;
+use rhumb_api::{
+    Answer, Answering, Attr, Call, Cloud, ErrorKind, Guarantees, Handle, Observed, Order, Provider,
+    ProviderError, Reply, Resource, Scope, Status, Token,
+};
+use rhumb_sim::InProcess;
+
+use super::CANARY;
+
+/// Ways to be broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    MisplacesHandles,
+    TagsWithTheParent,
+    DropsAnAttribute,
+    AddsAnAttribute,
+    NeverReady,
+    CountsOneMachineMore,
+    GivesOneId,
+    GivesIdsAgain,
+    UnknownReadIsNotFound,
+    ReadsAreLists,
+    DeletesAreLists,
+    ListsAreThings,
+    EmptyListIsNotFound,
+    IgnoresTokens,
+    IgnoresTokensWhilePending,
+    ChangedOrderMakesASecond,
+    ForgetsTokensOfTheGone,
+    HidesTheRepeated,
+    UpdatesNothing,
+    UpdateKeepsWhatWasDropped,
+    UpdateReplacesTags,
+    SameUpdateIsInvalid,
+    UpdatesByAddress,
+    UpdateOfTheMissingIsInvalid,
+    UpdateOfTheMissingIsNothing,
+    OneThingPerAddress,
+    DeletesByAddress,
+    DeletesNothing,
+    DeletingIsReady,
+    SecondDeleteIsNotFound,
+    DeletesUnderOthers,
+    ConflictIsForEver,
+    RunsNeverEnd,
+    CompleteKeepsMachines,
+    CompleteVanishes,
+    FailedIsReady,
+    FailedOfSomethingElse,
+    FailedIsNotListed,
+    ListsLackTheNew,
+    ListsKeepNothingBack,
+    ListsIgnoreTokens,
+    ListsIgnoreLineages,
+    ListsIgnoreRegions,
+    ReadsIgnoreRegions,
+    ListsKeepTheGone,
+    ListsLackAttributes,
+    ListsAreUnordered,
+    ListsRepeat,
+    CapacityIsQuota,
+    CapacityMakesIt,
+    QuotaIsCapacity,
+    ThrottledIsDenied,
+    ThrottledMakesIt,
+    KeepsAdviceToItself,
+    DeniedIsNotFound,
+    DeniedDeletes,
+    DeniedReadIsNothing,
+    DeniedListIsEmpty,
+    ConflictIsInvalid,
+    MakesWithoutNeeds,
+    InvalidUpdateChanges,
+    UnknownIsCapacity,
+    UnknownIsPending,
+    SendsAgainByItself,
+    PromisesNoCallLag,
+    PromisesNoListLag,
+    UnknownChangeIsConflict,
+    LostDeleteIsGone,
+    LostReadIsNothing,
+    LostListIsEmpty,
+    AnswersForNoCloud,
+    CanNothing,
+    CanEverything,
+    CannotAndDoesNotSayWhy,
+    LeavesOutTheUnknown,
+    TellsSecrets,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Orders by token, with what they made.
+    made: BTreeMap<Token, (Order, Handle)>,
+    /// The last update of a thing.
+    updates: BTreeMap<Handle, Order>,
+    removed: Vec<Handle>,
+    refused: Vec<Handle>,
+    listed: BTreeMap<Handle, Observed>,
+    lineages: Vec<(String, String)>,
+    /// Ids as they are told, with the true ones.
+    aliases: BTreeMap<Handle, Handle>,
+    fresh: u64,
+}
+
+/// The simulated cloud behind an adapter with a fault.
+pub struct Broken {
+    pub sim: InProcess,
+    pub fault: Fault,
+    memory: Mutex<Memory>,
+}
+
+fn err(kind: ErrorKind, message: &str) -> Answer {
+    Err(ProviderError::new(kind, message))
+}
+
+fn one(answer: &Answer) -> Option<&Observed> {
+    match answer {
+        Ok(Reply::One(seen)) => seen.as_ref(),
+        _ => None,
+    }
+}
+
+/// Changes every thing of an answer.
+fn each(mut answer: Answer, change: impl Fn(&mut Observed)) -> Answer {
+    match &mut answer {
+        Ok(Reply::One(Some(seen))) => change(seen),
+        Ok(Reply::Many(all)) => all.iter_mut().for_each(change),
+        _ => {}
+    }
+    answer
+}
+
+fn lists(answer: Answer, change: impl FnOnce(&mut Vec<Observed>)) -> Answer {
+    match answer {
+        Ok(Reply::Many(mut all)) => {
+            change(&mut all);
+            Ok(Reply::Many(all))
+        }
+        other => other,
+    }
+}
+
+fn kind(answer: &Answer) -> Option<ErrorKind> {
+    answer.as_ref().err().map(|error| error.kind)
+}
+
+impl Broken {
+    pub fn new(sim: InProcess, fault: Fault) -> Self {
+        Broken { sim, fault, memory: Mutex::default() }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, call: Call) -> Answer {
+        self.sim.call(&call).await
+    }
+
+    fn fresh(&self) -> Token {
+        let mut memory = self.memory();
+        memory.fresh += 1;
+        token((1 << 60) + memory.fresh)
+    }
+
+    /// The same order by an intent of its own.
+    fn anew(&self, order: &Order) -> Call {
+        let mut order = order.clone();
+        order.tags.token = self.fresh();
+        Call::Create(order)
+    }
+
+    /// Puts what an order wants there behind the cloud's back, and answers as given.
+    fn plant(&self, order: &Order, answer: Option<Answer>) -> Answer {
+        let number = {
+            let mut memory = self.memory();
+            memory.fresh += 1;
+            memory.fresh
+        };
+        let resource = &order.resource;
+        let handle = Handle {
+            cloud: resource.cloud,
+            region: resource.region.clone(),
+            kind: resource.kind,
+            id: format!("planted-{number:08x}"),
+        };
+        let (tags, attributes) = (order.tags.clone(), resource.attributes.clone());
+        let seen = Observed { handle, tags, attributes, status: Status::Ready, running: None };
+        self.sim.with(|cloud| cloud.plant(seen.clone())).expect("the id is new");
+        answer.unwrap_or(Ok(Reply::One(Some(seen))))
+    }
+
+    /// Things that were made for the address of this one.
+    fn namesakes(&self, handle: &Handle) -> Vec<Handle> {
+        let memory = self.memory();
+        let of = |(order, made): &(Order, Handle)| (order.tags.address.clone(), made.clone());
+        let all: Vec<_> = memory.made.values().map(of).collect();
+        let address = all.iter().find(|(_, made)| made == handle).map(|(address, _)| address.clone());
+        let same = all.into_iter().filter(|(other, made)| Some(other) == address.as_ref() && made != handle);
+        same.map(|(_, made)| made).collect()
+    }
+
+    /// What is not sent as it came.
+    async fn instead(&self, call: &Call) -> Option<Answer> {
+        match call {
+            Call::Create(order) => self.instead_of_create(order).await,
+            Call::Update(handle, order) => self.instead_of_update(handle, order).await,
+            Call::Delete(handle) => self.instead_of_delete(handle).await,
+            Call::Read(_) => None,
+            Call::List(scope) => self.instead_of_list(scope).await,
+        }
+    }
+
+    async fn instead_of_create(&self, order: &Order) -> Option<Answer> {
+        let token = &order.tags.token;
+        let before = self.memory().made.get(token).cloned();
+        match (self.fault, before) {
+            (Fault::IgnoresTokens, Some(_)) => Some(self.ask(self.anew(order)).await),
+            (Fault::IgnoresTokensWhilePending, Some((_, made))) => {
+                let seen = self.ask(Call::Read(made)).await;
+                let pending = one(&seen).is_some_and(|seen| seen.status == Status::Pending);
+                if pending { Some(self.ask(self.anew(order)).await) } else { None }
+            }
+            (Fault::ChangedOrderMakesASecond, Some((was, _))) if was != *order => {
+                Some(self.ask(self.anew(order)).await)
+            }
+            (Fault::ForgetsTokensOfTheGone, Some((_, made))) if self.memory().removed.contains(&made) => {
+                Some(self.ask(self.anew(order)).await)
+            }
+            (Fault::HidesTheRepeated, Some((_, made))) => {
+                let answer = self.ask(Call::Create(order.clone())).await;
+                self.memory().refused.push(made);
+                Some(answer)
+            }
+            (Fault::OneThingPerAddress, None) => {
+                let same = |(was, made): &(Order, Handle)| {
+                    let (a, b) = (&was.tags, &order.tags);
+                    let tags = a.address == b.address && a.lineage == b.lineage;
+                    (tags && made.region == order.resource.region).then(|| made.clone())
+                };
+                let standing = self.memory().made.values().find_map(same)?;
+                let seen = self.ask(Call::Read(standing)).await;
+                one(&seen).is_some().then_some(seen)
+            }
+            (Fault::LeavesOutTheUnknown, _) if order.resource.attributes.contains_key(UNKNOWN) => {
+                let mut order = order.clone();
+                order.resource.attributes.remove(UNKNOWN);
+                Some(self.ask(Call::Create(order)).await)
+            }
+            _ => None,
+        }
+    }
+
+    async fn instead_of_update(&self, handle: &Handle, order: &Order) -> Option<Answer> {
+        match self.fault {
+            Fault::UpdatesNothing => {
+                let seen = self.ask(Call::Read(handle.clone())).await;
+                one(&seen).is_some().then_some(seen)
+            }
+            Fault::UpdateKeepsWhatWasDropped => {
+                let seen = self.ask(Call::Read(handle.clone())).await;
+                let mut order = order.clone();
+                for (name, value) in &one(&seen)?.attributes {
+                    order.resource.attributes.entry(name.clone()).or_insert(value.clone());
+                }
+                Some(self.ask(Call::Update(handle.clone(), order)).await)
+            }
+            Fault::SameUpdateIsInvalid => {
+                let same = self.memory().updates.get(handle).map(|was| was.resource.clone());
+                (same.as_ref() == Some(&order.resource))
+                    .then(|| err(ErrorKind::Invalid, "no changes to be made"))
+            }
+            Fault::UpdatesByAddress => {
+                for other in self.namesakes(handle) {
+                    drop(self.ask(Call::Update(other, order.clone())).await);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    async fn instead_of_delete(&self, handle: &Handle) -> Option<Answer> {
+        match self.fault {
+            Fault::DeletesNothing => Some(Ok(Reply::One(None))),
+            Fault::DeletesByAddress => {
+                for other in self.namesakes(handle) {
+                    drop(self.ask(Call::Delete(other)).await);
+                }
+                None
+            }
+            Fault::ConflictIsForEver if self.memory().refused.contains(handle) => {
+                Some(err(ErrorKind::Conflict, "something stands on it"))
+            }
+            _ => None,
+        }
+    }
+
+    async fn instead_of_list(&self, scope: &Scope) -> Option<Answer> {
+        let here = |(lineage, region): &(String, String)| match self.fault {
+            Fault::ListsIgnoreLineages => *region == scope.region,
+            _ => *lineage == scope.lineage,
+        };
+        match self.fault {
+            Fault::ListsIgnoreTokens => {
+                let scope = Scope { token: None, ..scope.clone() };
+                Some(self.ask(Call::List(scope)).await)
+            }
+            Fault::ListsIgnoreLineages | Fault::ListsIgnoreRegions => {
+                let all: Vec<_> = self.memory().lineages.iter().filter(|at| here(at)).cloned().collect();
+                let mut merged = Vec::new();
+                for (lineage, region) in all {
+                    let scope = Scope { lineage, region, ..scope.clone() };
+                    if let Ok(Reply::Many(more)) = self.ask(Call::List(scope)).await {
+                        merged.extend(more);
+                    }
+                }
+                merged.sort_by(|a, b| a.handle.cmp(&b.handle));
+                Some(Ok(Reply::Many(merged)))
+            }
+            _ => None,
+        }
+    }
+
+    async fn answer(&self, call: &Call) -> Answer {
+        let true_call = self.true_ids(call.clone());
+        if let Call::Create(order) = &true_call {
+            let at = (order.tags.lineage.clone(), order.resource.region.clone());
+            let mut memory = self.memory();
+            if !memory.lineages.contains(&at) {
+                memory.lineages.push(at);
+            }
+        }
+        let mut answer = match self.instead(&true_call).await {
+            Some(answer) => answer,
+            None => self.ask(true_call.clone()).await,
+        };
+        if self.fault == Fault::SendsAgainByItself && kind(&answer) == Some(ErrorKind::UnknownOutcome) {
+            if let Call::Create(order) = &true_call {
+                // By another token, as one that makes up its own does.
+                answer = self.plant(order, Some(answer));
+            }
+        }
+        if self.fault == Fault::ReadsIgnoreRegions
+            && let (Call::Read(handle), Ok(Reply::One(None))) = (&true_call, &answer)
+        {
+            let regions: Vec<_> = self.memory().lineages.iter().map(|(_, region)| region.clone()).collect();
+            for region in regions {
+                let seen = self.ask(Call::Read(Handle { region, ..handle.clone() })).await;
+                if one(&seen).is_some() {
+                    answer = seen;
+                }
+            }
+        }
+        self.note(&true_call, &answer);
+        self.told_ids(call, super::twist::twist(self, &true_call, answer))
+    }
+
+    fn note(&self, call: &Call, answer: &Answer) {
+        let mut memory = self.memory();
+        match (call, answer) {
+            (Call::Create(order), Ok(Reply::One(Some(seen)))) => {
+                memory.made.entry(order.tags.token.clone()).or_insert((order.clone(), seen.handle.clone()));
+            }
+            (Call::Update(handle, order), Ok(_)) => {
+                drop(memory.updates.insert(handle.clone(), order.clone()))
+            }
+            (Call::Delete(handle), Ok(_)) => memory.removed.push(handle.clone()),
+            (Call::Delete(handle), Err(error)) if error.kind == ErrorKind::Conflict => {
+                memory.refused.push(handle.clone());
+            }
+            (Call::List(_), Ok(Reply::Many(all))) => {
+                memory.listed.extend(all.iter().map(|seen| (seen.handle.clone(), seen.clone())));
+            }
+            _ => {}
+        }
+    }
+
+    /// A call with the cloud's own ids.
+    fn true_ids(&self, mut call: Call) -> Call {
+        if self.fault != Fault::GivesIdsAgain {
+            return call;
+        }
+        let memory = self.memory();
+        match &mut call {
+            Call::Update(handle, _) | Call::Delete(handle) | Call::Read(handle) => {
+                if let Some(truth) = memory.aliases.get(handle) {
+                    *handle = truth.clone();
+                }
+            }
+            Call::Create(_) | Call::List(_) => {}
+        }
+        call
+    }
+
+    /// An answer with ids as they are told: that of something that is gone to the next that is made.
+    fn told_ids(&self, call: &Call, answer: Answer) -> Answer {
+        if self.fault != Fault::GivesIdsAgain {
+            return answer;
+        }
+        let mut memory = self.memory();
+        if let (Call::Create(_), Some(seen)) = (call, one(&answer)) {
+            let known = memory.aliases.values().any(|truth| *truth == seen.handle);
+            let free = memory.removed.iter().position(|gone| {
+                (gone.kind, &gone.region) == (seen.handle.kind, &seen.handle.region) && gone != &seen.handle
+            });
+            if let (false, Some(free)) = (known, free) {
+                let told = memory.removed.remove(free);
+                memory.aliases.insert(told, seen.handle.clone());
+            }
+        }
+        let told = |handle: &Handle| memory.aliases.iter().find(|(_, truth)| *truth == handle);
+        each(answer, |seen| {
+            if let Some((alias, _)) = told(&seen.handle) {
+                seen.handle = alias.clone();
+            }
+        })
+    }
+
+    pub(super) fn listed(&self) -> Vec<Observed> {
+        self.memory().listed.values().cloned().collect()
+    }
+
+    pub(super) fn updates(&self, handle: &Handle) -> Option<Order> {
+        self.memory().updates.get(handle).cloned()
+    }
+
+    pub(super) fn hidden(&self, handle: &Handle) -> bool {
+        self.memory().refused.contains(handle)
+    }
+
+    /// Whether it was asked before whether this is forgotten.
+    pub(super) fn forgets(&self, handle: &Handle) -> bool {
+        let mut memory = self.memory();
+        let before = memory.refused.contains(handle);
+        memory.refused.push(handle.clone());
+        before
+    }
+
+    /// The first that was made of this kind and is still there.
+    pub(super) fn first_of(&self, like: &Handle) -> Option<Handle> {
+        let memory = self.memory();
+        let same = |made: &&Handle| (made.kind, &made.region) == (like.kind, &like.region);
+        memory.made.values().map(|(_, made)| made).filter(same).min().cloned()
+    }
+
+    pub(super) fn put(&self, order: &Order, answer: Option<Answer>) -> Answer {
+        self.plant(order, answer)
+    }
+}
+
+/// The attribute that the suite takes for unknown.
+pub(super) const UNKNOWN: &str = "no_such_attribute";
+
+impl Provider for Broken {
+    fn clouds(&self) -> &[Cloud] {
+        if self.fault == Fault::AnswersForNoCloud { &[] } else { self.sim.clouds() }
+    }
+
+    fn simulated(&self) -> bool {
+        true
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        let promised = self.sim.guarantees();
+        match self.fault {
+            Fault::PromisesNoCallLag => Guarantees { call_lag_ms: 0, ..promised },
+            Fault::PromisesNoListLag => Guarantees { list_lag_ms: 0, ..promised },
+            _ => promised,
+        }
+    }
+
+    fn can(&self, resource: &Resource) -> Result<(), String> {
+        let can = self.sim.can(resource);
+        match self.fault {
+            Fault::CanNothing => Err("this build deploys nothing".to_owned()),
+            Fault::CanEverything => Ok(()),
+            Fault::CannotAndDoesNotSayWhy => can.map_err(|_| String::new()),
+            _ => can,
+        }
+    }
+
+    fn call<'a>(&'a self, call: &'a Call) -> Answering<'a> {
+        Box::pin(self.answer(call))
+    }
+}
+
+pub(super) fn changed_each(answer: Answer, change: impl Fn(&mut Observed)) -> Answer {
+    each(answer, change)
+}
+
+pub(super) fn changed_lists(answer: Answer, change: impl FnOnce(&mut Vec<Observed>)) -> Answer {
+    lists(answer, change)
+}
+
+pub(super) fn secret() -> String {
+    format!("key {CANARY} may not do this")
+}
+
+pub(super) fn labels() -> Attr {
+    Attr::Map([("changed".to_owned(), Attr::from("anyway"))].into())
+}
