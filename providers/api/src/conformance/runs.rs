@@ -11,6 +11,11 @@ pub(super) const CHECKS: &[Check] = &[
     check!("run.stays", "a complete run is there, as it was ordered, until it is removed", stays),
     check!("failed.told", "what was accepted and then failed says so, and of what", failed_told),
     check!("failed.stays", "what has failed is read and listed until it is removed", failed_stays),
+    check!(
+        "failed.again",
+        "what an update or a delete failed on after it was accepted says so, and takes the same again",
+        failed_again
+    ),
 ];
 
 async fn complete(t: &Trial<'_>) -> Result<Observed, Stop> {
@@ -68,6 +73,43 @@ async fn failed_stays(t: &Trial<'_>) -> Done {
         ensure!(status.as_ref() == Some(&seen.status), "{} failed and is {status:?}", seen.handle);
         t.remove(&seen.handle).await?;
         t.made_by(&seen.tags.token, 0).await?;
+    }
+    Ok(())
+}
+
+async fn failed_again(t: &Trial<'_>) -> Done {
+    let ids = t.ground().await?;
+    for kind in t.machine_kinds() {
+        let (made_by, made) = t.sample(kind, &ids).await?;
+        let order = t.changed(kind, &ids);
+        let changes = [
+            (Verb::Update, Call::Update(made.handle.clone(), order)),
+            (Verb::Delete, Call::Delete(made.handle)),
+        ];
+        for (verb, call) in changes {
+            t.trouble(Trouble::FailsLater(ErrorKind::Capacity), verb).await?;
+            let begun = t.some(&call).await?;
+            t.calm().await;
+            let seen = t.settled(&begun.handle).await?;
+            let seen = seen.ok_or_else(|| {
+                Stop::Failed(format!("the {} of {} failed and it is gone", call.verb(), begun.handle))
+            })?;
+            let told = matches!(&seen.status, Status::Failed(error) if error.kind == ErrorKind::Capacity);
+            ensure!(told, "the {} of {} failed and it is {:?}", call.verb(), seen.handle, seen.status);
+            ensure!(
+                seen.tags == made_by.tags,
+                "a failed {} changed the tags of {}",
+                call.verb(),
+                seen.handle
+            );
+            t.one(&call).await?;
+            if verb == Verb::Update {
+                let now = t.ready(&seen.handle).await?;
+                same_attributes(&super::changed(t.place(), kind), &now.attributes, &now.handle)?;
+            } else {
+                t.remove(&seen.handle).await?;
+            }
+        }
     }
     Ok(())
 }

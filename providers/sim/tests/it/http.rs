@@ -1,6 +1,6 @@
 //! Server and client, over real sockets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -319,4 +319,19 @@ fn arbitrary_bytes_break_nothing() {
     });
     let now = runtime.block_on(client.control().world());
     assert!(now.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_knows_what_there_is_in_the_world_that_it_connected_to() {
+    let mut world = World::default();
+    world.regions.insert(Cloud::Aws, BTreeSet::from([place().region]));
+    world.instance_types.insert(Cloud::Aws, BTreeSet::from([place().instance_type]));
+    let (_, client) = start(world, FAST).await;
+    let sample = order(&place(), ResourceKind::LaunchTemplate, token(1), &BTreeMap::new()).resource;
+    assert_eq!(client.can(&sample), Ok(()));
+    let elsewhere = rhumb_api::Resource { region: "us-east-1".to_owned(), ..sample.clone() };
+    assert!(client.can(&elsewhere).unwrap_err().contains("us-east-1"));
+    let mut other = sample;
+    other.attributes.insert("instance_type".to_owned(), "m7i.nano".into());
+    assert!(client.can(&other).unwrap_err().contains("m7i.nano"));
 }

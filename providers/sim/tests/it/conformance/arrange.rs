@@ -63,6 +63,8 @@ pub struct Inside {
     pub sim: InProcess,
     pub base: World,
     pub place: Place,
+    /// What it says that it cannot bring about.
+    pub cannot: Option<Trouble>,
 }
 
 impl Arrange for Inside {
@@ -72,6 +74,9 @@ impl Arrange for Inside {
 
     fn trouble(&self, what: Trouble, verb: rhumb_api::conformance::Verb) -> Later<'_, Result<(), String>> {
         Box::pin(async move {
+            if self.cannot == Some(what) {
+                return Err("not here".to_owned());
+            }
             let world = troubled(&self.base, &self.place, what, verb)?;
             self.sim.with(|cloud| cloud.set_world(world));
             Ok(())

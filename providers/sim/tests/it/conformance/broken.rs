@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rhumb_api::conformance::token;
 use rhumb_api::{
     Answer, Answering, Attr, Call, Cloud, ErrorKind, Guarantees, Handle, Observed, Order, Provider,
-    ProviderError, Reply, Resource, Scope, Status, Token,
+    ProviderError, Reply, Resource, ResourceKind, Scope, Status, Token,
 };
 use rhumb_sim::InProcess;
 
@@ -25,6 +25,7 @@ pub enum Fault {
     GivesIdsAgain,
     UnknownReadIsNotFound,
     ReadsAreLists,
+    UpdatesAreLists,
     DeletesAreLists,
     ListsAreThings,
     EmptyListIsNotFound,
@@ -53,8 +54,10 @@ pub enum Fault {
     FailedIsReady,
     FailedOfSomethingElse,
     FailedIsNotListed,
-    ListsLackTheNew,
-    ListsKeepNothingBack,
+    FailedStaysFailed,
+    FailedUpdateIsReady,
+    ListsHaveNetworksAlone,
+    ListsAreEmpty,
     ListsIgnoreTokens,
     ListsIgnoreLineages,
     ListsIgnoreRegions,
@@ -271,6 +274,11 @@ impl Broken {
                 }
                 Some(self.ask(Call::Update(handle.clone(), order)).await)
             }
+            Fault::FailedStaysFailed => {
+                let seen = self.ask(Call::Read(handle.clone())).await;
+                let failed = one(&seen).is_some_and(|seen| matches!(seen.status, Status::Failed(_)));
+                failed.then(|| err(ErrorKind::Invalid, "it has failed"))
+            }
             Fault::SameUpdateIsInvalid => {
                 let same = self.memory().updates.get(handle).map(|was| was.resource.clone());
                 (same.as_ref() == Some(&order.resource))
@@ -341,11 +349,11 @@ impl Broken {
             Some(answer) => answer,
             None => self.ask(true_call.clone()).await,
         };
-        if self.fault == Fault::SendsAgainByItself && kind(&answer) == Some(ErrorKind::UnknownOutcome) {
-            if let Call::Create(order) = &true_call {
-                // By another token, as one that makes up its own does.
-                answer = self.plant(order, Some(answer));
-            }
+        if self.fault == Fault::SendsAgainByItself
+            && kind(&answer) == Some(ErrorKind::UnknownOutcome)
+            && let Call::Create(order) = &true_call
+        {
+            answer = self.plant(order, Some(answer));
         }
         if self.fault == Fault::ReadsIgnoreRegions
             && let (Call::Read(handle), Ok(Reply::One(None))) = (&true_call, &answer)
@@ -358,7 +366,7 @@ impl Broken {
                 }
             }
         }
-        self.note(&true_call, &answer);
+        self.note(call, &answer);
         self.told_ids(call, super::twist::twist(self, &true_call, answer))
     }
 
@@ -407,8 +415,9 @@ impl Broken {
         let mut memory = self.memory();
         if let (Call::Create(_), Some(seen)) = (call, one(&answer)) {
             let known = memory.aliases.values().any(|truth| *truth == seen.handle);
-            let free = memory.removed.iter().position(|gone| {
-                (gone.kind, &gone.region) == (seen.handle.kind, &seen.handle.region) && gone != &seen.handle
+            let free = memory.removed.iter().rposition(|gone| {
+                let same = (gone.kind, &gone.region) == (seen.handle.kind, &seen.handle.region);
+                same && gone.kind == ON_TOP && gone != &seen.handle
             });
             if let (false, Some(free)) = (known, free) {
                 let told = memory.removed.remove(free);
@@ -446,14 +455,25 @@ impl Broken {
     /// The first that was made of this kind and is still there.
     pub(super) fn first_of(&self, like: &Handle) -> Option<Handle> {
         let memory = self.memory();
-        let same = |made: &&Handle| (made.kind, &made.region) == (like.kind, &like.region);
-        memory.made.values().map(|(_, made)| made).filter(same).min().cloned()
+        let same =
+            |made: &&Handle| made.kind == ON_TOP && (made.kind, &made.region) == (like.kind, &like.region);
+        memory
+            .made
+            .values()
+            .map(|(_, made)| made)
+            .filter(same)
+            .filter(|made| !memory.removed.contains(made))
+            .min()
+            .cloned()
     }
 
     pub(super) fn put(&self, order: &Order, answer: Option<Answer>) -> Answer {
         self.plant(order, answer)
     }
 }
+
+/// The kind that some faults are of alone: nothing stands on it, so that all else goes well.
+pub(super) const ON_TOP: ResourceKind = ResourceKind::Fleet;
 
 /// The attribute that the suite takes for unknown.
 pub(super) const UNKNOWN: &str = "no_such_attribute";

@@ -2,7 +2,7 @@
 
 use rhumb_api::{Answer, Attr, Call, ErrorKind, ProviderError, Reply, ResourceKind, Status};
 
-use super::broken::{Broken, Fault, UNKNOWN, changed_each, changed_lists, labels, secret};
+use super::broken::{Broken, Fault, ON_TOP, UNKNOWN, changed_each, changed_lists, labels, secret};
 
 fn mapped(answer: Answer, from: ErrorKind, to: ErrorKind) -> Answer {
     answer.map_err(|error| if error.kind == from { ProviderError { kind: to, ..error } } else { error })
@@ -25,7 +25,11 @@ pub fn twist(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
 /// What is wrong with things wherever they are told of.
 fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
     match adapter.fault {
-        Fault::MisplacesHandles => changed_each(answer, |seen| seen.handle.region.push('x')),
+        Fault::MisplacesHandles => changed_each(answer, |seen| {
+            if seen.handle.kind == ON_TOP {
+                seen.handle.region.push('x');
+            }
+        }),
         Fault::TagsWithTheParent => changed_each(answer, |seen| {
             seen.tags.address = seen.tags.address.parent().unwrap_or(seen.tags.address.clone());
         }),
@@ -34,7 +38,7 @@ fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
             seen.attributes.insert("arn".to_owned(), Attr::from("arn:1"));
         }),
         Fault::NeverReady => changed_each(answer, |seen| {
-            if seen.status == Status::Ready {
+            if seen.status == Status::Ready && seen.handle.kind == ON_TOP {
                 seen.status = Status::Pending;
             }
         }),
@@ -53,6 +57,11 @@ fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
         }),
         Fault::FailedIsReady => changed_each(answer, |seen| {
             if matches!(seen.status, Status::Failed(_)) {
+                seen.status = Status::Ready;
+            }
+        }),
+        Fault::FailedUpdateIsReady => changed_each(answer, |seen| {
+            if matches!(seen.status, Status::Failed(_)) && adapter.updates(&seen.handle).is_some() {
                 seen.status = Status::Ready;
             }
         }),
@@ -115,7 +124,8 @@ fn of_change(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
     match (adapter.fault, update, delete, read) {
         (Fault::UnknownReadIsNotFound, _, _, Some(_)) if nothing => not_found(),
         (Fault::SecondDeleteIsNotFound, _, Some(_), _) if nothing => not_found(),
-        (Fault::ReadsAreLists, _, _, Some(_)) | (Fault::DeletesAreLists, _, Some(_), _) => match answer {
+        (Fault::ReadsAreLists, _, _, Some(_)) if nothing => Ok(Reply::Many(Vec::new())),
+        (Fault::UpdatesAreLists, Some(_), ..) | (Fault::DeletesAreLists, _, Some(_), _) => match answer {
             Ok(Reply::One(seen)) => Ok(Reply::Many(seen.into_iter().collect())),
             other => other,
         },
@@ -172,10 +182,10 @@ fn of_list(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
         Fault::HidesTheRepeated => {
             changed_lists(answer, |all| all.retain(|seen| !adapter.hidden(&seen.handle)))
         }
-        Fault::ListsLackTheNew => changed_lists(answer, |all| {
+        Fault::ListsHaveNetworksAlone => changed_lists(answer, |all| {
             all.retain(|seen| seen.handle.kind == ResourceKind::Network);
         }),
-        Fault::ListsKeepNothingBack => changed_lists(answer, Vec::clear),
+        Fault::ListsAreEmpty => changed_lists(answer, Vec::clear),
         Fault::ListsKeepTheGone => changed_lists(answer, |all| {
             for old in adapter.listed() {
                 let token = scope.token.as_ref().is_none_or(|token| *token == old.tags.token);
