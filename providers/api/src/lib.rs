@@ -2,7 +2,8 @@
 //!
 //! Everything that planner, engine and adapters must agree on lives here and nothing else does: money,
 //! names of clouds and purchase options, the neutral resource vocabulary, resource addresses, calls and their errors,
-//! and the table of what an adapter can do. No SDK type, no clock, no I/O.
+//! and the table of what an adapter can do. No SDK type, no clock, no I/O. The feature `conformance` adds what every
+//! adapter has to pass.
 
 mod address;
 mod call;

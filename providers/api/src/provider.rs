@@ -25,6 +25,9 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 /// It keeps no state of its own, looks at no clock, starts no task, and repeats nothing by itself: what a call did is
 /// known to the engine or is asked for by it. A reply that did not come is [`ErrorKind::UnknownOutcome`], whatever
 /// the reason.
+///
+/// What it promises beyond these types is asked of every adapter by the suite in `rhumb_api::conformance` (feature
+/// `conformance`), law by law.
 pub trait Provider: Send + Sync {
     /// The clouds that it answers for.
     fn clouds(&self) -> &[Cloud];

@@ -92,9 +92,15 @@ pub fn checks() -> Vec<Check> {
 
 /// Asks everything.
 pub async fn suite(bench: &Bench<'_>) -> Report {
+    ask(bench, &checks()).await
+}
+
+/// Asks some of [`checks`], for one who is looking for what is wrong. What [`Bench::not_arranged`] names besides is
+/// not missed.
+pub async fn ask(bench: &Bench<'_>, asked: &[Check]) -> Report {
     let mut findings = Vec::new();
     let leaks = Mutex::new(Vec::new());
-    for (index, check) in checks().into_iter().enumerate() {
+    for (index, check) in asked.iter().enumerate() {
         let trial = Trial::new(bench, bench.first + ((index as u64) << 10), &leaks);
         let done = (check.run)(&trial).await;
         bench.arrange.calm().await;
@@ -107,7 +113,8 @@ pub async fn suite(bench: &Bench<'_>) -> Report {
         };
         findings.push(Finding { name: check.name, asks: check.asks, outcome, listed });
     }
-    let known = |name: &&&str| !findings.iter().any(|finding| finding.name == **name);
-    let unknown = bench.not_arranged.iter().filter(known).map(|name| (*name).to_owned()).collect();
+    let all = checks();
+    let stray = |name: &&&str| !all.iter().any(|check| check.name == **name);
+    let unknown = bench.not_arranged.iter().filter(stray).map(|name| (*name).to_owned()).collect();
     Report { findings, unknown }
 }

@@ -24,6 +24,16 @@ pub(super) const CHECKS: &[Check] = &[
         late
     ),
     check!(
+        "unknown.sent_again",
+        "a late create that was sent again meanwhile makes one thing, where tokens are deduplicated",
+        sent_again
+    ),
+    check!(
+        "unknown.late_update",
+        "a late update has its effect within the call lag, and undoes nothing afterwards",
+        late_update
+    ),
+    check!(
         "unknown.update",
         "an update whose request or reply is lost is unknown, and a read tells what became of it",
         update
@@ -79,6 +89,38 @@ async fn happened(t: &Trial<'_>) -> Done {
 
 async fn late(t: &Trial<'_>) -> Done {
     found(t, Trouble::LateRequest).await
+}
+
+async fn sent_again(t: &Trial<'_>) -> Done {
+    if !t.promised.deduplicates {
+        return Ok(());
+    }
+    let ids = t.ground().await?;
+    for kind in t.kinds() {
+        let order = t.order(*kind, &ids);
+        lose(t, Trouble::LateRequest, &Call::Create(order.clone())).await?;
+        let seen = t.make(&order).await?;
+        t.all_lags().await;
+        let all = t.made_by(&order.tags.token, 1).await?;
+        ensure!(all[0].handle == seen.handle, "the token of {} finds {}", seen.handle, all[0].handle);
+    }
+    Ok(())
+}
+
+async fn late_update(t: &Trial<'_>) -> Done {
+    let ids = t.ground().await?;
+    for kind in t.kinds() {
+        let (_, made) = t.sample(*kind, &ids).await?;
+        let update = Call::Update(made.handle.clone(), t.changed(*kind, &ids));
+        lose(t, Trouble::LateRequest, &update).await?;
+        t.all_lags().await;
+        let now = t.ready(&made.handle).await?;
+        same_attributes(&super::changed(t.place(), *kind), &now.attributes, &made.handle)?;
+        t.some(&Call::Update(made.handle.clone(), t.order(*kind, &ids))).await?;
+        t.all_lags().await;
+        t.unchanged(&made).await?;
+    }
+    Ok(())
 }
 
 async fn did_not(t: &Trial<'_>) -> Done {

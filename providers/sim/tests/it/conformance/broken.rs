@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rhumb_api::conformance::token;
 use rhumb_api::{
     Answer, Answering, Attr, Call, Cloud, ErrorKind, Guarantees, Handle, Observed, Order, Provider,
-    ProviderError, Reply, Resource, ResourceKind, Scope, Status, Token,
+    ProviderError, Reply, Resource, ResourceKind, Status, Token,
 };
 use rhumb_sim::InProcess;
 
@@ -82,6 +82,7 @@ pub enum Fault {
     UnknownIsCapacity,
     UnknownIsPending,
     SendsAgainByItself,
+    LateCopiesMakeASecond,
     PromisesNoCallLag,
     PromisesNoListLag,
     UnknownChangeIsConflict,
@@ -97,15 +98,17 @@ pub enum Fault {
 }
 
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     /// Orders by token, with what they made.
-    made: BTreeMap<Token, (Order, Handle)>,
+    pub made: BTreeMap<Token, (Order, Handle)>,
     /// The last update of a thing.
-    updates: BTreeMap<Handle, Order>,
-    removed: Vec<Handle>,
-    refused: Vec<Handle>,
+    pub updates: BTreeMap<Handle, Order>,
+    pub removed: Vec<Handle>,
+    pub refused: Vec<Handle>,
     listed: BTreeMap<Handle, Observed>,
-    lineages: Vec<(String, String)>,
+    pub lineages: Vec<(String, String)>,
+    /// Creates whose outcome was unknown.
+    lost: Vec<Token>,
     /// Ids as they are told, with the true ones.
     aliases: BTreeMap<Handle, Handle>,
     fresh: u64,
@@ -118,11 +121,11 @@ pub struct Broken {
     memory: Mutex<Memory>,
 }
 
-fn err(kind: ErrorKind, message: &str) -> Answer {
+pub(super) fn err(kind: ErrorKind, message: &str) -> Answer {
     Err(ProviderError::new(kind, message))
 }
 
-fn one(answer: &Answer) -> Option<&Observed> {
+pub(super) fn one(answer: &Answer) -> Option<&Observed> {
     match answer {
         Ok(Reply::One(seen)) => seen.as_ref(),
         _ => None,
@@ -130,7 +133,7 @@ fn one(answer: &Answer) -> Option<&Observed> {
 }
 
 /// Changes every thing of an answer.
-fn each(mut answer: Answer, change: impl Fn(&mut Observed)) -> Answer {
+pub(super) fn each(mut answer: Answer, change: impl Fn(&mut Observed)) -> Answer {
     match &mut answer {
         Ok(Reply::One(Some(seen))) => change(seen),
         Ok(Reply::Many(all)) => all.iter_mut().for_each(change),
@@ -139,7 +142,7 @@ fn each(mut answer: Answer, change: impl Fn(&mut Observed)) -> Answer {
     answer
 }
 
-fn lists(answer: Answer, change: impl FnOnce(&mut Vec<Observed>)) -> Answer {
+pub(super) fn lists(answer: Answer, change: impl FnOnce(&mut Vec<Observed>)) -> Answer {
     match answer {
         Ok(Reply::Many(mut all)) => {
             change(&mut all);
@@ -158,11 +161,11 @@ impl Broken {
         Broken { sim, fault, memory: Mutex::default() }
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, call: Call) -> Answer {
+    pub(super) async fn ask(&self, call: Call) -> Answer {
         self.sim.call(&call).await
     }
 
@@ -173,14 +176,14 @@ impl Broken {
     }
 
     /// The same order by an intent of its own.
-    fn anew(&self, order: &Order) -> Call {
+    pub(super) fn anew(&self, order: &Order) -> Call {
         let mut order = order.clone();
         order.tags.token = self.fresh();
         Call::Create(order)
     }
 
     /// Puts what an order wants there behind the cloud's back, and answers as given.
-    fn plant(&self, order: &Order, answer: Option<Answer>) -> Answer {
+    pub(super) fn plant(&self, order: &Order, answer: Option<Answer>) -> Answer {
         let number = {
             let mut memory = self.memory();
             memory.fresh += 1;
@@ -200,140 +203,13 @@ impl Broken {
     }
 
     /// Things that were made for the address of this one.
-    fn namesakes(&self, handle: &Handle) -> Vec<Handle> {
+    pub(super) fn namesakes(&self, handle: &Handle) -> Vec<Handle> {
         let memory = self.memory();
         let of = |(order, made): &(Order, Handle)| (order.tags.address.clone(), made.clone());
         let all: Vec<_> = memory.made.values().map(of).collect();
         let address = all.iter().find(|(_, made)| made == handle).map(|(address, _)| address.clone());
         let same = all.into_iter().filter(|(other, made)| Some(other) == address.as_ref() && made != handle);
         same.map(|(_, made)| made).collect()
-    }
-
-    /// What is not sent as it came.
-    async fn instead(&self, call: &Call) -> Option<Answer> {
-        match call {
-            Call::Create(order) => self.instead_of_create(order).await,
-            Call::Update(handle, order) => self.instead_of_update(handle, order).await,
-            Call::Delete(handle) => self.instead_of_delete(handle).await,
-            Call::Read(_) => None,
-            Call::List(scope) => self.instead_of_list(scope).await,
-        }
-    }
-
-    async fn instead_of_create(&self, order: &Order) -> Option<Answer> {
-        let token = &order.tags.token;
-        let before = self.memory().made.get(token).cloned();
-        match (self.fault, before) {
-            (Fault::IgnoresTokens, Some(_)) => Some(self.ask(self.anew(order)).await),
-            (Fault::IgnoresTokensWhilePending, Some((_, made))) => {
-                let seen = self.ask(Call::Read(made)).await;
-                let pending = one(&seen).is_some_and(|seen| seen.status == Status::Pending);
-                if pending { Some(self.ask(self.anew(order)).await) } else { None }
-            }
-            (Fault::ChangedOrderMakesASecond, Some((was, _))) if was != *order => {
-                Some(self.ask(self.anew(order)).await)
-            }
-            (Fault::ForgetsTokensOfTheGone, Some((_, made))) if self.memory().removed.contains(&made) => {
-                Some(self.ask(self.anew(order)).await)
-            }
-            (Fault::HidesTheRepeated, Some((_, made))) => {
-                let answer = self.ask(Call::Create(order.clone())).await;
-                self.memory().refused.push(made);
-                Some(answer)
-            }
-            (Fault::OneThingPerAddress, None) => {
-                let same = |(was, made): &(Order, Handle)| {
-                    let (a, b) = (&was.tags, &order.tags);
-                    let tags = a.address == b.address && a.lineage == b.lineage;
-                    (tags && made.region == order.resource.region).then(|| made.clone())
-                };
-                let standing = self.memory().made.values().find_map(same)?;
-                let seen = self.ask(Call::Read(standing)).await;
-                one(&seen).is_some().then_some(seen)
-            }
-            (Fault::LeavesOutTheUnknown, _) if order.resource.attributes.contains_key(UNKNOWN) => {
-                let mut order = order.clone();
-                order.resource.attributes.remove(UNKNOWN);
-                Some(self.ask(Call::Create(order)).await)
-            }
-            _ => None,
-        }
-    }
-
-    async fn instead_of_update(&self, handle: &Handle, order: &Order) -> Option<Answer> {
-        match self.fault {
-            Fault::UpdatesNothing => {
-                let seen = self.ask(Call::Read(handle.clone())).await;
-                one(&seen).is_some().then_some(seen)
-            }
-            Fault::UpdateKeepsWhatWasDropped => {
-                let seen = self.ask(Call::Read(handle.clone())).await;
-                let mut order = order.clone();
-                for (name, value) in &one(&seen)?.attributes {
-                    order.resource.attributes.entry(name.clone()).or_insert(value.clone());
-                }
-                Some(self.ask(Call::Update(handle.clone(), order)).await)
-            }
-            Fault::FailedStaysFailed => {
-                let seen = self.ask(Call::Read(handle.clone())).await;
-                let failed = one(&seen).is_some_and(|seen| matches!(seen.status, Status::Failed(_)));
-                failed.then(|| err(ErrorKind::Invalid, "it has failed"))
-            }
-            Fault::SameUpdateIsInvalid => {
-                let same = self.memory().updates.get(handle).map(|was| was.resource.clone());
-                (same.as_ref() == Some(&order.resource))
-                    .then(|| err(ErrorKind::Invalid, "no changes to be made"))
-            }
-            Fault::UpdatesByAddress => {
-                for other in self.namesakes(handle) {
-                    drop(self.ask(Call::Update(other, order.clone())).await);
-                }
-                None
-            }
-            _ => None,
-        }
-    }
-
-    async fn instead_of_delete(&self, handle: &Handle) -> Option<Answer> {
-        match self.fault {
-            Fault::DeletesNothing => Some(Ok(Reply::One(None))),
-            Fault::DeletesByAddress => {
-                for other in self.namesakes(handle) {
-                    drop(self.ask(Call::Delete(other)).await);
-                }
-                None
-            }
-            Fault::ConflictIsForEver if self.memory().refused.contains(handle) => {
-                Some(err(ErrorKind::Conflict, "something stands on it"))
-            }
-            _ => None,
-        }
-    }
-
-    async fn instead_of_list(&self, scope: &Scope) -> Option<Answer> {
-        let here = |(lineage, region): &(String, String)| match self.fault {
-            Fault::ListsIgnoreLineages => *region == scope.region,
-            _ => *lineage == scope.lineage,
-        };
-        match self.fault {
-            Fault::ListsIgnoreTokens => {
-                let scope = Scope { token: None, ..scope.clone() };
-                Some(self.ask(Call::List(scope)).await)
-            }
-            Fault::ListsIgnoreLineages | Fault::ListsIgnoreRegions => {
-                let all: Vec<_> = self.memory().lineages.iter().filter(|at| here(at)).cloned().collect();
-                let mut merged = Vec::new();
-                for (lineage, region) in all {
-                    let scope = Scope { lineage, region, ..scope.clone() };
-                    if let Ok(Reply::Many(more)) = self.ask(Call::List(scope)).await {
-                        merged.extend(more);
-                    }
-                }
-                merged.sort_by(|a, b| a.handle.cmp(&b.handle));
-                Some(Ok(Reply::Many(merged)))
-            }
-            _ => None,
-        }
     }
 
     async fn answer(&self, call: &Call) -> Answer {
@@ -364,6 +240,17 @@ impl Broken {
                 if one(&seen).is_some() {
                     answer = seen;
                 }
+            }
+        }
+        if let Call::Create(order) = &true_call {
+            let lost = self.memory().lost.contains(&order.tags.token);
+            match kind(&answer) {
+                Some(ErrorKind::UnknownOutcome) => self.memory().lost.push(order.tags.token.clone()),
+                None if lost && self.fault == Fault::LateCopiesMakeASecond => {
+                    self.memory().lost.retain(|token| *token != order.tags.token);
+                    answer = self.plant(order, Some(answer));
+                }
+                _ => {}
             }
         }
         self.note(call, &answer);
@@ -466,10 +353,6 @@ impl Broken {
             .min()
             .cloned()
     }
-
-    pub(super) fn put(&self, order: &Order, answer: Option<Answer>) -> Answer {
-        self.plant(order, answer)
-    }
 }
 
 /// The kind that some faults are of alone: nothing stands on it, so that all else goes well.
@@ -509,14 +392,6 @@ impl Provider for Broken {
     fn call<'a>(&'a self, call: &'a Call) -> Answering<'a> {
         Box::pin(self.answer(call))
     }
-}
-
-pub(super) fn changed_each(answer: Answer, change: impl Fn(&mut Observed)) -> Answer {
-    each(answer, change)
-}
-
-pub(super) fn changed_lists(answer: Answer, change: impl FnOnce(&mut Vec<Observed>)) -> Answer {
-    lists(answer, change)
 }
 
 pub(super) fn secret() -> String {

@@ -2,7 +2,7 @@
 
 use rhumb_api::{Answer, Attr, Call, ErrorKind, ProviderError, Reply, ResourceKind, Status};
 
-use super::broken::{Broken, Fault, ON_TOP, UNKNOWN, changed_each, changed_lists, labels, secret};
+use super::broken::{Broken, Fault, ON_TOP, UNKNOWN, each, labels, lists, secret};
 
 fn mapped(answer: Answer, from: ErrorKind, to: ErrorKind) -> Answer {
     answer.map_err(|error| if error.kind == from { ProviderError { kind: to, ..error } } else { error })
@@ -25,57 +25,57 @@ pub fn twist(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
 /// What is wrong with things wherever they are told of.
 fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
     match adapter.fault {
-        Fault::MisplacesHandles => changed_each(answer, |seen| {
+        Fault::MisplacesHandles => each(answer, |seen| {
             if seen.handle.kind == ON_TOP {
                 seen.handle.region.push('x');
             }
         }),
-        Fault::TagsWithTheParent => changed_each(answer, |seen| {
+        Fault::TagsWithTheParent => each(answer, |seen| {
             seen.tags.address = seen.tags.address.parent().unwrap_or(seen.tags.address.clone());
         }),
-        Fault::DropsAnAttribute => changed_each(answer, |seen| drop(seen.attributes.remove("labels"))),
-        Fault::AddsAnAttribute => changed_each(answer, |seen| {
+        Fault::DropsAnAttribute => each(answer, |seen| drop(seen.attributes.remove("labels"))),
+        Fault::AddsAnAttribute => each(answer, |seen| {
             seen.attributes.insert("arn".to_owned(), Attr::from("arn:1"));
         }),
-        Fault::NeverReady => changed_each(answer, |seen| {
+        Fault::NeverReady => each(answer, |seen| {
             if seen.status == Status::Ready && seen.handle.kind == ON_TOP {
                 seen.status = Status::Pending;
             }
         }),
         Fault::CountsOneMachineMore => {
-            changed_each(answer, |seen| seen.running = seen.running.map(|running| running + 1))
+            each(answer, |seen| seen.running = seen.running.map(|running| running + 1))
         }
-        Fault::RunsNeverEnd => changed_each(answer, |seen| {
+        Fault::RunsNeverEnd => each(answer, |seen| {
             if seen.status == Status::Complete {
                 seen.status = Status::Ready;
             }
         }),
-        Fault::CompleteKeepsMachines => changed_each(answer, |seen| {
+        Fault::CompleteKeepsMachines => each(answer, |seen| {
             if seen.status == Status::Complete {
                 seen.running = Some(1);
             }
         }),
-        Fault::FailedIsReady => changed_each(answer, |seen| {
+        Fault::FailedIsReady => each(answer, |seen| {
             if matches!(seen.status, Status::Failed(_)) {
                 seen.status = Status::Ready;
             }
         }),
-        Fault::FailedUpdateIsReady => changed_each(answer, |seen| {
+        Fault::FailedUpdateIsReady => each(answer, |seen| {
             if matches!(seen.status, Status::Failed(_)) && adapter.updates(&seen.handle).is_some() {
                 seen.status = Status::Ready;
             }
         }),
-        Fault::FailedOfSomethingElse => changed_each(answer, |seen| {
+        Fault::FailedOfSomethingElse => each(answer, |seen| {
             if let Status::Failed(error) = &mut seen.status {
                 error.kind = ErrorKind::Invalid;
             }
         }),
-        Fault::UpdateReplacesTags => changed_each(answer, |seen| {
+        Fault::UpdateReplacesTags => each(answer, |seen| {
             if let Some(order) = adapter.updates(&seen.handle) {
                 seen.tags = order.tags;
             }
         }),
-        Fault::DeletingIsReady if !matches!(call, Call::List(_)) => changed_each(answer, |seen| {
+        Fault::DeletingIsReady if !matches!(call, Call::List(_)) => each(answer, |seen| {
             if seen.status == Status::Deleting {
                 seen.status = Status::Ready;
             }
@@ -94,18 +94,18 @@ fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
 fn of_create(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
     let Call::Create(order) = call else { return answer };
     match adapter.fault {
-        Fault::GivesOneId => changed_each(answer, |seen| {
+        Fault::GivesOneId => each(answer, |seen| {
             seen.handle = adapter.first_of(&seen.handle).unwrap_or(seen.handle.clone());
         }),
         Fault::CapacityIsQuota => mapped(answer, ErrorKind::Capacity, ErrorKind::Quota),
         Fault::QuotaIsCapacity => mapped(answer, ErrorKind::Quota, ErrorKind::Capacity),
         Fault::DeniedIsNotFound => mapped(answer, ErrorKind::Denied, ErrorKind::NotFound),
-        Fault::CapacityMakesIt if is(&answer, ErrorKind::Capacity) => adapter.put(order, Some(answer)),
-        Fault::ThrottledMakesIt if is(&answer, ErrorKind::Throttled) => adapter.put(order, Some(answer)),
+        Fault::CapacityMakesIt if is(&answer, ErrorKind::Capacity) => adapter.plant(order, Some(answer)),
+        Fault::ThrottledMakesIt if is(&answer, ErrorKind::Throttled) => adapter.plant(order, Some(answer)),
         Fault::MakesWithoutNeeds
             if is(&answer, ErrorKind::Invalid) && !order.resource.attributes.contains_key(UNKNOWN) =>
         {
-            adapter.put(order, None)
+            adapter.plant(order, None)
         }
         Fault::UnknownIsPending if is(&answer, ErrorKind::UnknownOutcome) => NOTHING,
         _ => answer,
@@ -179,14 +179,12 @@ fn of_list(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
         Fault::EmptyListIsNotFound if answer == Ok(Reply::Many(Vec::new())) => {
             Err(ProviderError::new(ErrorKind::NotFound, "there is nothing"))
         }
-        Fault::HidesTheRepeated => {
-            changed_lists(answer, |all| all.retain(|seen| !adapter.hidden(&seen.handle)))
-        }
-        Fault::ListsHaveNetworksAlone => changed_lists(answer, |all| {
+        Fault::HidesTheRepeated => lists(answer, |all| all.retain(|seen| !adapter.hidden(&seen.handle))),
+        Fault::ListsHaveNetworksAlone => lists(answer, |all| {
             all.retain(|seen| seen.handle.kind == ResourceKind::Network);
         }),
-        Fault::ListsAreEmpty => changed_lists(answer, Vec::clear),
-        Fault::ListsKeepTheGone => changed_lists(answer, |all| {
+        Fault::ListsAreEmpty => lists(answer, Vec::clear),
+        Fault::ListsKeepTheGone => lists(answer, |all| {
             for old in adapter.listed() {
                 let token = scope.token.as_ref().is_none_or(|token| *token == old.tags.token);
                 let ours = old.tags.lineage == scope.lineage && old.handle.region == scope.region && token;
@@ -196,16 +194,16 @@ fn of_list(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
             }
             all.sort_by(|a, b| a.handle.cmp(&b.handle));
         }),
-        Fault::ListsLackAttributes => changed_lists(answer, |all| {
+        Fault::ListsLackAttributes => lists(answer, |all| {
             all.iter_mut().for_each(|seen| seen.attributes.clear());
         }),
-        Fault::ListsAreUnordered => changed_lists(answer, |all| all.reverse()),
-        Fault::ListsRepeat => changed_lists(answer, |all| {
+        Fault::ListsAreUnordered => lists(answer, |all| all.reverse()),
+        Fault::ListsRepeat => lists(answer, |all| {
             if let Some(last) = all.last().cloned() {
                 all.push(last);
             }
         }),
-        Fault::FailedIsNotListed => changed_lists(answer, |all| {
+        Fault::FailedIsNotListed => lists(answer, |all| {
             all.retain(|seen| !matches!(seen.status, Status::Failed(_)));
         }),
         Fault::DeniedListIsEmpty if is(&answer, ErrorKind::Denied) => Ok(Reply::Many(Vec::new())),
