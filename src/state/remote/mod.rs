@@ -15,7 +15,8 @@
 //! before, however long it was paused, believes that number to be free, and finds out with its next write that it is not. It is told that
 //! it was overtaken, and writes nothing any more. Nobody's clock is part of this.
 //!
-//! The lease keeps writers apart who would otherwise overtake each other; see [`mod@lease`]. The head is replaced only while it is as it
+//! The lease keeps writers apart who would otherwise overtake each other; whether it has run out is told from the store's
+//! clock alone. The head is replaced only while it is as it
 //! was read. An overtaken writer can at most let it name what was recorded before it was overtaken, which is true.
 //!
 //! A put whose answer was lost is made again, with the same text; who finds its own text in the place has written it. Every text is put
@@ -28,9 +29,12 @@
 //! A call to a cloud that was made before its writer was overtaken may still arrive there after it; it was recorded before, and who takes
 //! over finds it in the state.
 
+#[cfg(any(feature = "s3", feature = "azure", feature = "gcs"))]
+mod bucket;
 mod keeping;
-pub mod lease;
+mod lease;
 mod objects;
+mod place;
 mod reading;
 mod requests;
 mod store;
@@ -40,5 +44,6 @@ mod worker;
 pub use keeping::{Pruned, Version, prune, read, read_version, versions};
 pub use lease::Term;
 pub use objects::{Doing, Listed, Object, Objects, Only, Tag, Trouble, TroubleKind};
+pub use place::{Backend, Place};
 pub use requests::{Patience, Remote};
 pub use store::{Opened, Options, RemoteStore, Vacant};
