@@ -15,16 +15,19 @@ pub struct Patience {
     pub all: Duration,
     /// Of each try.
     pub each: Duration,
+    /// The pause after the first try that failed; each is twice as long as the one before it.
+    pub pause: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Patience { all: Duration::from_secs(20), each: Duration::from_secs(30) }
+        Patience {
+            all: Duration::from_secs(20),
+            each: Duration::from_secs(30),
+            pause: Duration::from_millis(100),
+        }
     }
 }
-
-/// The pause after the first try that failed; each is twice as long as the one before it.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -57,6 +60,12 @@ impl Remote {
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Remote { patience, ..self }
+    }
+
+    /// The same, with something between it and the store.
+    #[must_use]
+    pub fn behind(self, between: impl FnOnce(Arc<dyn Objects>) -> Arc<dyn Objects>) -> Self {
+        Remote { objects: between(self.objects), ..self }
     }
 
     /// The place, as the user named it.
@@ -159,7 +168,7 @@ struct Pauses {
 
 impl Pauses {
     fn new(patience: Patience) -> Self {
-        Pauses { until: Instant::now() + patience.all, next: PAUSE.min(patience.all / 4) }
+        Pauses { until: Instant::now() + patience.all, next: patience.pause }
     }
 
     /// Waits for the next try; `false` if there is none.
