@@ -309,7 +309,10 @@ fn damage_is_refused_at_its_place() {
 #[test]
 fn addresses() {
     let place = Place::parse("s3://my-bucket/team/chat/").unwrap();
-    assert_eq!((place.backend, place.bucket.as_str(), place.prefix.as_str()), (Backend::S3, "my-bucket", "team/chat"));
+    assert_eq!(
+        (place.backend, place.bucket.as_str(), place.prefix.as_str()),
+        (Backend::S3, "my-bucket", "team/chat")
+    );
     assert_eq!(place.to_string(), "s3://my-bucket/team/chat");
     assert_eq!(Place::parse("az://c/p").unwrap().backend, Backend::Azure);
     assert_eq!(Place::parse("gs://b").unwrap().to_string(), "gs://b");

@@ -24,9 +24,9 @@ fn watched(remote: &Remote, between: Between) -> (Remote, Arc<Between>) {
     (remote.clone().behind(|objects| Arc::new(Watched(objects, Arc::clone(&between)))), between)
 }
 
-/// A second is the shortest that such a clock knows.
+/// Short, and longer than a slow server takes to answer.
 fn short() -> Options {
-    let (ttl, allowance) = (Duration::from_secs(1), Duration::from_secs(2));
+    let (ttl, allowance) = (Duration::from_secs(2), Duration::from_secs(2));
     Options { lease: Some(Term { ttl, allowance, poll: Duration::from_millis(100) }) }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhumb::state::StoreError;
-use rhumb::state::remote::{Objects, Opened, Options, Patience, Remote, RemoteStore, Term, prune, read, versions};
+use rhumb::state::remote::{
+    Objects, Opened, Options, Patience, Remote, RemoteStore, Term, prune, read, versions,
+};
 
 use super::shelf::{Between, Fault, Ignores, Shelf, Watched};
 use super::{NAME, at, change, holder, open, opened, options};
