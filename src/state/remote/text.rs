@@ -1,4 +1,4 @@
-//! The texts of a remote state, format version 1: lines of JSON behind their checksums, as those of a [`journal`].
+//! The texts of a remote state, format version 1: lines of JSON behind their checksums, as those of a [journal](crate::state::journal).
 //!
 //! ```text
 //! log/00000000000000000007:

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rhumb::state::remote::{Options, Place, Remote, Term, prune, read, read_version, versions};
+use rhumb::state::remote::{Options, Patience, Place, Remote, Term, prune, read, read_version, versions};
 use rhumb::state::{Record, StoreError};
 
 use super::shelf::{Between, Fault, Watched};
@@ -61,6 +61,16 @@ fn a_story() {
     let missing = Place { bucket: "rhumb-not-there".to_owned(), ..Place::parse(&address).unwrap() };
     let error = read(&missing.connect(&BTreeMap::new()).unwrap()).unwrap_err().to_string();
     assert!(error.contains("make the bucket or container, or name another one"), "{error}");
+    // Azurite's address is that of the environment alone.
+    if !address.starts_with("az:") {
+        let nobody = BTreeMap::from([("endpoint".to_owned(), "http://127.0.0.1:1".to_owned())]);
+        let remote = Place::parse(&address).unwrap().connect(&nobody).unwrap();
+        let patience = Patience { all: Duration::ZERO, ..Patience::default() };
+        let error = read(&remote.with_patience(patience)).unwrap_err().to_string();
+        let refused =
+            "/head: cannot read it: Connection refused (os error 111); check the network and the endpoint";
+        assert!(error.contains(refused), "{error}");
+    }
 }
 
 #[test]

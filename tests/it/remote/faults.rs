@@ -196,6 +196,12 @@ fn no_request_that_fails_once_is_noticed() {
 }
 
 #[test]
+fn the_sweep_sees_a_store_that_does_not_keep_what_it_says() {
+    let (_, wrong) = sweep(Ignores::Puts, Waits::Once);
+    assert!(wrong.iter().any(|w| w.contains(" is found after ")), "{wrong:?}");
+}
+
+#[test]
 fn the_options_of_the_sweep_have_no_sign_of_life() {
     // Or which request is which would depend on the time.
     assert!(options().lease.unwrap().ttl > Duration::from_secs(20));

@@ -17,6 +17,8 @@ pub enum Ignores {
     Absent,
     /// That what is there is as it was.
     Unchanged,
+    /// Every fifth of the puts under a condition: it says that they are done.
+    Puts,
 }
 
 /// Objects in memory, with a clock of their own.
@@ -94,6 +96,9 @@ impl Objects for Shelf {
             shelved.generation += 1;
             let (generation, now) = (shelved.generation, shelved.began.elapsed().as_millis() as i64);
             let at = shelved.clock + now;
+            if shelved.ignores == Ignores::Puts && only != Only::Always && generation.is_multiple_of(5) {
+                return Ok(Some(tag(generation)));
+            }
             shelved.objects.insert(key.to_owned(), (bytes, generation, at));
             Ok(Some(tag(generation)))
         })
@@ -165,10 +170,12 @@ pub struct Between {
     pub fault: Option<Fault>,
     pub fired: AtomicBool,
     pub dead: AtomicBool,
-    /// Puts of keys with this in them are reported as done, and are not, if there is no record in them.
+    /// Puts of entries without records are reported as done, and are not.
     pub swallows_fences: bool,
-    /// Requests about keys with this in them wait for as long as it is there.
+    /// Requests about keys with this in them wait for as long as it is there; those of puts have `put ` in front.
     pub stopped: Mutex<Option<String>>,
+    /// Whether one waits.
+    pub waits: AtomicBool,
 }
 
 impl Between {
@@ -182,6 +189,10 @@ impl Between {
 
     pub fn go_on(&self) {
         *self.stopped.lock().unwrap() = None;
+    }
+
+    pub fn waiting(&self) -> bool {
+        self.waits.load(Ordering::SeqCst)
     }
 
     pub fn fired(&self) -> bool {
@@ -199,6 +210,7 @@ impl Between {
             if !stopped {
                 break;
             }
+            self.waits.store(true, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let failed = |kind| Err(Trouble { reason: "it was to fail".to_owned(), kind });
@@ -241,7 +253,10 @@ impl Objects for Watched {
         if self.1.swallows_fences && fence {
             return Box::pin(async move { Ok(Some(Tag::default())) });
         }
-        Box::pin(self.1.around(key, Box::pin(async move { self.0.put(key, bytes, only).await })))
+        Box::pin(async move {
+            let put = Box::pin(async move { self.0.put(key, bytes, only).await });
+            self.1.around(&format!("put {key}"), put).await
+        })
     }
 
     fn list<'a>(&'a self, under: &'a str) -> Doing<'a, Vec<Listed>> {

@@ -78,10 +78,9 @@ fn a_write_that_is_on_its_way_when_the_lease_is_taken_over_arrives_too_late() {
     let (remote, between) = watched(&shelf, Between::default());
     let mut first = opened(&remote).unwrap();
     between.stop("log/");
-    let requests = between.requests();
     std::thread::scope(|scope| {
         let writing = scope.spawn(|| first.append(&change(1)));
-        eventually("it is asked", || between.requests() > requests);
+        eventually("it waits", || between.waiting());
         shelf.pass(HOUR);
         let mut second = opened(&at(Arc::new(shelf.clone()))).unwrap();
         second.append(&change(2)).unwrap();
@@ -99,10 +98,10 @@ fn one_that_is_paused_before_its_fence_does_not_stand_in_the_way() {
     drop(opened(&at(Arc::new(shelf.clone()))).unwrap());
     let (remote, between) = watched(&shelf, Between::default());
     // It has the lease, and cannot put its fence.
-    between.stop("log/");
+    between.stop("put p/log/");
     std::thread::scope(|scope| {
         let opening = scope.spawn(|| open(&remote, &options()).err());
-        eventually("the log is read", || between.requests() > 4);
+        eventually("it waits", || between.waiting());
         shelf.pass(HOUR);
         let mut second = opened(&at(Arc::new(shelf.clone()))).unwrap();
         second.append(&change(1)).unwrap();
@@ -166,29 +165,31 @@ fn whoever_was_paused_for_longer_than_anything_is_kept_writes_nothing() {
 }
 
 #[test]
-fn one_that_read_before_pruning_and_puts_its_fence_after_it_begins_again() {
-    let shelf = Shelf::new();
-    let none = Options { lease: None };
-    let mut before = open(&at(Arc::new(shelf.clone())), &none).unwrap();
-    before.append(&change(1)).unwrap();
-    let (remote, between) = watched(&shelf, Between::default());
-    // It reads the head, and is paused before it reads the log.
-    between.stop("log/");
-    std::thread::scope(|scope| {
-        let opening = scope.spawn(|| open(&remote, &none));
-        eventually("the log is read", || between.requests() > 1);
-        for i in 2..5 {
-            before.append(&change(i)).unwrap();
-        }
-        before.compact().unwrap();
-        shelf.pass(25 * HOUR);
-        assert_eq!(prune(&at(Arc::new(shelf.clone())), 1).unwrap().entries, 4);
-        between.go_on();
-        let mut opened = opening.join().unwrap().unwrap();
-        assert_eq!(opened.state().serial, 8);
-        opened.append(&change(9)).unwrap();
-    });
-    assert_eq!(read(&remote).unwrap().unwrap().serial, 10);
+fn one_that_read_before_pruning_begins_again() {
+    // Paused before it reads the log, and before it puts its fence where the log ended: the number is free again then.
+    for paused in ["log/", "put p/log/"] {
+        let shelf = Shelf::new();
+        let none = Options { lease: None };
+        let mut before = open(&at(Arc::new(shelf.clone())), &none).unwrap();
+        before.append(&change(1)).unwrap();
+        let (remote, between) = watched(&shelf, Between::default());
+        between.stop(paused);
+        std::thread::scope(|scope| {
+            let opening = scope.spawn(|| open(&remote, &none));
+            eventually("it waits", || between.waiting());
+            for i in 2..5 {
+                before.append(&change(i)).unwrap();
+            }
+            before.compact().unwrap();
+            shelf.pass(25 * HOUR);
+            assert_eq!(prune(&at(Arc::new(shelf.clone())), 1).unwrap().entries, 4);
+            between.go_on();
+            let mut opened = opening.join().unwrap().unwrap();
+            assert_eq!(opened.state().serial, 8, "{paused}");
+            opened.append(&change(9)).unwrap();
+        });
+        assert_eq!(read(&remote).unwrap().unwrap().serial, 10, "{paused}");
+    }
 }
 
 #[test]
