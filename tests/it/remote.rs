@@ -81,7 +81,7 @@ fn race(remotes: &[Remote], options: &Options) -> Result<(), String> {
                     Err(e) => return Err(e.to_string()),
                 };
                 match store.append(&change(i)) {
-                    Ok(()) => return if i % 3 == 0 { harmless(store.compact()) } else { Ok(()) },
+                    Ok(()) => return if i.is_multiple_of(3) { harmless(store.compact()) } else { Ok(()) },
                     Err(StoreError::Overtaken { .. }) => {}
                     Err(e) => return Err(e.to_string()),
                 }

@@ -14,6 +14,19 @@ use crate::state::disk::MAX_BYTES;
 /// Characters of a reason that are shown.
 const SHOWN: usize = 300;
 
+/// What a text has that is about credentials; what it quotes may be of them.
+const CREDENTIALS: [&str; 9] = [
+    "credential",
+    "service account",
+    "service_account",
+    "access key",
+    "account key",
+    "sas key",
+    "token",
+    "169.254.169.254",
+    "metadata.google.internal",
+];
+
 /// A bucket.
 pub(super) struct Bucket(pub(super) Arc<dyn ObjectStore>);
 
@@ -91,8 +104,8 @@ pub(super) fn trouble(error: &Error) -> Trouble {
     let text = error.to_string();
     let status: Option<u16> =
         between(&text, "status code: ", ":").and_then(|s| s.split_whitespace().next()?.parse().ok());
-    let credentials = ["redential", "169.254.169.254", "metadata.google.internal", "service_account"];
-    let unknown = status.is_none() && credentials.iter().any(|known| text.contains(known));
+    let lower = text.to_lowercase();
+    let unknown = status.is_none() && CREDENTIALS.iter().any(|known| lower.contains(known));
     let kind = match (error, status) {
         _ if no_bucket(error) => TroubleKind::NoBucket,
         (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, _) | (_, Some(401 | 403)) => {
@@ -114,7 +127,7 @@ pub(super) fn trouble(error: &Error) -> Trouble {
         (Some(code), Some(message), _) => format!("{code}: {message}"),
         (Some(code), None, _) => code.to_owned(),
         (None, _, Some(status)) => format!("it answers with status {status}"),
-        (None, _, None) if unknown => "no credentials were found".to_owned(),
+        (None, _, None) if unknown => "credentials were not found or cannot be read".to_owned(),
         (None, _, None) => innermost(error),
     };
     Trouble { reason: clean(&said), kind }
@@ -170,6 +183,11 @@ mod tests {
         );
         let bare = trouble(&of("GET https://a:SECRET@host/k?sig=SECRET: connection refused"));
         assert!(!bare.reason.contains("SECRET"), "{}", bare.reason);
+        let key = trouble(&of("Unable to decode service account file: invalid type: string \"SECRET\""));
+        assert_eq!(
+            (key.reason.as_str(), key.kind),
+            ("credentials were not found or cannot be read", TroubleKind::Denied)
+        );
         let answer = trouble(&of("Server returned non-2xx status code: 400 Bad Request: SECRET"));
         assert_eq!((answer.reason.as_str(), answer.kind), ("it answers with status 400", TroubleKind::Other));
     }
