@@ -15,7 +15,8 @@
 //!
 //! [`plan()`] is that line. Everything on it is synchronous and pure: what is not in
 //! [`PlanningInput`] cannot influence a plan, and equal inputs give byte-identical plans on any
-//! machine and any number of threads. Clock, environment and files live in `cli` and in `state::disk`.
+//! machine and any number of threads. Clock, environment and files live in `cli` and in `state::disk`, and
+//! requests to buckets, with the credentials of the environment, in `state::remote`.
 //!
 //! # Invariants
 //!

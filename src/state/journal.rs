@@ -26,7 +26,7 @@ use super::{Record, State, StateError};
 const VERSION: u64 = 1;
 
 /// Hexadecimal digits of a checksum.
-const DIGITS: usize = 16;
+pub(super) const DIGITS: usize = 16;
 
 /// Enough to tell the version, whatever else there is.
 #[derive(Deserialize)]
@@ -46,11 +46,11 @@ struct Header {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
-    serial: u64,
+pub(super) struct Entry {
+    pub(super) serial: u64,
     /// The first serial of its group, if it is not the first itself.
-    first: Option<u64>,
-    record: Record,
+    pub(super) first: Option<u64>,
+    pub(super) record: Record,
 }
 
 /// What a journal says.
@@ -86,7 +86,8 @@ pub fn encode_grouped(first: u64, serial: u64, record: &Record) -> String {
     line(&json!({ "serial": serial, "first": first, "record": record }))
 }
 
-fn line(value: &Value) -> String {
+/// A line of JSON behind its checksum.
+pub(super) fn line(value: &Value) -> String {
     let json = value.to_string();
     format!("{} {json}\n", checksum(json.as_bytes()))
 }
@@ -237,7 +238,7 @@ impl<'a> Lines<'a> {
 }
 
 /// The JSON text of a line whose checksum matches.
-fn sound(line: &[u8]) -> Option<&str> {
+pub(super) fn sound(line: &[u8]) -> Option<&str> {
     let (sum, json) = line.split_at_checked(DIGITS)?;
     let json = json.strip_prefix(b" ")?;
     (checksum(json).as_bytes() == sum).then(|| std::str::from_utf8(json).ok())?

@@ -9,6 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, MAX_BYTES};
+use super::error::legible;
+pub use super::error::{Holder, StoreError};
 use super::{Record, State, StateError, file, journal};
 
 /// Length in bytes beyond which a journal is not let grow: a new snapshot is made first.
@@ -16,57 +18,6 @@ const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Times that a reader looks again when a writer may have changed a file while it was read.
 const LOOKS: usize = 8;
-
-/// Why a store does not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// What is recorded cannot be read.
-    #[error(transparent)]
-    Unreadable(#[from] StateError),
-    /// Another process may write to it.
-    #[error("{name}: it is in use by {holder}; wait until that has ended")]
-    Locked {
-        /// The state file, as the user named it.
-        name: String,
-        /// Who has it, as that process says: user and host, process, since when.
-        holder: String,
-    },
-    /// A file operation failed.
-    #[error("{name}: cannot {what}: {reason}; {help}")]
-    Disk {
-        /// The file, as the user named it.
-        name: String,
-        /// The operation.
-        what: &'static str,
-        /// In the words of the operating system.
-        reason: String,
-        /// What to do about it.
-        help: &'static str,
-    },
-    /// Someone has written to the journal in spite of the lock. It is left as it is.
-    #[error("{name}: another process has written to it; see that no other is at work and start again")]
-    Overtaken {
-        /// The journal, as the user named the state.
-        name: String,
-    },
-    /// A record does not fit what is recorded. Nothing was written.
-    #[error("{name}: a record does not fit: {reason}")]
-    Refused {
-        /// The state file, as the user named it.
-        name: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Who takes the lock, for others to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// User and host, as the environment says.
-    pub by: String,
-    /// When, RFC 3339, UTC.
-    pub at: String,
-}
 
 /// What is where a state is to be, with the lock taken.
 #[expect(clippy::large_enum_variant, reason = "there is one of it, and it is taken apart at once")]
@@ -202,7 +153,7 @@ impl LocalStore {
         holder: &Holder,
     ) -> Result<Opened, StoreError> {
         let lock = beside(path, "lock");
-        let who = format!("{}, process {}, since {}\n", holder.by, std::process::id(), holder.at);
+        let who = format!("{}\n", holder.describe());
         let taken = disk.lock(&lock, who.as_bytes()).map_err(|e| StoreError::Disk {
             name: format!("{name}.lock"),
             what: "take the lock",
@@ -212,7 +163,10 @@ impl LocalStore {
         if !taken {
             // Not to be had where a lock also forbids to read.
             let holder = disk.read(&lock).ok().flatten().unwrap_or_default();
-            return Err(StoreError::Locked { name: name.to_owned(), holder: legible(&holder) });
+            return Err(StoreError::Locked {
+                name: name.to_owned(),
+                holder: legible(&String::from_utf8_lossy(&holder)),
+            });
         }
         let content = Content::read(&mut *disk, path, name)?;
         let (state, replayed) = content.replay(name)?;
@@ -442,12 +396,4 @@ impl Files {
         self.disk.truncate(&self.journal, length)?;
         self.disk.sync(&self.journal)
     }
-}
-
-/// What a lock file says, safe to show.
-fn legible(holder: &[u8]) -> String {
-    let text = String::from_utf8_lossy(holder);
-    let line = text.lines().next().unwrap_or_default();
-    let line: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
-    if line.is_empty() { "another process".to_owned() } else { line }
 }

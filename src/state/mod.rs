@@ -3,14 +3,16 @@
 //! A state changes by [`Record`]s alone ([`State::take`]): what is about to be asked of a cloud is recorded before it is asked, and
 //! what became of it after. A journal is a list of records behind a state, so that every prefix of it is a state too, and a change costs
 //! as much as it says, however much exists. The file of a state is defined in [`mod@file`], that of a journal in [`journal`]; [`local`]
-//! keeps both on a [`disk`], of which [`faulty`] is one that fails.
+//! keeps both on a [`disk`], of which [`faulty`] is one that fails, and [`remote`] in a bucket.
 
 pub mod disk;
+mod error;
 pub mod faulty;
 pub mod file;
 pub mod journal;
 pub mod local;
 mod record;
+pub mod remote;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +21,7 @@ use rhumb_api::{Handle, Resource, ResourceAddr, ResourceKind, Token};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use error::{Holder, StoreError};
 pub use record::{Failed, Intent, Outcome, Record, RecordError};
 
 /// Everything that a deployment owns.

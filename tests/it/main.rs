@@ -23,6 +23,7 @@ mod inconclusive;
 mod journal;
 mod perf;
 mod planfile;
+mod remote;
 mod report;
 mod shared_machines;
 mod spec;

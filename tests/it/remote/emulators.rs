@@ -1,0 +1,135 @@
+//! The same on servers that speak the protocols of the clouds; `tests/state/run` starts them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rhumb::state::remote::{Options, Patience, Place, Remote, Term, prune, read, read_version, versions};
+use rhumb::state::{Record, StoreError};
+
+use super::shelf::{Between, Fault, Watched};
+use super::{change, open, race};
+use crate::journal::{history, states};
+
+/// A place that nobody has used before.
+fn place(what: &str) -> (Remote, String) {
+    let base = std::env::var("RHUMB_TEST_REMOTE").expect("tests/state/run names the bucket of an emulator");
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let address = format!("{base}/{what}-{}", since.as_micros());
+    (Place::parse(&address).unwrap().connect(&BTreeMap::new()).unwrap(), address)
+}
+
+fn watched(remote: &Remote, between: Between) -> (Remote, Arc<Between>) {
+    let between = Arc::new(between);
+    (remote.clone().behind(|objects| Arc::new(Watched(objects, Arc::clone(&between)))), between)
+}
+
+/// Short, and longer than a slow server takes to answer.
+fn short() -> Options {
+    let (ttl, allowance) = (Duration::from_secs(2), Duration::from_secs(2));
+    Options { lease: Some(Term { ttl, allowance, poll: Duration::from_millis(100) }) }
+}
+
+#[test]
+#[ignore = "needs an emulator: tests/state/run"]
+fn a_story() {
+    let (remote, address) = place("story");
+    assert_eq!(read(&remote), Ok(None));
+    let records = history(5, 60);
+    let states = states(&records);
+    let mut done = 0;
+    for (i, n) in [1, 2, 9, 1, 20, 7, 20].into_iter().enumerate() {
+        // Each a fresh process with a lost answer somewhere.
+        let (faulty, _) = watched(&remote, Between::fault(i as u64 + 2, Fault::Lost));
+        let mut store = open(&faulty, &Options::default()).unwrap();
+        assert_eq!(store.state(), &states[done]);
+        store.append(&records[done..done + n]).unwrap();
+        done += n;
+        assert_eq!(read(&remote), Ok(Some(states[done].clone())));
+        if i % 2 == 1 {
+            store.compact().unwrap();
+            assert_eq!(read(&remote), Ok(Some(states[done].clone())));
+        }
+    }
+    let serials: Vec<u64> = versions(&remote).unwrap().iter().map(|v| v.serial).collect();
+    assert_eq!(serials, [3, 13, 40]);
+    assert_eq!(read_version(&remote, 13), Ok(Some(states[13].clone())));
+    assert_eq!(prune(&remote, 1).unwrap(), Default::default(), "all is young");
+    // Somewhere else is something else.
+    let (other, _) = place("other");
+    assert_eq!(read(&other), Ok(None));
+    let missing = Place { bucket: "rhumb-not-there".to_owned(), ..Place::parse(&address).unwrap() };
+    let error = read(&missing.connect(&BTreeMap::new()).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("make the bucket or container, or name another one"), "{error}");
+    // Azurite's address is that of the environment alone.
+    if !address.starts_with("az:") {
+        let nobody = BTreeMap::from([("endpoint".to_owned(), "http://127.0.0.1:1".to_owned())]);
+        let remote = Place::parse(&address).unwrap().connect(&nobody).unwrap();
+        let patience = Patience { all: Duration::ZERO, ..Patience::default() };
+        let error = read(&remote.with_patience(patience)).unwrap_err().to_string();
+        let refused =
+            "/head: cannot read it: Connection refused (os error 111); check the network and the endpoint";
+        assert!(error.contains(refused), "{error}");
+    }
+}
+
+#[test]
+#[ignore = "needs an emulator: tests/state/run"]
+fn twenty_writers_without_a_lease_lose_nothing() {
+    let (remote, _) = place("race");
+    race(&vec![remote; 20], &Options { lease: None }).unwrap();
+}
+
+#[test]
+#[ignore = "needs an emulator: tests/state/run"]
+fn a_paused_holder_that_wakes_up_writes_nothing() {
+    let (remote, _) = place("zombie");
+    let (paused, between) = watched(&remote, Between::default());
+    let mut first = open(&paused, &short()).unwrap();
+    first.append(&change(1)).unwrap();
+    assert!(matches!(open(&remote, &short()).err(), Some(StoreError::Locked { .. })));
+    between.stop("");
+    let mut second = open(&remote, &short()).unwrap();
+    between.go_on();
+    assert!(first.append(&change(2)).is_err());
+    assert!(first.append(&change(2)).is_err());
+    second.append(&change(3)).unwrap();
+    drop(first);
+    second.append(&change(4)).unwrap();
+    second.compact().unwrap();
+    assert_eq!(read(&remote).unwrap().as_ref(), Some(second.state()));
+    assert_eq!(second.state().serial, 6);
+    drop(second);
+    // Released: nobody waits.
+    let began = Instant::now();
+    drop(open(&remote, &short()).unwrap());
+    assert!(began.elapsed() < Duration::from_secs(2));
+    // The log alone, without a lease that would tell.
+    let none = Options { lease: None };
+    let mut first = open(&remote, &none).unwrap();
+    let mut second = open(&remote, &none).unwrap();
+    assert!(matches!(first.append(&change(5)), Err(StoreError::Overtaken { .. })));
+    second.append(&change(6)).unwrap();
+}
+
+#[test]
+#[ignore = "needs an emulator: tests/state/run"]
+fn what_a_thousand_resources_cost() {
+    let (remote, _) = place("cost");
+    let (remote, between) = watched(&remote, Between::default());
+    let mut store = open(&remote, &Options::default()).unwrap();
+    let records: Vec<Record> = (0..1000).flat_map(change).collect();
+    let (requests, began) = (between.requests(), Instant::now());
+    for group in records.chunks(20) {
+        store.append(group).unwrap();
+    }
+    let (appended, took) = (between.requests() - requests, began.elapsed());
+    let again = (between.requests(), Instant::now());
+    assert_eq!(read(&remote).unwrap().as_ref(), Some(store.state()));
+    let (looked, reading) = (between.requests() - again.0, again.1.elapsed());
+    println!(
+        "1000 resources in groups of 20 records: {appended} requests in {} ms; to read them {looked} in {} ms",
+        took.as_millis(),
+        reading.as_millis()
+    );
+}
