@@ -8,7 +8,7 @@ use rhumb_api::{Call, Cloud, ErrorKind, Provider, ProviderError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Effect, Event, Machine, Progress, Summary};
+use super::{Effect, Engine, Event, Progress, Summary};
 use crate::state::Record;
 
 /// Makes records durable.
@@ -20,12 +20,12 @@ pub trait Recorder {
     fn append(&mut self, records: &[Record]) -> Result<(), String>;
 }
 
-/// Runs a machine to its end.
+/// Runs an engine to its end.
 ///
 /// Records of all that happened meanwhile are made durable together: one write to the disk for many resources. `interrupted` turns
 /// true when whoever waits wants an end. Runs on the tokio runtime that it is called in.
 pub async fn drive(
-    mut machine: Machine<'_>,
+    machine: &mut dyn Engine,
     recorder: &mut dyn Recorder,
     providers: &BTreeMap<Cloud, Arc<dyn Provider>>,
     mut interrupted: watch::Receiver<bool>,

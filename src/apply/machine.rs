@@ -8,7 +8,7 @@ use rhumb_api::{Call, Order, ProviderError, Purchase, ResourceAddr, Tags};
 
 use super::token::token;
 use super::work::{Job, Jobs, Which, Work, verb};
-use super::{Effect, Event, Options, Progress, Stage, Summary, Verb};
+use super::{Effect, Engine, Event, Options, Progress, Stage, Summary, Verb};
 use crate::plan::{Action, Change};
 use crate::state::{Intent, Record, Spared, State, StateResource, Taken};
 
@@ -131,40 +131,6 @@ impl<'a> Machine<'a> {
     /// The state with everything that was recorded so far, durable or not.
     pub fn state(&self) -> &State {
         &self.state
-    }
-
-    /// The calls that have not been answered.
-    pub fn unanswered(&self) -> Vec<u64> {
-        self.calls.keys().copied().collect()
-    }
-
-    /// What to do after an event. Numbers that are not known are ignored: an answer may come twice.
-    pub fn on(&mut self, event: Event) -> Vec<Effect> {
-        match event {
-            Event::Start => {
-                if let Some(begin) = self.begin.take() {
-                    self.write(begin, None);
-                }
-            }
-            Event::Written(number) => self.written(number),
-            Event::WriteFailed(why) => self.unrecorded(why),
-            Event::Answered(number, answer) => {
-                if let Some((task, ask)) = self.calls.remove(&number) {
-                    self.answered(task, ask, answer);
-                }
-            }
-            Event::Rang(number) => {
-                if let Some((task, ask)) = self.timers.remove(&number) {
-                    self.ask(task, ask);
-                }
-            }
-            Event::Interrupted => {
-                self.summary.interrupted = true;
-                self.stop("it was asked to end");
-            }
-        }
-        self.go_on();
-        std::mem::take(&mut self.effects)
     }
 
     /// Begins what can begin, and ends when nothing is left.
@@ -512,6 +478,40 @@ impl<'a> Machine<'a> {
             self.ready.insert(self.tasks.len());
             self.tasks.push(Task { job, waits: 0, blocked: None, under: None, ended: false });
         }
+    }
+}
+
+impl Engine for Machine<'_> {
+    fn unanswered(&self) -> Vec<u64> {
+        self.calls.keys().copied().collect()
+    }
+
+    fn on(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Start => {
+                if let Some(begin) = self.begin.take() {
+                    self.write(begin, None);
+                }
+            }
+            Event::Written(number) => self.written(number),
+            Event::WriteFailed(why) => self.unrecorded(why),
+            Event::Answered(number, answer) => {
+                if let Some((task, ask)) = self.calls.remove(&number) {
+                    self.answered(task, ask, answer);
+                }
+            }
+            Event::Rang(number) => {
+                if let Some((task, ask)) = self.timers.remove(&number) {
+                    self.ask(task, ask);
+                }
+            }
+            Event::Interrupted => {
+                self.summary.interrupted = true;
+                self.stop("it was asked to end");
+            }
+        }
+        self.go_on();
+        std::mem::take(&mut self.effects)
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod drive;
 mod machine;
+mod survey;
 mod token;
 mod work;
 
@@ -21,7 +22,16 @@ use crate::state::Record;
 
 pub use drive::{Recorder, drive};
 pub use machine::Machine;
+pub use survey::{Drift, Found, Survey, differing};
 pub use work::Work;
+
+/// What is told what happened and says what to do next, until it says that it has finished.
+pub trait Engine {
+    /// What to do after an event. Numbers that are not known are ignored: an answer may come twice.
+    fn on(&mut self, event: Event) -> Vec<Effect>;
+    /// The calls that have not been answered.
+    fn unanswered(&self) -> Vec<u64>;
+}
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Money, Resource, ResourceKind};
 use sha2::{Digest, Sha256};
 
-use crate::placement::{Following, SharedFleet, World};
+use crate::placement::{Following, Placement, SharedFleet, World};
 use crate::plan::{Action, Change, Plan};
 use crate::spec::{BudgetBinds, BudgetScope, Spec};
 use crate::state::{State, StateResource};
@@ -18,6 +18,9 @@ use super::{Ledger, Report, season, shared};
 ///
 /// Which of the spec's seasons the plan is for is derived from its own day, whatever loads `spec` comes with.
 pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> Report {
+    if plan.destroy {
+        return destruction(prior, plan);
+    }
     let spec = &season::of_time(spec, &plan.created);
     let mut log = Ledger::default();
     log.same("plan", "plan", "the name", &spec.name, &plan.name);
@@ -45,6 +48,39 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     season::check(&mut log, spec, plan);
     let own = log.report();
     super::inspect(spec, world, &plan.placement).and(own)
+}
+
+/// A plan by which everything goes promises nothing else, whatever the spec says.
+fn destruction(prior: Option<&State>, plan: &Plan) -> Report {
+    let mut log = Ledger::default();
+    against(&mut log, prior, plan);
+    for change in &plan.changes {
+        one_change(&mut log, change, false, false);
+        log.same("plan", change.addr.as_str(), "what happens to it", &"Remove", &action(change));
+    }
+    steps(&mut log, plan);
+    let rest = [
+        ("placed", plan.placement != Placement::default()),
+        ("rendered", !plan.artifacts.is_empty()),
+        ("budgeted", !plan.budgets.is_empty() || plan.year.is_some()),
+        ("ready to stand in", !plan.standbys.is_empty()),
+    ];
+    for (what, there) in rest {
+        log.hold(!there, "plan", "plan", || {
+            (format!("something is {what} although everything goes"), "nothing".into(), "something".into())
+        });
+    }
+    log.report()
+}
+
+fn action(change: &Change) -> &'static str {
+    match change.action {
+        Action::Create => "Create",
+        Action::Update => "Update",
+        Action::Replace => "Replace",
+        Action::Remove => "Remove",
+        Action::Keep => "Keep",
+    }
 }
 
 fn is_sha256(text: &str) -> bool {

@@ -5,13 +5,16 @@
 //! into an exit code.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod clouds;
 pub mod commands;
 mod exit;
 mod failure;
 mod files;
+pub mod held;
 pub mod load;
 pub mod planning;
 pub mod progress;
+pub mod reality;
 mod settings;
 pub mod state;
 pub mod stdout;
@@ -41,6 +44,11 @@ pub struct Cli {
 enum Command {
     Plan(commands::plan::Args),
     Apply(commands::apply::Args),
+    Refresh(commands::refresh::Args),
+    Destroy(commands::destroy::Args),
+    Import(commands::import::Args),
+    State(commands::state::Args),
+    History(commands::history::Args),
     Show(commands::show::Args),
     Check(commands::check::Args),
     Explain(commands::explain::Args),
@@ -90,6 +98,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     let outcome: Result<Exit, Failure> = match &cli.command {
         Command::Plan(args) => commands::plan::run(args, &settings),
         Command::Apply(args) => commands::apply::run(args, &settings),
+        Command::Refresh(args) => commands::refresh::run(args, &settings),
+        Command::Destroy(args) => commands::destroy::run(args, &settings),
+        Command::Import(args) => commands::import::run(args, &settings),
+        Command::State(args) => commands::state::run(args, &settings),
+        Command::History(args) => commands::history::run(args, &settings),
         Command::Sim(args) => commands::sim::run(args, &settings),
         Command::Show(args) => commands::show::run(args, &settings),
         Command::Check(args) => commands::check::run(args, &settings),

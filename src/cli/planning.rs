@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::load::{self, Found, SpecArgs, read_named};
-use super::state::LocalState;
+use super::state::StatePlace;
 use super::{Exit, Failure, Settings, files};
 use crate::catalog::ModelArch;
 use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, SourceMap};
@@ -13,7 +13,7 @@ use crate::placement::{Infeasible, Running, Stop, World};
 use crate::plan::{self, Plan};
 use crate::render::RenderError;
 use crate::spec::{ModelSource, Service, Spec};
-use crate::state::{State, StateStore as _};
+use crate::state::State;
 use crate::{PlanError, PlanningInput};
 
 /// Requests of a replay in planning: the intervals of its percentiles are then a few percent wide.
@@ -44,7 +44,7 @@ pub struct Gathered {
     /// Positions in the spec, for refusals.
     pub map: SourceMap,
     /// Where the state is.
-    pub store: LocalState,
+    pub store: StatePlace,
 }
 
 /// Why there is no plan.
@@ -95,7 +95,7 @@ pub fn gather_unheld(args: &PlanArgs, settings: &Settings) -> Result<Gathered, F
     let named = args.state.take();
     let mut gathered = gather(&args, settings)?;
     if let Some(path) = named {
-        gathered.store = LocalState::named(&path, settings);
+        gathered.store = StatePlace::named(&path, settings)?;
         gathered.hold(None, &args);
     }
     Ok(gathered)
@@ -127,10 +127,10 @@ fn gathered(
 ) -> Result<Gathered, Failure> {
     let Found { loaded, catalog, calibration, folder } = found;
     let archs = architectures(&loaded.spec, &loaded.map, &catalog, &folder)?;
-    let store = LocalState::of(args.state.as_deref(), &loaded.spec, &folder, settings);
+    let store = StatePlace::of(args.state.as_deref(), &loaded.spec, &folder, settings)?;
     let prior = read_state(&store)?;
     if prior.is_none() && args.state.is_some() {
-        return Err(Failure::error(format!("--state {}: no such file", store.name)));
+        return Err(Failure::error(format!("--state {}: nothing is recorded there", store.name)));
     }
     let now = settings.now.to_string();
     let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";
@@ -234,8 +234,8 @@ fn running(
 ///
 /// # Errors
 /// It cannot be read or is no state.
-pub fn read_state(store: &LocalState) -> Result<Option<State>, Failure> {
-    store.read().map_err(|e| Failure::error(e.to_string()))
+pub fn read_state(store: &StatePlace) -> Result<Option<State>, Failure> {
+    store.read()
 }
 
 /// Thinks.

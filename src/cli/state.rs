@@ -1,42 +1,137 @@
-//! The state in a local file.
+//! Where states are: in files and in buckets.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::held::store_failure;
+use super::load::{self, SpecArgs};
 use super::{Failure, Settings};
 use crate::spec::Spec;
 use crate::state::disk::{Disk, RealDisk};
 #[cfg(debug_assertions)]
 use crate::state::faulty::{Fault, FaultyDisk, Moment};
-use crate::state::{State, StateError, StateStore, local};
+use crate::state::remote::{self, Place, Remote};
+use crate::state::{State, StateError, local};
 
-/// A state file.
+/// Where a state is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalState {
-    /// Where it is.
-    pub path: PathBuf,
-    /// As the user named it.
+pub struct StatePlace {
+    /// As the user named it; the address of a remote one.
     pub name: String,
+    /// A file or a bucket.
+    pub kind: PlaceKind,
 }
 
-impl LocalState {
-    /// The file of a path as the user wrote it, relative to the working folder.
-    pub fn named(path: &Path, settings: &Settings) -> Self {
-        LocalState { path: settings.dir.join(path), name: path.to_string_lossy().into_owned() }
+/// What a state is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlaceKind {
+    /// A file.
+    File(PathBuf),
+    /// A bucket, with what is stated of it besides.
+    Bucket(Place, BTreeMap<String, String>),
+}
+
+impl StatePlace {
+    /// The place that was typed: a file, relative to the working folder, or an address (`s3://BUCKET/KEY`).
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn named(typed: &Path, settings: &Settings) -> Result<Self, Failure> {
+        let name = typed.to_string_lossy().into_owned();
+        if !Place::is_meant(&name) {
+            return Ok(StatePlace { kind: PlaceKind::File(settings.dir.join(typed)), name });
+        }
+        // What was typed is not repeated before it is known to hold no credentials.
+        let place = Place::parse(&name).map_err(|e| Failure::usage(format!("--state: {e}")))?;
+        Ok(StatePlace { name: place.to_string(), kind: PlaceKind::Bucket(place, BTreeMap::new()) })
     }
 
-    /// The file that `--state` names, relative to the working folder, or else `state.path` of the spec,
-    /// relative to the spec's folder.
-    pub fn of(named: Option<&Path>, spec: &Spec, folder: &Path, settings: &Settings) -> Self {
-        match named {
-            Some(path) => LocalState::named(path, settings),
-            None => LocalState { path: folder.join(&spec.state.path), name: spec.state.path.clone() },
+    /// The place that `--state` names, or else that of the spec, whose files are relative to its folder.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn of(
+        named: Option<&Path>,
+        spec: &Spec,
+        folder: &Path,
+        settings: &Settings,
+    ) -> Result<Self, Failure> {
+        if let Some(path) = named {
+            return StatePlace::named(path, settings);
+        }
+        let Some(remote) = &spec.state.remote else {
+            let kind = PlaceKind::File(folder.join(&spec.state.path));
+            return Ok(StatePlace { kind, name: spec.state.path.clone() });
+        };
+        let place = Place::parse(&remote.address).map_err(|e| Failure::error(format!("`state`: {e}")))?;
+        Ok(StatePlace { name: place.to_string(), kind: PlaceKind::Bucket(place, remote.options.clone()) })
+    }
+
+    /// The state as last recorded, without the lock; `None` if none ever was.
+    ///
+    /// # Errors
+    /// It is there and cannot be read, or the bucket cannot be reached.
+    pub fn read(&self) -> Result<Option<State>, Failure> {
+        match &self.kind {
+            PlaceKind::File(path) => Ok(local::read(&mut RealDisk::new(), path, &self.name)?),
+            PlaceKind::Bucket(place, options) => {
+                let remote = place.connect(options).map_err(store_failure)?;
+                remote::read(&remote).map_err(store_failure)
+            }
+        }
+    }
+
+    /// The bucket that it is in.
+    ///
+    /// # Errors
+    /// It is in a file, or the bucket cannot be used.
+    pub fn bucket(&self) -> Result<Remote, Failure> {
+        match &self.kind {
+            PlaceKind::File(_) => {
+                let text =
+                    format!("{}: versions are kept of a state in a bucket (`state.backend`)", self.name);
+                Err(Failure::error(text))
+            }
+            PlaceKind::Bucket(place, options) => place.connect(options).map_err(store_failure),
         }
     }
 }
 
-impl StateStore for LocalState {
-    fn read(&self) -> Result<Option<State>, StateError> {
-        local::read(&mut RealDisk::new(), &self.path, &self.name)
+/// Which deployment's state.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StateArgs {
+    /// A spec, which names it.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The state's file or address (s3://BUCKET/KEY, az://CONTAINER/KEY, gs://BUCKET/KEY), instead of the one that the spec names, which is
+    /// not read then
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+}
+
+impl StateArgs {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// The spec cannot be read.
+    pub fn place(&self, settings: &Settings) -> Result<StatePlace, Failure> {
+        if let Some(path) = &self.state {
+            return StatePlace::named(path, settings);
+        }
+        let found = load::load(&self.spec, &[], settings)?;
+        StatePlace::of(None, &found.loaded.spec, &found.folder, settings)
+    }
+
+    /// What is recorded, without the lock.
+    ///
+    /// # Errors
+    /// Nothing is, or it cannot be read.
+    pub fn read(&self, settings: &Settings) -> Result<(StatePlace, State), Failure> {
+        let place = self.place(settings)?;
+        match place.read()? {
+            Some(state) => Ok((place, state)),
+            None => Err(Failure::error(format!("{}: nothing was ever recorded there", place.name))),
+        }
     }
 }
 

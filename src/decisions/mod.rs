@@ -27,3 +27,5 @@
 #![doc = include_str!("0025-parts-of-a-service.md")]
 #![doc = include_str!("0026-seasons.md")]
 #![doc = include_str!("0027-apply.md")]
+#![doc = include_str!("0028-what-exists.md")]
+#![doc = include_str!("0029-state-in-a-bucket.md")]

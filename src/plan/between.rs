@@ -95,6 +95,7 @@ pub fn between(
         tool_version: header.tool_version,
         spec_digest: header.spec_digest,
         catalog_digest: header.catalog_digest,
+        destroy: false,
         prior: prior.map(Prior::of),
         confidence: header.confidence,
         user_files: header.user_files,

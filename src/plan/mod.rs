@@ -7,6 +7,7 @@
 mod basis;
 mod between;
 mod bill;
+mod destroy;
 mod diff;
 pub mod file;
 mod order;
@@ -21,6 +22,7 @@ pub use crate::graph::attributes::SHARED;
 pub use basis::{budgets, desired, warnings, warnings_of_state};
 pub use between::{Desired, Header, between};
 pub use bill::complete as complete_bill;
+pub use destroy::destroy;
 pub use replace::forces_replacement;
 pub use running::running;
 pub use stale::spec_digest;
@@ -45,6 +47,8 @@ pub struct Plan {
     pub spec_digest: String,
     /// Digest of the catalogue with the user's own rows and discounts.
     pub catalog_digest: String,
+    /// Everything is to go; then spec and catalogue do not matter, and their digests are those of nothing.
+    pub destroy: bool,
     /// The state that the plan was made against; `None` = nothing existed.
     pub prior: Option<Prior>,
     /// The confidence that was planned for, a fraction.

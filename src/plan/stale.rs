@@ -54,6 +54,9 @@ impl Plan {
             )),
             (Some(then), Some(now)) => reasons.extend(moved(then, now)),
         }
+        if self.destroy {
+            return reasons;
+        }
         if self.spec_digest != spec_digest {
             reasons.push("the spec, or a file that it names, has changed since the plan was made".to_owned());
         }

@@ -71,12 +71,16 @@ pub(super) fn changes(plan: &Plan) -> Section {
         let why = match left.why.as_str() {
             "replaced" => "another one has taken its place",
             "failed" => "it could not be made as ordered",
+            "stray" => "it has the tags of this deployment and was in no record",
             _ => "it is there twice",
         };
         lines.push(Cell::tone(format!("- {}  ({}: {why})", left.addr, left.id), Tone::Bad));
     }
     if plan.steps.is_empty() && plan.leftovers.is_empty() {
-        lines.push(Cell::plain("No changes: what exists is what the spec asks for."));
+        lines.push(Cell::plain(match plan.destroy {
+            true => "No changes: nothing exists.",
+            false => "No changes: what exists is what the spec asks for.",
+        }));
     }
     lines.extend(export_only(plan));
     Section { name: "changes", heading: "Changes".to_owned(), blocks: vec![Block::Lines(lines)] }
@@ -125,6 +129,10 @@ pub(super) fn joint(plan: &Plan) -> Option<Section> {
 
 /// The line that a person must read.
 pub(super) fn summary(plan: &Plan) -> String {
+    if plan.destroy {
+        let all = count(plan, Action::Remove) + plan.leftovers.len();
+        return format!("Plan: 0 to create, 0 to change, {all} to remove; nothing is left.");
+    }
     let t = cost::totals(plan);
     let replaced = count(plan, Action::Replace);
     let create = count(plan, Action::Create) + replaced;

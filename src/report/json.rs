@@ -414,6 +414,7 @@ pub fn plan(plan: &Plan) -> Value {
         "tool_version": plan.tool_version,
         "spec_digest": plan.spec_digest,
         "catalog_digest": plan.catalog_digest,
+        "destroy": plan.destroy,
         "prior": plan.prior.as_ref().map(|p| json!({ "lineage": p.lineage, "serial": p.serial, "digest": p.digest, "simulated": p.simulated })),
         "confidence": plan.confidence,
         "user_files": plan.user_files,

@@ -120,6 +120,15 @@ impl Cell {
 
 /// The report of a plan.
 pub fn report(plan: &Plan) -> Report {
+    if plan.destroy {
+        let mut sections = vec![changes::changes(plan)];
+        sections.extend(basis::caveats(plan));
+        return Report {
+            title: format!("Plan to destroy {}, made {}", plan.name, plan.created),
+            sections,
+            summary: changes::summary(plan),
+        };
+    }
     let mut sections = Vec::new();
     sections.extend(changes::joint(plan));
     sections.extend(shared::shared(plan));

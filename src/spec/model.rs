@@ -592,4 +592,6 @@ pub struct ProviderSettings {
 pub struct StateSettings {
     /// Path of the local state file, relative to the spec's folder.
     pub path: String,
+    /// The bucket that it is in instead.
+    pub remote: Option<super::RemoteState>,
 }

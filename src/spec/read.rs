@@ -16,6 +16,7 @@ mod inference;
 mod measured;
 mod pipeline;
 mod profile;
+mod remote_state;
 mod rules;
 mod savings;
 mod season;
@@ -234,7 +235,7 @@ impl Reader<'_> {
         let (held, savings) = self.held(&root.key("commitments"));
         self.held_is_used(&root, !held.is_empty() || !savings.is_empty());
         self.unused_models(&root);
-        let state = root.key("state");
+        let state = self.state(&root.key("state"));
         let mut spec = Spec {
             name: root.key("name").text().unwrap_or_default(),
             labels,
@@ -262,9 +263,7 @@ impl Reader<'_> {
                 .collect(),
             calibration: Some(root.key("calibration"))
                 .and_then(|at| Some(FileRef { path: at.get(leaf::path)?, at: at.pointer })),
-            state: StateSettings {
-                path: state.key("path").get(leaf::path).unwrap_or_else(|| "rhumb.state.json".to_owned()),
-            },
+            state,
         };
         spec.lower_sites();
         spec.lower_held();

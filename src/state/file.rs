@@ -1,8 +1,8 @@
-//! The state file, format version 2: one JSON object.
+//! The state file, format version 3: one JSON object.
 //!
 //! ```json
 //! {
-//!   "rhumb_state": 2,
+//!   "rhumb_state": 3,
 //!   "lineage": "6f1c...",
 //!   "serial": 12,
 //!   "simulated": false,
@@ -16,6 +16,7 @@
 //!       "token": "0123456789abcdef0123456789abcdef",
 //!       "since": 4,
 //!       "doubtful": null,
+//!       "complete": false,
 //!       "attributes": { "zones": 3 },
 //!       "depends_on": [],
 //!       "stands_on": {}
@@ -23,17 +24,20 @@
 //!   ],
 //!   "spares": [{ "address": "...", "why": "replaced", "kind": "fleet", "...": "as above" }],
 //!   "open": [{ "token": "...", "address": "...", "call": { "create": {} }, "depends_on": [] }],
-//!   "applying": { "plan": "9f86...", "from": 11 }
+//!   "applying": { "plan": "9f86...", "from": 11, "taken": [] },
+//!   "forgotten": [{ "cloud": "aws", "region": "eu-west-1", "kind": "fleet", "id": "asg-1" }],
+//!   "history": [{ "serial": 1, "what": "apply", "by": "ann@laptop", "at": "2026-01-01T00:00:00Z", "plan": "9f86...", "address": null,
+//!                 "created": 1, "changed": 0, "removed": 0, "complete": null }]
 //! }
 //! ```
 //!
 //! Keys that are not listed here are refused: a file that says more than this version knows would lose it
-//! with the next write. Version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and
-//! `doubtful`; it is still read, and never written.
+//! with the next write. Version 2 did not know `complete`, `forgotten` and `history`; version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and
+//! `doubtful`; both are still read, and never written.
 
 mod text;
 mod v1;
-mod v2;
+mod v3;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +49,7 @@ use super::{State, StateError, StateResource};
 pub(super) use text::{Text, serde_message};
 
 /// The version that is written.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// Enough to tell the version, whatever else there is.
 #[derive(Deserialize)]
@@ -53,7 +57,7 @@ struct Version {
     rhumb_state: u64,
 }
 
-/// Reads a state file of either version.
+/// Reads a state file of any version.
 ///
 /// # Errors
 /// Not JSON, another version, an unknown or missing key, an address or an intent twice, a dependency that leads
@@ -64,9 +68,9 @@ pub fn decode(name: &str, text: &str) -> Result<State, StateError> {
     let version: Version = text.parse()?;
     match version.rhumb_state {
         1 => v1::decode(&text),
-        VERSION => v2::decode(&text),
+        version @ (2 | VERSION) => v3::decode(&text, version),
         other => {
-            let message = format!("it has version {other}, this rhumb reads versions 1 and {VERSION}");
+            let message = format!("it has version {other}, this rhumb reads versions 1 to {VERSION}");
             let at = text.find("\"rhumb_state\"");
             Err(text.error(at, message, "use the rhumb that wrote it, or a newer one"))
         }
@@ -87,6 +91,8 @@ pub fn encode(state: &State) -> String {
         "spares": spares.collect::<Vec<_>>(),
         "open": state.open.values().collect::<Vec<_>>(),
         "applying": state.applying,
+        "forgotten": state.forgotten,
+        "history": state.history,
     });
     format!("{file:#}\n")
 }
@@ -109,6 +115,7 @@ fn thing(address: &ResourceAddr, why: Option<&str>, entry: &StateResource) -> Va
     put("token", json!(entry.token));
     put("since", json!(entry.since));
     put("doubtful", json!(entry.doubtful));
+    put("complete", json!(entry.complete));
     put("attributes", Value::Object(attributes));
     put("depends_on", json!(depends_on));
     put("stands_on", json!(entry.stands_on));

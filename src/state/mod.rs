@@ -24,6 +24,9 @@ use sha2::{Digest, Sha256};
 pub use error::{Holder, StoreError};
 pub use record::{Failed, Intent, Outcome, Record, RecordError};
 
+/// Deeds that a state remembers; older ones are dropped.
+pub const MOST_DEEDS: usize = 1_000;
+
 /// Everything that a deployment owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -41,6 +44,10 @@ pub struct State {
     pub open: BTreeMap<Token, Intent>,
     /// The plan that is being applied, or whose apply was cut off.
     pub applying: Option<Applying>,
+    /// What exists with our tags and was left to others ([`Record::Forget`]), sorted: it is no stray.
+    pub forgotten: Vec<Handle>,
+    /// What was done to the deployment, the latest last, at most [`MOST_DEEDS`].
+    pub history: Vec<Deed>,
 }
 
 /// One thing that exists.
@@ -56,6 +63,8 @@ pub struct StateResource {
     pub since: u64,
     /// Why it is not known to be as recorded: a change that failed. It is changed again, though nothing else differs.
     pub doubtful: Option<String>,
+    /// Of a run: it has ended by itself, and its machines are gone.
+    pub complete: bool,
     /// What must exist as long as it does, sorted, each once; some of it may be gone all the same.
     pub depends_on: Vec<ResourceAddr>,
     /// The cloud's ids of what it was made with. While something is replaced, the address is that of the new one already, and this
@@ -84,6 +93,8 @@ pub enum Spared {
     Failed,
     /// One intent made it besides the one that is in use.
     Duplicate,
+    /// It has our tags, and no record knows it.
+    Stray,
 }
 
 impl Spared {
@@ -93,6 +104,7 @@ impl Spared {
             Spared::Replaced => "replaced",
             Spared::Failed => "failed",
             Spared::Duplicate => "duplicate",
+            Spared::Stray => "stray",
         }
     }
 }
@@ -121,6 +133,58 @@ pub struct Taken {
     pub spot: bool,
 }
 
+/// Something that was done to a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deed {
+    /// The serial of its record.
+    pub serial: u64,
+    /// What.
+    pub what: What,
+    /// Who: user and host, as the environment said.
+    pub by: String,
+    /// When it was begun, RFC 3339, UTC.
+    pub at: String,
+    /// Of an apply: SHA-256 of the plan file.
+    pub plan: Option<String>,
+    /// Of an import and of something that was forgotten: which.
+    pub address: Option<ResourceAddr>,
+    /// Things made.
+    pub created: u32,
+    /// Things changed.
+    pub changed: u32,
+    /// Things removed.
+    pub removed: u32,
+    /// Of an apply: whether everything of the plan was done; none while it is under way, and if it was cut off.
+    pub complete: Option<bool>,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A plan was applied.
+    Apply,
+    /// What exists was looked at, and was otherwise than recorded.
+    Refresh,
+    /// Something that existed was taken over.
+    Import,
+    /// Something was left to others: it exists and is not recorded any more.
+    Forget,
+}
+
+impl What {
+    /// The word in files and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            What::Apply => "apply",
+            What::Refresh => "refresh",
+            What::Import => "import",
+            What::Forget => "forget",
+        }
+    }
+}
+
 impl State {
     /// A state of nothing.
     pub fn new(lineage: String, simulated: bool) -> Self {
@@ -132,6 +196,8 @@ impl State {
             spares: Vec::new(),
             open: BTreeMap::new(),
             applying: None,
+            forgotten: Vec::new(),
+            history: Vec::new(),
         }
     }
 
@@ -151,6 +217,7 @@ impl StateResource {
             token: None,
             since: 0,
             doubtful: None,
+            complete: false,
             depends_on,
             stands_on: BTreeMap::new(),
         }
@@ -177,15 +244,6 @@ impl StateResource {
             id: self.id.clone()?,
         })
     }
-}
-
-/// Where states are kept.
-pub trait StateStore {
-    /// The state as last recorded; `None` if none ever was.
-    ///
-    /// # Errors
-    /// It is there and cannot be read.
-    fn read(&self) -> Result<Option<State>, StateError>;
 }
 
 /// Why a state cannot be read.

@@ -1,11 +1,11 @@
 //! How a state changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Call, Cloud, ErrorKind, Handle, ProviderError, ResourceAddr, Token};
+use rhumb_api::{Attr, Call, Cloud, ErrorKind, Handle, ProviderError, Resource, ResourceAddr, Token};
 use serde::{Deserialize, Serialize};
 
-use super::{Applying, Spare, Spared, State, StateResource, Taken};
+use super::{Applying, Deed, MOST_DEEDS, Spare, Spared, State, StateResource, Taken, What};
 
 /// One change of a state. Each lets the serial grow by one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,87 @@ pub enum Record {
     End {
         /// Whether everything of the plan was done.
         complete: bool,
+    },
+    /// What exists was looked at, and is otherwise than recorded: the records behind this one say how.
+    Refresh {
+        /// Who looked.
+        by: String,
+        /// When, RFC 3339, UTC.
+        at: String,
+    },
+    /// Something is as its cloud describes it, whoever made it so.
+    Saw {
+        /// Its address.
+        address: ResourceAddr,
+        /// The cloud's id.
+        id: String,
+        /// As it is.
+        attributes: BTreeMap<String, Attr>,
+    },
+    /// Something is as it is recorded, which was not known after a change that failed.
+    Settled {
+        /// Its address.
+        address: ResourceAddr,
+        /// The cloud's id.
+        id: String,
+    },
+    /// Something is not there any more, in use or not.
+    Gone {
+        /// Its address.
+        address: ResourceAddr,
+        /// The cloud's id.
+        id: String,
+    },
+    /// A run has ended by itself.
+    Completed {
+        /// Its address.
+        address: ResourceAddr,
+        /// The cloud's id.
+        id: String,
+    },
+    /// Something has failed by itself: it is changed again.
+    Doubt {
+        /// Its address.
+        address: ResourceAddr,
+        /// The cloud's id.
+        id: String,
+        /// In the cloud's words.
+        why: String,
+    },
+    /// Something has our tags and was not recorded: it is to be removed.
+    Stray {
+        /// The address that it is tagged with.
+        address: ResourceAddr,
+        /// What and where.
+        handle: Handle,
+        /// The intent that it is tagged with.
+        token: Token,
+        /// As it is.
+        attributes: BTreeMap<String, Attr>,
+    },
+    /// Something that exists is ours from now on.
+    Import {
+        /// The address that it has from now on.
+        address: ResourceAddr,
+        /// As it is.
+        resource: Resource,
+        /// The cloud's id.
+        id: String,
+        /// What must exist as long as it does.
+        depends_on: Vec<ResourceAddr>,
+        /// Who took it over.
+        by: String,
+        /// When, RFC 3339, UTC.
+        at: String,
+    },
+    /// Something is not ours any more; it goes on existing.
+    Forget {
+        /// Its address.
+        address: ResourceAddr,
+        /// Who left it to others.
+        by: String,
+        /// When, RFC 3339, UTC.
+        at: String,
     },
 }
 
@@ -119,18 +200,19 @@ impl State {
     ///
     /// # Errors
     /// The record does not fit: an intent that is open already, calls nothing that changes anything or would let something depend on
-    /// itself, the end of one that is not open, something made without an id, something that is changed and not there. The state is as
-    /// before then.
+    /// itself, the end of one that is not open, something made without an id, something that is changed or seen and not there, something
+    /// imported to where something is. The state is as before then.
     pub fn take(&mut self, record: &Record) -> Result<(), RecordError> {
         let serial = self.serial.checked_add(1);
         let serial = serial.ok_or_else(|| RecordError("there is no serial after this one".to_owned()))?;
         match record {
-            Record::Begin { plan, from, .. } => {
+            Record::Begin { plan, from, by, at } => {
                 let taken = match self.applying.take() {
                     Some(same) if same.plan == *plan && same.from == *from => same.taken,
                     _ => Vec::new(),
                 };
                 self.applying = Some(Applying { plan: plan.clone(), from: *from, taken });
+                self.did(serial, What::Apply, (by, at), Some(plan.clone()), None);
             }
             Record::Took(taken) => {
                 let applying = self.applying.as_mut();
@@ -164,9 +246,148 @@ impl State {
                 if *complete {
                     self.applying = None;
                 }
+                if let Some(deed) = self.history.last_mut().filter(|deed| deed.what == What::Apply) {
+                    deed.complete = Some(*complete);
+                }
+            }
+            Record::Refresh { by, at } => {
+                // A plan that was cut off started from what is known to be otherwise now.
+                self.applying = None;
+                self.did(serial, What::Refresh, (by, at), None, None);
+            }
+            Record::Saw { address, id, attributes } => {
+                let thing = self.seen(address, id)?;
+                thing.resource.attributes.clone_from(attributes);
+                thing.doubtful = None;
+            }
+            Record::Settled { address, id } => self.seen(address, id)?.doubtful = None,
+            Record::Gone { address, id } => {
+                let spare = |s: &Spare| s.address == *address && s.thing.id.as_ref() == Some(id);
+                if let Some(at) = self.spares.iter().position(spare) {
+                    self.spares.remove(at);
+                } else {
+                    self.seen(address, id)?;
+                    self.resources.remove(address);
+                }
+            }
+            Record::Completed { address, id } => self.seen(address, id)?.complete = true,
+            Record::Doubt { address, id, why } => self.seen(address, id)?.doubtful = Some(why.clone()),
+            Record::Stray { address, handle, token, attributes } => {
+                if self.knows(handle) {
+                    return Err(RecordError(format!("{handle} is recorded already")));
+                }
+                let Handle { cloud, region, kind, id } = handle.clone();
+                let resource = Resource { kind, cloud, region, attributes: attributes.clone() };
+                let thing = StateResource {
+                    id: Some(id),
+                    token: Some(token.clone()),
+                    since: serial,
+                    ..StateResource::of(resource, Vec::new())
+                };
+                self.spares.push(Spare { address: address.clone(), thing, why: Spared::Stray });
+            }
+            Record::Import { address, resource, id, depends_on, by, at } => {
+                self.import(address, resource, id, depends_on, serial)?;
+                self.did(serial, What::Import, (by, at), None, Some(address.clone()));
+            }
+            Record::Forget { address, by, at } => {
+                if self.open.values().any(|intent| intent.address == *address) {
+                    return Err(RecordError(format!("what became of {address} is not known")));
+                }
+                let left = self.resources.remove(address);
+                let left = left.ok_or_else(|| RecordError(format!("{address} is not there")))?;
+                if let Some(handle) = left.handle()
+                    && let Err(at) = self.forgotten.binary_search(&handle)
+                {
+                    self.forgotten.insert(at, handle);
+                }
+                self.applying = None;
+                self.did(serial, What::Forget, (by, at), None, Some(address.clone()));
             }
         }
         self.serial = serial;
+        Ok(())
+    }
+
+    fn did(
+        &mut self,
+        serial: u64,
+        what: What,
+        (by, at): (&str, &str),
+        plan: Option<String>,
+        address: Option<ResourceAddr>,
+    ) {
+        if self.history.len() >= MOST_DEEDS {
+            self.history.remove(0);
+        }
+        let (by, at) = (by.to_owned(), at.to_owned());
+        self.history.push(Deed {
+            serial,
+            what,
+            by,
+            at,
+            plan,
+            address,
+            created: 0,
+            changed: 0,
+            removed: 0,
+            complete: None,
+        });
+    }
+
+    /// Counts what an apply has done.
+    fn count(&mut self, call: &Call) {
+        let Some(deed) = self.history.last_mut().filter(|deed| deed.what == What::Apply) else { return };
+        let number = match call {
+            Call::Create(_) => &mut deed.created,
+            Call::Update(..) => &mut deed.changed,
+            Call::Delete(_) => &mut deed.removed,
+            Call::Read(_) | Call::List(_) => return,
+        };
+        *number = number.saturating_add(1);
+    }
+
+    /// The thing of an address that has this id.
+    fn seen(&mut self, address: &ResourceAddr, id: &str) -> Result<&mut StateResource, RecordError> {
+        let thing = self.resources.get_mut(address).filter(|thing| thing.id.as_deref() == Some(id));
+        thing.ok_or_else(|| RecordError(format!("{address} with the id {id} is not recorded")))
+    }
+
+    /// Whether something is recorded, in use or not.
+    pub fn knows(&self, handle: &Handle) -> bool {
+        let things = self.resources.values().chain(self.spares.iter().map(|spare| &spare.thing));
+        things.into_iter().any(|thing| thing.handle().as_ref() == Some(handle))
+    }
+
+    fn import(
+        &mut self,
+        address: &ResourceAddr,
+        resource: &Resource,
+        id: &str,
+        depends_on: &[ResourceAddr],
+        serial: u64,
+    ) -> Result<(), RecordError> {
+        if self.resources.contains_key(address) || self.open.values().any(|i| i.address == *address) {
+            return Err(RecordError(format!("{address} is recorded already")));
+        }
+        if self.needs(depends_on, address) {
+            return Err(RecordError(format!("{address} would depend on itself")));
+        }
+        let depends_on = each_once(depends_on);
+        let id_of = |need: &ResourceAddr| Some((need.clone(), self.resources.get(need)?.id.clone()?));
+        let stands_on = depends_on.iter().filter_map(id_of).collect();
+        let thing = StateResource {
+            id: Some(id.to_owned()),
+            since: serial,
+            stands_on,
+            ..StateResource::of(resource.clone(), depends_on)
+        };
+        if thing.handle().is_some_and(|handle| self.knows(&handle)) {
+            return Err(RecordError(format!("{id} is recorded already, with another address")));
+        }
+        self.applying = None;
+        self.forgotten.retain(|handle| thing.handle().as_ref() != Some(handle));
+        self.resources.insert(address.clone(), thing);
         Ok(())
     }
 
@@ -198,6 +419,14 @@ impl State {
     }
 
     fn ended(&mut self, intent: &Intent, outcome: &Outcome, serial: u64) -> Result<(), RecordError> {
+        self.change(intent, outcome, serial)?;
+        if matches!(outcome, Outcome::Done { .. }) {
+            self.count(&intent.call);
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, intent: &Intent, outcome: &Outcome, serial: u64) -> Result<(), RecordError> {
         let address = &intent.address;
         match (&intent.call, outcome) {
             (Call::Create(order), Outcome::Done { id }) => {
@@ -222,6 +451,7 @@ impl State {
                 thing.stands_on.clone_from(&order.needs);
                 thing.since = serial;
                 thing.doubtful = None;
+                thing.complete = false;
             }
             (Call::Update(handle, _), Outcome::Failed(failed)) if failed.gone => self.forget(address, handle),
             (Call::Update(handle, _), Outcome::Failed(failed)) => {
@@ -260,10 +490,15 @@ impl State {
     /// Whether an address would depend on itself if this intent and all that are open were done. A file of such a state would be
     /// refused.
     fn closes_a_cycle(&self, intent: &Intent) -> bool {
+        self.needs(&intent.depends_on, &intent.address)
+    }
+
+    /// Whether one of some addresses, or what they need, is `address`.
+    fn needs(&self, these: &[ResourceAddr], address: &ResourceAddr) -> bool {
         let mut seen: BTreeSet<&ResourceAddr> = BTreeSet::new();
-        let mut left: Vec<&ResourceAddr> = intent.depends_on.iter().collect();
+        let mut left: Vec<&ResourceAddr> = these.iter().collect();
         while let Some(needed) = left.pop() {
-            if *needed == intent.address {
+            if needed == address {
                 return true;
             }
             if seen.insert(needed) {
@@ -306,13 +541,11 @@ fn not_open(token: &Token) -> RecordError {
 
 fn made(intent: &Intent, order: &rhumb_api::Order, id: String, serial: u64) -> StateResource {
     StateResource {
-        resource: order.resource.clone(),
         id: Some(id),
         token: Some(intent.token.clone()),
         since: serial,
-        doubtful: None,
-        depends_on: each_once(&intent.depends_on),
         stands_on: order.needs.clone(),
+        ..StateResource::of(order.resource.clone(), each_once(&intent.depends_on))
     }
 }
 

@@ -108,6 +108,7 @@ fn sample() -> (State, Plan) {
         tool_version: "0.1.0".into(),
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
+        destroy: false,
         prior: Some(Prior { lineage: "l".into(), serial: 3, digest: "c".repeat(64), simulated: false }),
         confidence: spec.confidence,
         user_files: Vec::new(),
@@ -217,4 +218,31 @@ fn every_planted_fault_of_a_plan_is_found() {
     assert!(missed.is_empty(), "{missed}");
     let (_, plan) = sample();
     assert!(!found(None, &plan).is_empty(), "a plan over a state is not a plan over nothing");
+}
+
+/// A plan by which everything goes is checked against the state alone.
+#[test]
+fn each_planted_fault_of_a_destruction_is_found() {
+    let (state, other) = sample();
+    let plan = rhumb::plan::destroy("demo", "2026-11-25T00:00:00Z", &state, Vec::new());
+    let findings = found(Some(&state), &plan);
+    assert!(findings.is_empty(), "{findings:#?}");
+    #[rustfmt::skip]
+    let faults: &[(&str, fn(&mut Plan, &Plan))] = &[
+        ("does not mention", |p, _| { p.changes.pop(); }),
+        ("a change without a step", |p, _| { p.steps.pop(); }),
+        ("what happens to it", |p, _| { let c = &mut p.changes[0]; c.after = c.before.clone(); c.action = Action::Keep; c.fields.clear(); }),
+        ("without a reason", |p, _| p.changes[0].reasons.clear()),
+        ("something is placed", |p, o| p.placement = o.placement.clone()),
+        ("something is rendered", |p, o| p.artifacts = o.artifacts.clone()),
+        ("something is budgeted", |p, o| p.budgets = o.budgets.clone()),
+        ("the serial", |p, _| if let Some(prior) = &mut p.prior { prior.serial += 1; }),
+    ];
+    for (words, plant) in faults {
+        let mut wrong = plan.clone();
+        plant(&mut wrong, &other);
+        assert_ne!(wrong, plan, "{words}: the fault is planted");
+        let findings = found(Some(&state), &wrong);
+        assert!(findings.iter().any(|f| f.message.contains(words)), "{words}: {findings:#?}");
+    }
 }

@@ -7,9 +7,14 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 26] = [
     "plan",
     "apply",
+    "refresh",
+    "destroy",
+    "import",
+    "state",
+    "history",
     "sim",
     "show",
     "check",

@@ -336,3 +336,60 @@ fn addresses() {
     let error = place.connect(&other).err().unwrap().to_string();
     assert!(error.contains("it has no option `account`, but endpoint and region"), "{error}");
 }
+
+/// What a spec says of a bucket, and where it says something wrong.
+#[test]
+fn a_spec_names_a_bucket_or_is_told_why_not() {
+    let text = std::fs::read_to_string("examples/support-chat/deploy.yaml").unwrap();
+    let told = |state: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("deploy.yaml"), format!("{text}\nstate: {state}\n")).unwrap();
+        crate::cli::run(crate::cli::rhumb().current_dir(folder.path()).args(["validate", "."]))
+    };
+    for good in [
+        "{ backend: s3, bucket: acme-rhumb, key: support.state }",
+        "{ backend: s3, bucket: acme.rhumb, key: team/support, region: eu-west-1, endpoint: 'http://127.0.0.1:9' }",
+        "{ backend: gcs, bucket: acme_rhumb, key: support }",
+        "{ backend: azblob, bucket: states, key: support, account: acme }",
+        "{ backend: local, path: state.json }",
+    ] {
+        let (out, err, code) = told(good);
+        assert_eq!(code, 0, "{good}: {out}{err}");
+    }
+    #[rustfmt::skip]
+    let bad = [
+        ("{ backend: s3, key: x }", "`state` has no `bucket`"),
+        ("{ backend: gcs, bucket: x }", "`state` has no `key`"),
+        ("{ backend: s3, bucket: Acme, key: x }", "`state.bucket` is no name in a bucket's address"),
+        ("{ backend: s3, bucket: acme, key: 'a//b' }", "`state.key` is no name in a bucket's address"),
+        ("{ backend: s3, bucket: acme, key: 'a?sig=1' }", "`state.key` is no name in a bucket's address"),
+        ("{ backend: s3, bucket: acme, key: x, account: y }", "`state.account` of the backend `s3`"),
+        ("{ backend: gcs, bucket: acme, key: x, region: y }", "`state.region` of the backend `gcs`"),
+        ("{ bucket: acme }", "`state.bucket` of the backend `local`"),
+        ("{ backend: s3, path: x.json, bucket: acme, key: x }", "`state.path` of the backend `s3`"),
+        ("{ backend: http }", "`http`"),
+    ];
+    for (state, wanted) in bad {
+        let (out, err, code) = told(state);
+        let said = format!("{out}{err}");
+        assert!(code == 1 && said.contains(wanted), "{state}: {said}");
+        assert!(said.contains("deploy.yaml:"), "it has a place: {said}");
+    }
+}
+
+/// A bucket that is not there to be asked is an error with its name, and no credential in it.
+#[cfg(feature = "s3")]
+#[test]
+fn a_bucket_that_cannot_be_reached_is_told_without_credentials() {
+    let mut command = crate::cli::rhumb();
+    command.args(["state", "list", "--state", "s3://acme/support"]);
+    command.env("AWS_ACCESS_KEY_ID", "AKIACANARY").env("AWS_SECRET_ACCESS_KEY", "canary-of-a-secret");
+    command.env("AWS_REGION", "eu-west-1").env("AWS_ENDPOINT_URL", "http://canary:canary@127.0.0.1:1");
+    let (out, err, code) = crate::cli::run(&mut command);
+    assert!(code == 1 && err.contains("s3://acme/support"), "{out}{err}");
+    assert!(!err.to_lowercase().contains("canary"), "{err}");
+    for bad in ["s3://user:secret@acme/x", "ftp://acme/x", "s3://Acme/x"] {
+        let (_, err, code) = crate::cli::run(crate::cli::rhumb().args(["state", "list", "--state", bad]));
+        assert!(code == 1 && err.contains("--state: ") && !err.contains("secret"), "{bad}: {err}");
+    }
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use rhumb::state::{
-    Applying, Intent, Outcome, Record, RecordError, Spare, Spared, State, StateError, StateResource, Taken,
-    file,
+    Applying, Deed, Intent, Outcome, Record, RecordError, Spare, Spared, State, StateError, StateResource,
+    Taken, What, file,
 };
 use rhumb_api::{Attr, Call, Cloud, Handle, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
 
@@ -13,6 +13,8 @@ use rhumb_api::{Attr, Call, Cloud, Handle, Order, Resource, ResourceAddr, Resour
 const ONE: &str = include_str!("fixtures/state/one.json");
 /// Version 2.
 const TWO: &str = include_str!("fixtures/state/two.json");
+/// Version 3.
+const THREE: &str = include_str!("fixtures/state/three.json");
 
 fn refused(text: &str) -> StateError {
     match file::decode("s.json", text) {
@@ -40,19 +42,40 @@ fn a_file_of_version_1_reads_as_one_of_a_real_cloud_in_which_nothing_is_under_wa
     assert_eq!(firewall.id.as_deref(), Some("sg-0123"));
     assert_eq!(firewall.resource.kind, ResourceKind::Firewall);
     assert_eq!((&firewall.token, firewall.since, &firewall.doubtful), (&None, 7, &None));
-    // It is written as version 2, which is the same state.
+    // It is written as version 3, which is the same state.
     assert_eq!(file::decode("one.json", &file::encode(&state)).unwrap(), state);
 }
 
 #[test]
 fn the_canonical_text_reads_back_to_itself() {
-    let state = file::decode("two.json", TWO).unwrap();
+    let state = file::decode("three.json", THREE).unwrap();
     assert_eq!((state.serial, state.resources.len(), state.simulated), (12, 2, true));
-    assert_eq!(file::encode(&state), TWO);
+    assert_eq!(file::encode(&state), THREE);
     assert_eq!(state.spares[0].why, Spared::Replaced);
     assert_eq!(state.applying.as_ref().unwrap().from, Some(9));
     let verbs: Vec<&str> = state.open.values().map(|i| i.call.verb()).collect();
     assert_eq!(verbs, ["create", "delete"]);
+    assert_eq!((state.forgotten.len(), state.history.len()), (1, 1));
+    assert_eq!(state.history[0].what, What::Apply);
+}
+
+#[test]
+fn a_file_of_version_2_reads_as_one_that_remembers_nothing() {
+    let (old, new) = (file::decode("two.json", TWO).unwrap(), file::decode("three.json", THREE).unwrap());
+    let of = State { forgotten: Vec::new(), history: Vec::new(), ..new };
+    assert_eq!(old, of);
+    assert!(old.resources.values().all(|thing| !thing.complete));
+    assert_eq!(file::decode("three.json", &file::encode(&old)).unwrap(), old);
+    // What version 2 did not know is no part of it, and version 3 says all of it.
+    let error = refused(&exchanged(TWO, "\"since\": 3", "\"since\": 3, \"complete\": true"));
+    assert!(error.to_string().contains("unknown field `complete` in version 2"), "{error}");
+    assert!(error.place.is_some_and(|(line, _)| line > 2), "{error}");
+    let error = refused(&exchanged(TWO, "\"simulated\": true,", "\"simulated\": true, \"history\": [],"));
+    assert!(error.to_string().contains("unknown field `history` in version 2"), "{error}");
+    let error = refused(&exchanged(THREE, "\"complete\": false,", ""));
+    assert!(error.to_string().contains("missing field `complete`"), "{error}");
+    let error = refused(&exchanged(THREE, "\"what\": \"apply\"", "\"what\": \"edit\""));
+    assert!(error.to_string().contains("unknown variant `edit`"), "{error}");
 }
 
 #[test]
@@ -74,7 +97,7 @@ fn every_fault_is_refused_at_its_place() {
     #[rustfmt::skip]
     let faults = [
         (changed("\"serial\": 7", "\"serial\": 7, \"note\": 1"), (4, 21), "unknown field `note`"),
-        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 3"), (2, 3), "it has version 3, this rhumb reads versions 1 and 2"),
+        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 4"), (2, 3), "it has version 4, this rhumb reads versions 1 to 3"),
         (changed("\"serial\": 7", "\"serial\": -7"), (4, 14), "invalid value: integer `-7`, expected u64"),
         (changed("\"zones\": 3", "\"zones\": 3.5"), (0, 0), "did not match"),
         (changed("\"kind\": \"firewall\"", "\"kind\": \"fire\\u001bwall\""), (8, 30), "unknown variant `fire?wall`"),
@@ -97,7 +120,7 @@ fn every_fault_is_refused_at_its_place() {
 }
 
 #[test]
-fn every_fault_of_version_2_is_refused_at_its_place() {
+fn every_fault_of_the_last_version_is_refused_at_its_place() {
     let create = "\"token\": \"0123456789abcdef0123456789abcdef\",\n      \"address\"";
     let delete = "\"token\": \"fedcba9876543210fedcba9876543210\",\n      \"address\"";
     let lineage = "\"lineage\": \"0f9d2c1e-5a77-4f0e-9c55-1f2a3b4c5d6e\",\n";
@@ -107,24 +130,24 @@ fn every_fault_of_version_2_is_refused_at_its_place() {
         let before = &text[..at];
         (before.matches('\n').count() + 1, at - before.rfind('\n').unwrap())
     };
-    let other = exchanged(TWO, lineage, "\"lineage\": \"other\",\n");
-    let twice = exchanged(TWO, delete, create);
-    let swapped = exchanged(TWO, create, &create.replace("0123", "0124"));
+    let other = exchanged(THREE, lineage, "\"lineage\": \"other\",\n");
+    let twice = exchanged(THREE, delete, create);
+    let swapped = exchanged(THREE, create, &create.replace("0123", "0124"));
     let cyclic =
-        exchanged(TWO, "\"depends_on\": []", "\"depends_on\": [\"services.chat/aws/eu-west-1/firewall\"]");
+        exchanged(THREE, "\"depends_on\": []", "\"depends_on\": [\"services.chat/aws/eu-west-1/firewall\"]");
     let accepted = exchanged(
-        TWO,
+        THREE,
         "\"depends_on\": []\n    }\n  ],\n  \"applying",
         "\"depends_on\": [], \"accepted\": \"x\"\n    }\n  ],\n  \"applying",
     );
-    let read = exchanged(TWO, "\"delete\": {", "\"read\": {");
+    let read = exchanged(THREE, "\"delete\": {", "\"read\": {");
     #[rustfmt::skip]
     let faults = [
-        (exchanged(TWO, "\"since\": 3", "\"since\": 3, \"note\": 1"), (0, 0), "unknown field `note`"),
-        (exchanged(TWO, "\"why\": \"replaced\"", "\"why\": \"old\""), (0, 0), "unknown variant `old`"),
-        (exchanged(TWO, "\"simulated\": true,", ""), (0, 0), "missing field `simulated`"),
-        (exchanged(TWO, "\"from\": 9", "\"from\": 9, \"to\": 10"), (0, 0), "unknown field `to`"),
-        (exchanged(TWO, "\"token\": \"0123", "\"token\": \"012G"), (0, 0), "a token is 32 lower-case hexadecimal digits"),
+        (exchanged(THREE, "\"since\": 3", "\"since\": 3, \"note\": 1"), (0, 0), "unknown field `note`"),
+        (exchanged(THREE, "\"why\": \"replaced\"", "\"why\": \"old\""), (0, 0), "unknown variant `old`"),
+        (exchanged(THREE, "\"simulated\": true,", ""), (0, 0), "missing field `simulated`"),
+        (exchanged(THREE, "\"from\": 9", "\"from\": 9, \"to\": 10"), (0, 0), "unknown field `to`"),
+        (exchanged(THREE, "\"token\": \"0123", "\"token\": \"012G"), (0, 0), "a token is 32 lower-case hexadecimal digits"),
         (other.clone(), at(&other, &create[9..], 0), "is of another deployment"),
         (twice.clone(), at(&twice, "\"0123456789abcdef0123456789abcdef\"", 2), "is in it twice"),
         (swapped.clone(), at(&swapped, "\"0124", 0), "would be tagged with another token"),
@@ -142,8 +165,8 @@ fn every_fault_of_version_2_is_refused_at_its_place() {
         }
     }
     // That something is gone is a fact, whoever depends on it.
-    let gone = exchanged(TWO, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
-    assert_eq!(file::encode(&file::decode("two.json", &gone).unwrap()), gone);
+    let gone = exchanged(THREE, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
+    assert_eq!(file::encode(&file::decode("three.json", &gone).unwrap()), gone);
 }
 
 /// Records of one address: a thing made, and the call that is made next.
@@ -248,6 +271,7 @@ fn thing(i: usize, part: Part) -> StateResource {
         token: (bits & 1 == 1).then(|| token(i)),
         since: u64::from(bits),
         doubtful: (bits & 2 == 2).then(|| "capacity: none".to_owned()),
+        complete: bits & 4 == 4,
         depends_on: (0..i).filter(|d| bits >> d & 1 == 1).map(addr).collect(),
         stands_on: (0..i).filter(|d| bits >> d & 3 == 1).map(|d| (addr(d), format!("id {d}"))).collect(),
     }
@@ -280,6 +304,8 @@ prop_compose! {
         spares in prop::collection::vec((part(), any::<bool>()), 0..3),
         intents in prop::collection::vec(part(), 0..4),
         applying in prop::option::of(("[0-9a-f]{4}", prop::option::of(any::<u64>()))),
+        forgotten in prop::collection::btree_set(".*", 0..3),
+        deeds in prop::collection::vec((any::<u64>(), ".*", 0..4_usize), 0..3),
     ) -> State {
         let resources = things.into_iter().enumerate().map(|(i, part)| (addr(i), thing(i, part))).collect();
         let spares = spares.into_iter().enumerate().map(|(i, (part, replaced))| Spare {
@@ -289,7 +315,21 @@ prop_compose! {
         });
         let open = intents.into_iter().enumerate().map(|(i, part)| (token(i), intent(i, &lineage, part))).collect();
         let applying = applying.map(|(plan, from)| Applying { plan, from, taken: from.map(|n| Taken { pool: addr(1), by: addr(2), spot: n % 2 == 0 }).into_iter().collect() });
-        State { serial, resources, spares: spares.collect(), open, applying, ..State::new(lineage.clone(), simulated) }
+        let handle = |id| Handle { cloud: Cloud::Aws, region: "r".into(), kind: ResourceKind::Fleet, id };
+        let forgotten = forgotten.into_iter().map(handle).collect();
+        let history = deeds.into_iter().map(|(serial, by, n)| Deed {
+            serial,
+            what: [What::Apply, What::Refresh, What::Import, What::Forget][n],
+            at: by.clone(),
+            by,
+            plan: (n == 0).then(|| "9f86".into()),
+            address: (n > 1).then(|| addr(n)),
+            created: n as u32,
+            changed: 0,
+            removed: u32::MAX,
+            complete: [None, Some(true), Some(false)].get(n).copied().flatten(),
+        });
+        State { serial, resources, spares: spares.collect(), open, applying, forgotten, history: history.collect(), ..State::new(lineage.clone(), simulated) }
     }
 }
 

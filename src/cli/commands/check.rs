@@ -40,12 +40,13 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let report = check::plan(&input.spec, &input.world, input.prior.as_ref(), &plan);
     let facts = check::facts(&input.world, &plan.placement, args.max_age);
     let of_its_day = check::of_time(&input.spec, &plan.created);
-    let proof = (!args.fast).then(|| check::prove(&of_its_day, &input.world, &plan.placement));
+    let proof =
+        (!args.fast && !plan.destroy).then(|| check::prove(&of_its_day, &input.world, &plan.placement));
     let (report, bounds) = match proof {
         Some(Proof { all, workloads, report: own }) => (report.and(own), Some((all, workloads))),
         None => (report, None),
     };
-    let shown = Shown { report: &report, facts: &facts, bounds: bounds.as_ref() };
+    let shown = Shown { report: &report, facts: &facts, bounds: bounds.as_ref(), destroys: plan.destroy };
     stdout::print(&if settings.json {
         format!("{:#}\n", shown.to_json())
     } else {
@@ -61,6 +62,8 @@ struct Shown<'a> {
     facts: &'a [Fact],
     /// The bound of everything and of each workload; `None` if it was left out.
     bounds: Option<&'a (Bound, Vec<Bound>)>,
+    /// Everything is to go.
+    destroys: bool,
 }
 
 impl Shown<'_> {
@@ -127,6 +130,9 @@ impl Shown<'_> {
             text += &format!("{promises} checked, {outcome}; {lines} not priced{facts}\n");
             text += &match self.bounds {
                 Some((all, _)) => bound_to_text(all),
+                None if self.destroys => {
+                    "everything goes: there is nothing that could be cheaper\n".to_owned()
+                }
                 None => "the bound was left out: whether something cheaper does is not known\n".to_owned(),
             };
         }
@@ -186,7 +192,7 @@ mod tests {
         let mut report = Report { findings: Vec::new(), promises: 12, unpriced: 1 };
         let text = |report: &Report, bound: Option<Bound>, quiet| {
             let bounds = bound.map(|b| (b, Vec::new()));
-            Shown { report, facts: &[], bounds: bounds.as_ref() }.to_text(quiet)
+            Shown { report, facts: &[], bounds: bounds.as_ref(), destroys: false }.to_text(quiet)
         };
         let line = "12 promises checked, all hold; 1 line not priced\n";
         let derived = "bound derived again: 1,000.00 USD/month over 41213 candidates; optimal\n";
@@ -213,7 +219,7 @@ mod tests {
             expected: "2".into(),
             found: "1".into(),
         });
-        let shown = Shown { report: &report, facts: &[], bounds: None };
+        let shown = Shown { report: &report, facts: &[], bounds: None, destroys: false };
         let (text, value) = (shown.to_text(true), shown.to_json());
         assert!(
             text.starts_with("services.a/x: the price is wrong [price]\n  expected 2\n  found    1\n"),

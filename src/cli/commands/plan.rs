@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
+use super::{destroy, refresh};
+use crate::cli::clouds::{CloudArgs, Clouds};
+use crate::cli::held::Held;
 use crate::cli::planning::{self, NoPlan, PlanArgs};
+use crate::cli::state::StateArgs;
 use crate::cli::view::terminal;
 use crate::cli::watch::{self, SearchArgs};
-use crate::cli::{Exit, Failure, Settings, files};
+use crate::cli::{Exit, Failure, Settings, files, reality};
 use crate::optimize::{Standing, Watch};
-use crate::{check, plan, report};
+use crate::plan::{self, Plan};
+use crate::{check, report};
 
 /// Plan a spec: choose, price and check a placement
 #[derive(Debug, clap::Args)]
@@ -21,6 +26,18 @@ pub struct Args {
     /// Save the plan to this file, for show, check and apply
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Where to look, with --refresh or --refresh-only.
+    #[command(flatten)]
+    pub clouds: CloudArgs,
+    /// Look first at what exists, and record what is otherwise than recorded
+    #[arg(long)]
+    pub refresh: bool,
+    /// Show what is otherwise than recorded, and plan nothing
+    #[arg(long, conflicts_with_all = ["refresh", "destroy", "out", "max_age"])]
+    pub refresh_only: bool,
+    /// Plan that everything goes
+    #[arg(long, conflicts_with = "max_age")]
+    pub destroy: bool,
     /// Exit with 2 when there are changes
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -34,7 +51,26 @@ pub struct Args {
 /// # Errors
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
-    let gathered = planning::gather(&args.planning, settings)?;
+    if args.clouds.simulate.is_some() && !args.refresh && !args.refresh_only {
+        return Err(Failure::usage("--simulate changes nothing here without --refresh or --refresh-only"));
+    }
+    if args.refresh_only {
+        return refresh::run(&only_looking(args), settings);
+    }
+    if args.destroy {
+        return of_destruction(args, settings);
+    }
+    let gathered = match args.refresh {
+        false => planning::gather(&args.planning, settings)?,
+        true => {
+            let mut gathered = planning::gather_unheld(&args.planning, settings)?;
+            let clouds = Clouds::of(&args.clouds)?;
+            let mut held = Held::open(&gathered.store, settings)?;
+            reality::refresh(&mut held, &reality::silent(settings), &clouds)?;
+            gathered.hold(held.state().cloned(), &args.planning);
+            gathered
+        }
+    };
     let watching = watch::begin(&args.search, settings);
     let ask = |standing: &Standing| watching.ask(standing);
     let outcome = planning::think_watched(&gathered, Watch { nodes: args.search.effort, ask: Some(&ask) });
@@ -68,8 +104,44 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         report.sections.extend(report::facts(facts.as_deref().unwrap_or_default()));
         terminal::print(&terminal::text(&report, settings, None))?;
     }
-    let nothing = plan.steps.is_empty() && plan.leftovers.is_empty();
-    let changes = if args.detailed_exitcode && !nothing { Exit::Changes } else { Exit::Done };
+    let changes = if args.detailed_exitcode && changes(&plan) { Exit::Changes } else { Exit::Done };
     let known = if facts.is_some_and(|f| !f.is_empty()) { Exit::Inconclusive } else { Exit::Done };
     Ok(changes.and(known).and(planning::exit_of(&plan)))
+}
+
+fn changes(plan: &Plan) -> bool {
+    !plan.steps.is_empty() || !plan.leftovers.is_empty()
+}
+
+/// The same question, to the command that asks nothing else.
+fn only_looking(args: &Args) -> refresh::Args {
+    let state = StateArgs { spec: args.planning.spec.clone(), state: args.planning.state.clone() };
+    let clouds = args.clouds.clone();
+    refresh::Args { state, clouds, dry_run: true, detailed_exitcode: args.detailed_exitcode }
+}
+
+/// The plan by which everything goes.
+fn of_destruction(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+    let place = StateArgs { spec: args.planning.spec.clone(), state: args.planning.state.clone() };
+    let state = if args.refresh {
+        let clouds = Clouds::of(&args.clouds)?;
+        let mut held = Held::open(&place.place(settings)?, settings)?;
+        reality::refresh(&mut held, &reality::silent(settings), &clouds)?;
+        held.state().cloned()
+    } else {
+        Some(place.read(settings)?.1)
+    };
+    let Some(state) = state else {
+        return Err(Failure::error("nothing was ever recorded there: there is nothing to destroy"));
+    };
+    let plan = destroy::removal(&state, settings);
+    if let Some(path) = &args.out {
+        files::write_atomically(&settings.dir.join(path), plan::file::encode(&plan).as_bytes(), 0o600)?;
+    }
+    if settings.json {
+        terminal::print(&format!("{}\n", report::json::plan(&plan)))?;
+    } else {
+        terminal::print(&terminal::text(&report::report(&plan), settings, None))?;
+    }
+    Ok(if args.detailed_exitcode && changes(&plan) { Exit::Changes } else { Exit::Done })
 }

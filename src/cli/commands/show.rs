@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::state::LocalState;
+use crate::cli::state::StatePlace;
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, files, planning};
 use crate::{plan, report};
@@ -58,7 +58,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
     // What a plan says about itself is shown whenever; whether it may still be applied is asked with a state.
     if let Some(path) = &args.state {
-        let store = LocalState::named(path, settings);
+        let store = StatePlace::named(path, settings)?;
         let now = planning::read_state(&store)?;
         let mut reasons = plan.stale_against(now.as_ref(), &plan.spec_digest, &plan.catalog_digest);
         reasons.extend(plan.expired_on(settings.now.to_string().get(..10).unwrap_or_default()));

@@ -25,6 +25,7 @@ mirror!(PlanBody for Plan {
     tool_version: String,
     spec_digest: String,
     catalog_digest: String,
+    destroy: bool,
     prior: Option<Prior>,
     confidence: f64,
     user_files: Vec<String>,

@@ -460,12 +460,17 @@ static PROVIDER: &[Key] = &[
 static STATE: &[Key] = &[
     Key::new(
         "backend",
-        Kind::Choice { values: &["local"], later: &["s3", "gcs", "azblob"] },
-        "Where state is stored.",
+        Kind::Choice { values: &["local", "s3", "gcs", "azblob"], later: &[] },
+        "Where state is stored: a file, or a bucket, whose credentials are read from the environment.",
     )
     .default("local"),
     Key::new("path", Kind::Path, "File of the local backend, relative to the spec.")
         .default("rhumb.state.json"),
+    Key::new("bucket", Kind::Text, "Bucket of `s3` and `gcs`, container of `azblob`."),
+    Key::new("key", Kind::Text, "What the keys of all objects of the state begin with, in the bucket."),
+    Key::new("region", Kind::Text, "Region of the bucket, of `s3`; without it that of the environment."),
+    Key::new("account", Kind::Text, "Storage account, of `azblob`; without it that of the environment."),
+    Key::new("endpoint", Kind::Text, "Address of a service of that protocol other than the cloud's own."),
 ];
 
 /// The keys of `defaults`: what workloads have, but for what only one workload can mean.

@@ -63,6 +63,7 @@ fn migrated(entry: Entry, since: u64) -> (ResourceAddr, StateResource) {
             token: None,
             since,
             doubtful: None,
+            complete: false,
             depends_on,
             stands_on: BTreeMap::new(),
         },

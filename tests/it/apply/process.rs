@@ -60,6 +60,17 @@ impl Sim {
         self.runtime.block_on(self.client.control().set_world(world)).expect("set");
     }
 
+    /// Changes something by hand.
+    pub fn set_attribute(&self, handle: &rhumb_api::Handle, name: &str, value: Option<rhumb_api::Attr>) {
+        let changed = self.client.control();
+        self.runtime.block_on(changed.set_attribute(handle, name, value)).expect("changed");
+    }
+
+    /// Removes something by hand.
+    pub fn vanish(&self, handle: &rhumb_api::Handle) {
+        self.runtime.block_on(self.client.control().vanish(handle)).expect("removed");
+    }
+
     pub fn inventory(&self) -> Vec<Observed> {
         self.runtime.block_on(self.client.control().inventory(None)).expect("told")
     }
@@ -97,6 +108,13 @@ impl Sim {
 
     /// What is wrong after everything was applied.
     fn wrong(&self, state: &Path, expected: &BTreeSet<String>) -> Vec<String> {
+        let mut disk = rhumb::state::disk::RealDisk::new();
+        let recorded = rhumb::state::local::read(&mut disk, state, "state");
+        self.wrong_beside(&recorded.expect("readable").expect("a state"), expected)
+    }
+
+    /// The same beside a state that was read.
+    pub fn wrong_beside(&self, recorded: &rhumb::state::State, expected: &BTreeSet<String>) -> Vec<String> {
         let there = self.inventory();
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for thing in &there {
@@ -107,9 +125,6 @@ impl Sim {
         let addresses: BTreeSet<String> = seen.into_keys().collect();
         wrong.extend(addresses.difference(expected).map(|a| format!("{a} is left")));
         wrong.extend(expected.difference(&addresses).map(|a| format!("{a} is missing")));
-        let mut disk = rhumb::state::disk::RealDisk::new();
-        let recorded =
-            rhumb::state::local::read(&mut disk, state, "state").expect("readable").expect("a state");
         let ids: BTreeSet<_> = recorded.resources.values().filter_map(|thing| thing.handle()).collect();
         wrong.extend(
             there
@@ -135,7 +150,7 @@ pub fn saved(folder: &Path) -> (std::path::PathBuf, BTreeSet<String>) {
 }
 
 /// Applies until it is done, as anybody would who knows nothing of what happened.
-fn go_on(sim: &Sim, plan: &Path, state: &Path) -> Result<(), String> {
+pub fn go_on(sim: &Sim, plan: &Path, state: &Path) -> Result<(), String> {
     let mut last = String::new();
     for _ in 0..3 {
         let (out, err, code) = sim.apply(plan, state, None);

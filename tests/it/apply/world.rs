@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb::apply::{Effect, Event, Machine, Options, Summary, Work};
+use rhumb::apply::{Effect, Engine as _, Event, Machine, Options, Summary, Work};
 use rhumb::plan::{Change, Desired, Standby};
 use rhumb::state::{Record, State};
 use rhumb_api::{Cloud, Handle, ResourceAddr};

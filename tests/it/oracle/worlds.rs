@@ -365,7 +365,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         providers: providers(r, world, types, regions),
         catalog_files: Vec::new(),
         calibration: None,
-        state: StateSettings { path: "state.json".into() },
+        state: StateSettings { path: "state.json".into(), remote: None },
     }
 }
 

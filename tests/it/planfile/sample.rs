@@ -407,6 +407,7 @@ pub fn plan() -> Plan {
         tool_version: "0.1.0".into(),
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
+        destroy: false,
         prior: Some(Prior { lineage: "3f1c".into(), serial: 7, digest: "c".repeat(64), simulated: true }),
         confidence: 0.8,
         user_files: vec!["own.yaml".into()],

@@ -1,14 +1,18 @@
 //! The same on servers that speak the protocols of the clouds; `tests/state/run` starts them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhumb::state::remote::{Options, Patience, Place, Remote, Term, prune, read, read_version, versions};
 use rhumb::state::{Record, StoreError};
+use rhumb_sim::{Rule, Verb, What, World};
 
 use super::shelf::{Between, Fault, Watched};
 use super::{change, open, race};
+use crate::apply::process::{Sim, go_on, quick, saved};
+use crate::cli::{rhumb, run};
 use crate::journal::{history, states};
 
 /// A place that nobody has used before.
@@ -132,4 +136,102 @@ fn what_a_thousand_resources_cost() {
         took.as_millis(),
         reading.as_millis()
     );
+}
+
+/// The real binary is killed while a call is under way, and its folder is gone with it: the next one, elsewhere, knows all of it.
+#[test]
+#[ignore = "needs an emulator: tests/state/run"]
+fn a_killed_apply_goes_on_from_an_empty_folder() {
+    let sim = Sim::start();
+    let desk = tempfile::tempdir().unwrap();
+    let (plan, expected) = saved(desk.path());
+    let mut points = 0;
+    for what in [What::HoldBefore, What::HoldAfter] {
+        for nth in (1..).step_by(stride()) {
+            let rule = Rule {
+                nth: Some(nth),
+                verb: Some(Verb::Create),
+                kind: None,
+                address: None,
+                times: Some(1),
+                what: what.clone(),
+            };
+            sim.reset(&World { rules: vec![rule], ..quick() });
+            let (remote, address) = place("kill");
+            let folder = tempfile::tempdir().unwrap();
+            let own = folder.path().join("chat.plan");
+            std::fs::copy(&plan, &own).unwrap();
+            let mut child = sim.begin(&own, Path::new(&address));
+            if !sim.holds(&mut child) {
+                break;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            drop(folder);
+            points += 1;
+            let left = read(&remote).unwrap().unwrap();
+            assert!(!left.open.is_empty(), "{what:?} {nth}: the call was recorded before it was sent");
+            let fresh = tempfile::tempdir().unwrap();
+            let own = fresh.path().join("chat.plan");
+            std::fs::copy(&plan, &own).unwrap();
+            assert_eq!(go_on(&sim, &own, Path::new(&address)), Ok(()), "{what:?} {nth}");
+            let state = read(&remote).unwrap().unwrap();
+            assert_eq!(sim.wrong_beside(&state, &expected), Vec::<String>::new(), "{what:?} {nth}");
+            assert!(std::fs::read_dir(fresh.path()).unwrap().count() == 1, "nothing of it is in the folder");
+        }
+    }
+    println!("1000 resources apart: killed at {points} points, nothing leaked, doubled or forgotten");
+    assert!(points > 2, "{points}");
+}
+
+/// Every how many calls one is killed at; `RHUMB_KILLS=1` takes all.
+fn stride() -> usize {
+    std::env::var("RHUMB_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
+}
+
+/// A life without a file: the spec names the bucket, and the commands find it there.
+#[test]
+#[ignore = "needs an emulator: tests/state/run"]
+fn the_commands_find_the_state_that_the_spec_names() {
+    let sim = Sim::start();
+    let (_, address) = place("life");
+    let (scheme, rest) = address.split_once("://").unwrap();
+    let (bucket, key) = rest.split_once('/').unwrap();
+    let backend = match scheme {
+        "s3" => "s3",
+        "gs" => "gcs",
+        _ => "azblob",
+    };
+    let text = std::fs::read_to_string("examples/support-chat/deploy.yaml").unwrap();
+    let text = format!("{text}\nstate: {{ backend: {backend}, bucket: {bucket}, key: {key} }}\n");
+    let on = |args: &[&str]| {
+        // Each from a folder of its own.
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("deploy.yaml"), &text).unwrap();
+        let done = run(rhumb().current_dir(folder.path()).args(args));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{args:?} left a file");
+        done
+    };
+    let there = ["--simulate", sim.url.as_str()];
+    let (out, err, code) = on(&["state", "list"]);
+    assert!(code == 1 && err.contains(&format!("{address}: nothing was ever recorded there")), "{out}{err}");
+    let (out, err, code) = on(&[&["apply", ".", "--yes", "--quiet"][..], &there].concat());
+    assert_eq!((code, sim.inventory().len()), (0, 5), "{out}{err}");
+    let (out, err, code) = on(&["plan", ".", "--detailed-exitcode", "--quiet"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let (out, err, _) = on(&["state", "list"]);
+    assert!(out.contains("net-00000001") && out.contains("SIMULATED"), "{out}{err}");
+    let (out, err, code) = on(&["state", "versions", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let serial = value["versions"][0]["serial"].to_string();
+    assert!(code == 0 && value["versions"].as_array().unwrap().len() == 1, "{out}{err}");
+    let (out, err, code) = on(&["state", "pull", "--serial", &serial]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(rhumb::state::file::decode("pulled", &out).unwrap().resources.len(), 5);
+    let (_, err, code) = on(&["state", "pull", "--serial", "999"]);
+    assert!(code == 1 && err.contains("there is no version of serial 999"), "{err}");
+    let (out, err, code) = on(&[&["destroy", ".", "--yes", "--quiet"][..], &there].concat());
+    assert_eq!((code, sim.inventory().len()), (0, 0), "{out}{err}");
+    let (out, _, _) = on(&["history"]);
+    assert!(out.contains("5 created") && out.contains("5 removed"), "{out}");
 }

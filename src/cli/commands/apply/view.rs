@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::Clouds;
-use crate::apply::{Machine, Progress, Recorder, Stage, Summary, Verb, drive};
+use crate::apply::{Engine, Progress, Recorder, Stage, Summary, Verb, drive};
+use crate::cli::clouds::Clouds;
 use crate::cli::stdout::{print, print_error};
 use crate::cli::{Failure, Settings, files};
 use crate::plan::Plan;
@@ -30,6 +30,7 @@ pub struct View<'s> {
 }
 
 impl<'s> View<'s> {
+    /// One that has told nothing yet.
     pub fn new(settings: &'s Settings) -> Self {
         let shown = std::io::stderr().is_terminal() && !settings.quiet && !settings.json;
         let bar = shown.then(|| {
@@ -41,6 +42,7 @@ impl<'s> View<'s> {
         View { settings, started: Instant::now(), bar, steps: 0 }
     }
 
+    /// Tells that what became of so many calls is looked up.
     pub fn recovering(&mut self, open: usize) {
         self.expect(open as u64);
         self.event(json!({ "event": "recover", "open": open }));
@@ -49,6 +51,7 @@ impl<'s> View<'s> {
         ));
     }
 
+    /// Tells what is applied.
     pub fn begin(&mut self, plan: &Plan, digest: &str, simulated: bool) {
         let steps = plan.steps.len() + plan.leftovers.len();
         self.expect(steps as u64);
@@ -60,6 +63,11 @@ impl<'s> View<'s> {
         }
     }
 
+    /// Tells that what exists is looked at.
+    pub fn looking(&mut self, things: usize) {
+        self.event(json!({ "event": "look", "things": things }));
+    }
+
     fn expect(&mut self, steps: u64) {
         self.steps = steps;
         if let Some(bar) = &self.bar {
@@ -67,18 +75,12 @@ impl<'s> View<'s> {
         }
     }
 
-    /// Runs a machine to its end. Ctrl-C asks it to end; a second one ends the process, which loses nothing, since all that was sent
+    /// Runs an engine to its end. Ctrl-C asks it to end; a second one ends the process, which loses nothing, since all that was sent
     /// is recorded.
-    pub fn drive(
-        &mut self,
-        runtime: &tokio::runtime::Runtime,
-        machine: Machine<'_>,
-        store: &mut dyn Recorder,
-        clouds: &Clouds,
-    ) -> Summary {
+    pub fn drive(&mut self, machine: &mut dyn Engine, store: &mut dyn Recorder, clouds: &Clouds) -> Summary {
         let gentle = files::end_gently();
         let (ask, asked) = watch::channel(false);
-        let summary = runtime.block_on(async {
+        let summary = clouds.runtime.block_on(async {
             let asking = tokio::spawn(async move {
                 while !files::interrupted() {
                     tokio::time::sleep(ASK).await;
@@ -120,6 +122,7 @@ impl<'s> View<'s> {
         }
     }
 
+    /// Ends the bar.
     pub fn close(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -127,6 +130,9 @@ impl<'s> View<'s> {
     }
 
     /// Tells how it ended.
+    ///
+    /// # Errors
+    /// Standard output is closed.
     pub fn end(&mut self, plan: &Plan, summary: &Summary) -> Result<(), Failure> {
         self.close();
         let elapsed = self.started.elapsed();
@@ -170,6 +176,9 @@ impl<'s> View<'s> {
         let seconds = elapsed.as_secs_f64();
         text.push_str(&match &summary.unrecorded {
             Some(why) => format!("Ended: {counts}; nothing more could be recorded: {why}. Apply again: what was sent is found.\n"),
+            None if summary.complete() && plan.destroy => {
+                format!("Destroyed in {seconds:.1} s: {counts}. Nothing is left.\n")
+            }
             None if summary.complete() => {
                 format!("Applied in {seconds:.1} s: {counts}. It costs {per_hour} USD an hour now, as planned.\n")
             }

@@ -1,15 +1,16 @@
-//! Version 2: what exists, what is to go, what is under way.
+//! Version 3: what exists, what is to go, what is under way, what was done; and version 2, which said neither what was done, nor what was
+//! left to others, nor which runs have ended.
 //!
 //! A dependency may name what is not in the file: that it is gone is a fact that was recorded, whoever still
 //! depends on it.
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Attr, Call, Cloud, Resource, ResourceAddr, ResourceKind, Token};
+use rhumb_api::{Attr, Call, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
 use serde::Deserialize;
 
 use super::{State, StateError, StateResource, Text, checked};
-use crate::state::{Applying, Intent, Spare, Spared};
+use crate::state::{Applying, Deed, Intent, Spare, Spared};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +24,10 @@ struct File {
     spares: Vec<SpareEntry>,
     open: Vec<Intent>,
     applying: Option<Applying>,
+    #[serde(default)]
+    forgotten: Option<Vec<Handle>>,
+    #[serde(default)]
+    history: Option<Vec<Deed>>,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +41,8 @@ struct Entry {
     token: Option<Token>,
     since: u64,
     doubtful: Option<String>,
+    #[serde(default)]
+    complete: Option<bool>,
     attributes: BTreeMap<String, Attr>,
     depends_on: Vec<ResourceAddr>,
     stands_on: BTreeMap<ResourceAddr, String>,
@@ -54,13 +61,32 @@ struct SpareEntry {
     token: Option<Token>,
     since: u64,
     doubtful: Option<String>,
+    #[serde(default)]
+    complete: Option<bool>,
     attributes: BTreeMap<String, Attr>,
     depends_on: Vec<ResourceAddr>,
     stands_on: BTreeMap<ResourceAddr, String>,
 }
 
-pub(super) fn decode(text: &Text<'_>) -> Result<State, StateError> {
+pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError> {
     let file: File = text.parse()?;
+    let complete = file.resources.iter().map(|e| e.complete).chain(file.spares.iter().map(|e| e.complete));
+    let later = [("forgotten", file.forgotten.is_some()), ("history", file.history.is_some())];
+    let mut said = complete.map(|said| ("complete", said.is_some())).chain(later);
+    if let Some((key, said)) = said.find(|(_, said)| *said != (version > 2)) {
+        let (message, at) = match said {
+            true => (format!("unknown field `{key}` in version 2"), text.find(&format!("\"{key}\""))),
+            false => (format!("missing field `{key}`"), None),
+        };
+        return Err(text.error(
+            at.or(Some(0)),
+            message,
+            "the file is written by rhumb; restore it from a copy",
+        ));
+    }
+    let mut forgotten = file.forgotten.unwrap_or_default();
+    forgotten.sort();
+    forgotten.dedup();
     let resources = checked(text, file.resources.into_iter().map(thing))?;
     let spares = file.spares.into_iter().map(spare).collect();
     let mut open = BTreeMap::new();
@@ -85,6 +111,8 @@ pub(super) fn decode(text: &Text<'_>) -> Result<State, StateError> {
         spares,
         open,
         applying: file.applying,
+        forgotten,
+        history: file.history.unwrap_or_default(),
     })
 }
 
@@ -121,6 +149,7 @@ fn thing(entry: Entry) -> (ResourceAddr, StateResource) {
         token,
         since,
         doubtful,
+        complete,
         attributes,
         mut depends_on,
         stands_on,
@@ -128,7 +157,8 @@ fn thing(entry: Entry) -> (ResourceAddr, StateResource) {
     depends_on.sort();
     depends_on.dedup();
     let resource = Resource { kind, cloud, region, attributes };
-    (address, StateResource { resource, id, token, since, doubtful, depends_on, stands_on })
+    let complete = complete.unwrap_or(false);
+    (address, StateResource { resource, id, token, since, doubtful, complete, depends_on, stands_on })
 }
 
 fn spare(entry: SpareEntry) -> Spare {
@@ -142,6 +172,7 @@ fn spare(entry: SpareEntry) -> Spare {
         token: entry.token,
         since: entry.since,
         doubtful: entry.doubtful,
+        complete: entry.complete,
         attributes: entry.attributes,
         depends_on: entry.depends_on,
         stands_on: entry.stands_on,

@@ -1,0 +1,133 @@
+//! Who makes what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rhumb_api::{Cloud, Provider};
+
+use super::Failure;
+use crate::apply::Options;
+use crate::plan::{self, Plan};
+use crate::state::State;
+
+/// Which clouds are talked to.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CloudArgs {
+    /// Talk to the simulated cloud at this address (`rhumb sim serve`); nothing real is made
+    #[arg(long, value_name = "URL")]
+    pub simulate: Option<String>,
+    /// Most resources to work on at a time
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub parallel: u16,
+}
+
+/// Who makes what, and what they promise.
+pub struct Clouds {
+    /// The adapter of each cloud.
+    pub providers: BTreeMap<Cloud, Arc<dyn Provider>>,
+    /// Whether nothing that they make exists.
+    pub simulated: bool,
+    /// How they are worked with.
+    pub options: Options,
+    /// What calls are made on.
+    pub runtime: tokio::runtime::Runtime,
+}
+
+impl Clouds {
+    /// Connects to what the arguments name.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn of(args: &CloudArgs) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Failure::error(format!("cannot start: {e}")))?;
+        let mut providers: BTreeMap<Cloud, Arc<dyn Provider>> = BTreeMap::new();
+        if let Some(url) = &args.simulate {
+            let client = runtime.block_on(rhumb_sim::Client::connect(url));
+            let client = client.map_err(|e| Failure::error(format!("--simulate {url}: {e}")))?;
+            let client: Arc<dyn Provider> = Arc::new(client);
+            for cloud in client.clouds() {
+                providers.insert(*cloud, Arc::clone(&client));
+            }
+        }
+        let guarantees = providers.iter().map(|(cloud, of)| (*cloud, of.guarantees())).collect();
+        let options = Options { parallel: usize::from(args.parallel), ..Options::new(guarantees) };
+        Ok(Clouds { providers, simulated: args.simulate.is_some(), options, runtime })
+    }
+
+    /// Nothing is begun that cannot be done.
+    ///
+    /// # Errors
+    /// A cloud of the plan has no adapter here.
+    pub fn can(&self, plan: &Plan) -> Result<(), Failure> {
+        let changed = plan.changes.iter().filter(|c| c.action != plan::Action::Keep);
+        let places = changed.filter_map(|c| c.after.as_ref().or(c.before.as_ref())).map(|r| r.cloud);
+        let missing: std::collections::BTreeSet<&str> =
+            places.filter(|cloud| !self.providers.contains_key(cloud)).map(Cloud::as_str).collect();
+        if missing.is_empty() {
+            return self.deploys(plan);
+        }
+        let missing: Vec<&str> = missing.into_iter().collect();
+        Err(Failure::error(format!(
+            "this build has no adapter for {}: nothing was changed; apply to a simulated cloud with --simulate URL (`rhumb sim serve`)",
+            missing.join(", ")
+        )))
+    }
+
+    /// The adapters know how to make everything that is to be made.
+    fn deploys(&self, plan: &Plan) -> Result<(), Failure> {
+        let made = plan.changes.iter().filter(|c| c.action != plan::Action::Keep);
+        let refused: Vec<String> = made
+            .filter_map(|change| Some((&change.addr, change.after.as_ref()?)))
+            .filter_map(|(addr, after)| {
+                let why = self.providers.get(&after.cloud)?.can(after).err()?;
+                Some(format!("{addr}: {why}"))
+            })
+            .collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::error(format!(
+            "nothing was changed: what this build cannot deploy: {}",
+            refused.join("; ")
+        )))
+    }
+
+    /// Everything of a state can be looked at.
+    ///
+    /// # Errors
+    /// A cloud of it has no adapter here.
+    pub fn reach(&self, state: &State) -> Result<(), Failure> {
+        let places = state.places();
+        let missing: std::collections::BTreeSet<&str> = places
+            .iter()
+            .map(|(cloud, _)| *cloud)
+            .filter(|c| !self.providers.contains_key(c))
+            .map(Cloud::as_str)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let missing: Vec<&str> = missing.into_iter().collect();
+        Err(Failure::error(format!(
+            "this build has no adapter for {}: what exists there cannot be looked at; a simulated cloud is named with --simulate URL",
+            missing.join(", ")
+        )))
+    }
+
+    /// What a simulated cloud made is not of a real one, and the reverse.
+    ///
+    /// # Errors
+    /// The state is of the other.
+    pub fn fits(&self, state: &State, name: &str) -> Result<(), Failure> {
+        match (state.simulated, self.simulated) {
+            (true, false) => Err(Failure::error(format!(
+                "{name}: it is of a simulated cloud: nothing in it exists; apply with --simulate, or name another state"
+            ))),
+            (false, true) => Err(Failure::error(format!(
+                "{name}: it is of real clouds; a simulated one cannot change them: name another state with --state"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}

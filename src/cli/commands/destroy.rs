@@ -1,0 +1,67 @@
+//! `rhumb destroy`.
+
+use rhumb_api::Attr;
+
+use crate::cli::clouds::{CloudArgs, Clouds};
+use crate::cli::commands::apply::approve;
+use crate::cli::held::Held;
+use crate::cli::state::StateArgs;
+use crate::cli::{Exit, Failure, Settings, reality};
+use crate::plan::{self, Plan};
+use crate::state::State;
+
+/// Remove everything that a deployment owns
+///
+/// What exists is looked at first, what will go is shown, and it goes when you say yes. Everything that was recorded goes, and what has the tags
+/// of the deployment; the state stays, and says so. `rhumb plan --destroy --out` saves the same for somebody else to approve.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which deployment.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Where it is.
+    #[command(flatten)]
+    pub clouds: CloudArgs,
+    /// Destroy without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Go by what is recorded, without looking first at what exists
+    #[arg(long)]
+    pub no_refresh: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+    if settings.json && !args.yes {
+        return Err(Failure::usage("--json asks nobody: say --yes"));
+    }
+    let place = args.state.place(settings)?;
+    let clouds = Clouds::of(&args.clouds)?;
+    let mut held = Held::open(&place, settings)?;
+    let Some(state) = held.state() else {
+        return Err(Failure::error(format!("{}: nothing was ever recorded there", held.name)));
+    };
+    clouds.fits(state, &held.name)?;
+    reality::settle(&mut held, settings, &clouds)?;
+    if !args.no_refresh {
+        reality::refresh(&mut held, settings, &clouds)?;
+    }
+    let Some(plan) = held.state().map(|state| removal(state, settings)) else { return Ok(Exit::Done) };
+    approve(&plan, args.yes, &mut held, settings, &clouds)
+}
+
+/// The plan by which everything of a state goes.
+pub fn removal(state: &State, settings: &Settings) -> Plan {
+    let now = settings.now.to_string();
+    let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";
+    let all = state.resources.values().chain(state.spares.iter().map(|spare| &spare.thing));
+    let mut names = all.filter_map(|thing| match thing.resource.attributes.get("deployment") {
+        Some(Attr::Text(name)) => Some(name.as_str()),
+        _ => None,
+    });
+    let name = names.next().unwrap_or("what is recorded");
+    plan::destroy(name, &created, state, plan::warnings_of_state(state))
+}

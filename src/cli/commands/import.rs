@@ -1,0 +1,166 @@
+//! `rhumb import`.
+
+use std::path::PathBuf;
+
+use rhumb_api::{Call, Handle, Observed, Reply, Resource, ResourceAddr, Status};
+use serde_json::json;
+
+use crate::apply::differing;
+use crate::cli::clouds::{CloudArgs, Clouds};
+use crate::cli::held::{Held, store_failure, who};
+use crate::cli::load::SpecArgs;
+use crate::cli::planning::{self, NoPlan, PlanArgs};
+use crate::cli::view::terminal;
+use crate::cli::{Exit, Failure, Settings};
+use crate::plan::{Change, Plan};
+use crate::state::Record;
+
+/// Take over something that exists: from now on it is recorded, planned and removed as if it had been made here
+///
+/// The address is one that the plan has and nothing is recorded for; kind, cloud and region follow from it. What is imported is otherwise
+/// than planned as far as the next plan says so. The spec is that of the folder (-C chooses it).
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The address that it gets
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    address: ResourceAddr,
+    /// The cloud's id of it
+    #[arg(value_name = "ID")]
+    id: String,
+    /// It was made by another deployment, of this lineage, which is gone or has left it to others
+    #[arg(long, value_name = "LINEAGE")]
+    lineage: Option<String>,
+    /// Where it is.
+    #[command(flatten)]
+    clouds: CloudArgs,
+    /// The state file, instead of the one that the spec names
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Set a variable; wins over --var-file and RHUMB_VAR_NAME
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    var: Vec<String>,
+    /// Read variables from a YAML, JSON or HCL file; wins over RHUMB_VAR_NAME
+    #[arg(long = "var-file", value_name = "FILE")]
+    var_file: Vec<PathBuf>,
+}
+
+/// An address, as typed.
+fn address(text: &str) -> Result<ResourceAddr, String> {
+    ResourceAddr::parse(text).map_err(|e| e.to_string())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+    let spec = SpecArgs { path: PathBuf::from("."), var: args.var.clone(), var_file: args.var_file.clone() };
+    let planning = PlanArgs { spec, catalog: Vec::new(), state: args.state.clone(), running: None };
+    let mut gathered = planning::gather_unheld(&planning, settings)?;
+    let clouds = Clouds::of(&args.clouds)?;
+    let mut held = Held::open(&gathered.store, settings)?;
+    if let Some(state) = held.state() {
+        clouds.fits(state, &held.name)?;
+    }
+    gathered.hold(held.state().cloned(), &planning);
+    let plan = planning::think_of_day(&gathered).map_err(|why: NoPlan| Failure::from(why))?;
+    let (change, wanted) = wanted(&plan, &args.address)?;
+    let handle =
+        Handle { cloud: wanted.cloud, region: wanted.region.clone(), kind: wanted.kind, id: args.id.clone() };
+    let seen = seen(&handle, &clouds)?;
+    owned(&seen, args, &held)?;
+    let state = held.state();
+    let missing = |need: &&ResourceAddr| state.is_none_or(|state| !state.resources.contains_key(*need));
+    if let Some(need) = change.depends_on.iter().find(missing) {
+        return Err(Failure::error(format!(
+            "{}: it stands on {need}, which is not recorded; import that first",
+            args.address
+        )));
+    }
+    let record = Record::Import {
+        address: args.address.clone(),
+        resource: Resource { attributes: seen.attributes.clone(), ..wanted.clone() },
+        id: args.id.clone(),
+        depends_on: change.depends_on.clone(),
+        by: who(),
+        at: settings.now.to_string(),
+    };
+    held.store(clouds.simulated)?.append(&[record]).map_err(store_failure)?;
+    let differs: Vec<String> = differing(&wanted.attributes, &seen.attributes).into_iter().collect();
+    let text = if settings.json {
+        let value =
+            json!({ "schema": "rhumb.import/1", "address": args.address, "id": args.id, "differs": differs });
+        format!("{value}\n")
+    } else if differs.is_empty() {
+        format!("{}: {handle} is recorded, and is as planned.\n", args.address)
+    } else {
+        format!(
+            "{}: {handle} is recorded. It is otherwise than planned ({}): the next plan says what is done about it.\n",
+            args.address,
+            differs.join(", ")
+        )
+    };
+    terminal::print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// What the plan wants at an address where nothing is.
+fn wanted<'p>(plan: &'p Plan, address: &ResourceAddr) -> Result<(&'p Change, &'p Resource), Failure> {
+    let change = plan.changes.iter().find(|change| change.addr == *address);
+    let found = change.and_then(|change| Some((change, change.after.as_ref()?)));
+    let Some((change, after)) = found else {
+        let open = plan.changes.iter().filter(|c| c.before.is_none() && c.after.is_some());
+        let list: Vec<&str> = open.map(|c| c.addr.as_str()).take(8).collect();
+        let help = match list.is_empty() {
+            true => "everything of it is recorded".to_owned(),
+            false => format!("not recorded yet are {}", list.join(", ")),
+        };
+        return Err(Failure::error(format!("the plan has no {address}; {help}")));
+    };
+    if change.before.is_some() {
+        return Err(Failure::error(format!(
+            "{address} is recorded already; `rhumb state rm` leaves what is recorded to others"
+        )));
+    }
+    Ok((change, after))
+}
+
+/// The thing as its cloud describes it.
+fn seen(handle: &Handle, clouds: &Clouds) -> Result<Observed, Failure> {
+    let Some(provider) = clouds.providers.get(&handle.cloud) else {
+        return Err(Failure::error(format!(
+            "this build has no adapter for {}; a simulated cloud is named with --simulate URL",
+            handle.cloud
+        )));
+    };
+    let answer = clouds.runtime.block_on(provider.call(&Call::Read(handle.clone())));
+    match answer {
+        Ok(Reply::One(Some(seen))) => match &seen.status {
+            Status::Ready | Status::Complete => Ok(seen),
+            Status::Pending => {
+                Err(Failure::error(format!("{handle} is being made or changed; wait until it is ready")))
+            }
+            Status::Deleting => Err(Failure::error(format!("{handle} is being removed"))),
+            Status::Failed(why) => Err(Failure::error(format!("{handle} has failed: {why}"))),
+        },
+        Ok(Reply::One(None)) => {
+            let (cloud, region) = (handle.cloud, &handle.region);
+            Err(Failure::error(format!("there is no {} {} in {cloud}/{region}", handle.kind, handle.id)))
+        }
+        Ok(Reply::Many(_)) => Err(Failure::error(format!("{handle}: the reply has the wrong form"))),
+        Err(error) => Err(Failure::error(format!("{handle}: {error}"))),
+    }
+}
+
+/// Two deployments may not own one thing: each would remove it in its own time.
+fn owned(seen: &Observed, args: &Args, held: &Held) -> Result<(), Failure> {
+    let theirs = &seen.tags.lineage;
+    let ours = held.state().is_some_and(|state| state.lineage == *theirs);
+    if ours || args.lineage.as_ref() == Some(theirs) {
+        return Ok(());
+    }
+    Err(Failure::error(format!(
+        "{}: it was made by another deployment; if that is gone, or has left it to others (`rhumb state rm`), say --lineage {theirs}",
+        args.id
+    )))
+}

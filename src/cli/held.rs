@@ -1,0 +1,168 @@
+//! A state that is held while it is changed.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
+use super::state::{self, PlaceKind, StatePlace};
+use super::{Exit, Failure, Settings, progress};
+use crate::apply::Recorder;
+use crate::state::local::LocalStore;
+use crate::state::remote::{self, RemoteStore};
+use crate::state::{Holder, Record, State, StoreError, local};
+
+/// A state that is held, or a place for one; with it nobody else can change it.
+pub struct Held {
+    opened: Option<Opened>,
+    /// As the user named it.
+    pub name: String,
+}
+
+/// What was opened.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+enum Opened {
+    Nothing(Vacant),
+    Recorded(Store),
+}
+
+enum Vacant {
+    Local(local::Vacant),
+    Remote(remote::Vacant),
+}
+
+/// A state that can be changed, wherever it is.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+pub enum Store {
+    /// In a file.
+    Local(LocalStore),
+    /// In a bucket.
+    Remote(RemoteStore),
+}
+
+impl Held {
+    /// Takes the lock of a state.
+    ///
+    /// # Errors
+    /// Someone else has it, or it cannot be read.
+    pub fn open(place: &StatePlace, settings: &Settings) -> Result<Self, Failure> {
+        let holder = Holder { by: who(), at: settings.now.to_string() };
+        let opened = match &place.kind {
+            PlaceKind::File(path) => {
+                match LocalStore::open(state::disk()?, path, &place.name, &holder).map_err(store_failure)? {
+                    local::Opened::Nothing(vacant) => Opened::Nothing(Vacant::Local(vacant)),
+                    local::Opened::Recorded(store) => Opened::Recorded(Store::Local(store)),
+                }
+            }
+            PlaceKind::Bucket(bucket, options) => {
+                let remote = bucket.connect(options).map_err(store_failure)?;
+                let waiting = progress::start("taking the lease of the state", settings);
+                let opened = RemoteStore::open(&remote, &holder, &lease());
+                waiting.finish();
+                match opened.map_err(store_failure)? {
+                    remote::Opened::Nothing(vacant) => Opened::Nothing(Vacant::Remote(vacant)),
+                    remote::Opened::Recorded(store) => Opened::Recorded(Store::Remote(store)),
+                }
+            }
+        };
+        Ok(Held { opened: Some(opened), name: place.name.clone() })
+    }
+
+    /// What is recorded; `None` if nothing ever was.
+    pub fn state(&self) -> Option<&State> {
+        match &self.opened {
+            Some(Opened::Recorded(store)) => Some(store.state()),
+            _ => None,
+        }
+    }
+
+    /// The store, made if there was none.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn store(&mut self, simulated: bool) -> Result<&mut Store, Failure> {
+        if let Some(Opened::Nothing(vacant)) = self.opened.take_if(|o| matches!(o, Opened::Nothing(_))) {
+            let made = match vacant {
+                Vacant::Local(vacant) => {
+                    Store::Local(vacant.create(lineage(), simulated).map_err(store_failure)?)
+                }
+                Vacant::Remote(vacant) => {
+                    Store::Remote(vacant.create(lineage(), simulated).map_err(store_failure)?)
+                }
+            };
+            self.opened = Some(Opened::Recorded(made));
+        }
+        match &mut self.opened {
+            Some(Opened::Recorded(store)) => Ok(store),
+            _ => Err(Failure::error(format!("{}: it could not be made", self.name))),
+        }
+    }
+}
+
+impl Store {
+    /// What is recorded.
+    pub fn state(&self) -> &State {
+        match self {
+            Store::Local(store) => store.state(),
+            Store::Remote(store) => store.state(),
+        }
+    }
+
+    /// Records changes; they are durable when it returns.
+    ///
+    /// # Errors
+    /// They do not fit, or cannot be made durable.
+    pub fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        match self {
+            Store::Local(store) => store.append(records),
+            Store::Remote(store) => store.append(records),
+        }
+    }
+
+    /// Makes the next reading short.
+    ///
+    /// # Errors
+    /// A snapshot cannot be made; what is recorded is so all the same.
+    pub fn compact(&mut self) -> Result<(), StoreError> {
+        match self {
+            Store::Local(store) => store.compact(),
+            Store::Remote(store) => store.compact(),
+        }
+    }
+}
+
+impl Recorder for Store {
+    fn append(&mut self, records: &[Record]) -> Result<(), String> {
+        Store::append(self, records).map_err(|e| e.to_string())
+    }
+}
+
+/// How long a lease lasts. In a build with debug assertions, `RHUMB_LEASE_MS` makes it shorter, so that tests need not wait for the
+/// end of one whose holder they have killed.
+fn lease() -> remote::Options {
+    let options = remote::Options::default();
+    #[cfg(debug_assertions)]
+    if let Some(ms) = std::env::var("RHUMB_LEASE_MS").ok().and_then(|ms| ms.parse().ok()) {
+        let term = remote::Term { ttl: std::time::Duration::from_millis(ms), ..remote::Term::default() };
+        return remote::Options { lease: Some(term) };
+    }
+    options
+}
+
+/// How a store's error ends a command.
+pub fn store_failure(error: StoreError) -> Failure {
+    let exit = if matches!(error, StoreError::Locked { .. }) { Exit::Stale } else { Exit::Error };
+    Failure::Message { exit, text: error.to_string() }
+}
+
+/// A name that no other deployment has: 128 bits from the operating system's source of random keys.
+fn lineage() -> String {
+    let half = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", half(), half())
+}
+
+/// Who applies, as the environment says.
+pub fn who() -> String {
+    let of = |names: &[&str]| names.iter().find_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()));
+    let user = of(&["USER", "LOGNAME", "USERNAME"]).unwrap_or_else(|| "someone".to_owned());
+    let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|n| n.trim().to_owned());
+    let host = of(&["HOSTNAME", "COMPUTERNAME"]).or(named).unwrap_or_else(|| "somewhere".to_owned());
+    format!("{user}@{host}").chars().filter(|c| !c.is_control()).collect()
+}
