@@ -10,7 +10,6 @@ use super::{Applying, Deed, MOST_DEEDS, Spare, Spared, State, StateResource, Tak
 /// One change of a state. Each lets the serial grow by one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[expect(clippy::large_enum_variant, reason = "a group of records lives until it is written")]
 pub enum Record {
     /// An apply begins.
     Begin {

@@ -363,10 +363,10 @@ fn a_spec_names_a_bucket_or_is_told_why_not() {
         ("{ backend: s3, bucket: Acme, key: x }", "`state.bucket` is no name in a bucket's address"),
         ("{ backend: s3, bucket: acme, key: 'a//b' }", "`state.key` is no name in a bucket's address"),
         ("{ backend: s3, bucket: acme, key: 'a?sig=1' }", "`state.key` is no name in a bucket's address"),
-        ("{ backend: s3, bucket: acme, key: x, account: y }", "`state.account` of the backend `s3`"),
-        ("{ backend: gcs, bucket: acme, key: x, region: y }", "`state.region` of the backend `gcs`"),
-        ("{ bucket: acme }", "`state.bucket` of the backend `local`"),
-        ("{ backend: s3, path: x.json, bucket: acme, key: x }", "`state.path` of the backend `s3`"),
+        ("{ backend: s3, bucket: acme, key: x, account: y }", "`state.account` with `backend: s3`"),
+        ("{ backend: gcs, bucket: acme, key: x, region: y }", "`state.region` with `backend: gcs`"),
+        ("{ bucket: acme }", "`state.bucket` with `backend: local`"),
+        ("{ backend: s3, path: x.json, bucket: acme, key: x }", "`state.path` with `backend: s3`"),
         ("{ backend: http }", "`http`"),
     ];
     for (state, wanted) in bad {

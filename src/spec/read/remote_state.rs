@@ -22,7 +22,7 @@ impl Reader<'_> {
             for key in keys.iter().filter(|key| !own.contains(*key)) {
                 let other = at.key(key);
                 if other.is_there() {
-                    let what = format!("`{}` of the backend `{backend}`", other.pointer.dotted());
+                    let what = format!("`{}` with `backend: {backend}`", other.pointer.dotted());
                     let help = format!("remove it; `{backend}` has {}", own.join(", "));
                     let problem = Problem::new("conflicting-keys", what, "means nothing there", help);
                     self.report(&other.pointer, true, problem);

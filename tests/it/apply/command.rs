@@ -70,6 +70,15 @@ fn what_cannot_be_applied_is_refused_with_the_reason() {
     let on = |more: &[&str]| run(rhumb().arg("apply").arg(&plan).arg("--state").arg(&state).args(more));
     let cloud = if crate::plans::REDUCED { "gcp" } else { "aws" };
     refused(on(&[]), 1, &format!("this build has no adapter for {cloud}: nothing was changed"));
+    // What the adapter says that it cannot deploy is not begun.
+    let cloud_of = cloud.parse().expect("a cloud");
+    sim.reset(&World { instance_types: [(cloud_of, ["none".to_owned()].into())].into(), ..quick() });
+    refused(
+        on(&["--simulate", &sim.url]),
+        1,
+        "nothing was changed: what this build cannot deploy: services.chat/",
+    );
+    sim.reset(&quick());
     refused(on(&["--simulate", "http://127.0.0.1:9"]), 1, "--simulate http://127.0.0.1:9: ");
     refused(on(&["--simulate", "https://127.0.0.1:9"]), 1, "--simulate https://127.0.0.1:9: ");
     refused(run(rhumb().args(["apply", "examples/support-chat", "--json"])), 1, "--yes");

@@ -124,6 +124,9 @@ fn everything_goes_when_somebody_says_yes_or_approved_it() {
     // Saved, looked at, checked; a spec that has changed since does not keep it from going.
     let (out, _, code) = desk.here(&["plan", ".", "--destroy", "--out", "end.plan", "--detailed-exitcode"]);
     assert_eq!(code, 2, "{out}");
+    let (out, _, _) = desk.here(&["plan", ".", "--destroy", "--json"]);
+    let told = follows(include_str!("../../../templates/report/plan.schema.json"), &out);
+    assert_eq!((&told["destroy"], told["changes"].as_array().map(Vec::len)), (&Value::Bool(true), Some(5)));
     let (shown, err, code) = desk.here(&["show", "end.plan"]);
     assert_eq!(code, 0, "{err}");
     assert!(shown.contains("Plan to destroy support") && shown.contains("everything is to go"), "{shown}");

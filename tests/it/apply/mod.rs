@@ -5,6 +5,7 @@ mod command;
 mod crash;
 mod deployment;
 mod examples;
+mod kills;
 mod life;
 pub mod process;
 mod reality;
