@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rhumb_api::ResourceAddr;
+
 use super::held::store_failure;
 use super::load::{self, SpecArgs};
 use super::{Failure, Settings};
@@ -133,6 +135,19 @@ impl StateArgs {
             None => Err(Failure::error(format!("{}: nothing was ever recorded there", place.name))),
         }
     }
+}
+
+/// An address, as typed.
+///
+/// # Errors
+/// It is none; for people.
+pub fn address(text: &str) -> Result<ResourceAddr, String> {
+    ResourceAddr::parse(text).map_err(|e| e.to_string())
+}
+
+/// What a file or a cloud says may not reach a terminal as a command to it.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// The disk that states are written to.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::state::StateArgs;
+use crate::cli::state::{StateArgs, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
 use crate::report::Cell;
@@ -50,8 +50,6 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
 }
 
 fn row(deed: &Deed) -> Vec<Cell> {
-    // What a file holds may not reach a terminal as a command to it.
-    let clean = |text: &str| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>();
     let result = match (deed.what, &deed.address) {
         (What::Apply, _) => {
             let counts =

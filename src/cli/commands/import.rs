@@ -10,6 +10,7 @@ use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::held::{Held, store_failure, who};
 use crate::cli::load::SpecArgs;
 use crate::cli::planning::{self, NoPlan, PlanArgs};
+use crate::cli::state::address;
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
 use crate::plan::{Change, Plan};
@@ -42,11 +43,6 @@ pub struct Args {
     /// Read variables from a YAML, JSON or HCL file; wins over RHUMB_VAR_NAME
     #[arg(long = "var-file", value_name = "FILE")]
     var_file: Vec<PathBuf>,
-}
-
-/// An address, as typed.
-fn address(text: &str) -> Result<ResourceAddr, String> {
-    ResourceAddr::parse(text).map_err(|e| e.to_string())
 }
 
 /// Runs the command.

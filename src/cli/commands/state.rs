@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::held::{Held, store_failure, who};
 use crate::cli::load::SpecArgs;
-use crate::cli::state::{StateArgs, StatePlace};
+use crate::cli::state::{StateArgs, StatePlace, address, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
 use crate::report::Cell;
@@ -91,11 +91,6 @@ impl Here {
         let spec = SpecArgs { path: PathBuf::from("."), var: Vec::new(), var_file: Vec::new() };
         StateArgs { spec, state: self.state.clone() }
     }
-}
-
-/// An address, as typed.
-fn address(text: &str) -> Result<ResourceAddr, String> {
-    ResourceAddr::parse(text).map_err(|e| e.to_string())
 }
 
 /// Runs the command.
@@ -199,11 +194,6 @@ fn note(thing: &crate::state::StateResource) -> String {
         None if thing.complete => "has run to its end".to_owned(),
         None => String::new(),
     }
-}
-
-/// What a file holds may not reach a terminal as a command to it.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn shown(address: &ResourceAddr, place: &StatePlace, state: &State) -> Result<String, Failure> {
