@@ -17,7 +17,7 @@ const SCHEMA: &str = "rhumb.drift/1";
 /// Look at what exists, and record what is otherwise than recorded
 ///
 /// Nothing that exists is changed, but what an earlier apply was cut off in is finished first. What others have changed is planned back by the
-/// next plan, what is gone is made anew, what has our tags and is in no record is removed, and a run that has ended is not run again.
+/// next plan, what is gone is made anew, what has our tags and is in no record is removed, and a run that has ended is recorded as such.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which deployment.
