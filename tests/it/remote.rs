@@ -2,7 +2,7 @@
 
 mod emulators;
 mod faults;
-mod shelf;
+pub mod shelf;
 mod takeover;
 
 use std::collections::BTreeMap;

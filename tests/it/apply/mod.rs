@@ -10,4 +10,5 @@ mod life;
 pub mod process;
 mod reality;
 mod seeds;
+mod two;
 mod world;
