@@ -150,5 +150,6 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
         standbys,
         warnings,
     };
-    Ok(plan::between(header, input.prior.as_ref(), &desired, placement, artifacts))
+    let plan = plan::between(header, input.prior.as_ref(), &desired, placement, artifacts);
+    Ok(plan.without_ended(input.prior.as_ref()))
 }

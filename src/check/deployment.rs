@@ -12,7 +12,7 @@ use crate::spec::{BudgetBinds, BudgetScope, Spec};
 use crate::state::{State, StateResource};
 
 use super::ledger::dollars;
-use super::{Ledger, Report, season, shared};
+use super::{Ledger, Report, asked, season, shared};
 
 /// Re-derives every promise of a plan. `prior` is the state that it was made against, if there was one.
 ///
@@ -21,6 +21,7 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     if plan.destroy {
         return destruction(prior, plan);
     }
+    let whole = &asked::whole(plan);
     let spec = &season::of_time(spec, &plan.created);
     let mut log = Ledger::default();
     log.same("plan", "plan", "the name", &spec.name, &plan.name);
@@ -34,15 +35,17 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     against(&mut log, prior, plan);
     for change in &plan.changes {
         let again = changed_again(prior, plan, change);
-        one_change(&mut log, change, stands_in_a_replaced_network(plan, change), again);
+        let held = stands_in_a_replaced_network(plan, change);
+        one_change(&mut log, change, (held, plan.asked.replace.contains(&change.addr)), again);
     }
     let sorted = plan.changes.windows(2).all(|w| w[0].addr < w[1].addr);
     log.hold(sorted, "plan", "plan", || {
         ("changes are not in the order of their addresses".into(), "each once".into(), "another order".into())
     });
     steps(&mut log, plan);
-    bill(&mut log, plan);
-    machines(&mut log, plan);
+    asked::check(&mut log, prior, plan);
+    bill(&mut log, whole);
+    machines(&mut log, whole);
     artifacts(&mut log, plan);
     budgets(&mut log, &plan.placement.spec_of(spec), plan);
     season::check(&mut log, spec, plan);
@@ -55,9 +58,12 @@ fn destruction(prior: Option<&State>, plan: &Plan) -> Report {
     let mut log = Ledger::default();
     against(&mut log, prior, plan);
     for change in &plan.changes {
-        one_change(&mut log, change, false, false);
+        one_change(&mut log, change, (false, false), false);
+    }
+    for change in &asked::whole(plan).changes {
         log.same("plan", change.addr.as_str(), "what happens to it", &"Remove", &action(change));
     }
+    asked::check(&mut log, prior, plan);
     steps(&mut log, plan);
     let rest = [
         ("placed", plan.placement != Placement::default()),
@@ -137,6 +143,9 @@ fn stands_in_a_replaced_network(plan: &Plan, change: &Change) -> bool {
 fn changed_again(prior: Option<&State>, plan: &Plan, change: &Change) -> bool {
     let replaced = |c: &&Change| c.action == Action::Replace && change.depends_on.contains(&c.addr);
     let recorded = prior.and_then(|state| state.resources.get(&change.addr));
+    if recorded.is_some_and(|thing| thing.complete) {
+        return false;
+    }
     plan.changes.iter().any(|c| replaced(&c))
         || recorded.is_some_and(|thing| thing.doubtful.is_some() || on_old(prior, thing))
 }
@@ -147,12 +156,12 @@ fn on_old(prior: Option<&State>, thing: &StateResource) -> bool {
     thing.stands_on.iter().any(|(addr, id)| now(addr).is_some_and(|now| now != Some(id)))
 }
 
-fn one_change(log: &mut Ledger, change: &Change, held: bool, again: bool) {
+fn one_change(log: &mut Ledger, change: &Change, (held, anew): (bool, bool), again: bool) {
     let address = change.addr.as_str();
     let derived = match (&change.before, &change.after) {
         (None, Some(_)) => Some(vec![Action::Create]),
         (Some(_), None) => Some(vec![Action::Remove]),
-        (Some(_), Some(_)) if held => Some(vec![Action::Replace]),
+        (Some(_), Some(_)) if held || anew => Some(vec![Action::Replace]),
         (Some(b), Some(a)) if a == b && again => Some(vec![Action::Update]),
         (Some(b), Some(a)) if a == b => Some(vec![Action::Keep]),
         (Some(b), Some(a)) if (b.kind, b.cloud, &b.region) != (a.kind, a.cloud, &a.region) => {

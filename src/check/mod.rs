@@ -8,6 +8,7 @@
 //!
 //! [`prove`] goes on to make every candidate again and to derive the bound that the certificates claim.
 
+mod asked;
 mod batch;
 mod bill;
 mod bound;

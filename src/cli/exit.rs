@@ -31,7 +31,12 @@ impl Exit {
         (Exit::Done, 0, "done", "done, passed, or no change"),
         (Exit::Error, 1, "error", "an error, usage errors included"),
         (Exit::Changes, 2, "changes", "there are changes (plan --detailed-exitcode)"),
-        (Exit::CheckFailed, 3, "check failed", "a check failed (check, verify, fmt --check, calibrate)"),
+        (
+            Exit::CheckFailed,
+            3,
+            "check failed",
+            "a check failed (check, verify, status, fmt --check, calibrate)",
+        ),
         (Exit::Stale, 4, "stale", "the saved plan is stale, or the lock is held"),
         (Exit::Inconclusive, 5, "inconclusive", "a fact that the placement needs is missing or too old"),
         (Exit::Infeasible, 6, "infeasible", "no placement keeps the promises"),

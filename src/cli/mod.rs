@@ -5,12 +5,14 @@
 //! into an exit code.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod asked;
 pub mod clouds;
 pub mod commands;
 mod exit;
 mod failure;
 mod files;
 pub mod held;
+mod keys;
 pub mod load;
 pub mod planning;
 pub mod progress;
@@ -48,7 +50,9 @@ enum Command {
     Destroy(commands::destroy::Args),
     Import(commands::import::Args),
     State(commands::state::Args),
+    Status(commands::status::Args),
     History(commands::history::Args),
+    Sign(commands::sign::Args),
     Show(commands::show::Args),
     Check(commands::check::Args),
     Explain(commands::explain::Args),
@@ -102,8 +106,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Destroy(args) => commands::destroy::run(args, &settings),
         Command::Import(args) => commands::import::run(args, &settings),
         Command::State(args) => commands::state::run(args, &settings),
+        Command::Status(args) => commands::status::run(args, &settings),
         Command::History(args) => commands::history::run(args, &settings),
         Command::Sim(args) => commands::sim::run(args, &settings),
+        Command::Sign(args) => commands::sign::run(args, &settings),
         Command::Show(args) => commands::show::run(args, &settings),
         Command::Check(args) => commands::check::run(args, &settings),
         Command::Explain(args) => commands::explain::run(args, &settings),

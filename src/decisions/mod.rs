@@ -29,3 +29,4 @@
 #![doc = include_str!("0027-apply.md")]
 #![doc = include_str!("0028-what-exists.md")]
 #![doc = include_str!("0029-state-in-a-bucket.md")]
+#![doc = include_str!("0030-parts-approvals-and-runs-that-have-ended.md")]

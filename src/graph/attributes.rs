@@ -39,6 +39,7 @@
 //! | `health_check_path`, `health_check_port`? | what is asked of a machine; the port is left out where the service has a pool on shared machines: there every target port is asked by itself, and other machines say theirs |
 //! | `stickiness`? | `session`: the turns of a conversation go to one replica, which may have them in its cache |
 //! | `origins_ppm` | map: origin to the share of its traffic that is sent to this region, in millionths |
+//! | `prevent_destroy`? | `true`: no plan removes or replaces it; a matter of records, nothing of the cloud's |
 //! | `overflow`? | list of maps: `from`, `to` (lists of fleets), `percent`: the weight of `to` is 0, and while machines of `from` have failed `percent` of their requests go there |
 //! | `part`? | of a part of a service: `of` (address of the whole service), `prompt_tokens_above`?, `prompt_tokens_to`?: the gateway sends it the requests whose prompts have more tokens than the first and at most as many as the second |
 //!
@@ -142,7 +143,7 @@
 //! |---|---|
 //! | `site` | name in the spec |
 //! | `launch_template`, `launch_template_sha256`, `instance_type`, `accelerator`?, `purchase`, `count`, `replicas_per_machine`, `machines_per_replica`, `target_ports`, `health_check_path`, `health_check_port` | as of a fleet |
-//! | `origins_ppm`, `stickiness`? | as of a load balancer: what the site's own one must do |
+//! | `origins_ppm`, `stickiness`?, `prevent_destroy`? | as of a load balancer: what the site's own one must do |
 //!
 //! `job_run` (in the place of a fleet, for everything that is no service; at a site with `site` and without `network`): `network`, `launch_template`, `launch_template_sha256`,
 //! `instance_type`, `accelerator`?, `purchase`, `count`, `zones`, `replicas_per_machine`, `machines_per_replica`, and
@@ -150,6 +151,7 @@
 //! | attribute | value |
 //! |---|---|
 //! | `items`, `tokens`, `shards` or `rounds` | of one run |
+//! | `input_sha256`? | SHA-256 of what a run works on and what it does with that, wherever it runs: one that has ended is not run again while this stays; not of a stream |
 //! | `deadline_s` | seconds from start to end of one run |
 //! | `schedule`? | five cron fields, UTC; run once without it |
 //! | `events_per_hour`, `trigger_ms`, `restart` | of a stream, in the place of `deadline_s`: what comes in at the peak, its trigger, and that it is started again whenever it ends (`always`) |

@@ -6,7 +6,7 @@ use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
 use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
 use super::following::following;
-use super::{Graph, Unplaced, engine, federation, pipeline, profile, shared, training};
+use super::{Graph, Unplaced, engine, federation, input, pipeline, profile, shared, training};
 use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
 use crate::spec::{
@@ -232,6 +232,10 @@ impl<'a> Region<'a> {
                     }
                     Workload::Federation(f) => (ResourceKind::JobRun, rounds(common, f, chosen)),
                 };
+                let attributes = match kind {
+                    ResourceKind::JobRun => input::identified(attributes, self.spec, self.address),
+                    _ => attributes,
+                };
                 self.put(graph, &addr, kind, attributes);
                 graph.connect(addr.as_str(), template.as_str(), "starts_from");
                 graph.connect(addr.as_str(), self.network.as_str(), "in");
@@ -272,6 +276,7 @@ impl<'a> Region<'a> {
                     .number("replicas_per_machine", replicas_per_machine(pool))
                     .number("machines_per_replica", pool.machines_per_replica)
                     .maybe("stickiness", service.traffic.sessions.map(|_| "session"))
+                    .maybe("prevent_destroy", service.endpoint.prevent_destroy.then_some(true))
                     .with("origins_ppm", self.origins(chosen))
                     .with("health_check_path", HEALTH_PATH)
                     .with("health_check_port", ENGINE_PORT)
@@ -296,6 +301,7 @@ impl<'a> Region<'a> {
                 let common = self.machine_attributes(pool, &template, purchase, count);
                 let mut attributes = rounds(common.with("site", self.region), asked, chosen);
                 attributes.remove("network");
+                let attributes = input::identified(attributes, self.spec, self.address);
                 self.put(graph, &addr, ResourceKind::JobRun, attributes);
                 graph.connect(addr.as_str(), template.as_str(), "starts_from");
             }
@@ -434,6 +440,7 @@ impl<'a> Region<'a> {
             .with("origins_ppm", self.origins(chosen))
             .maybe("overflow", self.overflow())
             .maybe("part", self.part())
+            .maybe("prevent_destroy", endpoint.prevent_destroy.then_some(true))
             .finish()
     }
 

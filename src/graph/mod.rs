@@ -15,6 +15,7 @@ pub mod draw;
 mod engine;
 mod federation;
 mod following;
+mod input;
 mod pipeline;
 mod profile;
 mod shared;
@@ -28,6 +29,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
 pub use compile::{GraphError, compile};
+pub use input::INPUT;
 pub use shared::mix_address;
 
 /// A directed graph with named nodes; an edge points from what needs to what is needed.

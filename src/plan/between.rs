@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rhumb_api::{Attr, Resource, ResourceAddr};
 
 use super::reasons::Reasons;
-use super::{Action, BudgetLine, Change, Leftover, Plan, Prior, Standby, Step, Year, diff, order, replace};
+use super::{Action, Asked, BudgetLine, Change, Leftover, Plan, Prior, Standby, Step, Year};
+use super::{diff, order, prevented, replace};
 use crate::placement::Placement;
 use crate::render::Artifact;
 use crate::state::{State, StateResource};
@@ -60,12 +61,7 @@ pub fn between(
     for (addr, (after, needs)) in desired {
         changes.insert(addr, wanted(&reasons, addr, existing.get(addr), after, needs));
     }
-    let order = order::dependencies_first(&desired.iter().map(|(a, (_, n))| (a, n.as_slice())).collect());
-    for addr in &order {
-        replace_with_network(&mut changes, addr);
-        point_to_replaced(&mut changes, addr);
-        move_off_old(&mut changes, addr, existing);
-    }
+    let order = follow(&mut changes, existing);
     for (addr, recorded) in existing.iter().filter(|(a, _)| !desired.contains_key(*a)) {
         changes.insert(
             addr,
@@ -80,15 +76,10 @@ pub fn between(
             },
         );
     }
-    let recorded = existing.iter().map(|(a, s)| (a, s.depends_on.as_slice())).collect();
-    let removals = order::dependencies_first(&recorded).into_iter().rev();
-    let steps = order
-        .into_iter()
-        .chain(removals.filter(|a| !desired.contains_key(*a)))
-        .filter_map(|addr| changes.get(addr))
-        .filter(|c| c.action != Action::Keep)
-        .map(|c| Step { addr: c.addr.clone(), action: c.action })
-        .collect();
+    let steps = steps(&changes, &order, existing);
+    let changes: Vec<Change> = changes.into_values().collect();
+    let mut standbys = header.standbys;
+    standbys.retain(|standby| prevented(&standby.changes, &changes).is_empty());
     Plan {
         name: header.name,
         created: header.created,
@@ -96,19 +87,62 @@ pub fn between(
         spec_digest: header.spec_digest,
         catalog_digest: header.catalog_digest,
         destroy: false,
+        asked: Asked::default(),
+        left: Vec::new(),
         prior: prior.map(Prior::of),
         confidence: header.confidence,
         user_files: header.user_files,
-        changes: changes.into_values().collect(),
+        changes,
         steps,
         leftovers: prior.map_or_else(Vec::new, leftovers),
         placement,
         artifacts,
         budgets: header.budgets,
         year: header.year,
-        standbys: header.standbys,
+        standbys,
         warnings: header.warnings,
     }
+}
+
+/// Follows through what a replacement means for others; gives what is wanted, each after what it needs.
+pub(super) fn follow(
+    changes: &mut BTreeMap<&ResourceAddr, Change>,
+    existing: &BTreeMap<ResourceAddr, StateResource>,
+) -> Vec<ResourceAddr> {
+    let needs: Vec<(ResourceAddr, Vec<ResourceAddr>)> = changes
+        .values()
+        .filter(|c| c.after.is_some())
+        .map(|c| (c.addr.clone(), c.depends_on.clone()))
+        .collect();
+    let order = order::dependencies_first(&needs.iter().map(|(a, n)| (a, n.as_slice())).collect());
+    for addr in &order {
+        replace_with_network(changes, addr);
+        // A run that has ended needs nothing any more.
+        if existing.get(*addr).is_none_or(|thing| !thing.complete) {
+            point_to_replaced(changes, addr);
+        }
+        move_off_old(changes, addr, existing);
+    }
+    order.into_iter().cloned().collect()
+}
+
+/// What is done, in an order that respects what needs what: makes, changes and replaces as `order` says, then removes in the reverse of
+/// what is recorded.
+pub(super) fn steps(
+    changes: &BTreeMap<&ResourceAddr, Change>,
+    order: &[ResourceAddr],
+    existing: &BTreeMap<ResourceAddr, StateResource>,
+) -> Vec<Step> {
+    let recorded = existing.iter().map(|(a, s)| (a, s.depends_on.as_slice())).collect();
+    let removals = order::dependencies_first(&recorded).into_iter().rev();
+    let removed = |addr: &&ResourceAddr| changes.get(addr).is_some_and(|c| c.action == Action::Remove);
+    order
+        .iter()
+        .chain(removals.filter(removed))
+        .filter_map(|addr| changes.get(addr))
+        .filter(|c| c.action != Action::Keep)
+        .map(|c| Step { addr: c.addr.clone(), action: c.action })
+        .collect()
 }
 
 fn sorted<'a>(addrs: impl Iterator<Item = &'a ResourceAddr>) -> Vec<ResourceAddr> {
@@ -241,7 +275,10 @@ fn replace_with_network(changes: &mut BTreeMap<&ResourceAddr, Change>, addr: &Re
     let Some(held) = held.cloned() else { return };
     let Some(change) = changes.get_mut(addr) else { return };
     change.action = Action::Replace;
-    change.reasons.push(format!(
+    let why = format!(
         "{held} is replaced and it cannot be moved out of it: the new one is made before the old one is removed"
-    ));
+    );
+    if !change.reasons.contains(&why) {
+        change.reasons.push(why);
+    }
 }

@@ -4,27 +4,34 @@
 //! [`between()`] makes one, [`mod@file`] writes and reads one, [`Plan::stale_against`] tells whether one still
 //! holds. Which attributes force a replacement is the table in `replace`.
 
+mod asked;
 mod basis;
 mod between;
 mod bill;
 mod destroy;
 mod diff;
+mod ended;
 pub mod file;
 mod order;
+mod prevented;
 mod reasons;
 mod replace;
 mod running;
+mod sign;
 mod stale;
 mod standby;
 mod year;
 
 pub use crate::graph::attributes::SHARED;
+pub use asked::{Asked, AskedError, Pattern};
 pub use basis::{budgets, desired, warnings, warnings_of_state};
 pub use between::{Desired, Header, between};
 pub use bill::complete as complete_bill;
 pub use destroy::destroy;
+pub use prevented::prevented;
 pub use replace::forces_replacement;
 pub use running::running;
+pub use sign::{Signature, SigningKey, VerifyingKey};
 pub use stale::spec_digest;
 pub use standby::{Standby, against, standbys};
 pub use year::{Outlook, Period, PeriodCost, Year, YearBudget, year};
@@ -33,6 +40,7 @@ use rhumb_api::{Attr, Resource, ResourceAddr};
 
 use crate::placement::Placement;
 use crate::render::Artifact;
+use crate::state::StateResource;
 
 /// A finished plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +57,10 @@ pub struct Plan {
     pub catalog_digest: String,
     /// Everything is to go; then spec and catalogue do not matter, and their digests are those of nothing.
     pub destroy: bool,
+    /// What was asked of it besides the spec.
+    pub asked: Asked,
+    /// What it would do besides and leaves out, ordered by address; what exists of it stays as it is.
+    pub left: Vec<Left>,
     /// The state that the plan was made against; `None` = nothing existed.
     pub prior: Option<Prior>,
     /// The confidence that was planned for, a fraction.
@@ -147,6 +159,49 @@ pub struct Change {
     pub fields: Vec<FieldChange>,
     /// What must exist first.
     pub depends_on: Vec<ResourceAddr>,
+}
+
+/// A change that a plan leaves out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// As it would be.
+    pub change: Change,
+    /// Why it is left out.
+    pub why: LeftWhy,
+}
+
+/// Why a change is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftWhy {
+    /// It was asked that the plan does a part alone.
+    Asked,
+    /// It is of a run that has ended and would do the same again.
+    Ended,
+}
+
+impl LeftWhy {
+    /// The word in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LeftWhy::Asked => "asked",
+            LeftWhy::Ended => "ended",
+        }
+    }
+}
+
+impl Change {
+    /// That of something that stays as it is recorded.
+    fn kept(addr: &ResourceAddr, thing: &StateResource) -> Self {
+        Change {
+            addr: addr.clone(),
+            action: Action::Keep,
+            reasons: Vec::new(),
+            before: Some(thing.resource.clone()),
+            after: Some(thing.resource.clone()),
+            fields: Vec::new(),
+            depends_on: thing.depends_on.clone(),
+        }
+    }
 }
 
 /// An attribute that differs.

@@ -10,7 +10,7 @@ const OF_EVERY_KIND: &[&str] = &["account"];
 /// The three clouds agree on these. An address range belongs to a network for its life, and what stands
 /// in a network cannot be moved to another one. A load balancer is inside or outside from the start.
 /// Machines keep their type and their way of payment: a group would mix old and new ones. A run is one
-/// order: the template that it was ordered with does not change under way. In place change: rules of a
+/// order: neither the template that it was ordered with nor what it works on changes under way. In place change: rules of a
 /// firewall, versions of a launch template, number and zones of machines, subnets of a network.
 const FORCING: &[(ResourceKind, &[&str])] = &[
     (ResourceKind::Network, &["address_range"]),
@@ -20,7 +20,14 @@ const FORCING: &[(ResourceKind, &[&str])] = &[
     (ResourceKind::Fleet, &["network", "instance_type", "purchase"]),
     (
         ResourceKind::JobRun,
-        &["network", "instance_type", "purchase", "launch_template", "launch_template_sha256"],
+        &[
+            "network",
+            "instance_type",
+            "purchase",
+            "launch_template",
+            "launch_template_sha256",
+            "input_sha256",
+        ],
     ),
     (ResourceKind::EdgeUnit, &["site", "instance_type"]),
 ];

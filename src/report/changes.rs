@@ -1,11 +1,11 @@
 //! What will be created, changed and removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Attr, Support, capabilities};
 
 use super::{Block, Cell, Section, Tone, cost};
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Change, LeftWhy, Pattern, Plan};
 
 /// Changed attributes shown for a resource.
 const FIELDS: usize = 8;
@@ -77,13 +77,54 @@ pub(super) fn changes(plan: &Plan) -> Section {
         lines.push(Cell::tone(format!("- {}  ({}: {why})", left.addr, left.id), Tone::Bad));
     }
     if plan.steps.is_empty() && plan.leftovers.is_empty() {
-        lines.push(Cell::plain(match plan.destroy {
-            true => "No changes: nothing exists.",
-            false => "No changes: what exists is what the spec asks for.",
+        lines.push(Cell::plain(match (asked_out(plan) == 0, plan.destroy) {
+            (false, _) => "No changes of what was asked for.",
+            (true, true) => "No changes: nothing exists.",
+            (true, false) => "No changes: what exists is what the spec asks for.",
         }));
     }
+    lines.extend(left(plan));
     lines.extend(export_only(plan));
     Section { name: "changes", heading: "Changes".to_owned(), blocks: vec![Block::Lines(lines)] }
+}
+
+/// What a plan does not do because of what was asked, or because a run has ended.
+fn left(plan: &Plan) -> Vec<Cell> {
+    let of_kind =
+        |why: LeftWhy| plan.left.iter().filter(move |left| left.why == why).map(|left| &left.change);
+    let mut lines = Vec::new();
+    let over: BTreeSet<&str> = of_kind(LeftWhy::Ended).map(|c| c.addr.workload()).collect();
+    lines.extend(over.into_iter().map(|workload| {
+        let text = format!(
+            "{workload}: its run has ended and is not run again, here or elsewhere; its cost above is that of another run."
+        );
+        Cell::tone(text, Tone::Dim)
+    }));
+    if asked_out(plan) == 0 {
+        return lines;
+    }
+    let of = |what: &str, patterns: &[Pattern]| -> Vec<String> {
+        patterns.iter().map(|pattern| format!("--{what} {pattern}")).collect()
+    };
+    let asked = [of("target", &plan.asked.targets), of("exclude", &plan.asked.excludes)].concat();
+    let whole = if plan.destroy { "" } else { " Cost and promises above are those of the whole." };
+    let text = format!("A part of the whole ({}): what follows is left out.{whole}", asked.join(" "));
+    lines.push(Cell::tone(text, Tone::Warn));
+    let mark = |action| match action {
+        Action::Create => "+",
+        Action::Update => "~",
+        Action::Replace => "+/-",
+        Action::Remove => "-",
+        Action::Keep => " ",
+    };
+    let told = of_kind(LeftWhy::Asked);
+    lines.extend(told.map(|c| Cell::tone(format!("  {} {}", mark(c.action), c.addr), Tone::Dim)));
+    lines
+}
+
+/// Changes that are left out because a part alone was asked for.
+fn asked_out(plan: &Plan) -> usize {
+    plan.left.iter().filter(|left| left.why == LeftWhy::Asked).count()
 }
 
 /// What no adapter of this build can make.
@@ -131,7 +172,11 @@ pub(super) fn joint(plan: &Plan) -> Option<Section> {
 pub(super) fn summary(plan: &Plan) -> String {
     if plan.destroy {
         let all = count(plan, Action::Remove) + plan.leftovers.len();
-        return format!("Plan: 0 to create, 0 to change, {all} to remove; nothing is left.");
+        let rest = match asked_out(plan) {
+            0 => "nothing is left".to_owned(),
+            n => format!("{n} more are left out, as asked"),
+        };
+        return format!("Plan: 0 to create, 0 to change, {all} to remove; {rest}.");
     }
     let t = cost::totals(plan);
     let replaced = count(plan, Action::Replace);
@@ -139,8 +184,12 @@ pub(super) fn summary(plan: &Plan) -> String {
     let remove = count(plan, Action::Remove) + replaced + plan.leftovers.len();
     let broken = if plan.placement.joint_violations.is_empty() { "" } else { "; a shared limit is BROKEN" };
     let unpriced = if t.unpriced > 0 { format!(", {} lines not priced", t.unpriced) } else { String::new() };
+    let (part, whole) = match asked_out(plan) {
+        0 => (String::new(), ""),
+        n => (format!(", {n} left out as asked"), "the whole costs "),
+    };
     format!(
-        "Plan: {create} to create, {} to change, {remove} to remove; {}{} USD/month, ceiling {}{unpriced}{broken}.",
+        "Plan: {create} to create, {} to change, {remove} to remove{part}; {whole}{}{} USD/month, ceiling {}{unpriced}{broken}.",
         count(plan, Action::Update),
         t.at_least,
         t.per_month,

@@ -16,7 +16,7 @@ use crate::placement::{
     BatchRun, CandidateId, Coupling, Following, Infeasible, Loser, Pool, QuotaNeed, Rejection, Relaxation,
     Stop, WorkloadPlacement,
 };
-use crate::plan::{Action, BudgetLine, Change, Plan};
+use crate::plan::{Action, BudgetLine, Change, Pattern, Plan};
 use crate::spec::PEAK_SHARE;
 
 /// Name and version of the schema.
@@ -415,6 +415,12 @@ pub fn plan(plan: &Plan) -> Value {
         "spec_digest": plan.spec_digest,
         "catalog_digest": plan.catalog_digest,
         "destroy": plan.destroy,
+        "asked": {
+            "targets": plan.asked.targets.iter().map(Pattern::as_str).collect::<Vec<_>>(),
+            "excludes": plan.asked.excludes.iter().map(Pattern::as_str).collect::<Vec<_>>(),
+            "replace": plan.asked.replace,
+        },
+        "left_out": plan.left.iter().map(|left| json!({ "address": left.change.addr, "action": action(left.change.action), "why": left.why.as_str() })).collect::<Vec<_>>(),
         "prior": plan.prior.as_ref().map(|p| json!({ "lineage": p.lineage, "serial": p.serial, "digest": p.digest, "simulated": p.simulated })),
         "confidence": plan.confidence,
         "user_files": plan.user_files,

@@ -521,6 +521,8 @@ pub struct Endpoint {
     pub tls_certificate: Option<String>,
     /// `api_keys`: a reference to the secret that holds the keys, never the keys; required if public.
     pub api_keys: Option<String>,
+    /// `prevent_destroy`: where clients reach it may not be removed or replaced.
+    pub prevent_destroy: bool,
     /// Where it was written.
     pub at: Pointer,
 }

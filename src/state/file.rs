@@ -1,8 +1,8 @@
-//! The state file, format version 3: one JSON object.
+//! The state file, format version 4: one JSON object.
 //!
 //! ```json
 //! {
-//!   "rhumb_state": 3,
+//!   "rhumb_state": 4,
 //!   "lineage": "6f1c...",
 //!   "serial": 12,
 //!   "simulated": false,
@@ -27,17 +27,18 @@
 //!   "applying": { "plan": "9f86...", "from": 11, "taken": [] },
 //!   "forgotten": [{ "cloud": "aws", "region": "eu-west-1", "kind": "fleet", "id": "asg-1" }],
 //!   "history": [{ "serial": 1, "what": "apply", "by": "ann@laptop", "at": "2026-01-01T00:00:00Z", "plan": "9f86...", "address": null,
-//!                 "created": 1, "changed": 0, "removed": 0, "complete": null }]
+//!                 "created": 1, "changed": 0, "removed": 0, "complete": null }],
+//!   "regions": [{ "cloud": "aws", "region": "eu-west-1" }]
 //! }
 //! ```
 //!
 //! Keys that are not listed here are refused: a file that says more than this version knows would lose it
-//! with the next write. Version 2 did not know `complete`, `forgotten` and `history`; version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and
-//! `doubtful`; both are still read, and never written.
+//! with the next write. Version 3 did not know `regions`, version 2 neither `complete`, `forgotten` and `history`; version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and
+//! `doubtful`; all are still read, and never written.
 
 mod text;
 mod v1;
-mod v3;
+mod v4;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +50,7 @@ use super::{State, StateError, StateResource};
 pub(super) use text::{Text, serde_message};
 
 /// The version that is written.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 
 /// Enough to tell the version, whatever else there is.
 #[derive(Deserialize)]
@@ -68,7 +69,7 @@ pub fn decode(name: &str, text: &str) -> Result<State, StateError> {
     let version: Version = text.parse()?;
     match version.rhumb_state {
         1 => v1::decode(&text),
-        version @ (2 | VERSION) => v3::decode(&text, version),
+        version @ (2 | 3 | VERSION) => v4::decode(&text, version),
         other => {
             let message = format!("it has version {other}, this rhumb reads versions 1 to {VERSION}");
             let at = text.find("\"rhumb_state\"");
@@ -93,6 +94,7 @@ pub fn encode(state: &State) -> String {
         "applying": state.applying,
         "forgotten": state.forgotten,
         "history": state.history,
+        "regions": state.regions.iter().map(|(cloud, region)| json!({ "cloud": cloud, "region": region })).collect::<Vec<_>>(),
     });
     format!("{file:#}\n")
 }

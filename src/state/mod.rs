@@ -14,10 +14,10 @@ pub mod local;
 mod record;
 pub mod remote;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use rhumb_api::{Handle, Resource, ResourceAddr, ResourceKind, Token};
+use rhumb_api::{Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -48,6 +48,9 @@ pub struct State {
     pub forgotten: Vec<Handle>,
     /// What was done to the deployment, the latest last, at most [`MOST_DEEDS`].
     pub history: Vec<Deed>,
+    /// Where something was ever ordered or taken over, whatever is there by now: a call that was recorded and not sent at once may
+    /// have its effect after everything that is known is gone, and is found only where it is looked for.
+    pub regions: BTreeSet<(Cloud, String)>,
 }
 
 /// One thing that exists.
@@ -198,6 +201,7 @@ impl State {
             applying: None,
             forgotten: Vec::new(),
             history: Vec::new(),
+            regions: BTreeSet::new(),
         }
     }
 

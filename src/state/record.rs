@@ -287,6 +287,7 @@ impl State {
             }
             Record::Import { address, resource, id, depends_on, by, at } => {
                 self.import(address, resource, id, depends_on, serial)?;
+                self.regions.insert((resource.cloud, resource.region.clone()));
                 self.did(serial, What::Import, (by, at), None, Some(address.clone()));
             }
             Record::Forget { address, by, at } => {
@@ -413,6 +414,9 @@ impl State {
         if self.closes_a_cycle(intent) {
             return Err(RecordError(format!("{} would depend on itself", intent.address)));
         }
+        if let Call::Create(order) = &intent.call {
+            self.regions.insert((order.resource.cloud, order.resource.region.clone()));
+        }
         self.open.insert(token.clone(), intent.clone());
         Ok(())
     }
@@ -521,7 +525,7 @@ impl State {
         self.spares.iter().position(is)
     }
 
-    /// Every cloud and region that something of it is in or is intended for.
+    /// Every cloud and region that something of it is in, is intended for or ever was.
     pub fn places(&self) -> BTreeSet<(Cloud, String)> {
         let things = self.resources.values().chain(self.spares.iter().map(|s| &s.thing));
         let of = |(cloud, region): (Cloud, &String)| (cloud, region.clone());
@@ -530,7 +534,7 @@ impl State {
             Call::Create(order) => Some((order.resource.cloud, &order.resource.region)),
             _ => None,
         });
-        known.chain(intended).map(of).collect()
+        known.chain(intended).map(of).chain(self.regions.iter().cloned()).collect()
     }
 }
 

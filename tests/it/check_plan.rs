@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use rhumb::check;
 use rhumb::placement::Placement;
-use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Step};
+use rhumb::plan::{
+    Action, Asked, BudgetLine, Change, FieldChange, Left, LeftWhy, Leftover, Pattern, Plan, Prior, Step,
+};
 use rhumb::render::Artifact;
 use rhumb::spec::{BudgetScope, Purchase};
 use rhumb::state::{Spare, Spared, State, StateResource};
@@ -109,6 +111,8 @@ fn sample() -> (State, Plan) {
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
         destroy: false,
+        asked: Asked::default(),
+        left: Vec::new(),
         prior: Some(Prior { lineage: "l".into(), serial: 3, digest: "c".repeat(64), simulated: false }),
         confidence: spec.confidence,
         user_files: Vec::new(),
@@ -154,6 +158,29 @@ fn at<'a>(plan: &'a mut Plan, what: &str) -> &'a mut Change {
     plan.changes.iter_mut().find(|c| c.addr.as_str().ends_with(what)).unwrap()
 }
 
+fn patterns(texts: &[&str]) -> Vec<Pattern> {
+    texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
+}
+
+/// Leaves a change out as a plan does of which a part was asked for.
+fn leave_out(plan: &mut Plan, what: &str) {
+    let place = plan.changes.iter().position(|c| c.addr.as_str() == what).unwrap();
+    let change = plan.changes.remove(place);
+    if change.before.is_some() {
+        let kept = Change {
+            after: change.before.clone(),
+            action: Action::Keep,
+            reasons: Vec::new(),
+            fields: Vec::new(),
+            ..change.clone()
+        };
+        plan.changes.insert(place, kept);
+    }
+    plan.steps.retain(|step| step.addr != change.addr);
+    plan.artifacts.retain(|artifact| artifact.addr != change.addr);
+    plan.left.push(Left { change, why: LeftWhy::Asked });
+}
+
 type Fault = (&'static str, &'static str, fn(&mut State, &mut Plan));
 
 #[rustfmt::skip]
@@ -194,6 +221,16 @@ const FAULTS: &[Fault] = &[
     ("budget of a label that nobody has", "the budgets", |_, p| p.budgets[0].label = Some(("team".into(), "search".into()))),
     ("budget left out", "the budgets", |_, p| p.budgets.clear()),
     ("another binding", "budget binds", |_, p| p.budgets[0].binds = "expected".into()),
+    ("left out and nobody asked", "nobody asked for it", |_, p| leave_out(p, TEMPLATE)),
+    ("left out although asked for", "although it was asked for", |_, p| { leave_out(p, OLD); p.asked.targets = patterns(&["services.old"]); }),
+    ("left out for no reason", "for no reason", |_, p| { leave_out(p, OLD); p.asked.excludes = patterns(&["services.chat/*/*/x"]); }),
+    ("done although excluded", "although it was excluded", |_, p| p.asked.excludes = patterns(&["*.old"])),
+    ("done and not asked for", "done and nobody asked", |_, p| p.asked.targets = patterns(&["services.chat"])),
+    ("what it requires is left out", "what it requires is left out", |_, p| { leave_out(p, TEMPLATE); p.asked.targets = patterns(&["*"]); }),
+    ("removed and said to be left out", "does not stay as it is", |_, p| { p.asked.excludes = patterns(&["services.old"]); let gone = p.changes.iter().find(|c| c.addr.as_str() == OLD).unwrap().clone(); p.left.push(Left { change: gone, why: LeftWhy::Asked }); }),
+    ("left out otherwise", "existed otherwise", |_, p| { leave_out(p, OLD); p.asked.excludes = patterns(&["services.old"]); p.left[0].change.before.as_mut().unwrap().region = "x".into(); }),
+    ("left out as a run that has ended", "its run has not ended", |_, p| { leave_out(p, OLD); p.left[0].why = LeftWhy::Ended; }),
+    ("made anew and nobody asked", "does not follow", |_, p| { at(p, NETWORK).action = Action::Replace; }),
     ("placement altered", "price", |_, p: &mut Plan| { let Placement { workloads, .. } = &mut p.placement; workloads.values_mut().next().unwrap().pools[0].machines[0].price = Money::ZERO; }),
 ];
 
@@ -202,6 +239,30 @@ fn a_plan_by_the_rules_is_clean() {
     let (state, plan) = sample();
     let findings = found(Some(&state), &plan);
     assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn parts_of_a_plan_are_clean_as_asked() {
+    let (state, whole) = sample();
+    let asked = |targets: &[&str], excludes: &[&str]| {
+        let asked = Asked { targets: patterns(targets), excludes: patterns(excludes), replace: Vec::new() };
+        whole.clone().asked(asked, Some(&state)).unwrap()
+    };
+    let steps = |plan: &Plan| -> Vec<String> { plan.steps.iter().map(|s| s.addr.to_string()).collect() };
+    let removal = asked(&["services.old"], &[]);
+    assert_eq!(steps(&removal), [OLD]);
+    let rest = asked(&[], &["services.old"]);
+    assert_eq!(rest.steps.len() + 1, whole.steps.len());
+    assert_eq!(rest.left.iter().map(|l| l.change.addr.as_str()).collect::<Vec<_>>(), [OLD]);
+    // All machines start from the template.
+    let machines = asked(&[], &["services.chat/aws/eu-west-1/*/launch-template"]);
+    assert_eq!(steps(&machines), [OLD]);
+    let fleet = asked(&["services.chat/*/*/*/spot"], &[]);
+    assert_eq!(steps(&fleet), [TEMPLATE, "services.chat/aws/eu-west-1/p4d.24xlarge/spot"]);
+    for plan in [removal, rest, machines, fleet] {
+        let findings = found(Some(&state), &plan);
+        assert!(findings.is_empty(), "{:?}: {findings:#?}", plan.asked);
+    }
 }
 
 #[test]

@@ -7,15 +7,17 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 28] = [
     "plan",
     "apply",
     "refresh",
     "destroy",
     "import",
     "state",
+    "status",
     "history",
     "sim",
+    "sign",
     "show",
     "check",
     "explain",

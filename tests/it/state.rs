@@ -15,6 +15,8 @@ const ONE: &str = include_str!("fixtures/state/one.json");
 const TWO: &str = include_str!("fixtures/state/two.json");
 /// Version 3.
 const THREE: &str = include_str!("fixtures/state/three.json");
+/// Version 4.
+const FOUR: &str = include_str!("fixtures/state/four.json");
 
 fn refused(text: &str) -> StateError {
     match file::decode("s.json", text) {
@@ -42,21 +44,39 @@ fn a_file_of_version_1_reads_as_one_of_a_real_cloud_in_which_nothing_is_under_wa
     assert_eq!(firewall.id.as_deref(), Some("sg-0123"));
     assert_eq!(firewall.resource.kind, ResourceKind::Firewall);
     assert_eq!((&firewall.token, firewall.since, &firewall.doubtful), (&None, 7, &None));
-    // It is written as version 3, which is the same state.
+    assert_eq!(state.regions, [(Cloud::Aws, "eu-west-1".to_owned())].into());
+    // It is written as version 4, which is the same state.
     assert_eq!(file::decode("one.json", &file::encode(&state)).unwrap(), state);
 }
 
 #[test]
 fn the_canonical_text_reads_back_to_itself() {
-    let state = file::decode("three.json", THREE).unwrap();
+    let state = file::decode("four.json", FOUR).unwrap();
     assert_eq!((state.serial, state.resources.len(), state.simulated), (12, 2, true));
-    assert_eq!(file::encode(&state), THREE);
+    assert_eq!(file::encode(&state), FOUR);
     assert_eq!(state.spares[0].why, Spared::Replaced);
     assert_eq!(state.applying.as_ref().unwrap().from, Some(9));
     let verbs: Vec<&str> = state.open.values().map(|i| i.call.verb()).collect();
     assert_eq!(verbs, ["create", "delete"]);
     assert_eq!((state.forgotten.len(), state.history.len()), (1, 1));
     assert_eq!(state.history[0].what, What::Apply);
+    // Nothing is in the second any more, and something may still appear there.
+    let regions: Vec<&str> = state.regions.iter().map(|(_, region)| region.as_str()).collect();
+    assert_eq!(regions, ["eu-west-1", "us-east-1"]);
+    assert!(state.places().contains(&(Cloud::Aws, "us-east-1".to_owned())));
+}
+
+#[test]
+fn a_file_of_version_3_reads_as_one_that_was_only_where_it_is() {
+    let (old, new) = (file::decode("three.json", THREE).unwrap(), file::decode("four.json", FOUR).unwrap());
+    let only = [(Cloud::Aws, "eu-west-1".to_owned())].into();
+    assert_eq!(old, State { regions: only, ..new });
+    let error = refused(&exchanged(THREE, "\"simulated\": true,", "\"simulated\": true, \"regions\": [],"));
+    assert!(error.to_string().contains("unknown field `regions` in version 3"), "{error}");
+    let error = refused(&exchanged(FOUR, "\"rhumb_state\": 4", "\"rhumb_state\": 3"));
+    assert!(error.to_string().contains("unknown field `regions` in version 3"), "{error}");
+    let error = refused(&exchanged(THREE, "\"rhumb_state\": 3", "\"rhumb_state\": 4"));
+    assert!(error.to_string().contains("missing field `regions`"), "{error}");
 }
 
 #[test]
@@ -97,7 +117,7 @@ fn every_fault_is_refused_at_its_place() {
     #[rustfmt::skip]
     let faults = [
         (changed("\"serial\": 7", "\"serial\": 7, \"note\": 1"), (4, 21), "unknown field `note`"),
-        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 4"), (2, 3), "it has version 4, this rhumb reads versions 1 to 3"),
+        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 5"), (2, 3), "it has version 5, this rhumb reads versions 1 to 4"),
         (changed("\"serial\": 7", "\"serial\": -7"), (4, 14), "invalid value: integer `-7`, expected u64"),
         (changed("\"zones\": 3", "\"zones\": 3.5"), (0, 0), "did not match"),
         (changed("\"kind\": \"firewall\"", "\"kind\": \"fire\\u001bwall\""), (8, 30), "unknown variant `fire?wall`"),
@@ -130,24 +150,24 @@ fn every_fault_of_the_last_version_is_refused_at_its_place() {
         let before = &text[..at];
         (before.matches('\n').count() + 1, at - before.rfind('\n').unwrap())
     };
-    let other = exchanged(THREE, lineage, "\"lineage\": \"other\",\n");
-    let twice = exchanged(THREE, delete, create);
-    let swapped = exchanged(THREE, create, &create.replace("0123", "0124"));
+    let other = exchanged(FOUR, lineage, "\"lineage\": \"other\",\n");
+    let twice = exchanged(FOUR, delete, create);
+    let swapped = exchanged(FOUR, create, &create.replace("0123", "0124"));
     let cyclic =
-        exchanged(THREE, "\"depends_on\": []", "\"depends_on\": [\"services.chat/aws/eu-west-1/firewall\"]");
+        exchanged(FOUR, "\"depends_on\": []", "\"depends_on\": [\"services.chat/aws/eu-west-1/firewall\"]");
     let accepted = exchanged(
-        THREE,
+        FOUR,
         "\"depends_on\": []\n    }\n  ],\n  \"applying",
         "\"depends_on\": [], \"accepted\": \"x\"\n    }\n  ],\n  \"applying",
     );
-    let read = exchanged(THREE, "\"delete\": {", "\"read\": {");
+    let read = exchanged(FOUR, "\"delete\": {", "\"read\": {");
     #[rustfmt::skip]
     let faults = [
-        (exchanged(THREE, "\"since\": 3", "\"since\": 3, \"note\": 1"), (0, 0), "unknown field `note`"),
-        (exchanged(THREE, "\"why\": \"replaced\"", "\"why\": \"old\""), (0, 0), "unknown variant `old`"),
-        (exchanged(THREE, "\"simulated\": true,", ""), (0, 0), "missing field `simulated`"),
-        (exchanged(THREE, "\"from\": 9", "\"from\": 9, \"to\": 10"), (0, 0), "unknown field `to`"),
-        (exchanged(THREE, "\"token\": \"0123", "\"token\": \"012G"), (0, 0), "a token is 32 lower-case hexadecimal digits"),
+        (exchanged(FOUR, "\"since\": 3", "\"since\": 3, \"note\": 1"), (0, 0), "unknown field `note`"),
+        (exchanged(FOUR, "\"why\": \"replaced\"", "\"why\": \"old\""), (0, 0), "unknown variant `old`"),
+        (exchanged(FOUR, "\"simulated\": true,", ""), (0, 0), "missing field `simulated`"),
+        (exchanged(FOUR, "\"from\": 9", "\"from\": 9, \"to\": 10"), (0, 0), "unknown field `to`"),
+        (exchanged(FOUR, "\"token\": \"0123", "\"token\": \"012G"), (0, 0), "a token is 32 lower-case hexadecimal digits"),
         (other.clone(), at(&other, &create[9..], 0), "is of another deployment"),
         (twice.clone(), at(&twice, "\"0123456789abcdef0123456789abcdef\"", 2), "is in it twice"),
         (swapped.clone(), at(&swapped, "\"0124", 0), "would be tagged with another token"),
@@ -165,8 +185,8 @@ fn every_fault_of_the_last_version_is_refused_at_its_place() {
         }
     }
     // That something is gone is a fact, whoever depends on it.
-    let gone = exchanged(THREE, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
-    assert_eq!(file::encode(&file::decode("three.json", &gone).unwrap()), gone);
+    let gone = exchanged(FOUR, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
+    assert_eq!(file::encode(&file::decode("four.json", &gone).unwrap()), gone);
 }
 
 /// Records of one address: a thing made, and the call that is made next.

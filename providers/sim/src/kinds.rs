@@ -89,7 +89,7 @@ const fn optional(kind: ResourceKind) -> &'static [&'static str] {
             "training",
         ],
         ResourceKind::LoadBalancer => {
-            &["health_check_port", "overflow", "part", "stickiness", "tls_certificate"]
+            &["health_check_port", "overflow", "part", "prevent_destroy", "stickiness", "tls_certificate"]
         }
         ResourceKind::Fleet => &[
             "accelerator",
@@ -115,6 +115,7 @@ const fn optional(kind: ResourceKind) -> &'static [&'static str] {
             "commitment_kind",
             "deadline_s",
             "events_per_hour",
+            "input_sha256",
             "items",
             "restart",
             "rounds",
@@ -124,9 +125,15 @@ const fn optional(kind: ResourceKind) -> &'static [&'static str] {
             "tokens",
             "trigger_ms",
         ],
-        ResourceKind::EdgeUnit => {
-            &["accelerator", "max_count", "min_count", "schedule", "stickiness", "time_zone"]
-        }
+        ResourceKind::EdgeUnit => &[
+            "accelerator",
+            "max_count",
+            "min_count",
+            "prevent_destroy",
+            "schedule",
+            "stickiness",
+            "time_zone",
+        ],
     }
 }
 
@@ -143,9 +150,14 @@ pub fn forces_replacement(kind: ResourceKind, name: &str) -> bool {
         ResourceKind::LaunchTemplate => &["instance_type"],
         ResourceKind::LoadBalancer => &["network", "exposure"],
         ResourceKind::Fleet => &["network", "instance_type", "purchase"],
-        ResourceKind::JobRun => {
-            &["network", "instance_type", "purchase", "launch_template", "launch_template_sha256"]
-        }
+        ResourceKind::JobRun => &[
+            "network",
+            "instance_type",
+            "purchase",
+            "launch_template",
+            "launch_template_sha256",
+            "input_sha256",
+        ],
         ResourceKind::EdgeUnit => &["site", "instance_type"],
     };
     name == "account" || forcing.contains(&name)

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rhumb_api::ResourceAddr;
 
 use crate::apply::{Machine, Summary, Work};
+use crate::cli::asked::{AskedArgs, as_asked};
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::held::{Held, store_failure, who};
 use crate::cli::planning::{self, NoPlan, PlanArgs};
@@ -15,9 +16,9 @@ use crate::cli::state::StatePlace;
 use crate::cli::stdout::print_error;
 use crate::cli::view::terminal;
 use crate::cli::watch::{self, SearchArgs};
-use crate::cli::{Exit, Failure, Settings, files, load, reality};
+use crate::cli::{Exit, Failure, Settings, files, keys, load, reality};
 use crate::optimize::{Standing, Watch};
-use crate::plan::{self, Plan, Prior};
+use crate::plan::{self, Plan, Prior, VerifyingKey};
 use crate::report;
 use crate::state::Record;
 pub use view::View;
@@ -34,9 +35,16 @@ pub struct Args {
     /// How far to search.
     #[command(flatten)]
     pub search: SearchArgs,
+    /// Of a spec: what is asked besides.
+    #[command(flatten)]
+    pub asked: AskedArgs,
     /// Where to.
     #[command(flatten)]
     pub clouds: CloudArgs,
+    /// Refuse (exit 4) a saved plan that this public key's owner has not signed, and every spec; several: all must have. A file, or
+    /// env:NAME for a variable of the environment
+    #[arg(long, value_name = "KEY", env = "RHUMB_REQUIRE_SIGNATURE")]
+    pub require_signature: Vec<String>,
     /// Apply without asking
     #[arg(long)]
     pub yes: bool,
@@ -53,9 +61,19 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if settings.json && !args.yes && saved(args, settings).is_none() {
         return Err(Failure::usage("--json asks nobody: say --yes, or apply a saved plan"));
     }
+    if saved(args, settings).is_some() && !args.asked.asked().is_empty() {
+        return Err(Failure::usage(
+            "a saved plan is applied as it is: say --target, --exclude and --replace to `rhumb plan`",
+        ));
+    }
+    let required = keys::required(&args.require_signature, settings)?;
+    if saved(args, settings).is_none() && !required.is_empty() {
+        let text = "nobody has signed a spec: save its plan with `rhumb plan --out`, have that signed (`rhumb sign`), and apply it";
+        return Err(Failure::Message { exit: Exit::Stale, text: text.to_owned() });
+    }
     let clouds = Clouds::of(&args.clouds)?;
     match saved(args, settings) {
-        Some(path) => of_plan(&path, args, settings, &clouds),
+        Some(path) => of_plan(&path, &required, args, settings, &clouds),
         None => of_spec(args, settings, &clouds),
     }
 }
@@ -67,11 +85,19 @@ fn saved(args: &Args, settings: &Settings) -> Option<PathBuf> {
 }
 
 /// Applies a saved plan as it is.
-fn of_plan(path: &Path, args: &Args, settings: &Settings, clouds: &Clouds) -> Result<Exit, Failure> {
+fn of_plan(
+    path: &Path,
+    required: &[(String, VerifyingKey)],
+    args: &Args,
+    settings: &Settings,
+    clouds: &Clouds,
+) -> Result<Exit, Failure> {
     let name = path.display().to_string();
     let text = files::read_text(&settings.dir.join(path))?;
-    let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
+    let (plan, signatures) =
+        plan::file::decode_signed(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
     let digest = plan::file::digest_of(&plan);
+    keys::approved(&name, &digest, &signatures, required)?;
     // Beside the spec that it was made from, it is compared with that; elsewhere, with the state that is named.
     let mut planning = args.planning.clone();
     planning.spec.path = PathBuf::from(".");
@@ -125,6 +151,7 @@ fn of_spec(args: &Args, settings: &Settings, clouds: &Clouds) -> Result<Exit, Fa
             text: "the plan breaks a limit that workloads share; `rhumb plan` says which".to_owned(),
         });
     }
+    let plan = as_asked(plan, args.asked.asked(), held.state())?;
     approve(&plan, args.yes, &mut held, settings, clouds)
 }
 

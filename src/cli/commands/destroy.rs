@@ -2,6 +2,7 @@
 
 use rhumb_api::Attr;
 
+use crate::cli::asked::{PartArgs, as_asked};
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::commands::apply::approve;
 use crate::cli::held::Held;
@@ -19,6 +20,9 @@ pub struct Args {
     /// Which deployment.
     #[command(flatten)]
     pub state: StateArgs,
+    /// Which part of it.
+    #[command(flatten)]
+    pub part: PartArgs,
     /// Where it is.
     #[command(flatten)]
     pub clouds: CloudArgs,
@@ -50,6 +54,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         reality::refresh(&mut held, settings, &clouds)?;
     }
     let Some(plan) = held.state().map(|state| removal(state, settings)) else { return Ok(Exit::Done) };
+    let plan = as_asked(plan, args.part.asked(), held.state())?;
     approve(&plan, args.yes, &mut held, settings, &clouds)
 }
 

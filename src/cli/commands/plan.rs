@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use super::{destroy, refresh};
+use crate::cli::asked::{AskedArgs, as_asked};
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::held::Held;
 use crate::cli::planning::{self, NoPlan, PlanArgs};
 use crate::cli::state::StateArgs;
 use crate::cli::view::terminal;
 use crate::cli::watch::{self, SearchArgs};
-use crate::cli::{Exit, Failure, Settings, files, reality};
+use crate::cli::{Exit, Failure, Settings, files, keys, reality};
 use crate::optimize::{Standing, Watch};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, SigningKey};
 use crate::{check, report};
 
 /// Plan a spec: choose, price and check a placement
@@ -23,9 +24,15 @@ pub struct Args {
     /// How far to search.
     #[command(flatten)]
     pub search: SearchArgs,
+    /// What is asked besides.
+    #[command(flatten)]
+    pub asked: AskedArgs,
     /// Save the plan to this file, for show, check and apply
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Sign the saved plan with this private key: a file, or env:NAME for a variable of the environment (see `rhumb sign`)
+    #[arg(long, value_name = "KEY", requires = "out")]
+    pub sign: Option<String>,
     /// Where to look, with --refresh or --refresh-only.
     #[command(flatten)]
     pub clouds: CloudArgs,
@@ -33,10 +40,10 @@ pub struct Args {
     #[arg(long)]
     pub refresh: bool,
     /// Show what is otherwise than recorded, and plan nothing
-    #[arg(long, conflicts_with_all = ["refresh", "destroy", "out", "max_age"])]
+    #[arg(long, conflicts_with_all = ["refresh", "destroy", "out", "max_age", "target", "exclude", "replace"])]
     pub refresh_only: bool,
     /// Plan that everything goes
-    #[arg(long, conflicts_with = "max_age")]
+    #[arg(long, conflicts_with_all = ["max_age", "replace"])]
     pub destroy: bool,
     /// Exit with 2 when there are changes
     #[arg(long)]
@@ -51,6 +58,8 @@ pub struct Args {
 /// # Errors
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+    // A key that is none is told of before the search, not after it.
+    let key = args.sign.as_ref().map(|named| keys::signing(named, settings)).transpose()?;
     if args.clouds.simulate.is_some() && !args.refresh && !args.refresh_only {
         return Err(Failure::usage("--simulate changes nothing here without --refresh or --refresh-only"));
     }
@@ -58,7 +67,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         return refresh::run(&only_looking(args), settings);
     }
     if args.destroy {
-        return of_destruction(args, settings);
+        return of_destruction(args, key.as_ref(), settings);
     }
     let gathered = match args.refresh {
         false => planning::gather(&args.planning, settings)?,
@@ -89,9 +98,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             return Ok(Exit::of(&why));
         }
     };
-    if let Some(path) = &args.out {
-        files::write_atomically(&settings.dir.join(path), plan::file::encode(&plan).as_bytes(), 0o600)?;
-    }
+    let plan = as_asked(plan, args.asked.asked(), gathered.input.prior.as_ref())?;
+    save(&plan, args, key.as_ref(), settings)?;
     let facts = args.max_age.map(|limit| check::facts(&gathered.input.world, &plan.placement, Some(limit)));
     if settings.json {
         let mut value = report::json::plan(&plan);
@@ -109,6 +117,14 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     Ok(changes.and(known).and(planning::exit_of(&plan)))
 }
 
+/// Saves a plan where that was asked for, signed if that was.
+fn save(plan: &Plan, args: &Args, key: Option<&SigningKey>, settings: &Settings) -> Result<(), Failure> {
+    let Some(path) = &args.out else { return Ok(()) };
+    let signatures = key.map(|key| key.sign(&plan::file::digest_of(plan)));
+    let text = plan::file::encode_signed(plan, signatures.into_iter().collect());
+    files::write_atomically(&settings.dir.join(path), text.as_bytes(), 0o600)
+}
+
 fn changes(plan: &Plan) -> bool {
     !plan.steps.is_empty() || !plan.leftovers.is_empty()
 }
@@ -121,7 +137,7 @@ fn only_looking(args: &Args) -> refresh::Args {
 }
 
 /// The plan by which everything goes.
-fn of_destruction(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+fn of_destruction(args: &Args, key: Option<&SigningKey>, settings: &Settings) -> Result<Exit, Failure> {
     let place = StateArgs { spec: args.planning.spec.clone(), state: args.planning.state.clone() };
     let state = if args.refresh {
         let clouds = Clouds::of(&args.clouds)?;
@@ -134,10 +150,8 @@ fn of_destruction(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let Some(state) = state else {
         return Err(Failure::error("nothing was ever recorded there: there is nothing to destroy"));
     };
-    let plan = destroy::removal(&state, settings);
-    if let Some(path) = &args.out {
-        files::write_atomically(&settings.dir.join(path), plan::file::encode(&plan).as_bytes(), 0o600)?;
-    }
+    let plan = as_asked(destroy::removal(&state, settings), args.asked.asked(), Some(&state))?;
+    save(&plan, args, key, settings)?;
     if settings.json {
         terminal::print(&format!("{}\n", report::json::plan(&plan)))?;
     } else {

@@ -6,7 +6,10 @@ use rhumb_api::{Attr, Money, Resource, ResourceAddr};
 
 use super::mirror::{mirror, words};
 use crate::placement::{Placement, Stop};
-use crate::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Standby, Step};
+use crate::plan::{
+    Action, Asked, BudgetLine, Change, FieldChange, Left, LeftWhy, Leftover, Pattern, Plan, Prior, Standby,
+    Step,
+};
 use crate::plan::{Outlook, Period, PeriodCost, Year, YearBudget};
 use crate::render::Artifact;
 use crate::spec::season::SpanPeak;
@@ -26,6 +29,8 @@ mirror!(PlanBody for Plan {
     spec_digest: String,
     catalog_digest: String,
     destroy: bool,
+    asked: Asked,
+    left: Vec<Left>,
     prior: Option<Prior>,
     confidence: f64,
     user_files: Vec<String>,
@@ -39,6 +44,12 @@ mirror!(PlanBody for Plan {
     standbys: Vec<Standby>,
     warnings: Vec<String>,
 });
+
+words!(LeftWhyWord for LeftWhy { Asked = "asked", Ended = "ended" });
+
+mirror!(LeftFile for Left { change: Change, why: LeftWhy });
+
+mirror!(AskedFile for Asked { targets: Vec<Pattern>, excludes: Vec<Pattern>, replace: Vec<ResourceAddr> });
 
 mirror!(StandbyFile for Standby {
     pool: ResourceAddr,

@@ -109,6 +109,16 @@ impl Mirror for crate::diagnostic::Pointer {
     }
 }
 
+impl Mirror for crate::plan::Pattern {
+    type File = String;
+    fn to_file(&self) -> String {
+        self.as_str().to_owned()
+    }
+    fn from_file(file: String) -> Result<Self, String> {
+        crate::plan::Pattern::parse(&file)
+    }
+}
+
 impl Mirror for &'static str {
     type File = String;
     fn to_file(&self) -> String {

@@ -1,11 +1,12 @@
 //! A saved plan: JSON, version 1.
 //!
 //! ```text
-//! { "rhumb_plan": 1, "plan": { ... }, "digest": "<sha-256 of everything else>" }
+//! { "rhumb_plan": 1, "plan": { ... }, "digest": "<sha-256 of both>", "signatures": [ ... ] }
 //! ```
 //!
-//! The digest is taken over the canonical form (keys sorted, no white space) of the file without the digest.
-//! It finds damage and careless edits; it is no signature, since anybody can compute it anew. Money is a whole
+//! The digest is taken over the canonical form (keys sorted, no white space) of the file without digest and signatures.
+//! It finds damage and careless edits, and anybody can compute it anew; who approved it, its signatures ([`super::Signature`]) say, of
+//! which there are none unless somebody signed. Money is a whole
 //! number of micro-dollars. Fractions are written with the fewest digits that read back to the same number.
 
 mod changes;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Plan;
+use super::{Plan, Signature};
 use changes::PlanBody;
 use mirror::Mirror;
 
@@ -98,11 +99,18 @@ struct Envelope {
     rhumb_plan: u64,
     plan: PlanBody,
     digest: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signatures: Vec<Signature>,
 }
 
-/// Writes a plan. Equal plans give equal bytes; the text ends with a newline.
+/// Writes a plan that nobody signed. Equal plans give equal bytes; the text ends with a newline.
 pub fn encode(plan: &Plan) -> String {
-    let mut file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest: String::new() };
+    encode_signed(plan, Vec::new())
+}
+
+/// Writes a plan with the signatures of its digest.
+pub fn encode_signed(plan: &Plan, signatures: Vec<Signature>) -> String {
+    let mut file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest: String::new(), signatures };
     // Serialising plain structs with text keys cannot fail; an empty digest would be refused on reading.
     file.digest = serde_json::to_value(&file).map(|v| digest(&v)).unwrap_or_default();
     let mut text = serde_json::to_string_pretty(&file).unwrap_or_default();
@@ -112,16 +120,25 @@ pub fn encode(plan: &Plan) -> String {
 
 /// The digest that the file of a plan carries: what an apply calls the plan by.
 pub fn digest_of(plan: &Plan) -> String {
-    let file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest: String::new() };
-    serde_json::to_value(&file).map(|v| digest(&v)).unwrap_or_default()
+    let (digest, signatures) = (String::new(), Vec::new());
+    let file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest, signatures };
+    serde_json::to_value(&file).map(|v| self::digest(&v)).unwrap_or_default()
 }
 
-/// Reads a plan; `name` is the file's name, for messages.
+/// Reads a plan, whoever signed it; `name` is the file's name, for messages.
 ///
 /// # Errors
 /// The first thing that is wrong, in this order: it is no JSON, no plan, of another version, changed after it
 /// was saved, has unknown or missing or ill-formed parts, or parts that do not fit together.
 pub fn decode(name: &str, text: &str) -> Result<Plan, PlanFileError> {
+    decode_signed(name, text).map(|(plan, _)| plan)
+}
+
+/// As [`decode`], with what is said to be its signatures; nobody has verified them yet.
+///
+/// # Errors
+/// As of [`decode`].
+pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, Vec<Signature>), PlanFileError> {
     let name = || name.to_owned();
     let value: Value = serde_json::from_str(text).map_err(|e| PlanFileError::Json {
         name: name(),
@@ -149,7 +166,7 @@ pub fn decode(name: &str, text: &str) -> Result<Plan, PlanFileError> {
     let inconsistent = |message| PlanFileError::Inconsistent { name: name(), message };
     let plan = Plan::from_file(file.plan).map_err(|e| inconsistent(printable(&e)))?;
     sound::check(&plan).map_err(|e| inconsistent(printable(&e)))?;
-    Ok(plan)
+    Ok((plan, file.signatures))
 }
 
 /// The message of serde_json without its ` at line L column C`, which is given apart.
@@ -164,11 +181,12 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// SHA-256 of the canonical form of a plan file without its digest.
+/// SHA-256 of the canonical form of a plan file without digest and signatures.
 fn digest(file: &Value) -> String {
     let mut rest = file.clone();
     if let Value::Object(parts) = &mut rest {
         parts.shift_remove("digest");
+        parts.shift_remove("signatures");
     }
     sha256(canonical(&rest).as_bytes())
 }

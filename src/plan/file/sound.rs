@@ -4,7 +4,7 @@ use rhumb_api::ResourceAddr;
 
 use super::fleets;
 use crate::placement::Pool;
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Change, LeftWhy, Plan};
 
 /// Largest number of machines, replicas or accelerators of a replica: far above any plan, and products of
 /// two of them with a price stay in range.
@@ -16,8 +16,17 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     if !plan.changes.windows(2).all(|w| w[0].addr < w[1].addr) {
         return Err("the changes are not in the order of their addresses, each once".into());
     }
+    if !plan.left.windows(2).all(|w| w[0].change.addr < w[1].change.addr) {
+        return Err("what is left out is not in the order of its addresses, each once".into());
+    }
+    if plan.left.iter().any(|l| l.why == LeftWhy::Asked)
+        && plan.asked.targets.is_empty()
+        && plan.asked.excludes.is_empty()
+    {
+        return Err("something is left out, and nobody asked for it".into());
+    }
     let standing_by = plan.standbys.iter().flat_map(|standby| &standby.changes);
-    for change in plan.changes.iter().chain(standing_by) {
+    for change in plan.changes.iter().chain(standing_by).chain(plan.left.iter().map(|l| &l.change)) {
         let fits = match change.action {
             Action::Create => change.before.is_none() && change.after.is_some(),
             Action::Remove => change.before.is_some() && change.after.is_none(),

@@ -402,6 +402,12 @@ static ENDPOINT: &[Key] = &[
         Kind::Secret,
         "Reference to the secret that holds the API keys, never the keys. Required for a public endpoint.",
     ),
+    Key::new(
+        "prevent_destroy",
+        Kind::Bool,
+        "Refuse every plan that would remove or replace what clients reach it by: its load balancers, or at sites the last of its machines. Recorded with them, so that it holds also once the service is gone from the spec.",
+    )
+    .default("false"),
 ];
 
 static BATCH: &[Key] = &[

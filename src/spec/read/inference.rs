@@ -457,6 +457,7 @@ impl Reader<'_> {
             exposure: if public { Exposure::Public } else { Exposure::Private },
             tls_certificate: at.key("tls_certificate").get(leaf::secret),
             api_keys: at.key("api_keys").get(leaf::secret),
+            prevent_destroy: at.key("prevent_destroy").get(leaf::boolean).unwrap_or(false),
             at: at.pointer.clone(),
         }
     }

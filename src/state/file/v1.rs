@@ -46,7 +46,11 @@ pub(super) fn decode(text: &Text<'_>) -> Result<State, StateError> {
     let resources = checked(text, file.resources.into_iter().map(|e| migrated(e, serial)))?;
     match missing {
         Some(error) => Err(error),
-        None => Ok(State { serial, resources, ..State::new(file.lineage, false) }),
+        None => {
+            let mut state = State { serial, resources, ..State::new(file.lineage, false) };
+            state.regions = state.places();
+            Ok(state)
+        }
     }
 }
 

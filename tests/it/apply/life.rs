@@ -9,33 +9,33 @@ use super::process::Sim;
 use crate::cli::{rhumb, run};
 
 /// A folder with a spec, and the commands in it.
-struct Desk {
-    sim: Sim,
+pub struct Desk {
+    pub sim: Sim,
     folder: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::copy("examples/support-chat/deploy.yaml", folder.path().join("deploy.yaml"))
             .expect("copied");
         Desk { sim: Sim::start(), folder }
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn here(&self, args: &[&str]) -> (String, String, i32) {
+    pub fn here(&self, args: &[&str]) -> (String, String, i32) {
         run(rhumb().current_dir(self.path()).args(args))
     }
 
     /// With the simulated cloud.
-    fn there(&self, args: &[&str]) -> (String, String, i32) {
+    pub fn there(&self, args: &[&str]) -> (String, String, i32) {
         run(rhumb().current_dir(self.path()).args(args).args(["--simulate", &self.sim.url]))
     }
 
-    fn ok(&self, args: &[&str]) -> String {
+    pub fn ok(&self, args: &[&str]) -> String {
         let (out, err, code) = self.there(args);
         assert_eq!(code, 0, "{args:?}: {out}{err}");
         out

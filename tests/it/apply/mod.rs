@@ -1,6 +1,7 @@
 //! Apply on virtual time: the engine that production runs, a cloud in which everything goes wrong that can, and processes that die at
 //! every step.
 
+mod asked;
 mod command;
 mod crash;
 mod deployment;
@@ -9,6 +10,7 @@ mod kills;
 mod life;
 pub mod process;
 mod reality;
+mod scale;
 mod seeds;
 mod two;
 mod world;

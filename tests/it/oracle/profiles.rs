@@ -164,6 +164,7 @@ fn profile(seed: u64, spec: &mut Spec, world: &World) -> Option<String> {
             exposure: Exposure::Private,
             tls_certificate: None,
             api_keys: None,
+            prevent_destroy: false,
             at: Pointer::root(),
         },
         at: Pointer::root(),

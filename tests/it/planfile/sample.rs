@@ -7,7 +7,8 @@ use rhumb::diagnostic::Pointer;
 use rhumb::perf::training::TrainingMemory;
 use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles, Wait};
 use rhumb::placement::*;
-use rhumb::plan::{Action, BudgetLine, Change, FieldChange, Leftover, Plan, Prior, Standby, Step};
+use rhumb::plan::{Action, Asked, BudgetLine, Change, FieldChange, Left, LeftWhy, Leftover, Pattern, Plan};
+use rhumb::plan::{Prior, Standby, Step};
 use rhumb::render::Artifact;
 use rhumb::spec::{
     Checkpointing, EngineName, HeldKind, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
@@ -408,6 +409,8 @@ pub fn plan() -> Plan {
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
         destroy: false,
+        asked: Asked { targets: vec![Pattern::parse("services.*").unwrap()], ..Asked::default() },
+        left: vec![Left { change: change(&gone, Action::Remove, Some(&net), None), why: LeftWhy::Ended }],
         prior: Some(Prior { lineage: "3f1c".into(), serial: 7, digest: "c".repeat(64), simulated: true }),
         confidence: 0.8,
         user_files: vec!["own.yaml".into()],

@@ -11,7 +11,7 @@ use crate::apply::{Engine, Progress, Recorder, Stage, Summary, Verb, drive};
 use crate::cli::clouds::Clouds;
 use crate::cli::stdout::{print, print_error};
 use crate::cli::{Failure, Settings, files};
-use crate::plan::Plan;
+use crate::plan::{LeftWhy, Plan};
 use crate::report;
 
 /// Name and version of the event stream, one JSON object a line: `src/cli/commands/apply/schema.json`.
@@ -174,8 +174,12 @@ impl<'s> View<'s> {
         }
         let counts = format!("{made} created, {changed} changed, {removed} removed");
         let seconds = elapsed.as_secs_f64();
+        let left = plan.left.iter().filter(|left| left.why == LeftWhy::Asked).count();
         text.push_str(&match &summary.unrecorded {
             Some(why) => format!("Ended: {counts}; nothing more could be recorded: {why}. Apply again: what was sent is found.\n"),
+            None if summary.complete() && left > 0 => {
+                format!("Applied in {seconds:.1} s: {counts}. {left} changes of the whole are left out, as asked.\n")
+            }
             None if summary.complete() && plan.destroy => {
                 format!("Destroyed in {seconds:.1} s: {counts}. Nothing is left.\n")
             }

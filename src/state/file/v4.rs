@@ -1,5 +1,5 @@
-//! Version 3: what exists, what is to go, what is under way, what was done; and version 2, which said neither what was done, nor what was
-//! left to others, nor which runs have ended.
+//! Version 4: what exists, what is to go, what is under way, what was done, and where; version 3, which did not say in which regions something
+//! was once ordered; and version 2, which said neither what was done, nor what was left to others, nor which runs have ended.
 //!
 //! A dependency may name what is not in the file: that it is gone is a fact that was recorded, whoever still
 //! depends on it.
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use rhumb_api::{Attr, Call, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
 use serde::Deserialize;
 
-use super::{State, StateError, StateResource, Text, checked};
+use super::{State, StateError, StateResource, Text, VERSION, checked};
 use crate::state::{Applying, Deed, Intent, Spare, Spared};
 
 #[derive(Deserialize)]
@@ -28,6 +28,15 @@ struct File {
     forgotten: Option<Vec<Handle>>,
     #[serde(default)]
     history: Option<Vec<Deed>>,
+    #[serde(default)]
+    regions: Option<Vec<Region>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Region {
+    cloud: Cloud,
+    region: String,
 }
 
 #[derive(Deserialize)]
@@ -71,11 +80,15 @@ struct SpareEntry {
 pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError> {
     let file: File = text.parse()?;
     let complete = file.resources.iter().map(|e| e.complete).chain(file.spares.iter().map(|e| e.complete));
-    let later = [("forgotten", file.forgotten.is_some()), ("history", file.history.is_some())];
-    let mut said = complete.map(|said| ("complete", said.is_some())).chain(later);
-    if let Some((key, said)) = said.find(|(_, said)| *said != (version > 2)) {
+    let later = [
+        ("forgotten", file.forgotten.is_some(), 3),
+        ("history", file.history.is_some(), 3),
+        ("regions", file.regions.is_some(), 4),
+    ];
+    let mut said = complete.map(|said| ("complete", said.is_some(), 3)).chain(later);
+    if let Some((key, said, _)) = said.find(|(_, said, since)| *said != (version >= *since)) {
         let (message, at) = match said {
-            true => (format!("unknown field `{key}` in version 2"), text.find(&format!("\"{key}\""))),
+            true => (format!("unknown field `{key}` in version {version}"), text.find(&format!("\"{key}\""))),
             false => (format!("missing field `{key}`"), None),
         };
         return Err(text.error(
@@ -103,7 +116,8 @@ pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError>
             return Err(text.error(again, message, "restore the file from a copy"));
         }
     }
-    Ok(State {
+    let regions = file.regions.unwrap_or_default().into_iter().map(|of| (of.cloud, of.region)).collect();
+    let mut state = State {
         lineage: file.lineage,
         serial: file.serial,
         simulated: file.simulated,
@@ -113,7 +127,13 @@ pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError>
         applying: file.applying,
         forgotten,
         history: file.history.unwrap_or_default(),
-    })
+        regions,
+    };
+    if version < VERSION {
+        // They tell only where something is.
+        state.regions = state.places();
+    }
+    Ok(state)
 }
 
 /// What is wrong with an intent by itself, and what to do about it.
