@@ -2,13 +2,15 @@
 //! file and in a bucket.
 
 use std::collections::BTreeMap;
-use std::process::Child;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rhumb_sim::{Rule, Verb, What, World};
 
-use super::process::{Sim, begun};
+use super::process::Sim;
 use super::stage::{Keeping, STORIES, Stage, Story};
 use super::wire::{Moment, Wire};
 use crate::cli::run;
@@ -31,10 +33,23 @@ fn ended(child: &mut Child) {
     child.wait().expect("ended");
 }
 
+/// The program, and a file of what it says.
+fn heard(command: &mut Command) -> (Child, File) {
+    let said = tempfile::tempfile().expect("a file");
+    let command =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.try_clone().expect("the same"));
+    (command.spawn().expect("started"), said)
+}
+
 /// It came to its end; where it did not, that is no proof that there are no more boundaries.
-fn beyond(child: &mut Child) -> Option<Vec<String>> {
-    let code = child.wait().expect("ended").code();
-    (code != Some(0)).then(|| vec![format!("it ended by itself with {code:?}")])
+fn beyond(child: &mut Child, mut said: File) -> Option<Vec<String>> {
+    let status = child.wait().expect("ended");
+    if status.success() {
+        return None;
+    }
+    let mut text = String::new();
+    said.rewind().and_then(|()| said.read_to_string(&mut text)).expect("read");
+    Some(vec![format!("it ended by itself, {status}: {text}")])
 }
 
 /// A kind of boundary, and the side of it.
@@ -75,9 +90,9 @@ impl Cut {
                 let (nth, what) = (Some(nth), what.clone());
                 let rule = Rule { nth, verb: Some(*verb), kind: None, address: None, times: Some(1), what };
                 bench.sim.set_world(&World { rules: vec![rule], ..stage.world().clone() });
-                let mut child = stage.begin();
+                let (mut child, said) = heard(&mut stage.applying());
                 if !bench.sim.holds(&mut child) {
-                    return beyond(&mut child);
+                    return beyond(&mut child, said);
                 }
                 ended(&mut child);
                 if stage.recorded().is_none_or(|state| state.open.is_empty()) {
@@ -96,7 +111,7 @@ impl Cut {
             Cut::Put(moment) => {
                 let wire = bench.wire.as_ref().expect("a bucket whose endpoint is in AWS_ENDPOINT_URL");
                 wire.hold(nth, *moment);
-                let mut child = begun(stage.applying().env("AWS_ENDPOINT_URL", &wire.url));
+                let (mut child, said) = heard(stage.applying().env("AWS_ENDPOINT_URL", &wire.url));
                 let held = wire.holds(&mut child);
                 if held {
                     ended(&mut child);
@@ -105,7 +120,7 @@ impl Cut {
                     wire.let_go();
                 }
                 if !held {
-                    return beyond(&mut child);
+                    return beyond(&mut child, said);
                 }
             }
         }
