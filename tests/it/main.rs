@@ -25,6 +25,7 @@ mod perf;
 mod planfile;
 mod remote;
 mod report;
+mod secrets;
 mod shared_machines;
 mod spec;
 mod spec_files;

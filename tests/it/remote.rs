@@ -17,6 +17,7 @@ use rhumb::state::{Holder, Intent, Outcome, Record, State, StoreError};
 use rhumb_api::{Call, Cloud, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
 
 use crate::journal::{LINEAGE, history, states};
+pub use emulators::{at_address, vacant_address};
 use shelf::{Between, Fault, Ignores, Shelf, Watched};
 
 const NAME: &str = "s3://bucket/p";

@@ -86,16 +86,16 @@ fn what_cannot_be_applied_is_refused_with_the_reason() {
     let text = std::fs::read_to_string(&plan).expect("saved");
     let edited = folder.path().join("edited.plan");
     std::fs::write(&edited, text.replacen("\"count\": ", "\"count\": 1", 1)).expect("written");
-    refused(sim.apply(&edited, &state, None), 1, "the plan was changed after it was saved");
+    refused(sim.apply(&edited, &state), 1, "the plan was changed after it was saved");
     // A state of real clouds, and one of another deployment that has gone on.
     let real = rhumb::state::State { serial: 7, ..rhumb::state::State::new("real".into(), false) };
     std::fs::write(&state, rhumb::state::file::encode(&real)).expect("written");
-    refused(sim.apply(&plan, &state, None), 1, "it is of real clouds");
+    refused(sim.apply(&plan, &state), 1, "it is of real clouds");
     let other = rhumb::state::State { simulated: true, ..real };
     std::fs::write(&state, rhumb::state::file::encode(&other)).expect("written");
-    refused(sim.apply(&plan, &state, None), 4, "now there is a state with serial 7");
+    refused(sim.apply(&plan, &state), 4, "now there is a state with serial 7");
     std::fs::write(&state, "{\"rhumb_state\": 99}").expect("written");
-    refused(sim.apply(&plan, &state, None), 1, "this rhumb reads versions 1 to 3");
+    refused(sim.apply(&plan, &state), 1, "this rhumb reads versions 1 to 3");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn an_applied_plan_is_not_applied_again_and_a_held_state_is_waited_for() {
     sim.reset(&World { rules: vec![hold], ..quick() });
     let mut first = sim.begin(&plan, &state);
     assert!(sim.holds(&mut first));
-    let (_, err, code) = sim.apply(&plan, &state, None);
+    let (_, err, code) = sim.apply(&plan, &state);
     assert_eq!(code, 4, "{err}");
     assert!(err.contains("it is in use by") && err.contains("process"), "{err}");
     first.kill().expect("killed");
@@ -123,10 +123,10 @@ fn an_applied_plan_is_not_applied_again_and_a_held_state_is_waited_for() {
     let (out, _, _) = run(rhumb().current_dir(folder.path()).args(["plan", ".", "--state"]).arg(&state));
     assert!(out.contains("how 1 of its calls ended is not known"), "{out}");
     std::fs::remove_file(folder.path().join("deploy.yaml")).expect("removed");
-    let (out, err, code) = sim.apply(&plan, &state, None);
+    let (out, err, code) = sim.apply(&plan, &state);
     assert_eq!(code, 0, "the lock went with its process: {out}{err}");
     assert!(err.contains("was cut off, looking it up"), "{err}");
-    let (_, err, code) = sim.apply(&plan, &state, None);
+    let (_, err, code) = sim.apply(&plan, &state);
     assert_eq!((code, sim.inventory().len()), (4, 5), "{err}");
     assert!(err.contains("the plan is stale"), "{err}");
 }
@@ -148,7 +148,7 @@ fn refused_machines_are_made_up_for_by_the_plans_own_fallback() {
         machines: Some(0),
     };
     sim.reset(&World { stock: vec![none], ..quick() });
-    let (out, err, code) = sim.apply(&plan, &state, None);
+    let (out, err, code) = sim.apply(&plan, &state);
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains(&format!("{} stands in, as planned", first.by)), "{out}");
     let addresses: Vec<String> = sim.inventory().iter().map(|t| t.tags.address.to_string()).collect();

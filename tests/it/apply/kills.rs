@@ -1,248 +1,295 @@
-//! The kill matrix: the real program, killed while each of its calls is under way, in every kind of story.
+//! The kill matrix: the real program, killed at every boundary of its calls and of its journal, in every kind of story, with its state in a
+//! file and in a bucket.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rhumb::plan::{Plan, file};
-use rhumb_sim::{Rule, Stock, Verb, What, World};
+use rhumb_sim::{Rule, Verb, What, World};
 
-use super::process::{Sim, quick};
-use crate::cli::{rhumb, run};
+use super::process::Sim;
+use super::stage::{Keeping, STORIES, Stage, Story};
+use super::wire::{Moment, Wire};
+use crate::cli::run;
 
-/// What is there, and what is to be.
-struct Story {
-    name: &'static str,
-    /// The example.
-    example: &'static str,
-    /// Pieces of the spec that are exchanged after it was applied once; none if nothing is there before.
-    change: Option<&'static [(&'static str, &'static str)]>,
-    /// Everything goes.
-    destroy: bool,
-    /// The machines of the first pool are refused.
-    refused: bool,
+/// What a story is told with: a cloud, and a wire to the bucket if there is one that can be held.
+struct Bench {
+    sim: Sim,
+    wire: Option<Wire>,
 }
 
-const CHAT: &str = "examples/support-chat/deploy.yaml";
-
-const STORIES: &[Story] = &[
-    Story { name: "create", example: CHAT, change: None, destroy: false, refused: false },
-    Story {
-        name: "update",
-        example: CHAT,
-        change: Some(&[("{ team: support }", "{ team: other }"), ("peak: 12 req/s", "peak: 20 req/s")]),
-        destroy: false,
-        refused: false,
-    },
-    Story {
-        name: "replace",
-        example: CHAT,
-        change: Some(&[(
-            "budget:",
-            "providers: { aws: { profile: prod }, gcp: { project: prod }, azure: { subscription: prod } }\n\nbudget:",
-        )]),
-        destroy: false,
-        refused: false,
-    },
-    Story {
-        name: "move",
-        example: CHAT,
-        change: Some(&[
-            ("    survive:", "    placement: { clouds: [azure] }\n    survive:"),
-            ("60000", "160000"),
-        ]),
-        destroy: false,
-        refused: false,
-    },
-    Story { name: "destroy", example: CHAT, change: Some(&[]), destroy: true, refused: false },
-    Story { name: "fallback", example: CHAT, change: None, destroy: false, refused: true },
-    Story {
-        name: "batch run",
-        example: "examples/nightly-embedding/deploy.yaml",
-        change: None,
-        destroy: false,
-        refused: false,
-    },
-];
-
-/// A story that is about to be told: a folder with spec, state and plan.
-struct Stage {
-    folder: tempfile::TempDir,
-    plan: PathBuf,
-    state: PathBuf,
-    made: Plan,
-    world: World,
-}
-
-impl Stage {
-    fn set(story: &Story, sim: &Sim) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (spec, state, plan) = (
-            folder.path().join("deploy.yaml"),
-            folder.path().join("state.json"),
-            folder.path().join("next.plan"),
-        );
-        let mut text = std::fs::read_to_string(story.example).expect("an example");
-        std::fs::write(&spec, &text).expect("written");
-        let mut world = quick();
-        sim.reset(&world);
-        let here = |args: &[&str]| {
-            let mut command = rhumb();
-            command.current_dir(folder.path()).args(args).args(["--state", "state.json", "--quiet"]);
-            run(&mut command)
-        };
-        let mut planning = vec!["plan", ".", "--out", "next.plan"];
-        if let Some(change) = story.change {
-            let (out, err, code) = here(&["apply", ".", "--yes", "--simulate", &sim.url]);
-            assert_eq!(code, 0, "{}: {out}{err}", story.name);
-            for (from, to) in change {
-                assert!(text.contains(from), "{}: {from}", story.name);
-                text = text.replacen(from, to, 1);
-            }
-            std::fs::write(&spec, &text).expect("written");
-        }
-        if story.destroy {
-            planning.push("--destroy");
-        }
-        // A state that is named must be there.
-        let (out, err, code) = match story.change {
-            Some(_) => here(&planning),
-            None => run(rhumb().current_dir(folder.path()).args(&planning)),
-        };
-        assert_eq!(code, 0, "{}: {out}{err}", story.name);
-        let made =
-            file::decode("next.plan", &std::fs::read_to_string(&plan).expect("saved")).expect("a plan");
-        assert!(!made.steps.is_empty(), "{}: something is to be done", story.name);
-        if story.refused {
-            let standby = made.standbys.first().expect("something that stands in");
-            let parts: Vec<&str> = standby.pool.as_str().split('/').collect();
-            let (cloud, region, instance_type) =
-                (parts[1].parse().expect("a cloud"), parts[2].into(), parts[3].into());
-            world.stock.push(Stock { cloud, region, instance_type, spot: false, machines: Some(0) });
-            sim.set_world(&world);
-        }
-        Stage { folder, plan, state, made, world }
-    }
-
-    /// Goes on until it is done, and tells what is wrong then.
-    fn end(&self, story: &Story, sim: &Sim) -> Vec<String> {
-        let mut last = String::new();
-        let done = (0..3).any(|_| {
-            let (out, err, code) = sim.apply(&self.plan, &self.state, None);
-            last = format!("exit {code}: {out}{err}");
-            // What was cut off after its last record is refused as applied already.
-            code == 0 || (code == 4 && err.contains("the plan is stale"))
-        });
-        if !done {
-            return vec![last];
-        }
-        let recorded =
-            rhumb::state::local::read(&mut rhumb::state::disk::RealDisk::new(), &self.state, "state");
-        let recorded = recorded.expect("readable").expect("a state");
-        let mut wanted: BTreeSet<String> =
-            self.made.changes.iter().filter(|c| c.after.is_some()).map(|c| c.addr.to_string()).collect();
-        for taken in self
-            .made
-            .standbys
-            .iter()
-            .filter(|s| {
-                story.refused && recorded.resources.keys().any(|a| a.parent().as_ref() == Some(&s.by))
-            })
-            .take(1)
-        {
-            wanted.retain(|addr| !taken.without.iter().any(|gone| gone.as_str() == addr));
-            wanted.extend(taken.changes.iter().map(|c| c.addr.to_string()));
-        }
-        let mut wrong = sim.wrong_beside(&recorded, &wanted);
-        if !story.refused && !story.destroy {
-            let (out, err, code) = run(rhumb().current_dir(self.folder.path()).args([
-                "plan",
-                ".",
-                "--state",
-                "state.json",
-                "--detailed-exitcode",
-                "--quiet",
-            ]));
-            if code != 0 {
-                wrong.push(format!("the next plan is not empty: {out}{err}"));
-            }
-        }
-        wrong
+impl Bench {
+    fn new() -> Self {
+        let endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
+        Bench { sim: Sim::start(), wire: endpoint.as_deref().map(Wire::to) }
     }
 }
 
-/// One row of the matrix: story, verb, when; points, and what was wrong.
-type Row = (String, u64, Vec<String>);
-
-fn held(story: &Story, sim: &Sim, verb: Verb, what: &What, stride: u64, first: u64) -> Row {
-    let (mut points, mut wrong, mut nth) = (0, Vec::new(), first);
-    loop {
-        let stage = Stage::set(story, sim);
-        let rule = Rule {
-            nth: Some(nth),
-            verb: Some(verb),
-            kind: None,
-            address: None,
-            times: Some(1),
-            what: what.clone(),
-        };
-        sim.set_world(&World { rules: vec![rule], ..stage.world.clone() });
-        let mut child = sim.begin(&stage.plan, &stage.state);
-        if !sim.holds(&mut child) {
-            break;
-        }
-        child.kill().expect("killed");
-        child.wait().expect("ended");
-        points += 1;
-        wrong.extend(
-            stage.end(story, sim).into_iter().map(|w| format!("{} {verb:?} {what:?} {nth}: {w}", story.name)),
-        );
-        nth += stride;
-    }
-    let when = if *what == What::HoldBefore { "before" } else { "after" };
-    (format!("{} | {verb:?} | {when} its effect", story.name), points, wrong)
+fn ended(child: &mut Child) {
+    child.kill().expect("killed");
+    child.wait().expect("ended");
 }
 
-fn matrix(stride: u64) -> (String, u64, Vec<String>) {
-    let sim = Sim::start();
-    let (mut table, mut all, mut wrong) = (BTreeMap::new(), 0, Vec::new());
-    let mut first = 0;
-    for (at, story) in STORIES.iter().enumerate() {
-        for verb in [Verb::Create, Verb::Update, Verb::Delete] {
-            for what in [What::HoldBefore, What::HoldAfter] {
-                // A sample takes other calls in each row.
-                first = first % stride + 1;
-                let (row, points, more) = held(story, &sim, verb, &what, stride, first);
-                all += points;
-                if points > 0 {
-                    table.insert((at, row), (points, more.len()));
+/// The program, and a file of what it says.
+fn heard(command: &mut Command) -> (Child, File) {
+    let said = tempfile::tempfile().expect("a file");
+    let command =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.try_clone().expect("the same"));
+    (command.spawn().expect("started"), said)
+}
+
+/// It came to its end; where it did not, that is no proof that there are no more boundaries.
+fn beyond(child: &mut Child, mut said: File) -> Option<Vec<String>> {
+    let status = child.wait().expect("ended");
+    if status.success() {
+        return None;
+    }
+    let mut text = String::new();
+    said.rewind().and_then(|()| said.read_to_string(&mut text)).expect("read");
+    Some(vec![format!("it ended by itself, {status}: {text}")])
+}
+
+/// A kind of boundary, and the side of it.
+#[derive(Clone, Debug)]
+enum Cut {
+    /// SIGKILL while a call is held, before or after its effect.
+    Call(Verb, What),
+    /// The process ends without flushing anything at an operation of its disk, or that operation fails.
+    Disk(&'static str),
+    /// SIGKILL while an object of the journal in a bucket is put.
+    Put(Moment),
+}
+
+impl Cut {
+    const DISK: [&str; 5] = ["abort-before", "abort-half", "abort-after", "no-space", "short"];
+    const PUTS: [Moment; 3] = [Moment::Before, Moment::After, Moment::Late];
+    /// Operations in a row that a failure of a kind may not concern.
+    const SPARED: u64 = 6;
+
+    fn calls(verbs: &[Verb]) -> impl Iterator<Item = Cut> {
+        verbs.iter().flat_map(|verb| [What::HoldBefore, What::HoldAfter].map(|what| Cut::Call(*verb, what)))
+    }
+
+    /// A number up to which most stories have boundaries of the kind.
+    const fn usual(&self) -> u64 {
+        match self {
+            Cut::Call(..) => 5,
+            Cut::Disk(_) => 40,
+            Cut::Put(_) => 12,
+        }
+    }
+
+    /// The program is killed at the `nth` of its boundaries of this kind: what was wrong at once, and `None` if it has fewer.
+    fn kill(&self, stage: &Stage<'_>, bench: &Bench, nth: u64) -> Option<Vec<String>> {
+        let mut wrong = Vec::new();
+        match self {
+            Cut::Call(verb, what) => {
+                let (nth, what) = (Some(nth), what.clone());
+                let rule = Rule { nth, verb: Some(*verb), kind: None, address: None, times: Some(1), what };
+                bench.sim.set_world(&World { rules: vec![rule], ..stage.world().clone() });
+                let (mut child, said) = heard(&mut stage.applying());
+                if !bench.sim.holds(&mut child) {
+                    return beyond(&mut child, said);
                 }
-                wrong.extend(more);
+                ended(&mut child);
+                if stage.recorded().is_none_or(|state| state.open.is_empty()) {
+                    wrong.push("a call was sent before it was recorded".to_owned());
+                }
+            }
+            Cut::Disk(kind) => {
+                let (out, err, code) = run(stage.applying().env("RHUMB_DISK_FAULT", format!("{nth}:{kind}")));
+                match code {
+                    0 => return None,
+                    -1 if kind.starts_with("abort") => {}
+                    1 if !kind.starts_with("abort") => {}
+                    _ => wrong.push(format!("it ended with {code}: {out}{err}")),
+                }
+            }
+            Cut::Put(moment) => {
+                let wire = bench.wire.as_ref().expect("a bucket whose endpoint is in AWS_ENDPOINT_URL");
+                wire.hold(nth, *moment);
+                let (mut child, said) = heard(stage.applying().env("AWS_ENDPOINT_URL", &wire.url));
+                let held = wire.holds(&mut child);
+                if held {
+                    ended(&mut child);
+                }
+                if *moment != Moment::Late || !held {
+                    wire.let_go();
+                }
+                if !held {
+                    return beyond(&mut child, said);
+                }
             }
         }
+        Some(wrong)
     }
-    let mut text = String::from("| story | call | killed | points | wrong |\n|---|---|---|---|---|\n");
-    for ((_, row), (points, wrong)) in table {
-        text.push_str(&format!("| {row} | {points} | {wrong} |\n"));
+
+    /// Columns of the table: boundary, and when.
+    fn told(&self) -> String {
+        match self {
+            Cut::Call(verb, What::HoldBefore) => format!("call: {verb:?} | before its effect"),
+            Cut::Call(verb, _) => format!("call: {verb:?} | after its effect"),
+            Cut::Disk("abort-before") => "journal: file operation | before it".to_owned(),
+            Cut::Disk("abort-half") => "journal: file operation | half of it is written".to_owned(),
+            Cut::Disk("abort-after") => "journal: file operation | after it".to_owned(),
+            Cut::Disk(fails) => format!("journal: file operation | not killed, it fails: {fails}"),
+            Cut::Put(Moment::Before) => "journal: put of an object | before it".to_owned(),
+            Cut::Put(Moment::After) => "journal: put of an object | after it".to_owned(),
+            Cut::Put(Moment::Late) => "journal: put of an object | it arrives when all is over".to_owned(),
+        }
     }
-    (text, all, wrong)
+}
+
+/// A row of the matrix.
+#[derive(Clone, Debug)]
+struct Row {
+    story: usize,
+    keeping: Keeping,
+    cut: Cut,
+}
+
+/// Which points of a row are tried.
+#[derive(Clone, Copy, Debug)]
+enum Points {
+    All,
+    /// One, another one for each seed.
+    One(u64),
+}
+
+impl Row {
+    /// How many points there were, and what was wrong.
+    fn run(&self, bench: &Bench, which: Points) -> (u64, Vec<String>) {
+        let (mut points, mut wrong, mut spared) = (0, Vec::new(), 0);
+        let first = match which {
+            Points::All => 1,
+            Points::One(seed) => 1 + mixed(seed) % self.cut.usual(),
+        };
+        for nth in first.. {
+            let stage = Stage::set(&STORIES[self.story], self.keeping, &bench.sim);
+            if let Some(mut more) = self.cut.kill(&stage, bench, nth) {
+                (points, spared) = (points + 1, 0);
+                more.extend(stage.go_on());
+                if let (Cut::Put(Moment::Late), Some(wire)) = (&self.cut, &bench.wire) {
+                    wire.let_go();
+                    more.extend(stage.faults());
+                }
+                let name = STORIES[self.story].name;
+                wrong.extend(
+                    more.into_iter().map(|w| format!("{name} {:?} {:?} {nth}: {w}", self.keeping, self.cut)),
+                );
+            } else {
+                spared += 1;
+                if !matches!(self.cut, Cut::Disk("no-space" | "short")) || spared == Cut::SPARED {
+                    break;
+                }
+            }
+            // What goes wrong again and again has said enough.
+            if matches!(which, Points::One(_)) || wrong.len() > 20 {
+                break;
+            }
+        }
+        (points, wrong)
+    }
+}
+
+/// Neighbouring seeds are far from each other.
+pub fn mixed(seed: u64) -> u64 {
+    let mixed = (seed ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^ (mixed >> 29)
+}
+
+/// Runs the rows on so many clouds at once; the table, its points, and what was wrong.
+fn matrix(rows: &[Row], clouds: usize, sample: bool) -> (BTreeMap<usize, String>, u64, Vec<String>) {
+    let next = AtomicUsize::new(0);
+    let all = Mutex::new((BTreeMap::new(), 0, Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..clouds {
+            scope.spawn(|| {
+                let bench = Bench::new();
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(row) = rows.get(at) else { break };
+                    let which = if sample { Points::One(at as u64) } else { Points::All };
+                    let (points, wrong) = row.run(&bench, which);
+                    let (table, sum, faults) = &mut *all.lock().expect("no other has panicked");
+                    if points > 0 {
+                        let state = if row.keeping == Keeping::File { "local" } else { "S3" };
+                        let story = STORIES[row.story].name;
+                        let told = format!(
+                            "| {story} | {state} | {} | {points} | {} |",
+                            row.cut.told(),
+                            wrong.len()
+                        );
+                        println!("{told}");
+                        table.insert(at, told);
+                    }
+                    *sum += points;
+                    faults.extend(wrong);
+                }
+            });
+        }
+    });
+    all.into_inner().expect("no other has panicked")
+}
+
+fn rows(keeping: Keeping, cuts: impl Fn(&Story) -> Vec<Cut>) -> Vec<Row> {
+    let of = |(story, told)| cuts(told).into_iter().map(move |cut| Row { story, keeping, cut });
+    STORIES.iter().enumerate().flat_map(of).collect()
+}
+
+fn disk() -> impl Iterator<Item = Cut> {
+    Cut::DISK.map(Cut::Disk).into_iter()
+}
+
+fn puts() -> impl Iterator<Item = Cut> {
+    Cut::PUTS.map(Cut::Put).into_iter()
 }
 
 #[test]
-fn killed_at_a_sample_of_the_calls_of_every_story_it_goes_on() {
-    let (table, points, wrong) = matrix(6);
-    assert!(wrong.is_empty(), "{wrong:#?}\n{table}");
-    assert!(points >= 10, "{points}\n{table}");
+fn killed_at_a_sample_of_the_boundaries_of_every_story_it_goes_on() {
+    let rows = rows(Keeping::File, |story| Cut::calls(story.verbs).chain(disk()).collect());
+    let (table, points, wrong) = matrix(&rows, 4, true);
+    assert!(wrong.is_empty(), "{wrong:#?}\n{table:#?}");
+    assert!(points as usize > rows.len() / 2, "{points}\n{table:#?}");
+}
+
+/// Some calls, and some puts where the wire leads to the bucket; how many points there were.
+pub fn sample_in_the_bucket() -> u64 {
+    let wired = std::env::var_os("AWS_ENDPOINT_URL").is_some();
+    let cuts = |story: &Story| Cut::calls(&story.verbs[..1]).chain(puts().filter(|_| wired)).collect();
+    let rows: Vec<Row> = rows(Keeping::Bucket, cuts).into_iter().step_by(4).collect();
+    let (table, points, wrong) = matrix(&rows, 3, true);
+    assert!(wrong.is_empty(), "{wrong:#?}\n{table:#?}");
+    points
 }
 
 /// The whole matrix; its table is in tests/bench/KILLS.md.
 #[test]
-#[ignore = "minutes: RHUMB_KILLS_TABLE=tests/bench/KILLS.md cargo test --test it the_whole_kill_matrix -- --ignored"]
+#[ignore = "an hour, and it needs an emulator: tests/state/run --kills tests/bench/KILLS.md"]
 fn the_whole_kill_matrix() {
-    let (table, points, wrong) = matrix(1);
-    assert!(wrong.is_empty(), "{wrong:#?}\n{table}");
+    let verbs = [Verb::Create, Verb::Update, Verb::Delete];
+    let local = rows(Keeping::File, |_| Cut::calls(&verbs).chain(disk()).collect());
+    let remote = rows(Keeping::Bucket, |_| Cut::calls(&verbs).chain(puts()).collect());
+    // Those in the bucket wait for leases most of the time.
+    let (local, remote) = std::thread::scope(|scope| {
+        let remote = scope.spawn(|| matrix(&remote, 6, false));
+        (matrix(&local, 5, false), remote.join().expect("not panicked"))
+    });
+    let wrong: Vec<String> = local.2.into_iter().chain(remote.2).collect();
+    let lines: Vec<String> = local.0.into_values().chain(remote.0.into_values()).collect();
+    let table = format!(
+        "| story | state | boundary | killed | points | wrong |\n|---|---|---|---|---|---|\n{}\n\n{} points.\n",
+        lines.join("\n"),
+        local.1 + remote.1
+    );
     if let Some(path) = std::env::var_os("RHUMB_KILLS_TABLE") {
         let head = std::fs::read_to_string(&path).unwrap_or_default();
-        let head = head.split("\n| story").next().unwrap_or_default().trim_end().to_owned();
-        std::fs::write(Path::new(&path), format!("{head}\n\n{table}\n{points} points.\n")).expect("written");
+        let head = head.split("\n| story").next().unwrap_or_default().trim_end();
+        std::fs::write(&path, format!("{head}\n\n{table}")).expect("written");
     }
+    assert!(wrong.is_empty(), "{wrong:#?}\n{table}");
+    assert!(local.1 + remote.1 >= 1000, "{table}");
 }

@@ -1,13 +1,14 @@
-//! The real binary, killed: at operations of its disk and while calls are under way; and what the next one makes of it.
+//! The real binary beside a simulated cloud, and what is wrong after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rhumb::state::State;
 use rhumb_api::{Observed, ResourceKind};
 use rhumb_sim::server::{Clock, serve};
-use rhumb_sim::{Client, Durations, Rule, Span, Verb, What, World};
+use rhumb_sim::{Client, Durations, Span, World};
 use tokio::runtime::Runtime;
 
 use crate::cli::{rhumb, run};
@@ -45,7 +46,11 @@ impl Sim {
                 serve(listener, quick(), Clock::Real { speed: 1 }).await.expect("served");
             });
         });
-        let url = format!("http://{}", heard.recv().expect("told"));
+        Sim::at(format!("http://{}", heard.recv().expect("told")))
+    }
+
+    /// One that is served already.
+    pub fn at(url: String) -> Self {
         let runtime = runtime();
         let client = runtime.block_on(Client::connect(&url)).expect("connected");
         Sim { url, client, runtime }
@@ -75,21 +80,20 @@ impl Sim {
         self.runtime.block_on(self.client.control().inventory(None)).expect("told")
     }
 
-    pub fn apply(&self, plan: &Path, state: &Path, fault: Option<&str>) -> (String, String, i32) {
+    /// A saved plan is applied in the folder that it is in.
+    pub fn applying(&self, plan: &Path, state: &Path) -> Command {
         let mut command = rhumb();
         command.arg("apply").arg(plan).arg("--state").arg(state).args(["--simulate", &self.url]);
         command.current_dir(plan.parent().expect("a folder"));
-        if let Some(fault) = fault {
-            command.env("RHUMB_DISK_FAULT", fault);
-        }
-        run(&mut command)
+        command
+    }
+
+    pub fn apply(&self, plan: &Path, state: &Path) -> (String, String, i32) {
+        run(&mut self.applying(plan, state))
     }
 
     pub fn begin(&self, plan: &Path, state: &Path) -> Child {
-        let mut command = rhumb();
-        command.arg("apply").arg(plan).arg("--state").arg(state).args(["--simulate", &self.url]);
-        command.current_dir(plan.parent().expect("a folder"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
+        begun(&mut self.applying(plan, state))
     }
 
     /// Waits until a call is held; whether one is before `child` has ended.
@@ -114,7 +118,7 @@ impl Sim {
     }
 
     /// The same beside a state that was read.
-    pub fn wrong_beside(&self, recorded: &rhumb::state::State, expected: &BTreeSet<String>) -> Vec<String> {
+    pub fn wrong_beside(&self, recorded: &State, expected: &BTreeSet<String>) -> Vec<String> {
         let there = self.inventory();
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for thing in &there {
@@ -139,6 +143,11 @@ impl Sim {
     }
 }
 
+/// A process that nobody talks to.
+pub fn begun(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
+}
+
 /// A saved plan in a folder without a spec, and the addresses that it makes.
 pub fn saved(folder: &Path) -> (std::path::PathBuf, BTreeSet<String>) {
     let plan = folder.join("chat.plan");
@@ -149,94 +158,14 @@ pub fn saved(folder: &Path) -> (std::path::PathBuf, BTreeSet<String>) {
     (plan, made.changes.iter().map(|change| change.addr.to_string()).collect())
 }
 
-/// Applies until it is done, as anybody would who knows nothing of what happened.
-pub fn go_on(sim: &Sim, plan: &Path, state: &Path) -> Result<(), String> {
-    let mut last = String::new();
-    for _ in 0..3 {
-        let (out, err, code) = sim.apply(plan, state, None);
-        // What was cut off after its end is applied already, and refused as such.
-        if code == 0 || (code == 4 && err.contains("the plan is stale")) {
-            return Ok(());
-        }
-        last = format!("exit {code}: {out}{err}");
-    }
-    Err(last)
-}
-
-/// Every how many points one is tried; `RHUMB_KILLS=1` tries all.
-fn stride() -> u64 {
-    std::env::var("RHUMB_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(9)
-}
-
-#[test]
-fn killed_at_any_operation_of_its_disk_it_goes_on() {
-    let (sim, folder) = (Sim::start(), tempfile::tempdir().expect("a folder"));
-    let (plan, expected) = saved(folder.path());
-    let (mut points, mut fired) = (0, 0);
-    for (kind, offset) in
-        [("abort-before", 1), ("abort-half", 4), ("abort-after", 7), ("no-space", 2), ("short", 5)]
-    {
-        for n in (1 + offset % stride()..).step_by(stride() as usize) {
-            sim.reset(&quick());
-            let state = folder.path().join(format!("{kind}-{n}.json"));
-            let (out, err, code) = sim.apply(&plan, &state, Some(&format!("{n}:{kind}")));
-            points += 1;
-            if code == 0 {
-                // Beyond its last operation. A kind that an operation cannot suffer does not end it either.
-                if n > 60 {
-                    break;
-                }
-            } else {
-                fired += 1;
-                let went = go_on(&sim, &plan, &state);
-                assert_eq!(went, Ok(()), "{kind} at {n}, after {out}{err}");
-            }
-            assert_eq!(sim.wrong(&state, &expected), Vec::<String>::new(), "{kind} at {n}");
-        }
-    }
-    println!("{points} points, {fired} of them fired");
-    assert!(fired > 10, "{fired} of {points}");
-}
-
-#[test]
-fn killed_while_a_call_is_under_way_it_goes_on() {
-    let (sim, folder) = (Sim::start(), tempfile::tempdir().expect("a folder"));
-    let (plan, expected) = saved(folder.path());
-    let mut points = 0;
-    for what in [What::HoldBefore, What::HoldAfter] {
-        for nth in 1.. {
-            let rule = Rule {
-                nth: Some(nth),
-                verb: Some(Verb::Create),
-                kind: None,
-                address: None,
-                times: Some(1),
-                what: what.clone(),
-            };
-            sim.reset(&World { rules: vec![rule], ..quick() });
-            let state = folder.path().join(format!("{what:?}-{nth}.json"));
-            let mut child = sim.begin(&plan, &state);
-            if !sim.holds(&mut child) {
-                break;
-            }
-            child.kill().expect("killed");
-            child.wait().expect("ended");
-            points += 1;
-            let went = go_on(&sim, &plan, &state);
-            assert_eq!(went, Ok(()), "{what:?} {nth}");
-            assert_eq!(sim.wrong(&state, &expected), Vec::<String>::new(), "{what:?} {nth}");
-        }
-    }
-    assert_eq!(points, 2 * expected.len(), "each create is held before and after");
-}
-
 /// What is checked after a kill is seen where it is wrong.
 #[test]
 fn what_is_left_missing_or_there_twice_is_seen() {
     let (sim, folder) = (Sim::start(), tempfile::tempdir().expect("a folder"));
     let (plan, expected) = saved(folder.path());
     let state = folder.path().join("state.json");
-    go_on(&sim, &plan, &state).expect("applied");
+    let (out, err, code) = sim.apply(&plan, &state);
+    assert_eq!(code, 0, "{out}{err}");
     assert_eq!(sim.wrong(&state, &expected), Vec::<String>::new());
     let control = sim.client.control();
     let mut second = sim.inventory().pop().expect("something");

@@ -1,26 +1,38 @@
 //! The same on servers that speak the protocols of the clouds; `tests/state/run` starts them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rhumb::state::remote::{Options, Patience, Place, Remote, Term, prune, read, read_version, versions};
 use rhumb::state::{Record, StoreError};
-use rhumb_sim::{Rule, Verb, What, World};
 
 use super::shelf::{Between, Fault, Watched};
 use super::{change, open, race};
-use crate::apply::process::{Sim, go_on, quick, saved};
+use crate::apply::kills;
+use crate::apply::process::Sim;
 use crate::cli::{rhumb, run};
 use crate::journal::{history, states};
+use crate::secrets;
 
 /// A place that nobody has used before.
 fn place(what: &str) -> (Remote, String) {
+    let address = vacant_address(what);
+    (at_address(&address), address)
+}
+
+/// The address of one.
+pub fn vacant_address(what: &str) -> String {
+    static PLACES: AtomicU64 = AtomicU64::new(0);
     let base = std::env::var("RHUMB_TEST_REMOTE").expect("tests/state/run names the bucket of an emulator");
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let address = format!("{base}/{what}-{}", since.as_micros());
-    (Place::parse(&address).unwrap().connect(&BTreeMap::new()).unwrap(), address)
+    format!("{base}/{what}-{}-{}", since.as_micros(), PLACES.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What is there.
+pub fn at_address(address: &str) -> Remote {
+    Place::parse(address).unwrap().connect(&BTreeMap::new()).unwrap()
 }
 
 fn watched(remote: &Remote, between: Between) -> (Remote, Arc<Between>) {
@@ -138,55 +150,37 @@ fn what_a_thousand_resources_cost() {
     );
 }
 
-/// The real binary is killed while a call is under way, and its folder is gone with it: the next one, elsewhere, knows all of it.
+/// The real binary is killed, and its folder is gone with it: the next one, elsewhere, knows all of it.
 #[test]
 #[ignore = "needs an emulator: tests/state/run"]
 fn a_killed_apply_goes_on_from_an_empty_folder() {
-    let sim = Sim::start();
-    let desk = tempfile::tempdir().unwrap();
-    let (plan, expected) = saved(desk.path());
-    let mut points = 0;
-    for what in [What::HoldBefore, What::HoldAfter] {
-        for nth in (1..).step_by(stride()) {
-            let rule = Rule {
-                nth: Some(nth),
-                verb: Some(Verb::Create),
-                kind: None,
-                address: None,
-                times: Some(1),
-                what: what.clone(),
-            };
-            sim.reset(&World { rules: vec![rule], ..quick() });
-            let (remote, address) = place("kill");
-            let folder = tempfile::tempdir().unwrap();
-            let own = folder.path().join("chat.plan");
-            std::fs::copy(&plan, &own).unwrap();
-            let mut child = sim.begin(&own, Path::new(&address));
-            if !sim.holds(&mut child) {
-                break;
-            }
-            child.kill().unwrap();
-            child.wait().unwrap();
-            drop(folder);
-            points += 1;
-            let left = read(&remote).unwrap().unwrap();
-            assert!(!left.open.is_empty(), "{what:?} {nth}: the call was recorded before it was sent");
-            let fresh = tempfile::tempdir().unwrap();
-            let own = fresh.path().join("chat.plan");
-            std::fs::copy(&plan, &own).unwrap();
-            assert_eq!(go_on(&sim, &own, Path::new(&address)), Ok(()), "{what:?} {nth}");
-            let state = read(&remote).unwrap().unwrap();
-            assert_eq!(sim.wrong_beside(&state, &expected), Vec::<String>::new(), "{what:?} {nth}");
-            assert!(std::fs::read_dir(fresh.path()).unwrap().count() == 1, "nothing of it is in the folder");
-        }
-    }
+    let points = kills::sample_in_the_bucket();
     println!("killed at {points} points, nothing leaked, doubled or forgotten");
     assert!(points > 2, "{points}");
 }
 
-/// Every how many calls one is killed at; `RHUMB_KILLS=1` takes all.
-fn stride() -> usize {
-    std::env::var("RHUMB_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
+/// Every object of a state, as it is.
+fn all_of(remote: &Remote, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _ = remote.clone().behind(|objects| {
+        for folder in ["", "/log", "/versions"] {
+            for listed in runtime.block_on(objects.list(&format!("{prefix}{folder}"))).unwrap() {
+                let object = runtime.block_on(objects.get(&listed.key)).unwrap().unwrap();
+                all.insert(listed.key, object.bytes);
+            }
+        }
+        objects
+    });
+    all
+}
+
+#[test]
+#[ignore = "needs an emulator: tests/state/run"]
+fn no_secret_is_in_the_bucket() {
+    let (remote, address) = place("secrets");
+    let prefix = Place::parse(&address).unwrap().prefix;
+    secrets::searched_in_the_bucket(&address, || all_of(&remote, &prefix));
 }
 
 /// A life without a file: the spec names the bucket, and the commands find it there.
