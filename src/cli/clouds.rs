@@ -43,6 +43,11 @@ impl Clouds {
         let runtime = runtime.map_err(|e| Failure::error(format!("cannot start: {e}")))?;
         let mut providers: BTreeMap<Cloud, Arc<dyn Provider>> = BTreeMap::new();
         if let Some(url) = &args.simulate {
+            if url.contains('@') {
+                return Err(Failure::usage(
+                    "--simulate: a simulated cloud asks for no credentials: write its address alone",
+                ));
+            }
             let client = runtime.block_on(rhumb_sim::Client::connect(url));
             let client = client.map_err(|e| Failure::error(format!("--simulate {url}: {e}")))?;
             let client: Arc<dyn Provider> = Arc::new(client);

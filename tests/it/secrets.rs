@@ -161,8 +161,15 @@ fn refuse(mut stream: TcpStream, status: &str, heard: &Mutex<String>) -> std::io
     }
     std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
     heard.lock().expect("no other has panicked").push_str(&head);
+    // Some say it where it is shown.
+    let token = |line: &&str| {
+        let line = line.to_lowercase();
+        line.starts_with("x-amz-security-token:") || line.starts_with("authorization: bearer")
+    };
+    let told: Vec<&str> = head.lines().filter(token).collect();
+    let told = told.join(" ");
     let body = format!(
-        "<Error><Code>SignatureDoesNotMatch</Code><Message>It differs.</Message><CanonicalRequest>{head}</CanonicalRequest><Token-0>{head}\
+        "<Error><Code>SignatureDoesNotMatch</Code><Message>It differs. {told}</Message><CanonicalRequest>{head}</CanonicalRequest><Token-0>{head}\
          </Token-0></Error>"
     );
     write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
@@ -334,6 +341,14 @@ fn no_secret_is_in_an_error() {
             desk.fails(command, &[("RHUMB_VAR_key", &secret("LITERAL"))], "literal-secret");
         }
     }
+    // In the address of a service, of a bucket and of a simulated cloud.
+    let other = tempfile::tempdir().expect("a folder");
+    let endpoint = format!("http://user:{}@127.0.0.1:1", secret("ENDPOINT"));
+    let state = format!("state: {{ backend: s3, bucket: b, key: k, endpoint: \"{endpoint}\" }}");
+    std::fs::write(other.path().join("deploy.yaml"), format!("{text}\n{state}\n")).expect("written");
+    let path = other.path().to_str().expect("a name");
+    desk.fails(&["plan", path], &[], "an address with credentials in it");
+    desk.fails(&["refresh", path, "--simulate", &endpoint], &[], "asks for no credentials");
     assert_eq!(desk.leaks(), Vec::<String>::new());
 }
 

@@ -42,6 +42,16 @@ impl Reader<'_> {
         let key = self.part_of_an_address(at, "key", |c| {
             c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '=' | '+' | '/')
         });
+        let endpoint = at.key("endpoint");
+        if own.contains(&"endpoint") && endpoint.text().is_some_and(|text| text.contains('@')) {
+            let problem = Problem::new(
+                "literal-secret",
+                "an address with credentials in it",
+                "no credentials here",
+                "write the address alone; credentials are those of the environment",
+            );
+            self.report(&endpoint.pointer, true, problem);
+        }
         let option = |name: &&str| Some(((*name).to_owned(), at.key(name).text()?));
         let options: BTreeMap<String, String> = ["region", "account", "endpoint"]
             .iter()

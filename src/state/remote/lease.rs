@@ -82,6 +82,7 @@ pub(super) async fn take(
     writer: &str,
 ) -> Result<Held, StoreError> {
     let mut before: Option<Object> = None;
+    let mut changes = 0;
     loop {
         let found = remote.get(KEY).await?;
         let (fence, only) = match &found {
@@ -89,8 +90,9 @@ pub(super) async fn take(
             Some(object) => {
                 let lease = Lease::decode(remote, KEY, object)?;
                 if !lease.released {
-                    if before.as_ref().is_some_and(|b| b.bytes != object.bytes) {
-                        // It has changed while this looked, so its holder lives.
+                    // Changed once while this looked, it may have been renewed last by a request of a holder that is dead by now.
+                    changes += u32::from(before.as_ref().is_some_and(|b| b.bytes != object.bytes));
+                    if changes > 1 {
                         let (name, holder) = (remote.name().to_owned(), legible(&lease.holder));
                         return Err(StoreError::Locked { name, holder });
                     }

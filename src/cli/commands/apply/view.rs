@@ -1,9 +1,11 @@
 //! What is told while a plan is applied.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rhumb_api::Money;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -184,7 +186,13 @@ impl<'s> View<'s> {
                 format!("Destroyed in {seconds:.1} s: {counts}. Nothing is left.\n")
             }
             None if summary.complete() => {
-                format!("Applied in {seconds:.1} s: {counts}. It costs {per_hour} USD an hour now, as planned.\n")
+                let cost = match stand_ins(plan, summary) {
+                    None => format!("It costs {per_hour} USD an hour now, as planned."),
+                    Some(more) => format!(
+                        "Planned were {per_hour} USD an hour; what stands in costs {more} USD a month more."
+                    ),
+                };
+                format!("Applied in {seconds:.1} s: {counts}. {cost}\n")
             }
             None if summary.interrupted => {
                 format!("Ended as asked after {seconds:.1} s: {counts}. Everything is recorded; apply again to go on.\n")
@@ -193,6 +201,15 @@ impl<'s> View<'s> {
         });
         print(&text)
     }
+}
+
+/// What stands in for refused machines costs more than these, USD a month; `None` if nothing does.
+fn stand_ins(plan: &Plan, summary: &Summary) -> Option<Money> {
+    let last: BTreeMap<_, _> = summary.taken.iter().map(|(pool, by, _)| (pool, by)).collect();
+    let more = last.iter().filter_map(|(pool, by)| {
+        plan.standbys.iter().find(|s| s.pool == **pool && s.by == **by).map(|s| s.more_per_month)
+    });
+    (!last.is_empty()).then(|| more.sum())
 }
 
 fn event(progress: &Progress, elapsed_ms: u64) -> Value {
