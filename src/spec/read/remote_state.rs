@@ -50,7 +50,7 @@ impl Reader<'_> {
                 "no credentials here",
                 "write the address alone; credentials are those of the environment",
             );
-            self.report(&endpoint.pointer, true, problem);
+            self.report(&endpoint.pointer, false, problem);
         }
         let option = |name: &&str| Some(((*name).to_owned(), at.key(name).text()?));
         let options: BTreeMap<String, String> = ["region", "account", "endpoint"]

@@ -74,7 +74,7 @@ fn a_part_is_planned_and_applied_with_what_it_requires() {
     // Part by part, until nothing is left to do.
     let out = desk.ok(&["apply", ".", "--yes", "--quiet", "--exclude", FLEET]);
     assert!(
-        out.contains("4 created") && out.contains("1 changes of the whole are left out, as asked"),
+        out.contains("4 created") && out.contains("Left out of the whole, as asked: 1"),
         "{out}"
     );
     assert_eq!(desk.sim.inventory().len(), 4);
@@ -86,11 +86,11 @@ fn a_part_is_planned_and_applied_with_what_it_requires() {
     assert_eq!(desk.here(&["plan", ".", "--quiet", "--detailed-exitcode"]).2, 0);
     // What is taken away in part: the load balancer cannot go while the fleet is behind it.
     let out = desk.ok(&["destroy", ".", "--yes", "--quiet", "--target", "services.chat/*/*/load_balancer"]);
-    assert!(out.contains("2 removed. 3 changes of the whole are left out, as asked"), "{out}");
+    assert!(out.contains("2 removed. Left out of the whole, as asked: 3"), "{out}");
     assert_eq!(desk.sim.inventory().len(), 3);
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     let out = desk.ok(&["destroy", ".", "--yes", "--quiet", "--exclude", "services.chat/*/*/network"]);
-    assert!(out.contains("4 removed. 1 changes of the whole are left out"), "{out}");
+    assert!(out.contains("4 removed. Left out of the whole, as asked: 1"), "{out}");
     assert!(desk.ok(&["destroy", ".", "--yes", "--quiet"]).contains("1 removed. Nothing is left."));
 }
 

@@ -11,7 +11,7 @@ use crate::cli::{rhumb, run};
 use crate::diff::between;
 
 /// The saved plans of all examples that can be planned, by name.
-fn plans() -> Vec<(String, plan::Plan)> {
+pub fn plans() -> Vec<(String, plan::Plan)> {
     let folder = tempfile::tempdir().expect("a folder");
     let saved = folder.path().join("saved.plan");
     let mut names: Vec<String> = std::fs::read_dir("examples")
@@ -41,7 +41,7 @@ fn wanted(plan: &plan::Plan) -> Desired {
     plan.changes.iter().filter_map(of).collect()
 }
 
-fn work(name: &str, plan: &plan::Plan) -> Plan {
+pub fn work(name: &str, plan: &plan::Plan) -> Plan {
     Plan {
         name: name.into(),
         from: None,
@@ -52,7 +52,7 @@ fn work(name: &str, plan: &plan::Plan) -> Plan {
 }
 
 /// Applies a plan and tells what is wrong then.
-fn applied(theatre: &mut Theatre, plan: &Plan) -> Vec<String> {
+pub fn applied(theatre: &mut Theatre, plan: &Plan) -> Vec<String> {
     match theatre.apply(plan, None) {
         End::Finished(summary) if summary.complete() => Vec::new(),
         end => vec![format!("{end:?}")],

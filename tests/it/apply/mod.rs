@@ -9,6 +9,7 @@ mod examples;
 mod interrupts;
 pub mod kills;
 mod life;
+mod month;
 pub mod process;
 mod reality;
 mod scale;

@@ -8,6 +8,7 @@ use rhumb::placement::World;
 use rhumb::spec::{CarbonCap, Goal, Spec};
 use rhumb_api::Money;
 
+use super::sample;
 use super::worlds::{self, Random};
 use super::{Several, brute, options};
 use crate::{line, plans};
@@ -52,7 +53,7 @@ fn carbon_is_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let (mut binding, mut priced, mut least, mut unproven, mut relaxed) = (0, 0, 0, 0, 0);
-    for seed in 0..WORLDS {
+    for seed in sample(WORLDS) {
         let (mut spec, world) = emitting(seed, &base);
         let Some((addresses, options)) = options(&spec, &world) else { continue };
         tighten(seed, &mut spec, &options);
@@ -79,9 +80,9 @@ fn carbon_is_never_beaten_and_never_wrong() {
     );
     assert!(undecided <= u64::from(plans::REDUCED), "{seen}");
     assert!(exact * 100 > all * 92, "{seen}");
-    assert!(coupled > 30 && dearer > 12 && refused > 8 && batches > 5, "{seen}");
+    assert!(coupled > 15 && dearer > 6 && refused > 4 && batches > 2, "{seen}");
     assert!(unproven * 4 < refused, "{seen}");
-    assert!(binding > 8 && priced > 8 && least > 2 && relaxed > 2, "{seen}");
+    assert!(binding > 4 && priced > 4 && least > 1 && relaxed > 1, "{seen}");
 }
 
 /// What a refusal says would do, does; and a kilogram less does not, where that was proven.
@@ -116,7 +117,7 @@ pub fn check_relaxations(
 fn a_slack_cap_changes_nothing_but_what_is_unknown() {
     let base = Catalog::embedded();
     let (mut same, mut elsewhere) = (0, 0);
-    for seed in 0..200 {
+    for seed in sample(200) {
         let (free, mut world) = worlds::together(seed, &base);
         let mut spec = free.clone();
         spec.budget.carbon = Some(CarbonCap { mg: i64::MAX / 2048, at: Pointer::root() });
@@ -139,5 +140,5 @@ fn a_slack_cap_changes_nothing_but_what_is_unknown() {
         assert_eq!(a.as_ref().map(cost), b.as_ref().map(cost), "world {seed}");
         same += u64::from(a.is_some());
     }
-    assert!(same > 30 && elsewhere > 1, "{same} the same, {elsewhere} where nobody knows");
+    assert!(same > 15 && elsewhere > 0, "{same} the same, {elsewhere} where nobody knows");
 }

@@ -7,6 +7,7 @@ use rhumb::placement::{Placement, World};
 use rhumb::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 use rhumb_api::Money;
 
+use super::sample;
 use super::worlds::{self, Random};
 use super::{Several, brute, options};
 use crate::{line, plans};
@@ -95,7 +96,7 @@ fn budgets_of_labels_are_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let (mut several, mut overlapping, mut binding, mut unproven) = (0, 0, 0, 0);
-    for seed in 0..WORLDS {
+    for seed in sample(WORLDS) {
         let (mut spec, world, members) = labelled(seed, &base);
         let Some((addresses, options)) = options(&spec, &world) else { continue };
         tighten(seed, &mut spec, &members, &options);
@@ -123,12 +124,12 @@ fn budgets_of_labels_are_never_beaten_and_never_wrong() {
     // Elsewhere a budget is what the bound of a workload by itself leaves out.
     assert!(exact * 100 > all * 90, "the bound was exact in {exact} of {all}");
     assert!(
-        coupled > 12 && dearer > 12 && refused > 80 && batches > 4,
+        coupled > 6 && dearer > 6 && refused > 40 && batches > 2,
         "{coupled} coupled, {dearer} dearer, {refused} refused, {batches} with a batch"
     );
     assert!(unproven * 10 < refused, "{unproven} of {refused} refusals were not proven");
     assert!(
-        several > 100 && overlapping > 80 && binding > 8,
+        several > 50 && overlapping > 40 && binding > 4,
         "{several} of several workloads, {overlapping} overlap, {binding} bind"
     );
 }
@@ -179,7 +180,7 @@ fn cost(placement: &Placement) -> Money {
 fn a_slack_budget_of_a_label_changes_nothing() {
     let base = Catalog::embedded();
     let mut same = 0;
-    for seed in 0..200 {
+    for seed in sample(200) {
         let (spec, world, members) = labelled(seed, &base);
         let mut free = spec.clone();
         for scope in members.keys() {
@@ -193,14 +194,14 @@ fn a_slack_budget_of_a_label_changes_nothing() {
         assert_eq!(with.as_ref().ok().map(cost), without.as_ref().ok().map(cost), "world {seed}");
         same += u64::from(with.is_ok());
     }
-    assert!(same > 60, "{same} were placed");
+    assert!(same > 30, "{same} were placed");
 }
 
 #[test]
 fn the_budget_of_a_label_that_all_carry_is_the_monthly_one() {
     let base = Catalog::embedded();
     let (mut placed, mut refused) = (0, 0);
-    for seed in 0..600 {
+    for seed in sample(600) {
         let (mut total, world) = worlds::together(seed, &base);
         let Some(budget) = total.budget.limits.get(&BudgetScope::All).cloned() else { continue };
         for address in addresses(&total) {
@@ -232,14 +233,14 @@ fn the_budget_of_a_label_that_all_carry_is_the_monthly_one() {
             (a, b) => panic!("world {seed}: {:?}, {:?}", a.is_ok(), b.is_ok()),
         }
     }
-    assert!(placed > 5 && refused > 100, "{placed} placed together, {refused} refused");
+    assert!(placed > 2 && refused > 50, "{placed} placed together, {refused} refused");
 }
 
 #[test]
 fn of_two_labels_on_the_same_workloads_the_tighter_budget_binds() {
     let base = Catalog::embedded();
     let (mut placed, mut refused) = (0, 0);
-    for seed in 0..300 {
+    for seed in sample(300) {
         let (mut spec, world, members) = labelled(seed, &base);
         let Some((_, options)) = options(&spec, &world) else { continue };
         tighten(seed, &mut spec, &members, &options);
@@ -267,5 +268,5 @@ fn of_two_labels_on_the_same_workloads_the_tighter_budget_binds() {
         placed += u64::from(one.is_some());
         refused += u64::from(one.is_none());
     }
-    assert!(placed > 60 && refused > 10, "{placed} placed, {refused} refused");
+    assert!(placed > 30 && refused > 5, "{placed} placed, {refused} refused");
 }

@@ -9,6 +9,7 @@ use rhumb::spec::profile::{Measurement, PARTS};
 use rhumb::spec::*;
 use rhumb_api::{Cloud, Money};
 
+use super::sample;
 use super::worlds::Random;
 use super::{Several, brute, options, worlds};
 
@@ -50,7 +51,7 @@ fn a_profile_beside_others_is_never_beaten() {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let (mut binds, mut mixes, mut priced) = (0, 0, 0);
-    for seed in 0..TOGETHER {
+    for seed in sample(TOGETHER) {
         let (mut spec, world) = worlds::together(seed, &base);
         // Two of the others are enough, and three are long to enumerate.
         while spec.services.len() + spec.batches.len() > 2 {
@@ -78,7 +79,7 @@ fn a_profile_beside_others_is_never_beaten() {
     );
     assert_eq!(undecided, 0, "{seen}");
     assert!(exact * 10 > all * 7, "{seen}");
-    assert!(coupled > 20 && dearer > 20 && refused > 40 && mixes > 15 && binds > 20 && priced > 20, "{seen}");
+    assert!(coupled > 10 && dearer > 10 && refused > 20 && mixes > 7 && binds > 10 && priced > 10, "{seen}");
 }
 
 /// Each type is on sale in every region of its cloud that anything is, dearer by a part of its own in each: prices divide each other less

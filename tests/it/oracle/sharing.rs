@@ -9,6 +9,7 @@ use rhumb::placement::{MachinesAt, Placement, Pool, World};
 use rhumb::spec::{CarbonCap, Goal, Spec, Stability};
 use rhumb_api::Money;
 
+use super::sample;
 use super::worlds::{self, Random};
 use super::{brute, proven};
 use crate::line;
@@ -179,16 +180,16 @@ impl Tried {
 fn shared_machines_are_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let mut tried = Tried::default();
-    for seed in 0..WORLDS {
+    for seed in sample(WORLDS) {
         let (spec, world) = worlds::sharing(seed, &base);
         let Some(plans) = plans(&spec, &world) else { continue };
         tried.compare(seed, (&spec, &world), plans);
     }
     let seen = tried.seen();
     assert!(tried.faults.is_empty(), "\n{}", tried.faults);
-    assert!(tried.shared > 50 && tried.saved > 50 && tried.spread > 20, "{seen}");
-    assert!(tried.limited > 1 && tried.refused > 25, "{seen}");
-    assert!(tried.moved > 50 && tried.stuck > 50, "{seen}");
+    assert!(tried.shared > 25 && tried.saved > 25 && tried.spread > 10, "{seen}");
+    assert!(tried.limited > 0 && tried.refused > 12, "{seen}");
+    assert!(tried.moved > 25 && tried.stuck > 25, "{seen}");
     assert!(tried.missed * 100 < tried.all && tried.open * 20 < tried.all, "{seen}");
 }
 
@@ -229,7 +230,7 @@ fn what_runs_on_shared_machines_is_kept_as_brute_force_keeps_it() {
     let base = Catalog::embedded();
     let mut tried = Tried::default();
     let (mut stays, mut joins, mut opens, mut leaves, mut held, mut beside) = (0, 0, 0, 0, 0, 0);
-    for seed in 0..KEPT {
+    for seed in sample(KEPT) {
         let (spec, world) = running(seed, &base);
         let Some(own) = plans(&spec, &world) else { continue };
         let Some(placement) = tried.compare(seed, (&spec, &world), own) else { continue };
@@ -266,8 +267,8 @@ fn what_runs_on_shared_machines_is_kept_as_brute_force_keeps_it() {
         tried.seen()
     );
     assert!(tried.faults.is_empty(), "\n{}\n{seen}", tried.faults);
-    assert!(tried.shared > 20 && tried.missed * 50 < tried.all && tried.open * 10 < tried.all, "{seen}");
-    assert!(stays > 10 && joins > 5 && opens > 5 && leaves > 5 && held > 10 && beside > 2, "{seen}");
+    assert!(tried.shared > 10 && tried.missed * 50 < tried.all && tried.open * 10 < tried.all, "{seen}");
+    assert!(stays > 4 && joins > 2 && opens > 2 && leaves > 2 && held > 2 && beside > 1, "{seen}");
 }
 
 /// A world in which emissions count: by a cap between what all emit at the least and at their cheapest, by a price, or by nothing else.
@@ -306,7 +307,7 @@ fn emissions_of_shared_machines_are_counted_once_against_brute_force() {
     let base = Catalog::embedded();
     let mut tried = Tried::default();
     let (mut binding, mut priced, mut least, mut relaxed) = (0, 0, 0, 0);
-    for seed in 0..EMITTING {
+    for seed in sample(EMITTING) {
         let (spec, world) = emitting(seed, &base);
         let Some(own) = plans(&spec, &world) else { continue };
         let Some(placement) = tried.compare(seed, (&spec, &world), own) else {
@@ -333,6 +334,6 @@ fn emissions_of_shared_machines_are_counted_once_against_brute_force() {
         tried.seen()
     );
     assert!(tried.faults.is_empty(), "\n{}\n{seen}", tried.faults);
-    assert!(tried.missed * 50 < tried.all && tried.open * 8 < tried.all && tried.refused > 10, "{seen}");
-    assert!(binding > 5 && priced > 10 && least > 1 && relaxed > 2, "{seen}");
+    assert!(tried.missed * 50 < tried.all && tried.open * 8 < tried.all && tried.refused > 5, "{seen}");
+    assert!(binding > 2 && priced > 5 && least > 0 && relaxed > 1, "{seen}");
 }

@@ -180,7 +180,7 @@ impl<'s> View<'s> {
         text.push_str(&match &summary.unrecorded {
             Some(why) => format!("Ended: {counts}; nothing more could be recorded: {why}. Apply again: what was sent is found.\n"),
             None if summary.complete() && left > 0 => {
-                format!("Applied in {seconds:.1} s: {counts}. {left} changes of the whole are left out, as asked.\n")
+                format!("Applied in {seconds:.1} s: {counts}. Left out of the whole, as asked: {left}.\n")
             }
             None if summary.complete() && plan.destroy => {
                 format!("Destroyed in {seconds:.1} s: {counts}. Nothing is left.\n")
