@@ -348,7 +348,7 @@ fn no_secret_is_in_an_error() {
     std::fs::write(other.path().join("deploy.yaml"), format!("{text}\n{state}\n")).expect("written");
     let path = other.path().to_str().expect("a name");
     desk.fails(&["plan", path], &[], "an address with credentials in it");
-    desk.fails(&["refresh", path, "--simulate", &endpoint], &[], "asks for no credentials");
+    desk.fails(&["refresh", "--state", "none.json", "--simulate", &endpoint], &[], "asks for no credentials");
     assert_eq!(desk.leaks(), Vec::<String>::new());
 }
 

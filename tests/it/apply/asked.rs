@@ -73,10 +73,7 @@ fn a_part_is_planned_and_applied_with_what_it_requires() {
     assert!(code == 1 && err.contains("cannot be used with"), "{err}");
     // Part by part, until nothing is left to do.
     let out = desk.ok(&["apply", ".", "--yes", "--quiet", "--exclude", FLEET]);
-    assert!(
-        out.contains("4 created") && out.contains("Left out of the whole, as asked: 1"),
-        "{out}"
-    );
+    assert!(out.contains("4 created") && out.contains("Left out of the whole, as asked: 1"), "{out}");
     assert_eq!(desk.sim.inventory().len(), 4);
     let said = planned(&desk, &["--target", "services.chat/aws"]);
     assert!(said.starts_with("Plan: 1 to create, 0 to change, 0 to remove; "), "{said}");
