@@ -334,7 +334,7 @@ impl<'a> Machine<'a> {
         };
         let mut spares = spares.filter(|spare| !deleting(&spare.thing));
         let own = self.state.resources.get(address).filter(|thing| which == Which::All && !deleting(thing));
-        let Some(thing) = spares.next().map(|spare| &spare.thing).or(own) else {
+        let Some(thing) = spares.next().map(|spare| &*spare.thing).or(own) else {
             return self.end(task, None);
         };
         if self.stopping {

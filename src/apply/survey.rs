@@ -129,7 +129,7 @@ impl<'a> Survey<'a> {
     /// Of everything that a state says.
     pub fn new(state: &'a State, options: Options) -> Self {
         let used = state.resources.iter();
-        let all = used.chain(state.spares.iter().map(|spare| (&spare.address, &spare.thing)));
+        let all = used.chain(state.spares.iter().map(|spare| (&spare.address, &*spare.thing)));
         let known = all.filter_map(|(addr, thing)| Some((thing.handle()?, (addr, thing)))).collect();
         let list = |(cloud, region): (Cloud, String)| {
             Asked::new(Call::List(Scope { cloud, region, lineage: state.lineage.clone(), token: None }))

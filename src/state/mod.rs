@@ -80,8 +80,8 @@ pub struct StateResource {
 pub struct Spare {
     /// The address that it had, or was to have.
     pub address: ResourceAddr,
-    /// What it is.
-    pub thing: StateResource,
+    /// What it is; apart, because one is taken out of the middle of all that are to go for each that is removed.
+    pub thing: Box<StateResource>,
     /// Why it is to go.
     pub why: Spared,
 }

@@ -233,7 +233,7 @@ impl State {
                 };
                 let thing = made(intent, order, id.clone(), serial);
                 let address = intent.address.clone();
-                self.spares.push(Spare { address, thing, why: Spared::Duplicate });
+                self.spares.push(Spare { address, thing: Box::new(thing), why: Spared::Duplicate });
             }
             Record::Ended { token, outcome } => {
                 let intent = self.open.get(token).ok_or_else(|| not_open(token))?.clone();
@@ -283,7 +283,11 @@ impl State {
                     since: serial,
                     ..StateResource::of(resource, Vec::new())
                 };
-                self.spares.push(Spare { address: address.clone(), thing, why: Spared::Stray });
+                self.spares.push(Spare {
+                    address: address.clone(),
+                    thing: Box::new(thing),
+                    why: Spared::Stray,
+                });
             }
             Record::Import { address, resource, id, depends_on, by, at } => {
                 self.import(address, resource, id, depends_on, serial)?;
@@ -355,7 +359,7 @@ impl State {
 
     /// Whether something is recorded, in use or not.
     pub fn knows(&self, handle: &Handle) -> bool {
-        let things = self.resources.values().chain(self.spares.iter().map(|spare| &spare.thing));
+        let things = self.resources.values().chain(self.spares.iter().map(|spare| &*spare.thing));
         things.into_iter().any(|thing| thing.handle().as_ref() == Some(handle))
     }
 
@@ -437,13 +441,21 @@ impl State {
                 let id = id.ok_or_else(|| RecordError(format!("{address} was made without an id")))?;
                 let thing = made(intent, order, id, serial);
                 if let Some(old) = self.resources.insert(address.clone(), thing) {
-                    self.spares.push(Spare { address: address.clone(), thing: old, why: Spared::Replaced });
+                    self.spares.push(Spare {
+                        address: address.clone(),
+                        thing: Box::new(old),
+                        why: Spared::Replaced,
+                    });
                 }
             }
             (Call::Create(order), Outcome::Failed(failed)) => {
                 if let Some(id) = &failed.left {
                     let thing = made(intent, order, id.clone(), serial);
-                    self.spares.push(Spare { address: address.clone(), thing, why: Spared::Failed });
+                    self.spares.push(Spare {
+                        address: address.clone(),
+                        thing: Box::new(thing),
+                        why: Spared::Failed,
+                    });
                 }
             }
             (Call::Update(handle, order), Outcome::Done { .. }) => {
@@ -527,7 +539,7 @@ impl State {
 
     /// Every cloud and region that something of it is in, is intended for or ever was.
     pub fn places(&self) -> BTreeSet<(Cloud, String)> {
-        let things = self.resources.values().chain(self.spares.iter().map(|s| &s.thing));
+        let things = self.resources.values().chain(self.spares.iter().map(|s| &*s.thing));
         let of = |(cloud, region): (Cloud, &String)| (cloud, region.clone());
         let known = things.map(|t| (t.resource.cloud, &t.resource.region));
         let intended = self.open.values().filter_map(|i| match &i.call {

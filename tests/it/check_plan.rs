@@ -194,7 +194,7 @@ const FAULTS: &[Fault] = &[
     ("prior forgotten", "whether something existed", |_, p| p.prior = None),
     ("of a simulated cloud", "whether the cloud is simulated", |s, _| s.simulated = true),
     ("something left over that nobody has", "what is left over", |_, p| p.leftovers.push(Leftover { addr: addr("a/b"), id: "i-1".into(), why: "failed".into() })),
-    ("something left over and not told", "what is left over", |s, _| { let mut thing = s.resources[&addr(OLD)].clone(); thing.id = Some("i-1".into()); s.spares.push(Spare { address: addr(OLD), thing, why: Spared::Replaced }); }),
+    ("something left over and not told", "what is left over", |s, _| { let mut thing = s.resources[&addr(OLD)].clone(); thing.id = Some("i-1".into()); s.spares.push(Spare { address: addr(OLD), thing: Box::new(thing), why: Spared::Replaced }); }),
     ("a failed change forgotten", "does not follow", |s, p| { let kept = p.changes.iter().find(|c| c.action == Action::Keep).unwrap(); s.resources.get_mut(&kept.addr).unwrap().doubtful = Some("quota: full".into()); }),
     ("left on what was replaced", "does not follow", |s, p| { let kept = p.changes.iter().find(|c| c.action == Action::Keep).unwrap(); s.resources.get_mut(&kept.addr).unwrap().stands_on.insert(addr(OLD), "old".into()); }),
     ("exists and is forgotten", "does not mention", |s, _| { let r = s.resources[&addr(OLD)].clone(); s.resources.insert(addr("services.x/y"), r); }),

@@ -330,7 +330,7 @@ prop_compose! {
         let resources = things.into_iter().enumerate().map(|(i, part)| (addr(i), thing(i, part))).collect();
         let spares = spares.into_iter().enumerate().map(|(i, (part, replaced))| Spare {
             address: addr(i),
-            thing: thing(i, part),
+            thing: Box::new(thing(i, part)),
             why: if replaced { Spared::Replaced } else { Spared::Failed },
         });
         let open = intents.into_iter().enumerate().map(|(i, part)| (token(i), intent(i, &lineage, part))).collect();

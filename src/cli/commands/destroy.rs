@@ -62,7 +62,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
 pub fn removal(state: &State, settings: &Settings) -> Plan {
     let now = settings.now.to_string();
     let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";
-    let all = state.resources.values().chain(state.spares.iter().map(|spare| &spare.thing));
+    let all = state.resources.values().chain(state.spares.iter().map(|spare| &*spare.thing));
     let mut names = all.filter_map(|thing| match thing.resource.attributes.get("deployment") {
         Some(Attr::Text(name)) => Some(name.as_str()),
         _ => None,

@@ -153,7 +153,7 @@ const SCHEMA: &str = "rhumb.state_list/1";
 fn listed(state: &State, settings: &Settings) -> String {
     let used = state.resources.iter().map(|(addr, thing)| (addr, thing, note(thing)));
     let spare = |spare: &crate::state::Spare| format!("to be removed: {}", spare.why.as_str());
-    let spares = state.spares.iter().map(|s| (&s.address, &s.thing, spare(s)));
+    let spares = state.spares.iter().map(|s| (&s.address, &*s.thing, spare(s)));
     let all = used.chain(spares);
     if settings.json {
         let row = |(addr, thing, note): (&ResourceAddr, &crate::state::StateResource, String)| {

@@ -197,5 +197,5 @@ fn spare(entry: SpareEntry) -> Spare {
         depends_on: entry.depends_on,
         stands_on: entry.stands_on,
     });
-    Spare { address, thing, why }
+    Spare { address, thing: Box::new(thing), why }
 }

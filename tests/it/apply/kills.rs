@@ -271,8 +271,17 @@ pub fn sample_in_the_bucket() -> u64 {
 #[ignore = "an hour, and it needs an emulator: tests/state/run --kills tests/bench/KILLS.md"]
 fn the_whole_kill_matrix() {
     let verbs = [Verb::Create, Verb::Update, Verb::Delete];
-    let local = rows(Keeping::File, |_| Cut::calls(&verbs).chain(disk()).collect());
-    let remote = rows(Keeping::Bucket, |_| Cut::calls(&verbs).chain(puts()).collect());
+    let mut local = rows(Keeping::File, |_| Cut::calls(&verbs).chain(disk()).collect());
+    let mut remote = rows(Keeping::Bucket, |_| Cut::calls(&verbs).chain(puts()).collect());
+    // A part of it, for whoever looks for the cause of something: `RHUMB_KILLS_ONLY=S3/move,S3/replace`; no table is written then.
+    let only = std::env::var("RHUMB_KILLS_ONLY").ok();
+    if let Some(only) = &only {
+        let named = |state: &str, row: &Row| {
+            only.split(',').any(|one| one == format!("{state}/{}", STORIES[row.story].name))
+        };
+        local.retain(|row| named("local", row));
+        remote.retain(|row| named("S3", row));
+    }
     // Those in the bucket wait for leases most of the time.
     let (local, remote) = std::thread::scope(|scope| {
         let remote = scope.spawn(|| matrix(&remote, 6, false));
@@ -285,11 +294,11 @@ fn the_whole_kill_matrix() {
         lines.join("\n"),
         local.1 + remote.1
     );
-    if let Some(path) = std::env::var_os("RHUMB_KILLS_TABLE") {
+    if let Some(path) = std::env::var_os("RHUMB_KILLS_TABLE").filter(|_| only.is_none()) {
         let head = std::fs::read_to_string(&path).unwrap_or_default();
         let head = head.split("\n| story").next().unwrap_or_default().trim_end();
         std::fs::write(&path, format!("{head}\n\n{table}")).expect("written");
     }
     assert!(wrong.is_empty(), "{wrong:#?}\n{table}");
-    assert!(local.1 + remote.1 >= 1000, "{table}");
+    assert!(only.is_some() || local.1 + remote.1 >= 1000, "{table}");
 }
