@@ -36,6 +36,20 @@ pub fn required(named: &[String], settings: &Settings) -> Result<Vec<(String, Ve
     named.iter().map(of).collect()
 }
 
+/// What is planned and done in one go nobody can have signed.
+///
+/// # Errors
+/// Signatures are required; `how` is what makes a plan that can be signed.
+pub fn unsigned(required: &[String], how: &str) -> Result<(), Failure> {
+    if required.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "nobody has signed this: nothing was changed; save the plan with `{how}`, have that signed (`rhumb sign`), and apply it"
+    );
+    Err(Failure::Message { exit: Exit::Stale, text })
+}
+
 /// Whether all who must have signed a plan have.
 ///
 /// # Errors

@@ -67,9 +67,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         ));
     }
     let required = keys::required(&args.require_signature, settings)?;
-    if saved(args, settings).is_none() && !required.is_empty() {
-        let text = "nobody has signed a spec: save its plan with `rhumb plan --out`, have that signed (`rhumb sign`), and apply it";
-        return Err(Failure::Message { exit: Exit::Stale, text: text.to_owned() });
+    if saved(args, settings).is_none() {
+        keys::unsigned(&args.require_signature, "rhumb plan --out")?;
     }
     let clouds = Clouds::of(&args.clouds)?;
     match saved(args, settings) {

@@ -7,7 +7,7 @@ use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::commands::apply::approve;
 use crate::cli::held::Held;
 use crate::cli::state::StateArgs;
-use crate::cli::{Exit, Failure, Settings, reality};
+use crate::cli::{Exit, Failure, Settings, keys, reality};
 use crate::plan::{self, Plan};
 use crate::state::State;
 
@@ -26,6 +26,9 @@ pub struct Args {
     /// Where it is.
     #[command(flatten)]
     pub clouds: CloudArgs,
+    /// Refuse (exit 4): nobody has signed what is planned and done in one go
+    #[arg(long, value_name = "KEY", env = "RHUMB_REQUIRE_SIGNATURE")]
+    pub require_signature: Vec<String>,
     /// Destroy without asking
     #[arg(long)]
     pub yes: bool,
@@ -42,6 +45,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if settings.json && !args.yes {
         return Err(Failure::usage("--json asks nobody: say --yes"));
     }
+    keys::unsigned(&args.require_signature, "rhumb plan --destroy --out")?;
     let place = args.state.place(settings)?;
     let clouds = Clouds::of(&args.clouds)?;
     let mut held = Held::open(&place, settings)?;

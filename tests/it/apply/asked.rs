@@ -196,7 +196,7 @@ fn only_what_was_signed_is_applied_where_that_is_required() {
     let apply = |what: &'static str| [&["apply", what, "--quiet", "--yes"][..], &required].concat();
     desk.here(&["plan", ".", "--quiet", "--out", "a.plan"]);
     refused(&apply("a.plan"), "nobody has signed it");
-    refused(&apply("."), "nobody has signed a spec");
+    refused(&apply("."), "nobody has signed this: nothing was changed");
     let (out, err, code) = desk.here(&["sign", "a.plan", "--key", "other.pem"]);
     assert!(code == 0 && out.contains("signed by"), "{out}{err}");
     refused(&apply("a.plan"), "it says that it is signed by ");
@@ -246,6 +246,11 @@ fn only_what_was_signed_is_applied_where_that_is_required() {
     apply.current_dir(desk.path()).env("RHUMB_REQUIRE_SIGNATURE", "key.pub");
     let (out, err, code) = run(apply.args(["apply", "a.plan", "--quiet", "--simulate", &desk.sim.url]));
     assert_eq!(code, 0, "{out}{err}");
+    // Destroying is no way around it.
+    let mut destroy = rhumb();
+    destroy.current_dir(desk.path()).env("RHUMB_REQUIRE_SIGNATURE", "key.pub");
+    let (out, err, code) = run(destroy.args(["destroy", ".", "--yes", "--simulate", &desk.sim.url]));
+    assert!(code == 4 && err.contains("`rhumb plan --destroy --out`"), "{out}{err}");
     assert_eq!(desk.sim.inventory().len(), 5);
 }
 
