@@ -13,7 +13,7 @@ pub enum Exit {
     Changes,
     /// A check failed (`fmt --check`, `check`, `verify`, `calibrate`).
     CheckFailed,
-    /// The saved plan is stale, or the lock is held.
+    /// The saved plan is stale or not signed, or the lock is held.
     Stale,
     /// A fact that the chosen placement needs is missing or too old.
     Inconclusive,
@@ -37,7 +37,7 @@ impl Exit {
             "check failed",
             "a check failed (check, verify, status, fmt --check, calibrate)",
         ),
-        (Exit::Stale, 4, "stale", "the saved plan is stale, or the lock is held"),
+        (Exit::Stale, 4, "stale", "the saved plan is stale or not signed, or the lock is held"),
         (Exit::Inconclusive, 5, "inconclusive", "a fact that the placement needs is missing or too old"),
         (Exit::Infeasible, 6, "infeasible", "no placement keeps the promises"),
         (

@@ -25,14 +25,18 @@ fn text(value: &Option<Attr>) -> String {
     }
 }
 
-fn change(c: &Change) -> Vec<Cell> {
-    let (mark, tone) = match c.action {
+fn mark(action: Action) -> (&'static str, Tone) {
+    match action {
         Action::Create => ("+", Tone::Good),
         Action::Update => ("~", Tone::Warn),
         Action::Replace => ("+/-", Tone::Warn),
         Action::Remove => ("-", Tone::Bad),
         Action::Keep => (" ", Tone::Dim),
-    };
+    }
+}
+
+fn change(c: &Change) -> Vec<Cell> {
+    let (mark, tone) = mark(c.action);
     let mut lines = vec![Cell::tone(format!("{mark} {}  ({})", c.addr, c.reasons.join("; ")), tone)];
     for field in c.fields.iter().take(FIELDS) {
         let forced = if field.forces_replacement { ", forces replacement" } else { "" };
@@ -110,15 +114,8 @@ fn left(plan: &Plan) -> Vec<Cell> {
     let whole = if plan.destroy { "" } else { " Cost and promises above are those of the whole." };
     let text = format!("A part of the whole ({}): what follows is left out.{whole}", asked.join(" "));
     lines.push(Cell::tone(text, Tone::Warn));
-    let mark = |action| match action {
-        Action::Create => "+",
-        Action::Update => "~",
-        Action::Replace => "+/-",
-        Action::Remove => "-",
-        Action::Keep => " ",
-    };
     let told = of_kind(LeftWhy::Asked);
-    lines.extend(told.map(|c| Cell::tone(format!("  {} {}", mark(c.action), c.addr), Tone::Dim)));
+    lines.extend(told.map(|c| Cell::tone(format!("  {} {}", mark(c.action).0, c.addr), Tone::Dim)));
     lines
 }
 

@@ -8,6 +8,9 @@ use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings, files, keys};
 use crate::plan;
 
+/// Name and version of the output: `src/cli/commands/sign/schema.json`.
+const SCHEMA: &str = "rhumb.sign/1";
+
 /// Sign a saved plan: what is approved is what `apply --require-signature` then applies
 ///
 /// Keys are Ed25519 in PEM: `openssl genpkey -algorithm ed25519 -out key.pem` makes a private one, `openssl pkey -in key.pem -pubout` its
@@ -41,10 +44,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let signed = plan::file::encode_signed(&plan, signatures);
     files::write_atomically(&path, signed.as_bytes(), 0o600)?;
     if settings.json {
-        print(
-            &(json!({ "schema": "rhumb.sign/1", "plan": digest, "key": key, "file": name }).to_string()
-                + "\n"),
-        )?;
+        print(&(json!({ "schema": SCHEMA, "plan": digest, "key": key, "file": name }).to_string() + "\n"))?;
     } else if !settings.quiet {
         print(&format!("{name}: signed by {key}\nThe plan is {digest}.\n"))?;
     }
