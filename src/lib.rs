@@ -148,6 +148,7 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
         budgets: plan::budgets(&spec, &placement),
         year,
         standbys,
+        rollouts: plan::rollouts(&spec, &desired),
         warnings,
     };
     let plan = plan::between(header, input.prior.as_ref(), &desired, placement, artifacts);

@@ -31,6 +31,7 @@ mod packing;
 mod pipeline;
 mod profile;
 mod proof;
+mod rollout;
 mod rules;
 mod savings;
 mod season;
@@ -47,7 +48,7 @@ use crate::placement::{Placement, World};
 use crate::spec::Spec;
 
 pub use bound::{Bound, Choice, Column, Proof, choice, prove};
-pub use deployment::plan;
+pub use deployment::{plan, rollback};
 pub use facts::{Fact, Lack, facts};
 pub use ledger::Ledger;
 pub use season::of_time;

@@ -116,13 +116,13 @@ impl Store {
         }
     }
 
-    /// Makes the next reading short.
+    /// Makes the next reading short, and keeps what is recorded as a version.
     ///
     /// # Errors
-    /// A snapshot cannot be made; what is recorded is so all the same.
+    /// A snapshot or a version cannot be made; what is recorded is so all the same.
     pub fn compact(&mut self) -> Result<(), StoreError> {
         match self {
-            Store::Local(store) => store.compact(),
+            Store::Local(store) => store.compact().and_then(|()| store.keep()),
             Store::Remote(store) => store.compact(),
         }
     }

@@ -1,9 +1,12 @@
 //! A state on the local disk: a snapshot, a journal behind it, and a lock.
 //!
 //! For a state file `PATH` there are `PATH.journal`, which continues it, and `PATH.lock`, which is held while someone may write.
+//! At the end of an apply the state is kept besides as `PATH.version-SERIAL` ([`MOST_VERSIONS`] of them).
 //! Changes are appended to the journal; [`LocalStore::compact`] puts a new snapshot in its place and then a new, empty journal, in this
 //! order. So a reader who reads the journal first and the snapshot after it has a snapshot that is at least as new as what the journal
 //! continues, at whatever point a writer is or was stopped.
+
+mod versions;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use super::disk::{Disk, MAX_BYTES};
 use super::error::legible;
 pub use super::error::{Holder, StoreError};
 use super::{Record, State, StateError, file, journal};
+pub use versions::{MOST_VERSIONS, read_version, versions};
 
 /// Length in bytes beyond which a journal is not let grow: a new snapshot is made first.
 const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;

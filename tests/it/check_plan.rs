@@ -111,6 +111,8 @@ fn sample() -> (State, Plan) {
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
         destroy: false,
+        rollback: None,
+        rollouts: Vec::new(),
         asked: Asked::default(),
         left: Vec::new(),
         prior: Some(Prior { lineage: "l".into(), serial: 3, digest: "c".repeat(64), simulated: false }),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::chance::{Chance, Stream};
 use crate::log::{CallNo, Entry, Event};
 use crate::meter::Meter;
+use crate::orders::Course;
 use crate::thing::Thing;
 use crate::world::{Rule, Verb, What, World};
 
@@ -70,6 +71,7 @@ pub(crate) enum Happening {
     RunStarts(Handle),
     SpotMinute(Handle, u64),
     MakeUp(Handle, u64),
+    Warm(Handle, u64),
 }
 
 /// On which side of its effect a call is held.
@@ -302,6 +304,7 @@ impl SimCloud {
             Happening::RunStarts(handle) => self.run_starts(&handle),
             Happening::SpotMinute(handle, generation) => self.spot_minute(&handle, generation),
             Happening::MakeUp(handle, generation) => self.make_up(&handle, generation),
+            Happening::Warm(handle, generation) => self.warm(&handle, generation),
         }
     }
 
@@ -314,12 +317,16 @@ impl SimCloud {
             return;
         }
         let (call, fault, first) = (flight.call.clone(), flight.fault.clone(), flight.reply.is_none());
-        let (injected, fails_later) = match &fault {
-            Some(What::Error(error)) => (Some(error.clone()), None),
-            Some(What::FailLater(error)) => (None, Some(error.clone())),
-            _ => (None, None),
+        let injected = match &fault {
+            Some(What::Error(error)) => Some(error.clone()),
+            _ => None,
         };
-        let outcome = self.take(&call, injected, fails_later);
+        let fails = match &fault {
+            Some(What::FailLater(error)) => Some(error.clone()),
+            _ => None,
+        };
+        let course = Course { fails, sick: fault == Some(What::Sick) };
+        let outcome = self.take(&call, injected, course);
         self.note_call(n, outcome.handle, outcome.event);
         let Some(flight) = self.flights.get_mut(&n) else { return };
         let lag = flight.reply_lag;

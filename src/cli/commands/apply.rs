@@ -48,6 +48,9 @@ pub struct Args {
     /// Apply without asking
     #[arg(long)]
     pub yes: bool,
+    /// Let what serves so far go although what takes its place does not answer its health checks
+    #[arg(long)]
+    pub ignore_health: bool,
     /// Of a spec: plan from what is recorded, without looking first at what exists
     #[arg(long)]
     pub no_refresh: bool,
@@ -70,7 +73,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if saved(args, settings).is_none() {
         keys::unsigned(&args.require_signature, "rhumb plan --out")?;
     }
-    let clouds = Clouds::of(&args.clouds)?;
+    let mut clouds = Clouds::of(&args.clouds)?;
+    clouds.options.ignore_health = args.ignore_health;
     match saved(args, settings) {
         Some(path) => of_plan(&path, &required, args, settings, &clouds),
         None => of_spec(args, settings, &clouds),
@@ -102,7 +106,7 @@ fn of_plan(
     planning.spec.path = PathBuf::from(".");
     let named = planning.state.take().map(|path| StatePlace::named(&path, settings)).transpose()?;
     let (place, spec_digest, catalog_digest) = match named {
-        Some(place) if plan.destroy || load::find(&planning.spec.path, settings).is_err() => {
+        Some(place) if plan.of_states() || load::find(&planning.spec.path, settings).is_err() => {
             (place, plan.spec_digest.clone(), plan.catalog_digest.clone())
         }
         named => {
@@ -211,6 +215,7 @@ fn execute(plan: &Plan, held: &mut Held, settings: &Settings, clouds: &Clouds) -
         apart: plan.budgets.is_empty() && plan.placement.coupling.is_none(),
         order: &order,
         artifacts: &plan.artifacts,
+        rollouts: &plan.rollouts,
     };
     let store = held.store(clouds.simulated)?;
     let begin = Record::Begin { plan: digest.clone(), from, by: who(), at: settings.now.to_string() };

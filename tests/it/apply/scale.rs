@@ -1,5 +1,6 @@
 //! Large deployments: what planning and recording cost when clouds answer at once, and that it grows with what is done and not faster.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rhumb::apply::{Effect, Engine as _, Event, Machine, Options, Work};
@@ -28,7 +29,15 @@ impl Prompt {
         let seen = |handle: Handle, order: &Order| {
             let Order { tags, resource, .. } = order.clone();
             let Resource { attributes, .. } = resource;
-            Reply::One(Some(Observed { handle, tags, attributes, status: Status::Ready, running: None }))
+            Reply::One(Some(Observed {
+                handle,
+                tags,
+                attributes,
+                status: Status::Ready,
+                running: None,
+                healthy: None,
+                outputs: BTreeMap::new(),
+            }))
         };
         Ok(match call {
             Call::Create(order) => {
@@ -68,6 +77,7 @@ fn applied(store: &mut LocalStore, plan: &Plan, folder: &std::path::Path) -> Cos
         apart: true,
         order: &order,
         artifacts: &[],
+        rollouts: &[],
     };
     let journal = folder.join("state.json.journal");
     let length = || std::fs::metadata(&journal).map_or(0, |m| m.len());

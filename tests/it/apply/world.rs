@@ -97,6 +97,7 @@ impl Theatre {
             apart: true,
             order: &plan.order,
             artifacts: &[],
+            rollouts: &[],
         };
         let machine = Machine::new(self.durable.clone(), work, begin, self.options.clone());
         self.run(machine, death)

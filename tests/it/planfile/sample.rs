@@ -8,7 +8,7 @@ use rhumb::perf::training::TrainingMemory;
 use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles, Wait};
 use rhumb::placement::*;
 use rhumb::plan::{Action, Asked, BudgetLine, Change, FieldChange, Left, LeftWhy, Leftover, Pattern, Plan};
-use rhumb::plan::{Prior, Standby, Step};
+use rhumb::plan::{Prior, Rollback, Rollout, Standby, Step};
 use rhumb::render::Artifact;
 use rhumb::spec::{
     Checkpointing, EngineName, HeldKind, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
@@ -409,6 +409,12 @@ pub fn plan() -> Plan {
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
         destroy: false,
+        rollback: Some(Rollback { to: 7, digest: "c".repeat(64) }),
+        rollouts: vec![Rollout {
+            workload: "services.a".into(),
+            health_timeout_s: 60,
+            waves: vec![vec!["aws/r1".into()], vec!["gcp/r2".into()]],
+        }],
         asked: Asked { targets: vec![Pattern::parse("services.*").unwrap()], ..Asked::default() },
         left: vec![Left { change: change(&gone, Action::Remove, Some(&net), None), why: LeftWhy::Ended }],
         prior: Some(Prior { lineage: "3f1c".into(), serial: 7, digest: "c".repeat(64), simulated: true }),
