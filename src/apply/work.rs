@@ -120,10 +120,19 @@ pub(super) enum Job {
     Make(usize),
     /// To remove things of an address.
     Unmake(ResourceAddr, Which),
-    /// To wait until the machines of an address serve; for so many seconds at most.
-    Check(ResourceAddr, u32),
+    /// To wait until the machines of an address serve.
+    Check(ResourceAddr, Serving),
     /// To wait for what it depends on.
     Phase,
+}
+
+/// When machines serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Serving {
+    /// Machines that are planned; `None` of what follows its load: then as many as its cloud has decided on by now.
+    pub planned: Option<u32>,
+    /// Seconds that it may take.
+    pub patience_s: u32,
 }
 
 /// Which things of an address.
@@ -387,7 +396,7 @@ impl<'a> Build<'a> {
             }
             let mut checks = Vec::new();
             for change in checked {
-                let job = Job::Check(change.addr.clone(), self.patience(change));
+                let job = Job::Check(change.addr.clone(), self.serving(change));
                 let node = self.graph.add_node(job);
                 if let Some(make) = self.make.get(&change.addr).filter(|_| self.phase(change) == Phase::Make)
                 {
@@ -411,10 +420,13 @@ impl<'a> Build<'a> {
         rollout.zip(place).and_then(|(of, place)| of.wave(place)).unwrap_or(0)
     }
 
-    /// Seconds that machines may take until they serve.
-    fn patience(&self, change: &Change) -> u32 {
+    /// When the machines of a change serve.
+    fn serving(&self, change: &Change) -> Serving {
         let rollout = self.rollouts.get(change.addr.workload());
-        rollout.map_or(Rollout::HEALTH_TIMEOUT_S, |of| of.health_timeout_s)
+        let patience_s = rollout.map_or(Rollout::HEALTH_TIMEOUT_S, |of| of.health_timeout_s);
+        let follows = |after: &&Resource| after.attributes.contains_key("max_count");
+        let planned = change.after.as_ref().filter(|after| !follows(after)).and_then(count);
+        Serving { planned: planned.and_then(|n| u32::try_from(n).ok()), patience_s }
     }
 
     /// What is not known to be as recorded is made good before anything is built on it.

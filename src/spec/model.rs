@@ -1,8 +1,7 @@
 //! The typed spec: what a team wrote, with units resolved and defaults filled in.
 //!
-//! Working types only: they are not serialised. Every part that a later stage may complain about
-//! carries the JSON pointer of the place it was read from ([`Pointer`]); [`crate::diagnostic`]
-//! turns it into file, line and column.
+//! Working types only: they are not serialised. Every part that a later stage may complain about carries the JSON pointer of the place
+//! it was read from ([`Pointer`]); [`crate::diagnostic`] turns it into file, line and column.
 
 use std::collections::BTreeMap;
 

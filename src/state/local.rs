@@ -257,6 +257,20 @@ impl LocalStore {
         self.begin_journal()
     }
 
+    /// Ends it: what was recorded is somewhere else from now on, and is kept here as `PATH.moved`.
+    ///
+    /// # Errors
+    /// The disk failed: it is still recorded here, or not any more; nothing is lost.
+    pub fn retire(mut self) -> Result<(), StoreError> {
+        self.compact()?;
+        let Files { disk, snapshot, journal, .. } = &mut self.files;
+        // The journal first: without it the snapshot says all of it.
+        let gone = disk.remove(journal).and_then(|()| disk.sync_folder(journal));
+        let gone = gone.and_then(|()| disk.rename(snapshot, &beside(snapshot, "moved")));
+        let gone = gone.and_then(|()| disk.sync_folder(snapshot));
+        gone.map_err(|e| self.files.error(false, "retire it", &e))
+    }
+
     /// An empty journal behind what is recorded takes the place of the one that is there.
     fn begin_journal(&mut self) -> Result<(), StoreError> {
         let state = &self.durable;
@@ -348,7 +362,15 @@ impl Vacant {
     /// # Errors
     /// The disk failed; it may be found recorded when the place is opened again.
     pub fn create(self, lineage: String, simulated: bool) -> Result<LocalStore, StoreError> {
-        let state = State::new(lineage, simulated);
+        self.put(State::new(lineage, simulated))
+    }
+
+    /// Records a state that was recorded elsewhere until now.
+    ///
+    /// # Errors
+    /// As of [`Vacant::create`].
+    pub fn put(self, state: State) -> Result<LocalStore, StoreError> {
+        let begins = state.serial == 0;
         let mut store = LocalStore {
             files: self.files,
             durable: state.clone(),
@@ -357,7 +379,11 @@ impl Vacant {
             failed: None,
             torn_bytes: 0,
         };
-        store.begin_journal()?;
+        if begins {
+            store.begin_journal()?
+        } else {
+            store.compact()?
+        }
         Ok(store)
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Call, Cloud, ErrorKind, Handle, ProviderError, Resource, ResourceAddr, Token};
 use serde::{Deserialize, Serialize};
 
-use super::{Applying, Deed, MOST_DEEDS, Refusal, Spare, Spared, State, StateResource, Taken, What};
+use super::{Applying, Deed, MOST_DEEDS, Spare, Spared, State, StateResource, Taken, What};
 
 /// One change of a state. Each lets the serial grow by one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +124,9 @@ pub enum Record {
         id: String,
         /// What must exist as long as it does.
         depends_on: Vec<ResourceAddr>,
+        /// What its cloud has given it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, String>,
         /// Who took it over.
         by: String,
         /// When, RFC 3339, UTC.
@@ -312,8 +315,11 @@ impl State {
                     why: Spared::Stray,
                 });
             }
-            Record::Import { address, resource, id, depends_on, by, at } => {
+            Record::Import { address, resource, id, depends_on, outputs, by, at } => {
                 self.import(address, resource, id, depends_on, serial)?;
+                if let Some(thing) = self.resources.get_mut(address) {
+                    thing.outputs.clone_from(outputs);
+                }
                 self.regions.insert((resource.cloud, resource.region.clone()));
                 self.did(serial, What::Import, (by, at), None, Some(address.clone()));
             }

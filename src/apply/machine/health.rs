@@ -44,11 +44,11 @@ impl Machine<'_> {
         let Some(healthy) = seen.healthy else {
             return self.later(task, "its cloud does not say whether its machines serve", 0);
         };
-        // What follows its load is as large as its cloud has made it by now.
-        let wanted = match seen.attributes.get("count") {
+        let Job::Check(_, serving) = &self.tasks[task].job else { return };
+        let wanted = serving.planned.unwrap_or(match seen.attributes.get("count") {
             Some(Attr::Int(n)) => u32::try_from(*n).unwrap_or(u32::MAX),
             _ => 0,
-        };
+        });
         if healthy >= wanted && seen.status == Status::Ready {
             self.tell(task, Stage::Healthy(healthy, wanted));
             return self.end(task, None);
@@ -58,8 +58,8 @@ impl Machine<'_> {
 
     /// Looks again, if there is time.
     fn later(&mut self, task: usize, so_far: &str, at_least_ms: u64) {
-        let Job::Check(_, patience_s) = &self.tasks[task].job else { return };
-        let patience_ms = u64::from(*patience_s) * 1_000;
+        let Job::Check(_, serving) = &self.tasks[task].job else { return };
+        let patience_ms = u64::from(serving.patience_s) * 1_000;
         if self.stopping {
             return self.not_begun(task, "it was asked to end");
         }

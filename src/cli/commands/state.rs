@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::held::{Held, store_failure, who};
 use crate::cli::load::SpecArgs;
-use crate::cli::state::{StateArgs, StatePlace, address, clean};
+use crate::cli::state::{PlaceKind, StateArgs, StatePlace, address, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
 use crate::report::Cell;
@@ -27,6 +27,7 @@ enum Command {
     Show(Show),
     Rm(Rm),
     Retry(Retry),
+    Move(Move),
     Pull(Pull),
     Versions(Versions),
 }
@@ -59,6 +60,19 @@ struct Rm {
     addresses: Vec<ResourceAddr>,
     #[command(flatten)]
     here: Here,
+}
+
+/// Record a deployment somewhere else from now on: from a file into a bucket, or into another file
+///
+/// Everything that is recorded goes, with its serial; the old file is kept as FILE.moved and says nothing any more. Then let the spec name
+/// the new place (`state`).
+#[derive(Debug, clap::Args)]
+struct Move {
+    /// The new place: a file, or an address (s3://BUCKET/KEY, az://CONTAINER/KEY, gs://BUCKET/KEY)
+    #[arg(long, value_name = "PLACE")]
+    to: PathBuf,
+    #[command(flatten)]
+    state: StateArgs,
 }
 
 /// Let machines that were refused be planned on again at once
@@ -119,6 +133,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             terminal::print(&shown(&show.address, &place, &state)?)?;
         }
         Command::Rm(rm) => return remove(rm, settings),
+        Command::Move(moved) => return elsewhere(moved, settings),
         Command::Retry(retry) => return planned_again(&retry.state, settings),
         Command::Pull(pull) => {
             let state = match pull.serial {
@@ -317,5 +332,48 @@ fn planned_again(args: &StateArgs, settings: &Settings) -> Result<Exit, Failure>
         text.push_str("Nothing is recorded that was refused.\n");
     }
     terminal::print(&text)?;
+    Ok(Exit::Done)
+}
+
+fn elsewhere(args: &Move, settings: &Settings) -> Result<Exit, Failure> {
+    let from = args.state.place(settings)?;
+    let to = StatePlace::named(&args.to, settings)?;
+    if from.kind == to.kind {
+        return Err(Failure::usage(format!("--to {}: it is there already", to.name)));
+    }
+    if matches!(from.kind, PlaceKind::Bucket(..)) {
+        let help = "who else uses it would not notice; only what is in a file is moved";
+        return Err(Failure::error(format!("{}: it is in a bucket: {help}", from.name)));
+    }
+    let held = Held::open(&from, settings)?;
+    let Some(state) = held.state().cloned() else {
+        return Err(Failure::error(format!("{}: nothing was ever recorded there", held.name)));
+    };
+    if !state.open.is_empty() {
+        let help = "an apply was cut off: apply again or `rhumb refresh` first";
+        return Err(Failure::error(format!(
+            "{}: what {} calls did is not known; {help}",
+            from.name,
+            state.open.len()
+        )));
+    }
+    let mut there = Held::open(&to, settings)?;
+    // A move that was cut off goes on.
+    if !there.put(state.clone())? && there.state().map(State::digest) != Some(state.digest()) {
+        return Err(Failure::error(format!("{}: something else is recorded there", to.name)));
+    }
+    held.retire()?;
+    let (things, serial) = (state.resources.len() + state.spares.len(), state.serial);
+    if settings.json {
+        let told =
+            json!({ "schema": "rhumb.state_move/1", "from": from.name, "to": to.name, "serial": serial });
+        terminal::print(&format!("{told}\n"))?;
+    } else {
+        terminal::print(&format!(
+            "{things} things, serial {serial}, are recorded in {} from now on; the old file is kept as {}.moved.\nLet the spec name the new place: `state`.\n",
+            clean(&to.name),
+            clean(&from.name)
+        ))?;
+    }
     Ok(Exit::Done)
 }

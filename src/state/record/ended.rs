@@ -3,13 +3,13 @@
 use rhumb_api::{Call, ErrorKind};
 
 use super::{Intent, Outcome, RecordError, each_once, made};
-use crate::state::{Refusal, Spare, Spared, State, StateResource, What};
+use crate::state::{Refusal, Spare, Spared, State, StateResource, What, offer};
 
 impl State {
     /// What a cloud said of machines that it was asked for.
     pub(super) fn answered_for(&mut self, intent: &Intent, outcome: &Outcome) {
         let (Call::Create(order) | Call::Update(_, order)) = &intent.call else { return };
-        let Some((instance_type, spot)) = super::offer(&order.resource) else { return };
+        let Some((instance_type, spot)) = offer(&order.resource) else { return };
         let (cloud, region) = (order.resource.cloud, &order.resource.region);
         let key = |r: &Refusal| (r.cloud, r.region.clone(), r.instance_type.clone(), r.spot);
         let at =
@@ -39,7 +39,12 @@ impl State {
         }
     }
 
-    pub(super) fn change(&mut self, intent: &Intent, outcome: &Outcome, serial: u64) -> Result<(), RecordError> {
+    pub(super) fn change(
+        &mut self,
+        intent: &Intent,
+        outcome: &Outcome,
+        serial: u64,
+    ) -> Result<(), RecordError> {
         let address = &intent.address;
         match (&intent.call, outcome) {
             (Call::Create(order), Outcome::Done { id, outputs }) => {

@@ -2,10 +2,12 @@
 //! every step.
 
 mod asked;
+mod back;
 mod command;
 mod crash;
 mod deployment;
 mod examples;
+mod health;
 mod interrupts;
 pub mod kills;
 mod life;

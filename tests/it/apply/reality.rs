@@ -239,6 +239,7 @@ fn what_is_forgotten_is_left_alone_and_can_be_taken_over_again() {
         resource: resource.clone(),
         id: id.into(),
         depends_on: depends_on.clone(),
+        outputs: BTreeMap::new(),
         by: by.clone(),
         at: at.clone(),
     };
