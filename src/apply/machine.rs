@@ -91,7 +91,7 @@ impl<'a> Machine<'a> {
         // What an earlier apply of this plan has taken is kept.
         let _ = state_then.take(&begin);
         let changes = work.changes(&state_then);
-        let jobs = Jobs::of(&changes, work.order, &state, work.rollouts);
+        let jobs = Jobs::of(&changes, &work, &state);
         Machine::with(state, Some(work), (changes, jobs), Some(begin), options)
     }
 
@@ -344,7 +344,13 @@ impl<'a> Machine<'a> {
             open.any(|intent| matches!(&intent.call, Call::Delete(of) if Some(of) == handle.as_ref()))
         };
         let mut spares = spares.filter(|spare| !deleting(&spare.thing));
-        let own = self.state.resources.get(address).filter(|thing| which == Which::All && !deleting(thing));
+        let from = self.work.as_ref().and_then(|work| work.from).unwrap_or(0);
+        let goes = |thing: &StateResource| match which {
+            Which::All => true,
+            Which::Old => thing.since <= from,
+            Which::Useless | Which::Spare => false,
+        };
+        let own = self.state.resources.get(address).filter(|thing| goes(thing) && !deleting(thing));
         let Some(thing) = spares.next().map(|spare| &*spare.thing).or(own) else {
             return self.end(task, None);
         };
@@ -471,7 +477,7 @@ impl<'a> Machine<'a> {
         self.turning = false;
         let Some(work) = &self.work else { return };
         self.changes = work.changes(&self.state);
-        self.jobs = Jobs::of(&self.changes, work.order, &self.state, work.rollouts);
+        self.jobs = Jobs::of(&self.changes, work, &self.state);
         (self.tasks, self.ready) = tasks(&self.jobs);
         // What was skipped for what was refused may be done now.
         self.summary.skipped.clear();

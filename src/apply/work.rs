@@ -14,7 +14,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind, Token};
 
 use super::Verb;
-use crate::plan::{self, Action, Change, Rollout, Standby};
+use crate::plan::{self, Action, Change, Dip, Rollout, Standby};
 use crate::render::Artifact;
 use crate::state::{Spared, State, Taken};
 
@@ -37,6 +37,8 @@ pub struct Work<'a> {
     pub artifacts: &'a [Artifact],
     /// How machines of services come and go; one that is not listed in one wave, with [`Rollout::HEALTH_TIMEOUT_S`].
     pub rollouts: &'a [Rollout],
+    /// Where old machines go before new ones are made.
+    pub dips: &'a [Dip],
 }
 
 impl Work<'_> {
@@ -142,6 +144,8 @@ pub(super) enum Which {
     Useless,
     /// All that is not in use.
     Spare,
+    /// All that is not in use, and what was in use before this plan.
+    Old,
     /// All.
     All,
 }
@@ -162,14 +166,16 @@ pub(super) struct Jobs {
 
 impl Jobs {
     /// All that leads from a state to what a plan wants.
-    pub fn of(changes: &[Change], order: &[ResourceAddr], state: &State, rollouts: &[Rollout]) -> Self {
-        let mut build = Build::new(changes, order, state);
-        build.rollouts = rollouts.iter().map(|of| (of.workload.as_str(), of)).collect();
+    pub fn of(changes: &[Change], work: &Work<'_>, state: &State) -> Self {
+        let mut build = Build::new(changes, work.order, state);
+        build.rollouts = work.rollouts.iter().map(|of| (of.workload.as_str(), of)).collect();
+        build.first = work.dips.iter().flat_map(|dip| &dip.first).collect();
         build.settle();
         build.jobs();
         build.needs();
         build.phases();
         build.removals();
+        build.dips(work.dips);
         Jobs { graph: build.graph }
     }
 
@@ -212,13 +218,16 @@ struct Build<'a> {
     /// What failed or is there twice.
     clean: BTreeMap<&'a ResourceAddr, NodeIndex>,
     rollouts: BTreeMap<&'a str, &'a Rollout>,
+    /// What goes or shrinks before anything is made in its place.
+    first: BTreeSet<&'a ResourceAddr>,
 }
 
 impl<'a> Build<'a> {
     fn new(changes: &'a [Change], order: &'a [ResourceAddr], state: &'a State) -> Self {
         let (make, unmake, clean) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (graph, settled, rollouts) = (DiGraph::new(), Vec::new(), BTreeMap::new());
-        Build { changes, order, state, graph, settled, make, unmake, clean, rollouts }
+        let (graph, settled) = (DiGraph::new(), Vec::new());
+        let (rollouts, first) = (BTreeMap::new(), BTreeSet::new());
+        Build { changes, order, state, graph, settled, make, unmake, clean, rollouts, first }
     }
 
     fn settle(&mut self) {
@@ -247,8 +256,12 @@ impl<'a> Build<'a> {
         for i in order {
             let change = &self.changes[i];
             if matches!(change.action, Action::Remove | Action::Replace) {
-                let all = change.action == Action::Remove;
-                self.unmaking(&change.addr, if all { Which::All } else { Which::Spare });
+                let which = match change.action {
+                    Action::Remove => Which::All,
+                    _ if self.first.contains(&change.addr) => Which::Old,
+                    _ => Which::Spare,
+                };
+                self.unmaking(&change.addr, which);
             }
         }
         for spare in &self.state.spares {
@@ -311,7 +324,7 @@ impl<'a> Build<'a> {
         let clean = self.clean.iter().map(|(addr, node)| ((*addr).clone(), *node, false));
         let all: Vec<(ResourceAddr, NodeIndex, bool)> = own.chain(clean).collect();
         for (addr, node, waits) in &all {
-            let successor = self.make.get(addr).copied().filter(|_| *waits);
+            let successor = self.make.get(addr).copied().filter(|_| *waits && !self.first.contains(addr));
             let on_it = stands_on.get(addr).into_iter().flatten().filter(|_| *waits);
             let others = on_it.flat_map(|other| {
                 let clean = self.clean.get(*other).copied();
@@ -331,14 +344,19 @@ impl<'a> Build<'a> {
         let mut serving: BTreeMap<usize, Vec<&'a Change>> = BTreeMap::new();
         for change in self.changes {
             let group = groups.get(change.addr.workload()).copied().unwrap_or(0);
+            let first = self.first.contains(&change.addr);
+            if change.after.as_ref().is_some_and(serves) {
+                serving.entry(group).or_default().push(change);
+            }
+            // What goes first waits for nothing.
+            if first && change.action != Action::Replace {
+                continue;
+            }
             if let Some(node) = self.make.get(&change.addr) {
                 members.entry((group, self.phase(change))).or_default().push(*node);
             }
-            if let Some(node) = self.unmake.get(&change.addr) {
+            if let Some(node) = self.unmake.get(&change.addr).filter(|_| !first) {
                 members.entry((group, Phase::Remove)).or_default().push(*node);
-            }
-            if change.after.as_ref().is_some_and(serves) {
-                serving.entry(group).or_default().push(change);
             }
         }
         // Of addresses that the plan knows nothing of, only what was replaced has to wait, and its successor serves already.
@@ -354,6 +372,22 @@ impl<'a> Build<'a> {
                 self.gate(&before, &here);
                 before.extend(here);
             }
+        }
+    }
+
+    /// Lets new machines wait until the old ones are gone, where there is no room for both.
+    fn dips(&mut self, dips: &[Dip]) {
+        for dip in dips {
+            let of = |nodes: &BTreeMap<ResourceAddr, NodeIndex>| -> Vec<NodeIndex> {
+                dip.first.iter().filter_map(|addr| nodes.get(addr).copied()).collect()
+            };
+            let replaced: BTreeSet<&ResourceAddr> = dip.then.iter().collect();
+            let shrunk = dip.first.iter().filter(|addr| !replaced.contains(addr));
+            let mut gone: Vec<NodeIndex> = shrunk.filter_map(|addr| self.make.get(addr).copied()).collect();
+            gone.extend(of(&self.unmake));
+            let made: Vec<NodeIndex> =
+                dip.then.iter().filter_map(|addr| self.make.get(addr).copied()).collect();
+            self.gate(&gone, &made);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::spec::{BudgetBinds, BudgetScope, Spec};
 use crate::state::{State, StateResource};
 
 use super::ledger::dollars;
-use super::{Ledger, Report, asked, rollout, season, shared};
+use super::{Ledger, Report, asked, dip, rollout, season, shared};
 
 /// Re-derives every promise of a plan. `prior` is the state that it was made against, if there was one.
 ///
@@ -53,6 +53,7 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     let placed = &plan.placement.spec_of(spec);
     budgets(&mut log, placed, plan);
     rollout::check(&mut log, placed, plan, &whole.changes);
+    dip::check(&mut log, spec, world, plan);
     season::check(&mut log, spec, plan);
     let own = log.report();
     super::inspect(spec, world, &plan.placement).and(own)

@@ -18,6 +18,7 @@ mod commitment;
 mod day;
 mod degrade;
 mod deployment;
+mod dip;
 mod divided;
 mod facts;
 mod fallback;

@@ -104,6 +104,7 @@ pub fn between(
         year: header.year,
         standbys,
         rollouts: header.rollouts,
+        dips: Vec::new(),
         warnings: header.warnings,
     }
 }

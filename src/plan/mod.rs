@@ -10,6 +10,7 @@ mod between;
 mod bill;
 mod destroy;
 mod diff;
+mod dip;
 mod ended;
 pub mod file;
 mod order;
@@ -31,6 +32,7 @@ pub use basis::{budgets, desired, warnings, warnings_of_state};
 pub use between::{Desired, Header, between};
 pub use bill::complete as complete_bill;
 pub use destroy::destroy;
+pub use dip::{Dip, dips};
 pub use prevented::prevented;
 pub use refused::{REFUSED_HOURS, in_words as refused_in_words, refused};
 pub use replace::forces_replacement;
@@ -94,6 +96,8 @@ pub struct Plan {
     pub standbys: Vec<Standby>,
     /// How machines come and go, ordered by workload; of one that is not listed, all at once.
     pub rollouts: Vec<Rollout>,
+    /// Where old machines go before new ones are made, since quotas do not hold both.
+    pub dips: Vec<Dip>,
     /// Warnings about the spec and the plan, in order.
     pub warnings: Vec<String>,
 }

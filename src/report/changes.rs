@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, ResourceKind, Support, capabilities};
+use rhumb_api::{Attr, ResourceAddr, ResourceKind, Support, capabilities};
 
 use super::{Block, Cell, Section, Tone, cost};
-use crate::plan::{Action, Change, LeftWhy, Pattern, Plan, Rollout};
+use crate::plan::{Action, Change, Dip, LeftWhy, Pattern, Plan, Rollout};
 
 /// Changed attributes shown for a resource.
 const FIELDS: usize = 8;
@@ -88,10 +88,32 @@ pub(super) fn changes(plan: &Plan) -> Section {
             _ => "No changes of what was asked for.",
         }));
     }
+    lines.extend(dips(plan));
     lines.extend(waves(plan));
     lines.extend(left(plan));
     lines.extend(export_only(plan));
     Section { name: "changes", heading: "Changes".to_owned(), blocks: vec![Block::Lines(lines)] }
+}
+
+/// Where fewer machines serve for a while.
+fn dips(plan: &Plan) -> Vec<Cell> {
+    let line = |dip: &Dip| {
+        let first: Vec<&str> = dip.first.iter().map(ResourceAddr::as_str).collect();
+        let text = format!(
+            "A DIP: quota {} of {}/{} is {} {} and does not hold old and new machines at once ({}): {} goes first, and until what comes after it serves {} of its {} machines are left.",
+            dip.code,
+            dip.cloud,
+            dip.place,
+            dip.limit,
+            dip.unit,
+            dip.needed,
+            first.join(", "),
+            dip.left,
+            dip.machines
+        );
+        Cell::tone(text, Tone::Bad)
+    };
+    plan.dips.iter().map(line).collect()
 }
 
 /// In which waves machines change.

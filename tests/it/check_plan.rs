@@ -113,6 +113,7 @@ fn sample() -> (State, Plan) {
         destroy: false,
         rollback: None,
         rollouts: Vec::new(),
+        dips: Vec::new(),
         asked: Asked::default(),
         left: Vec::new(),
         prior: Some(Prior { lineage: "l".into(), serial: 3, digest: "c".repeat(64), simulated: false }),

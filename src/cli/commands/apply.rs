@@ -216,6 +216,7 @@ fn execute(plan: &Plan, held: &mut Held, settings: &Settings, clouds: &Clouds) -
         order: &order,
         artifacts: &plan.artifacts,
         rollouts: &plan.rollouts,
+        dips: &plan.dips,
     };
     let store = held.store(clouds.simulated)?;
     let begin = Record::Begin { plan: digest.clone(), from, by: who(), at: settings.now.to_string() };

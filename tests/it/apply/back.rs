@@ -88,8 +88,15 @@ fn whatever_was_applied_since_a_rollback_leads_back_and_its_checker_agrees() {
         theatre.artifacts.clone_from(&plan.artifacts);
         let order = plan.steps.iter().map(|step| step.addr.clone()).collect();
         let (from, changes) = (Some(now.serial), plan.changes.clone());
-        let of =
-            Plan { name: "back".into(), from, changes, standbys: Vec::new(), order, rollouts: Vec::new() };
+        let of = Plan {
+            name: "back".into(),
+            from,
+            changes,
+            standbys: Vec::new(),
+            order,
+            rollouts: Vec::new(),
+            dips: Vec::new(),
+        };
         theatre.converge(&of);
         assert_eq!(theatre.faults(&first), Vec::<String>::new(), "seed {seed}");
         assert_eq!(as_it_was(&theatre.durable), as_it_was(&then), "seed {seed}");

@@ -49,6 +49,7 @@ pub fn work(name: &str, plan: &plan::Plan) -> Plan {
         standbys: plan.standbys.clone(),
         order: plan.steps.iter().map(|step| step.addr.clone()).collect(),
         rollouts: plan.rollouts.clone(),
+        dips: plan.dips.clone(),
     }
 }
 

@@ -6,6 +6,7 @@ mod back;
 mod command;
 mod crash;
 mod deployment;
+mod dips;
 mod examples;
 mod health;
 mod interrupts;

@@ -7,7 +7,7 @@ use rhumb::apply::{Effect, Engine as _, Event, Machine, Options, Work};
 use rhumb::plan::{self, Desired, Plan};
 use rhumb::state::local::{LocalStore, Opened};
 use rhumb::state::{Holder, Record, State, disk::RealDisk};
-use rhumb_api::{Answer, Call, Handle, Observed, Order, Reply, Resource, Status};
+use rhumb_api::{Answer, Call, Handle, Observed, Order, Reply, Resource, ResourceAddr, Status, Tags, Token};
 
 use super::deployment::Region;
 use crate::diff::between;
@@ -48,7 +48,21 @@ impl Prompt {
             }
             Call::Update(handle, order) => seen(handle.clone(), order),
             Call::Delete(_) => Reply::One(None),
-            Call::Read(_) | Call::List(_) => panic!("nothing is unknown: {call:?}"),
+            // Before something goes, whether machines serve is asked.
+            Call::Read(handle) => {
+                let token = Token::parse("0".repeat(32)).expect("a token");
+                let address = ResourceAddr::parse("services.any").expect("an address");
+                Reply::One(Some(Observed {
+                    handle: handle.clone(),
+                    tags: Tags { lineage: "any".into(), address, token },
+                    attributes: BTreeMap::new(),
+                    status: Status::Ready,
+                    running: None,
+                    healthy: Some(u32::MAX),
+                    outputs: BTreeMap::new(),
+                }))
+            }
+            Call::List(_) => panic!("nothing is unknown: {call:?}"),
         })
     }
 }
@@ -78,6 +92,7 @@ fn applied(store: &mut LocalStore, plan: &Plan, folder: &std::path::Path) -> Cos
         order: &order,
         artifacts: &[],
         rollouts: &[],
+        dips: &[],
     };
     let journal = folder.join("state.json.journal");
     let length = || std::fs::metadata(&journal).map_or(0, |m| m.len());

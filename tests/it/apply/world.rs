@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb::apply::{Effect, Engine as _, Event, Machine, Options, Summary, Work};
-use rhumb::plan::{Change, Desired, Rollout, Standby};
+use rhumb::plan::{Change, Desired, Dip, Rollout, Standby};
 use rhumb::render::Artifact;
 use rhumb::state::{Record, State};
 use rhumb_api::{Cloud, Handle, ResourceAddr};
@@ -20,6 +20,7 @@ pub struct Plan {
     pub standbys: Vec<Standby>,
     pub order: Vec<ResourceAddr>,
     pub rollouts: Vec<Rollout>,
+    pub dips: Vec<Dip>,
 }
 
 impl Plan {
@@ -29,7 +30,7 @@ impl Plan {
         let order = plan.steps.iter().map(|step| step.addr.clone()).collect();
         let from = state.map(|s| s.serial);
         let (name, changes) = (name.into(), plan.changes);
-        Plan { name, from, changes, standbys: Vec::new(), order, rollouts: Vec::new() }
+        Plan { name, from, changes, standbys: Vec::new(), order, rollouts: Vec::new(), dips: Vec::new() }
     }
 }
 
@@ -107,6 +108,7 @@ impl Theatre {
             order: &plan.order,
             artifacts: &[],
             rollouts: &plan.rollouts,
+            dips: &plan.dips,
         };
         let artifacts = std::mem::take(&mut self.artifacts);
         let work = Work { artifacts: &artifacts, ..work };

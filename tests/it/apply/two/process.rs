@@ -159,6 +159,7 @@ impl Process {
             order: &plan.order,
             artifacts: &[],
             rollouts: &[],
+            dips: &[],
         };
         let machine = Machine::new(self.state().clone(), work, begin, self.options.clone());
         self.run(Runs::Machine(Box::new(machine)), Part::Applying);
