@@ -8,7 +8,7 @@ use rhumb::perf::training::TrainingMemory;
 use rhumb::perf::{EngineSettings, Latency, Layout, MemoryFit, Percentiles, Wait};
 use rhumb::placement::*;
 use rhumb::plan::{Action, Asked, BudgetLine, Change, FieldChange, Left, LeftWhy, Leftover, Pattern, Plan};
-use rhumb::plan::{Dip, Prior, Rollback, Rollout, Standby, Step};
+use rhumb::plan::{Prior, Standby, Step};
 use rhumb::render::Artifact;
 use rhumb::spec::{
     Checkpointing, EngineName, HeldKind, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
@@ -409,24 +409,9 @@ pub fn plan() -> Plan {
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
         destroy: false,
-        dips: vec![Dip {
-            cloud: Cloud::Aws,
-            place: "global".into(),
-            code: "L-1".into(),
-            unit: "vcpus".into(),
-            limit: 8.5,
-            needed: 9.5,
-            first: vec![addr("services.a/x")],
-            then: vec![addr("services.a/y")],
-            machines: 3,
-            left: 1,
-        }],
-        rollback: Some(Rollback { to: 7, digest: "c".repeat(64) }),
-        rollouts: vec![Rollout {
-            workload: "services.a".into(),
-            health_timeout_s: 60,
-            waves: vec![vec!["aws/r1".into()], vec!["gcp/r2".into()]],
-        }],
+        dips: super::changes::dips(),
+        rollback: super::changes::rollback(),
+        rollouts: super::changes::rollouts(),
         asked: Asked { targets: vec![Pattern::parse("services.*").unwrap()], ..Asked::default() },
         left: vec![Left { change: change(&gone, Action::Remove, Some(&net), None), why: LeftWhy::Ended }],
         prior: Some(Prior { lineage: "3f1c".into(), serial: 7, digest: "c".repeat(64), simulated: true }),
