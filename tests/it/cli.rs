@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 30] = [
     "plan",
     "apply",
     "refresh",
@@ -15,7 +15,9 @@ const COMMANDS: [&str; 28] = [
     "import",
     "state",
     "status",
+    "output",
     "history",
+    "rollback",
     "sim",
     "sign",
     "show",

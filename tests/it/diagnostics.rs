@@ -122,7 +122,7 @@ type Fact = (&'static str, &'static [(&'static str, usize, usize)]);
 
 #[rustfmt::skip]
 const FACTS: &[Fact] = &[
-    ("rollout.yaml", &[("not-supported-yet", 9, 58), ("bad-value", 9, 27), ("out-of-range", 9, 47), ("unknown-key", 15, 29), ("out-of-range", 15, 24), ("not-supported-yet", 15, 16)]),
+    ("rollout.yaml", &[("bad-value", 9, 27), ("out-of-range", 9, 47), ("not-supported-yet", 9, 51), ("not-supported-yet", 15, 16), ("out-of-range", 15, 24), ("unknown-key", 15, 28)]),
     ("unknown-key.yaml", &[("unknown-key", 7, 5)]),
     ("unknown-section.yaml", &[("nothing-to-plan", 1, 1), ("unknown-key", 4, 1)]),
     ("misplaced-key.yaml", &[("unknown-key", 9, 5), ("unknown-key", 10, 5), ("unknown-key", 11, 5), ("unknown-key", 12, 5), ("unknown-key", 13, 5), ("unknown-key", 14, 5)]),
