@@ -126,26 +126,27 @@ fn waves(plan: &Plan) -> Vec<Cell> {
             })
         })
     };
-    let line = |rollout: &Rollout| {
-        let waves: Vec<String> = rollout
-            .waves
-            .iter()
-            .map(|wave| wave.iter().filter(|place| changed(&rollout.workload, place)).cloned().collect())
-            .filter(|wave: &Vec<String>| !wave.is_empty())
-            .map(|wave| wave.join(", "))
-            .collect();
-        (waves.len() > 1).then(|| {
-            let text = format!(
-                "{}: {} waves, each once the machines of the one before are healthy (within {} s): {}.",
-                rollout.workload,
-                waves.len(),
-                rollout.health_timeout_s,
-                waves.join("; then ")
-            );
-            Cell::tone(text, Tone::Dim)
-        })
+    let mut told: BTreeMap<(Vec<String>, u32), Vec<&str>> = BTreeMap::new();
+    for Rollout { workload, health_timeout_s, waves } in &plan.rollouts {
+        let here = |wave: &Vec<String>| -> Vec<String> {
+            wave.iter().filter(|place| changed(workload, place)).cloned().collect()
+        };
+        let waves = waves.iter().map(here).filter(|wave| !wave.is_empty());
+        let waves: Vec<String> = waves.map(|wave| wave.join(", ")).collect();
+        if waves.len() > 1 {
+            told.entry((waves, *health_timeout_s)).or_default().push(workload);
+        }
+    }
+    let line = |((waves, timeout), workloads): ((Vec<String>, u32), Vec<&str>)| {
+        let text = format!(
+            "{}: {} waves, each once the machines of the one before are healthy (within {timeout} s): {}.",
+            workloads.join(", "),
+            waves.len(),
+            waves.join("; then ")
+        );
+        Cell::tone(text, Tone::Dim)
     };
-    plan.rollouts.iter().filter_map(line).collect()
+    told.into_iter().map(line).collect()
 }
 
 /// What a plan does not do because of what was asked, or because a run has ended.

@@ -45,6 +45,26 @@ fn found(spec: &Spec, plan: &Plan, words: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_rollout_is_read_as_it_is_written() {
+    let catalog = rhumb::catalog::Catalog::embedded();
+    let text = std::fs::read_to_string("examples/fraud-scoring/deploy.yaml").unwrap();
+    let spec = crate::line::spec(&text, &catalog);
+    let read = |name: &str| spec.rollouts.get(name).map(|r| (r.waves.clone(), r.health_timeout_s));
+    assert_eq!(read("services.trees"), Some((vec![1], 600)));
+    assert_eq!(read("services.sequence"), None);
+    // Of all services, where `defaults` says it.
+    let only = text.replace("\ndefaults:\n", "\ndefaults:\n  rollout: { health_timeout: 1h }\n");
+    let spec = crate::line::spec(&only, &catalog);
+    let read = |name: &str| spec.rollouts.get(name).map(|r| (r.waves.clone(), r.health_timeout_s));
+    assert_eq!(read("services.trees"), Some((vec![1], 600)));
+    assert_eq!(read("services.sequence"), Some((vec![], 3_600)));
+    let only = text.replace("waves: [1], health_timeout: 10m", "waves: [2, 5]");
+    let spec = crate::line::spec(&only, &catalog);
+    let read = |name: &str| spec.rollouts.get(name).map(|r| (r.waves.clone(), r.health_timeout_s));
+    assert_eq!(read("services.trees"), Some((vec![2, 5], 1_800)));
+}
+
+#[test]
 fn each_planted_fault_of_waves_is_found() {
     let (spec, ..) = base();
     let mut spec = spec.clone();

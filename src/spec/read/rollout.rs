@@ -42,7 +42,7 @@ impl Reader<'_> {
             waves.push(places);
         }
         let timeout = at.key("health_timeout");
-        let seconds = timeout.quantity(Unit::Duration, Range::POSITIVE).map(f64::ceil);
+        let seconds = timeout.quantity(Unit::Duration, Range::POSITIVE).map(|ms| (ms / 1e3).ceil());
         if seconds.is_some_and(|s| s > f64::from(Rollout::LONGEST_S)) {
             let what = format!("`{}` is longer than a day", timeout.pointer.dotted());
             let help = "machines that do not serve within a day will not; write a shorter time, such as 30m";
