@@ -154,5 +154,6 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
     let plan = plan::between(header, input.prior.as_ref(), &desired, placement, artifacts);
     let mut plan = plan.without_ended(input.prior.as_ref());
     plan.dips = plan::dips(&plan.changes, &input.spec, &input.world.catalog);
+    plan.surge = plan::surge(&plan.changes, &plan.dips, &input.world.catalog);
     Ok(plan)
 }

@@ -22,6 +22,7 @@ struct Held<'a> {
 }
 
 pub fn check(log: &mut Ledger, spec: &Spec, world: &World, plan: &Plan) {
+    surge(log, world, plan);
     if !plan.asked.targets.is_empty() || !plan.asked.excludes.is_empty() {
         // Of a part the dips of the whole are kept as far as they are of it.
         let done =
@@ -139,4 +140,65 @@ fn taken(resource: &Resource, (cloud, place, code): Key<'_>, catalog: &Catalog) 
         quota.code == code && of == place && quota.unit != QuotaUnit::UsdPerHour
     });
     mine.map_or(0.0, |(_, each)| each * machines(resource) as f64)
+}
+
+/// What machines cost while old and new ones are there at once is the sum of what is there then.
+fn surge(log: &mut Ledger, world: &World, plan: &Plan) {
+    if !plan.asked.targets.is_empty() || !plan.asked.excludes.is_empty() {
+        return;
+    }
+    let first: BTreeSet<&ResourceAddr> = plan.dips.iter().flat_map(|dip| &dip.first).collect();
+    let (mut sums, mut unpriced) = ([0_i128; 3], 0_u32);
+    for change in &plan.changes {
+        let mut price = |resource: &Option<Resource>| -> i128 {
+            let Some(resource) = resource.as_ref() else { return 0 };
+            if !matches!(resource.kind, ResourceKind::Fleet | ResourceKind::EdgeUnit) {
+                return 0;
+            }
+            match listed(resource, &world.catalog) {
+                Some(micros) => i128::from(micros) * i128::from(machines(resource)),
+                None => {
+                    unpriced += 1;
+                    0
+                }
+            }
+        };
+        let (old, new) = (price(&change.before), price(&change.after));
+        let gone = first.contains(&change.addr);
+        let at_once = match (change.action, gone) {
+            (Action::Replace, false) => old + new,
+            (Action::Replace | Action::Remove | Action::Update, true) => new,
+            _ => old.max(new),
+        };
+        for (sum, more) in sums.iter_mut().zip([old, at_once, new]) {
+            *sum += more;
+        }
+    }
+    let [before, during, after] = sums;
+    let expected =
+        (during > before && during > after).then_some([before, during, after, i128::from(unpriced)]);
+    let told = plan.surge.as_ref().map(|s| {
+        let micros = [s.before, s.during, s.after].map(|money| i128::from(money.micros()));
+        [micros[0], micros[1], micros[2], i128::from(s.unpriced)]
+    });
+    log.same_debug(
+        "plan",
+        "plan",
+        "what machines cost while old and new ones are there at once",
+        &expected,
+        &told,
+    );
+}
+
+/// Millionths of a dollar an hour of one machine of a fleet.
+fn listed(resource: &Resource, catalog: &Catalog) -> Option<i64> {
+    let text = |name: &str| match resource.attributes.get(name) {
+        Some(Attr::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let kind = catalog.instance_type(resource.cloud, text("instance_type")?)?;
+    let region = catalog.region(resource.cloud, &resource.region)?;
+    let bought = text("purchase")?;
+    let purchase = Purchase::ALL.into_iter().chain([Purchase::Held]).find(|p| p.as_str() == bought)?;
+    Some(catalog.offering(kind, region, purchase)?.price.micros())
 }

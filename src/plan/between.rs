@@ -105,6 +105,7 @@ pub fn between(
         standbys,
         rollouts: header.rollouts,
         dips: Vec::new(),
+        surge: None,
         warnings: header.warnings,
     }
 }

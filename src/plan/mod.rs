@@ -24,6 +24,7 @@ mod running;
 mod sign;
 mod stale;
 mod standby;
+mod surge;
 mod year;
 
 pub use crate::graph::attributes::SHARED;
@@ -42,6 +43,7 @@ pub use running::running;
 pub use sign::{Signature, SigningKey, VerifyingKey};
 pub use stale::spec_digest;
 pub use standby::{Standby, against, standbys};
+pub use surge::{Surge, surge};
 pub use year::{Outlook, Period, PeriodCost, Year, YearBudget, year};
 
 use rhumb_api::{Attr, Resource, ResourceAddr};
@@ -98,6 +100,8 @@ pub struct Plan {
     pub rollouts: Vec<Rollout>,
     /// Where old machines go before new ones are made, since quotas do not hold both.
     pub dips: Vec<Dip>,
+    /// What machines cost while old and new ones are there at once; `None` if at no time there are more than before or after.
+    pub surge: Option<Surge>,
     /// Warnings about the spec and the plan, in order.
     pub warnings: Vec<String>,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, ResourceAddr, ResourceKind, Support, capabilities};
 
 use super::{Block, Cell, Section, Tone, cost};
-use crate::plan::{Action, Change, Dip, LeftWhy, Pattern, Plan, Rollout};
+use crate::plan::{Action, Change, Dip, LeftWhy, Pattern, Plan, Rollout, Surge};
 
 /// Changed attributes shown for a resource.
 const FIELDS: usize = 8;
@@ -89,6 +89,7 @@ pub(super) fn changes(plan: &Plan) -> Section {
         }));
     }
     lines.extend(dips(plan));
+    lines.extend(plan.surge.as_ref().map(surge));
     lines.extend(waves(plan));
     lines.extend(left(plan));
     lines.extend(export_only(plan));
@@ -114,6 +115,16 @@ fn dips(plan: &Plan) -> Vec<Cell> {
         Cell::tone(text, Tone::Bad)
     };
     plan.dips.iter().map(line).collect()
+}
+
+/// What it costs while it is applied.
+fn surge(surge: &Surge) -> Cell {
+    let at_least = if surge.unpriced > 0 { "at least " } else { "" };
+    let text = format!(
+        "While old and new machines are there at once they cost {at_least}{} USD an hour ({} before, {} after).",
+        surge.during, surge.before, surge.after
+    );
+    Cell::tone(text, Tone::Dim)
 }
 
 /// In which waves machines change.

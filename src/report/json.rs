@@ -426,6 +426,9 @@ pub fn plan(plan: &Plan) -> Value {
             "cloud": d.cloud, "place": d.place, "code": d.code, "unit": d.unit, "limit": d.limit, "needed": d.needed,
             "first": d.first, "then": d.then, "machines": d.machines, "left": d.left,
         })).collect::<Vec<_>>(),
+        "surge": plan.surge.as_ref().map(|s| json!({
+            "before_usd_per_hour": usd(s.before), "during_usd_per_hour": usd(s.during), "after_usd_per_hour": usd(s.after), "unpriced": s.unpriced,
+        })),
         "left_out": plan.left.iter().map(|left| json!({ "address": left.change.addr, "action": action(left.change.action), "why": left.why.as_str() })).collect::<Vec<_>>(),
         "prior": plan.prior.as_ref().map(|p| json!({ "lineage": p.lineage, "serial": p.serial, "digest": p.digest, "simulated": p.simulated })),
         "confidence": plan.confidence,

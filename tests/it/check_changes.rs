@@ -186,3 +186,49 @@ fn each_planted_fault_of_a_dip_is_found() {
     invented.dips.clone_from(&right.dips);
     assert!(!found(&spec, &invented, wrong_words).is_empty());
 }
+
+/// By hand from two prices: while both are there they cost the sum.
+#[test]
+fn each_planted_fault_of_a_surge_is_found() {
+    let (spec, world, _) = base();
+    let (small, large) = ("g6e.xlarge", "g6e.2xlarge");
+    let catalog = &world.catalog;
+    let micros = |name: &str| {
+        let region = catalog.region(Cloud::Aws, "us-east-1").unwrap();
+        let kind = catalog.instance_type(Cloud::Aws, name).unwrap();
+        catalog.offering(kind, region, spec::Purchase::OnDemand).unwrap().price.micros()
+    };
+    let moved = vec![
+        change(addr("us-east-1", large), Action::Create, None, Some(fleet("us-east-1", large, 2))),
+        change(addr("us-east-1", small), Action::Remove, Some(fleet("us-east-1", small, 3)), None),
+    ];
+    let mut right = plan_of(moved);
+    right.surge = plan::surge(&right.changes, &[], catalog);
+    let surge = right.surge.clone().expect("both at once");
+    let told = [surge.before, surge.during, surge.after].map(|money| money.micros());
+    let (old, new) = (3 * micros(small), 2 * micros(large));
+    assert_eq!((told, surge.unpriced), ([old, old + new, new], 0));
+    // Where the old ones go first there is never more.
+    let mut spec_with = with_quota(spec);
+    spec_with.providers.values_mut().for_each(|p| {
+        let quota = BTreeMap::from([("L-DB2E81BA".into(), 16.0)]);
+        p.quotas = BTreeMap::from([("us-east-1".into(), quota)]);
+    });
+    let dips = plan::dips(&right.changes, &spec_with, catalog);
+    assert_eq!((dips.len(), plan::surge(&right.changes, &dips, catalog)), (1, None));
+    let words = "what machines cost while old and new ones are there at once";
+    #[rustfmt::skip]
+    let faults: &[fn(&mut Plan)] = &[
+        |p| p.surge = None,
+        |p| p.surge.as_mut().unwrap().during = p.surge.as_ref().unwrap().after,
+        |p| p.surge.as_mut().unwrap().before = rhumb_api::Money::ZERO,
+        |p| p.surge.as_mut().unwrap().after = rhumb_api::Money::ZERO,
+        |p| p.surge.as_mut().unwrap().unpriced = 1,
+    ];
+    assert_eq!(found(spec, &right, words), Vec::<String>::new());
+    for plant in faults {
+        let mut wrong = right.clone();
+        plant(&mut wrong);
+        assert!(!found(spec, &wrong, words).is_empty());
+    }
+}

@@ -114,6 +114,7 @@ fn sample() -> (State, Plan) {
         rollback: None,
         rollouts: Vec::new(),
         dips: Vec::new(),
+        surge: None,
         asked: Asked::default(),
         left: Vec::new(),
         prior: Some(Prior { lineage: "l".into(), serial: 3, digest: "c".repeat(64), simulated: false }),

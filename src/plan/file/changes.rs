@@ -8,7 +8,7 @@ use super::mirror::{mirror, words};
 use crate::placement::{Placement, Stop};
 use crate::plan::{
     Action, Asked, BudgetLine, Change, Dip, FieldChange, Left, LeftWhy, Leftover, Pattern, Plan, Prior,
-    Rollback, Rollout, Standby, Step,
+    Rollback, Rollout, Standby, Step, Surge,
 };
 use crate::plan::{Outlook, Period, PeriodCost, Year, YearBudget};
 use crate::render::Artifact;
@@ -45,12 +45,15 @@ mirror!(PlanBody for Plan {
     standbys: Vec<Standby>,
     rollouts: Vec<Rollout>,
     dips: Vec<Dip>,
+    surge: Option<Surge>,
     warnings: Vec<String>,
 });
 
 words!(LeftWhyWord for LeftWhy { Asked = "asked", Ended = "ended" });
 
 mirror!(RolloutFile for Rollout { workload: String, health_timeout_s: u32, waves: Vec<Vec<String>> });
+
+mirror!(SurgeFile for Surge { before: Money, during: Money, after: Money, unpriced: u32 });
 
 mirror!(DipFile for Dip {
     cloud: Cloud,

@@ -1,7 +1,7 @@
 //! How the changes of the sample are done.
 
-use rhumb::plan::{Dip, Rollback, Rollout};
-use rhumb_api::{Cloud, ResourceAddr};
+use rhumb::plan::{Dip, Rollback, Rollout, Surge};
+use rhumb_api::{Cloud, Money, ResourceAddr};
 
 pub fn dips() -> Vec<Dip> {
     let addr = |text: &str| ResourceAddr::parse(text).unwrap();
@@ -26,4 +26,9 @@ pub fn rollback() -> Option<Rollback> {
 pub fn rollouts() -> Vec<Rollout> {
     let waves = vec![vec!["aws/r1".into()], vec!["gcp/r2".into()]];
     vec![Rollout { workload: "services.a".into(), health_timeout_s: 60, waves }]
+}
+
+pub fn surge() -> Option<Surge> {
+    let [before, during, after] = [1, 5, 4].map(Money::from_micros);
+    Some(Surge { before, during, after, unpriced: 2 })
 }

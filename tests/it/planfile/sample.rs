@@ -410,6 +410,7 @@ pub fn plan() -> Plan {
         catalog_digest: "b".repeat(64),
         destroy: false,
         dips: super::changes::dips(),
+        surge: super::changes::surge(),
         rollback: super::changes::rollback(),
         rollouts: super::changes::rollouts(),
         asked: Asked { targets: vec![Pattern::parse("services.*").unwrap()], ..Asked::default() },
