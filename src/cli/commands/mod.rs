@@ -17,6 +17,7 @@ pub mod man;
 pub mod pareto;
 pub mod plan;
 pub mod predict;
+pub mod preflight;
 pub mod refresh;
 pub mod scale;
 pub mod schema;
