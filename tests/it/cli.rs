@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 30] = [
     "plan",
+    "preflight",
     "apply",
     "refresh",
     "destroy",
@@ -27,6 +28,7 @@ const COMMANDS: [&str; 28] = [
     "stress",
     "graph",
     "validate",
+    "verify",
     "fmt",
     "schema",
     "init",

@@ -46,7 +46,8 @@ impl Desk {
     }
 }
 
-fn follows(schema: &str, text: &str) -> Value {
+/// That a text is JSON by a schema, which refuses another name of itself.
+pub fn follows(schema: &str, text: &str) -> Value {
     let value: Value = serde_json::from_str(text).expect("JSON");
     let schema: Value = serde_json::from_str(schema).expect("JSON");
     let validator = jsonschema::draft202012::new(&schema).expect("a schema");

@@ -10,6 +10,7 @@ mod interrupts;
 pub mod kills;
 mod life;
 mod month;
+mod preflight;
 pub mod process;
 mod reality;
 mod scale;
