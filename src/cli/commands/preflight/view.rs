@@ -58,6 +58,7 @@ fn of_cloud(shown: &Shown<'_>, cloud: Option<Cloud>, everything: bool) -> Sectio
     for (about, what) in FOLDED {
         let n = folded.iter().filter(|row| row.about == about).count();
         if n > 0 {
+            let what = if n == 1 { what.trim_end_matches('s') } else { what };
             let message = Cell::plain(format!("{n} {what}"));
             cells.push(vec![verdict(Verdict::Ok), Cell::plain(about), Cell::plain(""), message]);
         }
