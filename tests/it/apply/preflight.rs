@@ -65,6 +65,13 @@ fn told(desk: &Desk) -> (Value, i32) {
     (value, code)
 }
 
+/// What is said to people, in a window so wide that nothing is wrapped.
+fn shown(desk: &Desk, more: &[&str]) -> String {
+    let mut command = rhumb();
+    command.current_dir(desk.path()).args(["preflight", "a.plan", "--simulate", &desk.sim.url]);
+    run(command.args(more).env("COLUMNS", "400")).0
+}
+
 /// What was found with this verdict that the plan itself needs: what it is about, and in which words.
 fn with(value: &Value, verdict: &str) -> Vec<(String, String)> {
     let findings = value["findings"].as_array().expect("a list").iter();
@@ -135,7 +142,7 @@ fn a_plan_that_nothing_stands_in_the_way_of_passes_and_nothing_is_changed() {
         assert!(out.contains(words), "{words}: {out}");
     }
     assert!(out.contains("nothing is in the way of the plan at this moment: 0 failed, 0 unknown"), "{out}");
-    let (full, _, _) = desk.there(&["preflight", "a.plan", "-v"]);
+    let full = shown(&desk, &["-v"]);
     assert!(full.contains("create fleet") && full.contains("`env:API_KEYS` exists"), "{full}");
     let (short, _, _) = desk.there(&["preflight", "a.plan", "--quiet"]);
     assert_eq!(short.lines().count(), 1, "{short}");
@@ -269,7 +276,7 @@ fn what_may_stand_in_is_asked_about_and_decides_nothing() {
     assert_eq!(warned.len(), on_gcp, "{warned:?}");
     assert_eq!(warned[0]["stands_in"]["pool"], "services.chat/aws/eu-south-2/g7e.2xlarge");
     assert!(warned.iter().all(|f| f["message"] == "these credentials may not create fleet on gcp"));
-    let (out, _, _) = desk.there(&["preflight", "a.plan"]);
+    let out = shown(&desk, &[]);
     assert!(out.contains("warning") && out.contains("nothing is in its way"), "{out}");
     // Each is counted by itself: what it would take the place of needs nothing then.
     let most = plan.standbys.iter().flat_map(|s| &s.changes).filter_map(|c| c.after.as_ref());
@@ -351,6 +358,39 @@ fn it_needs_no_lock_and_goes_on_with_an_apply_that_was_cut_off() {
 }
 
 #[test]
+fn what_was_taken_for_refused_machines_is_asked_about_in_their_place() {
+    let desk = Desk::new();
+    let plan = planned(&desk, &private());
+    let (pool, by) = (plan.standbys[0].pool.as_str(), &plan.standbys[0].by);
+    let name = |pool: &str| pool.rsplit('/').next().expect("a type").to_owned();
+    let (cloud, region) = (Cloud::Aws, "eu-south-2".to_owned());
+    let none = Stock { cloud, region, instance_type: name(pool), spot: false, machines: Some(0) };
+    // What stands in is not made either, so that the apply is not at its end.
+    let later = Rule {
+        nth: None,
+        verb: Some(Verb::Create),
+        kind: Some(ResourceKind::Fleet),
+        address: Some(by.child("on_demand")),
+        times: None,
+        what: What::Error(ProviderError::new(ErrorKind::Denied, "by appointment")),
+    };
+    desk.sim.set_world(&World { stock: vec![none], rules: vec![later], ..quick() });
+    let (out, err, code) = desk.there(&["apply", "a.plan", "--quiet"]);
+    assert!(code == 1 && out.contains("stands in, as planned"), "{out}{err}");
+    let of_type = |pool: &str| {
+        let mut world = quota(0);
+        world.quotas[0].type_prefix = Some(name(pool));
+        world
+    };
+    desk.sim.set_world(&of_type(pool));
+    let (value, code) = told(&desk);
+    assert_eq!(code, 0, "{value}");
+    assert_eq!(failed(&desk, &of_type(by.as_str())).len(), 1);
+    desk.sim.set_world(&quick());
+    desk.ok(&["apply", "a.plan", "--quiet"]);
+}
+
+#[test]
 fn what_cannot_be_asked_is_refused_with_the_reason() {
     let desk = Desk::new();
     planned(&desk, &private());
@@ -381,6 +421,7 @@ fn references_are_told_and_secrets_are_not() {
             .current_dir(desk.path())
             .args(["preflight", "a.plan", "--simulate", &desk.sim.url])
             .args(more);
+        command.env("COLUMNS", "400");
         for name in ["API_KEYS", "TLS_CERTIFICATE", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"] {
             command.env(name, canary);
         }

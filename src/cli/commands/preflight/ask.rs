@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::clouds::Clouds;
 use crate::plan::{Action, Change, Plan, Standby, against};
-use crate::state::State;
+use crate::state::{State, Taken};
 
 /// How often a question is asked at most before it counts as not answered.
 const TRIES: u32 = 4;
@@ -34,13 +34,11 @@ pub struct Question<'p> {
 /// What is asked about a plan: all that it does of each cloud at once, and what may stand in of each by itself, since it is
 /// needed only if something else is not had.
 pub fn questions<'p>(plan: &'p Plan, state: Option<&State>, goes_on: bool) -> Vec<Question<'p>> {
-    let now = |change: &'p Change| match goes_on {
-        // What is done of it by now is not done again.
-        true => Cow::Owned(against(change, state.and_then(|state| state.resources.get(&change.addr)))),
-        false => Cow::Borrowed(change),
+    let changes = match state.filter(|_| goes_on) {
+        Some(state) => left_of(plan, state),
+        None => plan.changes.iter().map(Cow::Borrowed).collect(),
     };
-    let mut planned: Vec<Wanted> =
-        plan.changes.iter().map(now).flat_map(|change| wanted(&change, state)).collect();
+    let mut planned: Vec<Wanted> = changes.iter().flat_map(|change| wanted(change, state)).collect();
     planned.extend(state.into_iter().flat_map(leftovers));
     let mut all = by_cloud(None, planned, state);
     for standby in &plan.standbys {
@@ -48,6 +46,24 @@ pub fn questions<'p>(plan: &'p Plan, state: Option<&State>, goes_on: bool) -> Ve
         all.extend(by_cloud(Some(standby), changes, state));
     }
     all
+}
+
+/// What an apply that goes on does: nothing that is done by now, and in the place of what was refused what was taken for it.
+fn left_of<'p>(plan: &'p Plan, state: &State) -> Vec<Cow<'p, Change>> {
+    let mut changes: BTreeMap<&ResourceAddr, &Change> =
+        plan.changes.iter().map(|change| (&change.addr, change)).collect();
+    let taken = state.applying.iter().flat_map(|applying| &applying.taken);
+    let last: BTreeMap<&ResourceAddr, &Taken> = taken.map(|taken| (&taken.pool, taken)).collect();
+    for taken in last.into_values() {
+        let is = |s: &&Standby| (&s.pool, &s.by, s.spot) == (&taken.pool, &taken.by, taken.spot);
+        let Some(standby) = plan.standbys.iter().find(is) else { continue };
+        for addr in &standby.without {
+            changes.remove(addr);
+        }
+        changes.extend(standby.changes.iter().map(|change| (&change.addr, change)));
+    }
+    let now = |change: &Change| against(change, state.resources.get(&change.addr));
+    changes.into_values().map(|change| Cow::Owned(now(change))).collect()
 }
 
 fn by_cloud<'p>(
