@@ -43,29 +43,35 @@ fn summary(shown: &Shown<'_>) -> String {
         Exit::Inconclusive => "not everything could be found out",
         _ => "the plan would be refused in part",
     };
-    let counts = [Verdict::Failed, Verdict::Unknown, Verdict::Warning, Verdict::Ok]
-        .map(|verdict| format!("{} {verdict}", shown.count(verdict)));
-    format!("Preflight: {result}: {}; nothing was changed.", counts.join(", "))
+    let [failed, unknown, warnings, ok] = [Verdict::Failed, Verdict::Unknown, Verdict::Warning, Verdict::Ok]
+        .map(|verdict| shown.count(verdict));
+    let s = if warnings == 1 { "" } else { "s" };
+    format!(
+        "Preflight: {result}: {failed} failed, {unknown} unknown, {warnings} warning{s}, {ok} ok; nothing was changed."
+    )
 }
 
 /// What was found of one cloud, or of the plan itself.
 fn of_cloud(shown: &Shown<'_>, cloud: Option<Cloud>, everything: bool) -> Section {
-    let rows = shown.rows.iter().filter(|row| row.standby.is_none() && row.cloud == cloud);
-    let (folded, told): (Vec<&Row<'_>>, Vec<&Row<'_>>) = rows.partition(|row| {
-        !everything && row.verdict == Verdict::Ok && FOLDED.iter().any(|(about, _)| *about == row.about)
-    });
+    let own = |row: &&Row<'_>| row.standby.is_none() && row.cloud == cloud;
+    let rows: Vec<&Row<'_>> = shown.rows.iter().filter(own).collect();
+    let mut folded = BTreeSet::new();
     let mut cells: Vec<Vec<Cell>> = Vec::new();
-    for (about, what) in FOLDED {
-        let n = folded.iter().filter(|row| row.about == about).count();
-        if n > 0 {
-            let what = if n == 1 { what.trim_end_matches('s') } else { what };
-            let message = Cell::plain(format!("{n} {what}"));
-            cells.push(vec![verdict(Verdict::Ok), Cell::plain(about), Cell::plain(""), message]);
-        }
+    for row in &rows {
+        let fine = |other: &&&Row<'_>| other.about == row.about && other.verdict == Verdict::Ok;
+        let (place, what) = match FOLDED.iter().find(|(about, _)| *about == row.about) {
+            Some((about, what)) if !everything && row.verdict == Verdict::Ok => {
+                if !folded.insert(about) {
+                    continue;
+                }
+                let n = rows.iter().filter(fine).count();
+                let what = if n == 1 { what.trim_end_matches('s') } else { what };
+                (String::new(), Cell::plain(format!("{n} {what}")))
+            }
+            _ => (place(row), message(row)),
+        };
+        cells.push(vec![verdict(row.verdict), Cell::plain(row.about), Cell::plain(clean(&place)), what]);
     }
-    cells.extend(told.into_iter().map(|row| {
-        vec![verdict(row.verdict), Cell::plain(row.about), Cell::plain(clean(&place(row))), message(row)]
-    }));
     let columns = vec![("result", false), ("about", false), ("where", false), ("what", false)];
     let heading = cloud.map_or("Plan".to_owned(), |cloud| cloud.to_string());
     Section { name: "cloud", heading, blocks: vec![Block::Table(Table { columns, rows: cells })] }
