@@ -148,8 +148,11 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
         budgets: plan::budgets(&spec, &placement),
         year,
         standbys,
+        rollouts: plan::rollouts(&spec, &desired),
         warnings,
     };
     let plan = plan::between(header, input.prior.as_ref(), &desired, placement, artifacts);
-    Ok(plan.without_ended(input.prior.as_ref()))
+    let mut plan = plan.without_ended(input.prior.as_ref());
+    plan.dips = plan::dips(&plan.changes, &input.spec, &input.world.catalog);
+    Ok(plan)
 }

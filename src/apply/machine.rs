@@ -1,6 +1,7 @@
 //! The machine.
 
 mod calls;
+mod health;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +51,8 @@ struct Task {
     /// One of those that it waited for was not done.
     blocked: Option<String>,
     under: Option<Under>,
+    /// Of a look at machines: pauses so far, milliseconds, and looks.
+    watched: (u64, u32),
     ended: bool,
 }
 
@@ -77,6 +80,8 @@ enum Ask {
     Look,
     /// Whether there is a thing of this intent.
     Find,
+    /// Whether its machines serve; there is no intent.
+    Health,
 }
 
 impl<'a> Machine<'a> {
@@ -86,7 +91,7 @@ impl<'a> Machine<'a> {
         // What an earlier apply of this plan has taken is kept.
         let _ = state_then.take(&begin);
         let changes = work.changes(&state_then);
-        let jobs = Jobs::of(&changes, work.order, &state);
+        let jobs = Jobs::of(&changes, &work, &state);
         Machine::with(state, Some(work), (changes, jobs), Some(begin), options)
     }
 
@@ -215,8 +220,11 @@ impl<'a> Machine<'a> {
     /// Begins nothing any more and waits for nothing that has not been sent.
     fn stop(&mut self, why: &str) {
         self.stopping = true;
-        for (task, _) in std::mem::take(&mut self.timers).into_values() {
-            self.leave(task, why.to_owned());
+        for (task, ask) in std::mem::take(&mut self.timers).into_values() {
+            match ask {
+                Ask::Health => self.not_begun(task, why),
+                _ => self.leave(task, why.to_owned()),
+            }
         }
     }
 
@@ -241,6 +249,7 @@ impl<'a> Machine<'a> {
                 Some((verb, change.addr.clone()))
             }
             (Job::Unmake(address, _), _, _) => Some((Verb::Delete, address.clone())),
+            (Job::Check(address, _), _, _) => Some((Verb::Check, address.clone())),
             _ => None,
         }
     }
@@ -255,6 +264,8 @@ impl<'a> Machine<'a> {
             },
             Job::Make(change) => self.make(task, change),
             Job::Unmake(address, which) => self.unmake(task, &address, which),
+            Job::Check(..) if self.options.ignore_health => self.end(task, None),
+            Job::Check(..) => self.look(task),
         }
     }
 
@@ -333,14 +344,18 @@ impl<'a> Machine<'a> {
             open.any(|intent| matches!(&intent.call, Call::Delete(of) if Some(of) == handle.as_ref()))
         };
         let mut spares = spares.filter(|spare| !deleting(&spare.thing));
-        let own = self.state.resources.get(address).filter(|thing| which == Which::All && !deleting(thing));
+        let from = self.work.as_ref().and_then(|work| work.from).unwrap_or(0);
+        let goes = |thing: &StateResource| match which {
+            Which::All => true,
+            Which::Old => thing.since <= from,
+            Which::Useless | Which::Spare => false,
+        };
+        let own = self.state.resources.get(address).filter(|thing| goes(thing) && !deleting(thing));
         let Some(thing) = spares.next().map(|spare| &*spare.thing).or(own) else {
             return self.end(task, None);
         };
         if self.stopping {
-            let why = "it was asked to end".to_owned();
-            self.note_skipped(task, why.clone());
-            return self.end(task, Some(why));
+            return self.not_begun(task, "it was asked to end");
         }
         let Some(handle) = thing.handle() else {
             return self.fail(task, "the state has no id of it".to_owned());
@@ -421,6 +436,12 @@ impl<'a> Machine<'a> {
         self.changes.iter().any(|change| change.action == Action::Replace && change.addr == *address)
     }
 
+    /// Ends what has changed nothing and will not now.
+    fn not_begun(&mut self, task: usize, why: &str) {
+        self.note_skipped(task, why.to_owned());
+        self.end(task, Some(why.to_owned()));
+    }
+
     fn fail(&mut self, task: usize, why: String) {
         self.tell(task, Stage::Failed(why.clone()));
         let Some((verb, address)) = self.told(task) else { return self.end(task, Some(why)) };
@@ -456,7 +477,7 @@ impl<'a> Machine<'a> {
         self.turning = false;
         let Some(work) = &self.work else { return };
         self.changes = work.changes(&self.state);
-        self.jobs = Jobs::of(&self.changes, work.order, &self.state);
+        self.jobs = Jobs::of(&self.changes, work, &self.state);
         (self.tasks, self.ready) = tasks(&self.jobs);
         // What was skipped for what was refused may be done now.
         self.summary.skipped.clear();
@@ -476,7 +497,14 @@ impl<'a> Machine<'a> {
         let job = Job::Unmake(under.intent.address.clone(), Which::Useless);
         if self.work.is_some() {
             self.ready.insert(self.tasks.len());
-            self.tasks.push(Task { job, waits: 0, blocked: None, under: None, ended: false });
+            self.tasks.push(Task {
+                job,
+                waits: 0,
+                blocked: None,
+                under: None,
+                watched: (0, 0),
+                ended: false,
+            });
         }
     }
 }
@@ -517,7 +545,7 @@ impl Engine for Machine<'_> {
 
 /// The tasks of some jobs, and those that wait for nothing.
 fn tasks(jobs: &Jobs) -> (Vec<Task>, BTreeSet<usize>) {
-    let task = |(job, waits)| Task { job, waits, blocked: None, under: None, ended: false };
+    let task = |(job, waits)| Task { job, waits, blocked: None, under: None, watched: (0, 0), ended: false };
     let tasks: Vec<Task> = jobs.all().map(task).collect();
     let ready = (0..tasks.len()).filter(|i| tasks[*i].waits == 0).collect();
     (tasks, ready)

@@ -35,6 +35,7 @@ pub trait Engine {
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "most are answers, and each is taken apart at once")]
 pub enum Event {
     /// The machine is started.
     Start,
@@ -89,6 +90,8 @@ pub enum Verb {
     Update,
     /// It is removed.
     Delete,
+    /// It is looked whether its machines serve; nothing is done to it.
+    Check,
 }
 
 impl Verb {
@@ -98,6 +101,7 @@ impl Verb {
             Verb::Create => "create",
             Verb::Update => "update",
             Verb::Delete => "delete",
+            Verb::Check => "check",
         }
     }
 }
@@ -131,6 +135,8 @@ pub enum Stage {
         /// After so many milliseconds.
         in_ms: u64,
     },
+    /// Of its machines, so many answer their health check, of so many that are to.
+    Healthy(u32, u32),
     /// It is done.
     Done(Option<String>),
     /// It was refused; the pool that is made instead.
@@ -194,6 +200,8 @@ pub struct Options {
     pub patience_ms: u64,
     /// What each cloud promises.
     pub guarantees: BTreeMap<Cloud, Guarantees>,
+    /// Whether what serves so far goes although what takes its place does not answer its health checks.
+    pub ignore_health: bool,
 }
 
 impl Options {
@@ -207,6 +215,7 @@ impl Options {
             longest_pause_ms: 20_000,
             patience_ms: 3_600_000,
             guarantees,
+            ignore_health: false,
         }
     }
 

@@ -51,8 +51,8 @@ struct Asked {
 /// What is otherwise than recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Attributes differ: it is like this.
-    Changed(BTreeMap<String, Attr>),
+    /// Attributes, or what its cloud has given it, differ: it is like this.
+    Changed(BTreeMap<String, Attr>, BTreeMap<String, String>),
     /// It is as it was recorded; that was not known after a change that failed.
     Settled,
     /// It is not there any more.
@@ -88,7 +88,9 @@ impl Drift {
         for ((address, handle), found) in &self.found {
             let (address, id) = (address.clone(), handle.id.clone());
             records.push(match found {
-                Found::Changed(attributes) => Record::Saw { address, id, attributes: attributes.clone() },
+                Found::Changed(attributes, outputs) => {
+                    Record::Saw { address, id, attributes: attributes.clone(), outputs: outputs.clone() }
+                }
                 Found::Settled => Record::Settled { address, id },
                 Found::Vanished => Record::Gone { address, id },
                 Found::Completed => Record::Completed { address, id },
@@ -123,6 +125,11 @@ pub fn differing(recorded: &BTreeMap<String, Attr>, seen: &BTreeMap<String, Attr
         names.remove("count");
     }
     names
+}
+
+/// Whether something is otherwise than recorded.
+fn differs(recorded: &StateResource, seen: &Observed) -> bool {
+    recorded.outputs != seen.outputs || !differing(&recorded.resource.attributes, &seen.attributes).is_empty()
 }
 
 impl<'a> Survey<'a> {
@@ -186,8 +193,7 @@ impl<'a> Survey<'a> {
             let as_recorded = self.known.get(&seen.handle).is_some_and(|(_, thing)| {
                 let done =
                     seen.status == Status::Ready || (seen.status == Status::Complete && thing.complete);
-                done && thing.doubtful.is_none()
-                    && differing(&thing.resource.attributes, &seen.attributes).is_empty()
+                done && thing.doubtful.is_none() && !differs(thing, &seen)
             });
             if as_recorded {
                 self.seen.insert(seen.handle.clone(), seen);
@@ -228,7 +234,7 @@ impl<'a> Survey<'a> {
             return;
         };
         self.seen.insert(handle.clone(), seen.clone());
-        let differs = !differing(&thing.resource.attributes, &seen.attributes).is_empty();
+        let differs = differs(thing, &seen);
         let in_use = self.state.resources.get(addr).and_then(StateResource::handle).as_ref() == Some(handle);
         let found = match seen.status {
             // It is removed whatever it is like.
@@ -245,7 +251,7 @@ impl<'a> Survey<'a> {
                 Found::Failed(why)
             }
             Status::Complete if !thing.complete => Found::Completed,
-            _ if differs => Found::Changed(seen.attributes),
+            _ if differs => Found::Changed(seen.attributes, seen.outputs),
             _ if thing.doubtful.is_some() => Found::Settled,
             _ => return,
         };

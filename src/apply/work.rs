@@ -1,8 +1,10 @@
 //! What an apply has to do, and in which order.
 //!
 //! Capacity may not fall below the promise on the way, so that things of a workload come in phases: what is made and what grows;
-//! then where requests go; then what shrinks; then what is removed. A phase begins when the one before it is done. If something
-//! failed, what comes after it in any way is not begun: the old machines stay until the new ones serve.
+//! then where requests go; then what shrinks; then what is removed. A phase begins when the one before it is done, and nothing is taken
+//! away before the machines that are to serve answer their health checks. Machines are made in waves, place after place, where a
+//! rollout says so: the next wave begins once those of the one before it are healthy. If something failed, what comes after it in any way
+//! is not begun: the old machines stay until the new ones serve.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +14,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind, Token};
 
 use super::Verb;
-use crate::plan::{self, Action, Change, Standby};
+use crate::plan::{self, Action, Change, Dip, Rollout, Standby};
 use crate::render::Artifact;
 use crate::state::{Spared, State, Taken};
 
@@ -33,6 +35,10 @@ pub struct Work<'a> {
     pub order: &'a [ResourceAddr],
     /// Files that machines get.
     pub artifacts: &'a [Artifact],
+    /// How machines of services come and go; one that is not listed in one wave, with [`Rollout::HEALTH_TIMEOUT_S`].
+    pub rollouts: &'a [Rollout],
+    /// Where old machines go before new ones are made.
+    pub dips: &'a [Dip],
 }
 
 impl Work<'_> {
@@ -116,8 +122,19 @@ pub(super) enum Job {
     Make(usize),
     /// To remove things of an address.
     Unmake(ResourceAddr, Which),
+    /// To wait until the machines of an address serve.
+    Check(ResourceAddr, Serving),
     /// To wait for what it depends on.
     Phase,
+}
+
+/// When machines serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Serving {
+    /// Machines that are planned; `None` of what follows its load: then as many as its cloud has decided on by now.
+    pub planned: Option<u32>,
+    /// Seconds that it may take.
+    pub patience_s: u32,
 }
 
 /// Which things of an address.
@@ -127,6 +144,8 @@ pub(super) enum Which {
     Useless,
     /// All that is not in use.
     Spare,
+    /// All that is not in use, and what was in use before this plan.
+    Old,
     /// All.
     All,
 }
@@ -147,13 +166,16 @@ pub(super) struct Jobs {
 
 impl Jobs {
     /// All that leads from a state to what a plan wants.
-    pub fn of(changes: &[Change], order: &[ResourceAddr], state: &State) -> Self {
-        let mut build = Build::new(changes, order, state);
+    pub fn of(changes: &[Change], work: &Work<'_>, state: &State) -> Self {
+        let mut build = Build::new(changes, work.order, state);
+        build.rollouts = work.rollouts.iter().map(|of| (of.workload.as_str(), of)).collect();
+        build.first = work.dips.iter().flat_map(|dip| &dip.first).collect();
         build.settle();
         build.jobs();
         build.needs();
         build.phases();
         build.removals();
+        build.dips(work.dips);
         Jobs { graph: build.graph }
     }
 
@@ -195,12 +217,17 @@ struct Build<'a> {
     unmake: BTreeMap<ResourceAddr, NodeIndex>,
     /// What failed or is there twice.
     clean: BTreeMap<&'a ResourceAddr, NodeIndex>,
+    rollouts: BTreeMap<&'a str, &'a Rollout>,
+    /// What goes or shrinks before anything is made in its place.
+    first: BTreeSet<&'a ResourceAddr>,
 }
 
 impl<'a> Build<'a> {
     fn new(changes: &'a [Change], order: &'a [ResourceAddr], state: &'a State) -> Self {
         let (make, unmake, clean) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Build { changes, order, state, graph: DiGraph::new(), settled: Vec::new(), make, unmake, clean }
+        let (graph, settled) = (DiGraph::new(), Vec::new());
+        let (rollouts, first) = (BTreeMap::new(), BTreeSet::new());
+        Build { changes, order, state, graph, settled, make, unmake, clean, rollouts, first }
     }
 
     fn settle(&mut self) {
@@ -229,8 +256,12 @@ impl<'a> Build<'a> {
         for i in order {
             let change = &self.changes[i];
             if matches!(change.action, Action::Remove | Action::Replace) {
-                let all = change.action == Action::Remove;
-                self.unmaking(&change.addr, if all { Which::All } else { Which::Spare });
+                let which = match change.action {
+                    Action::Remove => Which::All,
+                    _ if self.first.contains(&change.addr) => Which::Old,
+                    _ => Which::Spare,
+                };
+                self.unmaking(&change.addr, which);
             }
         }
         for spare in &self.state.spares {
@@ -293,7 +324,7 @@ impl<'a> Build<'a> {
         let clean = self.clean.iter().map(|(addr, node)| ((*addr).clone(), *node, false));
         let all: Vec<(ResourceAddr, NodeIndex, bool)> = own.chain(clean).collect();
         for (addr, node, waits) in &all {
-            let successor = self.make.get(addr).copied().filter(|_| *waits);
+            let successor = self.make.get(addr).copied().filter(|_| *waits && !self.first.contains(addr));
             let on_it = stands_on.get(addr).into_iter().flatten().filter(|_| *waits);
             let others = on_it.flat_map(|other| {
                 let clean = self.clean.get(*other).copied();
@@ -310,33 +341,126 @@ impl<'a> Build<'a> {
     fn phases(&mut self) {
         let groups = groups(self.changes);
         let mut members: BTreeMap<(usize, Phase), Vec<NodeIndex>> = BTreeMap::new();
+        let mut serving: BTreeMap<usize, Vec<&'a Change>> = BTreeMap::new();
         for change in self.changes {
             let group = groups.get(change.addr.workload()).copied().unwrap_or(0);
+            let first = self.first.contains(&change.addr);
+            if change.after.as_ref().is_some_and(serves) {
+                serving.entry(group).or_default().push(change);
+            }
+            // What goes first waits for nothing.
+            if first && change.action != Action::Replace {
+                continue;
+            }
             if let Some(node) = self.make.get(&change.addr) {
                 members.entry((group, self.phase(change))).or_default().push(*node);
             }
-            if let Some(node) = self.unmake.get(&change.addr) {
+            if let Some(node) = self.unmake.get(&change.addr).filter(|_| !first) {
                 members.entry((group, Phase::Remove)).or_default().push(*node);
             }
         }
         // Of addresses that the plan knows nothing of, only what was replaced has to wait, and its successor serves already.
         let count = groups.values().max().map_or(0, |most| most + 1);
         for group in 0..count {
-            let mut before: Vec<NodeIndex> = Vec::new();
-            for phase in [Phase::Make, Phase::Route, Phase::Shrink, Phase::Remove] {
-                let Some(here) = members.get(&(group, phase)) else { continue };
-                if !before.is_empty() {
-                    let gate = self.graph.add_node(Job::Phase);
-                    for node in &before {
-                        self.graph.add_edge(gate, *node, ());
-                    }
-                    for node in here {
-                        self.graph.add_edge(*node, gate, ());
-                    }
-                }
+            let of = |phase| members.get(&(group, phase)).cloned().unwrap_or_default();
+            let made = of(Phase::Make);
+            let checks = serving.get(&group).map_or(&[][..], Vec::as_slice);
+            let takes = [Phase::Route, Phase::Shrink, Phase::Remove].iter().any(|p| !of(*p).is_empty());
+            let mut before = self.waves(&made, checks, takes);
+            for phase in [Phase::Route, Phase::Shrink, Phase::Remove] {
+                let here = of(phase);
+                self.gate(&before, &here);
                 before.extend(here);
             }
         }
+    }
+
+    /// Lets new machines wait until the old ones are gone, where there is no room for both.
+    fn dips(&mut self, dips: &[Dip]) {
+        for dip in dips {
+            let of = |nodes: &BTreeMap<ResourceAddr, NodeIndex>| -> Vec<NodeIndex> {
+                dip.first.iter().filter_map(|addr| nodes.get(addr).copied()).collect()
+            };
+            let replaced: BTreeSet<&ResourceAddr> = dip.then.iter().collect();
+            let shrunk = dip.first.iter().filter(|addr| !replaced.contains(addr));
+            let mut gone: Vec<NodeIndex> = shrunk.filter_map(|addr| self.make.get(addr).copied()).collect();
+            gone.extend(of(&self.unmake));
+            let made: Vec<NodeIndex> =
+                dip.then.iter().filter_map(|addr| self.make.get(addr).copied()).collect();
+            self.gate(&gone, &made);
+        }
+    }
+
+    /// What these are waits until those are done.
+    fn gate(&mut self, those: &[NodeIndex], these: &[NodeIndex]) {
+        if those.is_empty() || these.is_empty() {
+            return;
+        }
+        let gate = self.graph.add_node(Job::Phase);
+        for node in those {
+            self.graph.add_edge(gate, *node, ());
+        }
+        for node in these {
+            self.graph.add_edge(*node, gate, ());
+        }
+    }
+
+    /// Lets machines be made in waves and looks whether they serve, before the next wave and, if something is taken away after
+    /// them, before that; gives all that this has to wait for.
+    fn waves(&mut self, made: &[NodeIndex], serving: &[&'a Change], takes: bool) -> Vec<NodeIndex> {
+        let mut waves: BTreeMap<usize, Vec<&Change>> = BTreeMap::new();
+        for change in serving {
+            waves.entry(self.wave(change)).or_default().push(change);
+        }
+        let last = waves.keys().next_back().copied();
+        let mut all = made.to_vec();
+        let mut before: Vec<NodeIndex> = Vec::new();
+        for (wave, changes) in waves {
+            let machines: Vec<NodeIndex> = changes
+                .iter()
+                .filter(|change| self.phase(change) == Phase::Make)
+                .filter_map(|change| self.make.get(&change.addr).copied())
+                .collect();
+            self.gate(&before, &machines);
+            // What stays as it is has to serve before something goes; a wave waits for those before it alone.
+            let looked_at = |change: &&&Change| takes || self.make.contains_key(&change.addr);
+            let checked: Vec<&&Change> = changes.iter().filter(looked_at).collect();
+            if !takes && Some(wave) == last {
+                continue;
+            }
+            let mut checks = Vec::new();
+            for change in checked {
+                let job = Job::Check(change.addr.clone(), self.serving(change));
+                let node = self.graph.add_node(job);
+                if let Some(make) = self.make.get(&change.addr).filter(|_| self.phase(change) == Phase::Make)
+                {
+                    self.graph.add_edge(node, *make, ());
+                }
+                for settled in &self.settled {
+                    self.graph.add_edge(node, *settled, ());
+                }
+                checks.push(node);
+            }
+            before.extend(&checks);
+            all.extend(checks);
+        }
+        all
+    }
+
+    /// The wave of what serves, counted from 0.
+    fn wave(&self, change: &Change) -> usize {
+        let place = change.after.as_ref().map(|after| (after.cloud, after.region.as_str()));
+        let rollout = self.rollouts.get(change.addr.workload());
+        rollout.zip(place).and_then(|(of, place)| of.wave(place)).unwrap_or(0)
+    }
+
+    /// When the machines of a change serve.
+    fn serving(&self, change: &Change) -> Serving {
+        let rollout = self.rollouts.get(change.addr.workload());
+        let patience_s = rollout.map_or(Rollout::HEALTH_TIMEOUT_S, |of| of.health_timeout_s);
+        let follows = |after: &&Resource| after.attributes.contains_key("max_count");
+        let planned = change.after.as_ref().filter(|after| !follows(after)).and_then(count);
+        Serving { planned: planned.and_then(|n| u32::try_from(n).ok()), patience_s }
     }
 
     /// What is not known to be as recorded is made good before anything is built on it.
@@ -376,6 +500,13 @@ fn groups(changes: &[Change]) -> BTreeMap<&str, usize> {
         numbers.entry(root).or_insert(next);
     }
     roots.into_iter().filter_map(|(of, root)| Some((of, *numbers.get(root)?))).collect()
+}
+
+/// Whether something answers requests with machines that are asked how they are.
+fn serves(resource: &Resource) -> bool {
+    matches!(resource.kind, ResourceKind::Fleet | ResourceKind::EdgeUnit)
+        && resource.attributes.contains_key("health_check_path")
+        && count(resource).is_none_or(|n| n > 0)
 }
 
 fn phase(change: &Change) -> Phase {

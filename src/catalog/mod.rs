@@ -108,6 +108,18 @@ impl Catalog {
         of_type.get(found)
     }
 
+    /// Takes offers of an instance type in a region off the list: those of spot machines, or all others that are on sale.
+    pub fn withhold(&mut self, cloud: rhumb_api::Cloud, region: &str, instance_type: &str, spot: bool) {
+        let Some(at) = self.instance_type(cloud, instance_type).zip(self.region(cloud, region)) else {
+            return;
+        };
+        self.offerings.retain(|o| {
+            (o.instance_type, o.region) != at
+                || (o.purchase == rhumb_api::Purchase::Spot) != spot
+                || o.purchase == rhumb_api::Purchase::Held
+        });
+    }
+
     /// Takes `discount` (a fraction) off every price of a cloud but spot and the user's own prices; on
     /// top of a discount of the user's file.
     pub fn apply_discount(&mut self, cloud: rhumb_api::Cloud, discount: f64) {

@@ -12,7 +12,7 @@ use crate::spec::{BudgetBinds, BudgetScope, Spec};
 use crate::state::{State, StateResource};
 
 use super::ledger::dollars;
-use super::{Ledger, Report, asked, season, shared};
+use super::{Ledger, Report, asked, dip, rollout, season, shared};
 
 /// Re-derives every promise of a plan. `prior` is the state that it was made against, if there was one.
 ///
@@ -20,6 +20,9 @@ use super::{Ledger, Report, asked, season, shared};
 pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> Report {
     if plan.destroy {
         return destruction(prior, plan);
+    }
+    if plan.rollback.is_some() {
+        return rollback(prior, None, plan);
     }
     let whole = &asked::whole(plan);
     let spec = &season::of_time(spec, &plan.created);
@@ -47,7 +50,10 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     bill(&mut log, whole);
     machines(&mut log, whole);
     artifacts(&mut log, plan);
-    budgets(&mut log, &plan.placement.spec_of(spec), plan);
+    let placed = &plan.placement.spec_of(spec);
+    budgets(&mut log, placed, plan);
+    rollout::check(&mut log, placed, plan, &whole.changes);
+    dip::check(&mut log, spec, world, plan);
     season::check(&mut log, spec, plan);
     let own = log.report();
     super::inspect(spec, world, &plan.placement).and(own)
@@ -65,18 +71,81 @@ fn destruction(prior: Option<&State>, plan: &Plan) -> Report {
     }
     asked::check(&mut log, prior, plan);
     steps(&mut log, plan);
+    nothing_but_changes(&mut log, plan);
+    log.hold(plan.artifacts.is_empty(), "plan", "plan", || {
+        ("something is rendered although everything goes".into(), "nothing".into(), "something".into())
+    });
+    log.report()
+}
+
+/// What follows from recorded states alone places nothing and promises nothing.
+fn nothing_but_changes(log: &mut Ledger, plan: &Plan) {
     let rest = [
         ("placed", plan.placement != Placement::default()),
-        ("rendered", !plan.artifacts.is_empty()),
         ("budgeted", !plan.budgets.is_empty() || plan.year.is_some()),
         ("ready to stand in", !plan.standbys.is_empty()),
     ];
     for (what, there) in rest {
         log.hold(!there, "plan", "plan", || {
-            (format!("something is {what} although everything goes"), "nothing".into(), "something".into())
+            let text = format!("something is {what} although no spec is planned");
+            (text, "nothing".into(), "something".into())
         });
     }
+}
+
+/// A plan that leads back promises that what was is again. `to` is the state that it leads back to, if that is at hand.
+pub fn rollback(prior: Option<&State>, to: Option<&State>, plan: &Plan) -> Report {
+    let mut log = Ledger::default();
+    against(&mut log, prior, plan);
+    for change in &plan.changes {
+        let again = changed_again(prior, plan, change);
+        one_change(&mut log, change, (stands_in_a_replaced_network(plan, change), false), again);
+    }
+    asked::check(&mut log, prior, plan);
+    steps(&mut log, plan);
+    nothing_but_changes(&mut log, plan);
+    artifacts(&mut log, plan);
+    if let (Some(to), Some(back)) = (to, &plan.rollback) {
+        log.same("plan", "plan", "the serial that it leads back to", &to.serial, &back.to);
+        log.same("plan", "plan", "the state that it leads back to", &to.digest(), &back.digest);
+        if let Some(prior) = prior {
+            log.same("plan", "plan", "the lineage of what it leads back to", &prior.lineage, &to.lineage);
+            led_back(&mut log, prior, to, plan);
+        }
+    }
     log.report()
+}
+
+/// Everything is as it was then; of runs that end by themselves, as it is now.
+fn led_back(log: &mut Ledger, prior: &State, to: &State, plan: &Plan) {
+    let ends = |thing: &StateResource| {
+        let stays = ["schedule", "restart"].iter().any(|key| thing.resource.attributes.contains_key(*key));
+        thing.resource.kind == ResourceKind::JobRun && !stays
+    };
+    let mut of_runs: BTreeSet<&str> = BTreeSet::new();
+    for (addr, thing) in prior.resources.iter().chain(&to.resources) {
+        if ends(thing) {
+            of_runs.insert(addr.workload());
+        }
+    }
+    let whole = asked::whole(plan);
+    for addr in prior.resources.keys().chain(to.resources.keys()) {
+        let state = if of_runs.contains(addr.workload()) { prior } else { to };
+        let was = state.resources.get(addr).map(|thing| &thing.resource);
+        let change = whole.changes.iter().find(|change| change.addr == *addr);
+        let will = change.and_then(|change| change.after.as_ref());
+        log.hold(was == will, "plan", addr.as_str(), || {
+            ("it is not led back to what it was".into(), format!("{was:?}"), format!("{will:?}"))
+        });
+    }
+    for artifact in &plan.artifacts {
+        let state = if of_runs.contains(artifact.addr.workload()) { prior } else { to };
+        let was = state.resources.get(&artifact.addr).and_then(|thing| thing.files.get(&artifact.name));
+        log.hold(was == Some(&artifact.content), "plan", artifact.addr.as_str(), || {
+            let found = format!("another {}", artifact.name);
+            ("its machines get another file than they had".into(), "the file of then".into(), found)
+        });
+    }
 }
 
 fn action(change: &Change) -> &'static str {

@@ -73,6 +73,33 @@ impl Held {
         }
     }
 
+    /// The store, made with this state; `false` if something was recorded there already.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn put(&mut self, state: State) -> Result<bool, Failure> {
+        let Some(Opened::Nothing(vacant)) = self.opened.take_if(|o| matches!(o, Opened::Nothing(_))) else {
+            return Ok(false);
+        };
+        let made = match vacant {
+            Vacant::Local(vacant) => Store::Local(vacant.put(state).map_err(store_failure)?),
+            Vacant::Remote(vacant) => Store::Remote(vacant.put(state).map_err(store_failure)?),
+        };
+        self.opened = Some(Opened::Recorded(made));
+        Ok(true)
+    }
+
+    /// Ends a state in a file that is recorded somewhere else from now on.
+    ///
+    /// # Errors
+    /// It is in a bucket, or the disk failed.
+    pub fn retire(mut self) -> Result<(), Failure> {
+        match self.opened.take() {
+            Some(Opened::Recorded(Store::Local(store))) => store.retire().map_err(store_failure),
+            _ => Err(Failure::error(format!("{}: it is in no file", self.name))),
+        }
+    }
+
     /// The store, made if there was none.
     ///
     /// # Errors
@@ -116,13 +143,13 @@ impl Store {
         }
     }
 
-    /// Makes the next reading short.
+    /// Makes the next reading short, and keeps what is recorded as a version.
     ///
     /// # Errors
-    /// A snapshot cannot be made; what is recorded is so all the same.
+    /// A snapshot or a version cannot be made; what is recorded is so all the same.
     pub fn compact(&mut self) -> Result<(), StoreError> {
         match self {
-            Store::Local(store) => store.compact(),
+            Store::Local(store) => store.compact().and_then(|()| store.keep()),
             Store::Remote(store) => store.compact(),
         }
     }

@@ -19,7 +19,8 @@ pub mod progress;
 pub mod reality;
 pub mod saved;
 mod settings;
-pub mod state;
+pub mod spend;
+mod state;
 pub mod stdout;
 pub mod view;
 pub mod watch;
@@ -53,7 +54,9 @@ enum Command {
     Import(commands::import::Args),
     State(commands::state::Args),
     Status(commands::status::Args),
+    Output(commands::output::Args),
     History(commands::history::Args),
+    Rollback(commands::rollback::Args),
     Sign(commands::sign::Args),
     Show(commands::show::Args),
     Check(commands::check::Args),
@@ -110,7 +113,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Import(args) => commands::import::run(args, &settings),
         Command::State(args) => commands::state::run(args, &settings),
         Command::Status(args) => commands::status::run(args, &settings),
+        Command::Output(args) => commands::output::run(args, &settings),
         Command::History(args) => commands::history::run(args, &settings),
+        Command::Rollback(args) => commands::rollback::run(args, &settings),
         Command::Sim(args) => commands::sim::run(args, &settings),
         Command::Sign(args) => commands::sign::run(args, &settings),
         Command::Show(args) => commands::show::run(args, &settings),

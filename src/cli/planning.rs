@@ -82,8 +82,7 @@ pub fn gather(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure>
 /// As of [`gather`].
 pub fn gather_for(saved: Option<&Plan>, args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
     let found = load::load(&args.spec, &args.catalog, settings)?;
-    let day = saved.and_then(|plan| plan.created.get(..10));
-    gathered(found, args, settings, day)
+    gathered(found, args, settings, saved.map(|plan| plan.created.as_str()))
 }
 
 /// As [`gather`], but for the state: it need not be there yet, and is handed in by [`Gathered::hold`].
@@ -102,10 +101,13 @@ pub fn gather_unheld(args: &PlanArgs, settings: &Settings) -> Result<Gathered, F
 }
 
 impl Gathered {
-    /// Plans against this state from now on.
+    /// Plans against this state from now on; it was gathered without one.
     pub fn hold(&mut self, prior: Option<State>, args: &PlanArgs) {
         if args.running.is_none() {
             self.input.world.running = prior.as_ref().map(crate::plan::running).unwrap_or_default();
+        }
+        if let Some(state) = &prior {
+            withhold(&mut self.input.world, &mut self.input.warnings, state, &self.input.now);
         }
         self.input.prior = prior;
     }
@@ -123,7 +125,7 @@ fn gathered(
     found: Found,
     args: &PlanArgs,
     settings: &Settings,
-    day: Option<&str>,
+    saved: Option<&str>,
 ) -> Result<Gathered, Failure> {
     let Found { loaded, catalog, calibration, folder } = found;
     let archs = architectures(&loaded.spec, &loaded.map, &catalog, &folder)?;
@@ -135,9 +137,14 @@ fn gathered(
     let now = settings.now.to_string();
     let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";
     let today = created.get(..10).unwrap_or_default().to_owned();
-    let warnings = loaded.warnings.list.iter().map(|w| w.message.clone()).collect();
+    // A saved plan is looked at with what was known when it was made.
+    let planned = saved.unwrap_or(&created).to_owned();
+    let mut warnings: Vec<String> = loaded.warnings.list.iter().map(|w| w.message.clone()).collect();
     let running = running(args, &loaded.spec, &prior, settings)?;
     let mut world = World { catalog, archs, calibration, today, replay: REPLAY, running };
+    if let Some(state) = &prior {
+        withhold(&mut world, &mut warnings, state, &planned);
+    }
     if let Err(unknown) = world.hold(&loaded.spec) {
         let problem = |(at, why): (Pointer, String)| {
             Diagnostic::error("unknown-instance-type", why)
@@ -148,7 +155,7 @@ fn gathered(
         return Err(Diagnostics::new(loaded.map.clone(), unknown.into_iter().map(problem).collect()).into());
     }
     let mut spec = loaded.spec;
-    spec.on_day(day.unwrap_or(&world.today));
+    spec.on_day(saved.and_then(|at| at.get(..10)).unwrap_or(&world.today));
     optimize::split_chains(&mut spec, &world);
     let input = PlanningInput {
         spec,
@@ -159,6 +166,16 @@ fn gathered(
         warnings,
     };
     Ok(Gathered { input, map: loaded.map, store })
+}
+
+/// What a cloud has refused lately is not on sale there.
+fn withhold(world: &mut World, warnings: &mut Vec<String>, state: &State, now: &str) {
+    for (refusal, runs) in plan::refused(state, now) {
+        if !runs {
+            world.catalog.withhold(refusal.cloud, &refusal.region, &refusal.instance_type, refusal.spot);
+        }
+        warnings.push(plan::refused_in_words(refusal, runs));
+    }
 }
 
 fn architectures(

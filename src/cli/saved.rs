@@ -27,11 +27,13 @@ impl Basis {
         planning.spec.path = PathBuf::from(".");
         let named = planning.state.take().map(|path| StatePlace::named(&path, settings)).transpose()?;
         match named {
-            Some(place) if plan.destroy || load::find(&planning.spec.path, settings).is_err() => Ok(Basis {
-                place,
-                spec_digest: plan.spec_digest.clone(),
-                catalog_digest: plan.catalog_digest.clone(),
-            }),
+            Some(place) if plan.of_states() || load::find(&planning.spec.path, settings).is_err() => {
+                Ok(Basis {
+                    place,
+                    spec_digest: plan.spec_digest.clone(),
+                    catalog_digest: plan.catalog_digest.clone(),
+                })
+            }
             named => {
                 let beside = planning::gather_for(Some(plan), &planning, settings)?;
                 Ok(Basis {

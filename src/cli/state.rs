@@ -12,7 +12,7 @@ use crate::spec::Spec;
 use crate::state::disk::{Disk, RealDisk};
 #[cfg(debug_assertions)]
 use crate::state::faulty::{Fault, FaultyDisk, Moment};
-use crate::state::remote::{self, Place, Remote};
+use crate::state::remote::{self, Place};
 use crate::state::{State, StateError, local};
 
 /// Where a state is.
@@ -83,19 +83,42 @@ impl StatePlace {
         }
     }
 
-    /// The bucket that it is in.
+    /// The serials of the versions that are kept, ascending.
     ///
     /// # Errors
-    /// It is in a file, or the bucket cannot be used.
-    pub fn bucket(&self) -> Result<Remote, Failure> {
+    /// They cannot be listed.
+    pub fn versions(&self) -> Result<Vec<u64>, Failure> {
         match &self.kind {
-            PlaceKind::File(_) => {
-                let text =
-                    format!("{}: versions are kept of a state in a bucket (`state.backend`)", self.name);
-                Err(Failure::error(text))
+            PlaceKind::File(path) => Ok(local::versions(&mut RealDisk::new(), path, &self.name)?),
+            PlaceKind::Bucket(place, options) => {
+                let remote = place.connect(options).map_err(store_failure)?;
+                let all = remote::versions(&remote).map_err(store_failure)?;
+                Ok(all.iter().map(|version| version.serial).collect())
             }
-            PlaceKind::Bucket(place, options) => place.connect(options).map_err(store_failure),
         }
+    }
+
+    /// The state as it was at a serial.
+    ///
+    /// # Errors
+    /// That version is not kept, or cannot be read.
+    pub fn version(&self, serial: u64) -> Result<State, Failure> {
+        let found = match &self.kind {
+            PlaceKind::File(path) => local::read_version(&mut RealDisk::new(), path, &self.name, serial)?,
+            PlaceKind::Bucket(place, options) => {
+                let remote = place.connect(options).map_err(store_failure)?;
+                remote::read_version(&remote, serial).map_err(store_failure)?
+            }
+        };
+        if let Some(state) = found {
+            return Ok(state);
+        }
+        let kept: Vec<String> = self.versions()?.iter().map(u64::to_string).collect();
+        let help = match kept.is_empty() {
+            true => "none is kept yet: one is made at the end of each apply".to_owned(),
+            false => format!("kept are {} (`rhumb state versions`)", kept.join(", ")),
+        };
+        Err(Failure::error(format!("{}: there is no version of serial {serial}; {help}", self.name)))
     }
 }
 

@@ -30,3 +30,4 @@
 #![doc = include_str!("0028-what-exists.md")]
 #![doc = include_str!("0029-state-in-a-bucket.md")]
 #![doc = include_str!("0030-parts-approvals-and-runs-that-have-ended.md")]
+#![doc = include_str!("0031-health-waves-and-going-back.md")]

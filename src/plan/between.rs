@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rhumb_api::{Attr, Resource, ResourceAddr};
 
 use super::reasons::Reasons;
-use super::{Action, Asked, BudgetLine, Change, Leftover, Plan, Prior, Standby, Step, Year};
+use super::{Action, Asked, BudgetLine, Change, Leftover, Plan, Prior, Rollout, Standby, Step, Year};
 use super::{diff, order, prevented, replace};
 use crate::placement::Placement;
 use crate::render::Artifact;
@@ -37,6 +37,8 @@ pub struct Header {
     pub year: Option<Year>,
     /// What may be done in the place of what is refused.
     pub standbys: Vec<Standby>,
+    /// How machines come and go.
+    pub rollouts: Vec<Rollout>,
     /// Warnings, in order.
     pub warnings: Vec<String>,
 }
@@ -87,6 +89,7 @@ pub fn between(
         spec_digest: header.spec_digest,
         catalog_digest: header.catalog_digest,
         destroy: false,
+        rollback: None,
         asked: Asked::default(),
         left: Vec::new(),
         prior: prior.map(Prior::of),
@@ -100,6 +103,8 @@ pub fn between(
         budgets: header.budgets,
         year: header.year,
         standbys,
+        rollouts: header.rollouts,
+        dips: Vec::new(),
         warnings: header.warnings,
     }
 }

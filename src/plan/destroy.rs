@@ -20,6 +20,7 @@ pub fn destroy(name: &str, created: &str, prior: &State, warnings: Vec<String>) 
         budgets: Vec::new(),
         year: None,
         standbys: Vec::new(),
+        rollouts: Vec::new(),
         warnings,
     };
     let mut plan = between(header, Some(prior), &Desired::new(), Placement::default(), Vec::new());

@@ -10,12 +10,16 @@ mod between;
 mod bill;
 mod destroy;
 mod diff;
+mod dip;
 mod ended;
 pub mod file;
 mod order;
 mod prevented;
 mod reasons;
+mod refused;
 mod replace;
+mod rollback;
+mod rollout;
 mod running;
 mod sign;
 mod stale;
@@ -28,8 +32,12 @@ pub use basis::{budgets, desired, warnings, warnings_of_state};
 pub use between::{Desired, Header, between};
 pub use bill::complete as complete_bill;
 pub use destroy::destroy;
+pub use dip::{Dip, dips};
 pub use prevented::prevented;
+pub use refused::{REFUSED_HOURS, in_words as refused_in_words, refused};
 pub use replace::forces_replacement;
+pub use rollback::{Rollback, RollbackError, name_of, rollback};
+pub use rollout::{Rollout, rollouts};
 pub use running::running;
 pub use sign::{Signature, SigningKey, VerifyingKey};
 pub use stale::spec_digest;
@@ -57,6 +65,8 @@ pub struct Plan {
     pub catalog_digest: String,
     /// Everything is to go; then spec and catalogue do not matter, and their digests are those of nothing.
     pub destroy: bool,
+    /// What was is to be again; then neither spec nor catalogue matters.
+    pub rollback: Option<Rollback>,
     /// What was asked of it besides the spec.
     pub asked: Asked,
     /// What it would do besides and leaves out, ordered by address; what exists of it stays as it is.
@@ -84,6 +94,10 @@ pub struct Plan {
     pub year: Option<Year>,
     /// What apply may do where machines are refused, pools in the order of their addresses, each pool's in the order in which they are taken.
     pub standbys: Vec<Standby>,
+    /// How machines come and go, ordered by workload; of one that is not listed, all at once.
+    pub rollouts: Vec<Rollout>,
+    /// Where old machines go before new ones are made, since quotas do not hold both.
+    pub dips: Vec<Dip>,
     /// Warnings about the spec and the plan, in order.
     pub warnings: Vec<String>,
 }
@@ -186,6 +200,13 @@ impl LeftWhy {
             LeftWhy::Asked => "asked",
             LeftWhy::Ended => "ended",
         }
+    }
+}
+
+impl Plan {
+    /// Whether it follows from recorded states alone, so that it promises nothing and no spec or catalogue makes it stale.
+    pub fn of_states(&self) -> bool {
+        self.destroy || self.rollback.is_some()
     }
 }
 

@@ -54,7 +54,7 @@ impl Plan {
             )),
             (Some(then), Some(now)) => reasons.extend(moved(then, now)),
         }
-        if self.destroy {
+        if self.of_states() {
             return reasons;
         }
         if self.spec_digest != spec_digest {

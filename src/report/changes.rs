@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, Support, capabilities};
+use rhumb_api::{Attr, ResourceAddr, ResourceKind, Support, capabilities};
 
 use super::{Block, Cell, Section, Tone, cost};
-use crate::plan::{Action, Change, LeftWhy, Pattern, Plan};
+use crate::plan::{Action, Change, Dip, LeftWhy, Pattern, Plan, Rollout};
 
 /// Changed attributes shown for a resource.
 const FIELDS: usize = 8;
@@ -81,15 +81,71 @@ pub(super) fn changes(plan: &Plan) -> Section {
         lines.push(Cell::tone(format!("- {}  ({}: {why})", left.addr, left.id), Tone::Bad));
     }
     if plan.steps.is_empty() && plan.leftovers.is_empty() {
-        lines.push(Cell::plain(match (asked_out(plan) == 0, plan.destroy) {
-            (false, _) => "No changes of what was asked for.",
-            (true, true) => "No changes: nothing exists.",
-            (true, false) => "No changes: what exists is what the spec asks for.",
+        lines.push(Cell::plain(match asked_out(plan) {
+            0 if plan.destroy => "No changes: nothing exists.",
+            0 if plan.rollback.is_some() => "No changes: what exists is what was.",
+            0 => "No changes: what exists is what the spec asks for.",
+            _ => "No changes of what was asked for.",
         }));
     }
+    lines.extend(dips(plan));
+    lines.extend(waves(plan));
     lines.extend(left(plan));
     lines.extend(export_only(plan));
     Section { name: "changes", heading: "Changes".to_owned(), blocks: vec![Block::Lines(lines)] }
+}
+
+/// Where fewer machines serve for a while.
+fn dips(plan: &Plan) -> Vec<Cell> {
+    let line = |dip: &Dip| {
+        let first: Vec<&str> = dip.first.iter().map(ResourceAddr::as_str).collect();
+        let text = format!(
+            "A DIP: quota {} of {}/{} is {} {} and does not hold old and new machines at once ({}): {} goes first, and until what comes after it serves {} of its {} machines are left.",
+            dip.code,
+            dip.cloud,
+            dip.place,
+            dip.limit,
+            dip.unit,
+            dip.needed,
+            first.join(", "),
+            dip.left,
+            dip.machines
+        );
+        Cell::tone(text, Tone::Bad)
+    };
+    plan.dips.iter().map(line).collect()
+}
+
+/// In which waves machines change.
+fn waves(plan: &Plan) -> Vec<Cell> {
+    let changed = |workload: &str, place: &str| {
+        plan.changes.iter().filter(|c| c.addr.workload() == workload && c.action != Action::Keep).any(|c| {
+            c.after.as_ref().is_some_and(|r| {
+                matches!(r.kind, ResourceKind::Fleet | ResourceKind::EdgeUnit)
+                    && place.split_once('/') == Some((r.cloud.as_str(), r.region.as_str()))
+            })
+        })
+    };
+    let line = |rollout: &Rollout| {
+        let waves: Vec<String> = rollout
+            .waves
+            .iter()
+            .map(|wave| wave.iter().filter(|place| changed(&rollout.workload, place)).cloned().collect())
+            .filter(|wave: &Vec<String>| !wave.is_empty())
+            .map(|wave| wave.join(", "))
+            .collect();
+        (waves.len() > 1).then(|| {
+            let text = format!(
+                "{}: {} waves, each once the machines of the one before are healthy (within {} s): {}.",
+                rollout.workload,
+                waves.len(),
+                rollout.health_timeout_s,
+                waves.join("; then ")
+            );
+            Cell::tone(text, Tone::Dim)
+        })
+    };
+    plan.rollouts.iter().filter_map(line).collect()
 }
 
 /// What a plan does not do because of what was asked, or because a run has ended.
@@ -111,7 +167,7 @@ fn left(plan: &Plan) -> Vec<Cell> {
         patterns.iter().map(|pattern| format!("--{what} {pattern}")).collect()
     };
     let asked = [of("target", &plan.asked.targets), of("exclude", &plan.asked.excludes)].concat();
-    let whole = if plan.destroy { "" } else { " Cost and promises above are those of the whole." };
+    let whole = if plan.of_states() { "" } else { " Cost and promises above are those of the whole." };
     let text = format!("A part of the whole ({}): what follows is left out.{whole}", asked.join(" "));
     lines.push(Cell::tone(text, Tone::Warn));
     let told = of_kind(LeftWhy::Asked);
@@ -175,10 +231,18 @@ pub(super) fn summary(plan: &Plan) -> String {
         };
         return format!("Plan: 0 to create, 0 to change, {all} to remove; {rest}.");
     }
-    let t = cost::totals(plan);
     let replaced = count(plan, Action::Replace);
     let create = count(plan, Action::Create) + replaced;
     let remove = count(plan, Action::Remove) + replaced + plan.leftovers.len();
+    if plan.rollback.is_some() {
+        let part = match asked_out(plan) {
+            0 => String::new(),
+            n => format!("; {n} left out as asked"),
+        };
+        let update = count(plan, Action::Update);
+        return format!("Plan: {create} to create, {update} to change, {remove} to remove{part}.");
+    }
+    let t = cost::totals(plan);
     let broken = if plan.placement.joint_violations.is_empty() { "" } else { "; a shared limit is BROKEN" };
     let unpriced = if t.unpriced > 0 { format!(", {} lines not priced", t.unpriced) } else { String::new() };
     let (part, whole) = match asked_out(plan) {

@@ -415,11 +415,17 @@ pub fn plan(plan: &Plan) -> Value {
         "spec_digest": plan.spec_digest,
         "catalog_digest": plan.catalog_digest,
         "destroy": plan.destroy,
+        "rollback_to": plan.rollback.as_ref().map(|back| back.to),
         "asked": {
             "targets": plan.asked.targets.iter().map(Pattern::as_str).collect::<Vec<_>>(),
             "excludes": plan.asked.excludes.iter().map(Pattern::as_str).collect::<Vec<_>>(),
             "replace": plan.asked.replace,
         },
+        "rollouts": plan.rollouts.iter().map(|r| json!({ "workload": r.workload, "health_timeout_s": r.health_timeout_s, "waves": r.waves })).collect::<Vec<_>>(),
+        "dips": plan.dips.iter().map(|d| json!({
+            "cloud": d.cloud, "place": d.place, "code": d.code, "unit": d.unit, "limit": d.limit, "needed": d.needed,
+            "first": d.first, "then": d.then, "machines": d.machines, "left": d.left,
+        })).collect::<Vec<_>>(),
         "left_out": plan.left.iter().map(|left| json!({ "address": left.change.addr, "action": action(left.change.action), "why": left.why.as_str() })).collect::<Vec<_>>(),
         "prior": plan.prior.as_ref().map(|p| json!({ "lineage": p.lineage, "serial": p.serial, "digest": p.digest, "simulated": p.simulated })),
         "confidence": plan.confidence,

@@ -120,11 +120,16 @@ impl Cell {
 
 /// The report of a plan.
 pub fn report(plan: &Plan) -> Report {
-    if plan.destroy {
+    if plan.of_states() {
         let mut sections = vec![changes::changes(plan)];
         sections.extend(basis::caveats(plan));
         return Report {
-            title: format!("Plan to destroy {}, made {}", plan.name, plan.created),
+            title: match &plan.rollback {
+                Some(back) => {
+                    format!("Plan to lead {} back to serial {}, made {}", plan.name, back.to, plan.created)
+                }
+                None => format!("Plan to destroy {}, made {}", plan.name, plan.created),
+            },
             sections,
             summary: changes::summary(plan),
         };

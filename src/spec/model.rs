@@ -1,8 +1,7 @@
 //! The typed spec: what a team wrote, with units resolved and defaults filled in.
 //!
-//! Working types only: they are not serialised. Every part that a later stage may complain about
-//! carries the JSON pointer of the place it was read from ([`Pointer`]); [`crate::diagnostic`]
-//! turns it into file, line and column.
+//! Working types only: they are not serialised. Every part that a later stage may complain about carries the JSON pointer of the place
+//! it was read from ([`Pointer`]); [`crate::diagnostic`] turns it into file, line and column.
 
 use std::collections::BTreeMap;
 
@@ -49,9 +48,11 @@ pub struct Spec {
     pub held: BTreeMap<String, super::Held>,
     /// `commitments.NAME` of kind `savings-plan`.
     pub savings: BTreeMap<String, super::SavingsPlan>,
+    /// `services.NAME.rollout`, by the address of the service.
+    pub rollouts: BTreeMap<String, super::Rollout>,
     /// `catalog`: the user's own catalogue files, relative to the spec's folder, in order.
     pub catalog_files: Vec<FileRef>,
-    /// `calibration`: the user's own benchmark runs, relative to the spec's folder.
+    /// `calibration`: the user's own benchmark runs, relative to it.
     pub calibration: Option<FileRef>,
     /// `state`.
     pub state: StateSettings,

@@ -17,6 +17,7 @@ mod measured;
 mod pipeline;
 mod profile;
 mod remote_state;
+mod rollout;
 mod rules;
 mod savings;
 mod season;
@@ -255,6 +256,7 @@ impl Reader<'_> {
             sites,
             held,
             savings,
+            rollouts: self.rollouts(&root),
             catalog_files: root
                 .key("catalog")
                 .items()

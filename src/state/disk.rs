@@ -21,6 +21,12 @@ pub trait Disk: Send {
     /// Also if it is no file, or larger than [`MAX_BYTES`].
     fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>>;
 
+    /// The names of the files in the folder of a file that begin as its own does, with a dot behind it.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn beside(&mut self, path: &Path) -> io::Result<Vec<String>>;
+
     /// Takes the lock that a file stands for, makes the file if it is not there, and writes `holder` into it. `false` if another
     /// process has it. It is held until the disk is dropped or the process ends, however it ends.
     ///
@@ -114,6 +120,10 @@ impl Drop for RealDisk {
     }
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// How files are made: theirs to read and write who made them, nobody else's.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -143,6 +153,19 @@ impl Disk for RealDisk {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             bytes => bytes.map(Some),
         }
+    }
+
+    fn beside(&mut self, path: &Path) -> io::Result<Vec<String>> {
+        let own = format!("{}.", path.file_name().unwrap_or_default().to_string_lossy());
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder_of(path))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&own) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     fn lock(&mut self, path: &Path, holder: &[u8]) -> io::Result<bool> {
@@ -204,8 +227,7 @@ impl Disk for RealDisk {
     fn sync_folder(&mut self, path: &Path) -> io::Result<()> {
         // Elsewhere a folder cannot be opened, and names are durable with the files.
         #[cfg(unix)]
-        File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
-            .sync_all()?;
+        File::open(folder_of(path))?.sync_all()?;
         #[cfg(not(unix))]
         let _ = path;
         Ok(())

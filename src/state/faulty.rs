@@ -282,6 +282,10 @@ impl<D: Disk> Disk for FaultyDisk<D> {
         self.run(&Writes::Nothing, |disk, _| disk.read(path))
     }
 
+    fn beside(&mut self, path: &Path) -> io::Result<Vec<String>> {
+        self.run(&Writes::Nothing, |disk, _| disk.beside(path))
+    }
+
     fn lock(&mut self, path: &Path, holder: &[u8]) -> io::Result<bool> {
         self.run(&Writes::Nothing, |disk, _| disk.lock(path, holder))
     }

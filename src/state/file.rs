@@ -1,8 +1,8 @@
-//! The state file, format version 4: one JSON object.
+//! The state file, format version 5: one JSON object.
 //!
 //! ```json
 //! {
-//!   "rhumb_state": 4,
+//!   "rhumb_state": 5,
 //!   "lineage": "6f1c...",
 //!   "serial": 12,
 //!   "simulated": false,
@@ -19,7 +19,9 @@
 //!       "complete": false,
 //!       "attributes": { "zones": 3 },
 //!       "depends_on": [],
-//!       "stands_on": {}
+//!       "stands_on": {},
+//!       "outputs": {},
+//!       "files": {}
 //!     }
 //!   ],
 //!   "spares": [{ "address": "...", "why": "replaced", "kind": "fleet", "...": "as above" }],
@@ -28,17 +30,20 @@
 //!   "forgotten": [{ "cloud": "aws", "region": "eu-west-1", "kind": "fleet", "id": "asg-1" }],
 //!   "history": [{ "serial": 1, "what": "apply", "by": "ann@laptop", "at": "2026-01-01T00:00:00Z", "plan": "9f86...", "address": null,
 //!                 "created": 1, "changed": 0, "removed": 0, "complete": null }],
-//!   "regions": [{ "cloud": "aws", "region": "eu-west-1" }]
+//!   "regions": [{ "cloud": "aws", "region": "eu-west-1" }],
+//!   "refusals": [{ "cloud": "aws", "region": "eu-west-1", "instance_type": "g6.xlarge", "spot": false, "kind": "capacity",
+//!                  "at": "2026-01-01T00:00:00Z" }]
 //! }
 //! ```
 //!
 //! Keys that are not listed here are refused: a file that says more than this version knows would lose it
-//! with the next write. Version 3 did not know `regions`, version 2 neither `complete`, `forgotten` and `history`; version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and
-//! `doubtful`; all are still read, and never written.
+//! with the next write. Version 4 did not know `outputs`, `files` and `refusals`, version 3 neither `regions`, version 2 neither `complete`, `forgotten` and
+//! `history`; version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and `doubtful`; all are still read, and never
+//! written.
 
 mod text;
 mod v1;
-mod v4;
+mod v5;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +55,7 @@ use super::{State, StateError, StateResource};
 pub(super) use text::{Text, serde_message};
 
 /// The version that is written.
-const VERSION: u64 = 4;
+const VERSION: u64 = 5;
 
 /// Enough to tell the version, whatever else there is.
 #[derive(Deserialize)]
@@ -69,7 +74,7 @@ pub fn decode(name: &str, text: &str) -> Result<State, StateError> {
     let version: Version = text.parse()?;
     match version.rhumb_state {
         1 => v1::decode(&text),
-        version @ (2 | 3 | VERSION) => v4::decode(&text, version),
+        version @ 2..=VERSION => v5::decode(&text, version),
         other => {
             let message = format!("it has version {other}, this rhumb reads versions 1 to {VERSION}");
             let at = text.find("\"rhumb_state\"");
@@ -95,6 +100,7 @@ pub fn encode(state: &State) -> String {
         "forgotten": state.forgotten,
         "history": state.history,
         "regions": state.regions.iter().map(|(cloud, region)| json!({ "cloud": cloud, "region": region })).collect::<Vec<_>>(),
+        "refusals": state.refusals,
     });
     format!("{file:#}\n")
 }
@@ -121,6 +127,8 @@ fn thing(address: &ResourceAddr, why: Option<&str>, entry: &StateResource) -> Va
     put("attributes", Value::Object(attributes));
     put("depends_on", json!(depends_on));
     put("stands_on", json!(entry.stands_on));
+    put("outputs", json!(entry.outputs));
+    put("files", json!(entry.files));
     Value::Object(object)
 }
 

@@ -1,9 +1,12 @@
 //! A state on the local disk: a snapshot, a journal behind it, and a lock.
 //!
 //! For a state file `PATH` there are `PATH.journal`, which continues it, and `PATH.lock`, which is held while someone may write.
+//! At the end of an apply the state is kept besides as `PATH.version-SERIAL` ([`MOST_VERSIONS`] of them).
 //! Changes are appended to the journal; [`LocalStore::compact`] puts a new snapshot in its place and then a new, empty journal, in this
 //! order. So a reader who reads the journal first and the snapshot after it has a snapshot that is at least as new as what the journal
 //! continues, at whatever point a writer is or was stopped.
+
+mod versions;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use super::disk::{Disk, MAX_BYTES};
 use super::error::legible;
 pub use super::error::{Holder, StoreError};
 use super::{Record, State, StateError, file, journal};
+pub use versions::{MOST_VERSIONS, read_version, versions};
 
 /// Length in bytes beyond which a journal is not let grow: a new snapshot is made first.
 const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
@@ -253,6 +257,20 @@ impl LocalStore {
         self.begin_journal()
     }
 
+    /// Ends it: what was recorded is somewhere else from now on, and is kept here as `PATH.moved`.
+    ///
+    /// # Errors
+    /// The disk failed: it is still recorded here, or not any more; nothing is lost.
+    pub fn retire(mut self) -> Result<(), StoreError> {
+        self.compact()?;
+        let Files { disk, snapshot, journal, .. } = &mut self.files;
+        // The journal first: without it the snapshot says all of it.
+        let gone = disk.remove(journal).and_then(|()| disk.sync_folder(journal));
+        let gone = gone.and_then(|()| disk.rename(snapshot, &beside(snapshot, "moved")));
+        let gone = gone.and_then(|()| disk.sync_folder(snapshot));
+        gone.map_err(|e| self.files.error(false, "retire it", &e))
+    }
+
     /// An empty journal behind what is recorded takes the place of the one that is there.
     fn begin_journal(&mut self) -> Result<(), StoreError> {
         let state = &self.durable;
@@ -344,7 +362,15 @@ impl Vacant {
     /// # Errors
     /// The disk failed; it may be found recorded when the place is opened again.
     pub fn create(self, lineage: String, simulated: bool) -> Result<LocalStore, StoreError> {
-        let state = State::new(lineage, simulated);
+        self.put(State::new(lineage, simulated))
+    }
+
+    /// Records a state that was recorded elsewhere until now.
+    ///
+    /// # Errors
+    /// As of [`Vacant::create`].
+    pub fn put(self, state: State) -> Result<LocalStore, StoreError> {
+        let begins = state.serial == 0;
         let mut store = LocalStore {
             files: self.files,
             durable: state.clone(),
@@ -353,7 +379,11 @@ impl Vacant {
             failed: None,
             torn_bytes: 0,
         };
-        store.begin_journal()?;
+        if begins {
+            store.begin_journal()?
+        } else {
+            store.compact()?
+        }
         Ok(store)
     }
 }

@@ -17,7 +17,7 @@ pub mod remote;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use rhumb_api::{Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
+use rhumb_api::{Attr, Cloud, ErrorKind, Handle, Purchase, Resource, ResourceAddr, ResourceKind, Token};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -51,6 +51,26 @@ pub struct State {
     /// Where something was ever ordered or taken over, whatever is there by now: a call that was recorded and not sent at once may
     /// have its effect after everything that is known is gone, and is found only where it is looked for.
     pub regions: BTreeSet<(Cloud, String)>,
+    /// Machines that were refused, each offer once, sorted by it: a plan does not ask for them again for a while.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Machines that a cloud refused when they were to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Its region.
+    pub region: String,
+    /// The cloud's name of the type.
+    pub instance_type: String,
+    /// Whether spot machines were refused, or those of every other purchase.
+    pub spot: bool,
+    /// `capacity` or `quota`.
+    pub kind: ErrorKind,
+    /// When the apply that was refused them began, RFC 3339, UTC.
+    pub at: String,
 }
 
 /// One thing that exists.
@@ -73,6 +93,10 @@ pub struct StateResource {
     /// The cloud's ids of what it was made with. While something is replaced, the address is that of the new one already, and this
     /// still stands on the old one; nothing of what older versions recorded.
     pub stands_on: BTreeMap<ResourceAddr, String>,
+    /// What its cloud has given it, by name ([`rhumb_api::outputs`]); nothing of what older versions recorded.
+    pub outputs: BTreeMap<String, String>,
+    /// Files that its machines get, by name; nothing of what older versions recorded.
+    pub files: BTreeMap<String, String>,
 }
 
 /// One thing that is to be removed.
@@ -174,6 +198,8 @@ pub enum What {
     Import,
     /// Something was left to others: it exists and is not recorded any more.
     Forget,
+    /// Machines that were refused are planned on again.
+    Retry,
 }
 
 impl What {
@@ -184,6 +210,7 @@ impl What {
             What::Refresh => "refresh",
             What::Import => "import",
             What::Forget => "forget",
+            What::Retry => "retry",
         }
     }
 }
@@ -202,6 +229,7 @@ impl State {
             forgotten: Vec::new(),
             history: Vec::new(),
             regions: BTreeSet::new(),
+            refusals: Vec::new(),
         }
     }
 
@@ -210,6 +238,21 @@ impl State {
     pub fn digest(&self) -> String {
         Sha256::digest(file::encode(self).as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
     }
+}
+
+/// The machines that a resource asks for: the cloud's name of the type, and whether of spot; `None` of what has none, and of machines
+/// that are held already.
+pub fn offer(resource: &Resource) -> Option<(&str, bool)> {
+    if !matches!(resource.kind, ResourceKind::Fleet | ResourceKind::JobRun) {
+        return None;
+    }
+    let text = |name: &str| match resource.attributes.get(name) {
+        Some(Attr::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let purchase = text("purchase")?;
+    (purchase != Purchase::Held.as_str()).then_some(())?;
+    Some((text("instance_type")?, purchase == Purchase::Spot.as_str()))
 }
 
 impl StateResource {
@@ -224,6 +267,8 @@ impl StateResource {
             complete: false,
             depends_on,
             stands_on: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+            files: BTreeMap::new(),
         }
     }
 

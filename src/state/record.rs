@@ -1,5 +1,7 @@
 //! How a state changes.
 
+mod ended;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Attr, Call, Cloud, ErrorKind, Handle, ProviderError, Resource, ResourceAddr, Token};
@@ -67,6 +69,9 @@ pub enum Record {
         id: String,
         /// As it is.
         attributes: BTreeMap<String, Attr>,
+        /// What its cloud has given it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, String>,
     },
     /// Something is as it is recorded, which was not known after a change that failed.
     Settled {
@@ -119,7 +124,17 @@ pub enum Record {
         id: String,
         /// What must exist as long as it does.
         depends_on: Vec<ResourceAddr>,
+        /// What its cloud has given it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, String>,
         /// Who took it over.
+        by: String,
+        /// When, RFC 3339, UTC.
+        at: String,
+    },
+    /// Machines that were refused are planned on again at once.
+    Retry {
+        /// Who wants it.
         by: String,
         /// When, RFC 3339, UTC.
         at: String,
@@ -161,6 +176,9 @@ pub enum Outcome {
         /// The cloud's id of what was made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
+        /// What its cloud has given it ([`rhumb_api::outputs`]).
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, String>,
     },
     /// It was not.
     Failed(Failed),
@@ -180,6 +198,13 @@ pub struct Failed {
     /// Of a change: the thing is not there (any more).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
+}
+
+impl Outcome {
+    /// What was intended is so; there is nothing to say of it.
+    pub fn done() -> Self {
+        Outcome::Done { id: None, outputs: BTreeMap::new() }
+    }
 }
 
 impl Failed {
@@ -254,9 +279,10 @@ impl State {
                 self.applying = None;
                 self.did(serial, What::Refresh, (by, at), None, None);
             }
-            Record::Saw { address, id, attributes } => {
+            Record::Saw { address, id, attributes, outputs } => {
                 let thing = self.seen(address, id)?;
                 thing.resource.attributes.clone_from(attributes);
+                thing.outputs.clone_from(outputs);
                 thing.doubtful = None;
             }
             Record::Settled { address, id } => self.seen(address, id)?.doubtful = None,
@@ -289,10 +315,17 @@ impl State {
                     why: Spared::Stray,
                 });
             }
-            Record::Import { address, resource, id, depends_on, by, at } => {
+            Record::Import { address, resource, id, depends_on, outputs, by, at } => {
                 self.import(address, resource, id, depends_on, serial)?;
+                if let Some(thing) = self.resources.get_mut(address) {
+                    thing.outputs.clone_from(outputs);
+                }
                 self.regions.insert((resource.cloud, resource.region.clone()));
                 self.did(serial, What::Import, (by, at), None, Some(address.clone()));
+            }
+            Record::Retry { by, at } => {
+                self.refusals.clear();
+                self.did(serial, What::Retry, (by, at), None, None);
             }
             Record::Forget { address, by, at } => {
                 if self.open.values().any(|intent| intent.address == *address) {
@@ -427,68 +460,9 @@ impl State {
 
     fn ended(&mut self, intent: &Intent, outcome: &Outcome, serial: u64) -> Result<(), RecordError> {
         self.change(intent, outcome, serial)?;
+        self.answered_for(intent, outcome);
         if matches!(outcome, Outcome::Done { .. }) {
             self.count(&intent.call);
-        }
-        Ok(())
-    }
-
-    fn change(&mut self, intent: &Intent, outcome: &Outcome, serial: u64) -> Result<(), RecordError> {
-        let address = &intent.address;
-        match (&intent.call, outcome) {
-            (Call::Create(order), Outcome::Done { id }) => {
-                let id = id.clone().or_else(|| intent.accepted.clone());
-                let id = id.ok_or_else(|| RecordError(format!("{address} was made without an id")))?;
-                let thing = made(intent, order, id, serial);
-                if let Some(old) = self.resources.insert(address.clone(), thing) {
-                    self.spares.push(Spare {
-                        address: address.clone(),
-                        thing: Box::new(old),
-                        why: Spared::Replaced,
-                    });
-                }
-            }
-            (Call::Create(order), Outcome::Failed(failed)) => {
-                if let Some(id) = &failed.left {
-                    let thing = made(intent, order, id.clone(), serial);
-                    self.spares.push(Spare {
-                        address: address.clone(),
-                        thing: Box::new(thing),
-                        why: Spared::Failed,
-                    });
-                }
-            }
-            (Call::Update(handle, order), Outcome::Done { .. }) => {
-                let thing = self.resources.get_mut(address).filter(|t| t.handle().as_ref() == Some(handle));
-                let thing = thing.ok_or_else(|| RecordError(format!("{address} is not there")))?;
-                thing.resource = order.resource.clone();
-                thing.depends_on = each_once(&intent.depends_on);
-                thing.stands_on.clone_from(&order.needs);
-                thing.since = serial;
-                thing.doubtful = None;
-                thing.complete = false;
-            }
-            (Call::Update(handle, _), Outcome::Failed(failed)) if failed.gone => self.forget(address, handle),
-            (Call::Update(handle, _), Outcome::Failed(failed)) => {
-                if let Some(thing) =
-                    self.resources.get_mut(address).filter(|t| t.handle().as_ref() == Some(handle))
-                {
-                    thing.since = serial;
-                    thing.doubtful = Some(format!("{}: {}", failed.kind, failed.message));
-                }
-            }
-            (Call::Delete(handle), Outcome::Done { .. }) => self.forget(address, handle),
-            // It may be half removed.
-            (Call::Delete(handle), Outcome::Failed(failed)) if self.holds(address, handle) => {
-                if let Some(thing) = self.resources.get_mut(address) {
-                    thing.since = serial;
-                    thing.doubtful = Some(format!("{}: {}", failed.kind, failed.message));
-                }
-            }
-            (Call::Delete(_), Outcome::Failed(_)) => {}
-            (Call::Read(_) | Call::List(_), _) => {
-                return Err(RecordError(format!("{} asks only", intent.token)));
-            }
         }
         Ok(())
     }
@@ -560,6 +534,7 @@ fn made(intent: &Intent, order: &rhumb_api::Order, id: String, serial: u64) -> S
         token: Some(intent.token.clone()),
         since: serial,
         stands_on: order.needs.clone(),
+        files: order.files.clone(),
         ..StateResource::of(order.resource.clone(), each_once(&intent.depends_on))
     }
 }

@@ -20,6 +20,7 @@ pub fn header() -> Header {
         budgets: Vec::new(),
         year: None,
         standbys: Vec::new(),
+        rollouts: Vec::new(),
         warnings: Vec::new(),
     }
 }

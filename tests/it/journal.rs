@@ -80,7 +80,10 @@ fn proposal(dice: &mut Dice, state: &State, token: Token) -> Option<Record> {
         4 => Some(Record::Accepted { token: open?.token.clone(), id }),
         5 | 6 => {
             let id = (dice.below(4) > 0).then_some(id);
-            Some(Record::Ended { token: open?.token.clone(), outcome: Outcome::Done { id } })
+            Some(Record::Ended {
+                token: open?.token.clone(),
+                outcome: Outcome::Done { id, outputs: [].into() },
+            })
         }
         7 => {
             let left = (dice.below(2) == 0).then_some(id);
@@ -235,7 +238,7 @@ fn damage_is_refused_at_its_place() {
     let noted = line("{\"serial\":3,\"note\":1,\"record\":{\"end\":{\"complete\":true}}}");
     let noted_inside = line("{\"serial\":3,\"record\":{\"end\":{\"complete\":true,\"by\":\"y\"}}}");
     let stranger = Token::parse("f".repeat(32)).unwrap();
-    let ended = Record::Ended { token: stranger, outcome: Outcome::Done { id: None } };
+    let ended = Record::Ended { token: stranger, outcome: Outcome::done() };
     let header = |version: u64, lineage: &str, simulated: bool, base: u64| {
         let json = format!(
             "{{\"rhumb_journal\":{version},\"lineage\":\"{lineage}\",\"simulated\":{simulated},\"base\":{base}}}"

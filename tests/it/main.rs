@@ -36,6 +36,7 @@ mod streams;
 mod verify;
 
 mod check;
+mod check_changes;
 mod check_plan;
 mod determinism;
 mod diff;

@@ -1,5 +1,6 @@
 //! Saved plans: nothing is lost, nothing is ignored, nothing damaged is accepted.
 
+mod changes;
 pub mod sample;
 
 use rhumb::plan::Plan;

@@ -67,7 +67,7 @@ fn change(i: usize) -> [Record; 2] {
     };
     let call = Call::Create(order);
     let intent = Intent { token: token.clone(), address, call, depends_on: Vec::new(), accepted: None };
-    let outcome = Outcome::Done { id: Some(format!("i-{i}")) };
+    let outcome = Outcome::Done { id: Some(format!("i-{i}")), outputs: [].into() };
     [Record::Intend(intent), Record::Ended { token, outcome }]
 }
 

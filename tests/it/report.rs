@@ -28,6 +28,7 @@ fn validator() -> jsonschema::Validator {
 #[test]
 fn counts_beyond_any_sum_are_shown() {
     let mut plan = super::planfile::sample::plan();
+    plan.rollback = None;
     for placed in plan.placement.workloads.values_mut() {
         placed.certificate.rejected = [("memory".to_owned(), u64::MAX), ("ttft".to_owned(), 1)].into();
     }

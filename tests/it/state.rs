@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use rhumb::state::{
-    Applying, Deed, Intent, Outcome, Record, RecordError, Spare, Spared, State, StateError, StateResource,
-    Taken, What, file,
+    Applying, Deed, Intent, Outcome, Record, RecordError, Refusal, Spare, Spared, State, StateError,
+    StateResource, Taken, What, file,
 };
-use rhumb_api::{Attr, Call, Cloud, Handle, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
+use rhumb_api::{
+    Attr, Call, Cloud, ErrorKind, Handle, Order, Resource, ResourceAddr, ResourceKind, Tags, Token,
+};
 
 /// Version 1.
 const ONE: &str = include_str!("fixtures/state/one.json");
@@ -17,6 +19,8 @@ const TWO: &str = include_str!("fixtures/state/two.json");
 const THREE: &str = include_str!("fixtures/state/three.json");
 /// Version 4.
 const FOUR: &str = include_str!("fixtures/state/four.json");
+/// Version 5.
+const FIVE: &str = include_str!("fixtures/state/five.json");
 
 fn refused(text: &str) -> StateError {
     match file::decode("s.json", text) {
@@ -45,15 +49,19 @@ fn a_file_of_version_1_reads_as_one_of_a_real_cloud_in_which_nothing_is_under_wa
     assert_eq!(firewall.resource.kind, ResourceKind::Firewall);
     assert_eq!((&firewall.token, firewall.since, &firewall.doubtful), (&None, 7, &None));
     assert_eq!(state.regions, [(Cloud::Aws, "eu-west-1".to_owned())].into());
-    // It is written as version 4, which is the same state.
+    // It is written as version 5, which is the same state.
     assert_eq!(file::decode("one.json", &file::encode(&state)).unwrap(), state);
 }
 
 #[test]
 fn the_canonical_text_reads_back_to_itself() {
-    let state = file::decode("four.json", FOUR).unwrap();
+    let state = file::decode("five.json", FIVE).unwrap();
     assert_eq!((state.serial, state.resources.len(), state.simulated), (12, 2, true));
-    assert_eq!(file::encode(&state), FOUR);
+    assert_eq!(file::encode(&state), FIVE);
+    let things: Vec<&StateResource> = state.resources.values().collect();
+    assert_eq!(things[0].outputs["address"], "lb-1.eu-west-1.example.com");
+    assert_eq!(things[1].files["start.sh"], "#!/bin/sh\nexec serve\n");
+    assert_eq!((state.refusals.len(), state.refusals[0].instance_type.as_str()), (1, "g6.xlarge"));
     assert_eq!(state.spares[0].why, Spared::Replaced);
     assert_eq!(state.applying.as_ref().unwrap().from, Some(9));
     let verbs: Vec<&str> = state.open.values().map(|i| i.call.verb()).collect();
@@ -64,6 +72,33 @@ fn the_canonical_text_reads_back_to_itself() {
     let regions: Vec<&str> = state.regions.iter().map(|(_, region)| region.as_str()).collect();
     assert_eq!(regions, ["eu-west-1", "us-east-1"]);
     assert!(state.places().contains(&(Cloud::Aws, "us-east-1".to_owned())));
+}
+
+#[test]
+fn a_file_of_version_4_reads_as_one_in_which_nothing_was_given_and_nothing_refused() {
+    let (old, new) = (file::decode("four.json", FOUR).unwrap(), file::decode("five.json", FIVE).unwrap());
+    let mut of = State { refusals: Vec::new(), ..new };
+    for thing in of.resources.values_mut() {
+        (thing.outputs, thing.files) = (BTreeMap::new(), BTreeMap::new());
+    }
+    assert_eq!(old, of);
+    for (key, text) in
+        [("outputs", "\"outputs\": {},"), ("files", "\"files\": {},"), ("refusals", "\"refusals\": [],")]
+    {
+        let entry = if key == "refusals" { "\"simulated\": true," } else { "\"since\": 3," };
+        let error = refused(&exchanged(FOUR, entry, &format!("{entry} {text}")));
+        assert!(error.to_string().contains(&format!("unknown field `{key}` in version 4")), "{error}");
+    }
+    let error = refused(&exchanged(FIVE, "\"rhumb_state\": 5", "\"rhumb_state\": 4"));
+    assert!(error.to_string().contains("unknown field `outputs` in version 4"), "{error}");
+    let error = refused(&exchanged(FOUR, "\"rhumb_state\": 4", "\"rhumb_state\": 5"));
+    assert!(error.to_string().contains("missing field `outputs`"), "{error}");
+    // What is in use is not to go, and the other way round.
+    let error =
+        refused(&exchanged(FIVE, "\"kind\": \"firewall\"", "\"why\": \"replaced\", \"kind\": \"firewall\""));
+    assert!(error.to_string().contains("unknown field `why`"), "{error}");
+    let error = refused(&exchanged(FIVE, "\"why\": \"replaced\",", ""));
+    assert!(error.to_string().contains("missing field `why`"), "{error}");
 }
 
 #[test]
@@ -117,7 +152,7 @@ fn every_fault_is_refused_at_its_place() {
     #[rustfmt::skip]
     let faults = [
         (changed("\"serial\": 7", "\"serial\": 7, \"note\": 1"), (4, 21), "unknown field `note`"),
-        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 5"), (2, 3), "it has version 5, this rhumb reads versions 1 to 4"),
+        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 6"), (2, 3), "it has version 6, this rhumb reads versions 1 to 5"),
         (changed("\"serial\": 7", "\"serial\": -7"), (4, 14), "invalid value: integer `-7`, expected u64"),
         (changed("\"zones\": 3", "\"zones\": 3.5"), (0, 0), "did not match"),
         (changed("\"kind\": \"firewall\"", "\"kind\": \"fire\\u001bwall\""), (8, 30), "unknown variant `fire?wall`"),
@@ -150,24 +185,24 @@ fn every_fault_of_the_last_version_is_refused_at_its_place() {
         let before = &text[..at];
         (before.matches('\n').count() + 1, at - before.rfind('\n').unwrap())
     };
-    let other = exchanged(FOUR, lineage, "\"lineage\": \"other\",\n");
-    let twice = exchanged(FOUR, delete, create);
-    let swapped = exchanged(FOUR, create, &create.replace("0123", "0124"));
+    let other = exchanged(FIVE, lineage, "\"lineage\": \"other\",\n");
+    let twice = exchanged(FIVE, delete, create);
+    let swapped = exchanged(FIVE, create, &create.replace("0123", "0124"));
     let cyclic =
-        exchanged(FOUR, "\"depends_on\": []", "\"depends_on\": [\"services.chat/aws/eu-west-1/firewall\"]");
+        exchanged(FIVE, "\"depends_on\": []", "\"depends_on\": [\"services.chat/aws/eu-west-1/firewall\"]");
     let accepted = exchanged(
-        FOUR,
+        FIVE,
         "\"depends_on\": []\n    }\n  ],\n  \"applying",
         "\"depends_on\": [], \"accepted\": \"x\"\n    }\n  ],\n  \"applying",
     );
-    let read = exchanged(FOUR, "\"delete\": {", "\"read\": {");
+    let read = exchanged(FIVE, "\"delete\": {", "\"read\": {");
     #[rustfmt::skip]
     let faults = [
-        (exchanged(FOUR, "\"since\": 3", "\"since\": 3, \"note\": 1"), (0, 0), "unknown field `note`"),
-        (exchanged(FOUR, "\"why\": \"replaced\"", "\"why\": \"old\""), (0, 0), "unknown variant `old`"),
-        (exchanged(FOUR, "\"simulated\": true,", ""), (0, 0), "missing field `simulated`"),
-        (exchanged(FOUR, "\"from\": 9", "\"from\": 9, \"to\": 10"), (0, 0), "unknown field `to`"),
-        (exchanged(FOUR, "\"token\": \"0123", "\"token\": \"012G"), (0, 0), "a token is 32 lower-case hexadecimal digits"),
+        (exchanged(FIVE, "\"since\": 3", "\"since\": 3, \"note\": 1"), (0, 0), "unknown field `note`"),
+        (exchanged(FIVE, "\"why\": \"replaced\"", "\"why\": \"old\""), (0, 0), "unknown variant `old`"),
+        (exchanged(FIVE, "\"simulated\": true,", ""), (0, 0), "missing field `simulated`"),
+        (exchanged(FIVE, "\"from\": 9", "\"from\": 9, \"to\": 10"), (0, 0), "unknown field `to`"),
+        (exchanged(FIVE, "\"token\": \"0123", "\"token\": \"012G"), (0, 0), "a token is 32 lower-case hexadecimal digits"),
         (other.clone(), at(&other, &create[9..], 0), "is of another deployment"),
         (twice.clone(), at(&twice, "\"0123456789abcdef0123456789abcdef\"", 2), "is in it twice"),
         (swapped.clone(), at(&swapped, "\"0124", 0), "would be tagged with another token"),
@@ -185,8 +220,8 @@ fn every_fault_of_the_last_version_is_refused_at_its_place() {
         }
     }
     // That something is gone is a fact, whoever depends on it.
-    let gone = exchanged(FOUR, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
-    assert_eq!(file::encode(&file::decode("four.json", &gone).unwrap()), gone);
+    let gone = exchanged(FIVE, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
+    assert_eq!(file::encode(&file::decode("five.json", &gone).unwrap()), gone);
 }
 
 /// Records of one address: a thing made, and the call that is made next.
@@ -200,7 +235,7 @@ fn made(state: &mut State, i: usize, id: &str) -> Handle {
     let tags = Tags { lineage: state.lineage.clone(), address: addr(0), token: token(i) };
     let order = Order { tags, resource, needs: [].into(), files: [].into() };
     intend(state, i, Call::Create(order), &[]).unwrap();
-    let outcome = Outcome::Done { id: Some(id.to_owned()) };
+    let outcome = Outcome::Done { id: Some(id.to_owned()), outputs: [].into() };
     state.take(&Record::Ended { token: token(i), outcome }).unwrap();
     state.resources[&addr(0)].handle().unwrap()
 }
@@ -225,7 +260,7 @@ fn what_took_the_place_of_something_is_not_forgotten_with_it() {
     let new = made(&mut state, 4, "new");
     assert_eq!(state.spares.len(), 1);
     for i in [2, 3] {
-        state.take(&Record::Ended { token: token(i), outcome: Outcome::Done { id: None } }).unwrap();
+        state.take(&Record::Ended { token: token(i), outcome: Outcome::done() }).unwrap();
     }
     assert!(state.spares.is_empty());
     assert_eq!(state.resources[&addr(0)].handle(), Some(new));
@@ -294,6 +329,8 @@ fn thing(i: usize, part: Part) -> StateResource {
         complete: bits & 4 == 4,
         depends_on: (0..i).filter(|d| bits >> d & 1 == 1).map(addr).collect(),
         stands_on: (0..i).filter(|d| bits >> d & 3 == 1).map(|d| (addr(d), format!("id {d}"))).collect(),
+        outputs: (0..i).filter(|d| bits >> d & 3 == 2).map(|d| (format!("o{d}"), "x".to_owned())).collect(),
+        files: (0..i).filter(|d| bits >> d & 3 == 3).map(|d| (format!("f{d}"), "a\nb".to_owned())).collect(),
     }
 }
 
@@ -325,7 +362,8 @@ prop_compose! {
         intents in prop::collection::vec(part(), 0..4),
         applying in prop::option::of(("[0-9a-f]{4}", prop::option::of(any::<u64>()))),
         forgotten in prop::collection::btree_set(".*", 0..3),
-        deeds in prop::collection::vec((any::<u64>(), ".*", 0..4_usize), 0..3),
+        deeds in prop::collection::vec((any::<u64>(), ".*", 0..5_usize), 0..3),
+        refused in prop::collection::btree_set((".*", any::<bool>()), 0..3),
     ) -> State {
         let resources = things.into_iter().enumerate().map(|(i, part)| (addr(i), thing(i, part))).collect();
         let spares = spares.into_iter().enumerate().map(|(i, (part, replaced))| Spare {
@@ -339,7 +377,7 @@ prop_compose! {
         let forgotten = forgotten.into_iter().map(handle).collect();
         let history = deeds.into_iter().map(|(serial, by, n)| Deed {
             serial,
-            what: [What::Apply, What::Refresh, What::Import, What::Forget][n],
+            what: [What::Apply, What::Refresh, What::Import, What::Forget, What::Retry][n],
             at: by.clone(),
             by,
             plan: (n == 0).then(|| "9f86".into()),
@@ -349,7 +387,10 @@ prop_compose! {
             removed: u32::MAX,
             complete: [None, Some(true), Some(false)].get(n).copied().flatten(),
         });
-        State { serial, resources, spares: spares.collect(), open, applying, forgotten, history: history.collect(), ..State::new(lineage.clone(), simulated) }
+        let refusals = refused.into_iter().map(|(instance_type, spot)| Refusal {
+            cloud: Cloud::Gcp, region: "r".into(), instance_type, spot, kind: ErrorKind::Quota, at: "x".into(),
+        }).collect();
+        State { refusals, serial, resources, spares: spares.collect(), open, applying, forgotten, history: history.collect(), ..State::new(lineage.clone(), simulated) }
     }
 }
 

@@ -222,7 +222,7 @@ fn a_record_that_does_not_fit_writes_nothing_and_harms_nothing() {
     store.append(&records[..4]).unwrap();
     let before = folder.content();
     let stranger = Token::parse("f".repeat(32)).unwrap();
-    let bad = Record::Ended { token: stranger, outcome: Outcome::Done { id: None } };
+    let bad = Record::Ended { token: stranger, outcome: Outcome::done() };
     let error = store.append(&[records[4].clone(), bad]).unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error}");
     store.append(&[]).unwrap();

@@ -119,6 +119,12 @@ pub enum Status {
     Complete,
 }
 
+/// Names of [`Observed::outputs`].
+pub mod outputs {
+    /// Where clients reach it: a host name or an IP address, without protocol and port. Of load balancers and of machines at sites.
+    pub const ADDRESS: &str = "address";
+}
+
 /// A thing as its cloud describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,6 +140,13 @@ pub struct Observed {
     /// Machines of it that run now; `None` for what has no machines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<u32>,
+    /// Of those, the machines that answer their health check as they should; `None` for what has no health check, and where the cloud
+    /// does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<u32>,
+    /// What its cloud has given it, by name ([`outputs`]); no secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
 }
 
 /// What a list is of: everything of a deployment in a region, or what one intent made.
@@ -197,6 +210,10 @@ impl Call {
 /// What a cloud answers to a [`Call`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every reply is of one thing, and is taken apart at once"
+)]
 pub enum Reply {
     /// To all but lists: the thing, or that there is none (any more).
     One(Option<Observed>),

@@ -17,7 +17,9 @@ mod provider;
 mod resource;
 
 pub use address::{AddressError, ResourceAddr};
-pub use call::{Answer, Call, Handle, Observed, Order, Reply, Scope, Status, Tags, Token, TokenError};
+pub use call::{
+    Answer, Call, Handle, Observed, Order, Reply, Scope, Status, Tags, Token, TokenError, outputs,
+};
 pub use capability::{AdapterCapability, Among, Capability, Support, Uses, capabilities, covered};
 pub use error::{ErrorKind, ProviderError};
 pub use money::{HOURS_PER_MONTH, Money, MoneyError};

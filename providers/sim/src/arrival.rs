@@ -7,6 +7,7 @@ use rhumb_api::{
 use crate::cloud::{Bucket, SimCloud};
 use crate::kinds::check_place;
 use crate::log::Event;
+use crate::orders::Course;
 use crate::request::kind_of;
 use crate::world::Verb;
 
@@ -37,20 +38,15 @@ impl From<ProviderError> for Outcome {
 
 impl SimCloud {
     /// The effect of a call that arrives now, and the answer to it.
-    pub(crate) fn take(
-        &mut self,
-        call: &Call,
-        injected: Option<ProviderError>,
-        fails_later: Option<ProviderError>,
-    ) -> Outcome {
+    pub(crate) fn take(&mut self, call: &Call, injected: Option<ProviderError>, course: Course) -> Outcome {
         let taken = match injected {
             Some(error) => Err(error),
             None => self.let_in(call),
         };
         let done = taken.and_then(|()| match call {
-            Call::Create(order) => self.create(order, fails_later),
-            Call::Update(handle, order) => self.update(handle, order, fails_later),
-            Call::Delete(handle) => self.delete(handle, fails_later),
+            Call::Create(order) => self.create(order, course),
+            Call::Update(handle, order) => self.update(handle, order, course),
+            Call::Delete(handle) => self.delete(handle, course),
             Call::Read(handle) => self.read(handle),
             Call::List(scope) => self.list(scope),
         });

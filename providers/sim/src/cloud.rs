@@ -12,6 +12,7 @@ use crate::arrival::Outcome;
 use crate::chance::{Chance, Stream};
 use crate::log::{CallNo, Entry, Event};
 use crate::meter::Meter;
+use crate::orders::Course;
 use crate::request::{Request, Told};
 use crate::thing::Thing;
 use crate::world::{Rule, Verb, What, World};
@@ -74,6 +75,7 @@ pub(crate) enum Happening {
     RunStarts(Handle),
     SpotMinute(Handle, u64),
     MakeUp(Handle, u64),
+    Warm(Handle, u64),
 }
 
 /// On which side of its effect a call is held.
@@ -326,6 +328,7 @@ impl SimCloud {
             Happening::RunStarts(handle) => self.run_starts(&handle),
             Happening::SpotMinute(handle, generation) => self.spot_minute(&handle, generation),
             Happening::MakeUp(handle, generation) => self.make_up(&handle, generation),
+            Happening::Warm(handle, generation) => self.warm(&handle, generation),
         }
     }
 
@@ -338,14 +341,18 @@ impl SimCloud {
             return;
         }
         let (request, fault, first) = (flight.request.clone(), flight.fault.clone(), flight.reply.is_none());
-        let (injected, fails_later) = match &fault {
-            Some(What::Error(error)) => (Some(error.clone()), None),
-            Some(What::FailLater(error)) => (None, Some(error.clone())),
-            _ => (None, None),
+        let injected = match &fault {
+            Some(What::Error(error)) => Some(error.clone()),
+            _ => None,
         };
+        let fails = match &fault {
+            Some(What::FailLater(error)) => Some(error.clone()),
+            _ => None,
+        };
+        let course = Course { fails, sick: fault == Some(What::Sick) };
         let (told, handle, event) = match &request {
             Request::Call(call) => {
-                let Outcome { answer, event, handle } = self.take(call, injected, fails_later);
+                let Outcome { answer, event, handle } = self.take(call, injected, course);
                 (Told::Call(answer), handle, event)
             }
             Request::Preflight(asked) => {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::cloud::Held;
 use crate::log::{CallNo, Entry};
 use crate::meter::Bill;
-use crate::routes::{Advance, Change, Number, Of};
+use crate::routes::{Advance, Change, Healthy, Number, Of};
 use crate::wire::Wire;
 use crate::world::World;
 
@@ -102,6 +102,14 @@ impl Control {
     /// No reply, or there is no such thing.
     pub async fn vanish(&self, handle: &Handle) -> Result<(), ControlError> {
         self.done("/vanish", &Of { handle: handle.clone() }).await
+    }
+
+    /// Lets at most so many machines of a thing answer their health check; `None` for all.
+    ///
+    /// # Errors
+    /// No reply, or there is no such thing.
+    pub async fn set_healthy(&self, handle: &Handle, most: Option<u32>) -> Result<(), ControlError> {
+        self.done("/healthy", &Healthy { handle: handle.clone(), most }).await
     }
 
     /// Puts a thing there that was not ordered.

@@ -40,11 +40,17 @@ impl SimCloud {
         thing.making_up = false;
         let wanted = thing.wanted();
         thing.running = wanted;
+        thing.healthy = thing.healthy.min(wanted);
         let status = if thing.complete { Status::Complete } else { Status::Ready };
         let (complete, ends) = (thing.complete, thing.run_ends_ms);
         let watched = thing.has_machines() && thing.spot() && self.world.spot.per_hour_ppm > 0;
         self.set_machines(handle, wanted);
         self.become_(handle, status);
+        let warm = self.draw(self.world.warm_ms);
+        match warm {
+            0 => self.warm(handle, generation),
+            _ => self.after(warm, Happening::Warm(handle.clone(), generation)),
+        }
         if watched && !complete {
             self.after(MINUTE_MS, Happening::SpotMinute(handle.clone(), generation));
         }
@@ -54,6 +60,12 @@ impl SimCloud {
             None if !complete => self.start_run(handle),
             None => {}
         }
+    }
+
+    /// Engines have loaded their weights.
+    pub(crate) fn warm(&mut self, handle: &Handle, generation: u64) {
+        let Some(thing) = self.current(handle, generation) else { return };
+        thing.healthy = thing.running.min(thing.most_healthy);
     }
 
     /// A run starts, if the thing is one that ends by itself.
@@ -149,6 +161,7 @@ impl SimCloud {
         self.set_machines(handle, machines + found);
         if let Some(thing) = self.things.get_mut(handle) {
             thing.running = machines + found;
+            thing.healthy = thing.running.min(thing.most_healthy);
             thing.making_up = found < missing;
         }
         if found < missing {

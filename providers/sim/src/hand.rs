@@ -62,6 +62,18 @@ impl SimCloud {
         Ok(())
     }
 
+    /// Lets at most so many machines of a thing answer their health check from now on; `None` for all.
+    ///
+    /// # Errors
+    /// There is no such thing.
+    pub fn set_healthy(&mut self, handle: &Handle, most: Option<u32>) -> Result<(), HandError> {
+        let thing = self.things.get_mut(handle).ok_or_else(|| HandError::Missing(handle.clone()))?;
+        thing.most_healthy = most.unwrap_or(u32::MAX);
+        thing.healthy = thing.running.min(thing.most_healthy);
+        self.note_thing(handle, Event::ByHand);
+        Ok(())
+    }
+
     /// Puts a thing there that was not ordered here. It stands on nothing, its status does not change by itself,
     /// and its machines are those of `running`. Lists take it for made at the time 0.
     ///
@@ -91,6 +103,8 @@ impl SimCloud {
             run_ends_ms: None,
             between_runs: false,
             making_up: false,
+            healthy: seen.healthy.unwrap_or(machines),
+            most_healthy: seen.healthy.unwrap_or(u32::MAX),
             metered_ms: self.now,
         };
         self.things.insert(handle.clone(), thing);

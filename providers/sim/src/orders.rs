@@ -31,12 +31,17 @@ const fn prefix(kind: ResourceKind) -> &'static str {
     }
 }
 
+/// How what was accepted goes on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Course {
+    /// How it ends, if badly.
+    pub fails: Option<ProviderError>,
+    /// Whether its machines never answer their health check.
+    pub sick: bool,
+}
+
 impl SimCloud {
-    pub(crate) fn create(
-        &mut self,
-        order: &Order,
-        fails_later: Option<ProviderError>,
-    ) -> Result<Outcome, ProviderError> {
+    pub(crate) fn create(&mut self, order: &Order, course: Course) -> Result<Outcome, ProviderError> {
         check(order, &self.world)?;
         if self.world.deduplicates
             && let Some((made_with, handle)) = self.tokens.get(&order.tags.token)
@@ -86,12 +91,14 @@ impl SimCloud {
             machines: 0,
             made_ms: self.now,
             generation: 1,
-            failing: fails_later,
+            failing: course.fails,
             stands_on,
             run_ends_ms: None,
             between_runs: false,
             complete: false,
             making_up: false,
+            healthy: 0,
+            most_healthy: if course.sick { 0 } else { u32::MAX },
             metered_ms: self.now,
         };
         let seen = thing.observed();
@@ -107,7 +114,7 @@ impl SimCloud {
         &mut self,
         handle: &Handle,
         order: &Order,
-        fails_later: Option<ProviderError>,
+        course: Course,
     ) -> Result<Outcome, ProviderError> {
         check(order, &self.world)?;
         let resource = &order.resource;
@@ -151,9 +158,14 @@ impl SimCloud {
         self.set_machines(handle, machines);
         let Some(thing) = self.things.get_mut(handle) else { return Ok(Outcome::nothing()) };
         let attributes = std::mem::replace(&mut thing.attributes, resource.attributes.clone());
+        let anew = attributes.get("launch_template_sha256") != thing.attributes.get("launch_template_sha256");
         thing.before = Some((attributes, thing.order.replace(order.clone())));
         thing.stands_on = stands_on;
-        thing.failing = fails_later;
+        thing.failing = course.fails.or_else(|| {
+            // One is made anew before the next one goes; the first that does not come up is the last.
+            (course.sick && anew).then(|| error(ErrorKind::Invalid, "a new machine did not become healthy"))
+        });
+        thing.most_healthy = if course.sick { thing.healthy } else { u32::MAX };
         thing.status = Status::Pending;
         thing.generation += 1;
         let (seen, generation) = (thing.observed(), thing.generation);
@@ -161,11 +173,7 @@ impl SimCloud {
         Ok(Outcome::of(Event::Changed, seen))
     }
 
-    pub(crate) fn delete(
-        &mut self,
-        handle: &Handle,
-        fails_later: Option<ProviderError>,
-    ) -> Result<Outcome, ProviderError> {
+    pub(crate) fn delete(&mut self, handle: &Handle, course: Course) -> Result<Outcome, ProviderError> {
         check_place(handle.cloud, &handle.region, &self.world)?;
         let Some(thing) = self.things.get(handle) else { return Ok(Outcome::nothing()) };
         match thing.status {
@@ -181,7 +189,7 @@ impl SimCloud {
         let lag = self.draw(self.world.durations_of(handle.kind).remove);
         let Some(thing) = self.things.get_mut(handle) else { return Ok(Outcome::nothing()) };
         thing.status = Status::Deleting;
-        thing.failing = fails_later;
+        thing.failing = course.fails;
         thing.before = None;
         thing.generation += 1;
         let (seen, generation) = (thing.observed(), thing.generation);

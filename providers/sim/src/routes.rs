@@ -186,6 +186,19 @@ pub(crate) async fn vanish(State(hall): State<Arc<Hall>>, body: Body) -> Result<
     Ok(done())
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Healthy {
+    pub handle: Handle,
+    pub most: Option<u32>,
+}
+
+pub(crate) async fn healthy(State(hall): State<Arc<Hall>>, body: Body) -> Result<Response, Problem> {
+    let of: Healthy = parse(body)?;
+    hall.with(|cloud| cloud.set_healthy(&of.handle, of.most))?;
+    Ok(done())
+}
+
 pub(crate) async fn plant(State(hall): State<Arc<Hall>>, body: Body) -> Result<Response, Problem> {
     let seen: Observed = parse(body)?;
     hall.with(|cloud| cloud.plant(seen))?;

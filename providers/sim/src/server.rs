@@ -16,6 +16,7 @@
 //! | `POST /reset` | a [`World`], or nothing for the present one | nothing is left of what was made; time starts at 0 |
 //! | `POST /set` | `{"handle", "name", "value"}`; `null` removes | |
 //! | `POST /vanish` | `{"handle"}` | |
+//! | `POST /healthy` | `{"handle", "most"}` | |
 //! | `POST /plant` | a [`rhumb_api::Observed`] | |
 //! | `GET /held?timeout_ms=T` | | waits until calls are held, and at most `T` (30,000) milliseconds: a list of [`crate::Held`] |
 //! | `POST /release` | `{"number"}` | |
@@ -87,6 +88,7 @@ pub fn router(world: World, clock: Clock) -> Router {
         .route("/reset", post(routes::reset))
         .route("/set", post(routes::set))
         .route("/vanish", post(routes::vanish))
+        .route("/healthy", post(routes::healthy))
         .route("/plant", post(routes::plant))
         .route("/held", get(routes::held))
         .route("/release", post(routes::release))

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, Handle, Observed, Order, ProviderError, Purchase, ResourceKind, Status, Tags};
+use rhumb_api::{
+    Attr, Handle, Observed, Order, ProviderError, Purchase, ResourceKind, Status, Tags, outputs,
+};
 
 /// A thing and what is going on with it.
 #[derive(Clone, Debug)]
@@ -39,6 +41,10 @@ pub struct Thing {
     pub complete: bool,
     /// Whether machines that were lost are going to be made up for.
     pub making_up: bool,
+    /// Machines that answer their health check, if as many run.
+    pub healthy: u32,
+    /// The most of its machines that ever will.
+    pub most_healthy: u32,
     /// Up to when its machines are in the bill.
     pub metered_ms: u64,
 }
@@ -91,6 +97,21 @@ impl Thing {
         runs.run_ms.or_else(of_deadline)
     }
 
+    /// Whether its machines are asked how they are.
+    fn health_checked(&self) -> bool {
+        self.has_machines() && self.attributes.contains_key("health_check_path")
+    }
+
+    /// What it was given: a name of its own, below a domain that can never exist (RFC 2606).
+    fn outputs(&self) -> BTreeMap<String, String> {
+        let Handle { cloud, region, kind, id } = &self.handle;
+        if !matches!(kind, ResourceKind::LoadBalancer | ResourceKind::EdgeUnit) {
+            return BTreeMap::new();
+        }
+        let name = format!("{id}.{region}.{cloud}.invalid");
+        BTreeMap::from([(outputs::ADDRESS.to_owned(), name)])
+    }
+
     /// As its cloud describes it.
     pub fn observed(&self) -> Observed {
         Observed {
@@ -99,6 +120,8 @@ impl Thing {
             attributes: self.attributes.clone(),
             status: self.status.clone(),
             running: self.has_machines().then_some(self.running),
+            healthy: self.health_checked().then(|| self.healthy.min(self.running)),
+            outputs: self.outputs(),
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct World {
     pub runs: Runs,
     /// How spot machines are lost.
     pub spot: Interruptions,
+    /// From when machines run until they answer their health check: the engine loads its weights.
+    pub warm_ms: Span,
 }
 
 impl Default for World {
@@ -76,6 +78,7 @@ impl Default for World {
             rules: Vec::new(),
             runs: Runs::default(),
             spot: Interruptions::default(),
+            warm_ms: Span { min: 0, max: 0 },
         }
     }
 }
@@ -399,6 +402,9 @@ pub enum What {
     Duplicate,
     /// It is accepted, and fails with this afterwards.
     FailLater(ProviderError),
+    /// It is done, and the machines that it makes run and never answer their health check. A change that makes machines anew
+    /// fails then, and leaves those that serve.
+    Sick,
     /// It is held before its effect until it is released or its caller goes away; then it never has one. A preflight, which has
     /// none, is not held.
     HoldBefore,

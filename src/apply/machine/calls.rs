@@ -14,6 +14,9 @@ const MOST_CONFLICTS: u32 = 15;
 
 impl Machine<'_> {
     pub(super) fn ask(&mut self, task: usize, ask: Ask) {
+        if ask == Ask::Health {
+            return self.look(task);
+        }
         let Some(under) = &mut self.tasks[task].under else { return };
         let intent = &under.intent;
         let call = match ask {
@@ -31,6 +34,7 @@ impl Machine<'_> {
                 })),
                 _ => None,
             },
+            Ask::Health => None,
         };
         let Some(call) = call else { return self.leave(task, "it cannot be looked up".to_owned()) };
         self.numbers += 1;
@@ -71,6 +75,9 @@ impl Machine<'_> {
     }
 
     pub(super) fn answered(&mut self, task: usize, ask: Ask, answer: Answer) {
+        if ask == Ask::Health {
+            return self.looked(task, answer);
+        }
         let Some(under) = &self.tasks[task].under else { return };
         let one = match (ask, answer) {
             (Ask::Find, Ok(Reply::Many(found))) => return self.found(task, &found),
@@ -82,7 +89,7 @@ impl Machine<'_> {
         match one {
             Ok(Some(observed)) => self.observed(task, &observed),
             Ok(None) => match (call, ask) {
-                (Call::Delete(_), _) => self.outcome(task, Outcome::Done { id: None }),
+                (Call::Delete(_), _) => self.outcome(task, Outcome::done()),
                 (Call::Create(_), Ask::Call) => {
                     self.failed(task, &gone("it was made and is gone again"), None)
                 }
@@ -112,7 +119,7 @@ impl Machine<'_> {
             ErrorKind::Throttled => self.again(task, Ask::Call, &error, 0),
             ErrorKind::Conflict if under.tries < MOST_CONFLICTS => self.again(task, Ask::Call, &error, 0),
             ErrorKind::NotFound if matches!(under.intent.call, Call::Delete(_)) => {
-                self.outcome(task, Outcome::Done { id: None });
+                self.outcome(task, Outcome::done());
             }
             // An earlier copy may have removed it.
             _ if is_delete && under.unknown => {
@@ -192,7 +199,8 @@ impl Machine<'_> {
         }
         match &observed.status {
             Status::Ready | Status::Complete if !delete => {
-                self.outcome(task, Outcome::Done { id: create.then_some(id) });
+                let outputs = observed.outputs.clone();
+                self.outcome(task, Outcome::Done { id: create.then_some(id), outputs });
             }
             Status::Failed(error) if !delete => self.failed(task, error, create.then_some(id)),
             _ => {
@@ -225,7 +233,7 @@ impl Machine<'_> {
             return self.leave(task, "its end does not fit the state".to_owned());
         }
         match outcome {
-            Outcome::Done { id } => self.done(task, id),
+            Outcome::Done { id, .. } => self.done(task, id),
             Outcome::Failed(failed) => {
                 let why = format!("{}: {}", failed.kind, failed.message);
                 if failed.left.is_some() {

@@ -48,6 +48,9 @@ pub struct Args {
     /// Apply without asking
     #[arg(long)]
     pub yes: bool,
+    /// Let what serves so far go although what takes its place does not answer its health checks
+    #[arg(long)]
+    pub ignore_health: bool,
     /// Of a spec: plan from what is recorded, without looking first at what exists
     #[arg(long)]
     pub no_refresh: bool,
@@ -70,7 +73,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if saved(args, settings).is_none() {
         keys::unsigned(&args.require_signature, "rhumb plan --out")?;
     }
-    let clouds = Clouds::of(&args.clouds)?;
+    let mut clouds = Clouds::of(&args.clouds)?;
+    clouds.options.ignore_health = args.ignore_health;
     match saved(args, settings) {
         Some(path) => of_plan(&path, &required, args, settings, &clouds),
         None => of_spec(args, settings, &clouds),
@@ -195,6 +199,8 @@ fn execute(plan: &Plan, held: &mut Held, settings: &Settings, clouds: &Clouds) -
         apart: plan.budgets.is_empty() && plan.placement.coupling.is_none(),
         order: &order,
         artifacts: &plan.artifacts,
+        rollouts: &plan.rollouts,
+        dips: &plan.dips,
     };
     let store = held.store(clouds.simulated)?;
     let begin = Record::Begin { plan: digest.clone(), from, by: who(), at: settings.now.to_string() };

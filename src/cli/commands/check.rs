@@ -37,16 +37,22 @@ pub struct Args {
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let (gathered, plan) = planning::saved_or_new(args.saved.as_deref(), &args.planning, settings)?;
     let input = &gathered.input;
-    let report = check::plan(&input.spec, &input.world, input.prior.as_ref(), &plan);
+    let report = match &plan.rollback {
+        Some(back) => {
+            let to = gathered.store.version(back.to)?;
+            check::rollback(input.prior.as_ref(), Some(&to), &plan)
+        }
+        None => check::plan(&input.spec, &input.world, input.prior.as_ref(), &plan),
+    };
     let facts = check::facts(&input.world, &plan.placement, args.max_age);
     let of_its_day = check::of_time(&input.spec, &plan.created);
     let proof =
-        (!args.fast && !plan.destroy).then(|| check::prove(&of_its_day, &input.world, &plan.placement));
+        (!args.fast && !plan.of_states()).then(|| check::prove(&of_its_day, &input.world, &plan.placement));
     let (report, bounds) = match proof {
         Some(Proof { all, workloads, report: own }) => (report.and(own), Some((all, workloads))),
         None => (report, None),
     };
-    let shown = Shown { report: &report, facts: &facts, bounds: bounds.as_ref(), destroys: plan.destroy };
+    let shown = Shown { report: &report, facts: &facts, bounds: bounds.as_ref(), destroys: plan.of_states() };
     stdout::print(&if settings.json {
         format!("{:#}\n", shown.to_json())
     } else {
@@ -131,7 +137,7 @@ impl Shown<'_> {
             text += &match self.bounds {
                 Some((all, _)) => bound_to_text(all),
                 None if self.destroys => {
-                    "everything goes: there is nothing that could be cheaper\n".to_owned()
+                    "no placement is planned: there is nothing that could be cheaper\n".to_owned()
                 }
                 None => "the bound was left out: whether something cheaper does is not known\n".to_owned(),
             };

@@ -1,7 +1,5 @@
 //! `rhumb destroy`.
 
-use rhumb_api::Attr;
-
 use crate::cli::asked::{PartArgs, as_asked};
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::commands::apply::approve;
@@ -64,13 +62,11 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
 
 /// The plan by which everything of a state goes.
 pub fn removal(state: &State, settings: &Settings) -> Plan {
+    plan::destroy(plan::name_of(state), &created(settings), state, plan::warnings_of_state(state))
+}
+
+/// The planning time of a plan: seconds, UTC.
+pub fn created(settings: &Settings) -> String {
     let now = settings.now.to_string();
-    let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";
-    let all = state.resources.values().chain(state.spares.iter().map(|spare| &*spare.thing));
-    let mut names = all.filter_map(|thing| match thing.resource.attributes.get("deployment") {
-        Some(Attr::Text(name)) => Some(name.as_str()),
-        _ => None,
-    });
-    let name = names.next().unwrap_or("what is recorded");
-    plan::destroy(name, &created, state, plan::warnings_of_state(state))
+    now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z"
 }

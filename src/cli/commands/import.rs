@@ -78,6 +78,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         resource: Resource { attributes: seen.attributes.clone(), ..wanted.clone() },
         id: args.id.clone(),
         depends_on: change.depends_on.clone(),
+        outputs: seen.outputs.clone(),
         by: who(),
         at: settings.now.to_string(),
     };

@@ -169,7 +169,7 @@ fn of_plan<'p>(plan: &Plan, state: Option<&State>, goes_on: bool, outdated: &[St
     let stale = |reason: &String| row(Verdict::Failed, format!("{reason}; plan again"));
     let mut rows: Vec<Row<'p>> = outdated.iter().map(stale).collect();
     if rows.is_empty() {
-        let fits = match (goes_on, plan.destroy) {
+        let fits = match (goes_on, plan.of_states()) {
             (true, _) => "an apply of it was cut off, and the next one goes on with it",
             (false, true) => "it fits the recorded state",
             (false, false) => "it fits the recorded state, the spec and the catalogue",

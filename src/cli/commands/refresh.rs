@@ -1,5 +1,7 @@
 //! `rhumb refresh`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rhumb_api::{Attr, ResourceAddr};
 use serde_json::{Value, json};
 
@@ -96,14 +98,23 @@ pub fn show(drift: &Drift, before: &State, recorded: bool, settings: &Settings) 
 
 fn words(addr: &ResourceAddr, found: &Found, before: &State) -> (char, String) {
     match found {
-        Found::Changed(now) => {
-            let then = before.resources.get(addr).map(|thing| &thing.resource.attributes);
-            let none = std::collections::BTreeMap::new();
-            let then = then.unwrap_or(&none);
-            let each = differing(then, now)
+        Found::Changed(now, outputs) => {
+            let thing = before.resources.get(addr);
+            let (none, nothing) = (BTreeMap::new(), BTreeMap::new());
+            let (then, gave) = thing.map_or((&none, &nothing), |t| (&t.resource.attributes, &t.outputs));
+            let each: Vec<String> = differing(then, now)
                 .into_iter()
-                .map(|name| format!("{name} {} -> {}", value(then.get(&name)), value(now.get(&name))));
-            ('~', format!("it was changed by others: {}", each.collect::<Vec<_>>().join("; ")))
+                .map(|name| format!("{name} {} -> {}", value(then.get(&name)), value(now.get(&name))))
+                .collect();
+            let given = |name: &&String| gave.get(*name) != outputs.get(*name);
+            let names: BTreeSet<&String> = gave.keys().chain(outputs.keys()).collect();
+            let word = |name: &String| match gave.contains_key(name) {
+                true => format!("its {name} is another"),
+                false => format!("its {name} was not recorded yet"),
+            };
+            let given: Vec<String> = names.into_iter().filter(given).map(word).collect();
+            let what = if each.is_empty() { "what its cloud gave it" } else { "it was changed by others" };
+            ('~', format!("{what}: {}", [each, given].concat().join("; ")))
         }
         Found::Settled => ('=', "its last change failed and left it as it was".to_owned()),
         Found::Vanished => ('-', "it is not there any more".to_owned()),
@@ -131,7 +142,7 @@ fn value(attr: Option<&Attr>) -> String {
 fn json(drift: &Drift, before: &State, recorded: bool) -> Value {
     let found = drift.found.iter().map(|((addr, handle), found)| {
         let (kind, more) = match found {
-            Found::Changed(now) => {
+            Found::Changed(now, _) => {
                 let then = before.resources.get(addr).map(|thing| &thing.resource.attributes);
                 let none = std::collections::BTreeMap::new();
                 let then = then.unwrap_or(&none);
@@ -148,7 +159,7 @@ fn json(drift: &Drift, before: &State, recorded: bool) -> Value {
         };
         let mut row = json!({ "address": addr, "id": handle.id, "found": kind });
         match found {
-            Found::Changed(_) => row["attributes"] = more,
+            Found::Changed(..) => row["attributes"] = more,
             Found::Failed(_) => row["why"] = more,
             _ => {}
         }

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use crate::cli::held::{Held, store_failure, who};
 use crate::cli::load::SpecArgs;
-use crate::cli::state::{StateArgs, StatePlace, address, clean};
+use crate::cli::state::{PlaceKind, StateArgs, StatePlace, address, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
 use crate::report::Cell;
-use crate::state::{Record, State, file, remote};
+use crate::state::local::MOST_VERSIONS;
+use crate::state::{Deed, Record, Refusal, State, What, file};
 
 /// Look at what is recorded, and leave things to others
 #[derive(Debug, clap::Args)]
@@ -25,6 +26,8 @@ enum Command {
     List(List),
     Show(Show),
     Rm(Rm),
+    Retry(Retry),
+    Move(Move),
     Pull(Pull),
     Versions(Versions),
 }
@@ -59,19 +62,41 @@ struct Rm {
     here: Here,
 }
 
+/// Record a deployment somewhere else from now on: from a file into a bucket, or into another file
+///
+/// Everything that is recorded goes, with its serial; the old file is kept as FILE.moved and says nothing any more. Then let the spec name
+/// the new place (`state`).
+#[derive(Debug, clap::Args)]
+struct Move {
+    /// The new place: a file, or an address (s3://BUCKET/KEY, az://CONTAINER/KEY, gs://BUCKET/KEY)
+    #[arg(long, value_name = "PLACE")]
+    to: PathBuf,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+/// Let machines that were refused be planned on again at once
+///
+/// What a cloud refused to an apply (no capacity, a quota) is not planned on for a day. This ends it, of all of them.
+#[derive(Debug, clap::Args)]
+struct Retry {
+    #[command(flatten)]
+    state: StateArgs,
+}
+
 /// Print the whole state, as its file would have it
 #[derive(Debug, clap::Args)]
 struct Pull {
     #[command(flatten)]
     state: StateArgs,
-    /// As it was at this serial, of a state in a bucket (`rhumb state versions`)
+    /// As it was at this serial (`rhumb state versions`)
     #[arg(long, value_name = "SERIAL")]
     serial: Option<u64>,
 }
 
-/// List the versions of a state in a bucket
+/// List the versions that are kept of a state, for `rhumb rollback --to`
 ///
-/// A version is made at the end of each apply. They are kept until somebody removes them.
+/// A version is made at the end of each apply. In a bucket they are kept until somebody removes them, beside a file the last 20.
 #[derive(Debug, clap::Args)]
 struct Versions {
     #[command(flatten)]
@@ -108,10 +133,12 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             terminal::print(&shown(&show.address, &place, &state)?)?;
         }
         Command::Rm(rm) => return remove(rm, settings),
+        Command::Move(moved) => return elsewhere(moved, settings),
+        Command::Retry(retry) => return planned_again(&retry.state, settings),
         Command::Pull(pull) => {
             let state = match pull.serial {
                 None => pull.state.read(settings)?.1,
-                Some(serial) => version(serial, &pull.state.place(settings)?)?,
+                Some(serial) => pull.state.place(settings)?.version(serial)?,
             };
             terminal::print(&file::encode(&state))?;
         }
@@ -120,31 +147,55 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn version(serial: u64, place: &StatePlace) -> Result<State, Failure> {
-    let found = remote::read_version(&place.bucket()?, serial).map_err(store_failure)?;
-    found.ok_or_else(|| {
-        let help = "`rhumb state versions` lists them";
-        Failure::error(format!("{}: there is no version of serial {serial}; {help}", place.name))
-    })
-}
-
 fn versions(place: &StatePlace, settings: &Settings) -> Result<String, Failure> {
-    let all = remote::versions(&place.bucket()?).map_err(store_failure)?;
-    let at = |ms: i64| {
-        jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "not known".to_owned(), |t| t.to_string())
-    };
-    if settings.json {
-        let row = |v: &remote::Version| json!({ "serial": v.serial, "at": at(v.at), "bytes": v.bytes });
-        let rows: Vec<Value> = all.iter().map(row).collect();
-        return Ok(format!("{}\n", json!({ "schema": "rhumb.state_versions/1", "versions": rows })));
+    let all = place.versions()?;
+    // Each is read: of a bucket with hundreds, the latest say enough.
+    let (older, latest) = all.split_at(all.len().saturating_sub(MOST_VERSIONS));
+    let mut rows = Vec::new();
+    for serial in latest.iter().copied() {
+        let state = place.version(serial)?;
+        // The apply that it is the end of.
+        let deed = state.history.iter().rev().find(|deed| deed.what == What::Apply).cloned();
+        rows.push((serial, state.resources.len(), deed));
     }
-    if all.is_empty() {
+    if settings.json {
+        let row = |(serial, resources, deed): &(u64, usize, Option<Deed>)| {
+            let of = |part: fn(&Deed) -> &str| deed.as_ref().map(part);
+            json!({
+                "serial": serial, "resources": resources, "at": of(|d| &d.at), "by": of(|d| &d.by),
+                "plan": deed.as_ref().and_then(|d| d.plan.as_deref()),
+            })
+        };
+        let rows: Vec<Value> = rows.iter().map(row).collect();
+        return Ok(format!(
+            "{}\n",
+            json!({ "schema": "rhumb.state_versions/2", "older": older, "versions": rows })
+        ));
+    }
+    if rows.is_empty() {
         return Ok("There is no version yet.\n".to_owned());
     }
-    let row =
-        |v: &remote::Version| [v.serial.to_string(), at(v.at), v.bytes.to_string()].map(Cell::plain).to_vec();
-    let rows: Vec<Vec<Cell>> = all.iter().map(row).collect();
-    Ok(terminal::grid(&[("SERIAL", true), ("WHEN", false), ("BYTES", true)], &rows, &settings.for_lists()))
+    let row = |(serial, resources, deed): &(u64, usize, Option<Deed>)| {
+        let of = |part: fn(&Deed) -> &str| deed.as_ref().map_or("", part);
+        let plan = deed.as_ref().and_then(|d| d.plan.as_deref()).unwrap_or("");
+        let at = of(|d| d.at.get(..19).unwrap_or(&d.at));
+        let cells = [
+            serial.to_string(),
+            at.to_owned(),
+            clean(of(|d| &d.by)),
+            clean(plan.get(..12).unwrap_or(plan)),
+            resources.to_string(),
+        ];
+        cells.map(Cell::plain).to_vec()
+    };
+    let rows: Vec<Vec<Cell>> = rows.iter().map(row).collect();
+    let columns =
+        [("SERIAL", true), ("APPLY BEGUN", false), ("BY", false), ("PLAN", false), ("RESOURCES", true)];
+    let before = match older {
+        [] => String::new(),
+        [first, ..] => format!("{} older ones are kept, from serial {first} on.\n", older.len()),
+    };
+    Ok(terminal::grid(&columns, &rows, &settings.for_lists()) + &before)
 }
 
 /// Name and version of the list: `src/cli/commands/state/schema.json`.
@@ -252,6 +303,76 @@ fn remove(rm: &Rm, settings: &Settings) -> Result<Exit, Failure> {
     } else {
         terminal::print(&format!(
             "{what} not recorded any more, and goes on existing. The next plan would make it anew.\n"
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn planned_again(args: &StateArgs, settings: &Settings) -> Result<Exit, Failure> {
+    let mut held = Held::open(&args.place(settings)?, settings)?;
+    let Some(state) = held.state() else {
+        return Err(Failure::error(format!("{}: nothing was ever recorded there", held.name)));
+    };
+    let (refusals, simulated) = (state.refusals.clone(), state.simulated);
+    if !refusals.is_empty() {
+        let retry = Record::Retry { by: who(), at: settings.now.to_string() };
+        held.store(simulated)?.append(&[retry]).map_err(store_failure)?;
+    }
+    if settings.json {
+        terminal::print(&format!("{}\n", json!({ "schema": "rhumb.state_retry/1", "refusals": refusals })))?;
+        return Ok(Exit::Done);
+    }
+    let mut text = String::new();
+    for Refusal { cloud, region, instance_type, spot, kind, at } in &refusals {
+        let bought = if *spot { "as spot" } else { "on demand" };
+        let what = format!("{instance_type} {bought} in {cloud}/{region}: refused ({kind}) at {at}");
+        text.push_str(&format!("{}, is planned on again\n", clean(&what)));
+    }
+    if refusals.is_empty() {
+        text.push_str("Nothing is recorded that was refused.\n");
+    }
+    terminal::print(&text)?;
+    Ok(Exit::Done)
+}
+
+fn elsewhere(args: &Move, settings: &Settings) -> Result<Exit, Failure> {
+    let from = args.state.place(settings)?;
+    let to = StatePlace::named(&args.to, settings)?;
+    if from.kind == to.kind {
+        return Err(Failure::usage(format!("--to {}: it is there already", to.name)));
+    }
+    if matches!(from.kind, PlaceKind::Bucket(..)) {
+        let help = "who else uses it would not notice; only what is in a file is moved";
+        return Err(Failure::error(format!("{}: it is in a bucket: {help}", from.name)));
+    }
+    let held = Held::open(&from, settings)?;
+    let Some(state) = held.state().cloned() else {
+        return Err(Failure::error(format!("{}: nothing was ever recorded there", held.name)));
+    };
+    if !state.open.is_empty() {
+        let help = "an apply was cut off: apply again or `rhumb refresh` first";
+        return Err(Failure::error(format!(
+            "{}: what {} calls did is not known; {help}",
+            from.name,
+            state.open.len()
+        )));
+    }
+    let mut there = Held::open(&to, settings)?;
+    // A move that was cut off goes on.
+    if !there.put(state.clone())? && there.state().map(State::digest) != Some(state.digest()) {
+        return Err(Failure::error(format!("{}: something else is recorded there", to.name)));
+    }
+    held.retire()?;
+    let (things, serial) = (state.resources.len() + state.spares.len(), state.serial);
+    if settings.json {
+        let told =
+            json!({ "schema": "rhumb.state_move/1", "from": from.name, "to": to.name, "serial": serial });
+        terminal::print(&format!("{told}\n"))?;
+    } else {
+        terminal::print(&format!(
+            "{things} things, serial {serial}, are recorded in {} from now on; the old file is kept as {}.moved.\nLet the spec name the new place: `state`.\n",
+            clean(&to.name),
+            clean(&from.name)
         ))?;
     }
     Ok(Exit::Done)

@@ -2,14 +2,13 @@
 
 mod view;
 
-use std::collections::BTreeMap;
-
-use rhumb_api::{Attr, Handle, Money, Observed, Purchase, Resource, ResourceAddr, ResourceKind, Status};
+use rhumb_api::{Attr, Handle, Money, Observed, Resource, ResourceAddr, ResourceKind, Status};
 
 use super::apply::View;
 use crate::apply::{Drift, Found, Recorder, Survey, differing};
 use crate::catalog::Catalog;
 use crate::cli::clouds::{CloudArgs, Clouds};
+use crate::cli::spend::{Cost, cost};
 use crate::cli::state::{StateArgs, StatePlace};
 use crate::cli::{Exit, Failure, Settings, load, reality};
 use crate::state::{Record, State, StateResource};
@@ -91,16 +90,6 @@ struct Row {
     /// Fewest and most machines that it should have.
     planned: Option<(u32, u32)>,
     cost: Cost,
-}
-
-/// Dollars an hour.
-enum Cost {
-    /// It has no price of its own.
-    Nothing,
-    /// Machines by a listed price of a day, from a source.
-    Listed { usd: Money, source: String, as_of: String },
-    /// Not known, and why.
-    Unknown(&'static str),
 }
 
 /// Everything that is shown.
@@ -218,9 +207,12 @@ fn health(addr: &ResourceAddr, thing: &StateResource, drift: Option<&Drift>) -> 
         Some(Found::Vanished) => return (Health::Gone, Some("it is not there any more".to_owned())),
         Some(Found::Failed(why)) => return (Health::Failed, Some(why.clone())),
         Some(Found::Completed) => return (Health::Complete, None),
-        Some(Found::Changed(now)) => {
+        Some(Found::Changed(now, _)) => {
             let names: Vec<String> = differing(&thing.resource.attributes, now).into_iter().collect();
-            return (Health::Changed, Some(format!("others have changed {}", names.join(", "))));
+            // What its cloud gave it may be another.
+            if !names.is_empty() {
+                return (Health::Changed, Some(format!("others have changed {}", names.join(", "))));
+            }
         }
         Some(Found::Settled | Found::Stray(..)) | None => {}
     }
@@ -283,37 +275,5 @@ fn row(
         machines,
         planned,
         cost,
-    }
-}
-
-/// What the machines of a thing cost by the catalogue; a load balancer has a price, which the catalogue does not have.
-fn cost(resource: &Resource, machines: Option<u32>, catalog: &Catalog) -> Cost {
-    match resource.kind {
-        ResourceKind::Network | ResourceKind::Firewall | ResourceKind::LaunchTemplate => {
-            return Cost::Nothing;
-        }
-        ResourceKind::LoadBalancer => return Cost::Unknown("no price of load balancers is known"),
-        ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::EdgeUnit => {}
-    }
-    let Some(machines) = machines else { return Cost::Unknown("how many machines run is not known") };
-    let attributes: &BTreeMap<String, Attr> = &resource.attributes;
-    let text = |name: &str| match attributes.get(name) {
-        Some(Attr::Text(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let place = text("instance_type")
-        .and_then(|name| catalog.instance_type(resource.cloud, name))
-        .zip(catalog.region(resource.cloud, &resource.region));
-    let purchase = text("purchase").and_then(|word| Purchase::ALL.into_iter().find(|p| p.as_str() == word));
-    let Some(((instance_type, region), purchase)) = place.zip(purchase) else {
-        return Cost::Unknown("the catalogue does not know these machines");
-    };
-    match catalog.offering(instance_type, region, purchase) {
-        Some(offering) => Cost::Listed {
-            usd: offering.price.scale(f64::from(machines)),
-            source: offering.provenance.source.to_string(),
-            as_of: offering.provenance.as_of.to_string(),
-        },
-        None => Cost::Unknown("the catalogue has no price of these machines bought so"),
     }
 }

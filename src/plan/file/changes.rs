@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Attr, Money, Resource, ResourceAddr};
+use rhumb_api::{Attr, Cloud, Money, Resource, ResourceAddr};
 
 use super::mirror::{mirror, words};
 use crate::placement::{Placement, Stop};
 use crate::plan::{
-    Action, Asked, BudgetLine, Change, FieldChange, Left, LeftWhy, Leftover, Pattern, Plan, Prior, Standby,
-    Step,
+    Action, Asked, BudgetLine, Change, Dip, FieldChange, Left, LeftWhy, Leftover, Pattern, Plan, Prior,
+    Rollback, Rollout, Standby, Step,
 };
 use crate::plan::{Outlook, Period, PeriodCost, Year, YearBudget};
 use crate::render::Artifact;
@@ -29,6 +29,7 @@ mirror!(PlanBody for Plan {
     spec_digest: String,
     catalog_digest: String,
     destroy: bool,
+    rollback: Option<Rollback>,
     asked: Asked,
     left: Vec<Left>,
     prior: Option<Prior>,
@@ -42,10 +43,29 @@ mirror!(PlanBody for Plan {
     budgets: Vec<BudgetLine>,
     year: Option<Year>,
     standbys: Vec<Standby>,
+    rollouts: Vec<Rollout>,
+    dips: Vec<Dip>,
     warnings: Vec<String>,
 });
 
 words!(LeftWhyWord for LeftWhy { Asked = "asked", Ended = "ended" });
+
+mirror!(RolloutFile for Rollout { workload: String, health_timeout_s: u32, waves: Vec<Vec<String>> });
+
+mirror!(DipFile for Dip {
+    cloud: Cloud,
+    place: String,
+    code: String,
+    unit: String,
+    limit: f64,
+    needed: f64,
+    first: Vec<ResourceAddr>,
+    then: Vec<ResourceAddr>,
+    machines: u32,
+    left: u32,
+});
+
+mirror!(RollbackFile for Rollback { to: u64, digest: String });
 
 mirror!(LeftFile for Left { change: Change, why: LeftWhy });
 

@@ -9,6 +9,7 @@ mod measured;
 mod model;
 mod pipeline;
 mod purchase;
+mod rollout;
 mod site;
 mod traffic;
 mod training;
@@ -23,6 +24,7 @@ use held::HELD;
 use model::MODEL;
 use pipeline::PIPELINE;
 use purchase::PURCHASE;
+use rollout::ROLLOUT;
 use site::SITE;
 use traffic::TRAFFIC;
 use training::TRAINING;
@@ -177,7 +179,7 @@ static SERVICE: &[Key] = &[
         "Whether its replicas may be on machines with those of other services that share.",
     )
     .default("never"),
-    Key::not_yet("rollout", "How a change is rolled out."),
+    Key::new("rollout", Kind::Section(ROLLOUT), "How a change is rolled out."),
     Key::not_yet("runtime", "What the engine runs on, if not on machines directly."),
 ];
 
@@ -496,6 +498,6 @@ pub static DEFAULTS: &[Key] = &[
         Kind::Choice { values: &["never", "within-deployment"], later: &[] },
         "For services.",
     ),
-    Key::not_yet("rollout", "How a change is rolled out."),
+    Key::new("rollout", Kind::Section(ROLLOUT), "For services."),
     Key::not_yet("runtime", "What the engine runs on, if not on machines directly."),
 ];

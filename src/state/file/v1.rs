@@ -59,17 +59,5 @@ fn migrated(entry: Entry, since: u64) -> (ResourceAddr, StateResource) {
     depends_on.sort();
     depends_on.dedup();
     let resource = Resource { kind, cloud, region, attributes };
-    (
-        address,
-        StateResource {
-            resource,
-            id,
-            token: None,
-            since,
-            doubtful: None,
-            complete: false,
-            depends_on,
-            stands_on: BTreeMap::new(),
-        },
-    )
+    (address, StateResource { id, since, ..StateResource::of(resource, depends_on) })
 }

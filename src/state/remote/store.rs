@@ -189,6 +189,15 @@ fn refused_put(remote: &Remote, key: &str) -> StoreError {
     }
 }
 
+fn too_large(remote: &Remote, key: &str) -> StoreError {
+    StoreError::Remote {
+        name: remote.name_of(key),
+        what: "write it",
+        reason: format!("it would be larger than {} MiB", MAX_BYTES / 1024 / 1024),
+        help: "divide the deployment",
+    }
+}
+
 /// A name that no other writer has: 128 bits from the operating system's source of random keys.
 fn name() -> String {
     let half = || RandomState::new().build_hasher().finish();
@@ -278,19 +287,10 @@ impl RemoteStore {
     /// Makes a version if the log is long, so that it can be read.
     fn make_room(&mut self, bytes: u64) -> Result<(), StoreError> {
         if bytes > MAX_BYTES - MAX_LOG_BYTES {
-            return Err(self.too_large(&log_key(self.next)));
+            return Err(too_large(&self.session.remote, &log_key(self.next)));
         }
         let long = self.next - self.head.next > MAX_LOG_ENTRIES || self.log_bytes > MAX_LOG_BYTES;
         if long { self.compact() } else { Ok(()) }
-    }
-
-    fn too_large(&self, key: &str) -> StoreError {
-        StoreError::Remote {
-            name: self.session.remote.name_of(key),
-            what: "write it",
-            reason: format!("it would be larger than {} MiB", MAX_BYTES / 1024 / 1024),
-            help: "divide the deployment",
-        }
     }
 
     /// Makes a version of what is recorded and lets the head name it, so that the log need not be read up to there.
@@ -304,7 +304,7 @@ impl RemoteStore {
         }
         let text = file::encode(&self.durable);
         if text.len() as u64 > MAX_BYTES {
-            return Err(self.too_large(&version_key(self.durable.serial)));
+            return Err(too_large(&self.session.remote, &version_key(self.durable.serial)));
         }
         let digest = sha256(text.as_bytes());
         let new = Head::new(&self.durable, digest, self.next, self.fence, &self.session.writer);
@@ -358,12 +358,33 @@ impl Vacant {
     /// # Errors
     /// Another process has recorded one meanwhile. Or the store did not answer; it may be found recorded when the place is opened again.
     pub fn create(self, lineage: String, simulated: bool) -> Result<RemoteStore, StoreError> {
+        self.put(State::new(lineage, simulated))
+    }
+
+    /// Records a state that was recorded elsewhere until now.
+    ///
+    /// # Errors
+    /// As of [`Vacant::create`]; also that it is larger than can be read, 256 MiB.
+    pub fn put(self, state: State) -> Result<RemoteStore, StoreError> {
         self.session.sound()?;
-        let state = State::new(lineage, simulated);
-        let digest = sha256(file::encode(&state).as_bytes());
-        let head = Head::new(&state, digest, 1, 0, &self.session.writer);
+        let text = file::encode(&state);
+        if text.len() as u64 > MAX_BYTES {
+            return Err(too_large(&self.session.remote, &version_key(state.serial)));
+        }
+        let head = Head::new(&state, sha256(text.as_bytes()), 1, 0, &self.session.writer);
         let overtaken = self.session.overtaken();
+        let serial = state.serial;
         self.session.call(|remote| async move {
+            // Of serial 0 there is none: the head says all of it.
+            if serial > 0 {
+                let key = version_key(serial);
+                if let Put::Found(Some(found)) = remote.put(&key, text.as_bytes(), &Only::Absent).await?
+                    && found.bytes != text.as_bytes()
+                {
+                    let message = "another version of the same serial is there";
+                    return Err(damage(remote.name_of(&key), None, message).into());
+                }
+            }
             match remote.put(HEAD, head.encode().as_bytes(), &Only::Absent).await? {
                 Put::Done(_) => Ok(()),
                 Put::Found(_) => Err(overtaken),

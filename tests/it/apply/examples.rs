@@ -48,6 +48,8 @@ pub fn work(name: &str, plan: &plan::Plan) -> Plan {
         changes: plan.changes.clone(),
         standbys: plan.standbys.clone(),
         order: plan.steps.iter().map(|step| step.addr.clone()).collect(),
+        rollouts: plan.rollouts.clone(),
+        dips: plan.dips.clone(),
     }
 }
 

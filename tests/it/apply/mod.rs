@@ -2,10 +2,13 @@
 //! every step.
 
 mod asked;
+mod back;
 mod command;
 mod crash;
 mod deployment;
+mod dips;
 mod examples;
+mod health;
 mod interrupts;
 pub mod kills;
 mod life;

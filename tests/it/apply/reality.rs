@@ -127,6 +127,8 @@ fn what_others_did_is_found_and_planned_back() {
         attributes: BTreeMap::from([("zones".into(), Attr::Int(1))]),
         status: Status::Ready,
         running: None,
+        healthy: None,
+        outputs: BTreeMap::new(),
     };
     theatre.cloud.plant(planted.clone()).expect("planted");
     // Of another deployment: none of our business.
@@ -141,7 +143,7 @@ fn what_others_did_is_found_and_planned_back() {
         drift.found.iter().find(|((addr, _), _)| addr.as_str().ends_with(address)).map(|(_, f)| f)
     };
     match of("g6e.xlarge/on_demand") {
-        Some(Found::Changed(now)) => assert_eq!(now["count"], Attr::Int(7)),
+        Some(Found::Changed(now, _)) => assert_eq!(now["count"], Attr::Int(7)),
         other => panic!("{other:?}"),
     }
     assert_eq!(of("load_balancer"), Some(&Found::Vanished));
@@ -237,6 +239,7 @@ fn what_is_forgotten_is_left_alone_and_can_be_taken_over_again() {
         resource: resource.clone(),
         id: id.into(),
         depends_on: depends_on.clone(),
+        outputs: BTreeMap::new(),
         by: by.clone(),
         at: at.clone(),
     };

@@ -296,18 +296,15 @@ impl<'a> Stage<'a> {
             wanted.extend(taken.changes.iter().map(|c| c.addr.to_string()));
         }
         let mut wrong = self.sim.wrong_beside(&recorded, &wanted);
-        // A spec whose machines were refused asks for them again.
-        if !self.story.refused {
-            std::fs::write(self.folder.path().join("deploy.yaml"), &self.scene.spec).expect("written");
-            let mut command = rhumb();
-            command.current_dir(self.folder.path()).args(["plan", ".", "--detailed-exitcode", "--quiet"]);
-            command.args(["--at", AT, "--state"]).arg(&self.state);
-            let (out, err, code) = run(command.args(self.story.destroy.then_some("--destroy")));
-            if code != 0 {
-                wrong.push(format!("the next plan is not empty: {out}{err}"));
-            }
-            std::fs::remove_file(self.folder.path().join("deploy.yaml")).expect("removed");
+        std::fs::write(self.folder.path().join("deploy.yaml"), &self.scene.spec).expect("written");
+        let mut command = rhumb();
+        command.current_dir(self.folder.path()).args(["plan", ".", "--detailed-exitcode", "--quiet"]);
+        command.args(["--at", AT, "--state"]).arg(&self.state);
+        let (out, err, code) = run(command.args(self.story.destroy.then_some("--destroy")));
+        if code != 0 {
+            wrong.push(format!("the next plan is not empty: {out}{err}"));
         }
+        std::fs::remove_file(self.folder.path().join("deploy.yaml")).expect("removed");
         wrong
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb::apply::{Effect, Engine as _, Event, Machine, Options, Summary, Work};
-use rhumb::plan::{Change, Desired, Standby};
+use rhumb::plan::{Change, Desired, Dip, Rollout, Standby};
+use rhumb::render::Artifact;
 use rhumb::state::{Record, State};
 use rhumb_api::{Cloud, Handle, ResourceAddr};
 use rhumb_sim::{CallNo, SimCloud, World};
@@ -18,6 +19,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     pub standbys: Vec<Standby>,
     pub order: Vec<ResourceAddr>,
+    pub rollouts: Vec<Rollout>,
+    pub dips: Vec<Dip>,
 }
 
 impl Plan {
@@ -26,7 +29,8 @@ impl Plan {
         let plan = between(state, wanted);
         let order = plan.steps.iter().map(|step| step.addr.clone()).collect();
         let from = state.map(|s| s.serial);
-        Plan { name: name.into(), from, changes: plan.changes, standbys: Vec::new(), order }
+        let (name, changes) = (name.into(), plan.changes);
+        Plan { name, from, changes, standbys: Vec::new(), order, rollouts: Vec::new(), dips: Vec::new() }
     }
 }
 
@@ -61,6 +65,10 @@ pub struct Theatre {
     pub disk_fails_at: Option<u64>,
     /// The disk says that it has kept records that a death loses: those of the last two writes.
     pub forgets: bool,
+    /// Files that machines get.
+    pub artifacts: Vec<Artifact>,
+    /// The fewest healthy machines of all fleets that there were at any time since this was set.
+    pub least_healthy: Option<u32>,
 }
 
 impl Theatre {
@@ -78,6 +86,8 @@ impl Theatre {
             interrupt_at: None,
             disk_fails_at: None,
             forgets: false,
+            artifacts: Vec::new(),
+            least_healthy: None,
         }
     }
 
@@ -97,9 +107,15 @@ impl Theatre {
             apart: true,
             order: &plan.order,
             artifacts: &[],
+            rollouts: &plan.rollouts,
+            dips: &plan.dips,
         };
+        let artifacts = std::mem::take(&mut self.artifacts);
+        let work = Work { artifacts: &artifacts, ..work };
         let machine = Machine::new(self.durable.clone(), work, begin, self.options.clone());
-        self.run(machine, death)
+        let end = self.run(machine, death);
+        self.artifacts = artifacts;
+        end
     }
 
     /// A process that only settles what is open.
@@ -163,7 +179,11 @@ impl Theatre {
             let ring = timers.first().map(|(at, _)| *at);
             let next = [ring, self.cloud.next_ms()].into_iter().flatten().min();
             self.now = self.now.max(next.expect("something is under way"));
-            for (n, answer) in self.cloud.advance(self.now) {
+            let answers = self.cloud.advance(self.now);
+            if let Some(least) = self.least_healthy {
+                self.least_healthy = Some(least.min(self.healthy()));
+            }
+            for (n, answer) in answers {
                 events.extend(calls.remove(&n).map(|number| Event::Answered(number, answer)));
             }
             while let Some((at, number)) = timers.first().copied().filter(|(at, _)| *at <= self.now) {
@@ -171,6 +191,11 @@ impl Theatre {
                 events.push_back(Event::Rang(number));
             }
         }
+    }
+
+    /// Machines that answer their health check.
+    pub fn healthy(&self) -> u32 {
+        self.cloud.inventory().iter().filter_map(|seen| seen.healthy).sum()
     }
 
     fn died(&mut self) -> End {

@@ -351,6 +351,7 @@ fn spec(r: &mut Random, world: &World, types: &[usize], regions: &[usize]) -> Sp
         sites: BTreeMap::new(),
         held: BTreeMap::new(),
         savings: BTreeMap::new(),
+        rollouts: BTreeMap::new(),
         name: "world".into(),
         labels: BTreeMap::new(),
         models: BTreeMap::from([("m".to_owned(), model)]),

@@ -76,6 +76,13 @@ impl Disk for MemoryDisk {
     fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>> {
         Ok(self.folder.0.lock().unwrap().content.get(path).cloned())
     }
+    fn beside(&mut self, path: &Path) -> io::Result<Vec<String>> {
+        let own = format!("{}.", path.file_name().unwrap_or_default().to_string_lossy());
+        let name = |p: &PathBuf| Some(p.file_name()?.to_string_lossy().into_owned());
+        let all = self.folder.content();
+        let here = all.keys().filter(|p| p.parent() == path.parent());
+        Ok(here.filter_map(name).filter(|name| name.starts_with(&own)).collect())
+    }
     fn lock(&mut self, path: &Path, _holder: &[u8]) -> io::Result<bool> {
         self.locks.insert(path.to_owned());
         Ok(self.folder.0.lock().unwrap().locked.insert(path.to_owned()))
@@ -136,6 +143,9 @@ impl Disk for WrongDisk {
     fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>> {
         self.0.read(path)
     }
+    fn beside(&mut self, path: &Path) -> io::Result<Vec<String>> {
+        self.0.beside(path)
+    }
     fn lock(&mut self, path: &Path, holder: &[u8]) -> io::Result<bool> {
         self.0.lock(path, holder)
     }
@@ -183,6 +193,9 @@ impl Disk for MovingDisk<'_> {
         let time = self.times[self.reads % self.times.len()];
         self.reads += 1;
         Ok(self.seen[time].get(path).cloned())
+    }
+    fn beside(&mut self, _path: &Path) -> io::Result<Vec<String>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
     fn lock(&mut self, _path: &Path, _holder: &[u8]) -> io::Result<bool> {
         Err(io::ErrorKind::Unsupported.into())

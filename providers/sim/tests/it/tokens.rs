@@ -121,6 +121,8 @@ fn hands_change_remove_and_plant() {
         attributes: seen.attributes,
         status: Status::Ready,
         running: None,
+        healthy: None,
+        outputs: std::collections::BTreeMap::new(),
     };
     bench.cloud.plant(planted.clone()).unwrap();
     assert_eq!(bench.cloud.plant(planted.clone()), Err(HandError::Taken(planted.handle.clone())));

@@ -185,6 +185,9 @@ impl<'s> View<'s> {
             None if summary.complete() && plan.destroy => {
                 format!("Destroyed in {seconds:.1} s: {counts}. Nothing is left.\n")
             }
+            None if summary.complete() && plan.rollback.is_some() => {
+                format!("Applied in {seconds:.1} s: {counts}. It is as it was.\n")
+            }
             None if summary.complete() => {
                 let cost = match stand_ins(plan, summary) {
                     None => format!("It costs {per_hour} USD an hour now, as planned."),
@@ -226,6 +229,7 @@ fn event(progress: &Progress, elapsed_ms: u64) -> Value {
         Stage::Again { why, message, in_ms } => {
             ("again", json!({ "why": why.as_str(), "message": message, "in_ms": in_ms }))
         }
+        Stage::Healthy(healthy, wanted) => ("healthy", json!({ "healthy": healthy, "wanted": wanted })),
         Stage::Done(id) => ("done", json!({ "id": id })),
         Stage::Replaced { why, by, more_per_month } => (
             "replaced",
@@ -249,6 +253,7 @@ fn words(progress: &Progress) -> Option<String> {
         Verb::Create => ("creating", "created"),
         Verb::Update => ("changing", "changed"),
         Verb::Delete => ("removing", "removed"),
+        Verb::Check => ("looking whether its machines serve", "healthy"),
     };
     match &progress.stage {
         Stage::Begun => Some(format!("{address}: {doing}")),
@@ -256,6 +261,9 @@ fn words(progress: &Progress) -> Option<String> {
         Stage::Accepted(_) | Stage::Skipped(_) => None,
         Stage::Again { why, message, in_ms } => {
             Some(format!("{address}: {why}: {message}; again in {:.1} s", *in_ms as f64 / 1_000.0))
+        }
+        Stage::Healthy(healthy, wanted) => {
+            Some(format!("{address}: {healthy} of {wanted} machines are healthy"))
         }
         Stage::Done(Some(id)) => Some(format!("{address}: {done} ({id})")),
         Stage::Done(None) => Some(format!("{address}: {done}")),

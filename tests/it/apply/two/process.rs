@@ -158,6 +158,8 @@ impl Process {
             apart: true,
             order: &plan.order,
             artifacts: &[],
+            rollouts: &[],
+            dips: &[],
         };
         let machine = Machine::new(self.state().clone(), work, begin, self.options.clone());
         self.run(Runs::Machine(Box::new(machine)), Part::Applying);

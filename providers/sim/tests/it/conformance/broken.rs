@@ -210,7 +210,15 @@ impl Broken {
             id: format!("planted-{number:08x}"),
         };
         let (tags, attributes) = (order.tags.clone(), resource.attributes.clone());
-        let seen = Observed { handle, tags, attributes, status: Status::Ready, running: None };
+        let seen = Observed {
+            handle,
+            tags,
+            attributes,
+            status: Status::Ready,
+            running: None,
+            healthy: None,
+            outputs: BTreeMap::new(),
+        };
         self.sim.with(|cloud| cloud.plant(seen.clone())).expect("the id is new");
         answer.unwrap_or(Ok(Reply::One(Some(seen))))
     }

@@ -1,5 +1,5 @@
-//! Version 4: what exists, what is to go, what is under way, what was done, and where; version 3, which did not say in which regions something
-//! was once ordered; and version 2, which said neither what was done, nor what was left to others, nor which runs have ended.
+//! Version 5: what exists, what is to go, what is under way, what was done, and where; version 4, which said neither what clouds have given
+//! things nor which files machines got; version 3, which did not say in which regions something was once ordered; and version 2, which said neither what was done, nor what was left to others, nor which runs have ended.
 //!
 //! A dependency may name what is not in the file: that it is gone is a fact that was recorded, whoever still
 //! depends on it.
@@ -10,7 +10,7 @@ use rhumb_api::{Attr, Call, Cloud, Handle, Resource, ResourceAddr, ResourceKind,
 use serde::Deserialize;
 
 use super::{State, StateError, StateResource, Text, VERSION, checked};
-use crate::state::{Applying, Deed, Intent, Spare, Spared};
+use crate::state::{Applying, Deed, Intent, Refusal, Spare, Spared};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +21,7 @@ struct File {
     serial: u64,
     simulated: bool,
     resources: Vec<Entry>,
-    spares: Vec<SpareEntry>,
+    spares: Vec<Entry>,
     open: Vec<Intent>,
     applying: Option<Applying>,
     #[serde(default)]
@@ -30,6 +30,8 @@ struct File {
     history: Option<Vec<Deed>>,
     #[serde(default)]
     regions: Option<Vec<Region>>,
+    #[serde(default)]
+    refusals: Option<Vec<Refusal>>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +45,9 @@ struct Region {
 #[serde(deny_unknown_fields)]
 struct Entry {
     address: ResourceAddr,
+    /// Of what is to go, and of nothing else.
+    #[serde(default)]
+    why: Option<Spared>,
     kind: ResourceKind,
     cloud: Cloud,
     region: String,
@@ -55,39 +60,34 @@ struct Entry {
     attributes: BTreeMap<String, Attr>,
     depends_on: Vec<ResourceAddr>,
     stands_on: BTreeMap<ResourceAddr, String>,
-}
-
-/// An [`Entry`] and why it is to go; spelt out because serde cannot both flatten and refuse unknown keys.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SpareEntry {
-    address: ResourceAddr,
-    why: Spared,
-    kind: ResourceKind,
-    cloud: Cloud,
-    region: String,
-    id: Option<String>,
-    token: Option<Token>,
-    since: u64,
-    doubtful: Option<String>,
     #[serde(default)]
-    complete: Option<bool>,
-    attributes: BTreeMap<String, Attr>,
-    depends_on: Vec<ResourceAddr>,
-    stands_on: BTreeMap<ResourceAddr, String>,
+    outputs: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    files: Option<BTreeMap<String, String>>,
 }
 
 pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError> {
     let file: File = text.parse()?;
-    let complete = file.resources.iter().map(|e| e.complete).chain(file.spares.iter().map(|e| e.complete));
+    let all = || file.resources.iter().chain(&file.spares);
+    let whys = file.resources.iter().map(|e| ("why", e.why.is_some(), u64::MAX));
+    let whys = whys.chain(file.spares.iter().map(|e| ("why", e.why.is_some(), 0)));
+    let of_entries = all().flat_map(|e| {
+        [
+            ("complete", e.complete.is_some(), 3),
+            ("outputs", e.outputs.is_some(), 5),
+            ("files", e.files.is_some(), 5),
+        ]
+    });
     let later = [
         ("forgotten", file.forgotten.is_some(), 3),
         ("history", file.history.is_some(), 3),
         ("regions", file.regions.is_some(), 4),
+        ("refusals", file.refusals.is_some(), 5),
     ];
-    let mut said = complete.map(|said| ("complete", said.is_some(), 3)).chain(later);
+    let mut said = whys.chain(of_entries).chain(later);
     if let Some((key, said, _)) = said.find(|(_, said, since)| *said != (version >= *since)) {
         let (message, at) = match said {
+            true if key == "why" => (format!("unknown field `{key}` of a resource"), None),
             true => (format!("unknown field `{key}` in version {version}"), text.find(&format!("\"{key}\""))),
             false => (format!("missing field `{key}`"), None),
         };
@@ -101,7 +101,7 @@ pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError>
     forgotten.sort();
     forgotten.dedup();
     let resources = checked(text, file.resources.into_iter().map(thing))?;
-    let spares = file.spares.into_iter().map(spare).collect();
+    let spares = file.spares.into_iter().filter_map(spare).collect();
     let mut open = BTreeMap::new();
     for intent in file.open {
         let token = intent.token.clone();
@@ -128,12 +128,20 @@ pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError>
         forgotten,
         history: file.history.unwrap_or_default(),
         regions,
+        refusals: refusals(file.refusals.unwrap_or_default()),
     };
     if version < VERSION {
         // They tell only where something is.
         state.regions = state.places();
     }
     Ok(state)
+}
+
+/// Sorted, each offer once: the latest.
+fn refusals(listed: Vec<Refusal>) -> Vec<Refusal> {
+    let key = |r: &Refusal| (r.cloud, r.region.clone(), r.instance_type.clone(), r.spot);
+    let each: BTreeMap<_, Refusal> = listed.into_iter().map(|r| (key(&r), r)).collect();
+    each.into_values().collect()
 }
 
 /// What is wrong with an intent by itself, and what to do about it.
@@ -160,42 +168,28 @@ fn wrong(intent: &Intent, lineage: &str) -> Option<(String, &'static str)> {
 }
 
 fn thing(entry: Entry) -> (ResourceAddr, StateResource) {
-    let Entry {
-        address,
-        kind,
-        cloud,
-        region,
-        id,
-        token,
-        since,
-        doubtful,
-        complete,
-        attributes,
-        mut depends_on,
-        stands_on,
-    } = entry;
+    let mut depends_on = entry.depends_on;
     depends_on.sort();
     depends_on.dedup();
-    let resource = Resource { kind, cloud, region, attributes };
-    let complete = complete.unwrap_or(false);
-    (address, StateResource { resource, id, token, since, doubtful, complete, depends_on, stands_on })
-}
-
-fn spare(entry: SpareEntry) -> Spare {
-    let why = entry.why;
-    let (address, thing) = thing(Entry {
-        address: entry.address,
-        kind: entry.kind,
-        cloud: entry.cloud,
-        region: entry.region,
+    let resource =
+        Resource { kind: entry.kind, cloud: entry.cloud, region: entry.region, attributes: entry.attributes };
+    let thing = StateResource {
+        resource,
         id: entry.id,
         token: entry.token,
         since: entry.since,
         doubtful: entry.doubtful,
-        complete: entry.complete,
-        attributes: entry.attributes,
-        depends_on: entry.depends_on,
+        complete: entry.complete.unwrap_or(false),
+        depends_on,
         stands_on: entry.stands_on,
-    });
-    Spare { address, thing: Box::new(thing), why }
+        outputs: entry.outputs.unwrap_or_default(),
+        files: entry.files.unwrap_or_default(),
+    };
+    (entry.address, thing)
+}
+
+fn spare(entry: Entry) -> Option<Spare> {
+    let why = entry.why?;
+    let (address, thing) = thing(entry);
+    Some(Spare { address, thing: Box::new(thing), why })
 }
