@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 32] = [
     "plan",
     "preflight",
     "apply",

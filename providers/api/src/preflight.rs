@@ -25,7 +25,7 @@ pub struct Preflight {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lineage: Option<String>,
     /// The changes, in any order. Everything is made and grown before anything is removed, so that what is replaced is counted
-    /// beside what takes its place.
+    /// beside what takes its place, unless it goes first ([`Wanted::first`]).
     pub wanted: Vec<Wanted>,
 }
 
@@ -42,6 +42,9 @@ pub struct Wanted {
     /// The cloud's id of what exists, if it is known: what grows is counted from what it has, without an id from nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Whether it goes or shrinks before anything is made or grows: what it gives back is there for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
 }
 
 /// What is done to something.
@@ -280,7 +283,13 @@ mod tests {
     fn wanted(kind: ResourceKind, change: Change, attributes: &[(&str, Attr)]) -> Wanted {
         let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let resource = Resource { kind, cloud: Cloud::Aws, region: "eu-west-1".to_owned(), attributes };
-        Wanted { address: ResourceAddr::parse("services.a/x").unwrap(), change, resource, id: None }
+        Wanted {
+            address: ResourceAddr::parse("services.a/x").unwrap(),
+            change,
+            resource,
+            id: None,
+            first: false,
+        }
     }
 
     fn asked(wanted: &[Wanted]) -> Preflight {

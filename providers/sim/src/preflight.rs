@@ -12,6 +12,9 @@ use crate::orders::pool_of;
 use crate::thing::has_machines;
 use crate::world::{Quota, Verb};
 
+/// So many machines of each sort.
+type Pools = BTreeMap<Pool, u32>;
+
 impl From<Change> for Verb {
     fn from(change: Change) -> Verb {
         match change {
@@ -43,10 +46,11 @@ impl SimCloud {
         let mut found = vec![Finding::new(About::Credentials, Verdict::Ok, "the cloud takes them")];
         found.extend(self.rights(asked));
         found.extend(asked.wanted.iter().map(|wanted| self.offered(wanted)));
-        let more = self.growth(&asked.wanted);
-        found.extend(self.limits(&more));
+        let (more, freed) = self.growth(&asked.wanted);
+        found.extend(self.limits(&more, &freed));
         found.extend(self.referred(&asked.wanted));
-        found.extend(more.iter().map(|(pool, needed)| self.stocked(pool, *needed)));
+        let given = |pool: &Pool| freed.get(pool).copied().unwrap_or(0);
+        found.extend(more.iter().map(|(pool, needed)| self.stocked(pool, *needed, given(pool))));
         Ok(found)
     }
 
@@ -81,23 +85,28 @@ impl SimCloud {
         finding.of(wanted)
     }
 
-    /// Machines that are needed more than there are, of all changes together: nothing that goes is gone before.
-    fn growth(&self, wanted: &[Wanted]) -> BTreeMap<Pool, u32> {
-        let mut more: BTreeMap<Pool, u32> = BTreeMap::new();
+    /// Machines that are needed more than there are, of all changes together, and machines that are given back before.
+    fn growth(&self, wanted: &[Wanted]) -> (Pools, Pools) {
+        let (mut more, mut freed) = (Pools::new(), Pools::new());
         for each in wanted.iter().filter(|wanted| has_machines(wanted.resource.kind)) {
-            let there = match each.change {
-                Change::Create => 0,
-                Change::Update => self.has(each),
-                Change::Delete => continue,
+            let (there, then) = match each.change {
+                Change::Create => (0, each.machines()),
+                Change::Update => (self.has(each), each.machines()),
+                Change::Delete => (self.has(each), 0),
             };
-            let sum = more.entry(pool_of(&each.resource)).or_default();
-            *sum = sum.saturating_add(each.machines().saturating_sub(there));
+            let pool = pool_of(&each.resource);
+            let sum = more.entry(pool.clone()).or_default();
+            *sum = sum.saturating_add(then.saturating_sub(there));
+            if each.first {
+                let sum = freed.entry(pool).or_default();
+                *sum = sum.saturating_add(there.saturating_sub(then));
+            }
         }
         more.retain(|_, needed| *needed > 0);
-        more
+        (more, freed)
     }
 
-    /// Machines that something has which is to be changed; so many that it needs none more where it is idle.
+    /// Machines that something has which is changed or removed; of what is idle as many as it is to have: it needs none more.
     fn has(&self, wanted: &Wanted) -> u32 {
         let resource = &wanted.resource;
         let handle = wanted.id.as_ref().map(|id| Handle {
@@ -107,20 +116,25 @@ impl SimCloud {
             id: id.clone(),
         });
         match handle.and_then(|handle| self.things.get(&handle)) {
-            Some(thing) if thing.complete || thing.between_runs => u32::MAX,
+            Some(thing) if thing.complete || thing.between_runs => match wanted.change {
+                Change::Delete => 0,
+                _ => wanted.machines(),
+            },
             Some(thing) => thing.machines,
             None => 0,
         }
     }
 
     /// Each quota that counts some of the machines, with all that it counts; and machines that none counts.
-    fn limits(&self, more: &BTreeMap<Pool, u32>) -> Vec<Finding> {
+    fn limits(&self, more: &Pools, freed: &Pools) -> Vec<Finding> {
         let mut found = Vec::new();
         for quota in &self.world.quotas {
-            let counted = more.iter().filter(|(pool, _)| quota.counts(pool));
-            let needed: u64 = counted.map(|(_, needed)| u64::from(*needed)).sum();
+            let sum = |pools: &Pools| -> u64 {
+                pools.iter().filter(|(pool, _)| quota.counts(pool)).map(|(_, n)| u64::from(*n)).sum()
+            };
+            let needed = sum(more);
             if needed > 0 {
-                found.push(limited(quota, needed, u64::from(self.left_of(quota))));
+                found.push(limited(quota, needed, u64::from(self.left_of(quota)) + sum(freed)));
             }
         }
         for (pool, needed) in more {
@@ -152,8 +166,8 @@ impl SimCloud {
         first.into_iter().map(of).collect()
     }
 
-    fn stocked(&self, pool: &Pool, needed: u32) -> Finding {
-        let left = self.stock_left(pool);
+    fn stocked(&self, pool: &Pool, needed: u32, freed: u32) -> Finding {
+        let left = self.stock_left(pool).saturating_add(freed);
         let (verdict, message) = match needed <= left {
             true => (Verdict::Ok, format!("there are {} at this moment, which is no promise", words(pool))),
             false => (
@@ -213,7 +227,7 @@ mod tests {
         let (kind, cloud, region) = (ResourceKind::Fleet, Cloud::Aws, REGION.to_owned());
         let address = ResourceAddr::parse(format!("services.a/{name}")).unwrap();
         let resource = Resource { kind, cloud, region, attributes };
-        Wanted { address, change: Change::Create, resource, id: None }
+        Wanted { address, change: Change::Create, resource, id: None, first: false }
     }
 
     fn quota(prefix: Option<&str>, machines: u32) -> Quota {

@@ -27,7 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
     check!("preflight.quota", "what several things need of a quota is added up", quota),
     check!(
         "preflight.replaced",
-        "what is replaced is counted beside what takes its place, and what grows by what it grows",
+        "what is replaced is counted beside what takes its place unless it goes first, and what grows by what it grows",
         replaced
     ),
     check!("preflight.secret", "a secret that is not there is found", secret),
@@ -49,6 +49,7 @@ fn wanted(change: Change, order: &Order, of: Option<&Handle>) -> Wanted {
         change,
         resource: order.resource.clone(),
         id: of.map(|handle| handle.id.clone()),
+        first: false,
     }
 }
 
@@ -216,6 +217,11 @@ async fn replaced(t: &Trial<'_>) -> Done {
         let found = t.found(&anew).await?;
         t.calm().await;
         in_the_way(&found, About::Quota, "a replacement that does not fit beside the old one")?;
+        t.trouble(Trouble::QuotaLeaves(0), Verb::Create).await?;
+        let [new, old] = anew;
+        let found = t.found(&[new, Wanted { first: true, ..old }]).await?;
+        t.calm().await;
+        not_refused(&found, "a replacement for which the old one goes first")?;
         t.trouble(Trouble::QuotaLeaves(0), Verb::Create).await?;
         let found = t.found(&[grown]).await?;
         t.calm().await;

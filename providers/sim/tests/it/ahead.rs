@@ -26,7 +26,7 @@ fn ask(bench: &mut Bench, wanted: &[Wanted]) -> Answer {
 
 fn create(order: &Order) -> Wanted {
     let (address, resource) = (order.tags.address.clone(), order.resource.clone());
-    Wanted { address, change: Change::Create, resource, id: None }
+    Wanted { address, change: Change::Create, resource, id: None, first: false }
 }
 
 /// A fleet: type, whether it is of spot machines, how many.

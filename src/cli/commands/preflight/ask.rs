@@ -1,7 +1,7 @@
 //! What is asked of which cloud, and what it answers.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,10 @@ pub fn questions<'p>(plan: &'p Plan, state: Option<&State>, goes_on: bool) -> Ve
         None => plan.changes.iter().map(Cow::Borrowed).collect(),
     };
     let mut planned: Vec<Wanted> = changes.iter().flat_map(|change| wanted(change, state)).collect();
+    let first: BTreeSet<&ResourceAddr> = plan.dips.iter().flat_map(|dip| &dip.first).collect();
+    for each in planned.iter_mut().filter(|wanted| wanted.change != What::Create) {
+        each.first = first.contains(&each.address);
+    }
     planned.extend(state.into_iter().flat_map(leftovers));
     let mut all = by_cloud(None, planned, state);
     for standby in &plan.standbys {
@@ -98,7 +102,13 @@ fn wanted(change: &Change, state: Option<&State>) -> Vec<Wanted> {
             What::Update => (&change.after, id.clone()),
             What::Delete => (&change.before, id.clone()),
         };
-        Some(Wanted { address: change.addr.clone(), change: *step, resource: resource.clone()?, id })
+        Some(Wanted {
+            address: change.addr.clone(),
+            change: *step,
+            resource: resource.clone()?,
+            id,
+            first: false,
+        })
     };
     steps.iter().filter_map(of).collect()
 }
@@ -110,6 +120,7 @@ fn leftovers(state: &State) -> impl Iterator<Item = Wanted> {
         change: What::Delete,
         resource: spare.thing.resource.clone(),
         id: spare.thing.id.clone(),
+        first: false,
     })
 }
 
@@ -171,7 +182,6 @@ fn pause(error: &ProviderError, tried: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::sync::Mutex;
 
     use rhumb_api::preflight::{About, Answer, Answering, passes};

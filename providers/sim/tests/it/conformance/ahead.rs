@@ -39,6 +39,9 @@ impl Broken {
     /// What is asked, as it is sent.
     fn misunderstood(&self, asked: &Preflight) -> Preflight {
         let mut asked = asked.clone();
+        if self.fault == Fault::PreflightKnowsNoOrder {
+            asked.wanted.iter_mut().for_each(|wanted| wanted.first = false);
+        }
         if self.fault == Fault::PreflightCountsTheReplacedAsGone {
             let gone: BTreeMap<_, _> = asked
                 .wanted

@@ -104,6 +104,7 @@ pub enum Fault {
     PreflightOffersAll,
     PreflightCountsEachAlone,
     PreflightCountsTheReplacedAsGone,
+    PreflightKnowsNoOrder,
     PreflightKnowsNoSecrets,
     PreflightPromisesMachines,
     PreflightFailsForMachines,

@@ -211,6 +211,7 @@ const FAULTS: &[(Fault, &str, &str)] = &[
         "preflight.replaced",
         "that does not fit beside the old one is let pass",
     ),
+    (Fault::PreflightKnowsNoOrder, "preflight.replaced", "for which the old one goes first is refused"),
     (Fault::PreflightKnowsNoSecrets, "preflight.secret", "a secret that is not there is let pass"),
     (Fault::PreflightPromisesMachines, "preflight.capacity", "it says [Ok]"),
     (Fault::PreflightFailsForMachines, "preflight.capacity", "it says [Failed]"),
