@@ -261,6 +261,37 @@ fn what_is_replaced_counts_beside_what_takes_its_place() {
 }
 
 #[test]
+fn what_goes_first_gives_back_what_it_has() {
+    let desk = Desk::new();
+    let count = fleets(&planned(&desk, &private()))[FLEET];
+    desk.ok(&["apply", "a.plan", "--quiet"]);
+    let (_, err, code) = desk.here(&["plan", ".", "--replace", FLEET, "--out", "a.plan"]);
+    assert_eq!(code, 0, "{err}");
+    let path = desk.path().join("a.plan");
+    let text = std::fs::read_to_string(&path).expect("saved");
+    let mut plan = rhumb::plan::file::decode("a.plan", &text).expect("a plan");
+    let fleet = rhumb_api::ResourceAddr::parse(FLEET).expect("an address");
+    plan.dips = vec![rhumb::plan::Dip {
+        cloud: Cloud::Aws,
+        place: "eu-south-2".into(),
+        code: "L-DB2E81BA".into(),
+        unit: "vcpus".into(),
+        limit: 64.0,
+        needed: 128.0,
+        first: vec![fleet.clone()],
+        then: vec![fleet],
+        machines: count,
+        left: 0,
+    }];
+    std::fs::write(&path, rhumb::plan::file::encode(&plan)).expect("written");
+    assert_eq!(failed(&desk, &quota(count - 1)).len(), 1);
+    desk.sim.set_world(&quota(count));
+    let (value, code) = told(&desk);
+    assert_eq!(code, 0, "{value}");
+    desk.ok(&["apply", "a.plan", "--quiet"]);
+}
+
+#[test]
 fn what_may_stand_in_is_asked_about_and_decides_nothing() {
     let desk = Desk::new();
     let plan = planned(&desk, &private());
