@@ -6,7 +6,7 @@ use super::check::{Done, Stop, check, ensure};
 use super::samples::spoiled;
 use super::trial::Trial;
 use crate::preflight::{About, Change, Finding, Verdict, Wanted, passes};
-use crate::{Attr, Call, ErrorKind, Handle, Order};
+use crate::{Attr, Call, ErrorKind, Handle, Order, ResourceKind};
 
 pub(super) const CHECKS: &[Check] = &[
     check!(
@@ -203,7 +203,8 @@ async fn quota(t: &Trial<'_>) -> Done {
 
 async fn replaced(t: &Trial<'_>) -> Done {
     let ids = t.ground().await?;
-    for kind in t.machine_kinds() {
+    // A run may have ended by the time at which it is asked about; its machines are gone then.
+    for kind in t.machine_kinds().filter(|kind| *kind != ResourceKind::JobRun) {
         let (order, made) = t.sample(kind, &ids).await?;
         let machines = create(&order).machines();
         let mut larger = t.order(kind, &ids);
