@@ -272,22 +272,29 @@ impl SimCloud {
     /// Machines that quotas leave.
     pub(crate) fn quota_left(&self, pool: &Pool) -> u32 {
         let limits = self.world.quotas.iter().filter(|quota| quota.counts(pool));
-        limits.map(|quota| self.left_of(quota)).min().unwrap_or(u32::MAX)
+        limits.map(|quota| self.left_of(quota, 0)).min().unwrap_or(u32::MAX)
     }
 
-    /// Machines that a quota leaves.
-    pub(crate) fn left_of(&self, quota: &Quota) -> u32 {
+    /// Machines that a quota leaves once so many are given back.
+    pub(crate) fn left_of(&self, quota: &Quota, freed: u32) -> u32 {
         let used = self.held.iter().filter(|(pool, _)| quota.counts(pool));
-        quota.machines.saturating_sub(used.fold(0_u32, |sum, (_, n)| sum.saturating_add(*n)))
+        let used = used.fold(0_u32, |sum, (_, n)| sum.saturating_add(*n));
+        quota.machines.saturating_sub(used.saturating_sub(freed))
     }
 
     /// Machines that there are and that nobody has.
     pub(crate) fn stock_left(&self, pool: &Pool) -> u32 {
+        self.stock_left_after(pool, 0)
+    }
+
+    /// The same once so many are given back.
+    pub(crate) fn stock_left_after(&self, pool: &Pool, freed: u32) -> u32 {
         let row = self.world.stock.iter().find(|row| {
             row.cloud == pool.0 && row.region == pool.1 && row.instance_type == pool.2 && row.spot == pool.3
         });
         let machines = row.and_then(|row| row.machines);
-        machines.map_or(u32::MAX, |n| n.saturating_sub(self.held.get(pool).copied().unwrap_or(0)))
+        let held = self.held.get(pool).copied().unwrap_or(0).saturating_sub(freed);
+        machines.map_or(u32::MAX, |n| n.saturating_sub(held))
     }
 
     /// A time within a span for the course of a thing.

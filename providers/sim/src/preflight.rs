@@ -129,12 +129,14 @@ impl SimCloud {
     fn limits(&self, more: &Pools, freed: &Pools) -> Vec<Finding> {
         let mut found = Vec::new();
         for quota in &self.world.quotas {
-            let sum = |pools: &Pools| -> u64 {
-                pools.iter().filter(|(pool, _)| quota.counts(pool)).map(|(_, n)| u64::from(*n)).sum()
+            let sum = |pools: &Pools| {
+                let counted = pools.iter().filter(|(pool, _)| quota.counts(pool));
+                counted.fold(0_u32, |sum, (_, n)| sum.saturating_add(*n))
             };
             let needed = sum(more);
             if needed > 0 {
-                found.push(limited(quota, needed, u64::from(self.left_of(quota)) + sum(freed)));
+                let left = self.left_of(quota, sum(freed));
+                found.push(limited(quota, u64::from(needed), u64::from(left)));
             }
         }
         for (pool, needed) in more {
@@ -167,7 +169,7 @@ impl SimCloud {
     }
 
     fn stocked(&self, pool: &Pool, needed: u32, freed: u32) -> Finding {
-        let left = self.stock_left(pool).saturating_add(freed);
+        let left = self.stock_left_after(pool, freed);
         let (verdict, message) = match needed <= left {
             true => (Verdict::Ok, format!("there are {} at this moment, which is no promise", words(pool))),
             false => (
