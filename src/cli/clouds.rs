@@ -63,14 +63,23 @@ impl Clouds {
     /// Nothing is begun that cannot be done.
     ///
     /// # Errors
-    /// A cloud of the plan has no adapter here.
+    /// A cloud of the plan has no adapter here, or one that cannot make what is to be made.
     pub fn can(&self, plan: &Plan) -> Result<(), Failure> {
+        self.adapters(plan)?;
+        self.deploys(plan)
+    }
+
+    /// There is somebody to ask.
+    ///
+    /// # Errors
+    /// A cloud of the plan has no adapter here.
+    pub fn adapters(&self, plan: &Plan) -> Result<(), Failure> {
         let changed = plan.changes.iter().filter(|c| c.action != plan::Action::Keep);
         let places = changed.filter_map(|c| c.after.as_ref().or(c.before.as_ref())).map(|r| r.cloud);
         let missing: std::collections::BTreeSet<&str> =
             places.filter(|cloud| !self.providers.contains_key(cloud)).map(Cloud::as_str).collect();
         if missing.is_empty() {
-            return self.deploys(plan);
+            return Ok(());
         }
         let missing: Vec<&str> = missing.into_iter().collect();
         Err(Failure::error(format!(

@@ -11,11 +11,11 @@ pub enum Exit {
     Error,
     /// There are changes (`plan --detailed-exitcode`).
     Changes,
-    /// A check failed (`fmt --check`, `check`, `verify`, `calibrate`).
+    /// A check failed (`check`, `verify`, `preflight`, `status`, `fmt --check`, `calibrate`).
     CheckFailed,
     /// The saved plan is stale or not signed, or the lock is held.
     Stale,
-    /// A fact that the chosen placement needs is missing or too old.
+    /// A fact that the chosen placement needs is missing or too old, or a cloud could not tell something (`preflight`).
     Inconclusive,
     /// No placement keeps the promises.
     Infeasible,
@@ -35,10 +35,15 @@ impl Exit {
             Exit::CheckFailed,
             3,
             "check failed",
-            "a check failed (check, verify, status, fmt --check, calibrate)",
+            "a check failed (check, verify, preflight, status, fmt --check, calibrate)",
         ),
         (Exit::Stale, 4, "stale", "the saved plan is stale or not signed, or the lock is held"),
-        (Exit::Inconclusive, 5, "inconclusive", "a fact that the placement needs is missing or too old"),
+        (
+            Exit::Inconclusive,
+            5,
+            "inconclusive",
+            "a fact that the placement needs is missing or too old, or a cloud could not tell (preflight)",
+        ),
         (Exit::Infeasible, 6, "infeasible", "no placement keeps the promises"),
         (
             Exit::Unfinished,

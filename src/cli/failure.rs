@@ -59,7 +59,7 @@ impl Failure {
 }
 
 fn message(exit: Exit, text: &str, json: bool) -> i32 {
-    let text = &redacted(text, std::env::vars_os());
+    let text = &without_secrets(text);
     if json {
         let value = serde_json::json!({ "schema": "rhumb.error/1", "error": text, "exit": exit.code() });
         let _ = print(&format!("{value:#}\n"));
@@ -83,7 +83,12 @@ const SECRET: [&str; 10] = [
     "CREDENTIALS",
 ];
 
-/// A text without the secrets of the environment, whoever quotes them: servers explain what they refuse by repeating it.
+/// A text without the secrets of the environment, whoever quotes them.
+pub fn without_secrets(text: &str) -> String {
+    redacted(text, std::env::vars_os())
+}
+
+/// A text without the secrets among variables: servers explain what they refuse by repeating it.
 fn redacted(text: &str, variables: impl Iterator<Item = (OsString, OsString)>) -> String {
     let mut text = text.to_owned();
     for (name, value) in variables {

@@ -17,6 +17,7 @@ pub mod load;
 pub mod planning;
 pub mod progress;
 pub mod reality;
+pub mod saved;
 mod settings;
 pub mod spend;
 mod state;
@@ -25,7 +26,7 @@ pub mod view;
 pub mod watch;
 
 pub use exit::Exit;
-pub use failure::Failure;
+pub use failure::{Failure, without_secrets};
 pub use settings::{GlobalArgs, Settings};
 
 use std::ffi::OsString;
@@ -46,6 +47,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Plan(commands::plan::Args),
+    Preflight(commands::preflight::Args),
     Apply(commands::apply::Args),
     Refresh(commands::refresh::Args),
     Destroy(commands::destroy::Args),
@@ -104,6 +106,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     files::stop_cleanly_when_interrupted();
     let outcome: Result<Exit, Failure> = match &cli.command {
         Command::Plan(args) => commands::plan::run(args, &settings),
+        Command::Preflight(args) => commands::preflight::run(args, &settings),
         Command::Apply(args) => commands::apply::run(args, &settings),
         Command::Refresh(args) => commands::refresh::run(args, &settings),
         Command::Destroy(args) => commands::destroy::run(args, &settings),

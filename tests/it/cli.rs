@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 32] = [
     "plan",
+    "preflight",
     "apply",
     "refresh",
     "destroy",
@@ -29,6 +30,7 @@ const COMMANDS: [&str; 30] = [
     "stress",
     "graph",
     "validate",
+    "verify",
     "fmt",
     "schema",
     "init",

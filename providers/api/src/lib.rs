@@ -2,7 +2,7 @@
 //!
 //! Everything that planner, engine and adapters must agree on lives here and nothing else does: money,
 //! names of clouds and purchase options, the neutral resource vocabulary, resource addresses, calls and their errors,
-//! and the table of what an adapter can do. No SDK type, no clock, no I/O. The feature `conformance` adds what every
+//! what is asked before them, and the table of what an adapter can do. No SDK type, no clock, no I/O. The feature `conformance` adds what every
 //! adapter has to pass.
 
 mod address;
@@ -12,6 +12,7 @@ mod capability;
 pub mod conformance;
 mod error;
 mod money;
+pub mod preflight;
 mod provider;
 mod resource;
 
@@ -22,5 +23,6 @@ pub use call::{
 pub use capability::{AdapterCapability, Among, Capability, Support, Uses, capabilities, covered};
 pub use error::{ErrorKind, ProviderError};
 pub use money::{HOURS_PER_MONTH, Money, MoneyError};
+pub use preflight::Preflight;
 pub use provider::{Answering, Guarantees, Provider, malformed};
 pub use resource::{Attr, Cloud, Purchase, Resource, ResourceKind};

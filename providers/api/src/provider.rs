@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::call::{Answer, Call};
+use crate::preflight::{self, Preflight};
 use crate::{Cloud, ErrorKind, ProviderError, Resource};
 
 /// What a cloud promises about its calls; what an engine has to make up for where it does not.
@@ -41,6 +42,8 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// What of it cannot be deployed and why, in words for the one who wrote the spec.
     fn can(&self, resource: &Resource) -> Result<(), String>;
+    /// Finds out whether changes would be refused, by the law of [`crate::preflight`]; it makes, changes and removes nothing.
+    fn preflight<'a>(&'a self, asked: &'a Preflight) -> preflight::Answering<'a>;
     /// Sends a call. Its answer is of the call's form: [`crate::Reply::Many`] to a list, else [`crate::Reply::One`].
     fn call<'a>(&'a self, call: &'a Call) -> Answering<'a>;
 }

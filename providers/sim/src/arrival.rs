@@ -1,11 +1,14 @@
 //! A call arrives: is it let in, and what does it ask for.
 
-use rhumb_api::{Answer, Call, ErrorKind, Handle, Observed, ProviderError, Reply, Scope, Status};
+use rhumb_api::{
+    Answer, Call, Cloud, ErrorKind, Handle, Observed, ProviderError, Reply, ResourceKind, Scope, Status,
+};
 
-use crate::cloud::{Bucket, SimCloud, kind_of};
+use crate::cloud::{Bucket, SimCloud};
 use crate::kinds::check_place;
 use crate::log::Event;
 use crate::orders::Course;
+use crate::request::kind_of;
 use crate::world::Verb;
 
 /// What became of a call.
@@ -50,36 +53,43 @@ impl SimCloud {
         done.unwrap_or_else(Outcome::from)
     }
 
-    /// Throttling and rights, in this order: a cloud counts what it refuses.
+    /// Throttling, credentials and rights, in this order: a cloud counts what it refuses.
     fn let_in(&mut self, call: &Call) -> Result<(), ProviderError> {
         let cloud = call.cloud();
-        if let Some(rate) = self.world.calls.get(&cloud) {
-            let full = u64::from(rate.burst).saturating_mul(1_000);
-            let bucket = self.buckets.entry(cloud).or_insert(Bucket { level_milli: full, at_ms: self.now });
-            // Calls per second are thousandths of calls per millisecond.
-            let gained = self.now.saturating_sub(bucket.at_ms).saturating_mul(u64::from(rate.per_second));
-            bucket.level_milli = bucket.level_milli.saturating_add(gained).min(full);
-            bucket.at_ms = self.now;
-            if bucket.level_milli < 1_000 {
-                let wait = (1_000 - bucket.level_milli).div_ceil(u64::from(rate.per_second.max(1)));
-                let mut error = ProviderError::new(ErrorKind::Throttled, "too many calls");
-                error.retry_after_ms = Some(wait);
-                return Err(error);
-            }
-            bucket.level_milli -= 1_000;
+        self.throttle(cloud)?;
+        if self.world.expired.contains(&cloud) {
+            return Err(ProviderError::new(ErrorKind::Denied, expired(cloud)));
         }
-        let (kind, verb) = (kind_of(call), Verb::from(call));
-        let denied = self.world.denied.iter().any(|denial| {
-            denial.cloud.is_none_or(|c| c == cloud)
-                && denial.kind.is_none_or(|k| Some(k) == kind)
-                && denial.verb.is_none_or(|v| v == verb)
-        });
-        if denied {
-            let what = kind.map_or("things", rhumb_api::ResourceKind::as_str);
-            let message = format!("these credentials may not {} {what} on {cloud}", call.verb());
-            return Err(ProviderError::new(ErrorKind::Denied, message));
+        match self.withheld(cloud, kind_of(call), Verb::from(call)) {
+            Some(message) => Err(ProviderError::new(ErrorKind::Denied, message)),
+            None => Ok(()),
         }
+    }
+
+    /// Counts a request.
+    pub(crate) fn throttle(&mut self, cloud: Cloud) -> Result<(), ProviderError> {
+        let Some(rate) = self.world.calls.get(&cloud) else { return Ok(()) };
+        let full = u64::from(rate.burst).saturating_mul(1_000);
+        let bucket = self.buckets.entry(cloud).or_insert(Bucket { level_milli: full, at_ms: self.now });
+        // Calls per second are thousandths of calls per millisecond.
+        let gained = self.now.saturating_sub(bucket.at_ms).saturating_mul(u64::from(rate.per_second));
+        bucket.level_milli = bucket.level_milli.saturating_add(gained).min(full);
+        bucket.at_ms = self.now;
+        if bucket.level_milli < 1_000 {
+            let wait = (1_000 - bucket.level_milli).div_ceil(u64::from(rate.per_second.max(1)));
+            let mut error = ProviderError::new(ErrorKind::Throttled, "too many calls");
+            error.retry_after_ms = Some(wait);
+            return Err(error);
+        }
+        bucket.level_milli -= 1_000;
         Ok(())
+    }
+
+    /// What the credentials may not do of this, in words, if they may not.
+    pub(crate) fn withheld(&self, cloud: Cloud, kind: Option<ResourceKind>, verb: Verb) -> Option<String> {
+        let withheld = self.world.denied.iter().any(|denial| denial.withholds(cloud, kind, verb));
+        let what = kind.map_or("things", ResourceKind::as_str);
+        withheld.then(|| format!("these credentials may not {} {what} on {cloud}", verb.as_str()))
     }
 
     fn read(&self, handle: &Handle) -> Result<Outcome, ProviderError> {
@@ -113,4 +123,9 @@ impl SimCloud {
         all.sort_by(|a, b| a.handle.cmp(&b.handle));
         Ok(Outcome { event: Event::Unchanged, handle: None, answer: Ok(Reply::Many(all)) })
     }
+}
+
+/// Why credentials are not taken.
+pub(crate) fn expired(cloud: Cloud) -> String {
+    format!("the credentials for {cloud} have expired")
 }

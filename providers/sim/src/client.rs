@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use rhumb_api::{
-    Answer, Answering, Call, Cloud, ErrorKind, Guarantees, Provider, ProviderError, Reply, Resource,
-    malformed,
+    Answer, Answering, Call, Cloud, ErrorKind, Guarantees, Preflight, Provider, ProviderError, Reply,
+    Resource, malformed, preflight,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::control::Control;
 use crate::inprocess::CLOUDS;
@@ -78,31 +80,44 @@ impl Client {
     }
 
     async fn send(&self, call: &Call) -> Answer {
-        let unknown = |what: String| Err(ProviderError::new(ErrorKind::UnknownOutcome, what));
-        let body = match serde_json::to_vec(call) {
-            Ok(body) => body,
-            Err(error) => return Err(ProviderError::new(ErrorKind::Invalid, error.to_string())),
-        };
-        let (status, body) = match self.wire.send(Method::POST, "/call", body).await {
-            Ok(reply) => reply,
-            Err(error) => return unknown(error.to_string()),
-        };
-        match status {
-            StatusCode::OK => {}
-            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
-                let text = String::from_utf8_lossy(&body).into_owned();
-                return Err(ProviderError::new(ErrorKind::Invalid, text));
-            }
-            other => return unknown(format!("the simulated cloud replied with status {other}")),
-        }
-        let answer: Answer = match serde_json::from_slice(&body) {
-            Ok(answer) => answer,
-            Err(_) => return Err(malformed(call)),
-        };
+        let answer: Answer = self.post("/call", call, || malformed(call)).await?;
         match (&answer, call) {
             (Ok(Reply::One(_)), Call::List(_)) => Err(malformed(call)),
             (Ok(Reply::Many(_)), Call::List(_)) | (Ok(Reply::One(_)) | Err(_), _) => answer,
             (Ok(Reply::Many(_)), _) => Err(malformed(call)),
+        }
+    }
+
+    async fn ask(&self, asked: &Preflight) -> preflight::Answer {
+        let malformed = || {
+            let message = "the reply to a preflight has the wrong form";
+            ProviderError::new(ErrorKind::UnknownOutcome, message)
+        };
+        self.post("/preflight", asked, malformed).await?
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        malformed: impl Fn() -> ProviderError,
+    ) -> Result<T, ProviderError> {
+        let unknown = |what: String| Err(ProviderError::new(ErrorKind::UnknownOutcome, what));
+        let body = match serde_json::to_vec(body) {
+            Ok(body) => body,
+            Err(error) => return Err(ProviderError::new(ErrorKind::Invalid, error.to_string())),
+        };
+        let (status, body) = match self.wire.send(Method::POST, path, body).await {
+            Ok(reply) => reply,
+            Err(error) => return unknown(error.to_string()),
+        };
+        match status {
+            StatusCode::OK => serde_json::from_slice(&body).map_err(|_| malformed()),
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
+                let text = String::from_utf8_lossy(&body).into_owned();
+                Err(ProviderError::new(ErrorKind::Invalid, text))
+            }
+            other => unknown(format!("the simulated cloud replied with status {other}")),
         }
     }
 }
@@ -122,6 +137,10 @@ impl Provider for Client {
 
     fn can(&self, resource: &Resource) -> Result<(), String> {
         check_resource(resource, &self.world).map_err(|error| error.message)
+    }
+
+    fn preflight<'a>(&'a self, asked: &'a Preflight) -> preflight::Answering<'a> {
+        Box::pin(self.ask(asked))
     }
 
     fn call<'a>(&'a self, call: &'a Call) -> Answering<'a> {

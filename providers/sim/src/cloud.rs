@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use rhumb_api::{
-    Answer, Call, Cloud, ErrorKind, Guarantees, Handle, Observed, Order, ProviderError, ResourceAddr,
-    ResourceKind, Token,
+    Answer, Call, Cloud, ErrorKind, Guarantees, Handle, Observed, Order, Preflight, ProviderError,
+    ResourceAddr, ResourceKind, Token, preflight,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::arrival::Outcome;
 use crate::chance::{Chance, Stream};
 use crate::log::{CallNo, Entry, Event};
 use crate::meter::Meter;
 use crate::orders::Course;
+use crate::request::{Request, Told};
 use crate::thing::Thing;
 use crate::world::{Rule, Verb, What, World};
 
@@ -29,6 +31,8 @@ pub struct SimCloud {
     queue: BTreeMap<(u64, u64), Happening>,
     pub(crate) flights: BTreeMap<CallNo, Flight>,
     answers: Vec<(CallNo, Answer)>,
+    /// Answers to preflights that reached their callers and were not taken yet.
+    found: BTreeMap<CallNo, preflight::Answer>,
     /// Per rule: calls that matched, and how often it happened.
     rule_counts: Vec<(u64, u64)>,
     pub(crate) things: BTreeMap<Handle, Thing>,
@@ -96,17 +100,17 @@ pub struct Held {
     pub call: Call,
 }
 
-/// A call on its way.
+/// A request on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {
-    pub call: Call,
+    pub request: Request,
     pub address: Option<ResourceAddr>,
     pub token: Option<Token>,
     fault: Option<What>,
     reply_lag: u64,
     /// Arrivals to come.
     arrivals: u32,
-    reply: Option<Answer>,
+    reply: Option<Told>,
     held: Option<When>,
     answered: bool,
 }
@@ -123,6 +127,7 @@ impl SimCloud {
             queue: BTreeMap::new(),
             flights: BTreeMap::new(),
             answers: Vec::new(),
+            found: BTreeMap::new(),
             things: BTreeMap::new(),
             gone: BTreeMap::new(),
             ids: BTreeMap::new(),
@@ -136,15 +141,29 @@ impl SimCloud {
 
     /// Sends a call. Its answer comes from [`SimCloud::advance`], unless it is held.
     pub fn submit(&mut self, now_ms: u64, call: Call) -> CallNo {
+        self.send(now_ms, Request::Call(call))
+    }
+
+    /// Asks whether changes would be refused. Its answer comes with [`SimCloud::found`], once time has gone on.
+    pub fn ask(&mut self, now_ms: u64, asked: Preflight) -> CallNo {
+        self.send(now_ms, Request::Preflight(asked))
+    }
+
+    /// Takes the answer to a preflight, once.
+    pub fn found(&mut self, n: CallNo) -> Option<preflight::Answer> {
+        self.found.remove(&n)
+    }
+
+    fn send(&mut self, now_ms: u64, request: Request) -> CallNo {
         self.run_until(now_ms);
         self.calls += 1;
         let n = CallNo(self.calls);
         let mut chance = Chance::new(self.world.seed, Stream::Call, n.0);
         let there = chance.within(self.world.latency_ms);
         let back = chance.within(self.world.latency_ms);
-        let (address, token) = self.about(&call);
-        let fault =
-            self.rule_for(&call, address.as_ref()).or_else(|| self.chance_for(&call, there, &mut chance));
+        let (address, token) = self.about(&request);
+        let fault = self.rule_for(&request, address.as_ref());
+        let fault = fault.or_else(|| self.chance_for(&request, there, &mut chance));
         let mut arrivals = vec![there];
         match &fault {
             Some(What::DropRequest) => arrivals.clear(),
@@ -156,7 +175,7 @@ impl SimCloud {
             _ => {}
         }
         let flight = Flight {
-            call,
+            request,
             address,
             token,
             fault: fault.clone(),
@@ -222,8 +241,9 @@ impl SimCloud {
 
     /// The calls that are held, by number.
     pub fn held(&self) -> Vec<Held> {
-        let of = |(n, flight): (&CallNo, &Flight)| {
-            flight.held.map(|when| Held { number: *n, when, call: flight.call.clone() })
+        let of = |(n, flight): (&CallNo, &Flight)| match &flight.request {
+            Request::Call(call) => flight.held.map(|when| Held { number: *n, when, call: call.clone() }),
+            Request::Preflight(_) => None,
         };
         self.flights.iter().filter_map(of).collect()
     }
@@ -250,6 +270,7 @@ impl SimCloud {
     /// The caller of a call went away: nobody waits for its answer. A call that is held before its effect never
     /// has one; one that is on its way still arrives.
     pub fn abandon(&mut self, n: CallNo) {
+        self.found.remove(&n);
         let Some(flight) = self.flights.get_mut(&n) else { return };
         if flight.answered {
             return;
@@ -296,7 +317,10 @@ impl SimCloud {
             }
             Happening::GiveUp(n) => {
                 let message = format!("no reply within {} ms", self.world.timeout_ms);
-                self.answer(n, Err(ProviderError::new(ErrorKind::UnknownOutcome, message)));
+                let error = ProviderError::new(ErrorKind::UnknownOutcome, message);
+                if let Some(told) = self.flights.get(&n).map(|flight| flight.request.refused(error)) {
+                    self.answer(n, told);
+                }
             }
             Happening::Settle(handle, generation) => self.settle(&handle, generation),
             Happening::Vanish(handle, generation) => self.removed(&handle, generation),
@@ -316,7 +340,7 @@ impl SimCloud {
             self.note_call(n, None, Event::Held);
             return;
         }
-        let (call, fault, first) = (flight.call.clone(), flight.fault.clone(), flight.reply.is_none());
+        let (request, fault, first) = (flight.request.clone(), flight.fault.clone(), flight.reply.is_none());
         let injected = match &fault {
             Some(What::Error(error)) => Some(error.clone()),
             _ => None,
@@ -326,8 +350,18 @@ impl SimCloud {
             _ => None,
         };
         let course = Course { fails, sick: fault == Some(What::Sick) };
-        let outcome = self.take(&call, injected, course);
-        self.note_call(n, outcome.handle, outcome.event);
+        let (told, handle, event) = match &request {
+            Request::Call(call) => {
+                let Outcome { answer, event, handle } = self.take(call, injected, course);
+                (Told::Call(answer), handle, event)
+            }
+            Request::Preflight(asked) => {
+                let answer = self.look_ahead(asked, injected);
+                let event = answer.as_ref().err().map_or(Event::Unchanged, |e| Event::Refused(e.clone()));
+                (Told::Preflight(answer), None, event)
+            }
+        };
+        self.note_call(n, handle, event);
         let Some(flight) = self.flights.get_mut(&n) else { return };
         let lag = flight.reply_lag;
         if flight.answered {
@@ -339,7 +373,7 @@ impl SimCloud {
         if !first {
             return;
         }
-        flight.reply = Some(outcome.answer);
+        flight.reply = Some(told);
         match fault {
             Some(What::DropReply) => {}
             Some(What::HoldAfter) => {
@@ -350,22 +384,26 @@ impl SimCloud {
         }
     }
 
-    fn answer(&mut self, n: CallNo, answer: Answer) {
+    fn answer(&mut self, n: CallNo, told: Told) {
         let Some(flight) = self.flights.get_mut(&n) else { return };
         if flight.answered {
             return;
         }
         flight.answered = true;
         let over = flight.arrivals == 0;
-        self.note_call(n, None, Event::Answered(answer.as_ref().err().map(|error| error.kind)));
-        self.answers.push((n, answer));
+        self.note_call(n, None, Event::Answered(told.error()));
+        match told {
+            Told::Call(answer) => self.answers.push((n, answer)),
+            Told::Preflight(answer) => drop(self.found.insert(n, answer)),
+        }
         if over {
             self.flights.remove(&n);
         }
     }
 
     /// What a call is about: address and token of its order, or of the thing that it names.
-    fn about(&self, call: &Call) -> (Option<ResourceAddr>, Option<Token>) {
+    fn about(&self, request: &Request) -> (Option<ResourceAddr>, Option<Token>) {
+        let Request::Call(call) = request else { return (None, None) };
         match call {
             Call::Create(order) | Call::Update(_, order) => {
                 (Some(order.tags.address.clone()), Some(order.tags.token.clone()))
@@ -379,13 +417,15 @@ impl SimCloud {
         }
     }
 
-    fn rule_for(&mut self, call: &Call, address: Option<&ResourceAddr>) -> Option<What> {
-        let (verb, kind) = (Verb::from(call), kind_of(call));
+    fn rule_for(&mut self, request: &Request, address: Option<&ResourceAddr>) -> Option<What> {
+        let (verb, kind) = (request.verb(), request.kind());
+        let holds = |what: &What| matches!(what, What::HoldBefore | What::HoldAfter);
         let mut happens = None;
         for (rule, (matched, happened)) in self.world.rules.iter().zip(&mut self.rule_counts) {
             let fits = rule.verb.is_none_or(|v| v == verb)
                 && rule.kind.is_none_or(|k| Some(k) == kind)
-                && rule.address.as_ref().is_none_or(|a| Some(a) == address);
+                && rule.address.as_ref().is_none_or(|a| Some(a) == address)
+                && !(verb == Verb::Preflight && holds(&rule.what));
             if !fits {
                 continue;
             }
@@ -400,7 +440,7 @@ impl SimCloud {
         happens
     }
 
-    fn chance_for(&self, call: &Call, there: u64, chance: &mut Chance) -> Option<What> {
+    fn chance_for(&self, request: &Request, there: u64, chance: &mut Chance) -> Option<What> {
         let faults = &self.world.faults;
         let mut left = chance.below(1_000_000);
         let mut hit = |ppm: u32| {
@@ -428,7 +468,7 @@ impl SimCloud {
                 return Some(What::Error(error));
             }
         }
-        if call.changes() && hit(faults.fails_later_ppm) {
+        if request.changes() && hit(faults.fails_later_ppm) {
             return Some(What::FailLater(ProviderError::new(ErrorKind::Capacity, "by chance, later")));
         }
         None
@@ -436,30 +476,23 @@ impl SimCloud {
 
     pub(crate) fn note_call(&mut self, n: CallNo, handle: Option<Handle>, event: Event) {
         let Some(flight) = self.flights.get(&n) else { return };
-        let named = match &flight.call {
-            Call::Update(handle, _) | Call::Delete(handle) | Call::Read(handle) => Some(handle.clone()),
-            Call::Create(_) | Call::List(_) => None,
+        let named = match &flight.request {
+            Request::Call(Call::Update(handle, _) | Call::Delete(handle) | Call::Read(handle)) => {
+                Some(handle.clone())
+            }
+            Request::Call(Call::Create(_) | Call::List(_)) | Request::Preflight(_) => None,
         };
         let entry = Entry {
             at_ms: self.now,
             call: Some(n),
-            verb: Some(Verb::from(&flight.call)),
-            cloud: flight.call.cloud(),
-            kind: kind_of(&flight.call),
+            verb: Some(flight.request.verb()),
+            cloud: flight.request.cloud(),
+            kind: flight.request.kind(),
             address: flight.address.clone(),
             token: flight.token.clone(),
             handle: handle.or(named),
             event,
         };
         self.log.push(entry);
-    }
-}
-
-/// What sort of thing a call is about; lists are about no sort.
-pub(crate) fn kind_of(call: &Call) -> Option<ResourceKind> {
-    match call {
-        Call::Create(order) => Some(order.resource.kind),
-        Call::Update(handle, _) | Call::Delete(handle) | Call::Read(handle) => Some(handle.kind),
-        Call::List(_) => None,
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use rhumb_api::{Answer, Answering, Call, Cloud, Guarantees, Provider, Resource};
+use rhumb_api::{Answer, Answering, Call, Cloud, Guarantees, Preflight, Provider, Resource, preflight};
 
 use crate::cloud::SimCloud;
 use crate::kinds::check_resource;
@@ -134,8 +134,48 @@ impl Provider for InProcess {
         check_resource(resource, self.lock().cloud.world()).map_err(|error| error.message)
     }
 
+    fn preflight<'a>(&'a self, asked: &'a Preflight) -> preflight::Answering<'a> {
+        Box::pin(Asking { sim: self, asked, number: None })
+    }
+
     fn call<'a>(&'a self, call: &'a Call) -> Answering<'a> {
         Box::pin(Calling { sim: self, call, number: None })
+    }
+}
+
+/// A preflight in process.
+struct Asking<'a> {
+    sim: &'a InProcess,
+    asked: &'a Preflight,
+    number: Option<CallNo>,
+}
+
+impl Future for Asking<'_> {
+    type Output = preflight::Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<preflight::Answer> {
+        let sim = self.sim;
+        let mut shared = sim.lock();
+        let Some(number) = self.number else {
+            let now = shared.cloud.now_ms();
+            self.number = Some(shared.cloud.ask(now, self.asked.clone()));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        if let Some(answer) = shared.cloud.found(number) {
+            self.number = None;
+            return Poll::Ready(answer);
+        }
+        shared.wait(cx, false);
+        Poll::Pending
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.sim.lock().cloud.abandon(number);
+        }
     }
 }
 

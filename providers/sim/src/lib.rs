@@ -20,6 +20,8 @@ mod kinds;
 mod log;
 mod meter;
 mod orders;
+mod preflight;
+mod request;
 mod routes;
 pub mod server;
 mod thing;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use rhumb_api::{ErrorKind, Handle, Order, ProviderError, Purchase, Reply, ResourceKind, Status};
+use rhumb_api::{
+    ErrorKind, Handle, Order, ProviderError, Purchase, Reply, Resource, ResourceKind, Status, preflight,
+};
 
 use crate::arrival::Outcome;
 use crate::chance::{Chance, Stream};
@@ -10,7 +12,7 @@ use crate::cloud::{Happening, Pool, SimCloud};
 use crate::kinds::{check, check_place, forcing, references};
 use crate::log::Event;
 use crate::thing::{Thing, count, has_machines, purchase, text};
-use crate::world::Span;
+use crate::world::{Quota, Span};
 
 fn error(kind: ErrorKind, message: impl Into<String>) -> ProviderError {
     ProviderError::new(kind, message)
@@ -56,11 +58,12 @@ impl SimCloud {
                 },
             });
         }
+        self.check_secrets(&order.resource)?;
         let stands_on = self.needed(order)?;
         let resource = &order.resource;
         let machines = if has_machines(resource.kind) { count(&resource.attributes) } else { 0 };
         if has_machines(resource.kind) {
-            self.room(&pool_of(order), machines)?;
+            self.room(&pool_of(&order.resource), machines)?;
         }
         let place = (resource.cloud, resource.region.clone(), resource.kind);
         let number = self.ids.entry(place).or_default();
@@ -144,11 +147,12 @@ impl SimCloud {
         if let Some(name) = forcing(handle.kind, &thing.attributes, &resource.attributes) {
             return Err(error(ErrorKind::Invalid, format!("`{name}` of {handle} cannot be changed")));
         }
+        self.check_secrets(&order.resource)?;
         let stands_on = self.needed(order)?;
         let idle = thing.complete || thing.between_runs || !thing.has_machines();
         let machines = if idle { 0 } else { thing.machines.max(count(&resource.attributes)) };
         if !idle {
-            self.room(&pool_of(order), machines - thing.machines)?;
+            self.room(&pool_of(&order.resource), machines - thing.machines)?;
         }
         let lag = self.draw(self.world.durations_of(handle.kind).change);
         self.set_machines(handle, machines);
@@ -191,6 +195,18 @@ impl SimCloud {
         let (seen, generation) = (thing.observed(), thing.generation);
         self.after(lag, Happening::Vanish(handle.clone(), generation));
         Ok(Outcome::of(Event::Removed, seen))
+    }
+
+    /// Whether the secrets exist that a resource names.
+    fn check_secrets(&self, resource: &Resource) -> Result<(), ProviderError> {
+        match preflight::secrets(resource).into_iter().find(|reference| !self.has_secret(reference)) {
+            Some(reference) => Err(error(ErrorKind::Invalid, format!("there is no secret `{reference}`"))),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn has_secret(&self, reference: &str) -> bool {
+        self.world.secrets.as_ref().is_none_or(|secrets| secrets.contains(reference))
     }
 
     /// What an order names by address, found by the ids that it gives.
@@ -255,30 +271,30 @@ impl SimCloud {
 
     /// Machines that quotas leave.
     pub(crate) fn quota_left(&self, pool: &Pool) -> u32 {
-        let mut left = u32::MAX;
-        for quota in &self.world.quotas {
-            let counts = |p: &Pool| {
-                p.0 == quota.cloud
-                    && p.1 == quota.region
-                    && quota.type_prefix.as_ref().is_none_or(|prefix| p.2.starts_with(prefix.as_str()))
-                    && quota.spot.is_none_or(|spot| p.3 == spot)
-            };
-            if counts(pool) {
-                let used = self.held.iter().filter(|(p, _)| counts(p));
-                let used = used.fold(0_u32, |sum, (_, n)| sum.saturating_add(*n));
-                left = left.min(quota.machines.saturating_sub(used));
-            }
-        }
-        left
+        let limits = self.world.quotas.iter().filter(|quota| quota.counts(pool));
+        limits.map(|quota| self.left_of(quota, 0)).min().unwrap_or(u32::MAX)
+    }
+
+    /// Machines that a quota leaves once so many are given back.
+    pub(crate) fn left_of(&self, quota: &Quota, freed: u32) -> u32 {
+        let used = self.held.iter().filter(|(pool, _)| quota.counts(pool));
+        let used = used.fold(0_u32, |sum, (_, n)| sum.saturating_add(*n));
+        quota.machines.saturating_sub(used.saturating_sub(freed))
     }
 
     /// Machines that there are and that nobody has.
     pub(crate) fn stock_left(&self, pool: &Pool) -> u32 {
+        self.stock_left_after(pool, 0)
+    }
+
+    /// The same once so many are given back.
+    pub(crate) fn stock_left_after(&self, pool: &Pool, freed: u32) -> u32 {
         let row = self.world.stock.iter().find(|row| {
             row.cloud == pool.0 && row.region == pool.1 && row.instance_type == pool.2 && row.spot == pool.3
         });
         let machines = row.and_then(|row| row.machines);
-        machines.map_or(u32::MAX, |n| n.saturating_sub(self.held.get(pool).copied().unwrap_or(0)))
+        let held = self.held.get(pool).copied().unwrap_or(0).saturating_sub(freed);
+        machines.map_or(u32::MAX, |n| n.saturating_sub(held))
     }
 
     /// A time within a span for the course of a thing.
@@ -287,9 +303,8 @@ impl SimCloud {
     }
 }
 
-/// The machines that an order asks for.
-fn pool_of(order: &Order) -> Pool {
-    let resource = &order.resource;
+/// The machines of a resource.
+pub(crate) fn pool_of(resource: &Resource) -> Pool {
     let name = text(&resource.attributes, "instance_type").unwrap_or_default();
     let spot = purchase(&resource.attributes) == Some(Purchase::Spot);
     (resource.cloud, resource.region.clone(), name.to_owned(), spot)

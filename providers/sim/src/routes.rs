@@ -74,6 +74,14 @@ pub(crate) async fn call(State(hall): State<Arc<Hall>>, body: Body) -> Result<Re
     }
 }
 
+pub(crate) async fn preflight(State(hall): State<Arc<Hall>>, body: Body) -> Result<Response, Problem> {
+    let asked = parse(body)?;
+    match hall.preflight(asked).await {
+        Ok(answer) => Ok(Json(answer).into_response()),
+        Err(_) => Err(Problem(StatusCode::SERVICE_UNAVAILABLE, "the cloud was reset".to_owned())),
+    }
+}
+
 /// [`rhumb_api::Guarantees`] in JSON, with what a client has to know to tell what can be deployed.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

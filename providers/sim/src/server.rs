@@ -6,6 +6,7 @@
 //! | request | body | reply |
 //! |---|---|---|
 //! | `POST /call` | a [`rhumb_api::Call`] | `{"Ok": Reply}` or `{"Err": ProviderError}`, when the cloud answers |
+//! | `POST /preflight` | a [`rhumb_api::Preflight`] | `{"Ok": [Finding]}` or `{"Err": ProviderError}`, when the cloud answers |
 //! | `GET /guarantees` | | `{"deduplicates", "list_lag_ms", "call_lag_ms", "regions", "instance_types"}` |
 //! | `GET /health` | | `{"now_ms"}` |
 //! | `GET /inventory?lineage=L` | | what there is in truth, of all lineages without `L` |
@@ -34,7 +35,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use rhumb_api::{Answer, Call};
+use rhumb_api::{Answer, Call, Preflight, preflight};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -45,6 +46,9 @@ use crate::world::World;
 
 /// The largest body that is taken, bytes.
 const MOST_BYTES: usize = 4 << 20;
+
+/// The same of what asks about all the changes of a plan.
+const MOST_BYTES_OF_A_PLAN: usize = 64 << 20;
 
 /// How virtual time goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,7 @@ pub fn router(world: World, clock: Clock) -> Router {
     let hall = Arc::new(Hall::new(world, clock));
     let v1 = Router::new()
         .route("/call", post(routes::call))
+        .route("/preflight", post(routes::preflight).layer(DefaultBodyLimit::max(MOST_BYTES_OF_A_PLAN)))
         .route("/guarantees", get(routes::guarantees))
         .route("/health", get(routes::now))
         .route("/inventory", get(routes::inventory))
@@ -197,11 +202,27 @@ impl Hall {
 
     /// Sends a call and waits for its answer.
     pub(crate) async fn call(self: Arc<Self>, call: Call) -> Result<Answer, WasReset> {
+        let send = |cloud: &mut SimCloud, now| cloud.submit(now, call);
+        self.exchange(send, |inside, number| inside.answers.remove(&number)).await
+    }
+
+    /// Asks for a preflight and waits for its answer.
+    pub(crate) async fn preflight(self: Arc<Self>, asked: Preflight) -> Result<preflight::Answer, WasReset> {
+        let send = |cloud: &mut SimCloud, now| cloud.ask(now, asked);
+        self.exchange(send, |inside, number| inside.cloud.found(number)).await
+    }
+
+    /// Sends something and waits until its answer can be taken.
+    async fn exchange<T>(
+        self: Arc<Self>,
+        send: impl FnOnce(&mut SimCloud, u64) -> CallNo,
+        take: impl Fn(&mut Inside, CallNo) -> Option<T>,
+    ) -> Result<T, WasReset> {
         let mut changes = self.changed.subscribe();
         let mut caller = {
             let mut inside = self.lock();
             let now = self.now_ms(&inside);
-            let number = inside.cloud.submit(now, call);
+            let number = send(&mut inside.cloud, now);
             Caller { hall: Arc::clone(&self), number: Some(number), epoch: inside.epoch }
         };
         loop {
@@ -212,7 +233,7 @@ impl Hall {
                     return Err(WasReset);
                 }
                 self.tick(&mut inside);
-                if let Some(answer) = caller.number.and_then(|n| inside.answers.remove(&n)) {
+                if let Some(answer) = caller.number.and_then(|n| take(&mut inside, n)) {
                     caller.number = None;
                     return Ok(answer);
                 }

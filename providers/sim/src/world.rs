@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Cloud, ErrorKind, Guarantees, Money, ProviderError, Purchase, ResourceAddr, ResourceKind};
 use serde::{Deserialize, Serialize};
 
+use crate::cloud::Pool;
+
 /// What there is, how fast it is, and how it fails. Times are in milliseconds, probabilities in parts per million.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,6 +37,10 @@ pub struct World {
     pub quotas: Vec<Quota>,
     /// What the credentials may not do.
     pub denied: Vec<Denial>,
+    /// Clouds whose credentials have expired: every call is denied.
+    pub expired: BTreeSet<Cloud>,
+    /// References to the secrets that exist, as orders name them; all exist without it.
+    pub secrets: Option<BTreeSet<String>>,
     /// What machines cost; what has no row has no price, which is not the price 0.
     pub prices: Vec<Price>,
     /// What goes wrong by chance.
@@ -65,6 +71,8 @@ impl Default for World {
             stock: Vec::new(),
             quotas: Vec::new(),
             denied: Vec::new(),
+            expired: BTreeSet::new(),
+            secrets: None,
             prices: Vec::new(),
             faults: Faults::default(),
             rules: Vec::new(),
@@ -212,7 +220,17 @@ pub struct Quota {
     pub machines: u32,
 }
 
-/// A right that the credentials do not have. What is left out is everything.
+impl Quota {
+    /// Whether it counts these machines.
+    pub(crate) fn counts(&self, (cloud, region, name, spot): &Pool) -> bool {
+        (self.cloud, &self.region) == (*cloud, region)
+            && self.type_prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()))
+            && self.spot.is_none_or(|of_spot| of_spot == *spot)
+    }
+}
+
+/// A right that the credentials do not have. What is left out is everything but the right to ask for a preflight, which is
+/// withheld by its own name alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Denial {
@@ -222,6 +240,15 @@ pub struct Denial {
     pub kind: Option<ResourceKind>,
     /// To do this.
     pub verb: Option<Verb>,
+}
+
+impl Denial {
+    /// Whether it withholds the right to do this.
+    pub(crate) fn withholds(&self, cloud: Cloud, kind: Option<ResourceKind>, verb: Verb) -> bool {
+        self.cloud.is_none_or(|c| c == cloud)
+            && self.kind.is_none_or(|k| Some(k) == kind)
+            && self.verb.map_or(verb != Verb::Preflight, |v| v == verb)
+    }
 }
 
 /// What a machine costs.
@@ -306,6 +333,22 @@ pub enum Verb {
     Read,
     /// [`rhumb_api::Call::List`].
     List,
+    /// [`rhumb_api::Provider::preflight`].
+    Preflight,
+}
+
+impl Verb {
+    /// The word in files and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verb::Create => "create",
+            Verb::Update => "update",
+            Verb::Delete => "delete",
+            Verb::Read => "read",
+            Verb::List => "list",
+            Verb::Preflight => "preflight",
+        }
+    }
 }
 
 impl From<&rhumb_api::Call> for Verb {
@@ -362,7 +405,8 @@ pub enum What {
     /// It is done, and the machines that it makes run and never answer their health check. A change that makes machines anew
     /// fails then, and leaves those that serve.
     Sick,
-    /// It is held before its effect until it is released or its caller goes away; then it never has one.
+    /// It is held before its effect until it is released or its caller goes away; then it never has one. A preflight, which has
+    /// none, is not held.
     HoldBefore,
     /// Its reply is held after its effect until it is released or its caller goes away.
     HoldAfter,

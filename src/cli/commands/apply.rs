@@ -12,11 +12,11 @@ use crate::cli::asked::{AskedArgs, as_asked};
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::held::{Held, store_failure, who};
 use crate::cli::planning::{self, NoPlan, PlanArgs};
-use crate::cli::state::StatePlace;
+use crate::cli::saved::Basis;
 use crate::cli::stdout::print_error;
 use crate::cli::view::terminal;
 use crate::cli::watch::{self, SearchArgs};
-use crate::cli::{Exit, Failure, Settings, files, keys, load, reality};
+use crate::cli::{Exit, Failure, Settings, files, keys, reality};
 use crate::optimize::{Standing, Watch};
 use crate::plan::{self, Plan, Prior, VerifyingKey};
 use crate::report;
@@ -101,29 +101,13 @@ fn of_plan(
         plan::file::decode_signed(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
     let digest = plan::file::digest_of(&plan);
     keys::approved(&name, &digest, &signatures, required)?;
-    // Beside the spec that it was made from, it is compared with that; elsewhere, with the state that is named.
-    let mut planning = args.planning.clone();
-    planning.spec.path = PathBuf::from(".");
-    let named = planning.state.take().map(|path| StatePlace::named(&path, settings)).transpose()?;
-    let (place, spec_digest, catalog_digest) = match named {
-        Some(place) if plan.of_states() || load::find(&planning.spec.path, settings).is_err() => {
-            (place, plan.spec_digest.clone(), plan.catalog_digest.clone())
-        }
-        named => {
-            let beside = planning::gather_for(Some(&plan), &planning, settings)?;
-            (named.unwrap_or(beside.store), beside.input.spec_digest, beside.input.world.digest())
-        }
-    };
+    let basis = Basis::of(&plan, &args.planning, settings)?;
     clouds.can(&plan)?;
-    let mut held = Held::open(&place, settings)?;
+    let mut held = Held::open(&basis.place, settings)?;
     if let Some(state) = held.state() {
         clouds.fits(state, &held.name)?;
     }
-    let goes_on = held.state().and_then(|state| state.applying.as_ref()).is_some_and(|a| a.plan == digest);
-    let mut reasons =
-        if goes_on { Vec::new() } else { plan.stale_against(held.state(), &spec_digest, &catalog_digest) };
-    let today = settings.now.to_string();
-    reasons.extend(plan.expired_on(today.get(..10).unwrap_or_default()));
+    let reasons = basis.outdated(&plan, held.state(), settings);
     if !reasons.is_empty() {
         let text = format!("{name}: the plan is stale: {}; plan again", reasons.join("; "));
         return Err(Failure::Message { exit: Exit::Stale, text });

@@ -18,6 +18,7 @@ pub mod output;
 pub mod pareto;
 pub mod plan;
 pub mod predict;
+pub mod preflight;
 pub mod refresh;
 pub mod rollback;
 pub mod scale;

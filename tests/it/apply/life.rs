@@ -46,6 +46,7 @@ impl Desk {
     }
 }
 
+/// That a text is JSON by a schema, which refuses another name of itself.
 pub fn follows(schema: &str, text: &str) -> Value {
     let value: Value = serde_json::from_str(text).expect("JSON");
     let schema: Value = serde_json::from_str(schema).expect("JSON");

@@ -13,6 +13,7 @@ mod interrupts;
 pub mod kills;
 mod life;
 mod month;
+mod preflight;
 pub mod process;
 mod reality;
 mod scale;

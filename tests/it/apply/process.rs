@@ -80,6 +80,11 @@ impl Sim {
         self.runtime.block_on(self.client.control().inventory(None)).expect("told")
     }
 
+    /// Everything that it was asked and that happened.
+    pub fn log(&self) -> Vec<rhumb_sim::Entry> {
+        self.runtime.block_on(self.client.control().log()).expect("told")
+    }
+
     /// A saved plan is applied in the folder that it is in.
     pub fn applying(&self, plan: &Path, state: &Path) -> Command {
         let mut command = rhumb();

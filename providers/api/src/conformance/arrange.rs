@@ -21,6 +21,8 @@ pub enum Verb {
     Read,
     /// [`Call::List`].
     List,
+    /// [`crate::Provider::preflight`].
+    Preflight,
 }
 
 impl From<&Call> for Verb {
@@ -42,12 +44,20 @@ pub enum Trouble {
     Capacity,
     /// The account may have no machine more.
     Quota,
+    /// The account may have so many machines more in the place's region than it has now.
+    QuotaLeaves(u32),
     /// The cloud takes no more calls.
     Throttled,
     /// The same, and it says when to come again, milliseconds from then.
     ThrottledFor(u64),
     /// The credentials may not do it.
     Denied,
+    /// The credentials have expired: every call is denied.
+    Expired,
+    /// The cloud has no such machines as the place's instance type.
+    NotOffered,
+    /// The secret does not exist that samples name: [`super::SECRET`].
+    NoSecret,
     /// Another change is under way, of which the caller knows nothing.
     Conflict,
     /// The request never arrives.

@@ -40,6 +40,11 @@ pub(super) const CHECKS: &[Check] = &[
         "an order that names an id that is not there, or none, is invalid and makes nothing",
         needs
     ),
+    check!(
+        "invalid.secret",
+        "an order that names a secret that is not there is invalid and makes nothing",
+        secret
+    ),
     check!("invalid.update", "an update to what cannot be is invalid and changes nothing", update),
 ];
 
@@ -161,6 +166,18 @@ async fn needs(t: &Trial<'_>) -> Done {
                 t.made_by(&order.tags.token, 0).await?;
             }
         }
+    }
+    Ok(())
+}
+
+async fn secret(t: &Trial<'_>) -> Done {
+    let ids = t.ground().await?;
+    for order in t.with_secrets(&ids) {
+        t.trouble(Trouble::NoSecret, Verb::Create).await?;
+        t.error(&Call::Create(order.clone()), ErrorKind::Invalid).await?;
+        t.calm().await;
+        t.made_by(&order.tags.token, 0).await?;
+        t.make(&order).await?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod create;
 mod errors;
 mod list;
 mod outcomes;
+mod preflight;
 mod remove;
 mod repeat;
 mod report;
@@ -26,7 +27,7 @@ mod update;
 pub use arrange::{Arrange, Later, Trouble, Verb};
 pub use check::Check;
 pub use report::{Finding, Outcome, Report};
-pub use samples::{LINEAGE, Place, address, attributes, changed, kinds, order, spoiled, token};
+pub use samples::{LINEAGE, Place, SECRET, address, attributes, changed, kinds, order, spoiled, token};
 
 use std::sync::Mutex;
 
@@ -85,6 +86,7 @@ pub fn checks() -> Vec<Check> {
         list::CHECKS,
         errors::CHECKS,
         outcomes::CHECKS,
+        preflight::CHECKS,
         able::CHECKS,
     ]
     .concat()

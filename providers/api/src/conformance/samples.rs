@@ -7,6 +7,9 @@ use crate::{Attr, Cloud, Order, Resource, ResourceAddr, ResourceKind, Tags, Toke
 /// The lineage of everything that is ordered here.
 pub const LINEAGE: &str = "00000000-0000-4000-8000-000000000001";
 
+/// The secret that samples name where one is asked for; it exists unless the double was told otherwise.
+pub const SECRET: &str = "env:SAMPLE_KEYS";
+
 /// A lineage of its own for each number.
 pub(super) fn lineage(number: u64) -> String {
     format!("00000000-0000-4000-8000-{:012x}", number.wrapping_add(0x100))

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::arrange::{Trouble, Verb};
 use super::check::{Done, Stop, ensure};
-use super::samples::{changed, kinds, lineage, order, token};
+use super::samples::{SECRET, changed, kinds, lineage, order, token};
 use super::{Bench, Place};
+use crate::preflight::{self, Preflight, Wanted};
 use crate::{
     Answer, Attr, Call, ErrorKind, Guarantees, Handle, Observed, Order, ProviderError, Reply, ResourceKind,
     Scope, Status, Token,
@@ -142,6 +143,25 @@ impl<'a> Trial<'a> {
         answer
     }
 
+    /// Asks once what would be refused.
+    pub async fn preflight(&self, wanted: &[Wanted]) -> preflight::Answer {
+        let answer = self.bench.provider.preflight(&self.asked(wanted)).await;
+        self.hear("preflight", &format!("{answer:?}"));
+        answer
+    }
+
+    /// What is asked of changes.
+    pub fn asked(&self, wanted: &[Wanted]) -> Preflight {
+        let lineage = Some(self.lineage.clone());
+        Preflight { cloud: self.bench.place.cloud, lineage, wanted: wanted.to_vec() }
+    }
+
+    /// What is found about changes.
+    pub async fn found(&self, wanted: &[Wanted]) -> Result<Vec<preflight::Finding>, Stop> {
+        let answer = self.preflight(wanted).await;
+        answer.map_err(|error| Stop::Failed(format!("a preflight was answered with {error}")))
+    }
+
     /// Takes note of a secret in what the adapter says.
     pub fn hear(&self, of: &str, text: &str) {
         if self.bench.secrets.iter().any(|secret| !secret.is_empty() && text.contains(secret)) {
@@ -254,6 +274,19 @@ impl<'a> Trial<'a> {
         let mut order = self.order(kind, ids);
         order.resource.attributes = changed(self.bench.place, kind);
         order
+    }
+
+    /// Samples that name the secret, of each kind of the place that can.
+    pub fn with_secrets(&self, ids: &Ids) -> Vec<Order> {
+        let names =
+            [(ResourceKind::LaunchTemplate, "api_keys"), (ResourceKind::LoadBalancer, "tls_certificate")];
+        let here = names.into_iter().filter(|(kind, _)| self.kinds().contains(kind));
+        let with = |(kind, name): (ResourceKind, &str)| {
+            let mut order = self.order(kind, ids);
+            order.resource.attributes.insert(name.to_owned(), SECRET.into());
+            order
+        };
+        here.map(with).collect()
     }
 
     /// Makes the thing of an order and waits until it is there.

@@ -1,5 +1,6 @@
 //! The simulated cloud from outside.
 
+mod ahead;
 mod bench;
 mod conformance;
 mod courses;

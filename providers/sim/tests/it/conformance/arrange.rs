@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rhumb_api::conformance::{Arrange, Later, Place, Trouble};
-use rhumb_api::{ErrorKind, ProviderError};
+use rhumb_api::{ErrorKind, Observed, ProviderError};
 use rhumb_sim::{Control, Denial, InProcess, Quota, Rate, Rule, Stock, Verb, What, World};
 
 /// A world with trouble in it.
@@ -12,6 +12,7 @@ fn troubled(
     place: &Place,
     what: Trouble,
     verb: rhumb_api::conformance::Verb,
+    there: &[Observed],
 ) -> Result<World, String> {
     use rhumb_api::conformance::Verb as Asked;
     let verb = match verb {
@@ -20,12 +21,23 @@ fn troubled(
         Asked::Delete => Verb::Delete,
         Asked::Read => Verb::Read,
         Asked::List => Verb::List,
+        Asked::Preflight => Verb::Preflight,
     };
     let mut world = base.clone();
     let mut rule = |what| {
         world.rules.push(Rule { nth: None, verb: Some(verb), kind: None, address: None, times: None, what });
     };
     let error = |kind| ProviderError::new(kind, "by appointment");
+    let mut quotas = Vec::new();
+    let mut quota = |machines| {
+        quotas.push(Quota {
+            cloud: place.cloud,
+            region: place.region.clone(),
+            type_prefix: None,
+            spot: None,
+            machines,
+        });
+    };
     match what {
         Trouble::Conflict => rule(What::Error(error(ErrorKind::Conflict))),
         Trouble::LostRequest => rule(What::DropRequest),
@@ -40,13 +52,18 @@ fn troubled(
             spot: false,
             machines: Some(0),
         }),
-        Trouble::Quota => world.quotas.push(Quota {
-            cloud: place.cloud,
-            region: place.region.clone(),
-            type_prefix: None,
-            spot: None,
-            machines: 0,
-        }),
+        Trouble::Quota => quota(0),
+        Trouble::QuotaLeaves(more) => {
+            let here = there
+                .iter()
+                .filter(|seen| (seen.handle.cloud, &seen.handle.region) == (place.cloud, &place.region));
+            quota(here.filter_map(|seen| seen.running).sum::<u32>() + more);
+        }
+        Trouble::Expired => drop(world.expired.insert(place.cloud)),
+        Trouble::NotOffered => {
+            world.instance_types.insert(place.cloud, ["another".to_owned()].into());
+        }
+        Trouble::NoSecret => world.secrets = Some(["env:ANOTHER".to_owned()].into()),
         Trouble::Throttled | Trouble::ThrottledFor(1_000) => {
             world.calls.insert(place.cloud, Rate { per_second: 1, burst: 0 });
         }
@@ -55,6 +72,7 @@ fn troubled(
             world.denied.push(Denial { cloud: Some(place.cloud), kind: None, verb: Some(verb) });
         }
     }
+    world.quotas.extend(quotas);
     Ok(world)
 }
 
@@ -77,7 +95,8 @@ impl Arrange for Inside {
             if self.cannot == Some(what) {
                 return Err("not here".to_owned());
             }
-            let world = troubled(&self.base, &self.place, what, verb)?;
+            let there = self.sim.with(|cloud| cloud.inventory());
+            let world = troubled(&self.base, &self.place, what, verb, &there)?;
             self.sim.with(|cloud| cloud.set_world(world));
             Ok(())
         })
@@ -103,7 +122,8 @@ impl Arrange for Remote {
 
     fn trouble(&self, what: Trouble, verb: rhumb_api::conformance::Verb) -> Later<'_, Result<(), String>> {
         Box::pin(async move {
-            let world = troubled(&self.base, &self.place, what, verb)?;
+            let there = self.control.inventory(None).await.map_err(|error| error.to_string())?;
+            let world = troubled(&self.base, &self.place, what, verb, &there)?;
             self.control.set_world(&world).await.map(drop).map_err(|error| error.to_string())
         })
     }

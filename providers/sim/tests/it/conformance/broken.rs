@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rhumb_api::conformance::token;
 use rhumb_api::{
-    Answer, Answering, Attr, Call, Cloud, ErrorKind, Guarantees, Handle, Observed, Order, Provider,
-    ProviderError, Reply, Resource, ResourceKind, Status, Token,
+    Answer, Answering, Attr, Call, Cloud, ErrorKind, Guarantees, Handle, Observed, Order, Preflight,
+    Provider, ProviderError, Reply, Resource, ResourceKind, Status, Token, preflight,
 };
 use rhumb_sim::InProcess;
 
@@ -95,6 +95,20 @@ pub enum Fault {
     CannotAndDoesNotSayWhy,
     LeavesOutTheUnknown,
     TellsSecrets,
+    MakesWithoutSecrets,
+    PreflightRefusesAll,
+    PreflightSaysHalf,
+    PreflightMakesIt,
+    PreflightTakesCredentials,
+    PreflightGrantsAll,
+    PreflightOffersAll,
+    PreflightCountsEachAlone,
+    PreflightCountsTheReplacedAsGone,
+    PreflightKnowsNoOrder,
+    PreflightKnowsNoSecrets,
+    PreflightPromisesMachines,
+    PreflightFailsForMachines,
+    UnansweredPreflightPasses,
 }
 
 #[derive(Default)]
@@ -169,7 +183,7 @@ impl Broken {
         self.sim.call(&call).await
     }
 
-    fn fresh(&self) -> Token {
+    pub(super) fn fresh(&self) -> Token {
         let mut memory = self.memory();
         memory.fresh += 1;
         token((1 << 60) + memory.fresh)
@@ -395,6 +409,10 @@ impl Provider for Broken {
             Fault::CannotAndDoesNotSayWhy => can.map_err(|_| String::new()),
             _ => can,
         }
+    }
+
+    fn preflight<'a>(&'a self, asked: &'a Preflight) -> preflight::Answering<'a> {
+        Box::pin(self.look_ahead(asked))
     }
 
     fn call<'a>(&'a self, call: &'a Call) -> Answering<'a> {

@@ -1,6 +1,6 @@
 //! What a broken adapter does with calls, other than sending them.
 
-use rhumb_api::{Answer, Call, ErrorKind, Handle, Order, Reply, Scope, Status};
+use rhumb_api::{Answer, Call, ErrorKind, Handle, Order, Reply, Scope, Status, preflight};
 
 use super::broken::{Broken, Fault, UNKNOWN, err, one};
 
@@ -46,6 +46,12 @@ impl Broken {
                 let standing = self.memory().made.values().find_map(same)?;
                 let seen = self.ask(Call::Read(standing)).await;
                 one(&seen).is_some().then_some(seen)
+            }
+            (Fault::MakesWithoutSecrets, None) if !preflight::secrets(&order.resource).is_empty() => {
+                let mut order = order.clone();
+                order.resource.attributes.remove("api_keys");
+                order.resource.attributes.remove("tls_certificate");
+                Some(self.ask(Call::Create(order)).await)
             }
             (Fault::LeavesOutTheUnknown, _) if order.resource.attributes.contains_key(UNKNOWN) => {
                 let mut order = order.clone();

@@ -1,5 +1,6 @@
 //! The simulated cloud passes what every adapter has to pass, and adapters that break a law do not.
 
+mod ahead;
 mod arrange;
 mod broken;
 mod instead;
@@ -196,6 +197,25 @@ const FAULTS: &[(Fault, &str, &str)] = &[
     (Fault::CanEverything, "can.refuses", "it says that it can deploy a network with an unknown attribute"),
     (Fault::CannotAndDoesNotSayWhy, "can.refuses", "and does not say why"),
     (Fault::LeavesOutTheUnknown, "can.invalid", "a network with an unknown attribute: create"),
+    (Fault::MakesWithoutSecrets, "invalid.secret", "(Pending), not invalid"),
+    (Fault::PreflightRefusesAll, "preflight.passes", "a sample of every kind is refused"),
+    (Fault::PreflightSaysHalf, "preflight.complete", "nothing is said of {Offering}"),
+    (Fault::PreflightMakesIt, "preflight.makes_nothing", "there were 4 things, and there are 10"),
+    (Fault::PreflightTakesCredentials, "preflight.credentials", "is let pass, by credentials"),
+    (Fault::PreflightGrantsAll, "preflight.permission", "a Create of a network that is denied is let pass"),
+    (Fault::PreflightOffersAll, "preflight.invalid", "a network with an unknown attribute is let pass"),
+    (Fault::PreflightOffersAll, "preflight.offering", "of a type that there is not is let pass"),
+    (Fault::PreflightCountsEachAlone, "preflight.quota", "by itself and not together is let pass"),
+    (
+        Fault::PreflightCountsTheReplacedAsGone,
+        "preflight.replaced",
+        "that does not fit beside the old one is let pass",
+    ),
+    (Fault::PreflightKnowsNoOrder, "preflight.replaced", "for which the old one goes first is refused"),
+    (Fault::PreflightKnowsNoSecrets, "preflight.secret", "a secret that is not there is let pass"),
+    (Fault::PreflightPromisesMachines, "preflight.capacity", "it says [Ok]"),
+    (Fault::PreflightFailsForMachines, "preflight.capacity", "it says [Failed]"),
+    (Fault::UnansweredPreflightPasses, "preflight.unanswered", "an answer with 0 findings"),
     (Fault::TellsSecrets, "says.no_secrets", "a secret is in the answer to the create of a"),
 ];
 
