@@ -152,8 +152,5 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
         warnings,
     };
     let plan = plan::between(header, input.prior.as_ref(), &desired, placement, artifacts);
-    let mut plan = plan.without_ended(input.prior.as_ref());
-    plan.dips = plan::dips(&plan.changes, &input.spec, &input.world.catalog);
-    plan.surge = plan::surge(&plan.changes, &plan.dips, &input.world.catalog);
-    Ok(plan)
+    Ok(plan.without_ended(input.prior.as_ref()).weighed(&input.spec, &input.world.catalog))
 }

@@ -23,16 +23,6 @@ struct Held<'a> {
 
 pub fn check(log: &mut Ledger, spec: &Spec, world: &World, plan: &Plan) {
     surge(log, world, plan);
-    if !plan.asked.targets.is_empty() || !plan.asked.excludes.is_empty() {
-        // Of a part the dips of the whole are kept as far as they are of it.
-        let done =
-            |addr: &ResourceAddr| plan.changes.iter().any(|c| c.addr == *addr && c.action != Action::Keep);
-        let told = plan.dips.iter().flat_map(|dip| dip.first.iter().chain(&dip.then)).all(done);
-        log.hold(told, "plan", "plan", || {
-            ("a dip is of what is not changed".into(), "a change".into(), "none".into())
-        });
-        return;
-    }
     let mut all: BTreeMap<Key<'_>, Held<'_>> = BTreeMap::new();
     let limits = spec.providers.iter().flat_map(|(cloud, settings)| {
         settings.quotas.iter().flat_map(move |(place, codes)| {
@@ -144,9 +134,6 @@ fn taken(resource: &Resource, (cloud, place, code): Key<'_>, catalog: &Catalog) 
 
 /// What machines cost while old and new ones are there at once is the sum of what is there then.
 fn surge(log: &mut Ledger, world: &World, plan: &Plan) {
-    if !plan.asked.targets.is_empty() || !plan.asked.excludes.is_empty() {
-        return;
-    }
     let first: BTreeSet<&ResourceAddr> = plan.dips.iter().flat_map(|dip| &dip.first).collect();
     let (mut sums, mut unpriced) = ([0_i128; 3], 0_u32);
     for change in &plan.changes {

@@ -136,16 +136,6 @@ impl Plan {
         }
         self.left.sort_by(|a, b| a.change.addr.cmp(&b.change.addr));
         self.steps.retain(|step| !left.contains(&step.addr));
-        // It is of the whole.
-        if !left.is_empty() {
-            self.surge = None;
-        }
-        // Of a part less goes and less comes: what is left of a dip is one still.
-        for dip in &mut self.dips {
-            dip.first.retain(|addr| !left.contains(addr));
-            dip.then.retain(|addr| !left.contains(addr));
-        }
-        self.dips.retain(|dip| !dip.first.is_empty() && !dip.then.is_empty());
         self.asked = asked;
         Ok(self)
     }

@@ -48,8 +48,10 @@ pub use year::{Outlook, Period, PeriodCost, Year, YearBudget, year};
 
 use rhumb_api::{Attr, Resource, ResourceAddr};
 
+use crate::catalog::Catalog;
 use crate::placement::Placement;
 use crate::render::Artifact;
+use crate::spec::Spec;
 use crate::state::StateResource;
 
 /// A finished plan.
@@ -208,6 +210,15 @@ impl LeftWhy {
 }
 
 impl Plan {
+    /// The same with what it takes to lead from what is to what will be ([`Plan::dips`], [`Plan::surge`]), once its changes are as they
+    /// are to be.
+    #[must_use]
+    pub fn weighed(mut self, spec: &Spec, catalog: &Catalog) -> Plan {
+        self.dips = dips(&self.changes, spec, catalog);
+        self.surge = surge(&self.changes, &self.dips, catalog);
+        self
+    }
+
     /// Whether it follows from recorded states alone, so that it promises nothing and no spec or catalogue makes it stale.
     pub fn of_states(&self) -> bool {
         self.destroy || self.rollback.is_some()

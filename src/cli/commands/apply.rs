@@ -139,6 +139,7 @@ fn of_spec(args: &Args, settings: &Settings, clouds: &Clouds) -> Result<Exit, Fa
         });
     }
     let plan = as_asked(plan, args.asked.asked(), held.state())?;
+    let plan = plan.weighed(&gathered.input.spec, &gathered.input.world.catalog);
     approve(&plan, args.yes, &mut held, settings, clouds)
 }
 

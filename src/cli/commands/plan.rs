@@ -99,6 +99,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         }
     };
     let plan = as_asked(plan, args.asked.asked(), gathered.input.prior.as_ref())?;
+    let plan = plan.weighed(&gathered.input.spec, &gathered.input.world.catalog);
     save(&plan, args, key.as_ref(), settings)?;
     let facts = args.max_age.map(|limit| check::facts(&gathered.input.world, &plan.placement, Some(limit)));
     if settings.json {

@@ -138,8 +138,13 @@ fn a_dip_is_in_the_plan_and_the_account_is_never_over_its_quota() {
     desk.sim.set_world(&World { quotas: vec![quota], ..super::process::quick() });
     assert!(json(&desk)["dips"].as_array().is_some_and(Vec::is_empty), "nothing goes");
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
-    // Another account makes everything anew.
+    // What is made anew because somebody asked has no more room than any other.
+    let anew = follows(PLAN, &desk.here(&["plan", ".", "--json", "--replace", address.as_str()]).0);
+    assert_eq!(anew["dips"][0]["first"][0], first["address"]);
+    // Another account makes everything anew; a part without the machines needs no room.
     with(", profile: other");
+    let part = follows(PLAN, &desk.here(&["plan", ".", "--json", "--exclude", address.as_str()]).0);
+    assert!(part["dips"].as_array().is_some_and(Vec::is_empty), "{}", part["dips"]);
     let plan = json(&desk);
     assert_eq!(fleet(&plan)["address"], first["address"], "the same machines");
     let dip = &plan["dips"][0];
