@@ -2,6 +2,7 @@
 
 mod faults;
 mod memory;
+mod moved;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -321,3 +321,35 @@ fn what_was_refused_is_not_asked_for_again_at_once() {
 fn place(change: &Value, nth: usize) -> String {
     change["address"].as_str().and_then(|addr| addr.split('/').nth(nth)).expect("a segment").to_owned()
 }
+
+#[test]
+fn a_state_moves_with_everything_that_it_says() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let pulled = desk.here(&["state", "pull"]).0;
+    let (_, err, code) = desk.here(&["state", "move", "--to", "rhumb.state.json", "."]);
+    assert!(code == 1 && err.contains("it is there already"), "{err}");
+    let (out, err, code) = desk.here(&["state", "move", "--to", "elsewhere.json", "."]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("5 things") && out.contains("Let the spec name the new place"), "{out}");
+    assert_eq!(desk.here(&["state", "pull", "--state", "elsewhere.json"]).0, pulled);
+    let (_, err, code) = desk.here(&["state", "list"]);
+    assert!(code == 1 && err.contains("nothing was ever recorded there"), "{err}");
+    assert!(desk.path().join("rhumb.state.json.moved").exists());
+    let (out, _, code) =
+        desk.here(&["plan", ".", "--state", "elsewhere.json", "--detailed-exitcode", "--quiet"]);
+    assert_eq!(code, 0, "{out}");
+    // Not onto something else; and one that was cut off before the old file was renamed goes on.
+    let (_, err, code) = desk.here(&["state", "move", "--to", "third.json", "."]);
+    assert!(code == 1 && err.contains("nothing was ever recorded there"), "{err}");
+    std::fs::rename(desk.path().join("rhumb.state.json.moved"), desk.path().join("rhumb.state.json"))
+        .expect("back");
+    let (_, err, code) = desk.here(&["state", "move", "--to", "elsewhere.json", "."]);
+    assert_eq!(code, 0, "{err}");
+    let other = rhumb::state::file::encode(&State::new("another".into(), true));
+    std::fs::write(desk.path().join("third.json"), other).expect("written");
+    let (_, err, code) =
+        desk.here(&["state", "move", "--to", "third.json", ".", "--state", "elsewhere.json"]);
+    assert!(code == 1 && err.contains("something else is recorded there"), "{err}");
+    assert_eq!(desk.here(&["state", "pull", "--state", "elsewhere.json"]).0, pulled, "it stays");
+}

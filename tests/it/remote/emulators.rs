@@ -228,4 +228,23 @@ fn the_commands_find_the_state_that_the_spec_names() {
     assert_eq!((code, sim.inventory().len()), (0, 0), "{out}{err}");
     let (out, _, _) = on(&["history"]);
     assert!(out.contains("5 created") && out.contains("5 removed"), "{out}");
+    // One that was in a file moves there.
+    let desk = tempfile::tempdir().unwrap();
+    std::fs::copy("examples/support-chat/deploy.yaml", desk.path().join("deploy.yaml")).unwrap();
+    let here = |args: &[&str]| run(rhumb().current_dir(desk.path()).args(args));
+    let (out, err, code) = here(&[&["apply", ".", "--yes", "--quiet"][..], &there].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    let pulled = here(&["state", "pull"]).0;
+    let (_, second) = place("moved");
+    let (out, err, code) = here(&["state", "move", "--to", &second, "."]);
+    assert!(code == 0 && out.contains("5 things"), "{out}{err}");
+    assert_eq!(here(&["state", "pull", "--state", &second]).0, pulled);
+    let (out, err, code) =
+        here(&[&["apply", ".", "--yes", "--quiet", "--state", &second][..], &there].concat());
+    assert!(code == 0 && out.contains("No changes"), "{out}{err}");
+    let (out, err, code) =
+        here(&[&["destroy", ".", "--yes", "--quiet", "--state", &second][..], &there].concat());
+    assert_eq!((code, sim.inventory().len()), (0, 0), "{out}{err}");
+    let (_, err, code) = here(&["state", "move", "--to", "back.json", "--state", &second]);
+    assert!(code == 1 && err.contains("it is in a bucket"), "{err}");
 }
