@@ -179,6 +179,8 @@ fn runs_that_end_are_left_alone_and_what_is_not_known_is_not_guessed() {
     assert_eq!(back(&now, &real), Err(RollbackError::Simulated));
 }
 
+const HISTORY: &str = include_str!("../../../src/cli/commands/history/schema.json");
+const EVENTS: &str = include_str!("../../../src/cli/commands/apply/schema.json");
 const OUTPUT: &str = include_str!("../../../src/cli/commands/output/schema.json");
 const PLAN: &str = include_str!("../../../templates/report/plan.schema.json");
 
@@ -306,6 +308,8 @@ fn what_was_refused_is_not_asked_for_again_at_once() {
     assert!(code == 0 && out.contains("all hold"), "{out}{err}");
     let retried = desk.here(&["state", "retry", "."]).0;
     assert!(retried.contains("is planned on again"), "{retried}");
+    let told = follows(HISTORY, &desk.here(&["history", "--json"]).0);
+    assert_eq!(told["history"].as_array().and_then(|all| all.last()).expect("one")["what"], "retry");
     assert_eq!(desk.here(&["state", "retry", "."]).0, "Nothing is recorded that was refused.\n");
     let (out, _, code) = desk.here(&["plan", ".", "--detailed-exitcode", "--json"]);
     let again: Value = serde_json::from_str(&out).expect("JSON");
@@ -352,4 +356,21 @@ fn a_state_moves_with_everything_that_it_says() {
         desk.here(&["state", "move", "--to", "third.json", ".", "--state", "elsewhere.json"]);
     assert!(code == 1 && err.contains("something else is recorded there"), "{err}");
     assert_eq!(desk.here(&["state", "pull", "--state", "elsewhere.json"]).0, pulled, "it stays");
+}
+
+#[test]
+fn events_of_health_follow_the_schema() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let fleet =
+        desk.sim.inventory().into_iter().find(|seen| seen.handle.kind == ResourceKind::Fleet).expect("one");
+    let address = fleet.tags.address.as_str();
+    let out = desk.ok(&["apply", ".", "--yes", "--json", "--replace", address]);
+    let events: Vec<Value> = out.lines().map(|line| follows(EVENTS, line)).collect();
+    let health = events.iter().find(|event| event["stage"] == "healthy").expect("an event");
+    assert_eq!((&health["verb"], health["address"].as_str()), (&Value::from("check"), Some(address)));
+    assert_eq!(health["healthy"], health["wanted"]);
+    let at = |what: &dyn Fn(&&Value) -> bool| events.iter().position(|event| what(&event)).expect("told");
+    let gone = at(&|event| event["verb"] == "delete" && event["stage"] == "begun");
+    assert!(at(&|event| event["stage"] == "healthy") < gone, "it serves before the old one goes");
 }
