@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Check;
 use super::check::{Done, check, ensure};
 use super::trial::{Trial, has_machines, same_attributes};
-use crate::{Attr, Call, Handle, ResourceKind, Status};
+use crate::{Attr, Call, Handle, ResourceKind, Status, outputs};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("create.handle", "what is made is of the cloud, region and kind that were ordered", handle),
@@ -17,6 +17,16 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     check!("create.ready", "what is made becomes ready", ready),
     check!("create.machines", "what is ready has as many machines as were ordered", machines),
+    check!(
+        "create.healthy",
+        "machines with a health check say how many answer it, of those that run, and at last all do; others say nothing",
+        healthy
+    ),
+    check!(
+        "create.address",
+        "a load balancer and machines at a site say where clients reach them, in reads and in lists alike",
+        address
+    ),
     check!("create.ids_differ", "two things of a kind have two ids", ids_differ),
     check!("create.ids_are_not_reused", "the id of what is gone is not given again", ids_are_not_reused),
     check!("read.unknown", "a read of what never was is answered with nothing", unknown),
@@ -89,6 +99,53 @@ async fn machines(t: &Trial<'_>) -> Done {
             seen.handle,
             seen.running,
             seen.status
+        );
+    }
+    Ok(())
+}
+
+async fn healthy(t: &Trial<'_>) -> Done {
+    let ids = t.ground().await?;
+    for kind in t.kinds() {
+        let (order, seen) = t.sample(*kind, &ids).await?;
+        let asked = has_machines(*kind) && order.resource.attributes.contains_key("health_check_path");
+        ensure!(
+            seen.healthy.is_some() == asked,
+            "{} says that {:?} machines are healthy, and {} a health check",
+            seen.handle,
+            seen.healthy,
+            if asked { "has" } else { "has no" }
+        );
+        ensure!(
+            seen.healthy <= seen.running,
+            "of {} {:?} machines are healthy and {:?} run",
+            seen.handle,
+            seen.healthy,
+            seen.running
+        );
+        if asked {
+            t.healthy(&seen.handle).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn address(t: &Trial<'_>) -> Done {
+    let ids = t.ground().await?;
+    for kind in t.kinds() {
+        let (order, seen) = t.sample(*kind, &ids).await?;
+        let reached = matches!(kind, ResourceKind::LoadBalancer | ResourceKind::EdgeUnit);
+        let said = seen.outputs.get(outputs::ADDRESS).filter(|address| !address.is_empty());
+        ensure!(said.is_some() == reached, "{} says that its address is {said:?}", seen.handle);
+        t.list_lag().await;
+        let listed = t.list(Some(&order.tags.token)).await?;
+        let same = listed.iter().find(|other| other.handle == seen.handle);
+        ensure!(
+            same.is_none_or(|other| other.outputs == seen.outputs),
+            "a list says of {} that it was given {:?}, a read {:?}",
+            seen.handle,
+            same.map(|other| &other.outputs),
+            seen.outputs
         );
     }
     Ok(())

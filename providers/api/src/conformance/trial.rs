@@ -243,6 +243,24 @@ impl<'a> Trial<'a> {
         Ok(seen)
     }
 
+    /// Waits until all machines of a thing answer their health check.
+    pub async fn healthy(&self, handle: &Handle) -> Done {
+        let mut pauses = self.pauses();
+        loop {
+            let seen = self.ready(handle).await?;
+            if seen.healthy.is_some() && seen.healthy == seen.running {
+                return Ok(());
+            }
+            let Some(ms) = pauses.next() else {
+                let (healthy, running) = (seen.healthy, seen.running);
+                return Err(Stop::Failed(format!(
+                    "of {handle} {running:?} machines run, and {healthy:?} stay healthy"
+                )));
+            };
+            self.pause(ms).await;
+        }
+    }
+
     /// A run as it is once it is complete.
     pub async fn completed(&self, handle: &Handle) -> Result<Observed, Stop> {
         let mut pauses = self.pauses();

@@ -45,6 +45,10 @@ fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
         Fault::CountsOneMachineMore => {
             each(answer, |seen| seen.running = seen.running.map(|running| running + 1))
         }
+        Fault::SaysNothingOfHealth => each(answer, |seen| seen.healthy = None),
+        Fault::NeverHealthy => each(answer, |seen| seen.healthy = seen.healthy.map(|_| 0)),
+        Fault::HealthierThanItRuns => each(answer, |seen| seen.healthy = seen.healthy.map(|n| n + 1)),
+        Fault::HasNoAddress => each(answer, |seen| seen.outputs.clear()),
         Fault::RunsNeverEnd => each(answer, |seen| {
             if seen.status == Status::Complete {
                 seen.status = Status::Ready;
@@ -196,6 +200,9 @@ fn of_list(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
         }),
         Fault::ListsLackAttributes => lists(answer, |all| {
             all.iter_mut().for_each(|seen| seen.attributes.clear());
+        }),
+        Fault::ListsHaveNoAddress => lists(answer, |all| {
+            all.iter_mut().for_each(|seen| seen.outputs.clear());
         }),
         Fault::ListsAreUnordered => lists(answer, |all| all.reverse()),
         Fault::ListsRepeat => lists(answer, |all| {
