@@ -241,7 +241,7 @@ fn the_commands_find_the_state_that_the_spec_names() {
     assert_eq!(here(&["state", "pull", "--state", &second]).0, pulled);
     let (out, err, code) =
         here(&[&["apply", ".", "--yes", "--quiet", "--state", &second][..], &there].concat());
-    assert!(code == 0 && out.contains("No changes"), "{out}{err}");
+    assert!(code == 0 && out.contains("0 to create, 0 to change, 0 to remove"), "{out}{err}");
     let (out, err, code) =
         here(&[&["destroy", ".", "--yes", "--quiet", "--state", &second][..], &there].concat());
     assert_eq!((code, sim.inventory().len()), (0, 0), "{out}{err}");
