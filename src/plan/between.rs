@@ -6,7 +6,7 @@ use rhumb_api::{Attr, Resource, ResourceAddr};
 
 use super::reasons::Reasons;
 use super::{Action, Asked, BudgetLine, Change, Leftover, Plan, Prior, Rollout, Standby, Step, Year};
-use super::{diff, order, prevented, replace};
+use super::{diff, file, order, prevented, replace};
 use crate::placement::Placement;
 use crate::render::Artifact;
 use crate::state::{State, StateResource};
@@ -41,6 +41,27 @@ pub struct Header {
     pub rollouts: Vec<Rollout>,
     /// Warnings, in order.
     pub warnings: Vec<String>,
+}
+
+impl Header {
+    /// Of a plan that follows from recorded states alone: `name` is the deployment's, `created` the planning time.
+    pub(super) fn of_states(name: &str, created: &str, warnings: Vec<String>) -> Self {
+        let nothing = file::sha256(b"");
+        Header {
+            name: name.to_owned(),
+            created: created.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            spec_digest: nothing.clone(),
+            catalog_digest: nothing,
+            confidence: 0.0,
+            user_files: Vec::new(),
+            budgets: Vec::new(),
+            year: None,
+            standbys: Vec::new(),
+            rollouts: Vec::new(),
+            warnings,
+        }
+    }
 }
 
 /// The plan that leads from `prior` to `desired`.

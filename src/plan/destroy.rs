@@ -1,6 +1,6 @@
 //! The plan by which everything goes.
 
-use super::{Action, Desired, Header, Plan, between, file};
+use super::{Action, Desired, Header, Plan, between};
 use crate::placement::Placement;
 use crate::state::State;
 
@@ -8,21 +8,7 @@ use crate::state::State;
 ///
 /// It follows from the state alone: what a spec or a catalogue says by then does not keep anything from being removed.
 pub fn destroy(name: &str, created: &str, prior: &State, warnings: Vec<String>) -> Plan {
-    let nothing = file::sha256(b"");
-    let header = Header {
-        name: name.to_owned(),
-        created: created.to_owned(),
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        spec_digest: nothing.clone(),
-        catalog_digest: nothing,
-        confidence: 0.0,
-        user_files: Vec::new(),
-        budgets: Vec::new(),
-        year: None,
-        standbys: Vec::new(),
-        rollouts: Vec::new(),
-        warnings,
-    };
+    let header = Header::of_states(name, created, warnings);
     let mut plan = between(header, Some(prior), &Desired::new(), Placement::default(), Vec::new());
     plan.destroy = true;
     for change in &mut plan.changes {

@@ -66,21 +66,7 @@ pub fn rollback(
     };
     let desired: Desired =
         wanted.iter().map(|(addr, thing)| (addr.clone(), (thing.resource.clone(), needs(thing)))).collect();
-    let nothing = file::sha256(b"");
-    let header = Header {
-        name: name.to_owned(),
-        created: created.to_owned(),
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        spec_digest: nothing.clone(),
-        catalog_digest: nothing,
-        confidence: 0.0,
-        user_files: Vec::new(),
-        budgets: Vec::new(),
-        year: None,
-        standbys: Vec::new(),
-        rollouts: Vec::new(),
-        warnings,
-    };
+    let header = Header::of_states(name, created, warnings);
     let artifacts = artifacts(&wanted);
     let mut plan = between(header, Some(prior), &desired, Placement::default(), artifacts);
     plan.rollback = Some(Rollback { to: to.serial, digest: to.digest() });
