@@ -108,6 +108,30 @@ impl Catalog {
         of_type.get(found)
     }
 
+    /// The instance type (index) that machines of a resource are of, and how they are paid for; `None` of what has no machines, and of
+    /// types that are not known.
+    pub fn machines_of(&self, resource: &rhumb_api::Resource) -> Option<(usize, rhumb_api::Purchase)> {
+        use rhumb_api::{Attr, Purchase};
+        let text = |name: &str| match resource.attributes.get(name) {
+            Some(Attr::Text(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        let kind = self.instance_type(resource.cloud, text("instance_type")?)?;
+        let bought = text("purchase")?;
+        let all = Purchase::ALL.into_iter().chain([Purchase::Held]);
+        Some((kind, all.into_iter().find(|purchase| purchase.as_str() == bought)?))
+    }
+
+    /// The offering that machines of a resource are of; of held ones that of their commitment.
+    pub fn offered(&self, resource: &rhumb_api::Resource) -> Option<&Offering> {
+        let (kind, purchase) = self.machines_of(resource)?;
+        let commitment = match resource.attributes.get("commitment") {
+            Some(rhumb_api::Attr::Text(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        self.offering_of(kind, self.region(resource.cloud, &resource.region)?, (purchase, commitment))
+    }
+
     /// Takes offers of an instance type in a region off the list: those of spot machines, or all others that are on sale.
     pub fn withhold(&mut self, cloud: rhumb_api::Cloud, region: &str, instance_type: &str, spot: bool) {
         let Some(at) = self.instance_type(cloud, instance_type).zip(self.region(cloud, region)) else {

@@ -122,7 +122,7 @@ fn taken(resource: &Resource, (cloud, place, code): Key<'_>, catalog: &Catalog) 
     };
     let offered = catalog
         .region(cloud, &resource.region)
-        .and_then(|region| catalog.offering(kind, region, purchase))
+        .and_then(|region| catalog.offering_of(kind, region, (purchase, commitment(resource))))
         .map(|offering| catalog.quotas_of(offering));
     let all = offered.unwrap_or_else(|| catalog.quotas_for(kind, purchase));
     let mine = all.into_iter().find(|(quota, _)| {
@@ -187,5 +187,13 @@ fn listed(resource: &Resource, catalog: &Catalog) -> Option<i64> {
     let region = catalog.region(resource.cloud, &resource.region)?;
     let bought = text("purchase")?;
     let purchase = Purchase::ALL.into_iter().chain([Purchase::Held]).find(|p| p.as_str() == bought)?;
-    Some(catalog.offering(kind, region, purchase)?.price.micros())
+    Some(catalog.offering_of(kind, region, (purchase, commitment(resource)))?.price.micros())
+}
+
+/// What holds held machines.
+fn commitment(resource: &Resource) -> Option<&str> {
+    match resource.attributes.get("commitment") {
+        Some(Attr::Text(name)) => Some(name.as_str()),
+        _ => None,
+    }
 }

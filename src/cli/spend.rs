@@ -1,8 +1,6 @@
 //! What machines that are recorded cost by the list prices of the catalogue.
 
-use std::collections::BTreeMap;
-
-use rhumb_api::{Attr, Money, Purchase, Resource, ResourceKind};
+use rhumb_api::{Attr, Money, Resource, ResourceKind};
 
 use crate::catalog::Catalog;
 
@@ -33,19 +31,10 @@ pub fn cost(resource: &Resource, machines: Option<u32>, catalog: &Catalog) -> Co
         ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::EdgeUnit => {}
     }
     let Some(machines) = machines else { return Cost::Unknown("how many machines run is not known") };
-    let attributes: &BTreeMap<String, Attr> = &resource.attributes;
-    let text = |name: &str| match attributes.get(name) {
-        Some(Attr::Text(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let place = text("instance_type")
-        .and_then(|name| catalog.instance_type(resource.cloud, name))
-        .zip(catalog.region(resource.cloud, &resource.region));
-    let purchase = text("purchase").and_then(|word| Purchase::ALL.into_iter().find(|p| p.as_str() == word));
-    let Some(((instance_type, region), purchase)) = place.zip(purchase) else {
+    if catalog.machines_of(resource).is_none() || catalog.region(resource.cloud, &resource.region).is_none() {
         return Cost::Unknown("the catalogue does not know these machines");
-    };
-    match catalog.offering(instance_type, region, purchase) {
+    }
+    match catalog.offered(resource) {
         Some(offering) => Cost::Listed {
             usd: offering.price.scale(f64::from(machines)),
             source: offering.provenance.source.to_string(),

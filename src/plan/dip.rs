@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attr, Cloud, Resource, ResourceAddr, ResourceKind};
 
 use super::{Action, Change};
 use crate::catalog::{Catalog, Quota, QuotaUnit};
@@ -118,16 +118,8 @@ fn quotas<'c>(resource: &Resource, catalog: &'c Catalog) -> Vec<(&'c Quota, f64)
     if !matches!(resource.kind, ResourceKind::Fleet | ResourceKind::EdgeUnit) {
         return Vec::new();
     }
-    let text = |name: &str| match resource.attributes.get(name) {
-        Some(Attr::Text(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let kind = text("instance_type").and_then(|name| catalog.instance_type(resource.cloud, name));
-    let all = Purchase::ALL.into_iter().chain([Purchase::Held]);
-    let purchase = text("purchase").and_then(|word| all.into_iter().find(|p| p.as_str() == word));
-    let Some((kind, purchase)) = kind.zip(purchase) else { return Vec::new() };
-    let region = catalog.region(resource.cloud, &resource.region);
-    match region.and_then(|region| catalog.offering(kind, region, purchase)) {
+    let Some((kind, purchase)) = catalog.machines_of(resource) else { return Vec::new() };
+    match catalog.offered(resource) {
         Some(offering) => catalog.quotas_of(offering),
         None => catalog.quotas_for(kind, purchase),
     }

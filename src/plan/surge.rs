@@ -1,6 +1,6 @@
 //! What machines cost while old and new ones are there at once.
 
-use rhumb_api::{Attr, Money, Purchase, Resource, ResourceKind};
+use rhumb_api::{Attr, Money, Resource, ResourceKind};
 
 use super::{Action, Change};
 use crate::catalog::Catalog;
@@ -57,20 +57,11 @@ fn per_hour(resource: &Resource, catalog: &Catalog) -> Priced {
     if !matches!(resource.kind, ResourceKind::Fleet | ResourceKind::EdgeUnit) {
         return Priced::NoMachines;
     }
-    let text = |name: &str| match resource.attributes.get(name) {
-        Some(Attr::Text(text)) => Some(text.as_str()),
-        _ => None,
-    };
     let machines = match resource.attributes.get("count") {
         Some(Attr::Int(n)) => *n as f64,
         _ => return Priced::Unknown,
     };
-    let all = Purchase::ALL.into_iter().chain([Purchase::Held]);
-    let purchase = text("purchase").and_then(|word| all.into_iter().find(|p| p.as_str() == word));
-    let kind = text("instance_type").and_then(|name| catalog.instance_type(resource.cloud, name));
-    let place = kind.zip(catalog.region(resource.cloud, &resource.region));
-    match place.zip(purchase).and_then(|((kind, region), purchase)| catalog.offering(kind, region, purchase))
-    {
+    match catalog.offered(resource) {
         Some(offering) => Priced::Known(offering.price.scale(machines)),
         None => Priced::Unknown,
     }
