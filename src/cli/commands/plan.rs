@@ -100,7 +100,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     };
     let plan = as_asked(plan, args.asked.asked(), gathered.input.prior.as_ref())?;
     let plan = plan.weighed(&gathered.input.spec, &gathered.input.world.catalog);
-    save(&plan, args, key.as_ref(), settings)?;
+    save(&plan, args.out.as_ref(), key.as_ref(), settings)?;
     let facts = args.max_age.map(|limit| check::facts(&gathered.input.world, &plan.placement, Some(limit)));
     if settings.json {
         let mut value = report::json::plan(&plan);
@@ -119,8 +119,16 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
 }
 
 /// Saves a plan where that was asked for, signed if that was.
-fn save(plan: &Plan, args: &Args, key: Option<&SigningKey>, settings: &Settings) -> Result<(), Failure> {
-    let Some(path) = &args.out else { return Ok(()) };
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save(
+    plan: &Plan,
+    out: Option<&PathBuf>,
+    key: Option<&SigningKey>,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let Some(path) = out else { return Ok(()) };
     let signatures = key.map(|key| key.sign(&plan::file::digest_of(plan)));
     let text = plan::file::encode_signed(plan, signatures.into_iter().collect());
     files::write_atomically(&settings.dir.join(path), text.as_bytes(), 0o600)
@@ -152,7 +160,7 @@ fn of_destruction(args: &Args, key: Option<&SigningKey>, settings: &Settings) ->
         return Err(Failure::error("nothing was ever recorded there: there is nothing to destroy"));
     };
     let plan = as_asked(destroy::removal(&state, settings), args.asked.asked(), Some(&state))?;
-    save(&plan, args, key, settings)?;
+    save(&plan, args.out.as_ref(), key, settings)?;
     if settings.json {
         terminal::print(&format!("{}\n", report::json::plan(&plan)))?;
     } else {

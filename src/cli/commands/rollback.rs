@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::destroy::created;
+use super::plan::save;
 use crate::catalog::Catalog;
 use crate::cli::asked::{PartArgs, as_asked};
 use crate::cli::clouds::{CloudArgs, Clouds};
@@ -10,7 +11,7 @@ use crate::cli::commands::apply::approve;
 use crate::cli::held::Held;
 use crate::cli::state::{StateArgs, StatePlace};
 use crate::cli::view::terminal;
-use crate::cli::{Exit, Failure, Settings, files, keys, load, reality, spend};
+use crate::cli::{Exit, Failure, Settings, keys, load, reality, spend};
 use crate::plan::{self, Plan, SigningKey};
 use crate::report;
 use crate::state::State;
@@ -67,7 +68,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let to = place.version(args.to)?;
     if args.out.is_some() && args.no_refresh {
         let (_, state) = args.state.read(settings)?;
-        return save(&led_back(&state, &to, &place, args, settings)?, args, key.as_ref(), settings);
+        return saved(&led_back(&state, &to, &place, args, settings)?, args, key.as_ref(), settings);
     }
     let clouds = Clouds::of(&args.clouds)?;
     let mut held = Held::open(&place, settings)?;
@@ -83,16 +84,13 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let Some(state) = held.state().cloned() else { return Ok(Exit::Done) };
     let plan = led_back(&state, &to, &place, args, settings)?;
     if args.out.is_some() {
-        return save(&plan, args, key.as_ref(), settings);
+        return saved(&plan, args, key.as_ref(), settings);
     }
     approve(&plan, args.yes, &mut held, settings, &clouds)
 }
 
-fn save(plan: &Plan, args: &Args, key: Option<&SigningKey>, settings: &Settings) -> Result<Exit, Failure> {
-    let Some(path) = &args.out else { return Ok(Exit::Done) };
-    let signatures = key.map(|key| key.sign(&plan::file::digest_of(plan)));
-    let text = plan::file::encode_signed(plan, signatures.into_iter().collect());
-    files::write_atomically(&settings.dir.join(path), text.as_bytes(), 0o600)?;
+fn saved(plan: &Plan, args: &Args, key: Option<&SigningKey>, settings: &Settings) -> Result<Exit, Failure> {
+    save(plan, args.out.as_ref(), key, settings)?;
     if settings.json {
         terminal::print(&format!("{}\n", report::json::plan(plan)))?;
     } else {
