@@ -14,7 +14,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind, Token};
 
 use super::Verb;
-use crate::plan::{self, Action, Change, Dip, Rollout, Standby};
+use crate::plan::{self, Action, Change, Dip, Plan, Rollout, Standby};
 use crate::render::Artifact;
 use crate::state::{Spared, State, Taken};
 
@@ -41,11 +41,28 @@ pub struct Work<'a> {
     pub dips: &'a [Dip],
 }
 
+impl<'a> Work<'a> {
+    /// That of a plan whose steps are in this order.
+    pub fn of(plan: &'a Plan, order: &'a [ResourceAddr]) -> Self {
+        Work {
+            plan: plan::file::digest_of(plan),
+            from: plan.prior.as_ref().map(|prior| prior.serial),
+            changes: &plan.changes,
+            standbys: &plan.standbys,
+            apart: plan.budgets.is_empty() && plan.placement.coupling.is_none(),
+            order,
+            artifacts: &plan.artifacts,
+            rollouts: &plan.rollouts,
+            dips: &plan.dips,
+        }
+    }
+}
+
 impl Work<'_> {
     /// The changes with what has been taken: those of the plan, but for pools that others stand in for.
     ///
     /// What an earlier try of this apply has made and nothing wants any more is removed.
-    pub(super) fn changes(&self, state: &State) -> Vec<Change> {
+    pub fn changes(&self, state: &State) -> Vec<Change> {
         let mut wanted: BTreeMap<&ResourceAddr, Cow<'_, Change>> =
             self.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))).collect();
         for standby in self.standing_in(state) {

@@ -18,7 +18,7 @@ use crate::cli::view::terminal;
 use crate::cli::watch::{self, SearchArgs};
 use crate::cli::{Exit, Failure, Settings, files, keys, reality};
 use crate::optimize::{Standing, Watch};
-use crate::plan::{self, Plan, Prior, VerifyingKey};
+use crate::plan::{self, Plan, VerifyingKey};
 use crate::report;
 use crate::state::Record;
 pub use view::View;
@@ -189,20 +189,9 @@ fn agreed(plan: &Plan, simulated: bool) -> Result<bool, Failure> {
 
 /// Applies a plan.
 fn execute(plan: &Plan, held: &mut Held, settings: &Settings, clouds: &Clouds) -> Result<Exit, Failure> {
-    let digest = plan::file::digest_of(plan);
     let order: Vec<ResourceAddr> = plan.steps.iter().map(|step| step.addr.clone()).collect();
-    let from = plan.prior.as_ref().map(|prior: &Prior| prior.serial);
-    let work = Work {
-        plan: digest.clone(),
-        from,
-        changes: &plan.changes,
-        standbys: &plan.standbys,
-        apart: plan.budgets.is_empty() && plan.placement.coupling.is_none(),
-        order: &order,
-        artifacts: &plan.artifacts,
-        rollouts: &plan.rollouts,
-        dips: &plan.dips,
-    };
+    let work = Work::of(plan, &order);
+    let (digest, from) = (work.plan.clone(), work.from);
     let store = held.store(clouds.simulated)?;
     let begin = Record::Begin { plan: digest.clone(), from, by: who(), at: settings.now.to_string() };
     let mut machine = Machine::new(store.state().clone(), work, begin, clouds.options.clone());

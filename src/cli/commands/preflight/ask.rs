@@ -10,9 +10,10 @@ use rhumb_api::{Cloud, ErrorKind, Provider, ProviderError, ResourceAddr};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::apply::Work;
 use crate::cli::clouds::Clouds;
 use crate::plan::{Action, Change, Plan, Standby, against};
-use crate::state::{State, Taken};
+use crate::state::State;
 
 /// How often a question is asked at most before it counts as not answered.
 const TRIES: u32 = 4;
@@ -52,22 +53,14 @@ pub fn questions<'p>(plan: &'p Plan, state: Option<&State>, goes_on: bool) -> Ve
     all
 }
 
-/// What an apply that goes on does: nothing that is done by now, and in the place of what was refused what was taken for it.
-fn left_of<'p>(plan: &'p Plan, state: &State) -> Vec<Cow<'p, Change>> {
-    let mut changes: BTreeMap<&ResourceAddr, &Change> =
-        plan.changes.iter().map(|change| (&change.addr, change)).collect();
-    let taken = state.applying.iter().flat_map(|applying| &applying.taken);
-    let last: BTreeMap<&ResourceAddr, &Taken> = taken.map(|taken| (&taken.pool, taken)).collect();
-    for taken in last.into_values() {
-        let is = |s: &&Standby| (&s.pool, &s.by, s.spot) == (&taken.pool, &taken.by, taken.spot);
-        let Some(standby) = plan.standbys.iter().find(is) else { continue };
-        for addr in &standby.without {
-            changes.remove(addr);
-        }
-        changes.extend(standby.changes.iter().map(|change| (&change.addr, change)));
-    }
-    let now = |change: &Change| against(change, state.resources.get(&change.addr));
-    changes.into_values().map(|change| Cow::Owned(now(change))).collect()
+/// What an apply that goes on does: nothing that is done by now, in the place of what was refused what was taken for it, and what the
+/// first try made for that goes.
+fn left_of<'p>(plan: &Plan, state: &State) -> Vec<Cow<'p, Change>> {
+    let now = |change: Change| match change.after {
+        Some(_) => against(&change, state.resources.get(&change.addr)),
+        None => change,
+    };
+    Work::of(plan, &[]).changes(state).into_iter().map(|change| Cow::Owned(now(change))).collect()
 }
 
 fn by_cloud<'p>(
