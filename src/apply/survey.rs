@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rhumb_api::{
-    Answer, Attr, Call, Cloud, ErrorKind, Handle, Observed, ProviderError, Reply, ResourceAddr, Scope,
-    Status, Tags, malformed,
+    Answer, Attr, Attributes, Call, Cloud, ErrorKind, Handle, Observed, ProviderError, Reply, ResourceAddr,
+    Scope, Status, Tags, malformed,
 };
 
 use super::{Effect, Engine, Event, Options, Summary};
@@ -52,7 +52,7 @@ struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Attributes, or what its cloud has given it, differ: it is like this.
-    Changed(BTreeMap<String, Attr>, BTreeMap<String, String>),
+    Changed(Attributes, BTreeMap<String, String>),
     /// It is as it was recorded; that was not known after a change that failed.
     Settled,
     /// It is not there any more.
@@ -62,7 +62,7 @@ pub enum Found {
     /// It has failed by itself; in the cloud's words.
     Failed(String),
     /// It has our tags, and no record knows it: it is like this.
-    Stray(Tags, BTreeMap<String, Attr>),
+    Stray(Tags, Attributes),
 }
 
 /// Everything that was found out.
@@ -110,11 +110,9 @@ impl Drift {
 /// The attributes in which something is otherwise than recorded, by name.
 ///
 /// The number of machines of a fleet that follows its load is moved by others within what the plan lets it: that is no difference.
-pub fn differing(recorded: &BTreeMap<String, Attr>, seen: &BTreeMap<String, Attr>) -> BTreeSet<String> {
-    let names: BTreeSet<&String> = recorded.keys().chain(seen.keys()).collect();
-    let differs = |name: &&&String| recorded.get(**name) != seen.get(**name);
-    let mut names: BTreeSet<String> = names.iter().filter(differs).map(|name| (*name).clone()).collect();
-    let number = |of: &BTreeMap<String, Attr>, name: &str| match of.get(name) {
+pub fn differing(recorded: &Attributes, seen: &Attributes) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = recorded.differing(seen).map(str::to_owned).collect();
+    let number = |of: &Attributes, name: &str| match of.get(name) {
         Some(Attr::Int(n)) => Some(*n),
         _ => None,
     };

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, Money, Resource, ResourceKind};
+use rhumb_api::{Attr, Attributes, Money, Resource, ResourceKind};
 use sha2::{Digest, Sha256};
 
 use crate::placement::{Following, Placement, SharedFleet, World};
@@ -279,9 +279,7 @@ fn covered(name: &str, said: &BTreeSet<&str>) -> bool {
 
 /// The attributes that differ at the top level.
 fn differences(before: &Resource, after: &Resource) -> Vec<String> {
-    let names: BTreeSet<&String> = before.attributes.keys().chain(after.attributes.keys()).collect();
-    let differs = |name: &&&String| before.attributes.get(**name) != after.attributes.get(**name);
-    names.iter().filter(differs).map(|name| (*name).clone()).collect()
+    before.attributes.differing(&after.attributes).map(str::to_owned).collect()
 }
 
 fn steps(log: &mut Ledger, plan: &Plan) {
@@ -376,7 +374,7 @@ impl Day {
     }
 
     /// What a fleet says; `None` if it says nothing of hours.
-    fn said(attributes: &BTreeMap<String, Attr>) -> Option<Self> {
+    fn said(attributes: &Attributes) -> Option<Self> {
         let number = |key: &str| match attributes.get(key) {
             Some(Attr::Int(n)) => Some(*n),
             _ => None,

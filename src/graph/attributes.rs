@@ -157,9 +157,7 @@
 //! | `events_per_hour`, `trigger_ms`, `restart` | of a stream, in the place of `deadline_s`: what comes in at the peak, its trigger, and that it is started again whenever it ends (`always`) |
 //! | `after`? | list: `batches.NAME`, `trainings.NAME`, `pipelines.NAME` and `federations.NAME` whose run must be complete first |
 
-use std::collections::BTreeMap;
-
-use rhumb_api::Attr;
+use rhumb_api::{Attr, Attributes};
 
 /// Port of the first engine process of a machine.
 pub const ENGINE_PORT: i64 = 8000;
@@ -172,9 +170,6 @@ pub const SHARED: &str = "machines.shared";
 
 /// Address range of every network.
 pub const ADDRESS_RANGE: &str = "10.64.0.0/16";
-
-/// Attributes by name.
-pub(super) type Attributes = BTreeMap<String, Attr>;
 
 /// Builds attributes without repeating conversions.
 #[derive(Clone, Debug, Default)]
@@ -202,7 +197,7 @@ impl Builder {
     }
 
     pub fn map(self) -> Attr {
-        Attr::Map(self.0)
+        Attr::Map(self.0.into())
     }
 }
 

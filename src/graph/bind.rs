@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attr, Attributes, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
-use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
+use super::attributes::{ADDRESS_RANGE, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
 use super::following::following;
 use super::{Graph, Unplaced, engine, federation, input, pipeline, profile, shared, training};
 use crate::diagnostic::Pointer;
@@ -409,13 +409,13 @@ impl<'a> Region<'a> {
     /// Origins to the share of their traffic that comes to this region, in millionths.
     fn origins(&self, chosen: &WorkloadPlacement) -> Attr {
         let here: BTreeSet<usize> = self.pools.iter().map(|(index, _)| *index).collect();
-        let mut origins = BTreeMap::new();
+        let mut origins = Attributes::default();
         for route in &chosen.routes {
             // Rounded one by one: whole numbers add up the same in any order.
             let to_here = route.to.iter().filter(|(pool, _)| here.contains(pool));
             let share: i64 = to_here.map(|(_, share)| parts(*share, 1e6)).sum();
             if share > 0 {
-                origins.insert(route.origin.clone(), Attr::Int(share));
+                origins.insert(&route.origin, Attr::Int(share));
             }
         }
         Attr::Map(origins)

@@ -52,7 +52,7 @@ impl Drawn for Resource {
     }
 
     fn json(&self) -> Map<String, Value> {
-        let attributes = self.attributes.iter().map(|(k, v)| (k.clone(), attr(v))).collect();
+        let attributes = self.attributes.iter().map(|(k, v)| (k.to_owned(), attr(v))).collect();
         [
             ("cloud".to_owned(), Value::from(self.cloud.as_str())),
             ("region".to_owned(), Value::from(self.region.as_str())),
@@ -70,7 +70,7 @@ fn attr(value: &Attr) -> Value {
         Attr::Int(n) => Value::from(*n),
         Attr::Text(text) => Value::String(text.clone()),
         Attr::List(items) => Value::Array(items.iter().map(attr).collect()),
-        Attr::Map(entries) => Value::Object(entries.iter().map(|(k, v)| (k.clone(), attr(v))).collect()),
+        Attr::Map(entries) => Value::Object(entries.iter().map(|(k, v)| (k.to_owned(), attr(v))).collect()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a launch template says about a member of a federation.
 
-use rhumb_api::{Attr, Cloud};
+use rhumb_api::{Attr, Attributes, Cloud};
 
-use super::attributes::{Attributes, Builder, parts};
+use super::attributes::{Builder, parts};
 use crate::placement::{FederationRun, Pool};
 use crate::spec::Federation;
 

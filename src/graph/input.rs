@@ -4,8 +4,8 @@ use rhumb_api::Attr;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::attributes::Attributes;
 use crate::spec::{Dataset, ModelSource, Spec};
+use rhumb_api::Attributes;
 
 /// The attribute that holds it.
 pub const INPUT: &str = "input_sha256";

@@ -1,8 +1,8 @@
 //! What a launch template says about a pipeline.
 
-use rhumb_api::Attr;
+use rhumb_api::{Attr, Attributes};
 
-use super::attributes::{Attributes, Builder, parts};
+use super::attributes::{Builder, parts};
 use super::bind::run_attributes;
 use crate::placement::{BatchRun, PipelineRun};
 use crate::spec::Pipeline;

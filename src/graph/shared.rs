@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, Cloud, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attr, Attributes, Cloud, Resource, ResourceAddr, ResourceKind};
 
-use super::attributes::{ADDRESS_RANGE, Attributes, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
+use super::attributes::{ADDRESS_RANGE, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
 use super::{Graph, Unplaced, engine};
 use crate::placement::{Mix, OnShared, Placement, Pool, SharedFleet};
 use crate::spec::{Model, Service, Spec};
@@ -244,10 +244,10 @@ impl Machines<'_> {
     }
 
     fn template(&self, firewall: &ResourceAddr) -> Attributes {
-        let mut engines = BTreeMap::new();
+        let mut engines = Attributes::default();
         let mut device = 0;
         for (seat, replicas) in self.on() {
-            engines.insert(seat.pool.addr.to_string(), seat.engine(replicas, device));
+            engines.insert(seat.pool.addr.as_str(), seat.engine(replicas, device));
             device += i64::from(replicas) * i64::from(seat.shared.accelerators);
         }
         let whole = f64::from(self.fleet.accelerators_per_machine);

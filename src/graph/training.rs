@@ -1,8 +1,8 @@
 //! What a launch template says about a training.
 
-use rhumb_api::Attr;
+use rhumb_api::{Attr, Attributes};
 
-use super::attributes::{Attributes, Builder, parts};
+use super::attributes::{Builder, parts};
 use crate::placement::{Pool, TrainingRun};
 use crate::spec::{Checkpointing, Model, ModelSource, Training};
 

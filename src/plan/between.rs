@@ -205,7 +205,7 @@ fn wanted(
         }
         Some(_) => (Action::Update, fields.iter().map(diff::in_words).collect()),
     };
-    Change {
+    let mut change = Change {
         addr: addr.clone(),
         action,
         reasons: why,
@@ -213,7 +213,9 @@ fn wanted(
         after: Some(after.clone()),
         fields,
         depends_on: sorted(needs.iter()),
-    }
+    };
+    change.share();
+    change
 }
 
 /// The change of something, looked at alone, for somebody who knows why.

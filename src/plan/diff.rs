@@ -1,8 +1,6 @@
 //! What differs between a resource as it exists and as it is wanted.
 
-use std::collections::BTreeMap;
-
-use rhumb_api::{Attr, Resource};
+use rhumb_api::{Attr, Attributes, Resource};
 
 use super::FieldChange;
 use super::replace::forces_replacement;
@@ -40,18 +38,11 @@ pub fn fields(before: &Resource, after: &Resource) -> Vec<FieldChange> {
 
 type Differing = (String, Option<Attr>, Option<Attr>);
 
-fn maps(
-    found: &mut Vec<Differing>,
-    prefix: &str,
-    before: &BTreeMap<String, Attr>,
-    after: &BTreeMap<String, Attr>,
-) {
-    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    for key in names {
-        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+fn maps(found: &mut Vec<Differing>, prefix: &str, before: &Attributes, after: &Attributes) {
+    for key in before.differing(after) {
+        let name = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
         match (before.get(key), after.get(key)) {
             (Some(Attr::Map(b)), Some(Attr::Map(a))) => maps(found, &name, b, a),
-            (b, a) if b == a => {}
             (b, a) => found.push((name, b.cloned(), a.cloned())),
         }
     }

@@ -181,6 +181,15 @@ pub struct Change {
     pub depends_on: Vec<ResourceAddr>,
 }
 
+impl Change {
+    /// Holds once what is the same before and after: most of a deployment stays as it is.
+    fn share(&mut self) {
+        if self.before == self.after {
+            self.after.clone_from(&self.before);
+        }
+    }
+}
+
 /// A change that a plan leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
-use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attr, Attributes, Resource, ResourceAddr, ResourceKind};
 use sha2::{Digest, Sha256};
 
 use crate::graph::Graph;
@@ -145,7 +145,7 @@ fn own_files(
     };
     let mut files = Files::new();
     for (name, template) in of {
-        let content = fill(templates, addr.as_str(), template, resource, &BTreeMap::new())?;
+        let content = fill(templates, addr.as_str(), template, resource, &Attributes::default())?;
         files.insert(name.to_owned(), content);
     }
     Ok(files)
@@ -155,7 +155,7 @@ fn shared_files(
     templates: &Environment<'_>,
     addr: &ResourceAddr,
     resource: &Resource,
-    engines: &BTreeMap<String, Attr>,
+    engines: &Attributes,
 ) -> Result<Files, RenderError> {
     let mut files = Files::new();
     for (pool, engine) in engines {
@@ -167,7 +167,7 @@ fn shared_files(
         let content = fill(templates, pool, ENVIRONMENT, resource, &own)?;
         files.insert(environment_of(*port), content);
     }
-    let script = fill(templates, addr.as_str(), SHARED_SCRIPT, resource, &BTreeMap::new())?;
+    let script = fill(templates, addr.as_str(), SHARED_SCRIPT, resource, &Attributes::default())?;
     files.insert(START_SCRIPT.to_owned(), script);
     Ok(files)
 }
@@ -188,13 +188,15 @@ pub fn with_hashes(mut desired: Graph<Resource>, artifacts: &[Artifact]) -> Grap
         let sha256 = Attr::from(artifact.sha256.as_str());
         let attributes = &mut resource.attributes;
         match artifact.name.as_str() {
-            START_SCRIPT => drop(attributes.insert("start_script_sha256".to_owned(), sha256)),
-            ENVIRONMENT => drop(attributes.insert("environment_sha256".to_owned(), sha256)),
+            START_SCRIPT => drop(attributes.insert("start_script_sha256", sha256)),
+            ENVIRONMENT => drop(attributes.insert("environment_sha256", sha256)),
             name => {
-                let several = attributes.entry("environments_sha256".to_owned());
-                if let Attr::Map(files) = several.or_insert_with(|| Attr::Map(BTreeMap::new())) {
-                    files.insert(name.to_owned(), sha256);
-                }
+                let mut files = match attributes.remove("environments_sha256") {
+                    Some(Attr::Map(files)) => files,
+                    _ => Attributes::default(),
+                };
+                files.insert(name, sha256);
+                attributes.insert("environments_sha256", Attr::Map(files));
             }
         }
     }
@@ -349,13 +351,13 @@ fn fill(
     addr: &str,
     name: &'static str,
     resource: &Resource,
-    own: &BTreeMap<String, Attr>,
+    own: &Attributes,
 ) -> Result<String, RenderError> {
     let failed =
         |e: minijinja::Error| RenderError::Template { addr: addr.to_owned(), name, reason: e.to_string() };
     let attributes = resource.attributes.iter().chain(own);
     let mut context: BTreeMap<&str, minijinja::Value> =
-        attributes.map(|(key, attr)| (key.as_str(), value(attr))).collect();
+        attributes.map(|(key, attr)| (key, value(attr))).collect();
     context.insert("address", addr.into());
     context.insert("cloud", resource.cloud.as_str().into());
     context.insert("region", resource.region.as_str().into());
@@ -368,13 +370,11 @@ fn value(attr: &Attr) -> minijinja::Value {
         Attr::Int(n) => (*n).into(),
         Attr::Text(text) => text.as_str().into(),
         Attr::List(items) => items.iter().map(value).collect(),
-        Attr::Map(entries) => {
-            minijinja::Value::from_pairs(entries.iter().map(|(k, v)| (k.as_str(), value(v))))
-        }
+        Attr::Map(entries) => minijinja::Value::from_pairs(entries.iter().map(|(k, v)| (k, value(v)))),
     }
 }
 
-fn at<'a>(attributes: &'a BTreeMap<String, Attr>, map: &str, key: &str) -> Option<&'a Attr> {
+fn at<'a>(attributes: &'a Attributes, map: &str, key: &str) -> Option<&'a Attr> {
     match attributes.get(map) {
         Some(Attr::Map(entries)) => entries.get(key),
         _ => None,
@@ -382,7 +382,7 @@ fn at<'a>(attributes: &'a BTreeMap<String, Attr>, map: &str, key: &str) -> Optio
 }
 
 /// What the engines' own servers cannot do is an error here, so that it is not found out on the machine.
-fn refuse_unsupported(addr: &str, attributes: &BTreeMap<String, Attr>) -> Result<(), RenderError> {
+fn refuse_unsupported(addr: &str, attributes: &Attributes) -> Result<(), RenderError> {
     let engine = match at(attributes, "engine", "name") {
         Some(Attr::Text(name)) => name.as_str(),
         _ => "",

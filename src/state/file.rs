@@ -46,12 +46,13 @@ mod v1;
 mod v5;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 
-use rhumb_api::{Attr, ResourceAddr};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use rhumb_api::{Attributes, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::{State, StateError, StateResource};
+use super::{Applying, Deed, Intent, Refusal, Spared, State, StateError, StateResource};
 pub(super) use text::{Text, serde_message};
 
 /// The version that is written.
@@ -86,59 +87,115 @@ pub fn decode(name: &str, text: &str) -> Result<State, StateError> {
 /// The text of a state: resources by address, intents by token, keys in the order above, two spaces, a newline
 /// at the end. Equal states have equal texts.
 pub fn encode(state: &State) -> String {
-    let resources = state.resources.iter().map(|(address, entry)| thing(address, None, entry));
-    let spares = state.spares.iter().map(|s| thing(&s.address, Some(s.why.as_str()), &s.thing));
-    let file = json!({
-        "rhumb_state": VERSION,
-        "lineage": state.lineage,
-        "serial": state.serial,
-        "simulated": state.simulated,
-        "resources": resources.collect::<Vec<_>>(),
-        "spares": spares.collect::<Vec<_>>(),
-        "open": state.open.values().collect::<Vec<_>>(),
-        "applying": state.applying,
-        "forgotten": state.forgotten,
-        "history": state.history,
-        "regions": state.regions.iter().map(|(cloud, region)| json!({ "cloud": cloud, "region": region })).collect::<Vec<_>>(),
-        "refusals": state.refusals,
-    });
-    format!("{file:#}\n")
+    let mut text = Vec::new();
+    write(state, &mut text);
+    String::from_utf8(text).unwrap_or_default()
 }
 
-fn thing(address: &ResourceAddr, why: Option<&str>, entry: &StateResource) -> Value {
-    let resource = &entry.resource;
-    let attributes: Map<String, Value> =
-        resource.attributes.iter().map(|(k, v)| (k.clone(), value(v))).collect();
-    let depends_on: BTreeSet<&str> = entry.depends_on.iter().map(ResourceAddr::as_str).collect();
-    let mut object = Map::new();
-    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
-    put("address", json!(address.as_str()));
-    if let Some(why) = why {
-        put("why", json!(why));
+/// SHA-256 of [`encode`], lower-case hexadecimal.
+pub(super) fn digest(state: &State) -> String {
+    let mut hash = Hashed(Sha256::new());
+    write(state, &mut hash);
+    hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What is written, hashed.
+struct Hashed(Sha256);
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
     }
-    put("kind", json!(resource.kind.as_str()));
-    put("cloud", json!(resource.cloud.as_str()));
-    put("region", json!(resource.region));
-    put("id", json!(entry.id));
-    put("token", json!(entry.token));
-    put("since", json!(entry.since));
-    put("doubtful", json!(entry.doubtful));
-    put("complete", json!(entry.complete));
-    put("attributes", Value::Object(attributes));
-    put("depends_on", json!(depends_on));
-    put("stands_on", json!(entry.stands_on));
-    put("outputs", json!(entry.outputs));
-    put("files", json!(entry.files));
-    Value::Object(object)
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-fn value(attr: &Attr) -> Value {
-    match attr {
-        Attr::Bool(b) => Value::Bool(*b),
-        Attr::Int(n) => Value::from(*n),
-        Attr::Text(text) => Value::String(text.clone()),
-        Attr::List(items) => Value::Array(items.iter().map(value).collect()),
-        Attr::Map(entries) => Value::Object(entries.iter().map(|(k, v)| (k.clone(), value(v))).collect()),
+/// Writes to what takes everything: neither memory nor a hash refuses.
+fn write(state: &State, mut to: impl Write) {
+    let file = Written {
+        rhumb_state: VERSION,
+        lineage: &state.lineage,
+        serial: state.serial,
+        simulated: state.simulated,
+        resources: state.resources.iter().map(|(address, entry)| Thing::of(address, None, entry)).collect(),
+        spares: state.spares.iter().map(|s| Thing::of(&s.address, Some(s.why), &s.thing)).collect(),
+        open: state.open.values().collect(),
+        applying: state.applying.as_ref(),
+        forgotten: &state.forgotten,
+        history: &state.history,
+        regions: state.regions.iter().map(|(cloud, region)| Place { cloud: *cloud, region }).collect(),
+        refusals: &state.refusals,
+    };
+    let _ = serde_json::to_writer_pretty(&mut to, &file);
+    let _ = to.write_all(b"\n");
+}
+
+/// The file, its keys in the order in which they are written.
+#[derive(Serialize)]
+struct Written<'a> {
+    rhumb_state: u64,
+    lineage: &'a str,
+    serial: u64,
+    simulated: bool,
+    resources: Vec<Thing<'a>>,
+    spares: Vec<Thing<'a>>,
+    open: Vec<&'a Intent>,
+    applying: Option<&'a Applying>,
+    forgotten: &'a [Handle],
+    history: &'a [Deed],
+    regions: Vec<Place<'a>>,
+    refusals: &'a [Refusal],
+}
+
+#[derive(Serialize)]
+struct Place<'a> {
+    cloud: Cloud,
+    region: &'a str,
+}
+
+#[derive(Serialize)]
+struct Thing<'a> {
+    address: &'a ResourceAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<Spared>,
+    kind: ResourceKind,
+    cloud: Cloud,
+    region: &'a str,
+    id: Option<&'a str>,
+    token: Option<&'a Token>,
+    since: u64,
+    doubtful: Option<&'a str>,
+    complete: bool,
+    attributes: &'a Attributes,
+    depends_on: BTreeSet<&'a ResourceAddr>,
+    stands_on: &'a BTreeMap<ResourceAddr, String>,
+    outputs: &'a BTreeMap<String, String>,
+    files: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Thing<'a> {
+    fn of(address: &'a ResourceAddr, why: Option<Spared>, entry: &'a StateResource) -> Self {
+        let Resource { kind, cloud, ref region, ref attributes } = entry.resource;
+        Thing {
+            address,
+            why,
+            kind,
+            cloud,
+            region,
+            id: entry.id.as_deref(),
+            token: entry.token.as_ref(),
+            since: entry.since,
+            doubtful: entry.doubtful.as_deref(),
+            complete: entry.complete,
+            attributes,
+            depends_on: entry.depends_on.iter().collect(),
+            stands_on: &entry.stands_on,
+            outputs: &entry.outputs,
+            files: &entry.files,
+        }
     }
 }
 

@@ -19,7 +19,6 @@ use std::fmt;
 
 use rhumb_api::{Attr, Cloud, ErrorKind, Handle, Purchase, Resource, ResourceAddr, ResourceKind, Token};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 pub use error::{Holder, StoreError};
 pub use record::{Failed, Intent, Outcome, Record, RecordError};
@@ -236,7 +235,7 @@ impl State {
     /// SHA-256 of [`file::encode`], lower-case hexadecimal: equal for equal states, however their files
     /// were written.
     pub fn digest(&self) -> String {
-        Sha256::digest(file::encode(self).as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+        file::digest(self)
     }
 }
 

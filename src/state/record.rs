@@ -4,7 +4,7 @@ mod ended;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, Call, Cloud, ErrorKind, Handle, ProviderError, Resource, ResourceAddr, Token};
+use rhumb_api::{Attributes, Call, Cloud, ErrorKind, Handle, ProviderError, Resource, ResourceAddr, Token};
 use serde::{Deserialize, Serialize};
 
 use super::{Applying, Deed, MOST_DEEDS, Spare, Spared, State, StateResource, Taken, What};
@@ -68,7 +68,7 @@ pub enum Record {
         /// The cloud's id.
         id: String,
         /// As it is.
-        attributes: BTreeMap<String, Attr>,
+        attributes: Attributes,
         /// What its cloud has given it.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         outputs: BTreeMap<String, String>,
@@ -112,7 +112,7 @@ pub enum Record {
         /// The intent that it is tagged with.
         token: Token,
         /// As it is.
-        attributes: BTreeMap<String, Attr>,
+        attributes: Attributes,
     },
     /// Something that exists is ours from now on.
     Import {

@@ -10,7 +10,7 @@ use rhumb::plan::{
 use rhumb::render::Artifact;
 use rhumb::spec::{BudgetScope, Purchase};
 use rhumb::state::{Spare, Spared, State, StateResource};
-use rhumb_api::{Attr, Money, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attr, Attributes, Money, Resource, ResourceAddr, ResourceKind};
 
 use crate::check::base;
 
@@ -34,14 +34,14 @@ fn change(at: &str, before: Option<Resource>, after: Option<Resource>, needs: &[
         (Some(b), Some(a)) if b == a => Action::Keep,
         _ => Action::Update,
     };
-    let empty = BTreeMap::new();
+    let empty = Attributes::default();
     let b = before.as_ref().map_or(&empty, |r| &r.attributes);
     let a = after.as_ref().map_or(&empty, |r| &r.attributes);
     let fields = if action == Action::Update {
         a.keys()
             .filter(|k| a.get(*k) != b.get(*k))
             .map(|k| FieldChange {
-                name: k.clone(),
+                name: k.to_owned(),
                 before: b.get(k).cloned(),
                 after: a.get(k).cloned(),
                 forces_replacement: false,
@@ -214,7 +214,7 @@ const FAULTS: &[Fault] = &[
     ("a step for nothing", "no change asks for", |_, p| p.steps.push(Step { addr: addr("a/b"), action: Action::Create })),
     ("made before what it needs", "order does not respect", |_, p| p.steps.reverse()),
     ("needs nothing that is there", "nowhere", |_, p| at(p, "launch-template").depends_on.push(addr("a/b"))),
-    ("a fleet of another size", "another size", |_, p| { let c = at(p, "on_demand"); c.after.as_mut().unwrap().attributes.insert("count".into(), 99.into()); }),
+    ("a fleet of another size", "another size", |_, p| { let c = at(p, "on_demand"); c.after.as_mut().unwrap().attributes.insert("count", 99.into()); }),
     ("a fleet that nobody placed", "nobody placed", |_, p| { let mut c = at(p, "on_demand").clone(); c.addr = addr("zz/fleet"); p.changes.push(c); }),
     ("machines that are not made", "not made", |_, p| p.changes.retain(|c| !c.addr.as_str().ends_with("on_demand"))),
     ("made and not billed", "no line of the bill", |_, p| { for w in p.placement.workloads.values_mut() { w.cost.lines.clear(); } }),

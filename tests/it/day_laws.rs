@@ -165,7 +165,7 @@ fn fleets_say_the_hours_and_the_checker_reads_them() {
     for (key, value) in faults {
         let mut bad = plan.clone();
         let after = bad.changes[fleet].after.as_mut().unwrap();
-        after.attributes.insert(key.into(), value);
+        after.attributes.insert(key, value);
         let found = check::plan(&spec, &world, None, &bad).findings;
         assert!(found.iter().any(|f| f.message.contains("other hours")), "{key}: {found:?}");
     }

@@ -94,7 +94,7 @@ fn resource() -> impl Strategy<Value = Resource> {
     let attr = leaf.prop_recursive(2, 6, 2, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Attr::List),
-            prop::collection::btree_map("[xy]", inner, 0..3).prop_map(Attr::Map),
+            prop::collection::btree_map("[xy]", inner, 0..3).prop_map(|map| Attr::Map(map.into())),
         ]
     });
     let name = prop::sample::select(vec![
@@ -110,7 +110,7 @@ fn resource() -> impl Strategy<Value = Resource> {
         kind,
         cloud,
         region: region.into(),
-        attributes,
+        attributes: attributes.into(),
     })
 }
 
@@ -146,7 +146,7 @@ fn pair() -> impl Strategy<Value = (Desired, Desired)> {
             if same >> i & 1 == 1 {
                 *resource = other.clone();
                 if grown >> i & 1 == 1 {
-                    resource.attributes.insert("count".into(), Attr::Int(7));
+                    resource.attributes.insert("count", Attr::Int(7));
                 }
             }
         }

@@ -14,7 +14,7 @@ use rhumb::state::remote::{
     read_version, versions,
 };
 use rhumb::state::{Holder, Intent, Outcome, Record, State, StoreError};
-use rhumb_api::{Call, Cloud, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
+use rhumb_api::{Attributes, Call, Cloud, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
 
 use crate::journal::{LINEAGE, history, states};
 pub use emulators::{at_address, vacant_address};
@@ -60,7 +60,7 @@ fn change(i: usize) -> [Record; 2] {
             kind: ResourceKind::Fleet,
             cloud: Cloud::Aws,
             region: "eu-west-1".to_owned(),
-            attributes: [].into(),
+            attributes: Attributes::default(),
         },
         needs: [].into(),
         files: [].into(),

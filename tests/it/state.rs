@@ -8,7 +8,8 @@ use rhumb::state::{
     StateResource, Taken, What, file,
 };
 use rhumb_api::{
-    Attr, Call, Cloud, ErrorKind, Handle, Order, Resource, ResourceAddr, ResourceKind, Tags, Token,
+    Attr, Attributes, Call, Cloud, ErrorKind, Handle, Order, Resource, ResourceAddr, ResourceKind, Tags,
+    Token,
 };
 
 /// Version 1.
@@ -230,7 +231,7 @@ fn made(state: &mut State, i: usize, id: &str) -> Handle {
         kind: ResourceKind::Fleet,
         cloud: Cloud::Aws,
         region: "r".to_owned(),
-        attributes: [].into(),
+        attributes: Attributes::default(),
     };
     let tags = Tags { lineage: state.lineage.clone(), address: addr(0), token: token(i) };
     let order = Order { tags, resource, needs: [].into(), files: [].into() };
@@ -292,12 +293,12 @@ fn attribute() -> impl Strategy<Value = Attr> {
     leaf.prop_recursive(3, 16, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Attr::List),
-            prop::collection::btree_map(".*", inner, 0..4).prop_map(Attr::Map)
+            prop::collection::btree_map(".*", inner, 0..4).prop_map(|map| Attr::Map(map.into()))
         ]
     })
 }
 
-type Part = (ResourceKind, Cloud, String, Option<String>, BTreeMap<String, Attr>, u8);
+type Part = (ResourceKind, Cloud, String, Option<String>, Attributes, u8);
 
 fn part() -> impl Strategy<Value = Part> {
     (
@@ -305,7 +306,7 @@ fn part() -> impl Strategy<Value = Part> {
         prop::sample::select(Cloud::ALL.to_vec()),
         ".*",
         prop::option::of(".*"),
-        prop::collection::btree_map(".*", attribute(), 0..4),
+        prop::collection::btree_map(".*", attribute(), 0..4).prop_map(Attributes::from),
         any::<u8>(),
     )
 }

@@ -197,7 +197,7 @@ fn fleets_name_the_days_of_their_hours() {
         let mut bad = plan.clone();
         let mut list = schedule.clone();
         edit(&mut list);
-        bad.changes[fleet].after.as_mut().unwrap().attributes.insert("schedule".into(), Attr::List(list));
+        bad.changes[fleet].after.as_mut().unwrap().attributes.insert("schedule", Attr::List(list));
         check::plan(&spec, &world, None, &bad).findings.iter().any(|f| f.message.contains("other hours"))
     };
     fn days_of(entry: &mut Attr) -> &mut Vec<Attr> {

@@ -1,6 +1,7 @@
 //! Stable names of what a plan wants to exist.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +10,11 @@ use serde::{Deserialize, Serialize};
 /// `services.chat/aws/eu-west-1/network`.
 ///
 /// An address depends on what was chosen, never on counts or prices, so that a changed count is an
-/// update of the same resource and a changed instance type is another resource.
+/// update of the same resource and a changed instance type is another resource. Copies share their text: a deployment names each of its
+/// addresses many times.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ResourceAddr(String);
+pub struct ResourceAddr(Arc<str>);
 
 /// Why a text is not a resource address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +40,7 @@ impl ResourceAddr {
         };
         match reason {
             Some(reason) => Err(AddressError { text, reason }),
-            None => Ok(ResourceAddr(text)),
+            None => Ok(ResourceAddr(text.into())),
         }
     }
 
@@ -50,7 +52,7 @@ impl ResourceAddr {
             .chars()
             .map(|c| if c.is_control() || c.is_whitespace() || "\"'\\`/".contains(c) { '-' } else { c })
             .collect();
-        ResourceAddr(format!("{}/{}", self.0, if clean.is_empty() { "-" } else { &clean }))
+        ResourceAddr(format!("{}/{}", self.0, if clean.is_empty() { "-" } else { &clean }).into())
     }
 
     /// The first segment: the workload that the resource belongs to.
@@ -60,7 +62,7 @@ impl ResourceAddr {
 
     /// The address of what this is a part of; `None` of a workload.
     pub fn parent(&self) -> Option<Self> {
-        self.0.rsplit_once('/').map(|(above, _)| ResourceAddr(above.to_owned()))
+        self.0.rsplit_once('/').map(|(above, _)| ResourceAddr(above.into()))
     }
 
     /// The whole address.
@@ -84,7 +86,7 @@ impl TryFrom<String> for ResourceAddr {
 
 impl From<ResourceAddr> for String {
     fn from(addr: ResourceAddr) -> String {
-        addr.0
+        addr.0.as_ref().to_owned()
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProviderError;
-use crate::{Attr, Cloud, Resource, ResourceAddr, ResourceKind};
+use crate::{Attributes, Cloud, Resource, ResourceAddr, ResourceKind};
 
 /// The name of one intent: the same token is the same call, however often it is sent.
 ///
@@ -134,7 +134,7 @@ pub struct Observed {
     /// What it is tagged with: those of the order that made it.
     pub tags: Tags,
     /// As it is, in the words of [`Resource::attributes`].
-    pub attributes: BTreeMap<String, Attr>,
+    pub attributes: Attributes,
     /// How far it is.
     pub status: Status,
     /// Machines of it that run now; `None` for what has no machines.

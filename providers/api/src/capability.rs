@@ -1,8 +1,8 @@
 //! What the adapters of a build can apply, and what can only be exported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::{Attr, Cloud, Resource, ResourceKind};
+use crate::{Attr, Attributes, Cloud, Resource, ResourceKind};
 
 /// Whether a build can make a resource itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +194,7 @@ impl<'a> Uses<'a> {
         uses
     }
 
-    fn engine(&mut self, engine: &'a BTreeMap<String, Attr>) {
+    fn engine(&mut self, engine: &'a Attributes) {
         self.engines.extend(text(engine, "name"));
         for (layout, size) in SIZES {
             if number(engine, size) > 1 {
@@ -215,14 +215,14 @@ const SIZES: [(&str, &str); 4] = [
     ("expert_parallel", "expert_parallel_size"),
 ];
 
-fn text<'a>(attributes: &'a BTreeMap<String, Attr>, name: &str) -> Option<&'a str> {
+fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
     match attributes.get(name) {
         Some(Attr::Text(text)) => Some(text),
         _ => None,
     }
 }
 
-fn number(attributes: &BTreeMap<String, Attr>, name: &str) -> i64 {
+fn number(attributes: &Attributes, name: &str) -> i64 {
     match attributes.get(name) {
         Some(Attr::Int(n)) => *n,
         _ => 0,
@@ -243,10 +243,10 @@ mod tests {
 
     fn template(engine: &[(&str, Attr)], more: &[(&str, Attr)]) -> Resource {
         let map = |of: &[(&str, Attr)]| of.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
-        let mut attributes: BTreeMap<String, Attr> = map(more);
+        let mut attributes: Attributes = map(more);
         attributes.insert("engine".to_owned(), Attr::Map(map(engine)));
         let kind = ResourceKind::LaunchTemplate;
-        Resource { kind, cloud: Cloud::Aws, region: "eu-west-1".to_owned(), attributes }
+        Resource { kind, cloud: Cloud::Aws, region: "eu-west-1".to_owned(), attributes: attributes.into() }
     }
 
     #[test]
@@ -299,12 +299,12 @@ mod tests {
     #[test]
     fn engines_of_shared_machines_and_parts_of_accelerators_are_seen() {
         let seat = |name: &str| {
-            let engine = BTreeMap::from([("name".to_owned(), Attr::from(name))]);
-            Attr::Map(BTreeMap::from([("engine".to_owned(), Attr::Map(engine))]))
+            let engine = Attributes::from([("name".to_owned(), Attr::from(name))]);
+            Attr::Map(Attributes::from([("engine".to_owned(), Attr::Map(engine))]))
         };
         let mut resource = template(&[], &[("accelerators_per_machine_permille", 125.into())]);
         resource.attributes.remove("engine");
-        let seats = BTreeMap::from([("a".to_owned(), seat("vllm")), ("b".to_owned(), seat("sglang"))]);
+        let seats = Attributes::from([("a".to_owned(), seat("vllm")), ("b".to_owned(), seat("sglang"))]);
         resource.attributes.insert("engines".to_owned(), Attr::Map(seats));
         resource.attributes.insert("replicas_per_machine".to_owned(), Attr::Int(2));
         let uses = Uses::of(&resource);
@@ -316,8 +316,8 @@ mod tests {
             ("training", "framework", "x"),
             ("federation", "framework", "flower"),
         ] {
-            let runs = BTreeMap::from([(key.to_owned(), Attr::from(engine))]);
-            resource.attributes = BTreeMap::from([(runtime.to_owned(), Attr::Map(runs))]);
+            let runs = Attributes::from([(key.to_owned(), Attr::from(engine))]);
+            resource.attributes = [(runtime, Attr::Map(runs))].into();
             let uses = Uses::of(&resource);
             assert_eq!((uses.runtimes, uses.engines), (BTreeSet::from([runtime]), BTreeSet::from([engine])));
         }

@@ -6,6 +6,7 @@
 //! adapter has to pass.
 
 mod address;
+mod attributes;
 mod call;
 mod capability;
 #[cfg(feature = "conformance")]
@@ -17,6 +18,7 @@ mod provider;
 mod resource;
 
 pub use address::{AddressError, ResourceAddr};
+pub use attributes::Attributes;
 pub use call::{
     Answer, Call, Handle, Observed, Order, Reply, Scope, Status, Tags, Token, TokenError, outputs,
 };

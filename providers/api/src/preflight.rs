@@ -6,14 +6,14 @@
 //! [`Verdict::Unknown`] and never fine, and so is everything that an answer says nothing of ([`Preflight::unspoken`]). Asking
 //! makes, changes and removes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attr, Cloud, ProviderError, Resource, ResourceAddr, ResourceKind};
+use crate::{Attr, Attributes, Cloud, ProviderError, Resource, ResourceAddr, ResourceKind};
 
 /// What is about to be asked of one cloud, all of it together: what each part of it may have says nothing of the sum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -259,7 +259,7 @@ impl Wanted {
 /// References to secrets that have to exist for a resource: `api_keys`, `tls_certificate`, and `api_keys` of each of `engines`.
 pub fn secrets<'a>(resource: &'a Resource) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
-    let mut note = |attributes: &'a BTreeMap<String, Attr>, name: &str| {
+    let mut note = |attributes: &'a Attributes, name: &str| {
         if let Some(Attr::Text(reference)) = attributes.get(name) {
             found.insert(reference.as_str());
         }
@@ -334,8 +334,9 @@ mod tests {
 
     #[test]
     fn secrets_of_shared_machines_are_named_too() {
-        let engine = |keys: &str| Attr::Map(BTreeMap::from([("api_keys".to_owned(), keys.into())]));
-        let engines = BTreeMap::from([("a".to_owned(), engine("env:A")), ("b".to_owned(), engine("env:B"))]);
+        let engine = |keys: &str| Attr::Map(Attributes::from([("api_keys".to_owned(), keys.into())]));
+        let engines =
+            Attributes::from([("a".to_owned(), engine("env:A")), ("b".to_owned(), engine("env:B"))]);
         let template = wanted(
             ResourceKind::LaunchTemplate,
             Change::Create,

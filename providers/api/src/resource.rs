@@ -1,10 +1,11 @@
 //! The neutral vocabulary for what is to exist. An adapter translates it into its cloud's words.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Attributes;
 
 /// A cloud that rhumb plans for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -164,7 +165,7 @@ pub enum Attr {
     /// A list, order significant.
     List(Vec<Attr>),
     /// Named values.
-    Map(BTreeMap<String, Attr>),
+    Map(Attributes),
 }
 
 impl From<&str> for Attr {
@@ -202,5 +203,5 @@ pub struct Resource {
     /// Region of that cloud.
     pub region: String,
     /// Everything that an adapter needs to make it; names are documented per kind in `rhumb::graph`.
-    pub attributes: BTreeMap<String, Attr>,
+    pub attributes: Attributes,
 }

@@ -1,8 +1,8 @@
 //! What orders of each kind must say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use rhumb_api::{Attr, Cloud, ErrorKind, Order, ProviderError, Resource, ResourceKind};
+use rhumb_api::{Attr, Attributes, Cloud, ErrorKind, Order, ProviderError, Resource, ResourceKind};
 
 use crate::thing::{has_machines, purchase, text};
 use crate::world::World;
@@ -182,7 +182,7 @@ pub fn references(resource: &Resource) -> BTreeSet<(String, ResourceKind)> {
         }
     }
     if let Some(Attr::Map(targets)) = resource.attributes.get("targets") {
-        all.extend(targets.keys().map(|address| (address.clone(), ResourceKind::LoadBalancer)));
+        all.extend(targets.keys().map(|address| (address.to_owned(), ResourceKind::LoadBalancer)));
     }
     if let Some(Attr::List(inbound)) = resource.attributes.get("inbound") {
         for rule in inbound {
@@ -291,14 +291,6 @@ fn check_values(resource: &Resource, world: &World) -> Result<(), ProviderError>
 }
 
 /// The attribute that keeps a thing from becoming what is ordered, if one does.
-pub fn forcing<'a>(
-    kind: ResourceKind,
-    from: &'a BTreeMap<String, Attr>,
-    to: &'a BTreeMap<String, Attr>,
-) -> Option<&'a str> {
-    let names: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
-    names
-        .into_iter()
-        .find(|name| from.get(*name) != to.get(*name) && forces_replacement(kind, name))
-        .map(String::as_str)
+pub fn forcing<'a>(kind: ResourceKind, from: &'a Attributes, to: &'a Attributes) -> Option<&'a str> {
+    from.differing(to).find(|name| forces_replacement(kind, name))
 }

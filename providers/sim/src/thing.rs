@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{
-    Attr, Handle, Observed, Order, ProviderError, Purchase, ResourceKind, Status, Tags, outputs,
+    Attr, Attributes, Handle, Observed, Order, ProviderError, Purchase, ResourceKind, Status, Tags, outputs,
 };
 
 /// A thing and what is going on with it.
@@ -14,11 +14,11 @@ pub struct Thing {
     /// Of the order that made it.
     pub tags: Tags,
     /// As it is, or is being made into.
-    pub attributes: BTreeMap<String, Attr>,
+    pub attributes: Attributes,
     /// The last order that was accepted for it; none of what was not ordered here.
     pub order: Option<Order>,
     /// Attributes and order to go back to if the change under way fails.
-    pub before: Option<(BTreeMap<String, Attr>, Option<Order>)>,
+    pub before: Option<(Attributes, Option<Order>)>,
     /// How far it is.
     pub status: Status,
     /// Machines that work.
@@ -132,7 +132,7 @@ pub fn has_machines(kind: ResourceKind) -> bool {
 }
 
 /// The attribute `count`; 0 without one.
-pub fn count(attributes: &BTreeMap<String, Attr>) -> u32 {
+pub fn count(attributes: &Attributes) -> u32 {
     match attributes.get("count") {
         Some(Attr::Int(n)) => u32::try_from(*n).unwrap_or(0),
         _ => 0,
@@ -140,7 +140,7 @@ pub fn count(attributes: &BTreeMap<String, Attr>) -> u32 {
 }
 
 /// An attribute that is a text.
-pub fn text<'a>(attributes: &'a BTreeMap<String, Attr>, name: &str) -> Option<&'a str> {
+pub fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
     match attributes.get(name) {
         Some(Attr::Text(text)) => Some(text),
         _ => None,
@@ -148,7 +148,7 @@ pub fn text<'a>(attributes: &'a BTreeMap<String, Attr>, name: &str) -> Option<&'
 }
 
 /// The attribute `purchase`.
-pub fn purchase(attributes: &BTreeMap<String, Attr>) -> Option<Purchase> {
+pub fn purchase(attributes: &Attributes) -> Option<Purchase> {
     let name = text(attributes, "purchase")?;
     Purchase::ALL.into_iter().chain([Purchase::Held]).find(|p| p.as_str() == name)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, ResourceAddr};
+use rhumb_api::{Attr, Attributes, ResourceAddr};
 use serde_json::{Value, json};
 
 use crate::apply::{Drift, Found, differing};
@@ -100,7 +100,7 @@ fn words(addr: &ResourceAddr, found: &Found, before: &State) -> (char, String) {
     match found {
         Found::Changed(now, outputs) => {
             let thing = before.resources.get(addr);
-            let (none, nothing) = (BTreeMap::new(), BTreeMap::new());
+            let (none, nothing) = (Attributes::default(), BTreeMap::new());
             let (then, gave) = thing.map_or((&none, &nothing), |t| (&t.resource.attributes, &t.outputs));
             let each: Vec<String> = differing(then, now)
                 .into_iter()
@@ -144,7 +144,7 @@ fn json(drift: &Drift, before: &State, recorded: bool) -> Value {
         let (kind, more) = match found {
             Found::Changed(now, _) => {
                 let then = before.resources.get(addr).map(|thing| &thing.resource.attributes);
-                let none = std::collections::BTreeMap::new();
+                let none = Attributes::default();
                 let then = then.unwrap_or(&none);
                 let each = differing(then, now)
                     .into_iter()

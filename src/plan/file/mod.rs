@@ -9,6 +9,7 @@
 //! which there are none unless somebody signed. Money is a whole
 //! number of micro-dollars. Fractions are written with the fewest digits that read back to the same number.
 
+mod canonical;
 mod changes;
 mod fleets;
 mod mirror;
@@ -18,13 +19,13 @@ mod sound;
 mod vocabulary;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::{Plan, Signature};
+use super::{Change, Plan, Signature};
+use canonical::{Top, digest};
 use changes::PlanBody;
 use mirror::Mirror;
 
+pub(crate) use canonical::{canonical, sha256};
 pub use vocabulary::WORDS;
 
 /// The version that this program writes and reads.
@@ -110,19 +111,34 @@ pub fn encode(plan: &Plan) -> String {
 
 /// Writes a plan with the signatures of its digest.
 pub fn encode_signed(plan: &Plan, signatures: Vec<Signature>) -> String {
-    let mut file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest: String::new(), signatures };
-    // Serialising plain structs with text keys cannot fail; an empty digest would be refused on reading.
-    file.digest = serde_json::to_value(&file).map(|v| digest(&v)).unwrap_or_default();
-    let mut text = serde_json::to_string_pretty(&file).unwrap_or_default();
+    let (mut text, digest) = written(plan, signatures);
+    // It stands behind everything of the plan, and no string of JSON has a line break in it.
+    if let Some(at) = text.rfind(NO_DIGEST) {
+        text.insert_str(at + NO_DIGEST.len() - 1, &digest);
+    }
     text.push('\n');
     text
 }
 
 /// The digest that the file of a plan carries: what an apply calls the plan by.
 pub fn digest_of(plan: &Plan) -> String {
-    let (digest, signatures) = (String::new(), Vec::new());
-    let file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest, signatures };
-    serde_json::to_value(&file).map(|v| self::digest(&v)).unwrap_or_default()
+    written(plan, Vec::new()).1
+}
+
+/// How a digest that is not there yet stands in a file.
+const NO_DIGEST: &str = "\n  \"digest\": \"\"";
+
+/// The text of a plan's file without its digest, and that digest.
+fn written(plan: &Plan, signatures: Vec<Signature>) -> (String, String) {
+    let file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest: String::new(), signatures };
+    let text = serde_json::to_string_pretty(&file).unwrap_or_default();
+    drop(file);
+    let digest = match serde_json::from_str(&text) {
+        Ok(Top::Object(parts)) => digest(&parts),
+        // Serialising plain structs with text keys cannot fail; an empty digest would be refused on reading.
+        _ => String::new(),
+    };
+    (text, digest)
 }
 
 /// Reads a plan, whoever signed it; `name` is the file's name, for messages.
@@ -131,32 +147,35 @@ pub fn digest_of(plan: &Plan) -> String {
 /// The first thing that is wrong, in this order: it is no JSON, no plan, of another version, changed after it
 /// was saved, has unknown or missing or ill-formed parts, or parts that do not fit together.
 pub fn decode(name: &str, text: &str) -> Result<Plan, PlanFileError> {
-    decode_signed(name, text).map(|(plan, _)| plan)
+    decode_signed(name, text).map(|(plan, ..)| plan)
 }
 
-/// As [`decode`], with what is said to be its signatures; nobody has verified them yet.
+/// As [`decode`], with the digest of the file, which its content has, and what is said to be its signatures; nobody has verified them yet.
 ///
 /// # Errors
 /// As of [`decode`].
-pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, Vec<Signature>), PlanFileError> {
+pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, String, Vec<Signature>), PlanFileError> {
     let name = || name.to_owned();
-    let value: Value = serde_json::from_str(text).map_err(|e| PlanFileError::Json {
+    let top: Top = serde_json::from_str(text).map_err(|e| PlanFileError::Json {
         name: name(),
         line: e.line(),
         column: e.column(),
         message: without_place(&e),
     })?;
     let no_plan = |message: &str| PlanFileError::NotAPlan { name: name(), message: message.to_owned() };
-    let Value::Object(parts) = &value else { return Err(no_plan("it is not an object")) };
+    let Top::Object(parts) = top else { return Err(no_plan("it is not an object")) };
     let version = parts.get("rhumb_plan").ok_or_else(|| no_plan("it has no `rhumb_plan`"))?;
-    if version.as_u64() != Some(VERSION) {
-        return Err(PlanFileError::Version { name: name(), found: version.to_string() });
+    let version = version.text();
+    if version != VERSION.to_string() {
+        return Err(PlanFileError::Version { name: name(), found: version });
     }
-    let said = parts.get("digest").and_then(Value::as_str).ok_or_else(|| no_plan("it has no `digest`"))?;
-    let found = digest(&value);
+    let said = parts.get("digest").and_then(|part| serde_json::from_str::<String>(&part.text()).ok());
+    let said = said.ok_or_else(|| no_plan("it has no `digest`"))?;
+    let found = digest(&parts);
     if said != found {
-        return Err(PlanFileError::Digest { name: name(), said: printable(said), found });
+        return Err(PlanFileError::Digest { name: name(), said: printable(&said), found });
     }
+    drop(parts);
     let file: Envelope = serde_json::from_str(text).map_err(|e| PlanFileError::Content {
         name: name(),
         line: e.line(),
@@ -164,9 +183,10 @@ pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, Vec<Signature>), P
         message: without_place(&e),
     })?;
     let inconsistent = |message| PlanFileError::Inconsistent { name: name(), message };
-    let plan = Plan::from_file(file.plan).map_err(|e| inconsistent(printable(&e)))?;
+    let mut plan = Plan::from_file(file.plan).map_err(|e| inconsistent(printable(&e)))?;
+    plan.changes.iter_mut().for_each(Change::share);
     sound::check(&plan).map_err(|e| inconsistent(printable(&e)))?;
-    Ok((plan, file.signatures))
+    Ok((plan, found, file.signatures))
 }
 
 /// The message of serde_json without its ` at line L column C`, which is given apart.
@@ -181,68 +201,9 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// SHA-256 of the canonical form of a plan file without digest and signatures.
-fn digest(file: &Value) -> String {
-    let mut rest = file.clone();
-    if let Value::Object(parts) = &mut rest {
-        parts.shift_remove("digest");
-        parts.shift_remove("signatures");
-    }
-    sha256(canonical(&rest).as_bytes())
-}
-
-/// SHA-256, lower-case hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// JSON without white space, keys sorted by their bytes.
-pub(crate) fn canonical(value: &Value) -> String {
-    let mut text = String::new();
-    write(&mut text, value);
-    text
-}
-
-fn write(text: &mut String, value: &Value) {
-    match value {
-        Value::Array(items) => {
-            text.push('[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    text.push(',');
-                }
-                write(text, item);
-            }
-            text.push(']');
-        }
-        Value::Object(entries) => {
-            let sorted: std::collections::BTreeMap<&String, &Value> = entries.iter().collect();
-            text.push('{');
-            for (i, (key, item)) in sorted.into_iter().enumerate() {
-                if i > 0 {
-                    text.push(',');
-                }
-                text.push_str(&Value::from(key.as_str()).to_string());
-                text.push(':');
-                write(text, item);
-            }
-            text.push('}');
-        }
-        leaf => text.push_str(&leaf.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_canonical_form_is_sorted_and_keeps_numbers() {
-        let value: Value =
-            serde_json::from_str(r#"{ "b": [1.0, -0.0, 1e-7, "\u00e9\n"], "a": {"y": null, "x": 1} }"#)
-                .unwrap();
-        assert_eq!(canonical(&value), r#"{"a":{"x":1,"y":null},"b":[1.0,-0.0,1e-7,"é\n"]}"#);
-    }
 
     #[test]
     fn texts_that_are_no_plan_are_refused_by_kind() {

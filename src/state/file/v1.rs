@@ -1,8 +1,8 @@
 //! Version 1: resources only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use rhumb_api::{Attr, Cloud, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attributes, Cloud, Resource, ResourceAddr, ResourceKind};
 use serde::Deserialize;
 
 use super::{State, StateError, StateResource, Text, checked};
@@ -26,7 +26,7 @@ struct Entry {
     region: String,
     #[serde(default)]
     id: Option<String>,
-    attributes: BTreeMap<String, Attr>,
+    attributes: Attributes,
     #[serde(default)]
     depends_on: Vec<ResourceAddr>,
 }

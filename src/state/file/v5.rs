@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Attr, Call, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
+use rhumb_api::{Attributes, Call, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
 use serde::Deserialize;
 
 use super::{State, StateError, StateResource, Text, VERSION, checked};
@@ -57,7 +57,7 @@ struct Entry {
     doubtful: Option<String>,
     #[serde(default)]
     complete: Option<bool>,
-    attributes: BTreeMap<String, Attr>,
+    attributes: Attributes,
     depends_on: Vec<ResourceAddr>,
     stands_on: BTreeMap<ResourceAddr, String>,
     #[serde(default)]

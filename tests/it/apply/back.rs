@@ -120,7 +120,7 @@ fn each_planted_fault_of_a_rollback_is_found() {
     assert!(check::rollback(Some(&now), Some(&then), &right).passed());
     #[rustfmt::skip]
     let faults: &[(&str, fn(&mut plan::Plan))] = &[
-        ("it is not led back", |p| change(p, |c| { c.after.as_mut().expect("wanted").attributes.insert("count".into(), Attr::Int(3)); })),
+        ("it is not led back", |p| change(p, |c| { c.after.as_mut().expect("wanted").attributes.insert("count", Attr::Int(3)); })),
         ("it is not led back", |p| change(p, |c| { c.after.clone_from(&c.before); c.action = Action::Keep; c.fields.clear(); c.reasons.clear(); })),
         ("another file", |p| { p.artifacts[0].content = "exec other\n".into(); p.artifacts[0].sha256 = sha256("exec other\n"); }),
         ("the hash of the file", |p| p.artifacts[0].content.push('x')),

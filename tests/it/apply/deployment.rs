@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rhumb::plan::{Action, Change, Desired as Wanted, Standby};
-use rhumb_api::{Attr, Cloud, Money, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attr, Attributes, Cloud, Money, Resource, ResourceAddr, ResourceKind};
 
 pub fn addr(text: &str) -> ResourceAddr {
     ResourceAddr::parse(text).expect("an address")
@@ -16,11 +16,10 @@ fn resource(
     kind: ResourceKind,
     attributes: &[(&str, Attr)],
 ) -> Resource {
-    let mut all: BTreeMap<String, Attr> =
-        attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    all.insert("deployment".into(), "demo".into());
-    all.insert("workload".into(), workload.into());
-    all.insert("labels".into(), Attr::Map(BTreeMap::new()));
+    let mut all: Attributes = attributes.iter().map(|(name, value)| (*name, value.clone())).collect();
+    all.insert("deployment", "demo".into());
+    all.insert("workload", workload.into());
+    all.insert("labels", Attr::Map(Attributes::default()));
     Resource { kind, cloud, region: region.into(), attributes: all }
 }
 
@@ -75,7 +74,7 @@ impl Region {
             &[("network", name(&network)), ("inbound", Attr::List(vec![])), ("outbound", "any".into())],
         );
         all.insert(firewall.clone(), (is, vec![network.clone()]));
-        let shares = BTreeMap::from([("eu".to_owned(), Attr::Int(self.share))]);
+        let shares = Attributes::from([("eu", Attr::Int(self.share))]);
         let is = make(
             ResourceKind::LoadBalancer,
             &[

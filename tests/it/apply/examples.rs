@@ -87,7 +87,7 @@ fn what_forces_a_replacement_is_the_same_to_planner_and_cloud() {
     let (mut names, mut forcing) = (BTreeSet::new(), 0);
     for (_, plan) in plans() {
         for after in plan.changes.iter().filter_map(|change| change.after.as_ref()) {
-            names.extend(after.attributes.keys().map(|name| (after.kind, name.clone())));
+            names.extend(after.attributes.keys().map(|name| (after.kind, name.to_owned())));
         }
     }
     for (kind, name) in &names {

@@ -124,7 +124,7 @@ fn what_others_did_is_found_and_planned_back() {
     let planted = Observed {
         handle: stray.clone(),
         tags,
-        attributes: BTreeMap::from([("zones".into(), Attr::Int(1))]),
+        attributes: [("zones", Attr::Int(1))].into(),
         status: Status::Ready,
         running: None,
         healthy: None,
@@ -170,8 +170,8 @@ fn machines_that_a_fleet_has_by_its_load_are_no_difference() {
     let fleet = handle(&theatre, "g6e.xlarge/on_demand");
     for (addr, (resource, _)) in &mut wanted {
         if addr.as_str().ends_with("g6e.xlarge/on_demand") {
-            resource.attributes.insert("min_count".into(), Attr::Int(1));
-            resource.attributes.insert("max_count".into(), Attr::Int(4));
+            resource.attributes.insert("min_count", Attr::Int(1));
+            resource.attributes.insert("max_count", Attr::Int(4));
         }
     }
     let follows = Plan::new("follows", Some(&theatre.durable), &wanted);
@@ -274,7 +274,7 @@ fn whatever_others_do_one_refresh_and_one_apply_lead_back() {
                 gone += usize::from(theatre.cloud.vanish(&thing.handle).is_ok());
                 continue;
             }
-            let names: Vec<&String> = thing.attributes.keys().collect();
+            let names: Vec<&str> = thing.attributes.keys().collect();
             let name = names[next(names.len())];
             let value = match &thing.attributes[name] {
                 Attr::Int(n) => Some(Attr::Int(n + 1)),

@@ -7,7 +7,9 @@ use rhumb::apply::{Effect, Engine as _, Event, Machine, Options, Work};
 use rhumb::plan::{self, Desired, Plan};
 use rhumb::state::local::{LocalStore, Opened};
 use rhumb::state::{Holder, Record, State, disk::RealDisk};
-use rhumb_api::{Answer, Call, Handle, Observed, Order, Reply, Resource, ResourceAddr, Status, Tags, Token};
+use rhumb_api::{
+    Answer, Attributes, Call, Handle, Observed, Order, Reply, Resource, ResourceAddr, Status, Tags, Token,
+};
 
 use super::deployment::Region;
 use crate::diff::between;
@@ -55,7 +57,7 @@ impl Prompt {
                 Reply::One(Some(Observed {
                     handle: handle.clone(),
                     tags: Tags { lineage: "any".into(), address, token },
-                    attributes: BTreeMap::new(),
+                    attributes: Attributes::default(),
                     status: Status::Ready,
                     running: None,
                     healthy: Some(u32::MAX),
@@ -167,6 +169,63 @@ fn peak() -> u64 {
     line.trim().trim_end_matches(" kB").trim().parse().map_or(0, |kib: u64| kib * 1_024)
 }
 
+/// What a process of its own is told, and where it leaves its figures.
+const PART: &str = "RHUMB_SCALE_PART";
+
+/// One process of [`ten_thousand_resources`]: `plan` makes a plan of what is recorded and wanted and saves it, `apply` reads it and
+/// applies it.
+#[test]
+#[ignore = "a part of ten_thousand_resources"]
+fn part() {
+    let Ok(told) = std::env::var(PART) else { return };
+    let told: Vec<&str> = told.split('|').collect();
+    let [part, services, range, folder] = told[..] else { panic!("{told:?}") };
+    let folder = std::path::Path::new(folder);
+    let mut store = store(folder);
+    let file = folder.join("a.plan");
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    let figures = if part == "plan" {
+        let services: usize = services.parse().expect("a number");
+        let wanted = wanted(services, range.parse().expect("a number"));
+        let prior = Some(store.state()).filter(|state| state.serial > 0);
+        let began = Instant::now();
+        let plan = between(prior, &wanted);
+        let planned = began.elapsed();
+        drop(wanted);
+        let began = Instant::now();
+        let text = plan::file::encode(&plan);
+        std::fs::write(&file, &text).expect("saved");
+        let bytes = text.len() as f64 / 1e6;
+        vec![plan.steps.len() as f64, milliseconds(planned), milliseconds(began.elapsed()), bytes]
+    } else {
+        let began = Instant::now();
+        let text = std::fs::read_to_string(&file).expect("a file");
+        let plan = plan::file::decode("a.plan", &text).expect("a plan");
+        drop(text);
+        let read = began.elapsed();
+        let cost = applied(&mut store, &plan, folder);
+        store.compact().expect("a snapshot");
+        let each = if cost.steps == 0 { 0.0 } else { cost.bytes as f64 / cost.steps as f64 };
+        vec![milliseconds(read), milliseconds(cost.time), each]
+    };
+    let figures = figures.into_iter().chain([peak() as f64 / 1e6]).map(|f| f.to_string());
+    std::fs::write(folder.join("figures"), figures.collect::<Vec<_>>().join(" ")).expect("left");
+}
+
+/// The figures of a process of its own.
+fn apart(part: &str, services: usize, range: u8, folder: &std::path::Path) -> Vec<f64> {
+    let told = format!("{part}|{services}|{range}|{}", folder.display());
+    let status = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "apply::scale::part", "--ignored", "--quiet"])
+        .env(PART, told)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("a process");
+    assert!(status.success(), "{part} of {services}");
+    let figures = std::fs::read_to_string(folder.join("figures")).expect("figures");
+    figures.split(' ').map(|figure| figure.parse().expect("a figure")).collect()
+}
+
 /// The figures of `tests/bench/SCALE.md`, where the command is.
 #[test]
 #[ignore = "figures"]
@@ -174,45 +233,29 @@ fn ten_thousand_resources() {
     let mut rows = String::new();
     for services in [20, 200, 2_000] {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut store = store(folder.path());
         let stories = [
-            ("create", wanted(services, 64)),
-            ("nothing to do", wanted(services, 64)),
-            ("replace", wanted(services, 65)),
-            ("destroy", Desired::new()),
+            ("create", services, 64),
+            ("nothing to do", services, 64),
+            ("replace", services, 65),
+            ("destroy", 0, 65),
         ];
-        for (name, wanted) in stories {
-            let prior = Some(store.state().clone()).filter(|state: &State| state.serial > 0);
-            let began = Instant::now();
-            let plan = between(prior.as_ref(), &wanted);
-            let planned = began.elapsed();
-            let began = Instant::now();
-            let text = plan::file::encode(&plan);
-            let read = plan::file::decode("a.plan", &text).expect("a plan");
-            let kept = began.elapsed();
-            assert_eq!(read.steps, plan.steps);
-            drop(read);
-            let cost = applied(&mut store, &plan, folder.path());
+        for (name, wanted, range) in stories {
+            let planned = apart("plan", wanted, range, folder.path());
+            let [steps, plan, save, bytes, plan_memory] = planned[..] else { panic!("{planned:?}") };
+            let applied = apart("apply", wanted, range, folder.path());
+            let [read, apply, journal, apply_memory] = applied[..] else { panic!("{applied:?}") };
             let row = format!(
-                "| {} | {name} | {} | {:.0} | {:.0} | {:.1} | {:.0} | {:.0} | {:.0} |\n",
+                "| {} | {name} | {steps} | {plan:.0} | {save:.0} | {bytes:.1} | {plan_memory:.0} | {read:.0} | {apply:.0} | {journal:.0} | {apply_memory:.0} |\n",
                 services * 5,
-                cost.steps,
-                planned.as_secs_f64() * 1e3,
-                kept.as_secs_f64() * 1e3,
-                text.len() as f64 / 1e6,
-                cost.time.as_secs_f64() * 1e3,
-                if cost.steps == 0 { 0.0 } else { cost.bytes as f64 / cost.steps as f64 },
-                peak() as f64 / 1e6,
             );
             print!("{row}");
             rows.push_str(&row);
-            store.compact().expect("a snapshot");
         }
     }
     if let Some(path) = std::env::var_os("RHUMB_SCALE_TABLE") {
         let text = std::fs::read_to_string(&path).expect("the table");
         let (head, _) = text.split_once("|---|").expect("a table");
-        let rule = "|---|---|---|---|---|---|---|---|---|\n";
+        let rule = "|---|---|---|---|---|---|---|---|---|---|---|\n";
         std::fs::write(&path, format!("{head}{rule}{rows}")).expect("written");
     }
 }

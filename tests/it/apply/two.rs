@@ -62,7 +62,7 @@ fn guarded(outbound: &str) -> Desired {
     let mut all = only("services.chat", 64, &["network", "firewall"]);
     for (addr, (resource, _)) in &mut all {
         if addr.as_str().ends_with("firewall") {
-            resource.attributes.insert("outbound".into(), Attr::from(outbound));
+            resource.attributes.insert("outbound", Attr::from(outbound));
         }
     }
     all

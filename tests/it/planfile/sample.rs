@@ -1,7 +1,5 @@
 //! A plan by hand in which every field of every part has a value, and no two are easily confused.
 
-use std::collections::BTreeMap;
-
 use rhumb::catalog::{Evidence, Provenance};
 use rhumb::diagnostic::Pointer;
 use rhumb::perf::training::TrainingMemory;
@@ -13,7 +11,7 @@ use rhumb::render::Artifact;
 use rhumb::spec::{
     Checkpointing, EngineName, HeldKind, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
 };
-use rhumb_api::{Attr, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attr, Attributes, Cloud, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 
 mod divided;
 mod fleets;
@@ -371,11 +369,16 @@ fn objective(metric: Metric, quantile: Option<f64>) -> ObjectiveCheck {
 fn fleet(count: i64) -> Resource {
     let labels = Attr::Map([("team".to_owned(), "ml \"é\"\n".into())].into());
     let ports = Attr::List(vec![8000.into(), 8001.into()]);
-    let attributes: BTreeMap<String, Attr> =
+    let attributes: Attributes =
         [("count", count.into()), ("drain", true.into()), ("labels", labels), ("target_ports", ports)]
             .map(|(k, v)| (k.to_owned(), v))
             .into();
-    Resource { kind: ResourceKind::Fleet, cloud: Cloud::Aws, region: "eu-west-1".into(), attributes }
+    Resource {
+        kind: ResourceKind::Fleet,
+        cloud: Cloud::Aws,
+        region: "eu-west-1".into(),
+        attributes: attributes.into(),
+    }
 }
 
 /// The plan.
@@ -383,7 +386,8 @@ pub fn plan() -> Plan {
     let network = addr("services.chat/aws/eu-west-1/network");
     let machines = addr("services.chat/aws/eu-west-1/p5.48xlarge/on_demand");
     let gone = addr("services.old/aws/eu-west-1/network");
-    let net = Resource { kind: ResourceKind::Network, attributes: BTreeMap::new(), ..fleet(0) };
+    let net =
+        Resource { kind: ResourceKind::Network, attributes: Attributes::default(), ..fleet(0) };
     let other = Resource { region: "eu-west-2".into(), ..net.clone() };
     let change = |addr: &ResourceAddr, action, before: Option<&Resource>, after: Option<&Resource>| Change {
         addr: addr.clone(),

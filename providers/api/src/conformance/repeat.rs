@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Check;
 use super::check::{Done, Stop, check, ensure};
 use super::trial::Trial;
-use crate::{Answer, Attr, Call, Handle, Order, Reply};
+use crate::{Answer, Attr, Attributes, Call, Handle, Order, Reply};
 
 pub(super) const CHECKS: &[Check] = &[
     check!(
@@ -76,7 +76,7 @@ async fn changed_order(t: &Trial<'_>) -> Done {
     for kind in t.kinds() {
         let (order, first) = t.sample(*kind, &ids).await?;
         let mut other = order.clone();
-        other.resource.attributes.insert("labels".to_owned(), Attr::Map([].into()));
+        other.resource.attributes.insert("labels".to_owned(), Attr::Map(Attributes::default()));
         let again = t.call(&Call::Create(other)).await;
         made_nothing(t, &order, Some(&first.handle), &again).await?;
         t.unchanged(&first).await?;

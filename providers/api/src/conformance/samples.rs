@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Attr, Cloud, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
+use crate::{Attr, Attributes, Cloud, Order, Resource, ResourceAddr, ResourceKind, Tags, Token};
 
 /// The lineage of everything that is ordered here.
 pub const LINEAGE: &str = "00000000-0000-4000-8000-000000000001";
@@ -59,12 +59,12 @@ pub fn address(place: &Place, kind: ResourceKind) -> ResourceAddr {
 }
 
 /// The attributes of the sample of a kind; fleets and units have two machines, runs one.
-pub fn attributes(place: &Place, kind: ResourceKind) -> BTreeMap<String, Attr> {
+pub fn attributes(place: &Place, kind: ResourceKind) -> Attributes {
     let at_site = place.cloud == Cloud::Site;
     let named = |kind| Attr::from(address(place, kind).as_str());
     let number = |n: i64| Attr::Int(n);
     let digest = || Attr::from("0".repeat(64));
-    let mut all: BTreeMap<String, Attr> = BTreeMap::new();
+    let mut all = Attributes::default();
     let mut set = |name: &str, value: Attr| {
         all.insert(name.to_owned(), value);
     };
@@ -165,7 +165,7 @@ pub fn order(place: &Place, kind: ResourceKind, token: Token, ids: &BTreeMap<Res
 
 /// The attributes of the sample of a kind after a change that it can take without being made anew: one has another
 /// value, labels are added, and where the kind has one that it can do without, that is gone.
-pub fn changed(place: &Place, kind: ResourceKind) -> BTreeMap<String, Attr> {
+pub fn changed(place: &Place, kind: ResourceKind) -> Attributes {
     let mut all = attributes(place, kind);
     let label = |name: &str, value: &str| (name.to_owned(), Attr::from(value));
     all.insert("labels".to_owned(), Attr::Map([label("team", "other"), label("tier", "second")].into()));

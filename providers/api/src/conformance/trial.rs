@@ -10,8 +10,8 @@ use super::samples::{SECRET, changed, kinds, lineage, order, token};
 use super::{Bench, Place};
 use crate::preflight::{self, Preflight, Wanted};
 use crate::{
-    Answer, Attr, Call, ErrorKind, Guarantees, Handle, Observed, Order, ProviderError, Reply, ResourceKind,
-    Scope, Status, Token,
+    Answer, Attributes, Call, ErrorKind, Guarantees, Handle, Observed, Order, ProviderError, Reply,
+    ResourceKind, Scope, Status, Token,
 };
 
 /// The clouds' ids of what was made, by kind.
@@ -397,11 +397,7 @@ impl<'a> Trial<'a> {
 }
 
 /// That a thing has the attributes that it should have, and no others.
-pub(super) fn same_attributes(
-    wanted: &BTreeMap<String, Attr>,
-    has: &BTreeMap<String, Attr>,
-    of: &Handle,
-) -> Done {
+pub(super) fn same_attributes(wanted: &Attributes, has: &Attributes, of: &Handle) -> Done {
     for (name, value) in wanted {
         let is = has.get(name);
         ensure!(is == Some(value), "`{name}` of {of} is {is:?}, not {value:?}");

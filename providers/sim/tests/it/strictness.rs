@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use rhumb_api::{Attr, Call, Cloud, ErrorKind, Handle, ResourceKind, Status};
+use rhumb_api::{Attr, Attributes, Call, Cloud, ErrorKind, Handle, ResourceKind, Status};
 use rhumb_sim::{Denial, Rate, Verb, World, forces_replacement, required};
 
 use crate::bench::{Bench, place, site};
@@ -19,7 +19,7 @@ fn every_kind_is_made_read_changed_and_removed() {
             let mut bench = Bench::at(where_.clone(), World::default());
             let seen = bench.sample(*kind);
             assert_eq!(seen.attributes, rhumb_api::conformance::attributes(&where_, *kind));
-            let order = bench.with(*kind, &[("labels", Attr::Map(BTreeMap::new()))]);
+            let order = bench.with(*kind, &[("labels", Attr::Map(Attributes::default()))]);
             let changed = bench.one(Call::Update(seen.handle.clone(), order.clone())).unwrap();
             assert_eq!(changed.status, Status::Pending);
             let changed = bench.settled(&seen.handle).unwrap();
@@ -75,7 +75,7 @@ fn one_of_several_attributes_is_required() {
     order.resource.attributes.remove("load_balancer");
     assert_eq!(bench.error(Call::Create(order.clone())), ErrorKind::Invalid);
     let balancer = rhumb_api::conformance::address(&place(), ResourceKind::LoadBalancer);
-    let targets = BTreeMap::from([(balancer.to_string(), Attr::List(vec![Attr::Int(8000)]))]);
+    let targets = Attributes::from([(balancer.to_string(), Attr::List(vec![Attr::Int(8000)]))]);
     order.resource.attributes.insert("targets".to_owned(), Attr::Map(targets));
     bench.make(order);
     let mut order = bench.order(ResourceKind::JobRun);
@@ -159,9 +159,8 @@ fn what_forces_a_replacement_cannot_be_changed() {
         for kind in rhumb_api::conformance::kinds(&where_) {
             let mut bench = Bench::at(where_.clone(), World::default());
             let seen = bench.sample(*kind);
-            for name in seen.attributes.keys().chain([&"account".to_owned()]) {
-                if !forces_replacement(*kind, name) || ["network", "launch_template"].contains(&name.as_str())
-                {
+            for name in seen.attributes.keys().chain(["account"]) {
+                if !forces_replacement(*kind, name) || ["network", "launch_template"].contains(&name) {
                     continue;
                 }
                 let value = if name == "purchase" { "spot" } else { "other" };

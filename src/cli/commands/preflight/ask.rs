@@ -220,7 +220,7 @@ mod tests {
     fn resource(count: i64) -> Resource {
         let attributes = BTreeMap::from([("count".to_owned(), count.into())]);
         let (kind, cloud, region) = (ResourceKind::Fleet, Cloud::Aws, "eu-west-1".to_owned());
-        Resource { kind, cloud, region, attributes }
+        Resource { kind, cloud, region, attributes: attributes.into() }
     }
 
     fn addr(text: &str) -> ResourceAddr {

@@ -72,7 +72,9 @@ impl Broken {
                 let seen = self.ask(Call::Read(handle.clone())).await;
                 let mut order = order.clone();
                 for (name, value) in &one(&seen)?.attributes {
-                    order.resource.attributes.entry(name.clone()).or_insert(value.clone());
+                    if !order.resource.attributes.contains_key(name) {
+                        order.resource.attributes.insert(name, value.clone());
+                    }
                 }
                 Some(self.ask(Call::Update(handle.clone(), order)).await)
             }

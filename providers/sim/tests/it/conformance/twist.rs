@@ -1,6 +1,6 @@
 //! What a broken adapter makes of its cloud's answers.
 
-use rhumb_api::{Answer, Attr, Call, ErrorKind, ProviderError, Reply, ResourceKind, Status};
+use rhumb_api::{Answer, Attr, Attributes, Call, ErrorKind, ProviderError, Reply, ResourceKind, Status};
 
 use super::broken::{Broken, Fault, ON_TOP, UNKNOWN, each, labels, lists, secret};
 
@@ -199,7 +199,7 @@ fn of_list(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
             all.sort_by(|a, b| a.handle.cmp(&b.handle));
         }),
         Fault::ListsLackAttributes => lists(answer, |all| {
-            all.iter_mut().for_each(|seen| seen.attributes.clear());
+            all.iter_mut().for_each(|seen| seen.attributes = Attributes::default());
         }),
         Fault::ListsHaveNoAddress => lists(answer, |all| {
             all.iter_mut().for_each(|seen| seen.outputs.clear());
