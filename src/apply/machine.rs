@@ -4,6 +4,7 @@ mod calls;
 mod health;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rhumb_api::{Call, Order, ProviderError, Purchase, ResourceAddr, Tags};
 
@@ -296,14 +297,14 @@ impl<'a> Machine<'a> {
         let Some(after) = &change.after else { return self.end(task, None) };
         let from = work.from.unwrap_or(0);
         let there = self.state.resources.get(&change.addr);
-        let is_so = |thing: &StateResource| {
+        let is_so = |thing: &Arc<StateResource>| {
             thing.since > from && thing.resource == *after && thing.doubtful.is_none()
         };
         // Of this plan, by an apply of it that was cut off.
         if there.is_some_and(is_so) {
             return self.end(task, None);
         }
-        let handle = there.map(StateResource::handle);
+        let handle = there.map(|thing| thing.handle());
         let verb = if change.action == Action::Update { Verb::Update } else { Verb::Create };
         let token = token(&self.state.lineage, self.state.serial, &work.plan, verb, &change.addr);
         let mut needs = BTreeMap::new();
@@ -338,7 +339,7 @@ impl<'a> Machine<'a> {
         let spares = self.state.spares.iter().filter(|spare| spare.address == *address);
         let spares = spares.filter(|spare| which > Which::Useless || spare.why != Spared::Replaced);
         // Two jobs may work on one address: each takes what the other has not taken.
-        let deleting = |thing: &StateResource| {
+        let deleting = |thing: &Arc<StateResource>| {
             let handle = thing.handle();
             let mut open = self.state.open.values();
             open.any(|intent| matches!(&intent.call, Call::Delete(of) if Some(of) == handle.as_ref()))
@@ -351,7 +352,7 @@ impl<'a> Machine<'a> {
             Which::Useless | Which::Spare => false,
         };
         let own = self.state.resources.get(address).filter(|thing| goes(thing) && !deleting(thing));
-        let Some(thing) = spares.next().map(|spare| &*spare.thing).or(own) else {
+        let Some(thing) = spares.next().map(|spare| &spare.thing).or(own) else {
             return self.end(task, None);
         };
         if self.stopping {

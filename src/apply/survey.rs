@@ -134,8 +134,8 @@ impl<'a> Survey<'a> {
     /// Of everything that a state says.
     pub fn new(state: &'a State, options: Options) -> Self {
         let used = state.resources.iter();
-        let all = used.chain(state.spares.iter().map(|spare| (&spare.address, &*spare.thing)));
-        let known = all.filter_map(|(addr, thing)| Some((thing.handle()?, (addr, thing)))).collect();
+        let all = used.chain(state.spares.iter().map(|spare| (&spare.address, &spare.thing)));
+        let known = all.filter_map(|(addr, thing)| Some((thing.handle()?, (addr, &**thing)))).collect();
         let list = |(cloud, region): (Cloud, String)| {
             Asked::new(Call::List(Scope { cloud, region, lineage: state.lineage.clone(), token: None }))
         };
@@ -233,7 +233,7 @@ impl<'a> Survey<'a> {
         };
         self.seen.insert(handle.clone(), seen.clone());
         let differs = differs(thing, &seen);
-        let in_use = self.state.resources.get(addr).and_then(StateResource::handle).as_ref() == Some(handle);
+        let in_use = self.state.resources.get(addr).and_then(|thing| thing.handle()).as_ref() == Some(handle);
         let found = match seen.status {
             // It is removed whatever it is like.
             _ if !in_use => return,

@@ -331,7 +331,7 @@ impl<'a> Build<'a> {
     fn removals(&mut self) {
         let mut stands_on: BTreeMap<&ResourceAddr, BTreeSet<&ResourceAddr>> = BTreeMap::new();
         let recorded = self.state.resources.iter();
-        let spares = self.state.spares.iter().map(|spare| (&spare.address, &*spare.thing));
+        let spares = self.state.spares.iter().map(|spare| (&spare.address, &spare.thing));
         for (addr, thing) in recorded.chain(spares) {
             for need in thing.depends_on.iter().filter(|need| *need != addr) {
                 stands_on.entry(need).or_default().insert(addr);

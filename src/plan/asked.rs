@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use rhumb_api::ResourceAddr;
 
@@ -149,7 +150,7 @@ impl Plan {
     fn replace(
         &mut self,
         addrs: &[ResourceAddr],
-        existing: &BTreeMap<ResourceAddr, StateResource>,
+        existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
     ) -> Result<(), AskedError> {
         for addr in addrs {
             let Ok(at) = self.changes.binary_search_by(|c| c.addr.cmp(addr)) else {
@@ -189,7 +190,7 @@ impl Plan {
     fn left_out(
         &self,
         asked: &Asked,
-        existing: &BTreeMap<ResourceAddr, StateResource>,
+        existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
     ) -> BTreeSet<ResourceAddr> {
         let named = |patterns: &[Pattern], addr: &ResourceAddr| patterns.iter().any(|p| p.matches(addr));
         let done = |change: &&Change| change.action != Action::Keep;
@@ -218,7 +219,10 @@ impl Plan {
 type Links<'a> = BTreeMap<&'a ResourceAddr, BTreeSet<&'a ResourceAddr>>;
 
 /// What cannot be done without what else.
-fn requirements<'a>(changes: &'a [Change], existing: &'a BTreeMap<ResourceAddr, StateResource>) -> Links<'a> {
+fn requirements<'a>(
+    changes: &'a [Change],
+    existing: &'a BTreeMap<ResourceAddr, Arc<StateResource>>,
+) -> Links<'a> {
     let done: BTreeMap<&ResourceAddr, &Change> =
         changes.iter().filter(|c| c.action != Action::Keep).map(|c| (&c.addr, c)).collect();
     let mut links = Links::new();

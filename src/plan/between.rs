@@ -1,6 +1,7 @@
 //! The difference between what exists and what is wanted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rhumb_api::{Attr, Resource, ResourceAddr};
 
@@ -134,7 +135,7 @@ pub fn between(
 /// Follows through what a replacement means for others; gives what is wanted, each after what it needs.
 pub(super) fn follow(
     changes: &mut BTreeMap<&ResourceAddr, Change>,
-    existing: &BTreeMap<ResourceAddr, StateResource>,
+    existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
 ) -> Vec<ResourceAddr> {
     let needs: Vec<(ResourceAddr, Vec<ResourceAddr>)> = changes
         .values()
@@ -158,7 +159,7 @@ pub(super) fn follow(
 pub(super) fn steps(
     changes: &BTreeMap<&ResourceAddr, Change>,
     order: &[ResourceAddr],
-    existing: &BTreeMap<ResourceAddr, StateResource>,
+    existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
 ) -> Vec<Step> {
     let recorded = existing.iter().map(|(a, s)| (a, s.depends_on.as_slice())).collect();
     let removals = order::dependencies_first(&recorded).into_iter().rev();
@@ -181,7 +182,7 @@ fn sorted<'a>(addrs: impl Iterator<Item = &'a ResourceAddr>) -> Vec<ResourceAddr
 fn wanted(
     reasons: &Reasons<'_>,
     addr: &ResourceAddr,
-    recorded: Option<&StateResource>,
+    recorded: Option<&Arc<StateResource>>,
     after: &Resource,
     needs: &[ResourceAddr],
 ) -> Change {
@@ -221,7 +222,7 @@ fn wanted(
 /// The change of something, looked at alone, for somebody who knows why.
 pub(super) fn change(
     addr: &ResourceAddr,
-    recorded: Option<&StateResource>,
+    recorded: Option<&Arc<StateResource>>,
     after: Option<&Resource>,
     needs: &[ResourceAddr],
 ) -> Change {
@@ -275,7 +276,7 @@ fn point_to_replaced(changes: &mut BTreeMap<&ResourceAddr, Change>, addr: &Resou
 fn move_off_old(
     changes: &mut BTreeMap<&ResourceAddr, Change>,
     addr: &ResourceAddr,
-    existing: &BTreeMap<ResourceAddr, StateResource>,
+    existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
 ) {
     let Some(thing) = existing.get(addr) else { return };
     let Some(old) = thing.stands_on_old(existing) else { return };

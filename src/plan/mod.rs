@@ -52,7 +52,7 @@ use crate::catalog::Catalog;
 use crate::placement::Placement;
 use crate::render::Artifact;
 use crate::spec::Spec;
-use crate::state::StateResource;
+use crate::state::{State, StateResource};
 
 /// A finished plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,6 +186,20 @@ impl Change {
     fn share(&mut self) {
         if self.before == self.after {
             self.after.clone_from(&self.before);
+        }
+    }
+}
+
+impl Plan {
+    /// Holds once what a state says just as the plan does.
+    pub fn share(&mut self, state: &State) {
+        for change in &mut self.changes {
+            if let Some(recorded) = state.resources.get(&change.addr)
+                && change.before.as_ref() == Some(&recorded.resource)
+            {
+                change.before = Some(recorded.resource.clone());
+                change.share();
+            }
         }
     }
 }

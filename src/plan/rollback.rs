@@ -1,6 +1,7 @@
 //! The plan by which a deployment becomes what it was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rhumb_api::{Attr, ResourceAddr, ResourceKind};
 
@@ -55,7 +56,7 @@ pub fn rollback(
         return Err(RollbackError::Simulated);
     }
     let runs = runs(prior, to);
-    let of = |state: &State, stays: bool| -> BTreeMap<ResourceAddr, StateResource> {
+    let of = |state: &State, stays: bool| -> BTreeMap<ResourceAddr, Arc<StateResource>> {
         let things = state.resources.iter().filter(|(addr, _)| runs.contains(addr.workload()) == stays);
         things.map(|(addr, thing)| (addr.clone(), thing.clone())).collect()
     };
@@ -95,8 +96,8 @@ fn runs<'a>(prior: &'a State, to: &'a State) -> BTreeSet<&'a str> {
     all.filter(|(_, thing)| once(thing)).map(|(addr, _)| addr.workload()).collect()
 }
 
-fn artifacts(wanted: &BTreeMap<ResourceAddr, StateResource>) -> Vec<Artifact> {
-    let of = |(addr, thing): (&ResourceAddr, &StateResource)| {
+fn artifacts(wanted: &BTreeMap<ResourceAddr, Arc<StateResource>>) -> Vec<Artifact> {
+    let of = |(addr, thing): (&ResourceAddr, &Arc<StateResource>)| {
         let addr = addr.clone();
         let each = thing.files.clone().into_iter();
         each.map(move |(name, content)| {
@@ -109,7 +110,7 @@ fn artifacts(wanted: &BTreeMap<ResourceAddr, StateResource>) -> Vec<Artifact> {
 
 /// The deployment that a state is of, as its resources say.
 pub fn name_of(state: &State) -> &str {
-    let all = state.resources.values().chain(state.spares.iter().map(|spare| &*spare.thing));
+    let all = state.resources.values().chain(state.spares.iter().map(|spare| &spare.thing));
     let mut names = all.filter_map(|thing| match thing.resource.attributes.get("deployment") {
         Some(Attr::Text(name)) => Some(name.as_str()),
         _ => None,

@@ -1,6 +1,7 @@
 //! What an apply may do in the place of what a cloud refuses, decided with the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rhumb_api::{Money, Resource, ResourceAddr, ResourceKind};
 
@@ -102,7 +103,7 @@ pub fn standbys(
 }
 
 /// A change of a standby as it is once something of it may exist.
-pub fn against(planned: &Change, recorded: Option<&StateResource>) -> Change {
+pub fn against(planned: &Change, recorded: Option<&Arc<StateResource>>) -> Change {
     match recorded {
         Some(_) => change(&planned.addr, recorded, planned.after.as_ref(), &planned.depends_on),
         None => planned.clone(),

@@ -47,6 +47,7 @@ mod v5;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use rhumb_api::{Attributes, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
 use serde::{Deserialize, Serialize};
@@ -203,10 +204,10 @@ impl<'a> Thing<'a> {
 fn checked(
     text: &Text<'_>,
     listed: impl IntoIterator<Item = (ResourceAddr, StateResource)>,
-) -> Result<BTreeMap<ResourceAddr, StateResource>, StateError> {
+) -> Result<BTreeMap<ResourceAddr, Arc<StateResource>>, StateError> {
     let mut resources = BTreeMap::new();
     for (address, entry) in listed {
-        if resources.insert(address.clone(), entry).is_some() {
+        if resources.insert(address.clone(), Arc::new(entry)).is_some() {
             let at = text.values("resources", "address", address.as_str()).nth(1);
             return Err(text.error(at, format!("`{address}` is in it twice"), "keep the one that exists"));
         }
@@ -220,7 +221,7 @@ fn checked(
 }
 
 /// The smallest address that is on a cycle or depends on one.
-fn on_a_cycle(resources: &BTreeMap<ResourceAddr, StateResource>) -> Option<&ResourceAddr> {
+fn on_a_cycle(resources: &BTreeMap<ResourceAddr, Arc<StateResource>>) -> Option<&ResourceAddr> {
     // What is not there (any more) closes no cycle.
     let there = |d: &&ResourceAddr| resources.contains_key(*d);
     let mut left: BTreeMap<&ResourceAddr, BTreeSet<&ResourceAddr>> =

@@ -16,6 +16,7 @@ pub mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use rhumb_api::{Attr, Cloud, ErrorKind, Handle, Purchase, Resource, ResourceAddr, ResourceKind, Token};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct State {
     /// Whether it is of a simulated cloud: nothing in it exists. No state is of both.
     pub simulated: bool,
     /// What exists.
-    pub resources: BTreeMap<ResourceAddr, StateResource>,
+    pub resources: BTreeMap<ResourceAddr, Arc<StateResource>>,
     /// What exists besides and is to be removed, in the order in which it became so.
     pub spares: Vec<Spare>,
     /// What was about to be asked of a cloud and is not known to have ended, by its token.
@@ -103,8 +104,8 @@ pub struct StateResource {
 pub struct Spare {
     /// The address that it had, or was to have.
     pub address: ResourceAddr,
-    /// What it is; apart, because one is taken out of the middle of all that are to go for each that is removed.
-    pub thing: Box<StateResource>,
+    /// What it is.
+    pub thing: Arc<StateResource>,
     /// Why it is to go.
     pub why: Spared,
 }
@@ -274,7 +275,7 @@ impl StateResource {
     /// What it stands on although another one is recorded in that place, and of which kind that is: a network before all else.
     pub fn stands_on_old<'a>(
         &'a self,
-        resources: &BTreeMap<ResourceAddr, StateResource>,
+        resources: &BTreeMap<ResourceAddr, Arc<StateResource>>,
     ) -> Option<(&'a ResourceAddr, ResourceKind)> {
         let old = self.stands_on.iter().filter_map(|(addr, id)| {
             let now = resources.get(addr).filter(|now| now.id.as_ref() != Some(id))?;

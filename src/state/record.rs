@@ -3,6 +3,7 @@
 mod ended;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rhumb_api::{Attributes, Call, Cloud, ErrorKind, Handle, ProviderError, Resource, ResourceAddr, Token};
 use serde::{Deserialize, Serialize};
@@ -258,7 +259,7 @@ impl State {
                 };
                 let thing = made(intent, order, id.clone(), serial);
                 let address = intent.address.clone();
-                self.spares.push(Spare { address, thing: Box::new(thing), why: Spared::Duplicate });
+                self.spares.push(Spare { address, thing: Arc::new(thing), why: Spared::Duplicate });
             }
             Record::Ended { token, outcome } => {
                 let intent = self.open.get(token).ok_or_else(|| not_open(token))?.clone();
@@ -311,13 +312,13 @@ impl State {
                 };
                 self.spares.push(Spare {
                     address: address.clone(),
-                    thing: Box::new(thing),
+                    thing: Arc::new(thing),
                     why: Spared::Stray,
                 });
             }
             Record::Import { address, resource, id, depends_on, outputs, by, at } => {
                 self.import(address, resource, id, depends_on, serial)?;
-                if let Some(thing) = self.resources.get_mut(address) {
+                if let Some(thing) = self.resources.get_mut(address).map(Arc::make_mut) {
                     thing.outputs.clone_from(outputs);
                 }
                 self.regions.insert((resource.cloud, resource.region.clone()));
@@ -387,12 +388,14 @@ impl State {
     /// The thing of an address that has this id.
     fn seen(&mut self, address: &ResourceAddr, id: &str) -> Result<&mut StateResource, RecordError> {
         let thing = self.resources.get_mut(address).filter(|thing| thing.id.as_deref() == Some(id));
-        thing.ok_or_else(|| RecordError(format!("{address} with the id {id} is not recorded")))
+        thing
+            .map(Arc::make_mut)
+            .ok_or_else(|| RecordError(format!("{address} with the id {id} is not recorded")))
     }
 
     /// Whether something is recorded, in use or not.
     pub fn knows(&self, handle: &Handle) -> bool {
-        let things = self.resources.values().chain(self.spares.iter().map(|spare| &*spare.thing));
+        let things = self.resources.values().chain(self.spares.iter().map(|spare| &spare.thing));
         things.into_iter().any(|thing| thing.handle().as_ref() == Some(handle))
     }
 
@@ -424,7 +427,7 @@ impl State {
         }
         self.applying = None;
         self.forgotten.retain(|handle| thing.handle().as_ref() != Some(handle));
-        self.resources.insert(address.clone(), thing);
+        self.resources.insert(address.clone(), Arc::new(thing));
         Ok(())
     }
 
@@ -502,7 +505,7 @@ impl State {
 
     /// Whether the thing of an address is this one.
     fn holds(&self, address: &ResourceAddr, handle: &Handle) -> bool {
-        self.resources.get(address).and_then(StateResource::handle).as_ref() == Some(handle)
+        self.resources.get(address).and_then(|thing| thing.handle()).as_ref() == Some(handle)
     }
 
     /// The place among the spares of a thing.
@@ -513,7 +516,7 @@ impl State {
 
     /// Every cloud and region that something of it is in, is intended for or ever was.
     pub fn places(&self) -> BTreeSet<(Cloud, String)> {
-        let things = self.resources.values().chain(self.spares.iter().map(|s| &*s.thing));
+        let things = self.resources.values().chain(self.spares.iter().map(|s| &s.thing));
         let of = |(cloud, region): (Cloud, &String)| (cloud, region.clone());
         let known = things.map(|t| (t.resource.cloud, &t.resource.region));
         let intended = self.open.values().filter_map(|i| match &i.call {

@@ -1,6 +1,7 @@
 //! The checker on whole plans: changes, order, files, bill and budget, each with a planted fault.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rhumb::check;
 use rhumb::placement::Placement;
@@ -93,7 +94,7 @@ fn sample() -> (State, Plan) {
     for c in &changes {
         if let Some(before) = &c.before {
             let made = StateResource::of(before.clone(), Vec::new());
-            resources.insert(c.addr.clone(), made);
+            resources.insert(c.addr.clone(), Arc::new(made));
         }
     }
     let mut steps: Vec<Step> = changes
@@ -198,11 +199,11 @@ const FAULTS: &[Fault] = &[
     ("prior forgotten", "whether something existed", |_, p| p.prior = None),
     ("of a simulated cloud", "whether the cloud is simulated", |s, _| s.simulated = true),
     ("something left over that nobody has", "what is left over", |_, p| p.leftovers.push(Leftover { addr: addr("a/b"), id: "i-1".into(), why: "failed".into() })),
-    ("something left over and not told", "what is left over", |s, _| { let mut thing = s.resources[&addr(OLD)].clone(); thing.id = Some("i-1".into()); s.spares.push(Spare { address: addr(OLD), thing: Box::new(thing), why: Spared::Replaced }); }),
-    ("a failed change forgotten", "does not follow", |s, p| { let kept = p.changes.iter().find(|c| c.action == Action::Keep).unwrap(); s.resources.get_mut(&kept.addr).unwrap().doubtful = Some("quota: full".into()); }),
-    ("left on what was replaced", "does not follow", |s, p| { let kept = p.changes.iter().find(|c| c.action == Action::Keep).unwrap(); s.resources.get_mut(&kept.addr).unwrap().stands_on.insert(addr(OLD), "old".into()); }),
+    ("something left over and not told", "what is left over", |s, _| { let mut thing = s.resources[&addr(OLD)].clone(); Arc::make_mut(&mut thing).id = Some("i-1".into()); s.spares.push(Spare { address: addr(OLD), thing, why: Spared::Replaced }); }),
+    ("a failed change forgotten", "does not follow", |s, p| { let kept = p.changes.iter().find(|c| c.action == Action::Keep).unwrap(); Arc::make_mut(s.resources.get_mut(&kept.addr).unwrap()).doubtful = Some("quota: full".into()); }),
+    ("left on what was replaced", "does not follow", |s, p| { let kept = p.changes.iter().find(|c| c.action == Action::Keep).unwrap(); Arc::make_mut(s.resources.get_mut(&kept.addr).unwrap()).stands_on.insert(addr(OLD), "old".into()); }),
     ("exists and is forgotten", "does not mention", |s, _| { let r = s.resources[&addr(OLD)].clone(); s.resources.insert(addr("services.x/y"), r); }),
-    ("existed otherwise", "existed otherwise", |s, _| { s.resources.get_mut(&addr(NETWORK)).unwrap().resource.region = "x".into(); }),
+    ("existed otherwise", "existed otherwise", |s, _| { Arc::make_mut(s.resources.get_mut(&addr(NETWORK)).unwrap()).resource.region = "x".into(); }),
     ("kept instead of made", "does not follow", |_, p| at(p, "launch-template").action = Action::Keep),
     ("no reason", "without a reason", |_, p| at(p, "launch-template").reasons.clear()),
     ("difference not named", "are not named", |_, p| at(p, "services.chat/aws/eu-west-1/p4d.24xlarge/spot").fields.clear()),

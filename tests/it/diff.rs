@@ -1,6 +1,7 @@
 //! The difference between what exists and what is wanted: properties over random deployments.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use rhumb::placement::Placement;
@@ -46,7 +47,7 @@ pub fn between(prior: Option<&State>, desired: &Desired) -> Plan {
 pub fn state_of(desired: &Desired) -> State {
     let made = |(addr, (resource, needs)): (&ResourceAddr, &(Resource, Vec<ResourceAddr>))| {
         let recorded = StateResource::of(resource.clone(), needs.clone());
-        (addr.clone(), recorded)
+        (addr.clone(), Arc::new(recorded))
     };
     State { serial: 1, resources: desired.iter().map(made).collect(), ..State::new("l".into(), false) }
 }
@@ -218,7 +219,7 @@ fn fixture(name: &str) -> State {
 
 fn wanted() -> Desired {
     let made = fixture("wanted").resources;
-    made.into_iter().map(|(addr, s)| (addr, (s.resource, s.depends_on))).collect()
+    made.into_iter().map(|(addr, s)| (addr, (s.resource.clone(), s.depends_on.clone()))).collect()
 }
 
 /// Steps as `action address`, and what each change says.
@@ -234,7 +235,7 @@ fn a_change_that_failed_is_made_again() {
     assert!(between(Some(&state), &wanted()).steps.is_empty());
     let fleet: ResourceAddr =
         "services.chat/aws/eu-west-1/g6e.xlarge/on_demand".to_owned().try_into().unwrap();
-    state.resources.get_mut(&fleet).unwrap().doubtful = Some("quota: no more vCPUs".into());
+    Arc::make_mut(state.resources.get_mut(&fleet).unwrap()).doubtful = Some("quota: no more vCPUs".into());
     let (steps, why) = told(&between(Some(&state), &wanted()));
     assert_eq!(steps, [format!("Update {fleet}")]);
     assert_eq!(why[fleet.as_str()], ["its last change failed: quota: no more vCPUs"]);
@@ -246,6 +247,7 @@ fn what_still_stands_in_a_replaced_network_follows_it() {
     let mut state = state_of(&wanted());
     let network: ResourceAddr = "services.chat/aws/eu-west-1/network".to_owned().try_into().unwrap();
     for (addr, thing) in &mut state.resources {
+        let thing = Arc::make_mut(thing);
         thing.id = Some(if *addr == network { "new".to_owned() } else { addr.to_string() });
         let stands_on = thing.depends_on.iter().map(|need| (need.clone(), need.to_string()));
         thing.stands_on = stands_on.collect();
@@ -300,7 +302,8 @@ fn counts_and_settings_change_in_place() {
 #[test]
 fn a_changed_start_script_rolls_the_fleet() {
     let wanted = fixture("script-wanted").resources;
-    let wanted: Desired = wanted.into_iter().map(|(a, s)| (a, (s.resource, s.depends_on))).collect();
+    let wanted: Desired =
+        wanted.into_iter().map(|(a, s)| (a, (s.resource.clone(), s.depends_on.clone()))).collect();
     let (steps, why) = told(&between(Some(&fixture("script")), &wanted));
     let (template, fleet) = (
         "services.chat/aws/eu-west-1/g6e.xlarge/launch_template",

@@ -73,7 +73,7 @@ fn proposal(dice: &mut Dice, state: &State, token: Token) -> Option<Record> {
             intend(address.clone(), Call::Update(thing.handle()?, order(address, &token, dice.below(9))))
         }
         3 => {
-            let spares = state.spares.iter().map(|s| (&s.address, &*s.thing));
+            let spares = state.spares.iter().map(|s| (&s.address, &s.thing));
             let (address, thing) = dice.of(state.resources.iter().chain(spares))?;
             intend(address.clone(), Call::Delete(thing.handle()?))
         }

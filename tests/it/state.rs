@@ -1,6 +1,7 @@
 //! The state file: what it holds, what it refuses and where.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use rhumb::state::{
@@ -59,7 +60,7 @@ fn the_canonical_text_reads_back_to_itself() {
     let state = file::decode("five.json", FIVE).unwrap();
     assert_eq!((state.serial, state.resources.len(), state.simulated), (12, 2, true));
     assert_eq!(file::encode(&state), FIVE);
-    let things: Vec<&StateResource> = state.resources.values().collect();
+    let things: Vec<&StateResource> = state.resources.values().map(Arc::as_ref).collect();
     assert_eq!(things[0].outputs["address"], "lb-1.eu-west-1.example.com");
     assert_eq!(things[1].files["start.sh"], "#!/bin/sh\nexec serve\n");
     assert_eq!((state.refusals.len(), state.refusals[0].instance_type.as_str()), (1, "g6.xlarge"));
@@ -80,6 +81,7 @@ fn a_file_of_version_4_reads_as_one_in_which_nothing_was_given_and_nothing_refus
     let (old, new) = (file::decode("four.json", FOUR).unwrap(), file::decode("five.json", FIVE).unwrap());
     let mut of = State { refusals: Vec::new(), ..new };
     for thing in of.resources.values_mut() {
+        let thing = Arc::make_mut(thing);
         (thing.outputs, thing.files) = (BTreeMap::new(), BTreeMap::new());
     }
     assert_eq!(old, of);
@@ -366,10 +368,10 @@ prop_compose! {
         deeds in prop::collection::vec((any::<u64>(), ".*", 0..5_usize), 0..3),
         refused in prop::collection::btree_set((".*", any::<bool>()), 0..3),
     ) -> State {
-        let resources = things.into_iter().enumerate().map(|(i, part)| (addr(i), thing(i, part))).collect();
+        let resources = things.into_iter().enumerate().map(|(i, part)| (addr(i), Arc::new(thing(i, part)))).collect();
         let spares = spares.into_iter().enumerate().map(|(i, (part, replaced))| Spare {
             address: addr(i),
-            thing: Box::new(thing(i, part)),
+            thing: Arc::new(thing(i, part)),
             why: if replaced { Spared::Replaced } else { Spared::Failed },
         });
         let open = intents.into_iter().enumerate().map(|(i, part)| (token(i), intent(i, &lineage, part))).collect();

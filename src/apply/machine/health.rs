@@ -5,13 +5,12 @@ use rhumb_api::{Answer, Attr, Call, ErrorKind, Observed, Reply, Status};
 use super::{Ask, Machine};
 use crate::apply::work::Job;
 use crate::apply::{Effect, Stage};
-use crate::state::StateResource;
 
 impl Machine<'_> {
     /// Asks how the machines of an address are.
     pub(super) fn look(&mut self, task: usize) {
         let Job::Check(address, _) = &self.tasks[task].job else { return };
-        let handle = self.state.resources.get(address).and_then(StateResource::handle);
+        let handle = self.state.resources.get(address).and_then(|thing| thing.handle());
         let Some(handle) = handle else {
             return self.fail(task, "it is not in the state, or without an id".to_owned());
         };

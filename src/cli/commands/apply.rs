@@ -97,7 +97,7 @@ fn of_plan(
 ) -> Result<Exit, Failure> {
     let name = path.display().to_string();
     let text = files::read_text(&settings.dir.join(path))?;
-    let (plan, digest, signatures) =
+    let (mut plan, digest, signatures) =
         plan::file::decode_signed(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
     drop(text);
     keys::approved(&name, &digest, &signatures, required)?;
@@ -106,6 +106,7 @@ fn of_plan(
     let mut held = Held::open(&basis.place, settings)?;
     if let Some(state) = held.state() {
         clouds.fits(state, &held.name)?;
+        plan.share(state);
     }
     let reasons = basis.outdated(&plan, held.state(), settings);
     if !reasons.is_empty() {

@@ -48,8 +48,12 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         let help = "`rhumb state list` lists all";
         return Err(Failure::error(format!("{}: nothing of {of} is recorded; {help}", place.name)));
     }
-    let things: Vec<(&ResourceAddr, &StateResource)> =
-        state.resources.iter().filter(|(addr, _)| meant(addr)).collect();
+    let things: Vec<(&ResourceAddr, &StateResource)> = state
+        .resources
+        .iter()
+        .filter(|(addr, _)| meant(addr))
+        .map(|(addr, thing)| (addr, &**thing))
+        .collect();
     let endpoints: Vec<Endpoint<'_>> =
         things.iter().filter_map(|(addr, thing)| endpoint(addr, thing)).collect();
     if args.urls {

@@ -1,6 +1,7 @@
 //! `rhumb state`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rhumb_api::ResourceAddr;
 use serde_json::{Value, json};
@@ -204,10 +205,10 @@ const SCHEMA: &str = "rhumb.state_list/1";
 fn listed(state: &State, settings: &Settings) -> String {
     let used = state.resources.iter().map(|(addr, thing)| (addr, thing, note(thing)));
     let spare = |spare: &crate::state::Spare| format!("to be removed: {}", spare.why.as_str());
-    let spares = state.spares.iter().map(|s| (&s.address, &*s.thing, spare(s)));
+    let spares = state.spares.iter().map(|s| (&s.address, &s.thing, spare(s)));
     let all = used.chain(spares);
     if settings.json {
-        let row = |(addr, thing, note): (&ResourceAddr, &crate::state::StateResource, String)| {
+        let row = |(addr, thing, note): (&ResourceAddr, &Arc<crate::state::StateResource>, String)| {
             json!({
                 "address": addr, "kind": thing.resource.kind, "cloud": thing.resource.cloud,
                 "region": thing.resource.region, "id": thing.id, "note": note,
@@ -221,7 +222,7 @@ fn listed(state: &State, settings: &Settings) -> String {
         return format!("{head}\n");
     }
     let columns = [("ADDRESS", false), ("KIND", false), ("ID", false), ("NOTE", false)];
-    let row = |(addr, thing, note): (&ResourceAddr, &crate::state::StateResource, String)| {
+    let row = |(addr, thing, note): (&ResourceAddr, &Arc<crate::state::StateResource>, String)| {
         let id = thing.id.as_deref().unwrap_or("not known");
         [addr.as_str(), thing.resource.kind.as_str(), &clean(id), &clean(&note)].map(Cell::plain).to_vec()
     };
@@ -278,7 +279,7 @@ fn remove(rm: &Rm, settings: &Settings) -> Result<Exit, Failure> {
         if !state.resources.contains_key(address) {
             return Err(unknown(address, &place, state));
         }
-        let stands_on = |(other, thing): &(&ResourceAddr, &crate::state::StateResource)| {
+        let stands_on = |(other, thing): &(&ResourceAddr, &Arc<crate::state::StateResource>)| {
             thing.depends_on.contains(address) && !rm.addresses.contains(other)
         };
         if let Some((other, _)) = state.resources.iter().find(stands_on) {

@@ -128,7 +128,8 @@ pub fn digest_of(plan: &Plan) -> String {
 /// How a digest that is not there yet stands in a file.
 const NO_DIGEST: &str = "\n  \"digest\": \"\"";
 
-/// The text of a plan's file without its digest, and that digest.
+/// The text of a plan's file without its digest, and that digest. It is taken from this very text: another one, or a tree, would be the
+/// plan once more in memory.
 fn written(plan: &Plan, signatures: Vec<Signature>) -> (String, String) {
     let file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest: String::new(), signatures };
     let text = serde_json::to_string_pretty(&file).unwrap_or_default();

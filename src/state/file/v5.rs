@@ -4,7 +4,8 @@
 //! A dependency may name what is not in the file: that it is gone is a fact that was recorded, whoever still
 //! depends on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rhumb_api::{Attributes, Call, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
 use serde::Deserialize;
@@ -100,7 +101,15 @@ pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError>
     let mut forgotten = file.forgotten.unwrap_or_default();
     forgotten.sort();
     forgotten.dedup();
-    let resources = checked(text, file.resources.into_iter().map(thing))?;
+    // An address is named by all that stands on it, and held once.
+    let known: BTreeSet<ResourceAddr> = file.resources.iter().map(|entry| entry.address.clone()).collect();
+    let held = |address: ResourceAddr| known.get(&address).cloned().unwrap_or(address);
+    let shared = |mut entry: Entry| {
+        entry.depends_on = entry.depends_on.into_iter().map(held).collect();
+        entry.stands_on = entry.stands_on.into_iter().map(|(address, id)| (held(address), id)).collect();
+        thing(entry)
+    };
+    let resources = checked(text, file.resources.into_iter().map(shared))?;
     let spares = file.spares.into_iter().filter_map(spare).collect();
     let mut open = BTreeMap::new();
     for intent in file.open {
@@ -191,5 +200,5 @@ fn thing(entry: Entry) -> (ResourceAddr, StateResource) {
 fn spare(entry: Entry) -> Option<Spare> {
     let why = entry.why?;
     let (address, thing) = thing(entry);
-    Some(Spare { address, thing: Box::new(thing), why })
+    Some(Spare { address, thing: Arc::new(thing), why })
 }

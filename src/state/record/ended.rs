@@ -1,5 +1,7 @@
 //! What the end of an intent means.
 
+use std::sync::Arc;
+
 use rhumb_api::{Call, ErrorKind};
 
 use super::{Intent, Outcome, RecordError, each_once, made};
@@ -51,12 +53,8 @@ impl State {
                 let id = id.clone().or_else(|| intent.accepted.clone());
                 let id = id.ok_or_else(|| RecordError(format!("{address} was made without an id")))?;
                 let thing = StateResource { outputs: outputs.clone(), ..made(intent, order, id, serial) };
-                if let Some(old) = self.resources.insert(address.clone(), thing) {
-                    self.spares.push(Spare {
-                        address: address.clone(),
-                        thing: Box::new(old),
-                        why: Spared::Replaced,
-                    });
+                if let Some(old) = self.resources.insert(address.clone(), Arc::new(thing)) {
+                    self.spares.push(Spare { address: address.clone(), thing: old, why: Spared::Replaced });
                 }
             }
             (Call::Create(order), Outcome::Failed(failed)) => {
@@ -64,14 +62,15 @@ impl State {
                     let thing = made(intent, order, id.clone(), serial);
                     self.spares.push(Spare {
                         address: address.clone(),
-                        thing: Box::new(thing),
+                        thing: Arc::new(thing),
                         why: Spared::Failed,
                     });
                 }
             }
             (Call::Update(handle, order), Outcome::Done { outputs, .. }) => {
                 let thing = self.resources.get_mut(address).filter(|t| t.handle().as_ref() == Some(handle));
-                let thing = thing.ok_or_else(|| RecordError(format!("{address} is not there")))?;
+                let thing =
+                    thing.map(Arc::make_mut).ok_or_else(|| RecordError(format!("{address} is not there")))?;
                 thing.resource = order.resource.clone();
                 thing.depends_on = each_once(&intent.depends_on);
                 thing.stands_on.clone_from(&order.needs);
@@ -83,8 +82,11 @@ impl State {
             }
             (Call::Update(handle, _), Outcome::Failed(failed)) if failed.gone => self.forget(address, handle),
             (Call::Update(handle, _), Outcome::Failed(failed)) => {
-                if let Some(thing) =
-                    self.resources.get_mut(address).filter(|t| t.handle().as_ref() == Some(handle))
+                if let Some(thing) = self
+                    .resources
+                    .get_mut(address)
+                    .filter(|t| t.handle().as_ref() == Some(handle))
+                    .map(Arc::make_mut)
                 {
                     thing.since = serial;
                     thing.doubtful = Some(format!("{}: {}", failed.kind, failed.message));
@@ -93,7 +95,7 @@ impl State {
             (Call::Delete(handle), Outcome::Done { .. }) => self.forget(address, handle),
             // It may be half removed.
             (Call::Delete(handle), Outcome::Failed(failed)) if self.holds(address, handle) => {
-                if let Some(thing) = self.resources.get_mut(address) {
+                if let Some(thing) = self.resources.get_mut(address).map(Arc::make_mut) {
                     thing.since = serial;
                     thing.doubtful = Some(format!("{}: {}", failed.kind, failed.message));
                 }

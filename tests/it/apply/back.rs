@@ -1,5 +1,7 @@
 //! Back to what was: by the plan that follows from two recorded states, on virtual time; and by the commands that people type.
 
+use std::sync::Arc;
+
 use rhumb::check;
 use rhumb::plan::{self, Action, Desired, RollbackError};
 use rhumb::render::Artifact;
@@ -64,7 +66,7 @@ fn back(prior: &State, to: &State) -> Result<plan::Plan, RollbackError> {
 fn as_it_was(
     state: &State,
 ) -> Vec<(String, rhumb_api::Resource, std::collections::BTreeMap<String, String>)> {
-    let of = |(addr, thing): (&ResourceAddr, &rhumb::state::StateResource)| {
+    let of = |(addr, thing): (&ResourceAddr, &Arc<rhumb::state::StateResource>)| {
         (addr.to_string(), thing.resource.clone(), thing.files.clone())
     };
     state.resources.iter().map(of).collect()
@@ -168,7 +170,7 @@ fn runs_that_end_are_left_alone_and_what_is_not_known_is_not_guessed() {
     // A version of an older rhumb.
     let mut older = then.clone();
     for thing in older.resources.values_mut() {
-        thing.files.clear();
+        Arc::make_mut(thing).files.clear();
     }
     assert!(back(&now, &older).is_ok(), "nothing of it is to be started");
     let nothing = State { resources: Default::default(), ..now.clone() };

@@ -200,8 +200,9 @@ fn part() {
     } else {
         let began = Instant::now();
         let text = std::fs::read_to_string(&file).expect("a file");
-        let plan = plan::file::decode("a.plan", &text).expect("a plan");
+        let mut plan = plan::file::decode("a.plan", &text).expect("a plan");
         drop(text);
+        plan.share(store.state());
         let read = began.elapsed();
         let cost = applied(&mut store, &plan, folder);
         store.compact().expect("a snapshot");

@@ -386,8 +386,7 @@ pub fn plan() -> Plan {
     let network = addr("services.chat/aws/eu-west-1/network");
     let machines = addr("services.chat/aws/eu-west-1/p5.48xlarge/on_demand");
     let gone = addr("services.old/aws/eu-west-1/network");
-    let net =
-        Resource { kind: ResourceKind::Network, attributes: Attributes::default(), ..fleet(0) };
+    let net = Resource { kind: ResourceKind::Network, attributes: Attributes::default(), ..fleet(0) };
     let other = Resource { region: "eu-west-2".into(), ..net.clone() };
     let change = |addr: &ResourceAddr, action, before: Option<&Resource>, after: Option<&Resource>| Change {
         addr: addr.clone(),

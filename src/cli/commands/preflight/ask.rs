@@ -272,7 +272,7 @@ mod tests {
         let mut state = State::new("l".into(), true);
         let thing =
             StateResource { id: Some("fleet-1".into()), ..StateResource::of(resource(2), Vec::new()) };
-        state.resources.insert(addr("services.a/x"), thing.clone());
+        state.resources.insert(addr("services.a/x"), Arc::new(thing.clone()));
         let of = |action| -> Vec<(What, u32, Option<String>)> {
             let wanted = wanted(&change(action), Some(&state));
             wanted.into_iter().map(|w| (w.change, w.machines(), w.id)).collect()
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(of(Action::Remove), [(What::Delete, 2, id.clone())]);
         let both = [(What::Create, 3, None), (What::Delete, 2, id)];
         assert_eq!(of(Action::Replace), both);
-        let spare = Spare { address: addr("services.a/y"), thing: Box::new(thing), why: Spared::Replaced };
+        let spare = Spare { address: addr("services.a/y"), thing: Arc::new(thing), why: Spared::Replaced };
         state.spares.push(spare);
         let left: Vec<Wanted> = leftovers(&state).collect();
         assert_eq!((left.len(), left[0].change), (1, What::Delete));
