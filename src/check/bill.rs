@@ -4,7 +4,7 @@
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, Purchase};
 
 use crate::catalog::{Evidence, TransferTo};
-use crate::placement::{CostLine, Pool, WorkloadPlacement, World};
+use crate::placement::{CostLine, Pool, PoolMachines, WorkloadPlacement, World};
 use crate::spec::{Load, Origin, Place, RegionRef};
 
 use super::Ledger;
@@ -356,14 +356,26 @@ fn whole_months(world: &World, work: &Work<'_>, pools: &[Checked<'_>], sent: &[S
         let classes = || c.hours.iter().zip(&sent.hourly);
         let own = classes().next_back().map_or(Money::ZERO, |class| hour(class, false));
         peak += classes().map(|class| hour(class, false)).max().unwrap_or(own);
-        ceiling += classes().map(|class| hour(class, true)).max().unwrap_or(own);
+        ceiling += classes().map(|class| hour(class, true)).max().unwrap_or(own) + beside(world, work, c);
         let most = sent.hourly.iter().copied().max().unwrap_or(Money::ZERO);
         roundings += 1 + sent.slack(work, most);
     }
     (peak.per_month(), ceiling.per_month(), roundings * HOURS_PER_MONTH)
 }
 
-/// What a month costs more with all spot bought on demand where that is dearer.
+/// An hour of the machines that a pool has besides while they are made anew, with spot bought on demand where that is dearer.
+fn beside(world: &World, work: &Work<'_>, c: &Checked<'_>) -> Money {
+    let on_demand = subject::offering(&world.catalog, c.type_index, c.region_index, Purchase::OnDemand);
+    let of = |(k, m): (usize, &PoolMachines)| {
+        let most = c.hours.iter().filter_map(|hours| hours.of.get(k)).copied().fold(m.count, u32::max);
+        let spot = m.purchase == Purchase::Spot;
+        let price = on_demand.filter(|_| spot).map_or(m.price, |o| o.price.max(m.price));
+        price.times(i64::from(work.beside(c.pool.cloud, most)))
+    };
+    c.pool.machines.iter().enumerate().map(of).sum()
+}
+
+/// What a month costs more with all spot bought on demand where that is dearer, and with the machines that are there besides.
 fn dearer(world: &World, work: &Work<'_>, placed: &WorkloadPlacement, pools: &[Checked<'_>]) -> Money {
     let share = share_of_month(work, placed);
     let mut more = Money::ZERO;
@@ -375,6 +387,7 @@ fn dearer(world: &World, work: &Work<'_>, placed: &WorkloadPlacement, pools: &[C
             let dearer = on_demand.map_or(Money::ZERO, |o| (o.price - m.price).max(Money::ZERO));
             more += dearer.times(i64::from(m.count)).per_month().scale(share);
         }
+        more += beside(world, work, c).per_month();
     }
     more
 }

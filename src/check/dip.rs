@@ -7,7 +7,7 @@ use rhumb_api::{Attr, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 use super::Ledger;
 use crate::catalog::{Catalog, QuotaUnit};
 use crate::placement::World;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Change, Plan};
 use crate::spec::Spec;
 
 /// Cloud, place and code of a quota.
@@ -39,6 +39,8 @@ pub fn check(log: &mut Ledger, spec: &Spec, world: &World, plan: &Plan) {
             let (old, new) = (of(&change.before), of(&change.after));
             held.after += new;
             held.both += if change.action == Action::Replace { old + new } else { old.max(new) };
+            let one = change.after.as_ref().map_or(0.0, |after| of_one(after, *key, &world.catalog));
+            held.both += beside(change) as f64 * one;
             held.who.insert(&change.addr, [old, new]);
         }
     }
@@ -105,8 +107,23 @@ fn machines(resource: &Resource) -> i64 {
     }
 }
 
-/// What the machines of a resource take of a quota.
-fn taken(resource: &Resource, (cloud, place, code): Key<'_>, catalog: &Catalog) -> f64 {
+/// Machines beside those of a fleet of which each is made anew where it is.
+fn beside(change: &Change) -> i64 {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else { return 0 };
+    let same =
+        before.attributes.get("launch_template_sha256") == after.attributes.get("launch_template_sha256");
+    match after.attributes.get("max_surge") {
+        Some(Attr::Int(most)) if change.action == Action::Update && !same => machines(after).min(*most),
+        _ => 0,
+    }
+}
+
+fn taken(resource: &Resource, key: Key<'_>, catalog: &Catalog) -> f64 {
+    of_one(resource, key, catalog) * machines(resource) as f64
+}
+
+/// What a machine of a resource takes of a quota.
+fn of_one(resource: &Resource, (cloud, place, code): Key<'_>, catalog: &Catalog) -> f64 {
     if resource.cloud != cloud || !matches!(resource.kind, ResourceKind::Fleet | ResourceKind::EdgeUnit) {
         return 0.0;
     }
@@ -129,7 +146,7 @@ fn taken(resource: &Resource, (cloud, place, code): Key<'_>, catalog: &Catalog) 
         let of = if quota.scope == "global" { "global" } else { resource.region.as_str() };
         quota.code == code && of == place && quota.unit != QuotaUnit::UsdPerHour
     });
-    mine.map_or(0.0, |(_, each)| each * machines(resource) as f64)
+    mine.map_or(0.0, |(_, each)| each)
 }
 
 /// What machines cost while old and new ones are there at once is the sum of what is there then.
@@ -157,6 +174,8 @@ fn surge(log: &mut Ledger, world: &World, plan: &Plan) {
             (Action::Replace | Action::Remove | Action::Update, true) => new,
             _ => old.max(new),
         };
+        let of_beside = change.after.as_ref().and_then(|after| listed(after, &world.catalog)).unwrap_or(0);
+        let at_once = at_once + i128::from(of_beside) * i128::from(beside(change));
         for (sum, more) in sums.iter_mut().zip([old, at_once, new]) {
             *sum += more;
         }

@@ -186,14 +186,14 @@ fn limits(
     }
     let mut taken: BTreeMap<_, f64> = BTreeMap::new();
     for placed in rest().chain([other]) {
-        for (key, (amount, _)) in shared::taken(world, placed) {
+        for (key, (amount, _)) in shared::taken(spec, world, placed) {
             *taken.entry(key).or_insert(0.0) += amount;
         }
     }
     for (key, (amount, _)) in placement.fleets.iter().flat_map(|f| shared::taken_by(world, f)) {
         *taken.entry(key).or_insert(0.0) += amount;
     }
-    for (key, _) in shared::taken(world, other) {
+    for (key, _) in shared::taken(spec, world, other) {
         let declared = spec.providers.get(&key.0).and_then(|p| p.quotas.get(&key.1)?.get(&key.2));
         let Some(limit) = declared else { continue };
         let amount = taken.get(&key).copied().unwrap_or(0.0);

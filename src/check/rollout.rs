@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Attr, ResourceKind};
+use rhumb_api::{Attr, Cloud, ResourceKind};
 
 use super::Ledger;
 use crate::plan::{Change, Plan, SHARED};
@@ -53,6 +53,13 @@ pub fn check(log: &mut Ledger, spec: &Spec, plan: &Plan, whole: &[Change]) {
             .collect();
         log.same_debug("plan", address, "the places after each wave", &ends, &there);
     }
+}
+
+/// The most machines of each kind of a pool that may be there besides while they are made anew: no more than there are of it. Those of
+/// a site stand there.
+pub(super) fn surge(spec: &Spec, workload: &str, cloud: Cloud) -> u32 {
+    let rolling = stated(spec, workload).and_then(|rollout| rollout.rolling);
+    rolling.filter(|_| cloud != Cloud::Site).map_or(0, |rolling| rolling.surge)
 }
 
 /// What is stated of a workload: of a part of a service, of the whole; of machines that services share, the longest time.

@@ -9,7 +9,7 @@ use crate::placement::{Coupling, Placement, QuotaNeed, SharedFleet, SharedLimit,
 use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 
 use super::ledger::dollars;
-use super::{Ledger, carbon, fleet, stability};
+use super::{Ledger, carbon, fleet, rollout, stability};
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     limits(log, spec, world, placement);
@@ -103,8 +103,9 @@ fn amounts(
     match (limit.cloud, &limit.region, &limit.code) {
         (Some(cloud), Some(place), Some(code)) => {
             let declared = *spec.providers.get(&cloud)?.quotas.get(place)?.get(code)?;
-            let own =
-                taken(world, placed).get(&(cloud, place.clone(), code.clone())).map_or(0.0, |(n, _)| *n);
+            let own = taken(spec, world, placed)
+                .get(&(cloud, place.clone(), code.clone()))
+                .map_or(0.0, |(n, _)| *n);
             Some((((declared + 1e-9) * 1e6).round() as i128, (own * 1e6).round() as i128))
         }
         _ => {
@@ -313,8 +314,12 @@ fn budget(log: &mut Ledger, spec: &Spec, placement: &Placement) {
 pub(super) type Key = (Cloud, String, String);
 
 /// How much of each quota a workload takes, with the quota's row: the most machines of each purchase option that a pool has at
-/// any time.
-pub(super) fn taken<'a>(world: &'a World, placed: &WorkloadPlacement) -> BTreeMap<Key, (f64, &'a Quota)> {
+/// any time, and those that are there besides while they are made anew.
+pub(super) fn taken<'a>(
+    spec: &Spec,
+    world: &'a World,
+    placed: &WorkloadPlacement,
+) -> BTreeMap<Key, (f64, &'a Quota)> {
     let mut taken = BTreeMap::new();
     let catalog = &world.catalog;
     for pool in &placed.pools {
@@ -324,6 +329,7 @@ pub(super) fn taken<'a>(world: &'a World, placed: &WorkloadPlacement) -> BTreeMa
         for (entry, machines) in pool.machines.iter().enumerate() {
             let classes = pool.following.iter().flat_map(|f| &f.classes);
             let most = classes.filter_map(|c| c.machines.get(entry)).fold(machines.count, |m, n| m.max(*n));
+            let most = most + rollout::surge(spec, pool.addr.workload(), pool.cloud).min(most);
             let own = |o: &&Offering| {
                 let region = &catalog.regions[o.region];
                 (o.instance_type, o.purchase) == (index, machines.purchase)
@@ -359,7 +365,7 @@ fn quotas(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     };
     let mut together: BTreeMap<Key, f64> = BTreeMap::new();
     let workloads = placement.workloads.iter();
-    let listed = workloads.map(|(address, w)| (address.as_str(), taken(world, w), &w.quotas));
+    let listed = workloads.map(|(address, w)| (address.as_str(), taken(spec, world, w), &w.quotas));
     // Shared machines count once: in no workload's list, but in their own.
     let fleets = placement.fleets.iter().map(|f| (f.addr.as_str(), taken_by(world, f), &f.quotas));
     for (address, taken, needs) in listed.chain(fleets) {

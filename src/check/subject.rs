@@ -16,7 +16,7 @@ use super::Ledger;
 use super::day::{self, Day};
 use super::fleet::{Part, Parts};
 use super::following::{self, Hours};
-use super::measured;
+use super::{measured, rollout};
 
 /// Which sort of workload.
 #[derive(Clone, Copy)]
@@ -47,6 +47,8 @@ pub(super) struct Work<'a> {
     pub client: bool,
     /// The models that may stand in, in the order of the spec.
     pub smaller: Vec<(&'a Model, &'a ModelArch)>,
+    /// Machines of each kind of a pool that a cloud may have besides while they are made anew.
+    pub surge: u32,
 }
 
 /// An engine and its requests.
@@ -121,6 +123,7 @@ impl<'a> Work<'a> {
             confidence: spec.confidence,
             client: false,
             smaller,
+            surge: rollout::surge(spec, address, Cloud::Aws),
         })
     }
 
@@ -128,6 +131,11 @@ impl<'a> Work<'a> {
     pub fn clients(&self) -> Option<Self> {
         let Kind::Federation(asked) = self.kind else { return None };
         Some(Work { rules: &asked.at_sites, client: true, ..self.clone() })
+    }
+
+    /// Machines beside so many of one kind in a cloud, for a while.
+    pub fn beside(&self, cloud: Cloud, machines: u32) -> u32 {
+        if cloud == Cloud::Site { 0 } else { self.surge.min(machines) }
     }
 
     /// It with each of the models that may stand in.

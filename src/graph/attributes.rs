@@ -109,6 +109,7 @@
 //! | `min_count`?, `max_count`? | of a fleet that follows the load: the fewest and the most machines at any time; `count` are those of the peak |
 //! | `schedule`? | list of maps: `at_s` (seconds after midnight), `count` (machines from then on), `days`? (list of `monday` to `sunday`; every day without it) |
 //! | `time_zone`? | IANA name; of the schedule |
+//! | `max_surge`?, `max_unavailable`? | machines that there may be besides, and that may be missing, while machines are made anew; both or none, not both 0 |
 //!
 //! Days have names in a schedule because the clouds number them differently or not at all: recurring actions of EC2 Auto Scaling are five cron
 //! fields (the last one 0 to 6 from Sunday on), scaling schedules of Google are cron fields with the start of a span and its length, and

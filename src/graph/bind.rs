@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Attr, Attributes, Cloud, Purchase, Resource, ResourceAddr, ResourceKind};
 
 use super::attributes::{ADDRESS_RANGE, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
-use super::following::following;
+use super::following::{following, rolling};
 use super::{Graph, Unplaced, engine, federation, input, pipeline, profile, shared, training};
 use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
@@ -213,7 +213,8 @@ impl<'a> Region<'a> {
                 let common = self.machine_attributes(pool, &template, purchase, count);
                 let (kind, attributes) = match self.workload {
                     Workload::Service(_) | Workload::Profiled(_) => {
-                        (ResourceKind::Fleet, self.fleet_attributes(following(common, pool, purchase), pool))
+                        let common = rolling(following(common, pool, purchase), self.spec, self.address);
+                        (ResourceKind::Fleet, self.fleet_attributes(common, pool))
                     }
                     Workload::Batch(batch) => {
                         let common = common.with("items", parts(batch.items, 1.0));

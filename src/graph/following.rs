@@ -1,4 +1,4 @@
-//! The schedule of a fleet whose pool follows the load (decision 11).
+//! The schedule of a fleet whose pool follows the load (decision 11), and how its machines are made anew.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use rhumb_api::{Attr, Purchase};
 
 use super::attributes::Builder;
 use crate::placement::Pool;
+use crate::spec::Spec;
 
 const DAY_S: u32 = 86_400;
 
@@ -38,4 +39,12 @@ pub(super) fn following(common: Builder, pool: &Pool, purchase: Purchase) -> Bui
         .number("max_count", counts().max().unwrap_or(0))
         .with("schedule", Attr::List(changes.into_iter().map(entry).collect()))
         .with("time_zone", following.time_zone.as_str())
+}
+
+/// How many machines may be there besides, and how many may be missing, while they are made anew; nothing if the spec does not say.
+pub(super) fn rolling(common: Builder, spec: &Spec, address: &str) -> Builder {
+    let rolling = spec.rollout(address).and_then(|rollout| rollout.rolling);
+    common
+        .maybe("max_surge", rolling.map(|r| i64::from(r.surge)))
+        .maybe("max_unavailable", rolling.map(|r| i64::from(r.unavailable)))
 }

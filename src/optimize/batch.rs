@@ -372,6 +372,8 @@ impl<'a> Asked<'a> {
             most_base: machines - spot,
             most_spot: spot,
             most_replicas: replicas,
+            beside_base: 0,
+            beside_spot: 0,
             seconds: 0,
             cost: objective,
             peak: objective,

@@ -2,6 +2,7 @@
 
 mod federation;
 mod mixed;
+mod rolled;
 mod run;
 mod stand_in;
 
@@ -240,7 +241,7 @@ impl Draft {
                 self.caveats.extend(Some(caveat).filter(|c| !self.caveats.contains(c)));
             }
             let most = counts.into_iter().max().unwrap_or(m.count);
-            self.quota(job, offering, pool, most);
+            self.quota(job, offering, pool, most + job.surge(pool.cloud).min(most));
         }
         if let Some(from) = &job.model.artifacts_at
             && gib > 0.0
@@ -323,6 +324,7 @@ fn order(pools: &mut [Pool]) -> Vec<usize> {
 pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certificate) -> WorkloadPlacement {
     let (job, table, service) = (search.job, search.table, search.service);
     let mut draft = Draft { pools: Vec::new(), lines: Vec::new(), caveats: Vec::new(), quotas: Vec::new() };
+    draft.caveats.extend(rolled::caveats(job));
     let limits = job::limits(service);
     let mut failures: Vec<FailureCheck> = Vec::new();
     let mut routes: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();

@@ -67,7 +67,8 @@ fn quotas(search: &Search<'_>, pools: &[&Chosen]) -> BTreeMap<(Cloud, String, St
     for p in pools.iter().flat_map(|p| with_stand_in(p)) {
         let cloud = search.job.world.catalog.regions[search.table.sites[p.site].region].cloud;
         for q in search.terms[p.site].quotas.iter() {
-            let amount = q.base * f64::from(p.count.most_base) + q.spot * f64::from(p.count.most_spot);
+            let (base, spot) = p.count.takes();
+            let amount = q.base * f64::from(base) + q.spot * f64::from(spot);
             taken.entry((cloud, q.place.clone(), q.code.clone())).or_insert((0.0, q.limit)).0 += amount;
         }
     }

@@ -43,6 +43,8 @@ impl Standing {
             replicas,
             most_base: machines,
             most_replicas: replicas,
+            beside_base: 0,
+            beside_spot: 0,
             seconds: i64::from(WEEK_S) * i64::from(machines),
             ..Count::default()
         };

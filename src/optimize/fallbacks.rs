@@ -155,7 +155,8 @@ impl<'s, 'a> Seat<'s, 'a> {
         for c in &others {
             let cloud = search.job.world.catalog.regions[region(c)].cloud;
             for q in search.terms[c.site].quotas.iter() {
-                let own = q.base * f64::from(c.count.most_base) + q.spot * f64::from(c.count.most_spot);
+                let (base, spot) = c.count.takes();
+                let own = q.base * f64::from(base) + q.spot * f64::from(spot);
                 *taken.entry((cloud, q.place.clone(), q.code.clone())).or_insert(0.0) += own;
             }
         }
@@ -307,8 +308,8 @@ impl<'s, 'a> Seat<'s, 'a> {
                 other => other,
             });
             let within = |c: &Count| {
-                let taken =
-                    |q: &QuotaLimit| q.base * f64::from(c.most_base) + q.spot * f64::from(c.most_spot);
+                let (base, spot) = c.takes();
+                let taken = |q: &QuotaLimit| q.base * f64::from(base) + q.spot * f64::from(spot);
                 terms.quotas.iter().all(|q| taken(q) <= q.limit + 1e-9)
             };
             match found {

@@ -127,6 +127,12 @@ const NO_REQUESTS: RequestShape = {
 const UTILIZATION: f64 = 0.90;
 
 impl<'a> Job<'a> {
+    /// Machines of each kind of a pool that there may be besides while a change is rolled out; at a site there are those that stand there.
+    pub fn surge(&self, cloud: Cloud) -> u32 {
+        let rolling = self.spec.rollout(&self.address).and_then(|rollout| rollout.rolling);
+        rolling.filter(|_| cloud != Cloud::Site).map_or(0, |rolling| rolling.surge)
+    }
+
     /// The workload at `address`; `None` if the spec or the world does not have it or its model.
     pub fn of(spec: &'a Spec, world: &'a World, address: &str) -> Option<Self> {
         let kind = match address.split_once('.')? {

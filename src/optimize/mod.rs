@@ -55,6 +55,7 @@ mod sought;
 mod stability;
 mod stream;
 mod table;
+mod terms;
 mod together;
 mod training;
 mod watch;
@@ -64,8 +65,8 @@ mod why_not;
 pub use batch::LOST_WORK;
 pub use chains::split_chains;
 pub use held_to::{held_to, shares};
-pub use pool::UNKNOWN_INTERRUPTION;
 pub use seasons::ahead;
+pub use terms::UNKNOWN_INTERRUPTION;
 use watch::Ends;
 pub use watch::{Question, Standing, Step, Watch};
 

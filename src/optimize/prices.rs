@@ -17,6 +17,7 @@ impl<'a> Search<'a> {
             |_, terms| {
                 if binds == BudgetBinds::Ceiling {
                     terms.spot = terms.spot.map(|spot| terms.on_demand.unwrap_or(spot));
+                    terms.beside = (terms.base.unwrap_or(Money::ZERO), terms.spot.unwrap_or(Money::ZERO));
                 }
             },
             0,

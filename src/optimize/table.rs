@@ -318,7 +318,9 @@ struct Known {
 impl Shared {
     fn of(&self, job: &Job<'_>, sites: Vec<Site>) -> (Arc<Vec<Site>>, Arc<Vec<Terms>>) {
         let (rules, from) = (job.purchase, &job.model.artifacts_at);
-        let words = format!("{} {} {from:?} {:?}", rules.spot_max_share, rules.on_demand_base, job.dataset());
+        let (share, base, surge) =
+            (rules.spot_max_share, rules.on_demand_base, job.surge(rhumb_api::Cloud::Aws));
+        let words = format!("{share} {base} {surge} {from:?} {:?}", job.dataset());
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (sites, key) = {
             let mut known = known();

@@ -54,21 +54,27 @@ pub fn dips(changes: &[Change], spec: &Spec, catalog: &Catalog) -> Vec<Dip> {
         let (before, after) = (change.before.as_ref(), change.after.as_ref());
         let was = before.map_or(0, machines);
         let will = after.map_or(0, machines);
-        let mut each: BTreeMap<(String, String), (f64, f64, &Quota)> = BTreeMap::new();
+        let mut each: BTreeMap<(String, String), (f64, f64, f64, &Quota)> = BTreeMap::new();
         for (resource, is_before) in before.map(|r| (r, true)).into_iter().chain(after.map(|r| (r, false))) {
             for (quota, of_one) in quotas(resource, catalog) {
                 let place = if quota.scope == "global" { "global" } else { resource.region.as_str() };
-                let entry = each.entry((place.to_owned(), quota.code.clone())).or_insert((0.0, 0.0, quota));
+                let entry =
+                    each.entry((place.to_owned(), quota.code.clone())).or_insert((0.0, 0.0, 0.0, quota));
                 let amount = of_one * f64::from(machines(resource));
-                if is_before { entry.0 += amount } else { entry.1 += amount }
+                if is_before {
+                    entry.0 += amount;
+                } else {
+                    entry.1 += amount;
+                    entry.2 += of_one * f64::from(change.rolled().map_or(0, |(_, beside)| beside));
+                }
             }
         }
         let Some(cloud) = after.or(before).map(|r| r.cloud) else { continue };
-        for ((place, code), (old, new, quota)) in each {
+        for ((place, code), (old, new, beside, quota)) in each {
             let (taken, _) = all.entry((cloud, place, code)).or_insert_with(|| (Taken::default(), quota));
             taken.before += old;
             taken.after += new;
-            taken.during += if change.action == Action::Replace { old + new } else { old.max(new) };
+            taken.during += if change.action == Action::Replace { old + new } else { old.max(new) + beside };
             let goes = matches!(change.action, Action::Remove | Action::Replace);
             if goes && was > 0 {
                 taken.first.push((&change.addr, was, 0));

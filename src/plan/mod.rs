@@ -182,6 +182,21 @@ pub struct Change {
 }
 
 impl Change {
+    /// A fleet whose machines are made anew in place, as it will be, with how many there may be beside them meanwhile: no more than there
+    /// are of them.
+    fn rolled(&self) -> Option<(&Resource, u32)> {
+        let (before, after) = (self.before.as_ref()?, self.after.as_ref()?);
+        let template = |of: &Resource| of.attributes.get("launch_template_sha256").cloned();
+        if self.action != Action::Update || template(before) == template(after) {
+            return None;
+        }
+        let number = |name: &str| match after.attributes.get(name) {
+            Some(Attr::Int(n)) => u32::try_from(*n).unwrap_or(0),
+            _ => 0,
+        };
+        Some((after, number("max_surge").min(number("count"))))
+    }
+
     /// Holds once what is the same before and after: most of a deployment stays as it is.
     fn share(&mut self) {
         if self.before == self.after {

@@ -67,10 +67,7 @@ fn stated(spec: &Spec, workload: &str) -> Option<spec::Rollout> {
         let each = sharing.filter_map(|service| spec.rollouts.get(&format!("services.{}", service.name)));
         return each.max_by_key(|rollout| rollout.health_timeout_s).cloned();
     }
-    let service = workload.strip_prefix("services.").and_then(|name| spec.services.get(name));
-    let whole =
-        service.and_then(|s| s.part_of.as_ref()).map(|part| format!("services.{}", part.service.name));
-    spec.rollouts.get(whole.as_deref().unwrap_or(workload)).cloned()
+    spec.rollout(workload).cloned()
 }
 
 fn count(resource: &Resource) -> i64 {

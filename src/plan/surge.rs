@@ -36,15 +36,23 @@ pub fn surge(changes: &[Change], dips: &[super::Dip], catalog: &Catalog) -> Opti
         let (old, new) = (of(&change.before), of(&change.after));
         before += old;
         after += new;
+        // Machines that are made anew have so many beside them for a while.
+        let beside =
+            change.rolled().map_or(Money::ZERO, |(resource, n)| each(resource, catalog).times(i64::from(n)));
         let first = dips.iter().any(|dip| dip.first.contains(&change.addr));
         during += match change.action {
             Action::Replace if !first => old + new,
             Action::Remove if first => Money::ZERO,
-            Action::Update if first => new,
-            _ => old.max(new),
+            Action::Update if first => new + beside,
+            _ => old.max(new) + beside,
         };
     }
     (during > before && during > after).then_some(Surge { before, during, after, unpriced })
+}
+
+/// A machine of a fleet, dollars an hour; nothing without a known price, which is told elsewhere.
+fn each(resource: &Resource, catalog: &Catalog) -> Money {
+    catalog.offered(resource).map_or(Money::ZERO, |offering| offering.price)
 }
 
 enum Priced {

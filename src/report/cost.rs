@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::Money;
+use rhumb_api::{Attr, Money};
 
 use super::{Block, Cell, Section, Table, Tone};
 use crate::placement::CostLine;
@@ -59,6 +59,12 @@ fn unpriced(address: &str, lines: &[CostLine]) -> Vec<Vec<Cell>> {
         .collect()
 }
 
+/// Whether some fleet may have machines besides while they are made anew.
+fn surges(plan: &Plan) -> bool {
+    let after = plan.changes.iter().filter_map(|change| change.after.as_ref());
+    after.into_iter().any(|r| matches!(r.attributes.get("max_surge"), Some(Attr::Int(n)) if *n > 0))
+}
+
 pub(super) fn cost(plan: &Plan) -> Section {
     let mut table = Table {
         columns: vec![
@@ -94,8 +100,10 @@ pub(super) fn cost(plan: &Plan) -> Section {
             t.at_least, t.per_hour, t.per_month
         )),
         Cell::plain(format!(
-            "Ceiling: {}{} USD a month (every spot machine bought on demand).",
-            t.at_least, t.ceiling
+            "Ceiling: {}{} USD a month (every spot machine bought on demand{}).",
+            t.at_least,
+            t.ceiling,
+            if surges(plan) { ", with machines besides while a change is rolled out" } else { "" }
         )),
     ];
     if t.peak != t.per_month {

@@ -69,7 +69,7 @@ pub use objective::Goal;
 pub use pipeline::{MOST_SHARDS, NO_MODEL, Pipeline, PipelineEngine, STREAM_S, Stream};
 pub use profile::{Profile, Profiled};
 pub use remote_state::RemoteState;
-pub use rollout::Rollout;
+pub use rollout::{Rolling, Rollout};
 pub use savings::{EVERYWHERE, PlanRate, SAVINGS_PLAN, SavingsPlan, WHOLE_PPM};
 pub use season::{Season, SeasonDay};
 pub use site::{EdgeSite, POWER, SiteMachine, Wan};

@@ -1,5 +1,6 @@
 //! `services.NAME.rollout`: how a change is rolled out.
 
+use super::Spec;
 use crate::diagnostic::Pointer;
 
 /// `services.NAME.rollout`.
@@ -10,8 +11,24 @@ pub struct Rollout {
     pub waves: Vec<u32>,
     /// `health_timeout`: how long machines may take until they answer their health checks, seconds, 1 to [`Rollout::LONGEST_S`].
     pub health_timeout_s: u32,
+    /// `max_surge` and `max_unavailable`; `None` if neither is stated: then it is as its cloud does it.
+    pub rolling: Option<Rolling>,
     /// Where it was written.
     pub at: Pointer,
+}
+
+/// How the machines of a fleet are made anew, some at a time; one of both is above 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rolling {
+    /// `max_surge`: machines that there may be beside those that are kept up.
+    pub surge: u32,
+    /// `max_unavailable`: machines that may be missing.
+    pub unavailable: u32,
+}
+
+impl Rolling {
+    /// What is meant by the key that is left out where the other one is stated: a new machine comes before an old one goes.
+    pub const DEFAULT: Rolling = Rolling { surge: 1, unavailable: 0 };
 }
 
 impl Rollout {
@@ -19,4 +36,14 @@ impl Rollout {
     pub const HEALTH_TIMEOUT_S: u32 = 1_800;
     /// The longest `health_timeout`, seconds.
     pub const LONGEST_S: u32 = 86_400;
+}
+
+impl Spec {
+    /// The rollout that is stated for a service, by its address; of a part of a service, that of the whole.
+    pub fn rollout(&self, address: &str) -> Option<&Rollout> {
+        let service = address.strip_prefix("services.").and_then(|name| self.services.get(name));
+        let whole =
+            service.and_then(|s| s.part_of.as_ref()).map(|part| format!("services.{}", part.service.name));
+        self.rollouts.get(whole.as_deref().unwrap_or(address))
+    }
 }

@@ -52,6 +52,15 @@ fn a_rollout_is_read_as_it_is_written() {
     let read = |name: &str| spec.rollouts.get(name).map(|r| (r.waves.clone(), r.health_timeout_s));
     assert_eq!(read("services.trees"), Some((vec![1], 600)));
     assert_eq!(read("services.sequence"), None);
+    let rolling = |said: &str| {
+        let text = text.replace("health_timeout: 10m", &format!("health_timeout: 10m, {said}"));
+        let spec = crate::line::spec(&text, &catalog);
+        spec.rollout("services.trees").unwrap().rolling.map(|r| (r.surge, r.unavailable))
+    };
+    assert_eq!(rolling("max_surge: 2"), Some((2, 0)));
+    assert_eq!(rolling("max_unavailable: 2"), Some((1, 2)));
+    assert_eq!(rolling("max_surge: 0, max_unavailable: 1, strategy: rolling"), Some((0, 1)));
+    assert_eq!(rolling("strategy: rolling"), None);
     // Of all services, where `defaults` says it.
     let only = text.replace("\ndefaults:\n", "\ndefaults:\n  rollout: { health_timeout: 1h }\n");
     let spec = crate::line::spec(&only, &catalog);
@@ -68,8 +77,12 @@ fn a_rollout_is_read_as_it_is_written() {
 fn each_planted_fault_of_waves_is_found() {
     let (spec, ..) = base();
     let mut spec = spec.clone();
-    let stated =
-        spec::Rollout { waves: vec![1, 2], health_timeout_s: 600, at: rhumb::diagnostic::Pointer::root() };
+    let stated = spec::Rollout {
+        waves: vec![1, 2],
+        health_timeout_s: 600,
+        rolling: None,
+        at: rhumb::diagnostic::Pointer::root(),
+    };
     spec.rollouts.insert("services.chat".into(), stated);
     let places = [("eu-west-1", 5), ("eu-west-2", 2), ("eu-west-3", 9), ("eu-north-1", 2)];
     let desired: Desired = places
@@ -230,5 +243,42 @@ fn each_planted_fault_of_a_surge_is_found() {
         let mut wrong = right.clone();
         plant(&mut wrong);
         assert!(!found(spec, &wrong, words).is_empty());
+    }
+}
+
+/// By hand: of a fleet that is made anew there are some more for a while, no more than there are.
+#[test]
+fn machines_besides_are_counted_while_they_are_made_anew() {
+    let (spec, world, _) = base();
+    let rolled = |count: i64, surge: i64| {
+        let with = |template: &str| {
+            let mut fleet = fleet("us-east-1", "g6e.2xlarge", count);
+            fleet.attributes.insert("max_surge", Attr::Int(surge));
+            fleet.attributes.insert("max_unavailable", Attr::Int(0));
+            fleet.attributes.insert("launch_template_sha256", template.into());
+            Some(fleet)
+        };
+        let address = addr("us-east-1", "g6e.2xlarge");
+        let mut plan = plan_of(vec![change(address, Action::Update, with("a"), with("b"))]);
+        plan.surge = plan::surge(&plan.changes, &[], &world.catalog);
+        plan
+    };
+    let words = "what machines cost while old and new ones are there at once";
+    let region = world.catalog.region(Cloud::Aws, "us-east-1").unwrap();
+    let kind = world.catalog.instance_type(Cloud::Aws, "g6e.2xlarge").unwrap();
+    let each = world.catalog.offering(kind, region, spec::Purchase::OnDemand).unwrap().price;
+    for (count, surge, besides) in [(3, 1, 1), (3, 9, 3), (3, 0, 0)] {
+        let plan = rolled(count, surge);
+        let told = plan.surge.clone().map(|s| (s.before, s.during, s.after));
+        let all = each.times(count);
+        let expected = (all, each.times(count + besides), all);
+        assert_eq!(told, (besides > 0).then_some(expected), "{count} {surge}");
+        assert_eq!(found(spec, &plan, words), Vec::<String>::new());
+        let mut wrong = plan;
+        wrong.surge = match wrong.surge {
+            Some(_) => None,
+            None => rolled(3, 1).surge,
+        };
+        assert!(!found(spec, &wrong, words).is_empty(), "{count} {surge}");
     }
 }

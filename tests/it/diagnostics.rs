@@ -122,7 +122,7 @@ type Fact = (&'static str, &'static [(&'static str, usize, usize)]);
 
 #[rustfmt::skip]
 const FACTS: &[Fact] = &[
-    ("rollout.yaml", &[("bad-value", 9, 27), ("out-of-range", 9, 47), ("not-supported-yet", 9, 51), ("not-supported-yet", 15, 16), ("out-of-range", 15, 24), ("unknown-key", 15, 28)]),
+    ("rollout.yaml", &[("bad-value", 9, 27), ("out-of-range", 9, 47), ("conflicting-keys", 9, 62), ("not-supported-yet", 15, 16), ("out-of-range", 15, 24), ("unknown-key", 15, 28), ("not-supported-yet", 15, 40), ("cannot-read", 17, 14), ("not-supported-yet", 20, 16), ("unknown-value", 20, 40)]),
     ("unknown-key.yaml", &[("unknown-key", 7, 5)]),
     ("unknown-section.yaml", &[("nothing-to-plan", 1, 1), ("unknown-key", 4, 1)]),
     ("misplaced-key.yaml", &[("unknown-key", 9, 5), ("unknown-key", 10, 5), ("unknown-key", 11, 5), ("unknown-key", 12, 5), ("unknown-key", 13, 5), ("unknown-key", 14, 5)]),
@@ -155,7 +155,7 @@ const FACTS: &[Fact] = &[
     ("held.yaml", &[("bad-date", 5, 103), ("unknown-region", 6, 47), ("unknown-value", 7, 14), ("unknown-cloud", 7, 28), ("unknown-region", 7, 42), ("unknown-instance-type", 7, 66), ("out-of-range", 7, 77), ("bad-date", 7, 88), ("missing-unit", 7, 100), ("not-supported-yet", 9, 3), ("missing-key", 10, 3), ("missing-key", 10, 3), ("unknown-key", 10, 85), ("unknown-value", 16, 30)]),
     ("savings.yaml", &[("out-of-range", 5, 47), ("empty-list", 5, 82), ("missing-key", 6, 3), ("missing-key", 6, 3), ("conflicting-keys", 6, 40), ("conflicting-keys", 6, 59), ("conflicting-keys", 6, 85), ("conflicting-keys", 6, 95), ("out-of-range", 7, 95), ("missing-key", 7, 103), ("unknown-region", 7, 114), ("missing-unit", 8, 47), ("useless-key", 8, 96), ("missing-key", 9, 3), ("missing-key", 9, 3), ("missing-key", 9, 3), ("conflicting-keys", 9, 39), ("conflicting-keys", 9, 55), ("not-supported-yet", 10, 14), ("unknown-region", 11, 109)]),
     ("held-none.yaml", &[("out-of-range", 7, 65), ("useless-key", 9, 17)]),
-    ("not-supported.yaml", &[("not-supported-yet", 9, 31), ("not-supported-yet", 10, 22), ("not-supported-yet", 11, 16), ("not-supported-yet", 12, 5), ("not-supported-yet", 13, 30), ("not-supported-yet", 15, 1)]),
+    ("not-supported.yaml", &[("not-supported-yet", 9, 31), ("not-supported-yet", 10, 22), ("not-supported-yet", 12, 5), ("not-supported-yet", 13, 30), ("not-supported-yet", 15, 1)]),
     ("trainings-words.yaml", &[("conflicting-keys", 6, 44), ("conflicting-keys", 7, 62), ("conflicting-keys", 8, 65)]),
     ("trainings.yaml", &[("conflicting-keys", 7, 13), ("not-supported-yet", 11, 15), ("unknown-key", 14, 5), ("conflicting-keys", 18, 5), ("out-of-range", 19, 21), ("out-of-range", 21, 18), ("missing-unit", 22, 41), ("empty-list", 23, 14), ("cycle", 25, 13), ("unknown-reference", 25, 26), ("missing-key", 26, 3), ("missing-key", 26, 3), ("missing-key", 26, 3), ("missing-key", 26, 3)]),
     ("chains.yaml", &[("conflicting-keys", 6, 70), ("not-supported-yet", 11, 83), ("not-supported-yet", 15, 18), ("unknown-reference", 15, 21), ("useless-key", 16, 12), ("bad-value", 17, 19), ("wrong-type", 17, 24), ("unknown-reference", 18, 22), ("not-supported-yet", 18, 40), ("not-supported-yet", 19, 44), ("unknown-key", 19, 57), ("missing-key", 20, 23), ("unknown-key", 20, 30), ("missing-key", 21, 3), ("missing-key", 21, 3), ("out-of-range", 22, 62)]),
@@ -226,7 +226,7 @@ const FACTS: &[Fact] = &[
     ("hcl-types.hcl", &[("bad-expression", 9, 20), ("bad-expression", 10, 20)]),
     ("hcl-directive.hcl", &[("bad-expression", 9, 21)]),
     ("hcl-unknown-model.hcl", &[("unknown-model", 4, 22)]),
-    ("hcl-not-supported.hcl", &[("not-supported-yet", 13, 20), ("not-supported-yet", 14, 13), ("not-supported-yet", 17, 1)]),
+    ("hcl-not-supported.hcl", &[("not-supported-yet", 13, 20), ("not-supported-yet", 17, 1)]),
     ("hcl-literal-secret.hcl", &[("literal-secret", 16, 23)]),
     ("hcl-empty.hcl", &[("empty-file", 1, 1)]),
 ];

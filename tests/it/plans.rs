@@ -366,7 +366,8 @@ const GOLDENS: &[Golden] = &[
         exit: 0,
         // On each working day 9 machines for 8 h and 258 s before 8 and before 13 (29,316 s), 6 from 12 to then (3,342 s), 4 for 2 h and 3 h
         // (18,000 s); on both days of the weekend 2 for 4 h and 258 s (14,658 s): 5 x 355,896 and 2 x 29,316 machine-seconds are 1,838,112 of a
-        // week's 604,800 at 1.961 USD/h, for 730 hours 4,350.72. Sunday's rest ends on Monday, 258 s before six.
+        // week's 604,800 at 1.961 USD/h, for 730 hours 4,350.72. Sunday's rest ends on Monday, 258 s before six. A month that is all peak
+        // is 13,279.42, and the one machine besides 1.961 USD/h for 730 hours more: 1,431.53.
         facts: &[
             "0 to 9 x g6e.xlarge              5.96    4,350.72",
             "Machines over the week",
@@ -374,6 +375,8 @@ const GOLDENS: &[Golden] = &[
             "Sat-Sun 08:55:42 to 13:00  2 on_demand",
             "Mon-Fri 12:00 to 12:55:42  6 on_demand",
             "nothing runs in the hours without load",
+            "A month that is all peak: at least 13,279.42 USD.",
+            "Ceiling: at least 14,710.95 USD a month (every spot machine bought on demand, with machines",
         ],
     },
 ];

@@ -100,6 +100,8 @@ const fn optional(kind: ResourceKind) -> &'static [&'static str] {
             "load_balancer",
             "machines_in_zones",
             "max_count",
+            "max_surge",
+            "max_unavailable",
             "min_count",
             "schedule",
             "stands_in_for",
@@ -284,9 +286,18 @@ fn check_values(resource: &Resource, world: &World) -> Result<(), ProviderError>
     if purchase(attributes).is_none() {
         return Err(invalid("`purchase` is none"));
     }
-    match attributes.get("count") {
-        Some(Attr::Int(n)) if u32::try_from(*n).is_ok() => Ok(()),
-        _ => Err(invalid("`count` is a number of machines")),
+    let machines = |name: &str| match attributes.get(name) {
+        Some(Attr::Int(n)) => u32::try_from(*n).ok(),
+        _ => None,
+    };
+    if machines("count").is_none() {
+        return Err(invalid("`count` is a number of machines"));
+    }
+    let rolling = ["max_surge", "max_unavailable"];
+    match rolling.map(|name| (attributes.contains_key(name), machines(name))) {
+        [(false, _), (false, _)] => Ok(()),
+        [(_, Some(surge)), (_, Some(missing))] if surge > 0 || missing > 0 => Ok(()),
+        _ => Err(invalid(format!("{rolling:?} are numbers of machines, not both 0"))),
     }
 }
 

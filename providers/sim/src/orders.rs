@@ -11,7 +11,7 @@ use crate::chance::{Chance, Stream};
 use crate::cloud::{Happening, Pool, SimCloud};
 use crate::kinds::{check, check_place, forcing, references};
 use crate::log::Event;
-use crate::thing::{Thing, count, has_machines, purchase, text};
+use crate::thing::{Thing, beside, count, has_machines, made_anew, number, purchase, text};
 use crate::world::{Quota, Span};
 
 fn error(kind: ErrorKind, message: impl Into<String>) -> ProviderError {
@@ -150,7 +150,8 @@ impl SimCloud {
         self.check_secrets(&order.resource)?;
         let stands_on = self.needed(order)?;
         let idle = thing.complete || thing.between_runs || !thing.has_machines();
-        let machines = if idle { 0 } else { thing.machines.max(count(&resource.attributes)) };
+        let beside = beside(&thing.attributes, &resource.attributes);
+        let machines = if idle { 0 } else { thing.machines.max(count(&resource.attributes)) + beside };
         if !idle {
             self.room(&pool_of(&order.resource), machines - thing.machines)?;
         }
@@ -158,7 +159,10 @@ impl SimCloud {
         self.set_machines(handle, machines);
         let Some(thing) = self.things.get_mut(handle) else { return Ok(Outcome::nothing()) };
         let attributes = std::mem::replace(&mut thing.attributes, resource.attributes.clone());
-        let anew = attributes.get("launch_template_sha256") != thing.attributes.get("launch_template_sha256");
+        let anew = made_anew(&attributes, &thing.attributes);
+        if anew && let Some(missing) = number(&thing.attributes, "max_unavailable") {
+            thing.healthy = thing.healthy.min(thing.count().saturating_sub(missing));
+        }
         thing.before = Some((attributes, thing.order.replace(order.clone())));
         thing.stands_on = stands_on;
         thing.failing = course.fails.or_else(|| {

@@ -9,7 +9,7 @@ use crate::arrival::expired;
 use crate::cloud::{Pool, SimCloud};
 use crate::kinds::{check_place, check_resource};
 use crate::orders::pool_of;
-use crate::thing::has_machines;
+use crate::thing::{Thing, beside, has_machines};
 use crate::world::{Quota, Verb};
 
 /// So many machines of each sort.
@@ -91,7 +91,7 @@ impl SimCloud {
         for each in wanted.iter().filter(|wanted| has_machines(wanted.resource.kind)) {
             let (there, then) = match each.change {
                 Change::Create => (0, each.machines()),
-                Change::Update => (self.has(each), each.machines()),
+                Change::Update => (self.has(each), each.machines().saturating_add(self.beside(each))),
                 Change::Delete => (self.has(each), 0),
             };
             let pool = pool_of(&each.resource);
@@ -106,16 +106,25 @@ impl SimCloud {
         (more, freed)
     }
 
+    /// Machines that something has beside its own while they are made anew.
+    fn beside(&self, wanted: &Wanted) -> u32 {
+        match self.thing_of(wanted) {
+            Some(thing) if thing.complete || thing.between_runs => 0,
+            Some(thing) => beside(&thing.attributes, &wanted.resource.attributes),
+            None => 0,
+        }
+    }
+
+    fn thing_of(&self, wanted: &Wanted) -> Option<&Thing> {
+        let resource = &wanted.resource;
+        let id = wanted.id.clone()?;
+        let (cloud, region, kind) = (resource.cloud, resource.region.clone(), resource.kind);
+        self.things.get(&Handle { cloud, region, kind, id })
+    }
+
     /// Machines that something has which is changed or removed; of what is idle as many as it is to have: it needs none more.
     fn has(&self, wanted: &Wanted) -> u32 {
-        let resource = &wanted.resource;
-        let handle = wanted.id.as_ref().map(|id| Handle {
-            cloud: resource.cloud,
-            region: resource.region.clone(),
-            kind: resource.kind,
-            id: id.clone(),
-        });
-        match handle.and_then(|handle| self.things.get(&handle)) {
+        match self.thing_of(wanted) {
             Some(thing) if thing.complete || thing.between_runs => match wanted.change {
                 Change::Delete => 0,
                 _ => wanted.machines(),

@@ -126,6 +126,24 @@ impl Thing {
     }
 }
 
+/// Machines beside its own that something has for a while if it becomes this: those that are made anew come some at a time.
+pub fn beside(from: &Attributes, to: &Attributes) -> u32 {
+    if made_anew(from, to) { number(to, "max_surge").unwrap_or(0).min(count(to)) } else { 0 }
+}
+
+/// Whether its machines are made anew if something becomes this.
+pub fn made_anew(from: &Attributes, to: &Attributes) -> bool {
+    from.get("launch_template_sha256") != to.get("launch_template_sha256")
+}
+
+/// A number of machines, if the attribute is there.
+pub fn number(attributes: &Attributes, name: &str) -> Option<u32> {
+    match attributes.get(name) {
+        Some(Attr::Int(n)) => u32::try_from(*n).ok(),
+        _ => None,
+    }
+}
+
 /// Whether things of a kind have machines.
 pub fn has_machines(kind: ResourceKind) -> bool {
     matches!(kind, ResourceKind::Fleet | ResourceKind::JobRun | ResourceKind::EdgeUnit)
@@ -133,10 +151,7 @@ pub fn has_machines(kind: ResourceKind) -> bool {
 
 /// The attribute `count`; 0 without one.
 pub fn count(attributes: &Attributes) -> u32 {
-    match attributes.get("count") {
-        Some(Attr::Int(n)) => u32::try_from(*n).unwrap_or(0),
-        _ => 0,
-    }
+    number(attributes, "count").unwrap_or(0)
 }
 
 /// An attribute that is a text.

@@ -89,7 +89,8 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
                 for q in &site.quotas {
                     let row = rows.quota(cloud, &q.place, &q.code, q.limit);
                     let each = (q.base * 1e6).round() as i64;
-                    *uses.entry(row).or_insert(0) += each.saturating_mul(i64::from(pool.machines));
+                    let machines = pool.machines + site.beside(pool.machines, 0).0;
+                    *uses.entry(row).or_insert(0) += each.saturating_mul(i64::from(machines));
                 }
             }
             let cost: Money = search.cost(&least, BudgetBinds::Expected).per_month();

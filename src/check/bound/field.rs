@@ -71,6 +71,8 @@ pub(super) struct Site {
     pub interruption: f64,
     pub zones: Option<u32>,
     pub quotas: Vec<Quota>,
+    /// Machines of each kind that there may be besides while they are made anew.
+    pub surge: u32,
     /// Dollars a GiB of weights brought here; nothing where they are free or of unknown price.
     pub weights: Money,
     /// Milligrams of CO2e that a machine emits in an hour; nothing where emissions do not count.
@@ -318,6 +320,11 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
 }
 
 impl Site {
+    /// Machines that there are besides, of those that are not spot and of spot, while so many are made anew.
+    pub fn beside(&self, machines: u32, spot: u32) -> (u32, u32) {
+        (self.surge.min(machines - spot), self.surge.min(spot))
+    }
+
     fn new(world: &World, work: &Work<'_>, offering: &Offering) -> Site {
         let catalog = &world.catalog;
         let region = &catalog.regions[offering.region];
@@ -337,6 +344,7 @@ impl Site {
             interruption: INTERRUPTED,
             zones: region.zones,
             quotas: Vec::new(),
+            surge: work.beside(region.cloud, u32::MAX),
             weights: weights.map_or(Money::ZERO, |t| t.usd_per_gib),
             mg_per_hour: 0,
             surcharge: 0,

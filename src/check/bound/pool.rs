@@ -3,7 +3,7 @@
 use rhumb_api::Money;
 
 use super::super::day::Class;
-use super::field::{Site, Way};
+use super::field::{Quota, Site, Way};
 use super::need::{MOST_REPLICAS, Need};
 use super::prices::Machine;
 use super::service::Beside;
@@ -175,7 +175,9 @@ impl Asked<'_> {
             let more = (bill.more)(machines, n);
             let cost = |spot: u32| {
                 let base = machine.base.unwrap_or(0) * i128::from(machines - spot);
-                base + machine.spot.unwrap_or(0) * i128::from(spot) + more
+                let (on, beside) = self.site.beside(machines, spot);
+                let besides = machine.beside.0 * i128::from(on) + machine.beside.1 * i128::from(beside);
+                base + machine.spot.unwrap_or(0) * i128::from(spot) + besides + more
             };
             // A replay allows no more than the closed form, so that what is no cheaper by it need not be played.
             if best.is_some_and(|(_, _, b)| cost(low).min(cost(most)) >= b) {
@@ -183,7 +185,7 @@ impl Asked<'_> {
             }
             let played = |spot: &u32| !replayed || self.does(need, units, *spot, true);
             let Some(most) = (low..=most).rev().find(played) else { continue };
-            // The cost is linear in the spot machines, so one of the ends is the least.
+            // The cost is linear in the spot machines, but for what is there besides, which grows ever less: one of the ends is the least.
             let spot = if cost(low) <= cost(most) { low } else { most };
             if best.is_none_or(|(_, _, b)| cost(spot) < b) {
                 best = Some((machines, spot, cost(spot)));
@@ -301,6 +303,15 @@ pub(super) fn spots(site: &Site, rules: &PurchaseRules, machines: u32) -> (u32, 
 pub(super) fn within_quotas(site: &Site, machines: u32, low: u32, high: u32) -> Option<(u32, u32)> {
     if low > high {
         return None;
+    }
+    if site.surge > 0 {
+        let keeps = |spot: &u32| {
+            let (on, beside) = site.beside(machines, *spot);
+            let taken =
+                |q: &Quota| q.base * f64::from(machines - spot + on) + q.spot * f64::from(spot + beside);
+            site.quotas.iter().all(|q| taken(q) <= q.limit + 1e-9)
+        };
+        return Some(((low..=high).find(keeps)?, (low..=high).rev().find(keeps)?));
     }
     let (mut low, mut high) = (f64::from(low), f64::from(high));
     for q in &site.quotas {

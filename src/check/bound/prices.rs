@@ -67,6 +67,8 @@ impl std::ops::Add for Costs {
 pub(super) struct Machine {
     pub base: Option<i128>,
     pub spot: Option<i128>,
+    /// One that is there besides for a while, of each kind.
+    pub beside: (i128, i128),
 }
 
 impl Prices {
@@ -162,7 +164,12 @@ impl Prices {
             let emitted = self.beside_price(site) * i128::from(seconds);
             ((paid * SCALE + counted * self.budget + emitted) * i128::from(HOURS_PER_MONTH)).div_euclid(all)
         };
+        let ceiling = |dear: Option<Money>| {
+            self.hourly(Costs { ceiling: dear.unwrap_or(Money::ZERO), ..Costs::same(Money::ZERO) })
+        };
+        let dear = site.spot.map(|spot| site.on_demand.unwrap_or(spot));
         Machine {
+            beside: (ceiling(site.base) + tolls.0, ceiling(dear) + tolls.1),
             base: site.base.map(|base| price(base, base) + tolls.0),
             spot: site.spot.map(|spot| price(spot, site.on_demand.unwrap_or(spot)) + tolls.1),
         }

@@ -340,7 +340,8 @@ impl<'a> Search<'a> {
                 let classes = || pool.lower.iter().map(|of| (of.machines, of.spot));
                 let base = classes().map(|(m, s)| m - s).fold(pool.machines - pool.spot, u32::max);
                 let spot = classes().map(|(_, s)| s).fold(pool.spot, u32::max);
-                let amount = q.base * f64::from(base) + q.spot * f64::from(spot);
+                let (on, beside) = site.beside(base + spot, spot);
+                let amount = q.base * f64::from(base + on) + q.spot * f64::from(spot + beside);
                 taken.entry((cloud.clone(), &q.place, &q.code)).or_insert((0.0, q.limit)).0 += amount;
             }
         }

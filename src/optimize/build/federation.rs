@@ -25,6 +25,8 @@ fn one(site: usize) -> Chosen {
         most_base: 1,
         most_spot: 0,
         most_replicas: 1,
+        beside_base: 0,
+        beside_spot: 0,
         seconds: 0,
         cost: none,
         peak: none,

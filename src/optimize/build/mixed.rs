@@ -29,6 +29,8 @@ pub(in crate::optimize) fn mixed(
             replicas: *n,
             most_base: *n,
             most_replicas: *n,
+            beside_base: 0,
+            beside_spot: 0,
             ..Default::default()
         };
         let chosen = Chosen { site: *site, way: 0, count };

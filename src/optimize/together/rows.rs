@@ -305,6 +305,14 @@ impl Rows {
         let counted = Money::from_micros((counted / ONE).clamp(0, i128::from(i64::MAX / 1024)) as i64);
         terms.run_base = terms.run_base.map(|price| times(price, ONE + expected) + counted);
         terms.run_spot = terms.run_spot.map(|price| times(price, ONE + expected) + counted);
+        let ceiling = self.binds == BudgetBinds::Ceiling;
+        let beside = |dear: Option<Money>, toll: i128| {
+            let bound = dear.filter(|_| ceiling).map_or(0, |dear| i128::from(dear.micros()) * budget);
+            let hour = (bound * hours + toll) / (hours * ONE);
+            Money::from_micros(hour.clamp(0, i128::from(i64::MAX / 1024)) as i64)
+        };
+        let dear = terms.spot.map(|spot| terms.on_demand.unwrap_or(spot));
+        terms.beside = (beside(terms.base, base_toll), beside(dear, spot_toll));
         if let Some(spot) = terms.spot {
             let bound =
                 if self.binds == BudgetBinds::Ceiling { terms.on_demand.unwrap_or(spot) } else { spot };

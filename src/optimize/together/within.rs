@@ -364,8 +364,8 @@ impl<'a> All<'_, 'a> {
     }
 
     fn own_uses(&self, c: &Chosen) -> Vec<(usize, i64)> {
-        let on = i64::from(c.count.most_base);
-        let spot = i64::from(c.count.most_spot);
+        let (on, spot) = c.count.takes();
+        let (on, spot) = (i64::from(on), i64::from(spot));
         let taken =
             self.counted.sites.at(c.site).iter().map(|(row, base, spots)| (*row, base * on + spots * spot));
         // What needs more shared machines, or larger gaps on them, fits in fewer places.

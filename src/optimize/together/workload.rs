@@ -423,8 +423,11 @@ impl<'a> Workload<'a> {
         let pools = blocks.iter().flat_map(Block::all_pools);
         let own = |p: &Chosen| self.fleets.get(p.site).copied().flatten().is_none();
         let machines = pools.clone().filter(own).map(|p| u64::from(p.count.machines)).sum();
-        let counts: Vec<(usize, u32, u32)> =
-            pools.clone().map(|p| (p.site, p.count.most_base, p.count.most_spot)).collect();
+        let counts: Vec<(usize, u32, u32)> = pools
+            .clone()
+            .map(|p| (p.site, p.count.takes()))
+            .map(|(site, (on, spot))| (site, on, spot))
+            .collect();
         let emitted = pools.clone().map(|p| carbon::of_weeks(self.emits_at(p.site), p.count.seconds)).sum();
         let surcharges = pools.clone().filter_map(|p| Some((*self.surcharges.get(p.site)?, p.count.seconds)));
         let more: i64 = surcharges.map(|(each, seconds)| stability::month(each, seconds)).sum();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{At, Problem, Reader, Rollout, leaf};
+use crate::spec::Rolling;
 use crate::spec::units::{Range, Unit};
 
 impl Reader<'_> {
@@ -19,10 +20,52 @@ impl Reader<'_> {
                         leaf::not_yet(&what, "remove it, or let the service have machines of its own");
                     self.report(&waves.pointer, true, problem);
                 }
-                found.insert(format!("services.{name}"), self.rollout(&at));
+                let rollout = self.rollout(&at);
+                for key in ["max_surge", "max_unavailable"].map(|key| at.key(key)) {
+                    let of = self.not_rolled(&service).filter(|_| key.is_there());
+                    if let Some(of) = of {
+                        let what = format!("`{}` of {of}", key.pointer.dotted());
+                        let help = "remove it; machines are then made anew as their cloud does it";
+                        self.report(&key.pointer, true, leaf::not_yet(&what, help));
+                    }
+                }
+                found.insert(format!("services.{name}"), rollout);
             }
         }
         found
+    }
+
+    /// What of a service keeps its machines from being planned with a surge.
+    fn not_rolled(&self, service: &At<'_>) -> Option<&'static str> {
+        let says = |key: &str| service.key(key).is_there();
+        if service.key("share_machines").word() == Some("within-deployment") {
+            return Some("a service that shares machines");
+        }
+        [("profile", "a service with a `profile`"), ("degrade", "a service with `degrade`")]
+            .into_iter()
+            .find_map(|(key, of)| says(key).then_some(of))
+    }
+
+    fn rolling(&mut self, at: &At<'_>) -> Option<Rolling> {
+        let (surge, unavailable) = (at.key("max_surge"), at.key("max_unavailable"));
+        if !surge.is_there() && !unavailable.is_there() {
+            return None;
+        }
+        let rolling = Rolling {
+            surge: surge.whole().unwrap_or(Rolling::DEFAULT.surge),
+            unavailable: unavailable.whole().unwrap_or(Rolling::DEFAULT.unavailable),
+        };
+        if rolling.surge == 0 && rolling.unavailable == 0 {
+            let key = if surge.is_there() { &surge } else { &unavailable };
+            let what = format!("`{}`: no machine may come and none may go", at.pointer.dotted());
+            let help = "write `max_surge: 1`, or `max_unavailable: 1` where there is no room for one more";
+            self.report(
+                &key.pointer,
+                false,
+                Problem::new("conflicting-keys", what, "nothing could change", help),
+            );
+        }
+        Some(rolling)
     }
 
     fn rollout(&mut self, at: &At<'_>) -> Rollout {
@@ -52,6 +95,7 @@ impl Reader<'_> {
         Rollout {
             waves,
             health_timeout_s: seconds.unwrap_or(Rollout::HEALTH_TIMEOUT_S),
+            rolling: self.rolling(at),
             at: at.pointer.clone(),
         }
     }

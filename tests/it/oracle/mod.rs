@@ -8,6 +8,7 @@ mod divided;
 mod held;
 mod labels;
 mod profiles;
+mod rolling;
 mod sharing;
 mod stability;
 mod stops;

@@ -207,3 +207,67 @@ fn a_price_that_is_not_known_is_told() {
     assert_eq!(bill.total.micros(), 2_000_000);
     assert_eq!(bill.by_address[&fleet.tags.address].micros(), 2_000_000);
 }
+
+/// Machines that are made anew come as the fleet says: some more for a while, or some fewer.
+#[test]
+fn machines_are_made_anew_some_at_a_time() {
+    let place = place();
+    let quota = |machines| Quota {
+        cloud: place.cloud,
+        region: place.region.clone(),
+        type_prefix: None,
+        spot: None,
+        machines,
+    };
+    let rolled = |bench: &mut Bench, surge: i64, missing: i64, template: &str| {
+        let numbers = [("count", 4), ("max_surge", surge), ("max_unavailable", missing)];
+        let numbers = numbers.map(|(name, n)| (name, Attr::Int(n)));
+        let template = ("launch_template_sha256", Attr::from(template));
+        bench.with(ResourceKind::Fleet, &[&numbers[..], &[template]].concat())
+    };
+    // (surge, missing, quota) to what is healthy meanwhile, or none where the quota does not have so many.
+    let cases = [
+        ((1, 0, 5), Some(4)),
+        ((9, 0, 8), Some(4)),
+        ((1, 0, 4), None),
+        ((9, 0, 7), None),
+        ((0, 1, 4), Some(3)),
+        ((2, 3, 6), Some(1)),
+    ];
+    for ((surge, missing, machines), healthy) in cases {
+        let mut bench = Bench::new(World { quotas: vec![quota(machines)], ..World::default() });
+        bench.before(ResourceKind::Fleet);
+        let first = rolled(&mut bench, surge, missing, "a");
+        let made = bench.make(first);
+        assert_eq!((made.running, made.healthy), (Some(4), Some(4)));
+        let second = rolled(&mut bench, surge, missing, "b");
+        let change = Call::Update(made.handle.clone(), second);
+        let Some(healthy) = healthy else {
+            assert_eq!(bench.error(change), ErrorKind::Quota, "{surge} {missing} {machines}");
+            continue;
+        };
+        let seen = bench.one(change).unwrap();
+        assert_eq!((seen.status, seen.healthy), (Status::Pending, Some(healthy)), "{surge} {missing}");
+        // What is there besides counts as long as it is there, and no longer.
+        let more = |bench: &mut Bench, n: i64| {
+            let order = bench.with(ResourceKind::Fleet, &[("count", Attr::Int(n))]);
+            bench.call(Call::Create(order)).map_err(|error| error.kind)
+        };
+        let left = i64::from(machines) - 4 - surge.min(4);
+        assert_eq!(more(&mut bench, left + 1).err(), Some(ErrorKind::Quota), "{surge} {missing}");
+        let seen = bench.settled(&made.handle).unwrap();
+        assert_eq!((seen.status, seen.running, seen.healthy), (Status::Ready, Some(4), Some(4)));
+        if machines > 4 {
+            assert!(more(&mut bench, i64::from(machines) - 4).is_ok(), "{surge} {missing}");
+        }
+    }
+    let mut bench = Bench::new(World::default());
+    bench.before(ResourceKind::Fleet);
+    for (surge, missing) in [(0, 0), (-1, 1)] {
+        let order = rolled(&mut bench, surge, missing, "a");
+        assert_eq!(bench.error(Call::Create(order)), ErrorKind::Invalid, "{surge} {missing}");
+    }
+    let mut order = rolled(&mut bench, 1, 0, "a");
+    order.resource.attributes.remove("max_unavailable");
+    assert_eq!(bench.error(Call::Create(order)), ErrorKind::Invalid, "one without the other");
+}

@@ -424,7 +424,7 @@ impl<'a> Search<'a> {
         let seconds = i128::from(class.seconds) * i128::from(class.share.max(1));
         let price = |hourly: Money| i128::from(hourly.micros()) * seconds;
         let more = |_: u32, n: u32| i128::from(responses(n).micros()) * i128::from(class.load);
-        let machine = Machine { base: site.base.map(price), spot: site.spot.map(price) };
+        let machine = Machine { base: site.base.map(price), spot: site.spot.map(price), beside: (0, 0) };
         let bill = Bill { machine, more: &more, bar: i128::MAX };
         let (machines, spot, _) = asked.cheapest(need, &bill)?;
         let replicas = machines / way.span.max(1) * way.replicas;
@@ -436,14 +436,15 @@ impl<'a> Search<'a> {
         let site = &self.field.sites[pool.site];
         let tolls = self.tolls[price][pool.site];
         let (_, peak) = self.classes(site, &self.field.ways(site)[pool.way]);
+        let (on, spot) = site.beside(pool.machines, pool.spot);
         let at_peak = i128::from(peak.seconds) * i128::from(pool.machines);
         let below = pool.lower.iter().map(|of| i128::from(of.class.seconds) * i128::from(of.machines));
         let seconds = at_peak + below.sum::<i128>();
         let emitted = self.prices[price].beside_price(site) * seconds * i128::from(HOURS_PER_MONTH);
         self.prices[price].hourly(self.costs(pool, responses, false))
             + emitted.div_euclid(i128::from(day::WEEK))
-            + tolls.0 * i128::from(pool.machines - pool.spot)
-            + tolls.1 * i128::from(pool.spot)
+            + tolls.0 * i128::from(pool.machines - pool.spot + on)
+            + tolls.1 * i128::from(pool.spot + spot)
     }
 
     /// What a pool costs an hour with such responses at its peak; what is counted of a month that is all peak and of the ceiling is that
@@ -477,6 +478,11 @@ impl<'a> Search<'a> {
                 ceiling = ceiling.max(hour(of, dear));
             }
         }
+        let hours = || pool.lower.iter().filter(|_| dearest).chain([&peak]);
+        let most_base = hours().map(|of| of.machines - of.spot).max().unwrap_or(0);
+        let most_spot = hours().map(|of| of.spot).max().unwrap_or(0);
+        let (more, more_spot) = site.beside(most_base + most_spot, most_spot);
+        ceiling += base.times(i64::from(more)) + dear.times(i64::from(more_spot));
         let expected = day::averaged(base, on_base) + day::averaged(cheap, on_spot) + sent;
         Costs { expected, peak: most, ceiling } + Costs::same(copied(site, way, machines))
     }

@@ -225,9 +225,13 @@ impl<'a> Search<'a> {
         let (base, spot) = (pool.machines - pool.spot, pool.spot);
         let most = |of: fn(&Lower) -> u32, peak: u32| pool.lower.iter().map(of).fold(peak, u32::max);
         let tolls = self.tolls[price][pool.site];
+        let (most_base, most_spot) = (most(|of| of.machines - of.spot, base), most(|of| of.spot, spot));
+        // With what is there besides of both.
+        let surge = self.field.sites[pool.site].surge;
+        let all = |n: u32| i128::from(n) + i128::from(surge.min(n));
         hourly(true) - hourly(false)
-            + tolls.0 * i128::from(most(|of| of.machines - of.spot, base) - base)
-            + tolls.1 * i128::from(most(|of| of.spot, spot) - spot)
+            + tolls.0 * (all(most_base) - all(base))
+            + tolls.1 * (all(most_spot) - all(spot))
     }
 
     /// What a choice costs at all prices, with all that it takes of limits in any hour.

@@ -16,7 +16,22 @@ pub static ROLLOUT: &[Key] = &[
         "How long machines may take until they answer their health checks, at most a day. After that the rollout stops, and what served so far stays.",
     )
     .default("30m"),
-    Key::not_yet("strategy", "How machines of a place change: new ones come before old ones go."),
-    Key::not_yet("max_surge", "Machines above the number that is kept up."),
-    Key::not_yet("max_unavailable", "Machines that may be missing meanwhile."),
+    Key::new(
+        "strategy",
+        Kind::Choice { values: &["rolling"], later: &[] },
+        "How the machines of a fleet are made anew when what they start changes: `rolling`, some at a time. A fleet of another instance type, region or purchase is made whole before the old one goes, whatever is written here.",
+    )
+    .default("rolling"),
+    Key::new(
+        "max_surge",
+        Kind::Whole { min: 0, max: 1000, auto: false },
+        "Machines of each fleet that there may be beside those that are kept up while they are made anew. They count against quotas, and in the ceiling of the cost. Machines at sites are those that stand there.",
+    )
+    .default("1 with `max_unavailable`; without both as the cloud does it"),
+    Key::new(
+        "max_unavailable",
+        Kind::Whole { min: 0, max: 1000, auto: false },
+        "Machines of each fleet that may be missing meanwhile; what `survive` covers does not break the objectives.",
+    )
+    .default("0 with `max_surge`; without both as the cloud does it"),
 ];

@@ -169,9 +169,30 @@ impl Search<'_> {
         let lower = |b: &Below| b.counts.iter().map(|c| c.0 * (c.1 + c.2)).sum::<i64>();
         let seconds = i64::from(count.0) * below.map_or(WEEK, |b| b.peak.1) + below.map_or(0, lower);
         let choice = self.of_day(at, count, below, transfer, flat);
+        let (on, spot) = (count.0 - count.1, count.1);
+        let most = |of: fn(&(i64, i64, i64)) -> i64, at_peak: u32| {
+            below.iter().flat_map(|b| &b.counts).map(of).fold(i64::from(at_peak), i64::max) as u32
+        };
+        let choice = self.rolling(at, (most(|c| c.1, on), most(|c| c.2, spot)), choice);
         let month = |mg: i64| perf::carbon::of_weeks(mg, seconds);
         let choice = super::stability::with((self.spec, self.world), &self.address, at, month, choice);
         super::carbon::with(self.spec, self.world, at, month, choice)
+    }
+
+    /// With the machines that are there besides while a change is rolled out, of so many that are not spot and of spot.
+    fn rolling(&self, (kind, region): (usize, usize), (on, spot): (u32, u32), choice: Choice) -> Choice {
+        let stated = self.spec.rollouts.get(&self.address).and_then(|rollout| rollout.rolling);
+        let Some(surge) = stated.map(|rolling| rolling.surge) else { return choice };
+        let (more, more_spot) = (surge.min(on), surge.min(spot));
+        let rules = &self.s.purchase;
+        let (_, beside) = prices(self.world, rules, kind, region, more + more_spot, more_spot).unwrap();
+        let (on, spot) = (on + more, spot + more_spot);
+        let taken = quotas(self.world, rules, kind, region, on + spot, spot).into_iter();
+        Choice {
+            ceiling: choice.ceiling + beside,
+            quotas: taken.filter(|(k, _)| allowed(self.spec, self.world, k).is_some()).collect(),
+            ..choice
+        }
     }
 
     fn of_day(

@@ -1,0 +1,105 @@
+//! Machines that are there besides while a change is rolled out, against brute force: they count against quotas and in the ceiling.
+
+use rhumb::catalog::Catalog;
+use rhumb::check;
+use rhumb::placement::World;
+use rhumb::spec::{BudgetBinds, Rolling, Rollout, Spec};
+
+use super::worlds::{self, Random};
+use super::{Several, agree, ask, brute, options, proven, sample};
+use crate::line;
+
+/// Lets most services have some machines besides.
+fn rolled(mut spec: Spec, seed: u64) -> Spec {
+    let mut r = Random::new(seed ^ 0x726f_6c6c);
+    let names: Vec<String> = spec.services.keys().cloned().collect();
+    for name in names {
+        if r.chance(80) {
+            let rolling = Some(Rolling { surge: r.pick(&[1, 1, 2, 3]), unavailable: r.pick(&[0, 1]) });
+            let rollout =
+                Rollout { waves: Vec::new(), health_timeout_s: 60, rolling, at: Default::default() };
+            spec.rollouts.insert(format!("services.{name}"), rollout);
+        }
+    }
+    // Where a budget limits another figure, only quotas feel it.
+    if r.chance(70) {
+        spec.budget.binds = BudgetBinds::Ceiling;
+    }
+    spec
+}
+
+#[test]
+fn one_service_with_machines_besides_is_as_brute_force_says() {
+    let base = Catalog::embedded();
+    let (mut faults, mut all, mut felt, mut exact) = (String::new(), 0, 0, 0);
+    for seed in sample(2_000) {
+        let (plain, world) = worlds::case(seed, &base);
+        let spec = rolled(plain.clone(), seed);
+        if spec.rollouts.is_empty() || (spec.providers.is_empty() && spec.budget.limits.is_empty()) {
+            continue;
+        }
+        let (answer, placement) = ask(&spec, &world);
+        if answer.beyond {
+            continue;
+        }
+        let truth = super::brute(&spec, &world);
+        let without = Spec { rollouts: Default::default(), ..spec.clone() };
+        felt += u64::from(truth != super::brute(&without, &world));
+        if !agree(answer.cost, truth) {
+            faults += &format!("world {seed}: the optimizer says {:?}, brute force {truth:?}\n", answer.cost);
+            continue;
+        }
+        let Some(placement) = placement.filter(|_| truth.is_some()) else { continue };
+        all += 1;
+        exact += u64::from(proven(seed, &spec, &world, &placement, &mut faults));
+        for f in check::placement(&spec, &world, &placement) {
+            faults += &format!(
+                "world {seed}: {} {}: {} ({} / {})\n",
+                f.address, f.code, f.message, f.expected, f.found
+            );
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+    assert!(all > 60 && felt > 10 && exact * 100 > all * 90, "{all} placed, {felt} felt it, {exact} exact");
+}
+
+#[test]
+fn several_services_with_machines_besides_are_as_brute_force_says() {
+    let base = Catalog::embedded();
+    let mut tried = Several::default();
+    let mut felt = 0;
+    for seed in sample(900) {
+        let (plain, world) = worlds::together(seed, &base);
+        let spec = rolled(plain, seed);
+        let Some((addresses, each)) = options(&spec, &world) else { continue };
+        tried.compare(seed, (&spec, &world), &addresses, &each);
+        let without = Spec { rollouts: Default::default(), ..spec.clone() };
+        let truth = |spec: &Spec| {
+            let (addresses, each) = options(spec, &world)?;
+            brute::several::together(spec, &world, &addresses, &each)
+        };
+        felt += u64::from(truth(&spec) != truth(&without));
+    }
+    let Several { faults, coupled, dearer, refused, undecided, all, exact, .. } = tried;
+    assert!(faults.is_empty(), "\n{faults}");
+    assert_eq!(undecided, 0, "refused without a proof, against brute force");
+    assert!(exact * 100 > all * 90, "the bound was exact in {exact} of {all}");
+    assert!(coupled > 8 && dearer > 8 && refused > 10 && felt > 10, "{coupled} {dearer} {refused} {felt}");
+}
+
+/// A placement that keeps its quotas and budget only while nothing is rolled out.
+#[test]
+fn the_checker_sees_machines_besides_that_nobody_counted() {
+    let base = Catalog::embedded();
+    let (mut quotas, mut ceilings) = (0, 0);
+    for seed in 0..300 {
+        let (spec, world): (Spec, World) = worlds::together(seed, &base);
+        let Ok(placement) = line::place(&spec, &world) else { continue };
+        let mut rolling = rolled(spec.clone(), seed);
+        rolling.budget = spec.budget.clone();
+        let found = check::placement(&rolling, &world, &placement);
+        quotas += u32::from(found.iter().any(|f| f.code == "quota"));
+        ceilings += u32::from(found.iter().any(|f| f.code == "ceiling"));
+    }
+    assert!(quotas > 20 && ceilings > 50, "{quotas} quotas, {ceilings} ceilings");
+}
