@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rhumb_api::{Cloud, Provider};
 
 use super::Failure;
+use super::discreet::Discreet;
 use crate::apply::Options;
 use crate::plan::{self, Plan};
 use crate::state::State;
@@ -50,7 +51,7 @@ impl Clouds {
             }
             let client = runtime.block_on(rhumb_sim::Client::connect(url));
             let client = client.map_err(|e| Failure::error(format!("--simulate {url}: {e}")))?;
-            let client: Arc<dyn Provider> = Arc::new(client);
+            let client: Arc<dyn Provider> = Arc::new(Discreet(Arc::new(client)));
             for cloud in client.clouds() {
                 providers.insert(*cloud, Arc::clone(&client));
             }

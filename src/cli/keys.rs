@@ -60,22 +60,25 @@ pub fn approved(
     signatures: &[Signature],
     keys: &[(String, VerifyingKey)],
 ) -> Result<(), Failure> {
+    let told = |why| format!("{plan}: {why}; nothing was changed; whoever approves it says `rhumb sign`");
+    let refused = |why| Failure::Message { exit: Exit::Stale, text: told(why) };
+    unapproved(digest, signatures, keys).map_or(Ok(()), |why| Err(refused(why)))
+}
+
+/// Whose signature a plan lacks, in words; `None` if nobody's.
+pub fn unapproved(digest: &str, signatures: &[Signature], keys: &[(String, VerifyingKey)]) -> Option<String> {
     let missing: Vec<String> = keys
         .iter()
         .filter(|(_, key)| !key.verifies(digest, signatures))
         .map(|(name, key)| format!("{name} ({})", key.id()))
         .collect();
     if missing.is_empty() {
-        return Ok(());
+        return None;
     }
     let by: Vec<&str> = signatures.iter().map(|s| s.key.as_str()).collect();
     let has = match by.is_empty() {
         true => "nobody has signed it".to_owned(),
         false => format!("it says that it is signed by {}", by.join(", ")),
     };
-    let text = format!(
-        "{plan}: no valid signature by {}: {has}; nothing was changed; whoever approves it says `rhumb sign`",
-        missing.join(", ")
-    );
-    Err(Failure::Message { exit: Exit::Stale, text })
+    Some(format!("no valid signature by {}: {has}", missing.join(", ")))
 }

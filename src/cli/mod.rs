@@ -8,6 +8,7 @@
 pub mod asked;
 pub mod clouds;
 pub mod commands;
+mod discreet;
 mod exit;
 mod failure;
 mod files;
@@ -26,7 +27,7 @@ pub mod view;
 pub mod watch;
 
 pub use exit::Exit;
-pub use failure::{Failure, without_secrets};
+pub use failure::Failure;
 pub use settings::{GlobalArgs, Settings};
 
 use std::ffi::OsString;

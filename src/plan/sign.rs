@@ -54,6 +54,15 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+impl Signature {
+    /// Whether the key that it names made it, of this digest. Whose key that is, it does not say.
+    pub fn holds(&self, digest: &str) -> bool {
+        let key = unhex(&self.key).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let key = key.and_then(|bytes| ed25519_dalek::VerifyingKey::from_bytes(&bytes).ok());
+        key.is_some_and(|key| VerifyingKey(key).verifies(digest, std::slice::from_ref(self)))
+    }
+}
+
 impl VerifyingKey {
     /// # Errors
     /// It is no such key.

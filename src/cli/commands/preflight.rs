@@ -12,7 +12,7 @@ use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::load::SpecArgs;
 use crate::cli::planning::PlanArgs;
 use crate::cli::saved::{self, Basis};
-use crate::cli::{Exit, Failure, Settings, files, progress, without_secrets};
+use crate::cli::{Exit, Failure, Settings, files, keys, progress};
 use crate::plan::{self, Plan, Standby};
 use crate::state::State;
 use ask::Question;
@@ -22,7 +22,7 @@ use ask::Question;
 /// Nothing is made, changed or recorded, and no lock is taken. What several changes need of a quota is added up with what is used by now, and
 /// what is replaced counts beside what takes its place. Machines that are not there at this moment are a warning, since that changes by the
 /// minute; so is whatever is wrong with what may stand in for refused machines. Exits with 3 when something would be refused, with 5 when
-/// something could not be found out, with 4 when the plan is stale.
+/// something could not be found out, with 4 when the plan is stale or not signed by all who must have.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file that `plan --out` wrote
@@ -40,6 +40,10 @@ pub struct Args {
     /// Compare with this state's file or address instead of the one that the spec names
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
+    /// Whether the plan may be applied where this public key's owner must have signed it; several: all must have. A file, or env:NAME for a
+    /// variable of the environment
+    #[arg(long, value_name = "KEY", env = "RHUMB_REQUIRE_SIGNATURE")]
+    pub require_signature: Vec<String>,
     /// Whom to ask.
     #[command(flatten)]
     pub clouds: CloudArgs,
@@ -102,12 +106,7 @@ impl<'p> Row<'p> {
             address: finding.address,
             region: finding.region,
             amount: finding.amount,
-            ..Row::new(
-                Some(cloud),
-                finding.about.as_str(),
-                finding.verdict,
-                without_secrets(&finding.message),
-            )
+            ..Row::new(Some(cloud), finding.about.as_str(), finding.verdict, finding.message)
         }
     }
 
@@ -128,7 +127,9 @@ impl<'p> Row<'p> {
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let file = args.plan.display().to_string();
     let text = files::read_text(&settings.dir.join(&args.plan))?;
-    let plan = plan::file::decode(&file, &text).map_err(|e| Failure::error(e.to_string()))?;
+    let required = keys::required(&args.require_signature, settings)?;
+    let (plan, digest, signatures) =
+        plan::file::decode_signed(&file, &text).map_err(|e| Failure::error(e.to_string()))?;
     let clouds = Clouds::of(&args.clouds)?;
     clouds.adapters(&plan)?;
     let basis = Basis::of(&plan, &args.planning(), settings)?;
@@ -138,6 +139,13 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     }
     let (state, goes_on) = (state.as_ref(), saved::goes_on(&plan, state.as_ref()));
     let mut rows = of_plan(&plan, state, goes_on, &basis.outdated(&plan, state, settings));
+    if !required.is_empty() {
+        let row = |verdict, message: String| Row::new(None, PLAN, verdict, message);
+        rows.push(match keys::unapproved(&digest, &signatures, &required) {
+            Some(why) => row(Verdict::Failed, format!("{why}; whoever approves it says `rhumb sign`")),
+            None => row(Verdict::Ok, "all who must have signed it have".to_owned()),
+        });
+    }
     let questions = ask::questions(&plan, state, goes_on);
     let asking = progress::start("asking the clouds", settings);
     let answers = ask::ask_all(&questions, &clouds);
@@ -146,7 +154,6 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         let found = of_answer(question, answer, &clouds);
         rows.extend(found.into_iter().map(|row| row.standing_by(question.standby)));
     }
-    let digest = plan::file::digest_of(&plan);
     let shown = Shown { plan: &plan, digest, file, simulated: clouds.simulated, rows };
     view::show(&shown, settings)?;
     Ok(exit(&shown.rows))

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::cli::state::StatePlace;
+use crate::cli::state::{StatePlace, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, files, planning};
+use crate::plan::Signature;
 use crate::{plan, report};
 
 /// Show a saved plan
@@ -55,7 +56,8 @@ pub enum View {
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let name = args.plan.display().to_string();
     let text = files::read_text(&settings.dir.join(&args.plan))?;
-    let plan = plan::file::decode(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
+    let (plan, digest, signatures) =
+        plan::file::decode_signed(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
     // What a plan says about itself is shown whenever; whether it may still be applied is asked with a state.
     if let Some(path) = &args.state {
         let store = StatePlace::named(path, settings)?;
@@ -93,6 +95,19 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         View::Basis => Some(&["basis", "caveats"]),
         View::Quotas => Some(&["quotas"]),
     };
-    terminal::print(&terminal::text(&report::report(&plan), settings, only))?;
+    let mut out = terminal::text(&report::report(&plan), settings, only);
+    if matches!(args.view, View::All | View::Summary) {
+        out.push_str(&signers(&digest, &signatures));
+    }
+    terminal::print(&out)?;
     Ok(Exit::Done)
+}
+
+/// Who has signed a plan, by keys: whose these are, whoever reads it has to know.
+fn signers(digest: &str, signatures: &[Signature]) -> String {
+    let of = |signature: &Signature| match signature.holds(digest) {
+        true => format!("Signed by {}.\n", clean(&signature.key)),
+        false => format!("NOT signed by {}, though the file says so.\n", clean(&signature.key)),
+    };
+    signatures.iter().map(of).collect()
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use rhumb_api::ResourceKind;
-use rhumb_sim::{Runs, World};
+use rhumb_api::{ErrorKind, ProviderError, ResourceKind};
+use rhumb_sim::{Rule, Runs, Verb, What, World};
 use serde_json::Value;
 
 use super::life::Desk;
@@ -171,8 +171,8 @@ fn what_is_to_be_kept_goes_only_once_somebody_says_so() {
 }
 
 /// The keys of RFC 8410, and of another one whose public half it gives.
-const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
-const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+pub const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+pub const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
 /// A key of nobody: the seed is 32 bytes of `a`.
 const OTHER: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIGFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh\n-----END PRIVATE KEY-----\n";
 
@@ -196,6 +196,11 @@ fn only_what_was_signed_is_applied_where_that_is_required() {
     let apply = |what: &'static str| [&["apply", what, "--quiet", "--yes"][..], &required].concat();
     desk.here(&["plan", ".", "--quiet", "--out", "a.plan"]);
     refused(&apply("a.plan"), "nobody has signed it");
+    let ahead = |words: &str, exit: i32| {
+        let (out, err, code) = desk.there(&["preflight", "a.plan", "--require-signature", "key.pub"]);
+        assert!(code == exit && out.contains(words), "{code} {out}{err}");
+    };
+    ahead("FAILED  plan          no valid signature by key.pub", 4);
     refused(&apply("."), "nobody has signed this: nothing was changed");
     let (out, err, code) = desk.here(&["sign", "a.plan", "--key", "other.pem"]);
     assert!(code == 0 && out.contains("signed by"), "{out}{err}");
@@ -248,6 +253,15 @@ fn only_what_was_signed_is_applied_where_that_is_required() {
     told["key"] = "".into();
     assert!(!validator.is_valid(&told));
     assert_eq!(signatures(&read("a.plan")).as_array().map(Vec::len), Some(2));
+    ahead("all who must have signed it have", 0);
+    let shown = |plan: &str| desk.here(&["show", plan, "--view", "summary"]).0;
+    assert_eq!(shown("a.plan").matches("\nSigned by ").count(), 2, "{}", shown("a.plan"));
+    // Signatures of another plan, which nobody has to have made.
+    let mut wrong: Value = serde_json::from_str(&read("a.plan")).expect("JSON");
+    wrong["signatures"] = signatures(&read("b.plan"));
+    put(desk.path(), "c.plan", &wrong.to_string());
+    let said = shown("c.plan");
+    assert!(said.contains("NOT signed by 19bf44096984cdfe") && !said.contains("\nSigned by"), "{said}");
     let mut apply = rhumb();
     apply.current_dir(desk.path()).env("RHUMB_REQUIRE_SIGNATURE", "key.pub");
     let (out, err, code) = run(apply.args(["apply", "a.plan", "--quiet", "--simulate", &desk.sim.url]));
@@ -258,6 +272,55 @@ fn only_what_was_signed_is_applied_where_that_is_required() {
     let (out, err, code) = run(destroy.args(["destroy", ".", "--yes", "--simulate", &desk.sim.url]));
     assert!(code == 4 && err.contains("`rhumb plan --destroy --out`"), "{out}{err}");
     assert_eq!(desk.sim.inventory().len(), 5);
+}
+
+/// Whatever a cloud says is shown and recorded without the secrets of the environment and without commands to a terminal.
+#[test]
+fn what_clouds_say_is_fit_to_be_shown() {
+    const SECRET: &str = "c4nary-0123456789";
+    let desk = Desk::new();
+    let message = format!("the \u{1b}[2Jkey {SECRET} is not known");
+    let rule = |kind, times, what: fn(ProviderError) -> What| Rule {
+        nth: None,
+        verb: Some(Verb::Create),
+        kind: Some(kind),
+        address: None,
+        times: Some(times),
+        what: what(ProviderError {
+            retry_after_ms: Some(1),
+            ..ProviderError::new(ErrorKind::Throttled, &*message)
+        }),
+    };
+    let rules = vec![
+        rule(ResourceKind::Network, 2, What::Error),
+        rule(ResourceKind::Fleet, 9, |why| {
+            What::FailLater(ProviderError { kind: ErrorKind::Invalid, ..why })
+        }),
+    ];
+    desk.sim.reset(&World { rules, ..quick() });
+    let mut said = String::new();
+    for args in [
+        &["apply", ".", "--yes"][..],
+        &["apply", ".", "--yes", "--json", "--no-refresh"],
+        &["state", "list"],
+        &["status"],
+        &["refresh", "."],
+        &["plan", "."],
+    ] {
+        let mut command = rhumb();
+        command.current_dir(desk.path()).env("MY_TOKEN", SECRET).args(args);
+        if !["state", "plan"].contains(&args[0]) {
+            command.args(["--simulate", &desk.sim.url]);
+        }
+        let (out, err, _) = run(&mut command);
+        said.push_str(&(out + &err));
+    }
+    for entry in std::fs::read_dir(desk.path()).expect("a folder").flatten() {
+        said.push_str(&std::fs::read_to_string(entry.path()).unwrap_or_default());
+    }
+    let told = said.matches("the ?[2Jkey (the value of MY_TOKEN) is not known").count();
+    assert!(told > 5, "{told}: {said}");
+    assert!(!said.contains(SECRET) && !said.contains('\u{1b}') && !said.contains("u001b"), "{said}");
 }
 
 const RUN: &str = "rhumb: 1

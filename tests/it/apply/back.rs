@@ -241,6 +241,13 @@ fn somebody_goes_back_and_finds_where_it_is() {
     assert!(code == 0 && out.contains("all hold"), "{out}{err}");
     let (out, _, _) = desk.here(&["show", "back.plan"]);
     assert!(out.contains(&format!("back to serial {to}")), "{out}");
+    // Who approves it signs it, as any other plan.
+    std::fs::write(desk.path().join("key.pem"), super::asked::PRIVATE).expect("written");
+    std::fs::write(desk.path().join("key.pub"), super::asked::PUBLIC).expect("written");
+    let signed = ["rollback", "--to", &to, "--out", "signed.plan", "--sign", "key.pem", "--quiet"];
+    desk.ok(&signed);
+    let verified = ["preflight", "signed.plan", "--require-signature", "key.pub"];
+    assert!(desk.ok(&verified).contains("all who must have signed it have"));
     let (_, err, code) = desk.there(&["rollback", "--to", &to, "--yes", "--require-signature", "env:KEY"]);
     assert!(code == 4 && err.contains("rhumb rollback --out"), "{err}");
     let out = desk.ok(&["apply", "back.plan", "--quiet"]);

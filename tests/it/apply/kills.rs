@@ -268,7 +268,7 @@ pub fn sample_in_the_bucket() -> u64 {
 
 /// The whole matrix; its table is in tests/bench/KILLS.md.
 #[test]
-#[ignore = "an hour, and it needs an emulator: tests/state/run --kills tests/bench/KILLS.md"]
+#[ignore = "a quarter of an hour, and it needs an emulator: tests/state/run --kills tests/bench/KILLS.md"]
 fn the_whole_kill_matrix() {
     let verbs = [Verb::Create, Verb::Update, Verb::Delete];
     let mut local = rows(Keeping::File, |_| Cut::calls(&verbs).chain(disk()).collect());

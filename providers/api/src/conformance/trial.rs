@@ -112,7 +112,7 @@ impl<'a> Trial<'a> {
     }
 
     /// The pauses between two looks at something that is on its way.
-    fn pauses(&self) -> impl Iterator<Item = u64> + use<> {
+    pub fn pauses(&self) -> impl Iterator<Item = u64> + use<> {
         let patience = self.bench.patience;
         let of = move |n: u32| patience.first_ms.saturating_mul(1 << n.min(20)).min(patience.longest_ms);
         (0..patience.looks).map(of)

@@ -4,7 +4,7 @@ use super::Check;
 use super::check::{Done, check, ensure};
 use super::create::nobody;
 use super::trial::{Trial, same_attributes};
-use crate::{Call, ErrorKind};
+use crate::{Attr, Call, ErrorKind, ResourceKind, Status};
 
 pub(super) const CHECKS: &[Check] = &[
     check!(
@@ -15,6 +15,11 @@ pub(super) const CHECKS: &[Check] = &[
     check!("update.tags", "an update leaves the tags of the order that made the thing", tags),
     check!("update.again", "the same update again is no error and changes nothing", again),
     check!("update.alone", "an update changes nothing else of the same address", alone),
+    check!(
+        "update.rolling",
+        "while the machines of a fleet are made anew, no more are there and no fewer serve than its order says",
+        rolling
+    ),
     check!("update.missing", "an update of what never was or is gone is answered with not_found", missing),
 ];
 
@@ -73,6 +78,47 @@ async fn alone(t: &Trial<'_>) -> Done {
         t.some(&Call::Update(made.handle.clone(), t.changed(*kind, &ids))).await?;
         t.ready(&made.handle).await?;
         t.unchanged(&beside).await?;
+    }
+    Ok(())
+}
+
+async fn rolling(t: &Trial<'_>) -> Done {
+    if !t.kinds().contains(&ResourceKind::Fleet) {
+        return Ok(());
+    }
+    let ids = t.ground().await?;
+    for (surge, missing) in [(1, 0), (0, 1)] {
+        let order = |template: &str| {
+            let mut order = t.order(ResourceKind::Fleet, &ids);
+            let all = &mut order.resource.attributes;
+            all.insert("max_surge", Attr::Int(surge));
+            all.insert("max_unavailable", Attr::Int(missing));
+            all.insert("launch_template_sha256", template.repeat(64).into());
+            order
+        };
+        let made = t.make(&order("0")).await?;
+        t.healthy(&made.handle).await?;
+        // The sample has two machines.
+        let (most, fewest) = ((2 + surge) as u32, (2 - missing) as u32);
+        let mut seen = t.some(&Call::Update(made.handle.clone(), order("1"))).await?;
+        let mut pauses = t.pauses();
+        loop {
+            let (running, healthy) = (seen.running.unwrap_or(0), seen.healthy.unwrap_or(0));
+            ensure!(running <= most, "{} has {running} machines, at most {most} were ordered", made.handle);
+            ensure!(
+                healthy >= fewest,
+                "{} serves with {healthy}, at least {fewest} were ordered",
+                made.handle
+            );
+            if seen.status != Status::Pending {
+                break;
+            }
+            let Some(ms) = pauses.next() else { break };
+            t.pause(ms).await;
+            let Some(now) = t.read(&made.handle).await? else { break };
+            seen = now;
+        }
+        t.healthy(&made.handle).await?;
     }
     Ok(())
 }

@@ -24,6 +24,8 @@ pub enum Fault {
     SaysNothingOfHealth,
     NeverHealthy,
     HealthierThanItRuns,
+    RollsAllAtOnce,
+    RollsBesideAll,
     HasNoAddress,
     ListsHaveNoAddress,
     GivesOneId,

@@ -118,6 +118,8 @@ const FAULTS: &[(Fault, &str, &str)] = &[
     ),
     (Fault::NeverHealthy, "create.healthy", "Some(0) stay healthy"),
     (Fault::HealthierThanItRuns, "create.healthy", "machines are healthy and"),
+    (Fault::RollsAllAtOnce, "update.rolling", "serves with 0, at least 2 were ordered"),
+    (Fault::RollsBesideAll, "update.rolling", "has 4 machines, at most 3 were ordered"),
     (Fault::HasNoAddress, "create.address", "says that its address is None"),
     (Fault::ListsHaveNoAddress, "create.address", "a list says of"),
     (Fault::GivesOneId, "create.ids_differ", "was made twice"),

@@ -48,6 +48,16 @@ fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
         Fault::SaysNothingOfHealth => each(answer, |seen| seen.healthy = None),
         Fault::NeverHealthy => each(answer, |seen| seen.healthy = seen.healthy.map(|_| 0)),
         Fault::HealthierThanItRuns => each(answer, |seen| seen.healthy = seen.healthy.map(|n| n + 1)),
+        Fault::RollsAllAtOnce => each(answer, |seen| {
+            if seen.status == Status::Pending && adapter.updates(&seen.handle).is_some() {
+                seen.healthy = seen.healthy.map(|_| 0);
+            }
+        }),
+        Fault::RollsBesideAll => each(answer, |seen| {
+            if seen.status == Status::Pending && adapter.updates(&seen.handle).is_some() {
+                seen.running = seen.running.map(|n| 2 * n);
+            }
+        }),
         Fault::HasNoAddress => each(answer, |seen| seen.outputs.clear()),
         Fault::RunsNeverEnd => each(answer, |seen| {
             if seen.status == Status::Complete {
