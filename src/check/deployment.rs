@@ -119,7 +119,7 @@ pub fn rollback(prior: Option<&State>, to: Option<&State>, plan: &Plan) -> Repor
 /// Everything is as it was then; of runs that end by themselves, as it is now.
 fn led_back(log: &mut Ledger, prior: &State, to: &State, plan: &Plan) {
     let ends = |thing: &StateResource| {
-        let stays = ["schedule", "restart"].iter().any(|key| thing.resource.attributes.contains_key(*key));
+        let stays = ["schedule", "restart"].iter().any(|key| thing.resource.attributes.contains_key(key));
         thing.resource.kind == ResourceKind::JobRun && !stays
     };
     let mut of_runs: BTreeSet<&str> = BTreeSet::new();
@@ -430,7 +430,7 @@ fn machines(log: &mut Ledger, plan: &Plan) {
         }
         let address = change.addr.as_str();
         made.insert(address);
-        let said = ["count", "machines", "size", "desired"].iter().find_map(|k| after.attributes.get(*k));
+        let said = ["count", "machines", "size", "desired"].iter().find_map(|k| after.attributes.get(k));
         if let Some((_, there)) =
             mixed.iter_mut().find_map(|(fleet, n)| below(address, fleet).then_some((fleet, n)))
         {

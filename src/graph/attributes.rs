@@ -178,7 +178,7 @@ pub(super) struct Builder(Attributes);
 
 impl Builder {
     pub fn with(mut self, name: &str, value: impl Into<Attr>) -> Self {
-        self.0.insert(name.to_owned(), value.into());
+        self.0.insert(name, value.into());
         self
     }
 
@@ -198,7 +198,7 @@ impl Builder {
     }
 
     pub fn map(self) -> Attr {
-        Attr::Map(self.0.into())
+        Attr::Map(self.0)
     }
 }
 

@@ -486,7 +486,7 @@ impl<'a> Region<'a> {
         let of = engine::model(model, pool);
         match (of, self.workload) {
             (Attr::Map(mut map), Workload::Service(service)) if pool.stands_in.is_some() => {
-                map.insert("answers_for".to_owned(), Attr::from(service.model.as_str()));
+                map.insert("answers_for", Attr::from(service.model.as_str()));
                 Attr::Map(map)
             }
             (of, _) => of,

@@ -21,7 +21,7 @@ pub(super) fn identified(mut attributes: Attributes, spec: &Spec, address: &str)
     if let Some(input) = input(spec, address) {
         let digest = Sha256::digest(input.to_string().as_bytes());
         let text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        attributes.insert(INPUT.to_owned(), Attr::Text(text));
+        attributes.insert(INPUT, Attr::Text(text));
     }
     attributes
 }

@@ -163,7 +163,7 @@ fn shared_files(
         refuse_unsupported(pool, engine)?;
         let Some(Attr::Int(port)) = engine.get("port") else { continue };
         let mut own = engine.clone();
-        own.insert("api_key_file".to_owned(), Attr::Text(format!("/run/rhumb/{port}/api_key")));
+        own.insert("api_key_file", Attr::Text(format!("/run/rhumb/{port}/api_key")));
         let content = fill(templates, pool, ENVIRONMENT, resource, &own)?;
         files.insert(environment_of(*port), content);
     }
@@ -213,7 +213,7 @@ pub fn with_hashes(mut desired: Graph<Resource>, artifacts: &[Artifact]) -> Grap
         .collect();
     for (key, hash) in starts {
         if let Some(resource) = desired.get_mut(&key) {
-            resource.attributes.insert("launch_template_sha256".to_owned(), Attr::from(hash.as_str()));
+            resource.attributes.insert("launch_template_sha256", Attr::from(hash.as_str()));
         }
     }
     desired

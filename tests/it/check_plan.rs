@@ -40,7 +40,7 @@ fn change(at: &str, before: Option<Resource>, after: Option<Resource>, needs: &[
     let a = after.as_ref().map_or(&empty, |r| &r.attributes);
     let fields = if action == Action::Update {
         a.keys()
-            .filter(|k| a.get(*k) != b.get(*k))
+            .filter(|k| a.get(k) != b.get(k))
             .map(|k| FieldChange {
                 name: k.to_owned(),
                 before: b.get(k).cloned(),

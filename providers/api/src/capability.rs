@@ -244,9 +244,9 @@ mod tests {
     fn template(engine: &[(&str, Attr)], more: &[(&str, Attr)]) -> Resource {
         let map = |of: &[(&str, Attr)]| of.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
         let mut attributes: Attributes = map(more);
-        attributes.insert("engine".to_owned(), Attr::Map(map(engine)));
+        attributes.insert("engine", Attr::Map(map(engine)));
         let kind = ResourceKind::LaunchTemplate;
-        Resource { kind, cloud: Cloud::Aws, region: "eu-west-1".to_owned(), attributes: attributes.into() }
+        Resource { kind, cloud: Cloud::Aws, region: "eu-west-1".to_owned(), attributes }
     }
 
     #[test]
@@ -305,8 +305,8 @@ mod tests {
         let mut resource = template(&[], &[("accelerators_per_machine_permille", 125.into())]);
         resource.attributes.remove("engine");
         let seats = Attributes::from([("a".to_owned(), seat("vllm")), ("b".to_owned(), seat("sglang"))]);
-        resource.attributes.insert("engines".to_owned(), Attr::Map(seats));
-        resource.attributes.insert("replicas_per_machine".to_owned(), Attr::Int(2));
+        resource.attributes.insert("engines", Attr::Map(seats));
+        resource.attributes.insert("replicas_per_machine", Attr::Int(2));
         let uses = Uses::of(&resource);
         assert_eq!(uses.runtimes, BTreeSet::from(["engines"]));
         assert_eq!(uses.engines, BTreeSet::from(["sglang", "vllm"]));

@@ -36,7 +36,7 @@ impl SimCloud {
         self.set_machines(handle, 0);
         let Some(thing) = self.things.get_mut(handle) else { return Ok(()) };
         match value {
-            Some(value) => thing.attributes.insert(name.to_owned(), value),
+            Some(value) => thing.attributes.insert(name, value),
             None => thing.attributes.remove(name),
         };
         let by_count = name == "count" && thing.has_machines() && thing.wanted() != machines;

@@ -233,7 +233,7 @@ pub fn check_resource(resource: &Resource, world: &World) -> Result<(), Provider
     let attributes = &resource.attributes;
     for name in OF_EVERY_KIND.iter().chain(required(resource.kind)) {
         let excused = at_site && matches!(*name, "network" | "firewall");
-        if !excused && !attributes.contains_key(*name) {
+        if !excused && !attributes.contains_key(name) {
             return Err(invalid(format!("a {} needs `{name}`", resource.kind)));
         }
     }
@@ -257,7 +257,7 @@ pub fn check_place(cloud: Cloud, region: &str, world: &World) -> Result<(), Prov
 
 /// Attributes of which one of several is needed.
 fn check_alternatives(resource: &Resource, at_site: bool) -> Result<(), ProviderError> {
-    let any = |names: &[&str]| names.iter().any(|name| resource.attributes.contains_key(*name));
+    let any = |names: &[&str]| names.iter().any(|name| resource.attributes.contains_key(name));
     let needed: &[&str] = match resource.kind {
         ResourceKind::Fleet => &["load_balancer", "targets"],
         ResourceKind::JobRun if at_site && !any(&["site"]) => &["site"],

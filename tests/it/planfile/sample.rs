@@ -373,12 +373,7 @@ fn fleet(count: i64) -> Resource {
         [("count", count.into()), ("drain", true.into()), ("labels", labels), ("target_ports", ports)]
             .map(|(k, v)| (k.to_owned(), v))
             .into();
-    Resource {
-        kind: ResourceKind::Fleet,
-        cloud: Cloud::Aws,
-        region: "eu-west-1".into(),
-        attributes: attributes.into(),
-    }
+    Resource { kind: ResourceKind::Fleet, cloud: Cloud::Aws, region: "eu-west-1".into(), attributes }
 }
 
 /// The plan.

@@ -187,7 +187,7 @@ async fn update(t: &Trial<'_>) -> Done {
     for kind in t.kinds() {
         let (_, made) = t.sample(*kind, &ids).await?;
         let mut unknown = t.changed(*kind, &ids);
-        unknown.resource.attributes.insert("no_such_attribute".to_owned(), 1.into());
+        unknown.resource.attributes.insert("no_such_attribute", 1.into());
         let mut wrong = vec![unknown];
         let mut bare = t.changed(*kind, &ids);
         if !bare.needs.is_empty() {

@@ -208,7 +208,7 @@ async fn replaced(t: &Trial<'_>) -> Done {
         let (order, made) = t.sample(kind, &ids).await?;
         let machines = create(&order).machines();
         let mut larger = t.order(kind, &ids);
-        larger.resource.attributes.insert("count".to_owned(), Attr::Int(i64::from(machines) + 1));
+        larger.resource.attributes.insert("count", Attr::Int(i64::from(machines) + 1));
         let grown = wanted(Change::Update, &larger, Some(&made.handle));
         let anew = [create(&order), wanted(Change::Delete, &order, Some(&made.handle))];
         t.trouble(Trouble::QuotaLeaves(1), Verb::Create).await?;

@@ -76,7 +76,7 @@ async fn changed_order(t: &Trial<'_>) -> Done {
     for kind in t.kinds() {
         let (order, first) = t.sample(*kind, &ids).await?;
         let mut other = order.clone();
-        other.resource.attributes.insert("labels".to_owned(), Attr::Map(Attributes::default()));
+        other.resource.attributes.insert("labels", Attr::Map(Attributes::default()));
         let again = t.call(&Call::Create(other)).await;
         made_nothing(t, &order, Some(&first.handle), &again).await?;
         t.unchanged(&first).await?;

@@ -66,7 +66,7 @@ pub fn attributes(place: &Place, kind: ResourceKind) -> Attributes {
     let digest = || Attr::from("0".repeat(64));
     let mut all = Attributes::default();
     let mut set = |name: &str, value: Attr| {
-        all.insert(name.to_owned(), value);
+        all.insert(name, value);
     };
     set("deployment", "sample".into());
     set("workload", "services.sample".into());
@@ -168,7 +168,7 @@ pub fn order(place: &Place, kind: ResourceKind, token: Token, ids: &BTreeMap<Res
 pub fn changed(place: &Place, kind: ResourceKind) -> Attributes {
     let mut all = attributes(place, kind);
     let label = |name: &str, value: &str| (name.to_owned(), Attr::from(value));
-    all.insert("labels".to_owned(), Attr::Map([label("team", "other"), label("tier", "second")].into()));
+    all.insert("labels", Attr::Map([label("team", "other"), label("tier", "second")].into()));
     let (name, value, gone) = match kind {
         ResourceKind::Network => ("zones", Attr::Int(3), None),
         ResourceKind::Firewall => ("inbound", Attr::List(Vec::new()), None),
@@ -180,7 +180,7 @@ pub fn changed(place: &Place, kind: ResourceKind) -> Attributes {
         ResourceKind::JobRun => ("count", Attr::Int(2), Some("items")),
         ResourceKind::EdgeUnit => ("count", Attr::Int(3), None),
     };
-    all.insert(name.to_owned(), value);
+    all.insert(name, value);
     if let Some(gone) = gone {
         all.remove(gone);
     }
@@ -203,7 +203,7 @@ pub fn spoiled(place: &Place) -> Vec<(String, Resource)> {
             continue;
         }
         let mut more = sample(kind);
-        more.attributes.insert("no_such_attribute".to_owned(), Attr::Int(1));
+        more.attributes.insert("no_such_attribute", Attr::Int(1));
         all.push((format!("a {kind} with an unknown attribute"), more));
         let needed = match kind {
             ResourceKind::Network => "address_range",
@@ -217,7 +217,7 @@ pub fn spoiled(place: &Place) -> Vec<(String, Resource)> {
         all.push((format!("a {kind} without `{needed}`"), less));
         if sample(kind).attributes.contains_key("count") {
             let mut other = sample(kind);
-            other.attributes.insert("count".to_owned(), "two".into());
+            other.attributes.insert("count", "two".into());
             all.push((format!("a {kind} whose `count` is a text"), other));
         }
     }

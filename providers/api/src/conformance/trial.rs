@@ -301,7 +301,7 @@ impl<'a> Trial<'a> {
         let here = names.into_iter().filter(|(kind, _)| self.kinds().contains(kind));
         let with = |(kind, name): (ResourceKind, &str)| {
             let mut order = self.order(kind, ids);
-            order.resource.attributes.insert(name.to_owned(), SECRET.into());
+            order.resource.attributes.insert(name, SECRET.into());
             order
         };
         here.map(with).collect()
@@ -402,7 +402,7 @@ pub(super) fn same_attributes(wanted: &Attributes, has: &Attributes, of: &Handle
         let is = has.get(name);
         ensure!(is == Some(value), "`{name}` of {of} is {is:?}, not {value:?}");
     }
-    let more = has.keys().find(|name| !wanted.contains_key(*name));
+    let more = has.keys().find(|name| !wanted.contains_key(name));
     ensure!(more.is_none(), "{of} has {more:?}, which was not ordered");
     Ok(())
 }

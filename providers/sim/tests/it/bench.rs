@@ -81,7 +81,7 @@ impl Bench {
     pub fn with(&mut self, kind: ResourceKind, changes: &[(&str, Attr)]) -> Order {
         let mut order = self.order(kind);
         for (name, value) in changes {
-            order.resource.attributes.insert((*name).to_owned(), value.clone());
+            order.resource.attributes.insert(name, value.clone());
         }
         order
     }

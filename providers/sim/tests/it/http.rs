@@ -332,6 +332,6 @@ async fn a_client_knows_what_there_is_in_the_world_that_it_connected_to() {
     let elsewhere = rhumb_api::Resource { region: "us-east-1".to_owned(), ..sample.clone() };
     assert!(client.can(&elsewhere).unwrap_err().contains("us-east-1"));
     let mut other = sample;
-    other.attributes.insert("instance_type".to_owned(), "m7i.nano".into());
+    other.attributes.insert("instance_type", "m7i.nano".into());
     assert!(client.can(&other).unwrap_err().contains("m7i.nano"));
 }

@@ -57,7 +57,7 @@ fn every_required_attribute_is_required() {
             bench.before(*kind);
             for name in required(*kind).iter().chain(&["deployment", "labels", "workload"]) {
                 let mut order = bench.order(*kind);
-                if order.resource.attributes.remove(*name).is_some() {
+                if order.resource.attributes.remove(name).is_some() {
                     assert_eq!(bench.error(Call::Create(order)), ErrorKind::Invalid, "{kind} {name}");
                 }
             }
@@ -76,12 +76,12 @@ fn one_of_several_attributes_is_required() {
     assert_eq!(bench.error(Call::Create(order.clone())), ErrorKind::Invalid);
     let balancer = rhumb_api::conformance::address(&place(), ResourceKind::LoadBalancer);
     let targets = Attributes::from([(balancer.to_string(), Attr::List(vec![Attr::Int(8000)]))]);
-    order.resource.attributes.insert("targets".to_owned(), Attr::Map(targets));
+    order.resource.attributes.insert("targets", Attr::Map(targets));
     bench.make(order);
     let mut order = bench.order(ResourceKind::JobRun);
     order.resource.attributes.remove("deadline_s");
     assert_eq!(bench.error(Call::Create(order.clone())), ErrorKind::Invalid);
-    order.resource.attributes.insert("restart".to_owned(), "always".into());
+    order.resource.attributes.insert("restart", "always".into());
     bench.make(order);
 }
 

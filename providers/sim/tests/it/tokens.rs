@@ -18,7 +18,7 @@ fn a_token_makes_one_thing() {
     assert_eq!(bench.cloud.inventory().len(), 1);
 
     let mut other = order.clone();
-    other.resource.attributes.insert("zones".to_owned(), Attr::Int(7));
+    other.resource.attributes.insert("zones", Attr::Int(7));
     assert_eq!(bench.error(Call::Create(other)), ErrorKind::Invalid);
     let mut other = order.clone();
     other.files.insert("start.sh".to_owned(), "exit 1".to_owned());

@@ -35,7 +35,7 @@ fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
         }),
         Fault::DropsAnAttribute => each(answer, |seen| drop(seen.attributes.remove("labels"))),
         Fault::AddsAnAttribute => each(answer, |seen| {
-            seen.attributes.insert("arn".to_owned(), Attr::from("arn:1"));
+            seen.attributes.insert("arn", Attr::from("arn:1"));
         }),
         Fault::NeverReady => each(answer, |seen| {
             if seen.status == Status::Ready && seen.handle.kind == ON_TOP {
