@@ -32,7 +32,7 @@ fn rolled(mut spec: Spec, seed: u64) -> Spec {
 fn one_service_with_machines_besides_is_as_brute_force_says() {
     let base = Catalog::embedded();
     let (mut faults, mut all, mut felt, mut exact) = (String::new(), 0, 0, 0);
-    for seed in sample(2_000) {
+    for seed in sample(1_600) {
         let (plain, world) = worlds::case(seed, &base);
         let spec = rolled(plain.clone(), seed);
         if spec.rollouts.is_empty() || (spec.providers.is_empty() && spec.budget.limits.is_empty()) {
@@ -68,7 +68,7 @@ fn several_services_with_machines_besides_are_as_brute_force_says() {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let mut felt = 0;
-    for seed in sample(900) {
+    for seed in sample(700) {
         let (plain, world) = worlds::together(seed, &base);
         let spec = rolled(plain, seed);
         let Some((addresses, each)) = options(&spec, &world) else { continue };
