@@ -38,9 +38,9 @@ pub fn check(log: &mut Ledger, spec: &Spec, world: &World, plan: &Plan) {
             };
             let (old, new) = (of(&change.before), of(&change.after));
             held.after += new;
-            held.both += if change.action == Action::Replace { old + new } else { old.max(new) };
             let one = change.after.as_ref().map_or(0.0, |after| of_one(after, *key, &world.catalog));
-            held.both += beside(change) as f64 * one;
+            let rolled = new + beside(change) as f64 * one;
+            held.both += if change.action == Action::Replace { old + new } else { old.max(rolled) };
             held.who.insert(&change.addr, [old, new]);
         }
     }
@@ -169,13 +169,13 @@ fn surge(log: &mut Ledger, world: &World, plan: &Plan) {
         };
         let (old, new) = (price(&change.before), price(&change.after));
         let gone = first.contains(&change.addr);
+        let of_beside = change.after.as_ref().and_then(|after| listed(after, &world.catalog)).unwrap_or(0);
+        let rolled = new + i128::from(of_beside) * i128::from(beside(change));
         let at_once = match (change.action, gone) {
             (Action::Replace, false) => old + new,
-            (Action::Replace | Action::Remove | Action::Update, true) => new,
-            _ => old.max(new),
+            (Action::Replace | Action::Remove | Action::Update, true) => rolled,
+            _ => old.max(rolled),
         };
-        let of_beside = change.after.as_ref().and_then(|after| listed(after, &world.catalog)).unwrap_or(0);
-        let at_once = at_once + i128::from(of_beside) * i128::from(beside(change));
         for (sum, more) in sums.iter_mut().zip([old, at_once, new]) {
             *sum += more;
         }

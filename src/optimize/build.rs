@@ -324,7 +324,6 @@ fn order(pools: &mut [Pool]) -> Vec<usize> {
 pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certificate) -> WorkloadPlacement {
     let (job, table, service) = (search.job, search.table, search.service);
     let mut draft = Draft { pools: Vec::new(), lines: Vec::new(), caveats: Vec::new(), quotas: Vec::new() };
-    draft.caveats.extend(rolled::caveats(job));
     let limits = job::limits(service);
     let mut failures: Vec<FailureCheck> = Vec::new();
     let mut routes: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
@@ -494,6 +493,9 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
         })
         .collect();
     draft.lines.extend(transfers);
+    if draft.pools.iter().any(|pool| pool.cloud != Cloud::Site) {
+        draft.caveats.extend(rolled::caveats(job));
+    }
     if let Some(degrade) =
         service.degrade.as_ref().filter(|_| draft.pools.iter().all(|p| p.stands_in.is_none()))
     {

@@ -119,12 +119,10 @@ pub(super) fn mend<'a>(
     }
     let found = self::search(search, &rules, relaxed);
     if found.is_none() && search.unproven.get() {
-        if let Some(blocks) = incumbent {
-            return Ok(blocks);
-        }
         first.reason += "; the search gave up before it had proven that nothing will do";
     }
-    found.ok_or(first)
+    // It keeps all rules, whatever the search did not come to.
+    found.or(incumbent).ok_or(first)
 }
 
 /// A choice made by another figure, with the cost that it really has.
@@ -403,7 +401,9 @@ impl Deep<'_, '_> {
                     }
                     let low = if terms.base.is_none() { machines } else { 0 };
                     // Which of them are spot only matters beside the cost where what a budget limits or a quota binds.
-                    let any = !terms.quotas.is_empty() || (self.rules.bound.is_some() && terms.trades_off());
+                    let any = !terms.quotas.is_empty()
+                        || (self.rules.bound.is_some() && terms.trades_off())
+                        || terms.pays_besides();
                     let only = if any { None } else { ask.spot_of(&needs, units, machines, &mut false) };
                     let spots: Vec<u32> = match only {
                         Some(spot) => vec![spot],

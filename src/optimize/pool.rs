@@ -204,6 +204,7 @@ impl Ask<'_> {
             }
             let Some(floor) = self.terms.least(machines) else { break };
             let floor = self.floor(floor, n) + self.terms.copying(gib, machines);
+            let floor = floor + self.terms.least_beside(machines);
             let bar = best.map_or(limit, |b| b.cost.min(limit));
             if floor > bar || best.is_some_and(|b| floor == b.cost && b.stand_in.is_none()) {
                 dear = true;
@@ -287,8 +288,8 @@ impl Ask<'_> {
         let (more, more_spot) = self.terms.beside(on, spot);
         let (each, each_spot) = self.terms.beside;
         let beside = each.times(i64::from(more)) + each_spot.times(i64::from(more_spot));
-        let peak = price + copies + extra.all() + beside;
-        let ceiling = dearest + copies + extra.all() + beside;
+        let peak = price + copies + extra.all();
+        let ceiling = dearest + copies + extra.all();
         let mut count = Count {
             machines,
             spot,
@@ -299,7 +300,7 @@ impl Ask<'_> {
             beside_base: 0,
             beside_spot: 0,
             seconds: i64::from(machines) * i64::from(WEEK_S),
-            cost: peak,
+            cost: peak + beside,
             peak,
             ceiling,
             stand_in: None,

@@ -255,9 +255,27 @@ impl Terms {
         Some((base + cheap.times(i64::from(spot)), base + dear.times(i64::from(spot))))
     }
 
-    /// Whether fewer spot machines among as many may mean a lower ceiling at a higher cost.
+    /// Whether fewer spot machines among as many may mean a lower ceiling at a higher cost: what is bought on demand in their place is
+    /// dearer, or of one kind of machines fewer are there besides than of two.
     pub fn trades_off(&self) -> bool {
-        matches!((self.base, self.spot), (Some(base), Some(spot)) if spot < base && self.on_demand.is_some_and(|dear| dear > base))
+        let dearer = |base, spot| spot < base && self.on_demand.is_some_and(|dear| dear > base);
+        matches!((self.base, self.spot), (Some(base), Some(spot)) if self.surge > 0 || dearer(base, spot))
+    }
+
+    /// Whether what is there besides is paid for by what it takes of limits, so that it is not the same which kind it is of.
+    pub fn pays_besides(&self) -> bool {
+        self.spot.is_some() && self.surge > 0 && self.beside != (Money::ZERO, Money::ZERO)
+    }
+
+    /// What machines that are there besides so many cost at the least, whatever the mix.
+    pub fn least_beside(&self, machines: u32) -> Money {
+        let (each, each_spot) = self.beside;
+        let cheaper = match (self.base, self.spot) {
+            (Some(_), Some(_)) => each.min(each_spot),
+            (Some(_), None) => each,
+            (None, _) => each_spot,
+        };
+        cheaper.times(i64::from(self.surge.min(machines)))
     }
 
     /// Dollars with what a budget on expected cost makes of them.

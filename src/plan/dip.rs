@@ -74,7 +74,7 @@ pub fn dips(changes: &[Change], spec: &Spec, catalog: &Catalog) -> Vec<Dip> {
             let (taken, _) = all.entry((cloud, place, code)).or_insert_with(|| (Taken::default(), quota));
             taken.before += old;
             taken.after += new;
-            taken.during += if change.action == Action::Replace { old + new } else { old.max(new) + beside };
+            taken.during += if change.action == Action::Replace { old + new } else { old.max(new + beside) };
             let goes = matches!(change.action, Action::Remove | Action::Replace);
             if goes && was > 0 {
                 taken.first.push((&change.addr, was, 0));

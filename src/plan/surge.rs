@@ -44,7 +44,7 @@ pub fn surge(changes: &[Change], dips: &[super::Dip], catalog: &Catalog) -> Opti
             Action::Replace if !first => old + new,
             Action::Remove if first => Money::ZERO,
             Action::Update if first => new + beside,
-            _ => old.max(new) + beside,
+            _ => old.max(new + beside),
         };
     }
     (during > before && during > after).then_some(Surge { before, during, after, unpriced })

@@ -281,4 +281,8 @@ fn machines_besides_are_counted_while_they_are_made_anew() {
         };
         assert!(!found(spec, &wrong, words).is_empty(), "{count} {surge}");
     }
+    // From five to two, with one besides: what is too many goes before.
+    let mut plan = rolled(2, 1);
+    plan.changes[0].before.as_mut().unwrap().attributes.insert("count", Attr::Int(5));
+    assert_eq!(plan::surge(&plan.changes, &[], &world.catalog), None);
 }

@@ -22,6 +22,9 @@ pub struct Attributes(Arc<Vec<Entry>>);
 /// A name and its value.
 type Entry = (Arc<str>, Attr);
 
+/// Names that are held once for all.
+const MOST_NAMES: usize = 4_096;
+
 /// A name, as all others of its letters. They are those that [`crate::Resource`] knows, and the user's own of labels and the like.
 fn name(text: &str) -> Arc<str> {
     static NAMES: LazyLock<Mutex<BTreeSet<Arc<str>>>> = LazyLock::new(Mutex::default);
@@ -31,7 +34,10 @@ fn name(text: &str) -> Arc<str> {
         return Arc::clone(name);
     }
     let name: Arc<str> = text.into();
-    names.insert(Arc::clone(&name));
+    // Whoever makes up names without end gets each of them and no more.
+    if names.len() < MOST_NAMES {
+        names.insert(Arc::clone(&name));
+    }
     name
 }
 

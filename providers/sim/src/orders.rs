@@ -151,7 +151,8 @@ impl SimCloud {
         let stands_on = self.needed(order)?;
         let idle = thing.complete || thing.between_runs || !thing.has_machines();
         let beside = beside(&thing.attributes, &resource.attributes);
-        let machines = if idle { 0 } else { thing.machines.max(count(&resource.attributes)) + beside };
+        // What is too many goes first, and the others are made anew then.
+        let machines = if idle { 0 } else { thing.machines.max(count(&resource.attributes) + beside) };
         if !idle {
             self.room(&pool_of(&order.resource), machines - thing.machines)?;
         }

@@ -320,6 +320,13 @@ pub(super) fn sites(spec: &Spec, world: &World, work: &Work<'_>) -> Vec<Site> {
 }
 
 impl Site {
+    /// Whether the declared quotas allow so many machines, and spot machines among them, with what is there besides.
+    pub fn keeps(&self, machines: u32, spot: u32) -> bool {
+        let (on, beside) = self.beside(machines, spot);
+        let taken = |q: &Quota| q.base * f64::from(machines - spot + on) + q.spot * f64::from(spot + beside);
+        self.quotas.iter().all(|q| taken(q) <= q.limit + 1e-9)
+    }
+
     /// Machines that there are besides, of those that are not spot and of spot, while so many are made anew.
     pub fn beside(&self, machines: u32, spot: u32) -> (u32, u32) {
         (self.surge.min(machines - spot), self.surge.min(spot))

@@ -3,7 +3,7 @@
 use rhumb_api::Money;
 
 use super::super::day::Class;
-use super::field::{Quota, Site, Way};
+use super::field::{Site, Way};
 use super::need::{MOST_REPLICAS, Need};
 use super::prices::Machine;
 use super::service::Beside;
@@ -172,6 +172,10 @@ impl Asked<'_> {
             let Some((low, high)) = self.spots(machines) else { break };
             // What fewer spot machines cannot do, more of them cannot.
             let Some(most) = most(low, high, |spot| self.does(need, units, spot, false)) else { continue };
+            // Between the two parts that a quota of both kinds may leave there is nothing.
+            let Some(most) = (low..=most).rev().find(|spot| self.site.keeps(machines, *spot)) else {
+                continue;
+            };
             let more = (bill.more)(machines, n);
             let cost = |spot: u32| {
                 let base = machine.base.unwrap_or(0) * i128::from(machines - spot);
@@ -305,12 +309,7 @@ pub(super) fn within_quotas(site: &Site, machines: u32, low: u32, high: u32) -> 
         return None;
     }
     if site.surge > 0 {
-        let keeps = |spot: &u32| {
-            let (on, beside) = site.beside(machines, *spot);
-            let taken =
-                |q: &Quota| q.base * f64::from(machines - spot + on) + q.spot * f64::from(spot + beside);
-            site.quotas.iter().all(|q| taken(q) <= q.limit + 1e-9)
-        };
+        let keeps = |spot: &u32| site.keeps(machines, *spot);
         return Some(((low..=high).find(keeps)?, (low..=high).rev().find(keeps)?));
     }
     let (mut low, mut high) = (f64::from(low), f64::from(high));

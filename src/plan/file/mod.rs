@@ -148,14 +148,24 @@ fn written(plan: &Plan, signatures: Vec<Signature>) -> (String, String) {
 /// The first thing that is wrong, in this order: it is no JSON, no plan, of another version, changed after it
 /// was saved, has unknown or missing or ill-formed parts, or parts that do not fit together.
 pub fn decode(name: &str, text: &str) -> Result<Plan, PlanFileError> {
-    decode_signed(name, text).map(|(plan, ..)| plan)
+    read(name, text).map(|(plan, _)| plan)
 }
 
-/// As [`decode`], with the digest of the file, which its content has, and what is said to be its signatures; nobody has verified them yet.
+/// As [`decode`], with the digest of the plan, and what is said to be its signatures; nobody has verified them yet.
 ///
 /// # Errors
 /// As of [`decode`].
 pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, String, Vec<Signature>), PlanFileError> {
+    let (plan, signatures) = read(name, text)?;
+    // Its own digest is of its text; of a file that another program wrote, that may be another one for the same plan.
+    let digest = digest_of(&plan);
+    Ok((plan, digest, signatures))
+}
+
+/// Characters of what is no version that are repeated.
+const MOST_SHOWN: usize = 40;
+
+fn read(name: &str, text: &str) -> Result<(Plan, Vec<Signature>), PlanFileError> {
     let name = || name.to_owned();
     let top: Top = serde_json::from_str(text).map_err(|e| PlanFileError::Json {
         name: name(),
@@ -168,7 +178,8 @@ pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, String, Vec<Signat
     let version = parts.get("rhumb_plan").ok_or_else(|| no_plan("it has no `rhumb_plan`"))?;
     let version = version.text();
     if version != VERSION.to_string() {
-        return Err(PlanFileError::Version { name: name(), found: version });
+        let found = printable(&version).chars().take(MOST_SHOWN).collect();
+        return Err(PlanFileError::Version { name: name(), found });
     }
     let said = parts.get("digest").and_then(|part| serde_json::from_str::<String>(&part.text()).ok());
     let said = said.ok_or_else(|| no_plan("it has no `digest`"))?;
@@ -187,7 +198,7 @@ pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, String, Vec<Signat
     let mut plan = Plan::from_file(file.plan).map_err(|e| inconsistent(printable(&e)))?;
     plan.changes.iter_mut().for_each(Change::share);
     sound::check(&plan).map_err(|e| inconsistent(printable(&e)))?;
-    Ok((plan, found, file.signatures))
+    Ok((plan, file.signatures))
 }
 
 /// The message of serde_json without its ` at line L column C`, which is given apart.

@@ -22,7 +22,7 @@ impl Reader<'_> {
                 }
                 let rollout = self.rollout(&at);
                 for key in ["max_surge", "max_unavailable"].map(|key| at.key(key)) {
-                    let of = self.not_rolled(&service).filter(|_| key.is_there());
+                    let of = Self::not_rolled(root, &service).filter(|_| key.is_there());
                     if let Some(of) = of {
                         let what = format!("`{}` of {of}", key.pointer.dotted());
                         let help = "remove it; machines are then made anew as their cloud does it";
@@ -36,7 +36,7 @@ impl Reader<'_> {
     }
 
     /// What of a service keeps its machines from being planned with a surge.
-    fn not_rolled(&self, service: &At<'_>) -> Option<&'static str> {
+    fn not_rolled(root: &At<'_>, service: &At<'_>) -> Option<&'static str> {
         let says = |key: &str| service.key(key).is_there();
         if service.key("share_machines").word() == Some("within-deployment") {
             return Some("a service that shares machines");
@@ -44,6 +44,12 @@ impl Reader<'_> {
         [("profile", "a service with a `profile`"), ("degrade", "a service with `degrade`")]
             .into_iter()
             .find_map(|(key, of)| says(key).then_some(of))
+            .or_else(|| {
+                // What one covers is dollars, which are no limit of what may be there besides.
+                let mut held = root.key("commitments").entries().into_iter();
+                held.any(|(_, at)| at.key("kind").word() == Some("savings-plan"))
+                    .then_some("a service that a `savings-plan` may cover")
+            })
     }
 
     fn rolling(&mut self, at: &At<'_>) -> Option<Rolling> {

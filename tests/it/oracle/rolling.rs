@@ -3,7 +3,8 @@
 use rhumb::catalog::Catalog;
 use rhumb::check;
 use rhumb::placement::World;
-use rhumb::spec::{BudgetBinds, Rolling, Rollout, Spec};
+use rhumb::spec::{Budget, BudgetBinds, BudgetLimit, BudgetScope, Purchase, Rolling, Rollout, Spec};
+use rhumb_api::Money;
 
 use super::worlds::{self, Random};
 use super::{Several, agree, ask, brute, options, proven, sample};
@@ -61,6 +62,52 @@ fn one_service_with_machines_besides_is_as_brute_force_says() {
     }
     assert!(faults.is_empty(), "\n{faults}");
     assert!(all > 60 && felt > 10 && exact * 100 > all * 90, "{all} placed, {felt} felt it, {exact} exact");
+}
+
+/// No quota, and a budget on the ceiling just below what the cheapest choice takes: which machines are spot matters by what is there
+/// besides alone.
+#[test]
+fn a_budget_on_the_ceiling_decides_which_machines_are_spot() {
+    let base = Catalog::embedded();
+    let (mut faults, mut placed, mut mixed) = (String::new(), 0, 0);
+    for seed in sample(1_200) {
+        let (mut spec, world) = worlds::case(seed, &base);
+        let Some(service) = spec.services.values_mut().next() else { continue };
+        let mut r = Random::new(seed ^ 0x7370_6f74);
+        (service.purchase.spot_max_share, service.purchase.on_demand_base) = (r.pick(&[0.5, 0.7, 1.0]), 0);
+        service.purchase.options = vec![Purchase::OnDemand];
+        service.traffic.daily = None;
+        spec.providers.clear();
+        spec.budget = Budget { binds: BudgetBinds::Ceiling, ..Budget::default() };
+        let rolling = Some(Rolling { surge: 5, unavailable: 0 });
+        let rollout = Rollout { waves: Vec::new(), health_timeout_s: 60, rolling, at: Default::default() };
+        spec.rollouts =
+            spec.services.keys().map(|name| (format!("services.{name}"), rollout.clone())).collect();
+        let Ok(free) = line::place(&spec, &world) else { continue };
+        let chosen = &free.workloads.values().next().unwrap();
+        mixed += u32::from(chosen.pools.iter().any(|pool| pool.machines.len() > 1));
+        let limit = chosen.cost.ceiling_per_month - Money::from_micros(1_000_000);
+        spec.budget.limits.insert(BudgetScope::All, BudgetLimit { limit, at: Default::default() });
+        let (answer, placement) = ask(&spec, &world);
+        if answer.beyond {
+            continue;
+        }
+        let truth = super::brute(&spec, &world);
+        if !agree(answer.cost, truth) {
+            faults += &format!("world {seed}: the optimizer says {:?}, brute force {truth:?}\n", answer.cost);
+            continue;
+        }
+        let Some(placement) = placement.filter(|_| truth.is_some()) else { continue };
+        placed += 1;
+        for f in check::placement(&spec, &world, &placement) {
+            faults += &format!(
+                "world {seed}: {} {}: {} ({} / {})\n",
+                f.address, f.code, f.message, f.expected, f.found
+            );
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+    assert!(placed > 50 && mixed > 20, "{placed} placed, {mixed} of two kinds");
 }
 
 #[test]

@@ -261,6 +261,15 @@ fn machines_are_made_anew_some_at_a_time() {
             assert!(more(&mut bench, i64::from(machines) - 4).is_ok(), "{surge} {missing}");
         }
     }
+    // What is too many goes before the others are made anew.
+    let mut bench = Bench::new(World { quotas: vec![quota(4)], ..World::default() });
+    bench.before(ResourceKind::Fleet);
+    let first = rolled(&mut bench, 2, 0, "a");
+    let made = bench.make(first);
+    let mut fewer = rolled(&mut bench, 2, 0, "b");
+    fewer.resource.attributes.insert("count", Attr::Int(1));
+    bench.one(Call::Update(made.handle.clone(), fewer));
+    assert_eq!(bench.settled(&made.handle).unwrap().running, Some(1));
     let mut bench = Bench::new(World::default());
     bench.before(ResourceKind::Fleet);
     for (surge, missing) in [(0, 0), (-1, 1)] {
