@@ -230,7 +230,7 @@ fn what_a_zombie_makes_where_nothing_is_recorded_any_more_is_found() {
 /// | create | 12 023 (567), 7 383 (571) | 3 370 182 (2 377), 20 644 250 (4 548) |
 /// | create two | 113 912 (1 952), 86 492 (1 976) | |
 /// | update | 44 522 (1 022), the same | 1 287 813 (4 096), the same |
-/// | replace | 120 856 (1 921), 101 578 (1 940) | 111 827 491 (10 174), not run to its end |
+/// | replace | 120 856 (1 921), 101 578 (1 940) | 111 827 491 (10 174), 404 003 963 (15 829) |
 /// | delete two | 984 913 (2 291), the same | |
 /// | removed and wanted | 1 167 046 (1 874), the same | 24 436 510 (10 289), 30 091 938 (10 568) |
 /// | changed otherwise | 4 751 205 (5 542), the same | |

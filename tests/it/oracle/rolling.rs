@@ -70,7 +70,7 @@ fn one_service_with_machines_besides_is_as_brute_force_says() {
 fn a_budget_on_the_ceiling_decides_which_machines_are_spot() {
     let base = Catalog::embedded();
     let (mut faults, mut placed, mut mixed) = (String::new(), 0, 0);
-    for seed in sample(1_200) {
+    for seed in sample(700) {
         let (mut spec, world) = worlds::case(seed, &base);
         let Some(service) = spec.services.values_mut().next() else { continue };
         let mut r = Random::new(seed ^ 0x7370_6f74);
@@ -107,7 +107,7 @@ fn a_budget_on_the_ceiling_decides_which_machines_are_spot() {
         }
     }
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(placed > 50 && mixed > 20, "{placed} placed, {mixed} of two kinds");
+    assert!(placed > 25 && mixed > 20, "{placed} placed, {mixed} of two kinds");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn several_services_with_machines_besides_are_as_brute_force_says() {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let mut felt = 0;
-    for seed in sample(700) {
+    for seed in sample(600) {
         let (plain, world) = worlds::together(seed, &base);
         let spec = rolled(plain, seed);
         let Some((addresses, each)) = options(&spec, &world) else { continue };
