@@ -11,6 +11,7 @@ use crate::spec::{
 mod federation;
 mod money;
 mod profile;
+mod rolling;
 mod stream;
 
 /// A constraint of one workload that can be loosened.
@@ -237,6 +238,7 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
                 budget: None,
             });
         }
+        all.extend(rolling::change(job));
         if let Some(most) = s.scaling.max_replicas {
             let none = || Step::without("no largest number of replicas".into());
             let more = most.saturating_add(1)..=most.saturating_mul(4).max(most.saturating_add(256));

@@ -23,6 +23,7 @@ pub const WORDS: &[&str] = &[
     "launcher",
     "layout",
     "max_replicas",
+    "max_surge",
     "measured-time",
     "memory",
     "min-sites",

@@ -150,3 +150,25 @@ fn the_checker_sees_machines_besides_that_nobody_counted() {
     }
     assert!(quotas > 20 && ceilings > 50, "{quotas} quotas, {ceilings} ceilings");
 }
+
+/// A budget that only the machine besides breaks: by 711 USD of the 1,431.53 that it costs.
+#[test]
+fn fewer_machines_besides_are_told_where_they_would_do() {
+    let text = std::fs::read_to_string("examples/weekday-assistant/deploy.yaml").unwrap();
+    let catalog = Catalog::embedded();
+    let ceiling = text.replace("binds: expected", "binds: ceiling");
+    let (_, _, placed) = line::placed(&ceiling, &catalog);
+    let all = placed.expect("enough").workloads["services.assistant"].cost.ceiling_per_month;
+    let most = format!("{:.2}", all.usd() - 711.0);
+    let short = ceiling.replace("20000 USD", &format!("{most} USD"));
+    let (_, _, placed) = line::placed(&short, &catalog);
+    let refused = placed.expect_err("too little");
+    let found = refused.workloads[0].relaxations.iter().find(|r| r.constraint == "max_surge").expect("told");
+    assert_eq!(found.change, "max_surge 0, with max_unavailable 1, instead of 1");
+    // And so it is.
+    let looser = short.replace("max_surge: 1", "max_surge: 0, max_unavailable: 1");
+    let (_, _, placement) = line::proven(&looser, &catalog);
+    let cost = placement.workloads["services.assistant"].cost.clone();
+    assert_eq!(cost.expected_per_month, found.cost_per_month);
+    assert_eq!((all - cost.ceiling_per_month).to_string(), "1,431.53");
+}
