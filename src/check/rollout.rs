@@ -26,6 +26,22 @@ pub fn check(log: &mut Ledger, spec: &Spec, plan: &Plan, whole: &[Change]) {
     let said: Vec<&str> = plan.rollouts.iter().map(|r| r.workload.as_str()).collect();
     let asked: Vec<&str> = wanted.keys().copied().collect();
     log.same_debug("plan", "plan", "the services that say how they are rolled out", &asked, &said);
+    for change in whole {
+        let Some(fleet) = change.after.as_ref().filter(|after| after.kind == ResourceKind::Fleet) else {
+            continue;
+        };
+        let rolling = stated(spec, change.addr.workload()).and_then(|rollout| rollout.rolling);
+        let asked = rolling.map(|r| [r.surge, r.unavailable].map(|n| Attr::Int(i64::from(n))));
+        let said = ["max_surge", "max_unavailable"].map(|name| fleet.attributes.get(name).cloned());
+        let what = "the machines that may be there besides or be missing";
+        log.same_debug(
+            "plan",
+            change.addr.as_str(),
+            what,
+            &asked.map_or([None, None], |all| all.map(Some)),
+            &said,
+        );
+    }
     for rollout in &plan.rollouts {
         let address = rollout.workload.as_str();
         let (Some(stated), Some(places)) = (wanted.get(address), machines.get(address)) else { continue };

@@ -80,14 +80,19 @@ fn each_planted_fault_of_waves_is_found() {
     let stated = spec::Rollout {
         waves: vec![1, 2],
         health_timeout_s: 600,
-        rolling: None,
+        rolling: Some(spec::Rolling { surge: 2, unavailable: 1 }),
         at: rhumb::diagnostic::Pointer::root(),
     };
     spec.rollouts.insert("services.chat".into(), stated);
+    let rolled = |region: &str, n: i64| {
+        let mut fleet = fleet(region, "g6e.xlarge", n);
+        fleet.attributes.extend([("max_surge", Attr::Int(2)), ("max_unavailable", Attr::Int(1))]);
+        fleet
+    };
     let places = [("eu-west-1", 5), ("eu-west-2", 2), ("eu-west-3", 9), ("eu-north-1", 2)];
     let desired: Desired = places
         .iter()
-        .map(|(region, n)| (addr(region, "g6e.xlarge"), (fleet(region, "g6e.xlarge", *n), Vec::new())))
+        .map(|(region, n)| (addr(region, "g6e.xlarge"), (rolled(region, *n), Vec::new())))
         .collect();
     let made = |(addr, (of, _)): (&ResourceAddr, &(Resource, Vec<ResourceAddr>))| {
         change(addr.clone(), Action::Create, None, Some(of.clone()))
@@ -103,8 +108,14 @@ fn each_planted_fault_of_waves_is_found() {
     ];
     let workload = "services.chat".to_owned();
     assert_eq!(right.rollouts, [Rollout { workload, health_timeout_s: 600, waves }]);
+    fn first(plan: &mut Plan) -> &mut rhumb_api::Attributes {
+        &mut plan.changes[0].after.as_mut().unwrap().attributes
+    }
     #[rustfmt::skip]
     let faults: &[(&str, fn(&mut Plan))] = &[
+        ("may be there besides or be missing", |p| drop(first(p).insert("max_surge", Attr::Int(3)))),
+        ("may be there besides or be missing", |p| drop(first(p).remove("max_surge"))),
+        ("may be there besides or be missing", |p| drop(first(p).insert("max_unavailable", Attr::Int(0)))),
         ("the services that say how they are rolled out", |p| p.rollouts.clear()),
         ("the services that say how they are rolled out", |p| p.rollouts[0].workload = "services.other".into()),
         ("the time until machines are healthy", |p| p.rollouts[0].health_timeout_s += 1),

@@ -83,11 +83,6 @@ impl Attributes {
         Some(Arc::make_mut(&mut self.0).remove(at).1)
     }
 
-    /// Keeps of this copy what is wanted.
-    pub fn retain(&mut self, mut wanted: impl FnMut(&str, &Attr) -> bool) {
-        Arc::make_mut(&mut self.0).retain(|(name, value)| wanted(name, value));
-    }
-
     /// Names and values, ordered by name.
     pub fn iter(&self) -> Entries<'_> {
         self.into_iter()
@@ -254,7 +249,7 @@ mod tests {
         assert_eq!(said(&some), "a=Int(2) aa=Int(5) b=Int(3)");
         let other: Attributes = [("aa", Attr::Int(5)), ("b", Attr::Int(2)), ("c", Attr::Int(1))].into();
         assert_eq!(some.differing(&other).collect::<Vec<_>>(), ["a", "b", "c"]);
-        some.retain(|name, _| name != "a");
+        assert_eq!(some.remove("a"), Some(Attr::Int(2)));
         assert_eq!((some.len(), some.contains_key("a"), some.get("b")), (2, false, Some(&Attr::Int(3))));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rhumb_api::{Attr, Attributes, Cloud, ErrorKind, Order, ProviderError, Resource, ResourceKind};
 
-use crate::thing::{has_machines, purchase, text};
+use crate::thing::{has_machines, number, purchase, text};
 use crate::world::World;
 
 /// Attributes of every kind.
@@ -286,15 +286,11 @@ fn check_values(resource: &Resource, world: &World) -> Result<(), ProviderError>
     if purchase(attributes).is_none() {
         return Err(invalid("`purchase` is none"));
     }
-    let machines = |name: &str| match attributes.get(name) {
-        Some(Attr::Int(n)) => u32::try_from(*n).ok(),
-        _ => None,
-    };
-    if machines("count").is_none() {
+    if number(attributes, "count").is_none() {
         return Err(invalid("`count` is a number of machines"));
     }
     let rolling = ["max_surge", "max_unavailable"];
-    match rolling.map(|name| (attributes.contains_key(name), machines(name))) {
+    match rolling.map(|name| (attributes.contains_key(name), number(attributes, name))) {
         [(false, _), (false, _)] => Ok(()),
         [(_, Some(surge)), (_, Some(missing))] if surge > 0 || missing > 0 => Ok(()),
         _ => Err(invalid(format!("{rolling:?} are numbers of machines, not both 0"))),

@@ -97,8 +97,9 @@ fn of_plan(
 ) -> Result<Exit, Failure> {
     let name = path.display().to_string();
     let text = files::read_text(&settings.dir.join(path))?;
-    let (mut plan, digest, signatures) =
+    let (mut plan, signatures) =
         plan::file::decode_signed(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
+    let digest = plan::file::digest_of(&plan);
     drop(text);
     keys::approved(&name, &digest, &signatures, required)?;
     let basis = Basis::of(&plan, &args.planning, settings)?;

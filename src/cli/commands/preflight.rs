@@ -128,8 +128,9 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let file = args.plan.display().to_string();
     let text = files::read_text(&settings.dir.join(&args.plan))?;
     let required = keys::required(&args.require_signature, settings)?;
-    let (plan, digest, signatures) =
+    let (plan, signatures) =
         plan::file::decode_signed(&file, &text).map_err(|e| Failure::error(e.to_string()))?;
+    let digest = plan::file::digest_of(&plan);
     let clouds = Clouds::of(&args.clouds)?;
     clouds.adapters(&plan)?;
     let basis = Basis::of(&plan, &args.planning(), settings)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cli::state::{StatePlace, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, files, planning};
-use crate::plan::Signature;
+use crate::plan::{Plan, Signature};
 use crate::{plan, report};
 
 /// Show a saved plan
@@ -56,7 +56,7 @@ pub enum View {
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let name = args.plan.display().to_string();
     let text = files::read_text(&settings.dir.join(&args.plan))?;
-    let (plan, digest, signatures) =
+    let (plan, signatures) =
         plan::file::decode_signed(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
     // What a plan says about itself is shown whenever; whether it may still be applied is asked with a state.
     if let Some(path) = &args.state {
@@ -97,15 +97,19 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     };
     let mut out = terminal::text(&report::report(&plan), settings, only);
     if matches!(args.view, View::All | View::Summary) {
-        out.push_str(&signers(&digest, &signatures));
+        out.push_str(&signers(&plan, &signatures));
     }
     terminal::print(&out)?;
     Ok(Exit::Done)
 }
 
 /// Who has signed a plan, by keys: whose these are, whoever reads it has to know.
-fn signers(digest: &str, signatures: &[Signature]) -> String {
-    let of = |signature: &Signature| match signature.holds(digest) {
+fn signers(plan: &Plan, signatures: &[Signature]) -> String {
+    if signatures.is_empty() {
+        return String::new();
+    }
+    let digest = plan::file::digest_of(plan);
+    let of = |signature: &Signature| match signature.holds(&digest) {
         true => format!("Signed by {}.\n", clean(&signature.key)),
         false => format!("NOT signed by {}, though the file says so.\n", clean(&signature.key)),
     };

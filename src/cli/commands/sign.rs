@@ -33,8 +33,9 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let name = args.plan.display().to_string();
     let path = settings.dir.join(&args.plan);
     let text = files::read_text(&path)?;
-    let (plan, digest, mut signatures) =
+    let (plan, mut signatures) =
         plan::file::decode_signed(&name, &text).map_err(|e| Failure::error(e.to_string()))?;
+    let digest = plan::file::digest_of(&plan);
     let own = keys::signing(&args.key, settings)?.sign(&digest);
     let key = own.key.clone();
     signatures.retain(|other| other.key != key);

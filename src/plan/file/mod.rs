@@ -148,24 +148,18 @@ fn written(plan: &Plan, signatures: Vec<Signature>) -> (String, String) {
 /// The first thing that is wrong, in this order: it is no JSON, no plan, of another version, changed after it
 /// was saved, has unknown or missing or ill-formed parts, or parts that do not fit together.
 pub fn decode(name: &str, text: &str) -> Result<Plan, PlanFileError> {
-    read(name, text).map(|(plan, _)| plan)
-}
-
-/// As [`decode`], with the digest of the plan, and what is said to be its signatures; nobody has verified them yet.
-///
-/// # Errors
-/// As of [`decode`].
-pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, String, Vec<Signature>), PlanFileError> {
-    let (plan, signatures) = read(name, text)?;
-    // Its own digest is of its text; of a file that another program wrote, that may be another one for the same plan.
-    let digest = digest_of(&plan);
-    Ok((plan, digest, signatures))
+    decode_signed(name, text).map(|(plan, _)| plan)
 }
 
 /// Characters of what is no version that are repeated.
 const MOST_SHOWN: usize = 40;
 
-fn read(name: &str, text: &str) -> Result<(Plan, Vec<Signature>), PlanFileError> {
+/// As [`decode`], with what is said to be its signatures; nobody has verified them yet. They are of [`digest_of`] the plan: of a file that
+/// another program wrote, its own digest may be of another text for the same plan.
+///
+/// # Errors
+/// As of [`decode`].
+pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, Vec<Signature>), PlanFileError> {
     let name = || name.to_owned();
     let top: Top = serde_json::from_str(text).map_err(|e| PlanFileError::Json {
         name: name(),

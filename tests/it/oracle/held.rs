@@ -1,12 +1,11 @@
 //! Worlds in which machines are held or covered, against brute force.
 
 use rhumb::catalog::Catalog;
-use rhumb::check;
 use rhumb::placement::{Placement, Pool, SavingsUse, World};
 use rhumb::spec::Spec;
 use rhumb_api::{Money, Purchase};
 
-use super::{Several, agree, ask, brute, options, proven, worlds};
+use super::{Several, agree, ask, brute, findings, options, proven, worlds};
 
 /// Worlds with one workload, and with several.
 const WORLDS: u64 = 300;
@@ -73,12 +72,7 @@ fn alone(worlds: u64, hold: Holding) -> Seen {
         let before = faults.len();
         feasible += 1;
         exact += u64::from(proven(seed, &spec, &world, &placement, &mut faults));
-        for f in check::placement(&spec, &world, &placement) {
-            faults += &format!(
-                "world {seed}: {} {}: {} ({} / {})\n",
-                f.address, f.code, f.message, f.expected, f.found
-            );
-        }
+        faults += &findings(seed, &spec, &world, &placement);
         if faults.len() > before {
             faults += &told(&placement);
         }

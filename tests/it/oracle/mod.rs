@@ -77,6 +77,14 @@ fn proven(seed: u64, spec: &Spec, world: &World, placement: &Placement, faults: 
     all.gap() == Some(0.0)
 }
 
+/// What the checker finds wrong with a placement, a line each.
+fn findings(seed: u64, spec: &Spec, world: &World, placement: &Placement) -> String {
+    let line = |f: check::Finding| {
+        format!("world {seed}: {} {}: {} ({} / {})\n", f.address, f.code, f.message, f.expected, f.found)
+    };
+    check::placement(spec, world, placement).into_iter().map(line).collect()
+}
+
 /// Whether two answers agree: both infeasible, or costs equal but for the rounding of a few products.
 fn agree(answer: Option<i64>, truth: Option<i64>) -> bool {
     match (answer, truth) {
@@ -108,12 +116,7 @@ fn the_optimizer_is_never_beaten_and_never_wrong() {
         }
         let Some(placement) = placement else { continue };
         exact += u64::from(proven(seed, &spec, &world, &placement, &mut faults));
-        for f in check::placement(&spec, &world, &placement) {
-            faults += &format!(
-                "world {seed}: {} {}: {} ({} / {})\n",
-                f.address, f.code, f.message, f.expected, f.found
-            );
-        }
+        faults += &findings(seed, &spec, &world, &placement);
     }
     assert!(faults.is_empty(), "\n{faults}");
     // Worlds that are all alike would prove nothing.
@@ -204,12 +207,7 @@ impl Several {
             }
         }
         self.exact += u64::from(proven(seed, spec, world, &placement, &mut self.faults));
-        for f in check::placement(spec, world, &placement) {
-            self.faults += &format!(
-                "world {seed}: {} {}: {} ({} / {})\n",
-                f.address, f.code, f.message, f.expected, f.found
-            );
-        }
+        self.faults += &findings(seed, spec, world, &placement);
         Some(placement)
     }
 }
@@ -383,12 +381,7 @@ fn what_a_replay_changes_in_an_hour_is_paid_for_in_every_plan() {
         let Ok(placement) = line::place(&spec, &world) else { continue };
         coupled += u32::from(placement.coupling.is_some());
         decided += u32::from(closed.is_ok_and(|closed| closed.workloads != placement.workloads));
-        for f in check::placement(&spec, &world, &placement) {
-            faults += &format!(
-                "world {seed}: {} {}: {} ({} / {})\n",
-                f.address, f.code, f.message, f.expected, f.found
-            );
-        }
+        faults += &findings(seed, &spec, &world, &placement);
         let own: Money = placement.workloads.values().map(|w| w.cost.expected_per_month).sum();
         if let Some(c) = &placement.coupling
             && (c.optimum - own).micros().abs() > 8 * 730

@@ -7,7 +7,7 @@ use rhumb::spec::{Budget, BudgetBinds, BudgetLimit, BudgetScope, Purchase, Rolli
 use rhumb_api::Money;
 
 use super::worlds::{self, Random};
-use super::{Several, agree, ask, brute, options, proven, sample};
+use super::{Several, agree, ask, brute, findings, options, proven, sample};
 use crate::line;
 
 /// Lets most services have some machines besides.
@@ -53,12 +53,7 @@ fn one_service_with_machines_besides_is_as_brute_force_says() {
         let Some(placement) = placement.filter(|_| truth.is_some()) else { continue };
         all += 1;
         exact += u64::from(proven(seed, &spec, &world, &placement, &mut faults));
-        for f in check::placement(&spec, &world, &placement) {
-            faults += &format!(
-                "world {seed}: {} {}: {} ({} / {})\n",
-                f.address, f.code, f.message, f.expected, f.found
-            );
-        }
+        faults += &findings(seed, &spec, &world, &placement);
     }
     assert!(faults.is_empty(), "\n{faults}");
     assert!(all > 60 && felt > 10 && exact * 100 > all * 90, "{all} placed, {felt} felt it, {exact} exact");
@@ -99,12 +94,7 @@ fn a_budget_on_the_ceiling_decides_which_machines_are_spot() {
         }
         let Some(placement) = placement.filter(|_| truth.is_some()) else { continue };
         placed += 1;
-        for f in check::placement(&spec, &world, &placement) {
-            faults += &format!(
-                "world {seed}: {} {}: {} ({} / {})\n",
-                f.address, f.code, f.message, f.expected, f.found
-            );
-        }
+        faults += &findings(seed, &spec, &world, &placement);
     }
     assert!(faults.is_empty(), "\n{faults}");
     assert!(placed > 25 && mixed > 20, "{placed} placed, {mixed} of two kinds");

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use rhumb::catalog::Catalog;
-use rhumb::check;
 use rhumb::diagnostic::Pointer;
 use rhumb::placement::{MachinesAt, Placement, Pool, World};
 use rhumb::spec::{CarbonCap, Goal, Spec, Stability};
@@ -11,7 +10,7 @@ use rhumb_api::Money;
 
 use super::sample;
 use super::worlds::{self, Random};
-use super::{brute, proven};
+use super::{brute, findings, proven};
 use crate::line;
 
 /// Worlds that are tried.
@@ -132,12 +131,7 @@ impl Tried {
         self.saved += u64::from(c.optimum < c.apart);
         self.limited += u64::from(several && c.limits.iter().any(|l| l.multiplier > 0));
         self.spread += u64::from(placement.fleets.iter().any(|f| f.mixes.len() > 1));
-        for f in check::placement(spec, world, &placement) {
-            self.faults += &format!(
-                "world {seed}: {} {}: {} ({} / {})\n",
-                f.address, f.code, f.message, f.expected, f.found
-            );
-        }
+        self.faults += &findings(seed, spec, world, &placement);
         Some(placement)
     }
 

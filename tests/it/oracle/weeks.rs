@@ -1,11 +1,10 @@
 //! Weekends of random days, and whether nothing runs without load.
 
 use rhumb::catalog::Catalog;
-use rhumb::check;
 use rhumb::spec::{Daily, Purchase, ScalingMode};
 
 use super::worlds::{self, Random};
-use super::{agree, ask, brute, proven};
+use super::{agree, ask, brute, findings, proven};
 
 pub struct Weekend {
     pub shares: Option<[u32; 24]>,
@@ -69,11 +68,7 @@ fn weeks_with_rest_are_never_beaten_and_never_wrong() {
             continue;
         };
         exact += u64::from(proven(seed, &spec, &world, &placement, &mut faults));
-        for f in check::placement(&spec, &world, &placement) {
-            let (expected, found) = (&f.expected, &f.found);
-            faults +=
-                &format!("world {seed}: {} {}: {} ({expected} / {found})\n", f.address, f.code, f.message);
-        }
+        faults += &findings(seed, &spec, &world, &placement);
         let pools = placement.workloads.values().flat_map(|w| &w.pools);
         let following: Vec<_> = pools.filter_map(|p| p.following.as_ref()).collect();
         weekly += u64::from(following.iter().any(|f| f.is_weekly()));
