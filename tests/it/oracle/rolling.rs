@@ -162,3 +162,21 @@ fn fewer_machines_besides_are_told_where_they_would_do() {
     assert_eq!(cost.expected_per_month, found.cost_per_month);
     assert_eq!((all - cost.ceiling_per_month).to_string(), "1,431.53");
 }
+
+/// What may be missing is told where more may be than the service survives, and what is there besides where something is.
+#[test]
+fn a_plan_says_what_a_rollout_means_for_its_promises() {
+    let text = std::fs::read_to_string("examples/weekday-assistant/deploy.yaml").unwrap();
+    let catalog = Catalog::embedded();
+    let said = |rolling: &str| {
+        let (_, _, placed) = line::placed(&text.replace("max_surge: 1", rolling), &catalog);
+        let caveats = placed.expect("enough").workloads["services.assistant"].caveats.clone();
+        [" of each fleet besides", " of each fleet may be missing"]
+            .map(|words| caveats.iter().any(|c| c.contains(words)))
+    };
+    // It survives one machine.
+    assert_eq!(said("max_surge: 1"), [true, false]);
+    assert_eq!(said("max_surge: 0, max_unavailable: 1"), [false, false]);
+    assert_eq!(said("max_surge: 1, max_unavailable: 2"), [true, true]);
+    assert_eq!(said("strategy: rolling"), [false, false]);
+}
