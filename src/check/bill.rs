@@ -59,7 +59,11 @@ pub(super) fn check(
     let sent: Vec<Sent> = pools.iter().map(|c| Sent::of(world, work, placed, c)).collect();
     transfers(log, world, work, placed, pools, &sent);
     if follows_a_day(work) {
-        let (peak, dearest, slack) = whole_months(world, work, pools, &sent);
+        let (peak, dearest, slack) = if work.below_the_peak {
+            (Money::ZERO, Money::ZERO, 0)
+        } else {
+            whole_months(world, work, pools, &sent)
+        };
         log.amount("peak-month", address, PEAK_MONTH, peak, cost.peak_per_month, slack);
         log.amount("ceiling", address, CEILING, dearest, cost.ceiling_per_month, slack);
     } else {
@@ -417,6 +421,9 @@ pub(super) fn derived(
     let (moved, _, roundings) = moved(world, work, pools, &sent);
     let expected = machines.per_month().scale(share_of_month(work, placed)) + moved.per_month();
     let rounded = (roundings + 2 * pools.len() as i64 + 2) * HOURS_PER_MONTH;
+    if work.below_the_peak {
+        return Derived { expected, peak: Money::ZERO, ceiling: Money::ZERO, roundings: rounded };
+    }
     if follows_a_day(work) {
         let (peak, ceiling, more) = whole_months(world, work, pools, &sent);
         return Derived { expected, peak, ceiling, roundings: rounded + more };

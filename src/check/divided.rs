@@ -1,11 +1,14 @@
 //! Services in parts: that the parts are those of a division that the spec allows, and their requests those of the whole.
 
+use std::collections::BTreeSet;
+
 use crate::math::{exp, ln, sqrt};
-use crate::placement::{Divided, DividedService, Placement};
+use crate::placement::{Divided, DividedService, Placement, ServicePart};
 use crate::spec::divide::{LEAST_SHARE, MOST_POINTS, PART};
-use crate::spec::{Lengths, Service, Spec, Traffic};
+use crate::spec::{By, Lengths, ScalingMode, Service, Spec, Traffic};
 
 use super::Ledger;
+use super::day;
 use super::ledger::dollars;
 
 /// Steps of the integrals over lengths, and how many deviations of their logarithm these go through on either side.
@@ -16,7 +19,7 @@ const REACH: f64 = 8.0;
 const OFF: f64 = 2e-4;
 
 pub(super) fn check(log: &mut Ledger, spec: &Spec, placement: &Placement) {
-    let asked: Vec<&Service> = spec.services.values().filter(|s| s.traffic.divide_at.is_some()).collect();
+    let asked: Vec<&Service> = spec.services.values().filter(|s| by(s).is_some()).collect();
     let told = placement.divided.as_ref();
     let names: Vec<String> = asked.iter().map(|s| format!("services.{}", s.name)).collect();
     let said: Vec<String> = told.iter().flat_map(|d| d.services.keys().cloned()).collect();
@@ -45,10 +48,39 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, placement: &Placement) {
     lowest(log, placement, divided);
 }
 
-/// The points at which requests are really divided.
-fn points(traffic: &Traffic) -> Vec<u32> {
-    let all = traffic.divide_at.as_ref().map_or(&[][..], |d| &d.tokens);
-    all.iter().copied().take(MOST_POINTS).collect()
+/// By what a service may be divided.
+fn by(service: &Service) -> Option<By> {
+    let load = service.scaling.changes.as_ref().map(|_| By::Load);
+    service.traffic.divide_at.as_ref().map(|_| By::Prompts).or(load)
+}
+
+/// The points at which requests are really divided: of loads, each at which some hour is and not the peak.
+fn points(service: &Service, by: By) -> Vec<u32> {
+    let lengths = service.traffic.divide_at.iter().flat_map(|d| d.tokens.iter().copied().take(MOST_POINTS));
+    match by {
+        By::Prompts => lengths.collect(),
+        By::Load => {
+            let loads: BTreeSet<u32> = week(&service.traffic).collect();
+            loads.into_iter().filter(|load| (1..day::PEAK).contains(load)).collect()
+        }
+    }
+}
+
+/// The loads of the hours of a week, millionths of the peak.
+fn week(traffic: &Traffic) -> impl Iterator<Item = u32> + '_ {
+    let of = traffic.daily.as_ref();
+    let days = of.into_iter().flat_map(|d| {
+        let weekend = d.weekend.as_ref().unwrap_or(&d.shares);
+        [&d.shares, &d.shares, &d.shares, &d.shares, &d.shares, weekend, weekend]
+    });
+    days.flatten().copied()
+}
+
+/// The part of the requests that comes in hours of more than `above` and at most `to`.
+fn arriving(traffic: &Traffic, above: u32, to: Option<u32>) -> f64 {
+    let within = |load: &u32| *load > above && to.is_none_or(|to| *load <= to);
+    let sum = |all: &mut dyn Iterator<Item = u32>| all.fold(0.0, |sum, load| sum + f64::from(load));
+    sum(&mut week(traffic).filter(within)) / sum(&mut week(traffic)).max(1.0)
 }
 
 /// What is true of a length: its part of the requests, mean and second moment.
@@ -106,14 +138,27 @@ fn bounds(at: &[u32], i: usize) -> (u32, Option<u32>) {
 fn one(log: &mut Ledger, spec: &Spec, placement: &Placement, service: &Service, own: &DividedService) {
     let at = format!("services.{}", service.name);
     let traffic = &service.traffic;
-    let points = points(traffic);
+    let Some(by) = by(service) else { return };
+    log.same_debug("divided", &at, "what its parts differ in", &by, &own.by);
+    let points = points(service, by);
     let most = |to: Option<u32>| to.map_or(f64::INFINITY, f64::from);
-    let is_some =
-        |above: u32, to: Option<u32>| moments(traffic, f64::from(above), most(to)).share >= LEAST_SHARE;
-    // Every subset of the points of which each part has requests, by the bits of a number.
+    let is_some = |above: u32, to: Option<u32>| {
+        let share = match by {
+            By::Prompts => moments(traffic, f64::from(above), most(to)).share,
+            By::Load => arriving(traffic, above, to),
+        };
+        share >= LEAST_SHARE
+    };
+    // Every subset of the lengths of which each part has requests, by the bits of a number; of loads one at the most.
+    let chosen: Vec<Vec<u32>> = match by {
+        By::Prompts => {
+            let of = |bits: usize| (0..points.len()).filter(move |i| bits & (1 << i) != 0);
+            (0..1_usize << points.len()).map(|bits| of(bits).map(|i| points[i]).collect()).collect()
+        }
+        By::Load => std::iter::once(Vec::new()).chain(points.iter().map(|p| vec![*p])).collect(),
+    };
     let mut all: Vec<Vec<u32>> = Vec::new();
-    for bits in 0..1_usize << points.len() {
-        let at: Vec<u32> = (0..points.len()).filter(|i| bits & (1 << i) != 0).map(|i| points[i]).collect();
+    for at in chosen {
         let each = (0..=at.len()).all(|i| {
             at.is_empty() || {
                 let (above, to) = bounds(&at, i);
@@ -137,16 +182,29 @@ fn one(log: &mut Ledger, spec: &Spec, placement: &Placement, service: &Service, 
     for (i, part) in own.parts.iter().enumerate().take(own.at.len() + 1) {
         let (above, to) = bounds(&own.at, i);
         log.same_debug("divided", &part.address, "its prompts", &(above, to), &(part.above, part.to));
+        let mark = |mark: u32| match by {
+            By::Prompts => mark.to_string(),
+            By::Load if mark % 10_000 == 0 => format!("{}pct", mark / 10_000),
+            By::Load => {
+                let decimals = format!("{:04}", mark % 10_000);
+                format!("{}-{}pct", mark / 10_000, decimals.trim_end_matches('0'))
+            }
+        };
         let name = match (above, to) {
             (0, None) => service.name.clone(),
-            (0, Some(to)) => format!("{}-to-{to}", service.name),
-            (above, None) => format!("{}-above-{above}", service.name),
-            (above, Some(to)) => format!("{}-{above}-to-{to}", service.name),
+            (0, Some(to)) => format!("{}-to-{}", service.name, mark(to)),
+            (above, None) => format!("{}-above-{}", service.name, mark(above)),
+            (above, Some(to)) => format!("{}-{}-to-{}", service.name, mark(above), mark(to)),
         };
         log.same("divided", &part.address, "its address", &format!("services.{name}"), &part.address);
+        let placed = placement.spec_of(spec);
+        if by == By::Load {
+            hours(log, service, part, placed.services.get(&name).filter(|_| !own.at.is_empty()));
+            continue;
+        }
         let derived = moments(traffic, f64::from(above), most(to));
         log.near("divided", &part.address, "its part of the requests", derived.share, part.share, OFF);
-        let Some(of) = placement.spec_of(spec).services.get(&name).map(|s| s.traffic.clone()) else {
+        let Some(of) = placed.services.get(&name).map(|s| s.traffic.clone()) else {
             continue;
         };
         // What it is planned for is what the whole sends there.
@@ -167,6 +225,64 @@ fn one(log: &mut Ledger, spec: &Spec, placement: &Placement, service: &Service, 
             log.near("divided", &part.address, "its longest prompt", longest, of.input.max, 1e-12);
         }
     }
+}
+
+/// That a part is of the hours that are told of it, and is planned for what the whole gets in them; of an undivided service it is all.
+fn hours(log: &mut Ledger, service: &Service, part: &ServicePart, planned: Option<&Service>) {
+    let (at, traffic) = (&part.address, &service.traffic);
+    let within = |load: u32| load > part.above && part.to.is_none_or(|to| load <= to);
+    let (mut own, mut all, mut top) = (0_u64, 0_u64, 0_u32);
+    for load in week(traffic) {
+        all += u64::from(load);
+        if within(load) {
+            own += u64::from(load);
+            top = top.max(load);
+        }
+    }
+    log.near("divided", at, "its part of the requests", own as f64 / all.max(1) as f64, part.share, 1e-12);
+    let rests = |load: u32| load == 0 && part.above == 0;
+    let mut clock = Vec::new();
+    let days = traffic.daily.iter().flat_map(|d| {
+        let days = if d.weekend.is_some() { ["Mon-Fri ", "Sat-Sun "] } else { ["", ""] };
+        [Some((days[0], &d.shares)), d.weekend.as_ref().map(|w| (days[1], w))].into_iter().flatten()
+    });
+    for (day, loads) in days {
+        let mut hour = 0;
+        while hour < loads.len() {
+            let long = loads[hour..].iter().take_while(|load| within(**load) || rests(**load)).count();
+            if long > 0 {
+                clock.push(format!("{day}{hour:02}:00-{:02}:00", hour + long));
+            }
+            hour += long + 1;
+        }
+    }
+    log.same_debug("divided", at, "its hours by the clock", &clock, &part.hours);
+    let Some(planned) = planned else { return };
+    let (crate::spec::Load::Rate(was) | crate::spec::Load::Concurrency(was)) = traffic.load;
+    let (crate::spec::Load::Rate(is) | crate::spec::Load::Concurrency(is)) = planned.traffic.load;
+    log.near("divided", at, "its load", was * f64::from(top) / f64::from(day::PEAK), is, 1e-12);
+    // An hour is planned for what comes in it: not less, and less than a millionth of the peak more.
+    let mut loads = week(traffic).zip(week(&planned.traffic));
+    let right = loads.all(|(load, planned)| match load {
+        load if within(load) => {
+            let off = i128::from(planned) * i128::from(top) - i128::from(load) * i128::from(day::PEAK);
+            (0..i128::from(top)).contains(&off)
+        }
+        load if rests(load) && !service.scaling.to_zero => planned == 1,
+        _ => planned == 0,
+    });
+    log.hold(right, "divided", at, || {
+        let told = week(&planned.traffic).take(24).collect::<Vec<_>>();
+        (
+            "its hours are not those of the whole".into(),
+            format!("{} of the peak", part.slice(By::Load)),
+            format!("{told:?}"),
+        )
+    });
+    let (of, own) = (&service.scaling, &planned.scaling);
+    let said = (ScalingMode::Horizontal, of.min_replicas, of.max_replicas, true);
+    let planned = (own.mode, own.min_replicas, own.max_replicas, own.to_zero);
+    log.same_debug("divided", at, "how it follows the load", &said, &planned);
 }
 
 /// The bound over all divisions is the least of what is said of each, and no other one is said to be better than what was chosen.

@@ -108,7 +108,7 @@ fn replicas(
     placed: &WorkloadPlacement,
     pools: &[Checked<'_>],
 ) {
-    let scaling = service.scaling;
+    let scaling = &service.scaling;
     for c in pools {
         let share = serving::share(service, placed, c);
         let least = subject::part_up(share, scaling.min_replicas);

@@ -6,7 +6,7 @@ use rhumb_api::{Cloud, HOURS_PER_MONTH, Money};
 
 use crate::catalog::{InstanceType, Offering, Quota, QuotaUnit};
 use crate::placement::{Coupling, Placement, QuotaNeed, SharedFleet, SharedLimit, WorkloadPlacement, World};
-use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
+use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, By, Slice, Spec};
 
 use super::ledger::dollars;
 use super::{Ledger, carbon, fleet, rollout, stability};
@@ -72,6 +72,9 @@ pub(super) fn counts(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
         let labels = labels.or(federation.map(|(_, f)| &f.labels));
         labels.is_some_and(|own| own.iter().any(|(k, v)| (k, v) == (key, value)))
     };
+    if spec.budget.binds != BudgetBinds::Expected && is_below_the_peak(spec, address) {
+        return false;
+    }
     match scope {
         BudgetScope::All => true,
         BudgetScope::Workload(own) => {
@@ -265,6 +268,19 @@ fn coupled(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement, 
     log.hold(proven <= slack, "certificate", at, || {
         ("the multipliers prove more than the cost".into(), format!("at most {slack}"), proven.to_string())
     });
+}
+
+/// Whether a workload has the lower hours of a service whose machines change with the load, and neither spot machines nor any besides:
+/// then a month of the peak and the ceiling have nothing of it.
+pub(super) fn is_below_the_peak(spec: &Spec, address: &str) -> bool {
+    let name = address.strip_prefix("services.").unwrap_or_default();
+    let Some((service, of)) = spec.services.get(name).and_then(|s| Some((s, s.part_of.as_ref()?))) else {
+        return false;
+    };
+    let whole = format!("services.{}", of.service.name);
+    let lower = matches!(of.slice, Slice { by: By::Load, to: Some(_), .. });
+    let besides = spec.rollouts.get(&whole).is_some_and(|rollout| rollout.rolling.is_some());
+    lower && service.purchase.spot_max_share == 0.0 && !besides
 }
 
 pub(super) fn bound_cost(spec: &Spec, placed: &WorkloadPlacement) -> Money {

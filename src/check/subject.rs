@@ -16,7 +16,7 @@ use super::Ledger;
 use super::day::{self, Day};
 use super::fleet::{Part, Parts};
 use super::following::{self, Hours};
-use super::{measured, rollout};
+use super::{measured, rollout, shared};
 
 /// Which sort of workload.
 #[derive(Clone, Copy)]
@@ -49,6 +49,8 @@ pub(super) struct Work<'a> {
     pub smaller: Vec<(&'a Model, &'a ModelArch)>,
     /// Machines of each kind of a pool that a cloud may have besides while they are made anew.
     pub surge: u32,
+    /// Whether a month of the peak and the ceiling have nothing of it.
+    pub below_the_peak: bool,
 }
 
 /// An engine and its requests.
@@ -124,6 +126,7 @@ impl<'a> Work<'a> {
             client: false,
             smaller,
             surge: rollout::surge(spec, address, Cloud::Aws),
+            below_the_peak: shared::is_below_the_peak(spec, address),
         })
     }
 

@@ -31,3 +31,4 @@
 #![doc = include_str!("0029-state-in-a-bucket.md")]
 #![doc = include_str!("0030-parts-approvals-and-runs-that-have-ended.md")]
 #![doc = include_str!("0031-health-waves-and-going-back.md")]
+#![doc = include_str!("0032-machines-that-change-with-the-load.md")]

@@ -41,7 +41,7 @@
 //! | `origins_ppm` | map: origin to the share of its traffic that is sent to this region, in millionths |
 //! | `prevent_destroy`? | `true`: no plan removes or replaces it; a matter of records, nothing of the cloud's |
 //! | `overflow`? | list of maps: `from`, `to` (lists of fleets), `percent`: the weight of `to` is 0, and while machines of `from` have failed `percent` of their requests go there |
-//! | `part`? | of a part of a service: `of` (address of the whole service), `prompt_tokens_above`?, `prompt_tokens_to`?: the gateway sends it the requests whose prompts have more tokens than the first and at most as many as the second |
+//! | `part`? | of a part of a service: `of` (address of the whole service), `prompt_tokens_above`?, `prompt_tokens_to`?: the gateway sends it the requests whose prompts have more tokens than the first and at most as many as the second; or `peak_ppm_above`?, `peak_ppm_to`?, `hours` (list of texts, `Mon-Fri 08:00-18:00` or, where all days are alike, `08:00-18:00`), `time_zone`: it sends it all requests of these hours, whose loads are such parts of the peak in millionths |
 //!
 //! `launch_template` (one per pool):
 //!

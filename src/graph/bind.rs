@@ -6,7 +6,7 @@ use rhumb_api::{Attr, Attributes, Cloud, Purchase, Resource, ResourceAddr, Resou
 
 use super::attributes::{ADDRESS_RANGE, Builder, ENGINE_PORT, HEALTH_PATH, SHARED, parts};
 use super::following::{following, rolling};
-use super::{Graph, Unplaced, engine, federation, input, pipeline, profile, shared, training};
+use super::{Graph, Unplaced, engine, federation, input, part, pipeline, profile, shared, training};
 use crate::diagnostic::Pointer;
 use crate::placement::{Placement, Pool, PoolMachines, WorkloadPlacement};
 use crate::spec::{
@@ -447,12 +447,8 @@ impl<'a> Region<'a> {
 
     /// Which requests of a whole service it is for; `None` of a whole one.
     fn part(&self) -> Option<Attr> {
-        let Workload::Service(Service { part_of: Some(of), .. }) = self.workload else { return None };
-        let part = Builder::default()
-            .with("of", format!("services.{}", of.service.name).as_str())
-            .maybe("prompt_tokens_above", Some(i64::from(of.sizes.above)).filter(|n| *n > 0))
-            .maybe("prompt_tokens_to", of.sizes.to.map(i64::from));
-        Some(part.map())
+        let Workload::Service(service) = self.workload else { return None };
+        part::attribute(service)
     }
 
     /// Where requests go while a pool of the region has failed in part; `None` where nothing stands in.

@@ -16,6 +16,7 @@ mod engine;
 mod federation;
 mod following;
 mod input;
+mod part;
 mod pipeline;
 mod profile;
 mod shared;

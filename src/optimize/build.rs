@@ -505,7 +505,8 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
             names.join(" or ")
         ));
     }
-    let of = |binds| -> Money { blocks.iter().map(|b| b.bound(binds)).sum() };
+    let below = job.spec.is_below_the_peak(&job.address);
+    let of = |binds| -> Money { blocks.iter().filter(|_| !below).map(|b| b.bound(binds)).sum() };
     let cost = cost(draft.lines.clone(), of(BudgetBinds::PeakMonth), of(BudgetBinds::Ceiling));
     draft.sort();
     WorkloadPlacement {

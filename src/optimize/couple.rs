@@ -453,7 +453,7 @@ impl Deep<'_, '_> {
 
     /// Whether `a` is as good as `b` in everything that counts.
     fn beats(&self, a: &Chosen, b: &Chosen) -> bool {
-        let scaling = self.search.service.scaling;
+        let scaling = &self.search.service.scaling;
         let bound = |c: &Chosen| c.count.bound(self.search.job.spec.budget.binds);
         let fewer = scaling.max_replicas.is_none() || a.count.most_replicas <= b.count.most_replicas;
         let more = scaling.min_replicas <= 1 || a.count.replicas >= b.count.replicas;

@@ -15,8 +15,8 @@ use crate::placement::{
     DearerDivision, Divided, DividedService, DivisionOption, Infeasible, Placement, Rejection, ServicePart,
     Stop, WorkloadPlacement, World,
 };
-use crate::spec::divide::{PART, sizes_of};
-use crate::spec::{Division, Service, Sizes, Spec};
+use crate::spec::divide::{PART, slices};
+use crate::spec::{By, Division, Service, Slice, Spec};
 
 /// See [`super::place`].
 pub(super) fn place(
@@ -44,6 +44,7 @@ pub(super) fn place(
 /// A service that may be divided, with what the parts of each division cost by themselves.
 struct Dividing<'s> {
     service: &'s Service,
+    by: By,
     /// A month, each; `None` of one that cannot be placed.
     options: Vec<(Division, Vec<Option<i64>>)>,
 }
@@ -55,27 +56,27 @@ fn sum(parts: &[Option<i64>]) -> Option<i64> {
 
 /// Every part by itself.
 fn priced<'s>(spec: &'s Spec, world: &World) -> Vec<Dividing<'s>> {
-    let dividing = spec.services.values().filter(|s| s.traffic.divide_at.is_some());
-    let of = |service: &'s Service| {
+    let dividing = spec.services.values().filter_map(|s| Some((s, s.divisible()?.by)));
+    let of = |(service, by): (&'s Service, By)| {
         let divisions = service.divisions();
-        let mut parts: Vec<Sizes> = divisions.iter().flat_map(|d| sizes_of(d)).collect();
+        let mut parts: Vec<Slice> = divisions.iter().flat_map(|d| slices(by, d)).collect();
         parts.sort_unstable();
         parts.dedup();
-        let least = |sizes: &Sizes| {
+        let least = |slice: &Slice| {
             // Any division that has the part.
-            let of = divisions.iter().find(|d| sizes_of(d).contains(sizes))?;
+            let of = divisions.iter().find(|d| slices(by, d).contains(slice))?;
             let divided = spec.divided(&[(service.name.clone(), of.clone())].into());
-            let placed = solve(&divided, world, &format!("services.{}", service.part_name(*sizes))).ok()?;
+            let placed = solve(&divided, world, &format!("services.{}", service.part_name(*slice))).ok()?;
             Some(bound(&placed).micros())
         };
-        let known: BTreeMap<Sizes, Option<i64>> =
-            parts.par_iter().map(|sizes| (*sizes, least(sizes))).collect();
+        let known: BTreeMap<Slice, Option<i64>> =
+            parts.par_iter().map(|slice| (*slice, least(slice))).collect();
         let options = divisions.into_iter().map(|division| {
-            let costs = sizes_of(&division).into_iter().map(|s| known.get(&s).copied().flatten()).collect();
+            let costs = slices(by, &division).into_iter().map(|s| known.get(&s).copied().flatten()).collect();
             (division, costs)
         });
         let options = options.collect();
-        Dividing { service, options }
+        Dividing { service, by, options }
     };
     dividing.collect::<Vec<_>>().into_par_iter().map(of).collect()
 }
@@ -251,7 +252,7 @@ impl Sought<'_> {
         let undivided = self.spec.divided(&BTreeMap::new());
         let divides = |address: &String| {
             let service = address.strip_prefix("services.").and_then(|name| self.spec.services.get(name));
-            service.is_some_and(|s| s.traffic.divide_at.is_some())
+            service.is_some_and(|s| s.divisible().is_some())
         };
         let all: Vec<String> = undivided.addresses().into_iter().filter(|a| !divides(a)).collect();
         let least = |address: &String| Some(bound(&solve(&undivided, self.world, address).ok()?).micros());
@@ -296,19 +297,24 @@ impl Sought<'_> {
 
 fn told(of: &Dividing<'_>, division: &Division) -> DividedService {
     let service = of.service;
-    let part = |sizes: Sizes| ServicePart {
-        address: format!("services.{}", service.part_name(sizes)),
-        above: sizes.above,
-        to: sizes.to,
-        share: if division.is_empty() { 1.0 } else { service.part(sizes).map_or(0.0, |p| p.share()) },
+    let part = |slice: Slice| ServicePart {
+        address: format!("services.{}", service.part_name(slice)),
+        above: slice.above,
+        to: slice.to,
+        hours: match (slice.by, &service.traffic.daily) {
+            (By::Load, Some(daily)) => daily.hours_of(slice),
+            _ => Vec::new(),
+        },
+        share: if division.is_empty() { 1.0 } else { service.part(slice).map_or(0.0, |p| p.share()) },
     };
     let option = |(at, least): &(Division, Vec<Option<i64>>)| {
         let least = least.iter().map(|least| least.map(Money::from_micros)).collect();
         DivisionOption { at: at.clone(), least }
     };
     DividedService {
+        by: of.by,
         at: division.clone(),
-        parts: sizes_of(division).into_iter().map(part).collect(),
+        parts: slices(of.by, division).into_iter().map(part).collect(),
         options: of.options.iter().map(option).collect(),
     }
 }
@@ -338,10 +344,14 @@ fn refused(spec: &Spec, found: Result<Placement, NoPlacement>) -> Result<Placeme
                     None if workload.address == deployment::DEPLOYMENT => spec.services.values().collect(),
                     None => continue,
                 };
-                let Some(at) = divides.iter().find_map(|s| s.traffic.divide_at.as_ref()) else { continue };
+                let Some(at) = divides.iter().find_map(|s| s.divisible()) else { continue };
+                let what = match at.by {
+                    By::Prompts => "no division at these lengths does",
+                    By::Load => "other machines in other hours do not",
+                };
                 workload.conflict.push(Rejection {
                     constraint: "infeasible",
-                    reason: "no division at these lengths does either; what would help is said of undivided services".into(),
+                    reason: format!("{what} either; what would help is said of undivided services"),
                     at: Some(at.at.clone()),
                     distance: None,
                 });

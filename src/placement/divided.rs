@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rhumb_api::Money;
 
 use super::{Coupling, Placement};
-use crate::spec::{Division, Sizes, Spec};
+use crate::spec::{By, Division, Slice, Spec};
 
 /// How the services that may be divided are, and why not otherwise (`src/decisions/0025-parts-of-a-service.md`).
 #[derive(Clone, Debug, PartialEq)]
@@ -22,9 +22,11 @@ pub struct Divided {
 /// A service that may be divided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DividedService {
-    /// The lengths that divide it, in tokens of a prompt; none = it is not divided.
+    /// What its parts differ in.
+    pub by: By,
+    /// The marks that divide it, tokens of a prompt or millionths of the peak; none = it is not divided.
     pub at: Division,
-    /// Its parts, the shorter first; one if it is not divided.
+    /// Its parts, those of the least first; one if it is not divided.
     pub parts: Vec<ServicePart>,
     /// Every way to divide it, fewer parts first.
     pub options: Vec<DivisionOption>,
@@ -35,10 +37,12 @@ pub struct DividedService {
 pub struct ServicePart {
     /// Address of the workload.
     pub address: String,
-    /// Its prompts are longer than so many tokens.
+    /// Its prompts are longer than so many tokens, or its hours have more than so many millionths of the peak.
     pub above: u32,
-    /// And at most as long; `None` = any.
+    /// And at most so many; `None` = any.
     pub to: Option<u32>,
+    /// Its hours by the clock, in the time zone of the profile, [`crate::spec::Daily::hours_of`]; none where lengths divide it.
+    pub hours: Vec<String>,
     /// Part of the requests, a fraction.
     pub share: f64,
 }
@@ -46,16 +50,16 @@ pub struct ServicePart {
 /// A way to divide a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DivisionOption {
-    /// The lengths.
+    /// The marks.
     pub at: Division,
-    /// What each of its parts costs at the least by itself, dollars a month, the shorter first; `None` if it cannot be placed.
+    /// What each of its parts costs at the least by itself, dollars a month, those of the least first; `None` if it cannot be placed.
     pub least: Vec<Option<Money>>,
 }
 
 /// A division of all services that was placed and is dearer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DearerDivision {
-    /// Address of each service that may be divided to the lengths.
+    /// Address of each service that may be divided to the marks.
     pub at: BTreeMap<String, Division>,
     /// No placement of it costs less, dollars a month; `None` if none is within what is shared.
     pub lower_bound: Option<Money>,
@@ -71,9 +75,9 @@ impl DivisionOption {
 }
 
 impl ServicePart {
-    /// Its prompts.
-    pub fn sizes(&self) -> Sizes {
-        Sizes { above: self.above, to: self.to }
+    /// Its requests, of a service that is divided so.
+    pub fn slice(&self, by: By) -> Slice {
+        Slice { by, above: self.above, to: self.to }
     }
 }
 

@@ -10,7 +10,9 @@ use super::timing::Tabulated;
 use crate::perf::adapters::Adapters;
 use crate::perf::{self, Configuration, RequestShape, ServiceCurve};
 use crate::placement::{Metric, Pool, WorkloadPlacement, World};
-use crate::spec::{Connections, Load, Measured, MeasuredAt, Model, Place, RecordedRequest, Service, Spec};
+use crate::spec::{
+    By, Connections, Load, Measured, MeasuredAt, Model, Place, RecordedRequest, Service, Spec,
+};
 
 /// The metrics in the order of [`Played::origins`].
 pub const METRICS: [Metric; 3] = [Metric::Ttft, Metric::Tpot, Metric::E2e];
@@ -327,7 +329,9 @@ impl<'a> Placed<'a> {
 
     /// The requests of a stream; of a part of a service those that the whole's stream sends it.
     fn sent(&self, stream: &Stream<'_>, count: usize, seed: u64) -> Vec<Request> {
-        let Some(of) = self.service.part_of.as_ref().filter(|_| self.recorded.is_none()) else {
+        let Some(of) =
+            self.service.part_of.as_ref().filter(|of| of.slice.by == By::Prompts && self.recorded.is_none())
+        else {
             return generate(stream, count, seed);
         };
         let t = &of.service.traffic;
@@ -341,7 +345,7 @@ impl<'a> Placed<'a> {
         };
         let all = libm::ceil(count as f64 / of.share * 1.2) as usize + 100;
         let mut own = generate(&whole, all.min(MOST_OF_THE_WHOLE), seed);
-        own.retain(|request| of.sizes.takes(request.input));
+        own.retain(|request| of.slice.takes(request.input));
         own.truncate(count);
         own
     }

@@ -8,7 +8,7 @@ use rhumb_api::Money;
 use super::placed::{METRICS, Placed, Played, PoolUse, Setting};
 use super::statistics::{Interval, Sample};
 use crate::placement::{Following, Metric, Placement, WorkloadPlacement, World};
-use crate::spec::{Load, Objective, Recorded, RecordedRequest, Service, Spec};
+use crate::spec::{By, Load, Objective, Recorded, RecordedRequest, Service, Spec};
 
 /// Independent runs of a scenario; blocks of a recorded hour.
 pub const RUNS: usize = 8;
@@ -261,7 +261,7 @@ pub fn verify(
         let mut play = Placed::new(world, spec, service, placed)?;
         let part = service.part_of.as_ref();
         if let Some(trace) = options.traces.get(part.map_or(&service.name, |of| &of.service.name)) {
-            let own = |r: &&RecordedRequest| part.is_none_or(|of| of.sizes.takes(r.input as u32));
+            let own = |r: &&RecordedRequest| part.is_none_or(|of| of.slice.takes(r.input as u32));
             let requests: Vec<RecordedRequest> = trace.requests.iter().filter(own).copied().collect();
             if requests.len() < 2 {
                 return Err(format!("the recorded traffic has fewer than two requests for {address}"));
@@ -314,6 +314,11 @@ fn count(play: &Placed<'_>, options: &Options<'_>) -> usize {
     play.recorded.as_ref().map_or(options.requests, |hour| hour.len())
 }
 
+/// Whether it is the part of a service that has prompts of some lengths.
+fn of_lengths(service: &Service) -> bool {
+    service.part_of.as_ref().is_some_and(|of| of.slice.by == By::Prompts)
+}
+
 fn traffic(play: &Placed<'_>) -> String {
     use crate::spec::Arrivals;
     if let Some(hour) = &play.recorded {
@@ -333,7 +338,7 @@ fn traffic(play: &Placed<'_>) -> String {
     }
     match (&t.load, t.arrivals) {
         (Load::Concurrency(clients), _) => format!("{clients} clients, each sending when answered"),
-        (Load::Rate(rate), _) if play.service.part_of.is_some() => {
+        (Load::Rate(rate), _) if of_lengths(play.service) => {
             format!("{rate:.3} req/s, those of the whole service that have its lengths")
         }
         (Load::Rate(rate), Arrivals::Poisson) => format!("{rate} req/s, independent arrivals"),

@@ -7,15 +7,21 @@ use super::json::usd;
 use super::{Block, Cell, Section, Table, Tone};
 use crate::placement::{DividedService, DivisionOption, Placement, ServicePart};
 use crate::plan::Plan;
+use crate::spec::By;
+use crate::spec::PEAK_SHARE;
 
-/// `at 2048 and 8192 tokens`.
-fn at(division: &[u32]) -> String {
+/// `at 2048 and 8192 tokens`, `at 30 % of the peak`.
+fn at(by: By, division: &[u32]) -> String {
+    let (unit, mark): (_, fn(&u32) -> String) = match by {
+        By::Prompts => ("tokens", u32::to_string),
+        By::Load => ("% of the peak", |mark| (f64::from(*mark) / f64::from(PEAK_SHARE) * 100.0).to_string()),
+    };
     match division {
         [] => "undivided".to_owned(),
-        [one] => format!("at {one} tokens"),
+        [one] => format!("at {} {unit}", mark(one)),
         [all @ .., last] => {
-            let all: Vec<String> = all.iter().map(u32::to_string).collect();
-            format!("at {} and {last} tokens", all.join(", "))
+            let all: Vec<String> = all.iter().map(mark).collect();
+            format!("at {} and {} {unit}", all.join(", "), mark(last))
         }
     }
 }
@@ -37,7 +43,10 @@ fn rows(placement: &Placement, address: &str, of: &DividedService) -> Vec<Vec<Ce
         let month = placed.map_or_else(String::new, |w| w.cost.expected_per_month.to_string());
         vec![
             Cell::plain(address),
-            Cell::plain(part.sizes().to_string()),
+            Cell::plain(match part.hours.as_slice() {
+                [] => part.slice(of.by).to_string(),
+                hours => format!("{}: {}", part.slice(of.by), hours.join(", ")),
+            }),
             Cell::plain(percent(part.share)),
             Cell::plain(&part.address),
             Cell::plain(month),
@@ -51,12 +60,13 @@ fn others(placement: &Placement, address: &str, of: &DividedService) -> String {
     let coupled = placement.coupling.is_some();
     let other = |o: &&DivisionOption| o.at != of.at;
     let told = of.options.iter().filter(other).map(|o| match o.sum() {
-        Some(sum) if coupled => format!("{} at least {sum} USD/month by itself", at(&o.at)),
-        Some(sum) => format!("{} {sum}", at(&o.at)),
-        None => format!("{} nothing keeps the promises", at(&o.at)),
+        Some(sum) if coupled => format!("{} at least {sum} USD/month by itself", at(of.by, &o.at)),
+        Some(sum) => format!("{} {sum}", at(of.by, &o.at)),
+        None => format!("{} nothing keeps the promises", at(of.by, &o.at)),
     });
     let told: Vec<String> = told.collect();
-    let own = if of.at.is_empty() { "not divided".to_owned() } else { format!("divided {}", at(&of.at)) };
+    let own =
+        if of.at.is_empty() { "not divided".to_owned() } else { format!("divided {}", at(of.by, &of.at)) };
     let rest = if told.is_empty() { String::new() } else { format!("; {}", told.join(", ")) };
     let cost = cost(placement, of);
     let whole = of.options.iter().find(|o| o.at.is_empty() && !of.at.is_empty() && !coupled);
@@ -71,7 +81,7 @@ pub(super) fn divided(plan: &Plan) -> Option<Section> {
     let table = Table {
         columns: vec![
             ("service", false),
-            ("prompts", false),
+            ("requests", false),
             ("of the requests", true),
             ("are served by", false),
             ("USD/month", true),
@@ -80,7 +90,26 @@ pub(super) fn divided(plan: &Plan) -> Option<Section> {
     };
     let mut lines: Vec<Cell> =
         services().map(|(address, of)| Cell::plain(others(&plan.placement, address, of))).collect();
-    if services().any(|(_, of)| !of.at.is_empty()) {
+    let divides = |by: By| services().any(|(_, of)| of.by == by && !of.at.is_empty());
+    if divides(By::Load) {
+        lines.push(Cell::plain(
+            "When the hours of one part end and those of another begin, the gateway changes where it sends requests; nothing here does \
+             that. Machines are started in time, and those of both parts are paid until then.",
+        ));
+        let lower =
+            services().filter(|(_, of)| of.by == By::Load).filter_map(|(_, of)| of.parts.split_last());
+        let mut lower = lower.flat_map(|(_, lower)| lower);
+        let nothing = lower.all(|part| {
+            let cost = plan.placement.workloads.get(&part.address).map(|w| &w.cost);
+            cost.is_none_or(|c| c.ceiling_per_month == Money::ZERO)
+        });
+        lines.push(Cell::plain(if nothing {
+            "A month that is all peak, and the ceiling, have no lower hours."
+        } else {
+            "The ceiling counts each part at its largest, all month: it may have spot machines, or some besides."
+        }));
+    }
+    if divides(By::Prompts) {
         lines.push(Cell::plain(
             "The gateway counts the tokens of a prompt with the model's tokenizer, before it chooses, and sends the request where the \
              table says; nothing here does that. Each part keeps all objectives by itself, and has what may fail by itself.",
@@ -109,16 +138,23 @@ pub(super) fn json(plan: &Plan) -> Value {
     let Some(divided) = &plan.placement.divided else { return Value::Null };
     let service = |(address, of): (&String, &DividedService)| {
         let part = |p: &ServicePart| {
-            json!({
-                "workload": p.address,
-                "prompt_tokens_above": p.above,
-                "prompt_tokens_to": p.to,
-                "share": p.share,
-            })
+            let (above, to) = match of.by {
+                By::Prompts => ("prompt_tokens_above", "prompt_tokens_to"),
+                By::Load => ("peak_ppm_above", "peak_ppm_to"),
+            };
+            let mut part = json!({ "workload": p.address, above: p.above, to: p.to, "share": p.share });
+            if of.by == By::Load {
+                part["hours"] = json!(p.hours);
+            }
+            part
         };
         let option = |o: &DivisionOption| json!({ "at": o.at, "least_usd_per_month": o.sum().map(usd) });
         json!({
             "service": address,
+            "by": match of.by {
+                By::Prompts => "prompts",
+                By::Load => "load",
+            },
             "at": of.at,
             "parts": of.parts.iter().map(part).collect::<Vec<_>>(),
             "options": of.options.iter().map(option).collect::<Vec<_>>(),

@@ -4,7 +4,7 @@ use super::week::{clock, spans};
 use super::{Block, Cell, Section, Table};
 use crate::placement::{Following, HourClass, Pool};
 use crate::plan::Plan;
-use crate::spec::PEAK_SHARE;
+use crate::spec::{By, PEAK_SHARE};
 
 /// `60 %` of the peak.
 fn share(class: &HourClass) -> String {
@@ -95,8 +95,12 @@ pub(super) fn hours(plan: &Plan) -> Option<Section> {
                 following.start_up_s
             )));
             if following.classes.iter().any(|class| class.replicas == 0) {
+                let when = match part_by(plan, address) {
+                    Some(By::Load) => "in hours that are not its own or have no load",
+                    _ => "in the hours without load; a request that comes then gets no answer",
+                };
                 lines.push(Cell::plain(format!(
-                    "{address}: {}: nothing runs in the hours without load; a request that comes then gets no answer.",
+                    "{address}: {}: nothing runs {when}.",
                     below.trim_start_matches('/')
                 )));
             }
@@ -107,6 +111,13 @@ pub(super) fn hours(plan: &Plan) -> Option<Section> {
         heading: if weekly { "Machines over the week" } else { "Machines over the day" }.to_owned(),
         blocks: vec![Block::Table(table), Block::Lines(lines)],
     })
+}
+
+/// By what a workload is a part of a service; `None` if it is a whole one.
+fn part_by(plan: &Plan, address: &str) -> Option<By> {
+    let mut all = plan.placement.divided.iter().flat_map(|d| d.services.values());
+    let of = all.find(|s| s.parts.iter().any(|p| p.address == address))?;
+    (!of.at.is_empty()).then_some(of.by)
 }
 
 #[cfg(test)]

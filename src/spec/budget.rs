@@ -83,6 +83,9 @@ impl BudgetScope {
 
     /// Whether the limit counts what a workload of `spec` costs.
     pub fn covers(&self, spec: &Spec, address: &str) -> bool {
+        if spec.budget.binds != BudgetBinds::Expected && spec.is_below_the_peak(address) {
+            return false;
+        }
         match self {
             BudgetScope::All => true,
             BudgetScope::Workload(own) => *own == spec.whole_of(address),

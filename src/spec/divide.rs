@@ -1,9 +1,11 @@
-//! `traffic.divide_at`: a service that may be served in parts (`src/decisions/0025-parts-of-a-service.md`).
+//! Services that may be served in parts: by the lengths of prompts, `traffic.divide_at` (`src/decisions/0025-parts-of-a-service.md`), or
+//! by the load of the hour, `scaling.mode` (`src/decisions/0032-machines-that-change-with-the-load.md`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Arrivals, Lengths, Load, RecordedRequest, Service, Spec, Traffic, trace};
+use super::day::{Daily, PEAK};
+use super::{Arrivals, Lengths, Load, RecordedRequest, Scaling, Service, Spec, Traffic, trace};
 use crate::diagnostic::Pointer;
 use crate::math::{exp, ln, normal_cdf, normal_quantile, sqrt};
 
@@ -29,12 +31,23 @@ pub struct DivideAt {
     pub at: Pointer,
 }
 
-/// Prompts longer than `above` tokens, up to `to`.
+/// What the parts of a service differ in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sizes {
-    /// None is so short; 0 = from the shortest.
+pub enum By {
+    /// The length of a request's prompt, tokens.
+    Prompts,
+    /// The load of the hour in which a request comes, millionths of the peak.
+    Load,
+}
+
+/// Requests of which what they are divided by is more than `above`, up to `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slice {
+    /// What they are divided by.
+    pub by: By,
+    /// None has so little; 0 = from the least.
     pub above: u32,
-    /// The longest; `None` = any.
+    /// The most; `None` = any.
     pub to: Option<u32>,
 }
 
@@ -43,62 +56,112 @@ pub struct Sizes {
 pub struct PartOf {
     /// The whole.
     pub service: Arc<Service>,
-    /// Its prompts.
-    pub sizes: Sizes,
+    /// Its requests.
+    pub slice: Slice,
     /// Its part of the requests, a fraction in (0, 1).
     pub share: f64,
 }
 
-/// How a service is divided: the lengths that are used of those where it may be, ascending; empty = it is not.
+/// How a service is divided: the marks that are used of those where it may be, ascending; empty = it is not.
 pub type Division = Vec<u32>;
 
-impl Sizes {
-    /// Whether a prompt of so many tokens is of this part.
+/// Where a service may be divided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Divisible<'s> {
+    /// What its parts differ in.
+    pub by: By,
+    /// Every mark, ascending.
+    pub points: Vec<u32>,
+    /// Marks of a division, at most.
+    pub most: usize,
+    /// Where it was written.
+    pub at: &'s Pointer,
+}
+
+impl Slice {
+    /// Whether a mark is within it.
+    pub fn has(&self, mark: u32) -> bool {
+        mark > self.above && self.to.is_none_or(|to| mark <= to)
+    }
+
+    /// Whether a prompt of so many tokens may be of this part.
     pub fn takes(&self, tokens: u32) -> bool {
-        tokens > self.above && self.to.is_none_or(|to| tokens <= to)
+        self.by == By::Load || self.has(tokens)
     }
 }
 
-/// `prompts up to 2048 tokens`, `prompts above 2048 tokens`.
-impl std::fmt::Display for Sizes {
+/// A share of the peak, in percent: `12.5`.
+fn percent(millionths: u32) -> f64 {
+    f64::from(millionths) / f64::from(PEAK) * 100.0
+}
+
+/// `prompts up to 2048 tokens`, `hours above 30 % of the peak`.
+impl std::fmt::Display for Slice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (what, unit) = match self.by {
+            By::Prompts => ("prompts", "tokens"),
+            By::Load => ("hours", "% of the peak"),
+        };
+        let number = |mark: u32| match self.by {
+            By::Prompts => mark.to_string(),
+            By::Load => percent(mark).to_string(),
+        };
         match (self.above, self.to) {
-            (0, None) => f.write_str("all prompts"),
-            (0, Some(to)) => write!(f, "prompts up to {to} tokens"),
-            (above, None) => write!(f, "prompts above {above} tokens"),
-            (above, Some(to)) => write!(f, "prompts above {above} up to {to} tokens"),
+            (0, None) => write!(f, "all {what}"),
+            (0, Some(to)) => write!(f, "{what} up to {} {unit}", number(to)),
+            (above, None) => write!(f, "{what} above {} {unit}", number(above)),
+            (above, Some(to)) => write!(f, "{what} above {} up to {} {unit}", number(above), number(to)),
         }
     }
 }
 
-/// The parts of a division, in the order of their lengths.
-pub fn sizes_of(division: &[u32]) -> Vec<Sizes> {
+/// The parts of a division, in the order of their marks.
+pub fn slices(by: By, division: &[u32]) -> Vec<Slice> {
     let from = std::iter::once(0).chain(division.iter().copied());
     let to = division.iter().copied().map(Some).chain([None]);
-    from.zip(to).map(|(above, to)| Sizes { above, to }).collect()
+    from.zip(to).map(|(above, to)| Slice { by, above, to }).collect()
 }
 
 impl Service {
-    /// The name of a part of it.
-    pub fn part_name(&self, sizes: Sizes) -> String {
+    /// Where it may be divided; `None` = it is not.
+    pub fn divisible(&self) -> Option<Divisible<'_>> {
+        if let Some(at) = &self.traffic.divide_at {
+            let points = at.tokens.iter().copied().take(MOST_POINTS).collect();
+            return Some(Divisible { by: By::Prompts, points, most: MOST_POINTS, at: &at.at });
+        }
+        let at = self.scaling.changes.as_ref()?;
+        let mut points = self.traffic.daily.as_ref()?.week().to_vec();
+        points.retain(|share| *share > 0 && *share < PEAK);
+        points.sort_unstable();
+        points.dedup();
+        Some(Divisible { by: By::Load, points, most: 1, at })
+    }
+
+    /// The name of a part of it: `chat-to-2048`, `chat-above-12-5pct`.
+    pub fn part_name(&self, slice: Slice) -> String {
         let name = &self.name;
-        match (sizes.above, sizes.to) {
+        let mark = |mark: u32| match slice.by {
+            By::Prompts => mark.to_string(),
+            By::Load => format!("{}pct", percent(mark).to_string().replace('.', "-")),
+        };
+        match (slice.above, slice.to) {
             (0, None) => name.clone(),
-            (0, Some(to)) => format!("{name}-to-{to}"),
-            (above, None) => format!("{name}-above-{above}"),
-            (above, Some(to)) => format!("{name}-{above}-to-{to}"),
+            (0, Some(to)) => format!("{name}-to-{}", mark(to)),
+            (above, None) => format!("{name}-above-{}", mark(above)),
+            (above, Some(to)) => format!("{name}-{}-to-{}", mark(above), mark(to)),
         }
     }
 
-    /// Every way to divide it of which each part has some requests, fewer parts first, then by the lengths.
+    /// Every way to divide it of which each part has some requests, fewer parts first, then by the marks.
     pub fn divisions(&self) -> Vec<Division> {
-        let points = self.traffic.divide_at.as_ref().map_or(&[][..], |d| &d.tokens);
-        let points = &points[..points.len().min(MOST_POINTS)];
-        let subset = |bits: u32| -> Division {
-            points.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1).map(|(_, n)| *n).collect()
-        };
-        let mut all: Vec<Division> = (0..1_u32 << points.len()).map(subset).collect();
-        all.retain(|d| d.is_empty() || sizes_of(d).iter().all(|sizes| self.traffic.share_of(*sizes) > 0.0));
+        let Some(Divisible { by, points, most, .. }) = self.divisible() else { return vec![Vec::new()] };
+        let mut all: Vec<Division> = vec![Vec::new()];
+        for n in points {
+            let with: Vec<Division> =
+                all.iter().filter(|d| d.len() < most).map(|d| [d.as_slice(), &[n]].concat()).collect();
+            all.extend(with);
+        }
+        all.retain(|d| d.is_empty() || slices(by, d).into_iter().all(|slice| self.share_of(slice) > 0.0));
         all.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
         all
     }
@@ -108,21 +171,91 @@ impl Service {
         self.part_of.as_ref().map_or(1.0, |of| of.share)
     }
 
+    /// The part of the requests that is of a slice; 0 if it is less than [`LEAST_SHARE`].
+    pub(super) fn share_of(&self, slice: Slice) -> f64 {
+        match slice.by {
+            By::Prompts => self.traffic.share_of(slice),
+            By::Load => self.traffic.daily.as_ref().map_or(0.0, |daily| daily.share_of(slice)),
+        }
+    }
+
     /// A part of it, a service of its own; `None` if it has hardly a request ([`LEAST_SHARE`]).
-    pub fn part(&self, sizes: Sizes) -> Option<Service> {
-        let share = self.traffic.share_of(sizes);
+    pub fn part(&self, slice: Slice) -> Option<Service> {
+        let share = self.share_of(slice);
         if share <= 0.0 {
             return None;
         }
-        let traffic = self.traffic.part(sizes, share);
-        let of = PartOf { service: Arc::new(self.clone()), sizes, share };
-        Some(Service { name: self.part_name(sizes), traffic, part_of: Some(of), ..self.clone() })
+        let (traffic, scaling) = match slice.by {
+            By::Prompts => (self.traffic.part(slice, share), self.scaling.clone()),
+            By::Load => (self.in_hours(slice)?, Scaling { to_zero: true, ..self.scaling.clone() }),
+        };
+        let scaling = Scaling { changes: None, ..scaling };
+        let of = PartOf { service: Arc::new(self.clone()), slice, share };
+        Some(Service { name: self.part_name(slice), traffic, scaling, part_of: Some(of), ..self.clone() })
+    }
+
+    /// The traffic of these hours alone: its peak is their greatest load, and in other hours nothing comes. An hour in which nothing
+    /// comes to the whole service, and which still has replicas, is one of the lowest part: it counts as a millionth of its peak.
+    fn in_hours(&self, slice: Slice) -> Option<Traffic> {
+        let daily = self.traffic.daily.as_ref()?;
+        let peak = daily.week().into_iter().filter(|share| slice.has(*share)).max()?;
+        let idle = u32::from(slice.above == 0 && !self.scaling.to_zero);
+        let share = |of: u32| match of {
+            0 => idle,
+            of if slice.has(of) => (u64::from(of) * u64::from(PEAK)).div_ceil(u64::from(peak)) as u32,
+            _ => 0,
+        };
+        let of = Daily {
+            shares: daily.shares.map(share),
+            weekend: daily.weekend.map(|weekend| weekend.map(share)),
+            ..daily.clone()
+        };
+        let part = f64::from(peak) / f64::from(PEAK);
+        let traffic = &self.traffic;
+        let (load, usual) = (traffic.load.scaled(part), traffic.usual.scaled(part));
+        Some(Traffic { load, usual, daily: Some(of), ..traffic.clone() })
+    }
+}
+
+impl Daily {
+    /// The part of all requests that comes in these hours.
+    fn share_of(&self, slice: Slice) -> f64 {
+        let week = self.week();
+        let sum = |all: &mut dyn Iterator<Item = u32>| all.map(u64::from).sum::<u64>() as f64;
+        let own = sum(&mut week.into_iter().filter(|share| slice.has(*share)));
+        let share = own / sum(&mut week.into_iter()).max(1.0);
+        if share >= LEAST_SHARE { share } else { 0.0 }
+    }
+
+    /// The hours of a slice by the clock, in days that have the same: `Mon-Fri 08:00-18:00`, or `08:00-18:00` where all days do.
+    pub fn hours_of(&self, slice: Slice) -> Vec<String> {
+        let within = |share: u32| slice.has(share) || (share == 0 && slice.above == 0);
+        let stretches = |shares: &[u32], days: &str| -> Vec<String> {
+            let mut all = Vec::new();
+            let mut from = None;
+            for hour in 0..=shares.len() {
+                let is = shares.get(hour).is_some_and(|share| within(*share));
+                match (from, is) {
+                    (None, true) => from = Some(hour),
+                    (Some(start), false) => {
+                        all.push(format!("{days}{start:02}:00-{hour:02}:00"));
+                        from = None;
+                    }
+                    _ => {}
+                }
+            }
+            all
+        };
+        match &self.weekend {
+            None => stretches(&self.shares, ""),
+            Some(weekend) => [stretches(&self.shares, "Mon-Fri "), stretches(weekend, "Sat-Sun ")].concat(),
+        }
     }
 }
 
 impl Traffic {
     /// The part of the requests that is of these prompts; 0 if it is less than [`LEAST_SHARE`].
-    pub(super) fn share_of(&self, sizes: Sizes) -> f64 {
+    fn share_of(&self, sizes: Slice) -> f64 {
         let share = match &self.recorded {
             Some(hour) => hour.iter().filter(|r| of(r, sizes)).count() as f64 / hour.len().max(1) as f64,
             None => within(&self.input, sizes).map_or(0.0, |(share, _)| share),
@@ -131,7 +264,7 @@ impl Traffic {
     }
 
     /// These prompts alone, which are `share` of all.
-    fn part(&self, sizes: Sizes, share: f64) -> Traffic {
+    fn part(&self, sizes: Slice, share: f64) -> Traffic {
         let load = match self.load {
             Load::Rate(rate) => Load::Rate(rate * share),
             Load::Concurrency(clients) => Load::Concurrency(clients * share),
@@ -161,7 +294,7 @@ impl Traffic {
     }
 }
 
-fn of(request: &RecordedRequest, sizes: Sizes) -> bool {
+fn of(request: &RecordedRequest, sizes: Slice) -> bool {
     request.input > f64::from(sizes.above) && sizes.to.is_none_or(|to| request.input <= f64::from(to))
 }
 
@@ -178,7 +311,7 @@ fn thinned(arrivals: Arrivals, share: f64) -> Arrivals {
 
 /// The probability of these lengths, and what they are like: of the lognormal of the same mean and variance, which the prediction
 /// takes too. `None` if there are none.
-fn within(all: &Lengths, sizes: Sizes) -> Option<(f64, Lengths)> {
+fn within(all: &Lengths, sizes: Slice) -> Option<(f64, Lengths)> {
     let (above, to) = (f64::from(sizes.above), sizes.to.map(f64::from).filter(|to| *to < all.max));
     if above >= all.max {
         return None;
@@ -227,13 +360,13 @@ impl Spec {
         let mut spec = self.clone();
         for service in spec.services.values_mut() {
             service.traffic.divide_at = None;
+            service.scaling.changes = None;
         }
         for (name, division) in divisions.iter().filter(|(_, division)| !division.is_empty()) {
-            let Some(whole) = self.services.get(name).filter(|s| s.traffic.divide_at.is_some()) else {
-                continue;
-            };
+            let Some(whole) = self.services.get(name) else { continue };
+            let Some(by) = whole.divisible().map(|d| d.by) else { continue };
             let parts: Vec<Service> =
-                sizes_of(division).into_iter().filter_map(|sizes| whole.part(sizes)).collect();
+                slices(by, division).into_iter().filter_map(|slice| whole.part(slice)).collect();
             spec.services.remove(name);
             spec.services.extend(parts.into_iter().map(|part| (part.name.clone(), part)));
         }
@@ -242,7 +375,19 @@ impl Spec {
 
     /// Whether a service may be divided at all.
     pub fn divides(&self) -> bool {
-        self.services.values().any(|s| s.traffic.divide_at.is_some())
+        self.services.values().any(|s| s.divisible().is_some())
+    }
+
+    /// Whether a workload has the hours below those of another part: a month that is all peak has none of them, so that nothing of it
+    /// counts there or in the ceiling. Not where machines of it may be spot, or there besides while a change is rolled out.
+    pub fn is_below_the_peak(&self, address: &str) -> bool {
+        let service = address.strip_prefix("services.").and_then(|name| self.services.get(name));
+        let below = service.is_some_and(|s| {
+            let of = s.part_of.as_ref().map(|of| of.slice);
+            s.purchase.spot_max_share <= 0.0 && of.is_some_and(|of| of.by == By::Load && of.to.is_some())
+        });
+        let grows = self.rollout(address).is_some_and(|rollout| rollout.rolling.is_some());
+        below && !grows
     }
 
     /// The address of the service that a workload is a part of; its own if it is of none.
@@ -268,8 +413,10 @@ mod tests {
 
     #[test]
     fn the_median_divides_requests_in_halves() {
-        let (short, of_short) = within(&prompts(), Sizes { above: 0, to: Some(1000) }).expect("some");
-        let (long, of_long) = within(&prompts(), Sizes { above: 1000, to: None }).expect("some");
+        let (short, of_short) =
+            within(&prompts(), Slice { by: By::Prompts, above: 0, to: Some(1000) }).expect("some");
+        let (long, of_long) =
+            within(&prompts(), Slice { by: By::Prompts, above: 1000, to: None }).expect("some");
         assert!((short - 0.5).abs() < 1e-12 && (long - 0.5).abs() < 1e-12, "{short} {long}");
         assert_eq!((of_short.max, of_long.max), (1000.0, 14_000.0));
         assert!(of_short.mean < 1000.0 && of_long.mean > 1000.0);
@@ -282,7 +429,7 @@ mod tests {
     fn shares_and_moments_are_those_of_the_whole() {
         let all = prompts();
         let (mut share, mut first, mut second) = (0.0, 0.0, 0.0);
-        for sizes in sizes_of(&[300, 2048, 8000]) {
+        for sizes in slices(By::Prompts, &[300, 2048, 8000]) {
             let (part, own) = within(&all, sizes).expect("some");
             share += part;
             first += part * own.mean;
@@ -295,12 +442,13 @@ mod tests {
 
     #[test]
     fn what_nobody_sends_is_no_part() {
-        assert_eq!(within(&prompts(), Sizes { above: 14_000, to: None }), None);
-        let (share, own) = within(&prompts(), Sizes { above: 0, to: Some(14_000) }).expect("all");
+        assert_eq!(within(&prompts(), Slice { by: By::Prompts, above: 14_000, to: None }), None);
+        let (share, own) =
+            within(&prompts(), Slice { by: By::Prompts, above: 0, to: Some(14_000) }).expect("all");
         assert_eq!((share, own), (1.0, prompts()));
         let fixed = Lengths { mean: 500.0, cv2: 0.0, p95: 500.0, max: 500.0 };
-        assert_eq!(within(&fixed, Sizes { above: 0, to: Some(400) }), None);
-        assert_eq!(within(&fixed, Sizes { above: 400, to: Some(500) }), Some((1.0, fixed)));
+        assert_eq!(within(&fixed, Slice { by: By::Prompts, above: 0, to: Some(400) }), None);
+        assert_eq!(within(&fixed, Slice { by: By::Prompts, above: 400, to: Some(500) }), Some((1.0, fixed)));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub use chain::Chain;
 pub use convert::{canonical, tree_of};
 pub use day::{Daily, PEAK as PEAK_SHARE, WEEK_HOURS, WEEK_S};
 pub use degrade::{Degrade, Smaller};
-pub use divide::{DivideAt, Division, PartOf, Sizes};
+pub use divide::{By, DivideAt, Divisible, Division, PartOf, Slice};
 pub use each::MOST as MOST_EQUAL_SITES;
 pub use federation::{Federation, FederationFramework};
 pub use format::{convert_to, format};

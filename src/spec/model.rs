@@ -449,7 +449,7 @@ pub enum ScalingMode {
 }
 
 /// How many replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scaling {
     /// `mode`.
     pub mode: ScalingMode,
@@ -459,6 +459,8 @@ pub struct Scaling {
     pub max_replicas: Option<u32>,
     /// `scale_to_zero`: in hours without any load there is none.
     pub to_zero: bool,
+    /// Where `vertical` or `hybrid` is written: hours of less load may have other machines (decision 32).
+    pub changes: Option<Pointer>,
 }
 
 /// `engine`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb::placement::Placement;
 use rhumb::replay::{Options, verify};
-use rhumb::spec::{Load, Spec};
+use rhumb::spec::{By, Load, Spec};
 use rhumb_api::{Attr, Money, Purchase};
 
 use crate::faults::{self, Planted};
@@ -248,6 +248,7 @@ fn claims_that_nothing_can_keep_are_found() {
         address: "services.chat".into(),
         above: 0,
         to: None,
+        hours: Vec::new(),
         share: 1.0,
     }];
     whole.divided = Some(told);
@@ -284,7 +285,10 @@ fn verify_sends_each_request_to_the_part_of_its_length() {
     let mixed = of(&hour(&[100, 90_000, 200, 80_000, 2048, 2049, 8192, 8193])).unwrap();
     let counts: Vec<usize> = mixed.services.iter().map(|s| s.requests).collect();
     let takes = |p: &rhumb::placement::ServicePart| {
-        [100, 90_000, 200, 80_000, 2048, 2049, 8192, 8193].into_iter().filter(|n| p.sizes().takes(*n)).count()
+        [100, 90_000, 200, 80_000, 2048, 2049, 8192, 8193]
+            .into_iter()
+            .filter(|n| p.slice(By::Prompts).takes(*n))
+            .count()
     };
     let expected: BTreeMap<&str, usize> = parts.iter().map(|p| (p.address.as_str(), takes(p))).collect();
     assert_eq!(counts, expected.into_values().collect::<Vec<_>>());

@@ -35,6 +35,7 @@ mod stream_worlds;
 mod streams;
 mod verify;
 
+mod changing;
 mod check;
 mod check_changes;
 mod check_plan;

@@ -11,7 +11,7 @@ use super::prices::{Prices, SCALE};
 use super::service::Search;
 use super::{Bound, Claim, Found, compare, judge, of_service, paid};
 use crate::placement::{DearerDivision, Divided, DividedService, Placement, World};
-use crate::spec::divide::{PART, sizes_of};
+use crate::spec::divide::{PART, slices};
 use crate::spec::{Division, Spec};
 
 /// What is told as left out where another division is not known to be dearer.
@@ -71,10 +71,10 @@ fn options(
         let Some(whole) = spec.services.get(name) else { continue };
         let parted = spec.divided(&[(name.to_owned(), option.at.clone())].into());
         let mut costs = Vec::new();
-        for (sizes, claim) in sizes_of(&option.at).into_iter().zip(&option.least) {
-            let part = format!("services.{}", whole.part_name(sizes));
+        for (slice, claim) in slices(own.by, &option.at).into_iter().zip(&option.least) {
+            let part = format!("services.{}", whole.part_name(slice));
             let claimed = claim.map(|c| i128::from(c.micros()) * SCALE);
-            let derived = *known.entry((sizes, *claim)).or_insert_with(|| {
+            let derived = *known.entry((slice, *claim)).or_insert_with(|| {
                 let found = alone(&parted, world, &part, claimed);
                 if let (Some(least), Some(found)) = (claimed, &found) {
                     let what = "the least that a part costs by itself";

@@ -231,7 +231,7 @@ impl<'a> Search<'a> {
     }
 
     fn asked(&self, set: usize, regions: u32, (s, w): (usize, usize), doubted: bool) -> Asked<'_> {
-        let (site, scaling) = (&self.field.sites[s], self.service.scaling);
+        let (site, scaling) = (&self.field.sites[s], &self.service.scaling);
         // One pool for all origins is the whole service.
         let whole = regions == 1 && set == self.blocks.len() - 1;
         Asked {
@@ -313,7 +313,7 @@ impl<'a> Search<'a> {
         let replicas: u64 = pools.iter().map(|p| u64::from(p.replicas)).sum();
         let most = |p: &&Pool| p.lower.iter().map(|of| of.replicas).fold(p.replicas, u32::max);
         let highest: u64 = pools.iter().map(|p| u64::from(most(p))).sum();
-        let scaling = self.service.scaling;
+        let scaling = &self.service.scaling;
         if replicas < u64::from(scaling.min_replicas) {
             broken.push("min_replicas");
         }

@@ -383,7 +383,7 @@ impl<'a> All<'_, 'a> {
     fn beats(&self, a: &Priced, b: &Priced) -> bool {
         let (cost, of_a, of_b) = (a.cost <= b.cost, &a.uses, &b.uses);
         let (a, b) = (&a.own, &b.own);
-        let scaling = self.search.service.scaling;
+        let scaling = &self.search.service.scaling;
         let bound = |c: &Chosen| c.count.bound(self.search.job.spec.budget.binds);
         let fewer = scaling.max_replicas.is_none() || a.count.most_replicas <= b.count.most_replicas;
         let more = scaling.min_replicas <= 1 || a.count.replicas >= b.count.replicas;

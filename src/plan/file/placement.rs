@@ -22,7 +22,7 @@ use crate::placement::{Following, HourClass, Relaxation, Route, Switch, Workload
 use crate::placement::{Loser, Metric, ObjectiveCheck, Placement, Pool, PoolMachines, QuotaNeed, Rejection};
 use crate::placement::{MixBranch, MixKind, MixLoss, MixPart, MixProof, MixRoute, SizeClass, SizeMix};
 use crate::spec::{
-    Checkpointing, FederationFramework, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization,
+    By, Checkpointing, FederationFramework, Framework, HeldKind, KvCacheDtype, PipelineEngine, Quantization,
     Sharding, TrainingPrecision,
 };
 
@@ -59,13 +59,22 @@ mirror!(DividedFile for Divided {
     dearer: Vec<DearerDivision>,
 });
 
+words!(ByFile for By { Prompts = "prompts", Load = "load" });
+
 mirror!(DividedServiceFile for DividedService {
+    by: By,
     at: Vec<u32>,
     parts: Vec<ServicePart>,
     options: Vec<DivisionOption>,
 });
 
-mirror!(ServicePartFile for ServicePart { address: String, above: u32, to: Option<u32>, share: f64 });
+mirror!(ServicePartFile for ServicePart {
+    address: String,
+    above: u32,
+    to: Option<u32>,
+    hours: Vec<String>,
+    share: f64,
+});
 
 mirror!(DivisionOptionFile for DivisionOption { at: Vec<u32>, least: Vec<Option<Money>> });
 

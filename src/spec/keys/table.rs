@@ -309,8 +309,8 @@ static SPREAD: &[Key] = &[
 static SCALING: &[Key] = &[
     Key::new(
         "mode",
-        Kind::Choice { values: &["fixed", "horizontal"], later: &["vertical", "hybrid"] },
-        "How the number of replicas follows the load: not at all, or `traffic.daily` and `weekend` on a schedule, machines being started before they are needed.",
+        Kind::Choice { values: &["fixed", "horizontal", "vertical", "hybrid"], later: &[] },
+        "How machines follow the load, not at all or `traffic.daily` and `weekend` on a schedule, started before they are needed: `horizontal` by their number, `vertical` by what they are, with `min_replicas` replicas in every hour, `hybrid` by both. With the last two the hours below a load that the planner finds have machines of their own, of another type or region, where that costs less.",
     )
     .default("fixed"),
     Key::new(

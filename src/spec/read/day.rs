@@ -102,13 +102,14 @@ impl Reader<'_> {
             }
             let at = root.key("services").key(name);
             let mode = at.key("scaling").key("mode");
+            let word = mode.word().unwrap_or("horizontal");
             if !at.key("traffic").key("daily").is_there() {
                 self.report(
                     &mode.pointer,
                     false,
                     Problem::new(
                         "missing-key",
-                        format!("`{}` is `horizontal`, but no load of a day is known", mode.pointer.dotted()),
+                        format!("`{}` is `{word}`, but no load of a day is known", mode.pointer.dotted()),
                         "which load?",
                         "add `traffic.daily`: pools are planned for the hours of a known day, with machines that are \
                          started in time",
@@ -121,7 +122,7 @@ impl Reader<'_> {
                     false,
                     Problem::new(
                         "not-supported-yet",
-                        format!("`horizontal` with machines that are bought as `{option}`"),
+                        format!("`{word}` with machines that are bought as `{option}`"),
                         "not supported yet",
                         "what is reserved is paid whether it runs or not: write `[on_demand]`, or `fixed`",
                     ),
@@ -133,7 +134,7 @@ impl Reader<'_> {
                     false,
                     Problem::new(
                         "not-supported-yet",
-                        format!("`horizontal` with a model that has `artifacts_at` ({})", service.model),
+                        format!("`{word}` with a model that has `artifacts_at` ({})", service.model),
                         "not supported yet",
                         "weights would be copied at every start of a machine, which is not priced yet: write `fixed`, or \
                          take the weights from the public hub",

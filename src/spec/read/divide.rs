@@ -1,9 +1,10 @@
-//! `traffic.divide_at`, and what it cannot go with yet.
+//! `traffic.divide_at` and `scaling.mode: vertical` or `hybrid`: services that may be served in parts, and what these cannot go with yet.
 
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::spec::divide::{LEAST_SHARE, MOST_DIVISIONS, MOST_POINTS, Sizes, sizes_of};
+use crate::spec::divide::{LEAST_SHARE, MOST_DIVISIONS, MOST_POINTS, slices};
+use crate::spec::{By, Slice};
 
 impl Reader<'_> {
     /// `divide_at` of a service's traffic.
@@ -33,7 +34,7 @@ impl Reader<'_> {
         (!tokens.is_empty()).then_some(DivideAt { tokens, at: at.pointer })
     }
 
-    /// What only several sections together say of `divide_at`.
+    /// What only several sections together say of services in parts.
     pub(super) fn divided(
         &mut self,
         root: &At<'_>,
@@ -43,37 +44,63 @@ impl Reader<'_> {
         let mut divisions: usize = 1;
         let share = services.values().filter(|s| s.shares).count() > 1;
         for (name, service) in services {
-            let Some(divide) = &service.traffic.divide_at else { continue };
+            let Some(divide) = service.divisible() else { continue };
             let at = root.key("services").key(name);
-            for (later, what, help) in self.not_with_divide_at(root, (name, &at), service) {
-                let what = format!("`divide_at` with {what}");
+            let key = match divide.by {
+                By::Prompts => "divide_at".to_owned(),
+                By::Load => format!("mode: {}", at.key("scaling").key("mode").word().unwrap_or_default()),
+            };
+            let not = match divide.by {
+                By::Prompts => self.not_with_divide_at(&at, service),
+                By::Load => self.not_with_other_machines(&at, service),
+            };
+            let of_both = self.not_in_parts(root, (name, &at), service, divide.by);
+            for (later, what, help) in not.into_iter().chain(of_both) {
+                let what = format!("`{key}` with {what}");
                 self.report(&later.pointer, true, leaf::not_yet(&what, help));
             }
             // What sharers cost by themselves bounds nothing from below.
             if share && !service.shares {
-                let what = "`divide_at` in a deployment whose services share machines";
-                let help = "write `share_machines: never` in the others, or remove `divide_at`";
-                self.report(&divide.at, true, leaf::not_yet(what, help));
+                let what = format!("`{key}` in a deployment whose services share machines");
+                let help = format!("write `share_machines: never` in the others, or remove `{key}`");
+                self.report(divide.at, true, leaf::not_yet(&what, &help));
             }
-            let kind = models.get(&service.model).and_then(|m| {
+            let model = models.get(&service.model).filter(|_| divide.by == By::Prompts);
+            let kind = model.and_then(|m| {
                 let measured = m.measured().map(|_| "times that were measured");
                 measured.or(m.adapters.as_ref().map(|_| "adapters"))
             });
             if let Some(kind) = kind {
-                let what = format!("`divide_at` of a service whose model has {kind}");
-                self.report(&divide.at, true, leaf::not_yet(&what, "remove `divide_at`"));
+                let what = format!("`{key}` of a service whose model has {kind}");
+                self.report(divide.at, true, leaf::not_yet(&what, &format!("remove `{key}`")));
                 continue;
             }
-            self.points(&at, service, divide);
-            let parts = service.divisions().into_iter().flat_map(|division| sizes_of(&division));
-            let parts: Vec<String> = parts.map(|sizes| service.part_name(sizes)).collect();
+            match (&service.traffic.divide_at, &service.traffic.daily) {
+                (Some(lengths), _) => self.points(&at, service, lengths),
+                (None, Some(daily)) if divide.points.is_empty() => {
+                    let what = format!("`{key}`, but no hour has less than the peak");
+                    let fix = "state hours of less load, or write `fixed`";
+                    let problem = Problem::new("useless-key", what, "changes nothing here", fix);
+                    let pointer = if self.is_copied(divide.at) { &daily.at } else { divide.at };
+                    self.report(pointer, false, problem);
+                }
+                _ => {}
+            }
+            let parts = service.divisions().into_iter().flat_map(|division| slices(divide.by, &division));
+            let parts: Vec<String> = parts.map(|slice| service.part_name(slice)).collect();
             let taken = |part: &str| services.contains_key(part) || others.contains_key(part);
-            self.parts_have_names(&divide.at, &service.name, &parts, taken);
-            divisions = divisions.saturating_mul(1 << divide.tokens.len().min(MOST_POINTS));
+            self.parts_have_names(divide.at, &service.name, &parts, taken);
+            divisions = divisions.saturating_mul(match divide.by {
+                By::Prompts => 1 << divide.points.len(),
+                By::Load => divide.points.len() + 1,
+            });
             if divisions > MOST_DIVISIONS {
                 let what = format!("more than {MOST_DIVISIONS} ways to divide the services of a deployment");
-                let help = "divide fewer services, or at fewer lengths";
-                self.report(&divide.at, true, leaf::not_yet(&what, help));
+                let help = match divide.by {
+                    By::Prompts => "divide fewer services, or at fewer lengths",
+                    By::Load => "write `horizontal` in some, or give their days fewer different loads",
+                };
+                self.report(divide.at, true, leaf::not_yet(&what, help));
                 return;
             }
         }
@@ -83,8 +110,8 @@ impl Reader<'_> {
     fn points(&mut self, at: &At<'_>, service: &Service, divide: &DivideAt) {
         let traffic = &service.traffic;
         for n in &divide.tokens {
-            let sides = [Sizes { above: 0, to: Some(*n) }, Sizes { above: *n, to: None }];
-            let (short, long) = (traffic.share_of(sides[0]), traffic.share_of(sides[1]));
+            let share = |above, to| service.share_of(Slice { by: By::Prompts, above, to });
+            let (short, long) = (share(0, Some(*n)), share(*n, None));
             if short > 0.0 && long > 0.0 {
                 continue;
             }
@@ -125,11 +152,10 @@ impl Reader<'_> {
         }
     }
 
-    /// The keys that the rule knows nothing of: what each is, and what to write.
+    /// What `divide_at` alone cannot go with: what each is, and what to write.
     fn not_with_divide_at<'v>(
         &self,
-        root: &At<'v>,
-        (name, at): (&str, &At<'v>),
+        at: &At<'v>,
         service: &Service,
     ) -> Vec<(At<'v>, &'static str, &'static str)> {
         let mut later = Vec::new();
@@ -153,20 +179,73 @@ impl Reader<'_> {
         let most = service.scaling.max_replicas.is_some();
         let key = at.key("scaling").key("max_replicas");
         no(most, key, "`max_replicas`", "remove it: it would be of all parts together");
-        no(service.degrade.is_some(), at.key("degrade"), "`degrade`", "remove one of the two");
-        no(service.shares, at.key("share_machines"), "shared machines", "write `share_machines: never`");
+        let mode = at.key("scaling").key("mode");
+        no(
+            service.scaling.changes.is_some(),
+            mode,
+            "machines that change with the load",
+            "write `horizontal`",
+        );
+        later
+    }
+
+    /// What machines that change with the load alone cannot go with.
+    fn not_with_other_machines<'v>(
+        &self,
+        at: &At<'v>,
+        service: &Service,
+    ) -> Vec<(At<'v>, &'static str, &'static str)> {
+        let mut later = Vec::new();
+        if service.traffic.sessions.is_some() {
+            let help = "a conversation may last until other machines serve: write `horizontal`";
+            later.push((at.key("traffic").key("sessions"), "conversations", help));
+        }
+        later
+    }
+
+    /// What services in parts cannot go with.
+    fn not_in_parts<'v>(
+        &self,
+        root: &At<'v>,
+        (name, at): (&str, &At<'v>),
+        service: &Service,
+        by: By,
+    ) -> Vec<(At<'v>, &'static str, &'static str)> {
+        let mut later = Vec::new();
+        let mut no = |is: bool, key: At<'v>, what, help: [&'static str; 2]| {
+            if is {
+                later.push((key, what, help[usize::from(by == By::Load)]));
+            }
+        };
+        let own = match by {
+            By::Prompts => at.key("traffic").key("divide_at"),
+            By::Load => at.key("scaling").key("mode"),
+        };
+        let either = ["remove one of the two", "remove it, or write `mode: horizontal`"];
+        no(service.degrade.is_some(), at.key("degrade"), "`degrade`", either);
+        let never = ["write `share_machines: never`"; 2];
+        no(service.shares, at.key("share_machines"), "shared machines", never);
         let at_site = !service.placement.sites.is_empty();
-        let sites = "remove `placement.sites`, or remove `divide_at`";
+        let sites = [
+            "remove `placement.sites`, or remove `divide_at`",
+            "remove `placement.sites`, or write `mode: horizontal`",
+        ];
         no(at_site, at.key("placement").key("sites"), "sites of your own", sites);
-        let own = traffic.key("divide_at");
         let holds = !root.key("commitments").entries().is_empty() && service.purchase.held;
-        let none = "write `purchase: { commitments: none }` in the service: it leaves them alone";
+        let none = ["write `purchase: { commitments: none }` in the service: it leaves them alone"; 2];
         no(holds, own.clone(), "the use of held machines", none);
         let chained = self.chained.contains(name);
-        let alone = "take the service out of the chain, or remove `divide_at`";
+        let alone = [
+            "take the service out of the chain, or remove `divide_at`",
+            "take the service out of the chain, or write `horizontal`",
+        ];
         no(chained, own.clone(), "an objective of a chain", alone);
         let keeps = root.key("stability").is_there();
-        no(keeps, own, "`stability`", "remove one of the two: what runs is not known by its part");
+        let known = [
+            "remove one of the two: what runs is not known by its part",
+            "write `horizontal`, or remove `stability`: what runs is not known by its part",
+        ];
+        no(keeps, own, "`stability`", known);
         later
     }
 }

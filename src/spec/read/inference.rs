@@ -428,12 +428,29 @@ impl Reader<'_> {
                 ),
             );
         }
-        let mode = match at.key("mode").word() {
-            Some("horizontal") => ScalingMode::Horizontal,
+        let word = at.key("mode").word();
+        let mode = match word {
+            Some("horizontal" | "vertical" | "hybrid") => ScalingMode::Horizontal,
             _ => ScalingMode::Fixed,
         };
+        let changes = matches!(word, Some("vertical" | "hybrid")).then(|| at.key("mode").pointer);
         let to_zero = at.key("scale_to_zero").get(leaf::boolean).unwrap_or(false);
-        Scaling { mode, min_replicas: min.unwrap_or(1), max_replicas: max, to_zero }
+        let min_replicas = min.unwrap_or(1);
+        let max_replicas = match word {
+            // The number stays as it is, what it runs on changes.
+            Some("vertical") => Some(min_replicas),
+            _ => max,
+        };
+        if word == Some("vertical")
+            && let Some(max) = max.filter(|max| *max != min_replicas)
+        {
+            let what = format!("`vertical` with `max_replicas` {max}");
+            let why = format!("it has {min_replicas} in every hour, as `min_replicas` says");
+            let fix = format!("{why}: remove `max_replicas`, or write `hybrid`");
+            let problem = Problem::new("conflicting-keys", what, "the number does not change", fix);
+            self.report(&at.key("max_replicas").pointer, false, problem);
+        }
+        Scaling { mode, min_replicas, max_replicas, to_zero, changes }
     }
 
     pub(super) fn endpoint(&mut self, at: &At<'_>) -> Endpoint {

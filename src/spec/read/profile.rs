@@ -133,7 +133,7 @@ impl Reader<'_> {
             self.report(&base.pointer, true, problem);
         }
         let mode = at.key("scaling").key("mode");
-        if mode.word() == Some("horizontal") {
+        if mode.word().is_some_and(|word| word != "fixed") {
             self.later(&mode);
         }
         let rests = at.key("scaling").key("scale_to_zero");

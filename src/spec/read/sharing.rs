@@ -21,7 +21,10 @@ impl Reader<'_> {
                     false,
                     Problem::new(
                         "not-supported-yet",
-                        "`within-deployment` with `scaling.mode: horizontal`",
+                        format!(
+                            "`within-deployment` with `scaling.mode: {}`",
+                            at.key("scaling").key("mode").word().unwrap_or("horizontal")
+                        ),
                         "not supported yet",
                         "a shared machine cannot be stopped while others need it: write `never`, or scale `fixed`",
                     ),

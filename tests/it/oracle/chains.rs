@@ -36,8 +36,13 @@ fn case(seed: u64, base: &Catalog) -> Option<(Spec, World, Chain)> {
     let (name, quantile) = ("c".to_owned(), 0.9);
     let chain = Chain { name, steps, between_ms: 3.0, quantile, limit_ms, at };
     for service in spec.services.values_mut() {
-        service.scaling =
-            Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None, to_zero: false };
+        service.scaling = Scaling {
+            mode: ScalingMode::Fixed,
+            min_replicas: 1,
+            max_replicas: None,
+            to_zero: false,
+            changes: None,
+        };
         // Tight limits ask for many machines, and mixes of these with spot take long to try.
         service.purchase.spot_max_share = 0.0;
         service.traffic.load = match service.traffic.load {

@@ -23,7 +23,7 @@ const TOGETHER: u64 = 200;
 const PAYING: u64 = 80;
 
 /// What a part counts for besides its cost, micro-dollars a month: a cent.
-const CENT: i64 = 10_000;
+pub const CENT: i64 = 10_000;
 
 /// Lets services with prompts of very unlike lengths be divided at one to three of them.
 fn divided(seed: u64, mut spec: Spec, world: World) -> (Spec, World) {
@@ -179,7 +179,7 @@ fn ways(service: &Service) -> Vec<Vec<Service>> {
 }
 
 /// The spec with these services, what was limited of a whole limited of all with its label.
-fn with(spec: &Spec, services: Vec<Service>) -> Spec {
+pub fn with(spec: &Spec, services: Vec<Service>) -> Spec {
     let mut spec = spec.clone();
     spec.services = services.into_iter().map(|s| (s.name.clone(), s)).collect();
     let limits = std::mem::take(&mut spec.budget.limits);
@@ -200,7 +200,7 @@ fn with(spec: &Spec, services: Vec<Service>) -> Spec {
     spec
 }
 
-fn told(seed: u64, spec: &Spec, world: &World, placement: &Placement) -> String {
+pub fn told(seed: u64, spec: &Spec, world: &World, placement: &Placement) -> String {
     let findings = check::placement(spec, world, placement);
     let line = |f: &check::Finding| {
         format!("world {seed}: {} {}: {} ({} / {})\n", f.address, f.code, f.message, f.expected, f.found)
@@ -209,7 +209,7 @@ fn told(seed: u64, spec: &Spec, world: &World, placement: &Placement) -> String 
 }
 
 /// What a placement costs a month, each part of what may be divided a cent more, and whether a pool is larger than what enumeration tries.
-fn counted(placement: &Placement) -> (i64, bool) {
+pub fn counted(placement: &Placement) -> (i64, bool) {
     let cost: i64 = placement.workloads.values().map(|w| w.cost.expected_per_month.micros()).sum();
     let parts: usize =
         placement.divided.iter().flat_map(|d| d.services.values()).map(|s| s.parts.len()).sum();
@@ -218,7 +218,7 @@ fn counted(placement: &Placement) -> (i64, bool) {
     (cost + CENT * parts as i64, pools.any(|p| machines(p) > brute::MOST_MACHINES))
 }
 
-fn parts(placement: &Placement) -> usize {
+pub fn parts(placement: &Placement) -> usize {
     placement.divided.iter().flat_map(|d| d.services.values()).filter(|s| !s.at.is_empty()).count()
 }
 

@@ -3,6 +3,7 @@
 mod brute;
 mod carbon;
 mod chains;
+mod changing;
 mod degrade;
 mod divided;
 mod held;

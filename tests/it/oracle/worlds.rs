@@ -125,8 +125,13 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
         service.traffic.origins[0].share = 1.0;
         service.survive.region = 0;
         service.placement.spread_regions = 1;
-        service.scaling =
-            Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None, to_zero: false };
+        service.scaling = Scaling {
+            mode: ScalingMode::Fixed,
+            min_replicas: 1,
+            max_replicas: None,
+            to_zero: false,
+            changes: None,
+        };
         service.name = format!("s{i}");
         day(&mut r, &mut service);
         all.services.insert(service.name.clone(), service);
@@ -167,8 +172,13 @@ pub fn sharing(seed: u64, base: &Catalog) -> (Spec, World) {
     let mut r = Random::new(seed ^ 0x0073_6861_7265);
     spec.batches.clear();
     for service in spec.services.values_mut() {
-        service.scaling =
-            Scaling { mode: ScalingMode::Fixed, min_replicas: 1, max_replicas: None, to_zero: false };
+        service.scaling = Scaling {
+            mode: ScalingMode::Fixed,
+            min_replicas: 1,
+            max_replicas: None,
+            to_zero: false,
+            changes: None,
+        };
         service.shares = r.chance(85);
         let less = r.pick(&[0.02, 0.1, 0.3, 1.0]);
         service.traffic.load = match service.traffic.load {
@@ -520,6 +530,7 @@ fn service(
             min_replicas: r.pick(&[1, 1, 1, 2, 5]),
             max_replicas,
             to_zero: false,
+            changes: None,
         },
         engine,
         endpoint: Endpoint {

@@ -48,7 +48,7 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
 /// Of a workload for which the question is not answered, what it is and what is told of it elsewhere.
 fn unanswered(address: &str, spec: &Spec) -> Option<&'static str> {
     let service = address.strip_prefix("services.").and_then(|name| spec.services.get(name));
-    let divided = service.is_some_and(|s| s.traffic.divide_at.is_some());
+    let divided = service.is_some_and(|s| s.divisible().is_some());
     divided.then_some("a service that may be served in parts: `rhumb explain` tells what lost to each part")
 }
 

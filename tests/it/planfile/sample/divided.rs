@@ -1,15 +1,23 @@
 //! A service that is served in parts.
 
 use rhumb::placement::{DearerDivision, Divided, DividedService, DivisionOption, ServicePart};
+use rhumb::spec::By;
 
 use super::{coupling, usd};
 
 pub fn services() -> Divided {
-    let part = |address: &str, above, to| ServicePart { address: address.into(), above, to, share: 0.5 };
+    let part = |address: &str, above, to| ServicePart {
+        address: address.into(),
+        above,
+        to,
+        hours: vec!["00:00-08:00".into()],
+        share: 0.5,
+    };
     Divided {
         services: [(
             "services.long".to_owned(),
             DividedService {
+                by: By::Load,
                 at: vec![2048],
                 parts: vec![
                     part("services.long-to-2048", 0, Some(2048)),
