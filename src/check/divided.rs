@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::math::{exp, ln, sqrt};
-use crate::placement::{Divided, DividedService, Placement, ServicePart};
-use crate::spec::divide::{LEAST_SHARE, MOST_POINTS, PART};
+use crate::placement::{Divided, DividedService, DivisionOption, Placement, ServicePart};
+use crate::spec::divide::{LEAST_SHARE, MOST_POINTS, MOST_TRIED, PART};
 use crate::spec::{By, Lengths, ScalingMode, Service, Spec, Traffic};
 
 use super::Ledger;
@@ -301,36 +301,45 @@ fn lowest(log: &mut Ledger, placement: &Placement, divided: &Divided) {
         None => placement.workloads.values().map(|w| i128::from(month(w))).sum(),
     };
     let stopped = placement.coupling.as_ref().is_some_and(|c| c.stopped.is_some());
-    let mut lowest = of_chosen;
-    for all in combinations(divided) {
-        let of = |i: usize, s: &DividedService| s.options.get(i).map(|o| o.at.clone()).unwrap_or_default();
-        let at: Vec<Vec<u32>> = divided.services.values().zip(&all).map(|(s, i)| of(*i, s)).collect();
-        if divided.services.values().zip(&at).all(|(s, at)| s.at == *at) {
-            continue;
-        }
-        let more = at.iter().map(|at| parts(at.len())).sum::<i128>() - chosen;
-        let known = divided.dearer.iter().find(|d| d.at.values().eq(at.iter()));
-        let apart = divided
-            .services
-            .values()
-            .zip(&all)
-            .map(|(s, i)| Some(i128::from(s.options.get(*i)?.sum()?.micros())));
-        let apart: Option<i128> = apart.sum();
-        let bound = match known {
-            Some(known) => known.lower_bound.map(|b| i128::from(b.micros())),
-            None => apart.map(|sum| sum + others),
-        };
+    let at = |which: &[usize]| -> Vec<Vec<u32>> {
+        let of = divided.services.values().zip(which);
+        of.map(|(s, i)| s.options.get(*i).map(|o| o.at.clone()).unwrap_or_default()).collect()
+    };
+    let more = |at: &[Vec<u32>]| at.iter().map(|at| parts(at.len())).sum::<i128>() - chosen;
+    let told = divided.dearer.iter().filter_map(|d| {
+        let at: Vec<Vec<u32>> = d.at.values().cloned().collect();
+        Some(i128::from(d.lower_bound?.micros()) + more(&at))
+    });
+    let mut lowest = told.fold(of_chosen, i128::min);
+    // Of all that is not told of, the one whose parts cost least by themselves, and what they have more parts.
+    let costs: Vec<Vec<Option<i128>>> = divided
+        .services
+        .values()
+        .map(|s| {
+            let of = |o: &DivisionOption| Some(i128::from(o.sum()?.micros()) + parts(o.at.len()));
+            s.options.iter().map(of).collect()
+        })
+        .collect();
+    let known = |which: &[usize]| {
+        let at = at(which);
+        divided.services.values().zip(&at).all(|(s, at)| s.at == *at)
+            || divided.dearer.iter().any(|d| d.at.values().eq(at.iter()))
+    };
+    if let Some((apart, which)) = cheapest_other(&costs, &known) {
+        let bound = apart - chosen + others;
         // Who has not placed it cannot know that it costs more.
-        let beaten = known.is_none() && bound.is_some_and(|bound| bound + more < cost - 800);
-        log.hold(!beaten || stopped, "divided", "deployment", || {
+        let beaten = bound < cost - 800;
+        log.hold(!beaten || stopped || divided.gave_up, "divided", "deployment", || {
             let money = |n: i128| dollars(rhumb_api::Money::from_micros(n as i64));
-            let at_least = bound.map_or_else(String::new, |b| format!("{} a month", money(b + more)));
-            (format!("divided at {at:?} it may cost less"), at_least, money(cost))
+            let what = format!("divided at {:?} it may cost less", at(&which));
+            (what, format!("{} a month", money(bound)), money(cost))
         });
-        if let Some(bound) = bound {
-            lowest = lowest.min(bound + more);
-        }
+        lowest = lowest.min(bound);
     }
+    log.hold(!divided.gave_up || divided.dearer.len() + 1 >= MOST_TRIED, "divided", "deployment", || {
+        let tried = divided.dearer.len() + 1;
+        ("the search gave up early".into(), format!("{MOST_TRIED} divisions"), tried.to_string())
+    });
     let told = i128::from(divided.lower_bound.micros());
     log.hold((told - lowest).abs() <= 800, "divided", "deployment", || {
         let dollars = |n: i128| dollars(rhumb_api::Money::from_micros(n as i64));
@@ -354,15 +363,38 @@ fn month(placed: &crate::placement::WorkloadPlacement) -> i64 {
     }
 }
 
-/// Every choice of one option for each service.
-pub(super) fn combinations(divided: &Divided) -> Vec<Vec<usize>> {
-    let mut all: Vec<Vec<usize>> = vec![Vec::new()];
-    for service in divided.services.values() {
-        let n = service.options.len();
-        all = all
-            .into_iter()
-            .flat_map(|so_far| (0..n).map(move |i| [so_far.clone(), vec![i]].concat()))
-            .collect();
+/// Of all choices of one option for each service that are not `known`, the cheapest by a sum over the services, and its sum; `None` if there is
+/// none. An option without a cost is no choice. Whoever passes one over has passed over all that only exchange options of it for dearer
+/// ones: these are looked at by then, in the order of their sums.
+pub(super) fn cheapest_other(
+    costs: &[Vec<Option<i128>>],
+    known: &dyn Fn(&[usize]) -> bool,
+) -> Option<(i128, Vec<usize>)> {
+    let mut sorted: Vec<Vec<(i128, usize)>> = Vec::new();
+    for of in costs {
+        let mut of: Vec<(i128, usize)> =
+            of.iter().enumerate().filter_map(|(i, c)| Some(((*c)?, i))).collect();
+        of.sort_unstable();
+        sorted.push(of);
     }
-    all
+    if sorted.iter().any(Vec::is_empty) {
+        return None;
+    }
+    let sum = |at: &[usize]| at.iter().zip(&sorted).map(|(i, of)| of[*i].0).sum::<i128>();
+    let first = vec![0; sorted.len()];
+    let mut seen: BTreeSet<(i128, Vec<usize>)> = [(sum(&first), first)].into();
+    while let Some((cost, at)) = seen.pop_first() {
+        let which: Vec<usize> = at.iter().zip(&sorted).map(|(i, of)| of[*i].1).collect();
+        if !known(&which) {
+            return Some((cost, which));
+        }
+        for service in 0..at.len() {
+            let mut next = at.clone();
+            next[service] += 1;
+            if next[service] < sorted[service].len() {
+                seen.insert((sum(&next), next));
+            }
+        }
+    }
+    None
 }

@@ -4,7 +4,8 @@
 //! else is placed, bounds what the division costs from below, and is what it costs where they share enough. So divisions are placed
 //! in the order of that bound, until the next one's is no less than the best that was found: as a rule the first.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use rayon::prelude::*;
 use rhumb_api::{HOURS_PER_MONTH, Money};
@@ -15,7 +16,7 @@ use crate::placement::{
     DearerDivision, Divided, DividedService, DivisionOption, Infeasible, Placement, Rejection, ServicePart,
     Stop, WorkloadPlacement, World,
 };
-use crate::spec::divide::{PART, slices};
+use crate::spec::divide::{MOST_TRIED, PART, slices};
 use crate::spec::{By, Division, Service, Slice, Spec};
 
 /// See [`super::place`].
@@ -34,8 +35,8 @@ pub(super) fn place(
         refused(spec, deployment::place(&undivided, world, telling, watch))
     };
     let services = priced(spec, world);
-    let all = Combined::all(&services);
-    if all.is_empty() {
+    let all = InOrder::of(&services);
+    if all.next.is_empty() {
         return whole();
     }
     Sought { spec, world, telling, watch, services, others: None }.best(all).unwrap_or_else(whole)
@@ -99,25 +100,6 @@ struct Combined {
 }
 
 impl Combined {
-    /// Every one whose parts can be placed by themselves, in the order in which they are tried: the cheapest first, of equals
-    /// those of fewer parts.
-    fn all(services: &[Dividing<'_>]) -> Vec<Combined> {
-        let mut all = vec![Combined { divisions: Vec::new(), least: 0 }];
-        for of in services {
-            let with = |so_far: &Combined| -> Vec<Combined> {
-                let more = |(division, least): &(Division, Vec<Option<i64>>)| {
-                    let mut divisions = so_far.divisions.clone();
-                    divisions.push(division.clone());
-                    Some(Combined { divisions, least: so_far.least + sum(least)? })
-                };
-                of.options.iter().filter_map(more).collect()
-            };
-            all = all.iter().flat_map(with).collect();
-        }
-        all.sort_by(|a, b| a.rank(a.least).cmp(&b.rank(b.least)));
-        all
-    }
-
     fn parts(&self) -> usize {
         self.divisions.iter().map(|d| d.len() + 1).sum()
     }
@@ -125,6 +107,58 @@ impl Combined {
     /// By what one is better than another, given what it costs.
     fn rank(&self, cost: i64) -> (i64, usize, &[Division]) {
         (cost, self.parts(), &self.divisions)
+    }
+}
+
+/// Every combination of divisions whose parts can be placed by themselves, in the order in which they are tried: the cheapest first, of
+/// equals those of fewer parts. There may be very many: each is made when it is asked for.
+struct InOrder {
+    /// Of each service its divisions with what their parts cost, the cheapest first.
+    options: Vec<Vec<(i64, Division)>>,
+    /// Those whose turn may be next, by their rank: which option each service has, and from which service on one may be exchanged for its
+    /// next, so that each combination is reached in one way.
+    next: BinaryHeap<Reverse<Candidate>>,
+}
+
+/// Cost, parts, divisions; which options these are, and the first of them that may be exchanged.
+type Candidate = (i64, usize, Vec<Division>, Vec<usize>, usize);
+
+impl InOrder {
+    fn of(services: &[Dividing<'_>]) -> Self {
+        let options = services.iter().map(|of| {
+            let placed =
+                of.options.iter().filter_map(|(division, least)| Some((sum(least)?, division.clone())));
+            let mut placed: Vec<(i64, Division)> = placed.collect();
+            placed.sort_by(|(a, d), (b, e)| (a, d.len(), d).cmp(&(b, e.len(), e)));
+            placed
+        });
+        let mut all = InOrder { options: options.collect(), next: BinaryHeap::new() };
+        all.add(vec![0; services.len()], 0);
+        all
+    }
+
+    fn add(&mut self, which: Vec<usize>, from: usize) {
+        let chosen: Option<Vec<&(i64, Division)>> =
+            self.options.iter().zip(&which).map(|(of, i)| of.get(*i)).collect();
+        let Some(chosen) = chosen else { return };
+        let divisions: Vec<Division> = chosen.iter().map(|(_, d)| d.clone()).collect();
+        let parts = divisions.iter().map(|d| d.len() + 1).sum();
+        let cost = chosen.iter().map(|(cost, _)| cost).sum();
+        self.next.push(Reverse((cost, parts, divisions, which, from)));
+    }
+}
+
+impl Iterator for InOrder {
+    type Item = Combined;
+
+    fn next(&mut self) -> Option<Combined> {
+        let Reverse((least, _, divisions, which, from)) = self.next.pop()?;
+        for service in from..which.len() {
+            let mut other = which.clone();
+            other[service] += 1;
+            self.add(other, service);
+        }
+        Some(Combined { divisions, least })
     }
 }
 
@@ -149,11 +183,11 @@ struct Tried {
 
 impl Sought<'_> {
     /// The best; `None` if no division can be placed.
-    fn best(mut self, all: Vec<Combined>) -> Option<Result<Placement, NoPlacement>> {
+    fn best(mut self, mut left: InOrder) -> Option<Result<Placement, NoPlacement>> {
         let mut tried: Vec<Tried> = Vec::new();
         let mut best: Option<usize> = None;
         let (mut stopped, mut proven) = (None, true);
-        let mut left = all.into_iter();
+        let mut gave_up = false;
         let mut next = left.next();
         while let Some(of) = next.take() {
             if !tried.is_empty() {
@@ -164,7 +198,8 @@ impl Sought<'_> {
                     Some(of.rank(least) >= tried[b].of.rank(*cost))
                 });
                 stopped = stopped.or_else(|| self.ended());
-                if beaten == Some(true) || (stopped.is_some() && best.is_some()) {
+                gave_up = beaten == Some(false) && tried.len() >= MOST_TRIED;
+                if beaten == Some(true) || gave_up || (stopped.is_some() && best.is_some()) {
                     next = Some(of);
                     break;
                 }
@@ -224,7 +259,7 @@ impl Sought<'_> {
         };
         // What was not tried costs no less than the first of it.
         let untried = next.map(|of| of.least.saturating_add(self.others.flatten().unwrap_or(0)));
-        Some(Ok(self.told(tried, best, untried, stopped)))
+        Some(Ok(self.told((tried, best), untried, stopped, gave_up)))
     }
 
     /// Asks whether to end.
@@ -263,7 +298,13 @@ impl Sought<'_> {
     }
 
     /// The best, with what proves it.
-    fn told(&self, tried: Vec<Tried>, best: usize, untried: Option<i64>, stopped: Option<Stop>) -> Placement {
+    fn told(
+        &self,
+        (tried, best): (Vec<Tried>, usize),
+        untried: Option<i64>,
+        stopped: Option<Stop>,
+        gave_up: bool,
+    ) -> Placement {
         let parts = |of: &Combined| PART * of.parts() as i64;
         let counted = tried.get(best).map_or(0, |t| parts(&t.of));
         let bounds = tried.iter().filter_map(|t| t.bound).chain(untried);
@@ -290,7 +331,7 @@ impl Sought<'_> {
         if let Some(coupling) = placement.coupling.as_mut().filter(|c| lower_bound < c.optimum) {
             coupling.stopped = coupling.stopped.or(stopped);
         }
-        placement.divided = Some(Divided { services, lower_bound, dearer });
+        placement.divided = Some(Divided { services, lower_bound, dearer, gave_up });
         placement
     }
 }

@@ -17,6 +17,9 @@ pub struct Divided {
     pub lower_bound: Money,
     /// The divisions that were placed as well, because what their parts cost by themselves would have been less than what was chosen.
     pub dearer: Vec<DearerDivision>,
+    /// Whether divisions were left that might cost less, because [`crate::spec::divide::MOST_TRIED`] had been placed: they cost no less than
+    /// [`Self::lower_bound`].
+    pub gave_up: bool,
 }
 
 /// A service that may be divided.

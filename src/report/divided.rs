@@ -129,7 +129,12 @@ pub(super) fn divided(plan: &Plan) -> Option<Section> {
         1 => " One other was placed within what is shared, and is dearer or does not go.".to_owned(),
         n => format!(" {n} others were placed within what is shared, and are dearer or do not go."),
     };
-    lines.push(Cell::tone(format!("{proof}{tried}"), Tone::Dim));
+    let left = if divided.gave_up {
+        " That was enough of them: others may cost less, as far as the bound goes."
+    } else {
+        ""
+    };
+    lines.push(Cell::tone(format!("{proof}{tried}{left}"), Tone::Dim));
     let blocks = vec![Block::Table(table), Block::Lines(lines)];
     Some(Section { name: "divided", heading: "Parts of services".to_owned(), blocks })
 }
@@ -163,6 +168,7 @@ pub(super) fn json(plan: &Plan) -> Value {
     json!({
         "services": divided.services.iter().map(service).collect::<Vec<_>>(),
         "lower_bound_usd_per_month": usd(divided.lower_bound),
+        "gave_up": divided.gave_up,
         "dearer": divided.dearer.iter().map(|d| json!({
             "at": d.at,
             "lower_bound_usd_per_month": d.lower_bound.map(usd),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::leaf::{Read, suggest, wrong_type};
-use super::model::{ScalingMode, Service};
+use super::model::Service;
 use super::units::{Problem, Range, Unit, quantity};
 use crate::diagnostic::Pointer;
 
@@ -53,6 +53,30 @@ impl Daily {
     pub fn rests(&self) -> bool {
         self.week().contains(&0)
     }
+}
+
+/// How the number of replicas follows the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScalingMode {
+    /// As many as the peak needs, all day.
+    Fixed,
+    /// As many as each hour of [`Traffic::daily`] needs, started in time (decision 11).
+    Horizontal,
+}
+
+/// How many replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scaling {
+    /// `mode`.
+    pub mode: ScalingMode,
+    /// At least this many engine replicas.
+    pub min_replicas: u32,
+    /// At most this many engine replicas.
+    pub max_replicas: Option<u32>,
+    /// `scale_to_zero`: in hours without any load there is none.
+    pub to_zero: bool,
+    /// Where `vertical` or `hybrid` is written: hours of less load may have other machines (decision 32).
+    pub changes: Option<Pointer>,
 }
 
 impl Service {

@@ -12,8 +12,8 @@ use crate::math::{exp, ln, normal_cdf, normal_quantile, sqrt};
 /// Lengths at which a service may be divided, at most.
 pub const MOST_POINTS: usize = 3;
 
-/// Divisions of a deployment, at most: the product over its services.
-pub const MOST_DIVISIONS: usize = 256;
+/// Divisions of a deployment that are placed within what is shared, at most: then the search gives up, with the bound of the others.
+pub const MOST_TRIED: usize = 32;
 
 /// A part of fewer of the requests is none: nothing could be said of its lengths.
 pub const LEAST_SHARE: f64 = 1e-6;

@@ -54,7 +54,7 @@ pub use adapters::{LORA_RANKS, LoraAdapters};
 pub use budget::{Budget, BudgetBinds, BudgetLimit, BudgetScope, CarbonCap};
 pub use chain::Chain;
 pub use convert::{canonical, tree_of};
-pub use day::{Daily, PEAK as PEAK_SHARE, WEEK_HOURS, WEEK_S};
+pub use day::{Daily, PEAK as PEAK_SHARE, Scaling, ScalingMode, WEEK_HOURS, WEEK_S};
 pub use degrade::{Degrade, Smaller};
 pub use divide::{By, DivideAt, Divisible, Division, PartOf, Slice};
 pub use each::MOST as MOST_EQUAL_SITES;

@@ -242,7 +242,7 @@ pub struct Service {
     /// `purchase`, with the deployment's defaults merged in.
     pub purchase: PurchaseRules,
     /// `scaling`.
-    pub scaling: Scaling,
+    pub scaling: super::Scaling,
     /// `engine`.
     pub engine: Engine,
     /// `endpoint`.
@@ -437,30 +437,6 @@ pub struct PurchaseRules {
     pub held: bool,
     /// Where it was written.
     pub at: Pointer,
-}
-
-/// How the number of replicas follows the load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScalingMode {
-    /// As many as the peak needs, all day.
-    Fixed,
-    /// As many as each hour of [`Traffic::daily`] needs, started in time (decision 11).
-    Horizontal,
-}
-
-/// How many replicas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scaling {
-    /// `mode`.
-    pub mode: ScalingMode,
-    /// At least this many engine replicas.
-    pub min_replicas: u32,
-    /// At most this many engine replicas.
-    pub max_replicas: Option<u32>,
-    /// `scale_to_zero`: in hours without any load there is none.
-    pub to_zero: bool,
-    /// Where `vertical` or `hybrid` is written: hours of less load may have other machines (decision 32).
-    pub changes: Option<Pointer>,
 }
 
 /// `engine`.

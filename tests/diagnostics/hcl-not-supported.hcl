@@ -10,7 +10,7 @@ service "s" {
     input_tokens = 100
   }
   slo { ttft = { p95 = "1s" } }
-  scaling { mode = "vertical" }
+  scaling { scale_to_zero_after = "5m" }
   rollout { strategy = "rolling" }
 }
 

@@ -309,3 +309,37 @@ fn parts_have_their_hours_and_no_others() {
     assert!((share - 6.0 * 0.375 / all).abs() < 1e-12, "{share}");
     assert!(matches!(spec.budget.binds, BudgetBinds::Ceiling));
 }
+
+/// Six services that could each do with a small machine at night, where there is a quota for two: 2 ways for each are 64 for all, of which most
+/// would cost less than what the quota leaves.
+#[test]
+fn a_search_over_many_ways_gives_up_with_a_bound_that_holds() {
+    let one = text(HYBRID);
+    let (head, service) = one.split_once("services:\n").unwrap();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let services: String =
+        names.iter().map(|name| service.replacen("  chat:", &format!("  {name}:"), 1)).collect();
+    let quotas = "providers: { aws: { quotas: { eu-west-1: { L-DB2E81BA: 8 } } } }\n";
+    let all = |quotas: &str| format!("{head}{quotas}services:\n{services}");
+    let (_, _, free) = line::proven(&all(""), &on_sale());
+    assert_eq!(free.workloads.len(), 12);
+    assert!(!free.divided.as_ref().unwrap().gave_up);
+    let (spec, world, placement) = line::placed(&all(quotas), &on_sale());
+    let placement = placement.unwrap();
+    let divided = placement.divided.as_ref().unwrap();
+    assert!(divided.gave_up, "{} tried", divided.dearer.len());
+    let month = |p: &Placement| -> Money { p.workloads.values().map(|w| w.cost.expected_per_month).sum() };
+    assert!(month(&free) <= divided.lower_bound && divided.lower_bound < month(&placement));
+    // What the checker derives is no more than what the search claims, and both are below the cost.
+    let proof = rhumb::check::prove(&spec, &world, &placement);
+    assert!(proof.report.findings.is_empty(), "{}", faults::told(&proof.report.findings));
+    assert!(proof.all.gap().is_some_and(|gap| gap > 0.0), "{:?}", proof.all);
+    let found = |plant: fn(&mut Placement)| {
+        let mut other = placement.clone();
+        plant(&mut other);
+        faults::told(&rhumb::check::placement(&spec, &world, &other))
+    };
+    assert!(found(|p| drop(p.divided.as_mut().unwrap().dearer.pop())).contains("the search gave up early"));
+    let hidden = found(|p| p.divided.as_mut().unwrap().gave_up = false);
+    assert!(hidden.contains("it may cost less"), "{hidden}");
+}

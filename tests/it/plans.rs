@@ -362,6 +362,26 @@ const GOLDENS: &[Golden] = &[
         ],
     },
     Golden {
+        name: "night-desk",
+        exit: 0,
+        // By convention the office hours are 10 % of the peak from 22 to 8. By day a machine of 58.8928 USD/h, 42,991.74 a month, runs on five days for 14 h
+        // and 332 s: 253,660 of a week's 604,800 s, 18,031.23. By night and at weekends one of 23.71569 USD/h runs for the rest and five starts
+        // (four nights, a weekend): 604,800 - 5 x 50,400 + 5 x 332 = 354,460 s, 10,146.45. Undivided is the first all week, as in the ceiling.
+        facts: &[
+            "services.desk-to-10pct",
+            "services.desk-above-10pct",
+            "0 to 1 x p5.48xlarge",
+            "18,031.23",
+            "0 to 1 x p4d.24xlarge",
+            "10,146.45",
+            "28,177.68 USD/month, 14,814.07 less than undivided",
+            "undivided 42,991.74",
+            "Ceiling: at least 42,991.74 USD a month",
+            "7,008.26 USD are left",
+            "Mon-Fri 08:00-22:00",
+        ],
+    },
+    Golden {
         name: "weekday-assistant",
         exit: 0,
         // On each working day 9 machines for 8 h and 258 s before 8 and before 13 (29,316 s), 6 from 12 to then (3,342 s), 4 for 2 h and 3 h

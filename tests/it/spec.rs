@@ -317,7 +317,7 @@ fn the_json_schema_accepts_what_is_right_and_refuses_planted_faults() {
         ("/services/chat/slo/ttft", json!("500ms")),
         ("/services/chat/slo/ttft/p95", json!("-5ms")),
         ("/services/chat/survive/zone", json!(1.5)),
-        ("/services/chat/scaling/mode", json!("hybrid")),
+        ("/services/chat/scaling/mode", json!("sideways")),
         ("/services/chat/endpoint/api_keys", json!("sk-live-1")),
         ("/services/chat/engine/version", json!(0.1)),
         ("/services/chat/placement/clouds", json!(["ibm"])),

@@ -3,14 +3,14 @@
 
 use rhumb_api::Money;
 
-use super::super::divided::combinations;
+use super::super::divided::cheapest_other;
 use super::super::subject::{self, Kind, Work};
 use super::super::{Ledger, shared};
 use super::field::Field;
 use super::prices::{Prices, SCALE};
 use super::service::Search;
 use super::{Bound, Claim, Found, compare, judge, of_service, paid};
-use crate::placement::{DearerDivision, Divided, DividedService, Placement, World};
+use crate::placement::{DearerDivision, Divided, DividedService, DivisionOption, Placement, World};
 use crate::spec::divide::{PART, slices};
 use crate::spec::{Division, Spec};
 
@@ -35,24 +35,39 @@ pub(super) fn least(
     let counted =
         |at: &[Division]| -> i128 { at.iter().map(|at| i128::from(PART) * (at.len() as i128 + 1)).sum() };
     let chosen: Vec<Division> = divided.services.values().map(|s| s.at.clone()).collect();
-    let other = |of: Vec<usize>| -> Option<i128> {
-        let at: Option<Vec<Division>> = divided
-            .services
-            .values()
-            .zip(&of)
-            .map(|(s, i)| s.options.get(*i).map(|o| o.at.clone()))
-            .collect();
-        let at = at.filter(|at| *at != chosen)?;
-        let sum: Option<i128> =
-            parts.iter().zip(&of).map(|(s, i)| s.get(*i)?.iter().copied().sum::<Option<i128>>()).sum();
-        // What cannot be placed by itself cannot be in company.
-        let alone = sum? + others;
-        let told = divided.dearer.iter().find(|d| d.at.values().eq(at.iter()));
-        let together = told.and_then(|told| at_multipliers(spec, world, placement, divided, told));
-        let least = together.map_or(alone, |together| together.max(alone));
-        Some(least + (counted(&at) - counted(&chosen)) * SCALE)
+    let more = |at: &[Division]| (counted(at) - counted(&chosen)) * SCALE;
+    // What cannot be placed by itself cannot be in company.
+    let alone: Vec<Vec<Option<i128>>> = (divided.services.values().zip(&parts))
+        .map(|(own, least)| {
+            let of = |(option, least): (&DivisionOption, &Vec<Option<i128>>)| {
+                let sum: Option<i128> = least.iter().copied().sum();
+                Some(sum? + i128::from(PART) * (option.at.len() as i128 + 1) * SCALE)
+            };
+            own.options.iter().zip(least).map(of).collect()
+        })
+        .collect();
+    let at = |which: &[usize]| -> Option<Vec<Division>> {
+        let of = divided.services.values().zip(which);
+        of.map(|(s, i)| s.options.get(*i).map(|o| o.at.clone())).collect()
     };
-    combinations(divided).into_iter().filter_map(other).min()
+    // Those that are told have multipliers, which prove more of most of them.
+    let together = |told: &DearerDivision| -> Option<i128> {
+        let divisions: Vec<Division> = told.at.values().cloned().collect();
+        let of = divided.services.values().zip(&divisions).zip(&alone);
+        let apart = of.map(|((s, at), costs)| {
+            let i = s.options.iter().position(|o| o.at == *at)?;
+            costs.get(i).copied().flatten()
+        });
+        let apart = apart.sum::<Option<i128>>()? - counted(&chosen) * SCALE + others;
+        let together =
+            at_multipliers(spec, world, placement, divided, told).map(|own| own + more(&divisions));
+        Some(together.map_or(apart, |together| together.max(apart)))
+    };
+    let known = |which: &[usize]| {
+        at(which).is_none_or(|at| at == chosen || divided.dearer.iter().any(|d| d.at.values().eq(at.iter())))
+    };
+    let untold = cheapest_other(&alone, &known).map(|(sum, _)| sum - counted(&chosen) * SCALE + others);
+    divided.dearer.iter().filter_map(together).chain(untold).min()
 }
 
 /// For each way to divide a service, what each part costs at the least by itself, a month over the scale; `None` of one that cannot

@@ -57,6 +57,7 @@ mirror!(DividedFile for Divided {
     services: BTreeMap<String, DividedService>,
     lower_bound: Money,
     dearer: Vec<DearerDivision>,
+    gave_up: bool,
 });
 
 words!(ByFile for By { Prompts = "prompts", Load = "load" });

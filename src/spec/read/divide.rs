@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::spec::divide::{LEAST_SHARE, MOST_DIVISIONS, MOST_POINTS, slices};
+use crate::spec::divide::{LEAST_SHARE, MOST_POINTS, slices};
 use crate::spec::{By, Slice};
 
 impl Reader<'_> {
@@ -41,7 +41,6 @@ impl Reader<'_> {
         models: &BTreeMap<String, Model>,
         (services, others): (&BTreeMap<String, Service>, &BTreeMap<String, Profiled>),
     ) {
-        let mut divisions: usize = 1;
         let share = services.values().filter(|s| s.shares).count() > 1;
         for (name, service) in services {
             let Some(divide) = service.divisible() else { continue };
@@ -90,19 +89,6 @@ impl Reader<'_> {
             let parts: Vec<String> = parts.map(|slice| service.part_name(slice)).collect();
             let taken = |part: &str| services.contains_key(part) || others.contains_key(part);
             self.parts_have_names(divide.at, &service.name, &parts, taken);
-            divisions = divisions.saturating_mul(match divide.by {
-                By::Prompts => 1 << divide.points.len(),
-                By::Load => divide.points.len() + 1,
-            });
-            if divisions > MOST_DIVISIONS {
-                let what = format!("more than {MOST_DIVISIONS} ways to divide the services of a deployment");
-                let help = match divide.by {
-                    By::Prompts => "divide fewer services, or at fewer lengths",
-                    By::Load => "write `horizontal` in some, or give their days fewer different loads",
-                };
-                self.report(divide.at, true, leaf::not_yet(&what, help));
-                return;
-            }
         }
     }
 
@@ -224,7 +210,9 @@ impl Reader<'_> {
         let either = ["remove one of the two", "remove it, or write `mode: horizontal`"];
         no(service.degrade.is_some(), at.key("degrade"), "`degrade`", either);
         let never = ["write `share_machines: never`"; 2];
-        no(service.shares, at.key("share_machines"), "shared machines", never);
+        // Of pools that follow a day it is refused already.
+        let shares = service.shares && by == By::Prompts;
+        no(shares, at.key("share_machines"), "shared machines", never);
         let at_site = !service.placement.sites.is_empty();
         let sites = [
             "remove `placement.sites`, or remove `divide_at`",

@@ -36,5 +36,6 @@ pub fn services() -> Divided {
             lower_bound: None,
             coupling: Some(coupling()),
         }],
+        gave_up: true,
     }
 }
