@@ -8,7 +8,7 @@ use super::{Choice, choice, cost, refusal};
 use crate::catalog::Evidence;
 use crate::math;
 use crate::optimize;
-use crate::placement::{Metric, World};
+use crate::placement::{Metric, WorkloadPlacement, World};
 use crate::spec::{Objective, Service, Spec};
 
 /// Which objective is swept.
@@ -134,10 +134,12 @@ pub fn front(
         progress(planned.fetch_add(1, Ordering::Relaxed) + 1);
         let placement = found.map_err(|why| Lost { why: refusal(&why), proven: why.proven })?;
         let lost = || Lost { why: format!("{address} is not placed"), proven: true };
-        let placed = placement.workloads.get(&address).ok_or_else(lost)?;
+        // Each part of a service keeps its promises by itself: the slowest says what the whole promises.
+        let parts = placement.workloads.values().filter(|w| placement.whole_of(&w.address) == address);
+        let placed: Vec<&WorkloadPlacement> = parts.collect();
         let worst = placed
-            .objectives
             .iter()
+            .flat_map(|w| &w.objectives)
             .filter(|o| (o.metric, o.quantile) == (sweep.metric, sweep.quantile))
             .max_by(|a, b| a.at_confidence_ms.total_cmp(&b.at_confidence_ms))
             .ok_or_else(lost)?;
@@ -147,7 +149,7 @@ pub fn front(
             predicted_ms: worst.predicted_ms,
             evidence: worst.evidence,
             cost: cost(&placement),
-            choice: choice(placed),
+            choice: placed.into_iter().flat_map(choice).collect(),
         })
     };
     let loosest = at(NONE)?;

@@ -1,5 +1,7 @@
 //! Why an offer was not chosen, for people and for machines.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::choice::candidate;
@@ -164,14 +166,19 @@ fn change(l: &Loosened, map: &SourceMap) -> Vec<Cell> {
     ]
 }
 
-/// Why `what` was not chosen by each of some workloads.
-pub fn why_not(what: &str, all: &[WhyNot], map: &SourceMap) -> Report {
+/// Why `what` was not chosen by each of some workloads. `parts`: the whole service of each that is a part of one.
+pub fn why_not(what: &str, all: &[WhyNot], parts: &BTreeMap<String, String>, map: &SourceMap) -> Report {
     let mut sections = Vec::new();
     for w in all {
         let (rows, left) = rows(w, map);
         let mut lines = vec![Cell::plain(verdict(w))];
         if let Some(whole) = whole(w) {
             lines.push(Cell::plain(whole));
+        }
+        if let Some(whole) = parts.get(&w.address) {
+            lines.push(Cell::plain(format!(
+                "It is a part of {whole}, divided as it is planned: parts of other divisions are not asked."
+            )));
         }
         lines.push(Cell::tone(
             "Figures of the table are of this workload by itself: what others take of shared limits is not in them.",

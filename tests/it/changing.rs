@@ -8,6 +8,7 @@ use rhumb::replay::{Options, verify};
 use rhumb::spec::{BudgetBinds, By, Daily, Load};
 use rhumb_api::{Attr, Money, Purchase};
 
+use crate::cli::{rhumb, run};
 use crate::faults::{self, Case, Planted};
 use crate::line;
 
@@ -342,4 +343,74 @@ fn a_search_over_many_ways_gives_up_with_a_bound_that_holds() {
     assert!(found(|p| drop(p.divided.as_mut().unwrap().dearer.pop())).contains("the search gave up early"));
     let hidden = found(|p| p.divided.as_mut().unwrap().gave_up = false);
     assert!(hidden.contains("it may cost less"), "{hidden}");
+}
+
+fn told_by(args: &[&str]) -> serde_json::Value {
+    let (out, err, code) = run(rhumb().args(args).args(["--at", "2026-11-25", "--json", "--quiet"]));
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// Of a service in parts each part is asked: two g7e.24xlarge do for the night, 2,388.75 USD a month dearer (17.17 against 13.90 USD an hour), and no
+/// number of them within the budget for the day.
+#[test]
+fn why_not_is_asked_of_every_part() {
+    if crate::plans::REDUCED {
+        return;
+    }
+    let offer = ["explain", "--why-not", "aws/eu-south-2/g7e.24xlarge"];
+    let said = told_by(&[&offer[..], &["services.desk", "examples/night-desk"]].concat());
+    let all = said["workloads"].as_array().unwrap();
+    let names: Vec<&str> = all.iter().map(|w| w["address"].as_str().unwrap()).collect();
+    assert_eq!(names, ["services.desk-above-10pct", "services.desk-to-10pct"]);
+    let costs = |w: &serde_json::Value| {
+        let all = w["candidates"].as_array().unwrap().clone();
+        all.iter().filter_map(|c| c["outcome"]["usd"].as_str()?.parse().ok()).fold(f64::INFINITY, f64::min)
+    };
+    assert_eq!(costs(&all[0]), f64::INFINITY);
+    assert!((costs(&all[1]) - 17.17).abs() < 0.01, "{}", costs(&all[1]));
+    let one = told_by(&[&offer[..], &["services.desk-to-10pct", "examples/night-desk"]].concat());
+    assert_eq!(one["workloads"].as_array().unwrap().len(), 1);
+    let lengths = [
+        "explain",
+        "--why-not",
+        "aws/us-east-1/p5.48xlarge",
+        "services.chat",
+        "examples/long-and-short-prompts",
+    ];
+    assert_eq!(told_by(&lengths)["workloads"].as_array().unwrap().len(), 2);
+    let wrong = ["explain", "--why-not", "p5.48xlarge", "services.desk-to-30pct", "examples/night-desk"];
+    let (_, err, code) = run(rhumb().args(wrong).args(["--at", "2026-11-25"]));
+    assert!(code != 0 && err.contains("services.desk-to-10pct"), "{code} {err}");
+}
+
+/// A point of the front is the optimum under its limit: the plan of the spec with that limit costs the same and promises no less.
+#[test]
+fn the_front_of_a_service_in_parts_has_all_of_them() {
+    let (spec, world, placement) = case(HYBRID);
+    let sweep = rhumb::explore::Sweep::of("chat", &spec.services["chat"], 0.2);
+    let front = rhumb::explore::front(&spec, &world, &sweep, &|_| {}).unwrap();
+    let month: Money = placement.workloads.values().map(|w| w.cost.expected_per_month).sum();
+    let slowest = front.points.last().unwrap();
+    assert!(slowest.cost <= month && front.points.len() > 1, "{:?}", front.points);
+    assert!(
+        front
+            .points
+            .windows(2)
+            .all(|two| two[0].cost > two[1].cost && two[0].promised_ms < two[1].promised_ms)
+    );
+    for point in &front.points {
+        let mut limited = spec.clone();
+        let Some(limit) = point.limit_ms else { continue };
+        limited.services.get_mut("chat").unwrap().slo.ttft[0].limit_ms = limit;
+        let found = line::place(&limited, &world).unwrap();
+        let machines: usize = found.workloads.values().map(|w| w.pools.len()).sum();
+        assert_eq!(point.choice.len(), machines, "{point:?}");
+        let worst = |w: &rhumb::placement::WorkloadPlacement| {
+            let ttft = w.objectives.iter().filter(|o| o.metric == rhumb::placement::Metric::Ttft);
+            ttft.map(|o| o.at_confidence_ms).fold(0.0, f64::max)
+        };
+        let promised = found.workloads.values().map(worst).fold(0.0, f64::max);
+        assert_eq!(point.promised_ms, promised);
+    }
 }

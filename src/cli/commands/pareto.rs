@@ -9,7 +9,7 @@ use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::{self, Sweep};
 use crate::placement::{Metric, Running};
-use crate::spec::{By, Spec};
+use crate::spec::Spec;
 
 /// Show what latency costs: the cheapest deployment for each limit of one objective
 ///
@@ -85,16 +85,6 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let name = service(args.workload.as_ref(), spec).map_err(Failure::usage)?;
     let own =
         spec.services.get(&name).ok_or_else(|| Failure::usage(format!("there is no service `{name}`")))?;
-    if let Some(divisible) = own.divisible() {
-        let instead = match divisible.by {
-            By::Prompts => "take `divide_at` away",
-            By::Load => "write `mode: horizontal`",
-        };
-        let text = format!(
-            "pareto of services.{name}, which may be served in parts, is not supported yet: {instead} for it, or ask `rhumb plan --what-if` with another limit"
-        );
-        return Err(Failure::usage(text));
-    }
     let sweep = Sweep::of(&name, own, args.step);
     let sweep = match args.objective {
         Some((metric, quantile)) => Sweep { metric, quantile, ..sweep },

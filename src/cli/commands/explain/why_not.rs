@@ -1,5 +1,8 @@
 //! `rhumb explain --why-not`.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use super::Args;
 use crate::catalog::Catalog;
 use crate::cli::planning::{self, PlanArgs};
@@ -18,19 +21,18 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
     let mut planning = args.planning.clone();
     let workload = of_workload(args.address.as_deref(), &mut planning);
     let gathered = planning::gather(&planning, settings)?;
-    let (spec, world) = (&gathered.input.spec, &gathered.input.world);
-    let known = spec.addresses();
-    if let Some(workload) = &workload {
-        super::known(workload, &known, spec)?;
-    }
-    let asked = || known.iter().filter(|k| workload.as_ref().is_none_or(|w| w == *k));
-    if let Some((address, told)) = asked().find_map(|address| Some((address, unanswered(address, spec)?))) {
-        let text =
-            format!("--why-not is not supported yet for {address}, {told}; name another workload's address");
-        return Err(Failure::usage(text));
-    }
+    let (whole, world) = (&gathered.input.spec, &gathered.input.world);
     let offers = offers(what, &world.catalog)?;
     let progress = progress::start("searching placements and loosened constraints", settings);
+    let (spec, parts) = parted(whole, world);
+    let spec = &*spec;
+    let known = spec.addresses();
+    let is =
+        |workload: &String, address: &String| workload == address || parts.get(address) == Some(workload);
+    if let Some(workload) = workload.as_ref().filter(|w| !parts.values().any(|whole| whole == *w)) {
+        super::known(workload, &known, spec)?;
+    }
+    let asked = || known.iter().filter(|k| workload.as_ref().is_none_or(|w| is(w, k)));
     let mut all: Vec<WhyNot> =
         asked().filter_map(|address| optimize::why_not(spec, world, address, &offers)).collect();
     if optimize::shares(spec) {
@@ -40,16 +42,30 @@ pub fn run(args: &Args, what: &str, settings: &Settings) -> Result<Exit, Failure
     if settings.json {
         terminal::print(&format!("{:#}\n", report::why_not_json(what, &all, &gathered.map)))?;
     } else {
-        terminal::print(&terminal::text(&report::why_not(what, &all, &gathered.map), settings, None))?;
+        terminal::print(&terminal::text(
+            &report::why_not(what, &all, &parts, &gathered.map),
+            settings,
+            None,
+        ))?;
     }
     Ok(Exit::Done)
 }
 
-/// Of a workload for which the question is not answered, what it is and what is told of it elsewhere.
-fn unanswered(address: &str, spec: &Spec) -> Option<&'static str> {
-    let service = address.strip_prefix("services.").and_then(|name| spec.services.get(name));
-    let divided = service.is_some_and(|s| s.divisible().is_some());
-    divided.then_some("a service that may be served in parts: `rhumb explain` tells what lost to each part")
+/// The spec with its services in the parts that are planned: of another division nothing is asked. Where nothing can be placed they are whole.
+fn parted<'s>(spec: &'s Spec, world: &World) -> (Cow<'s, Spec>, BTreeMap<String, String>) {
+    if !spec.divides() {
+        return (Cow::Borrowed(spec), BTreeMap::new());
+    }
+    let placement = optimize::outline(spec, world).ok();
+    let parted = match &placement {
+        Some(placement) => placement.spec_of(spec),
+        None => Cow::Owned(spec.divided(&BTreeMap::new())),
+    };
+    let parts = placement.iter().flat_map(|p| p.divided.iter().flat_map(|d| &d.services));
+    let parts = parts.filter(|(_, own)| !own.at.is_empty());
+    let parts = parts.flat_map(|(whole, own)| own.parts.iter().map(|p| (p.address.clone(), whole.clone())));
+    let parts = parts.collect();
+    (parted, parts)
 }
 
 /// What the whole deployment costs with each of the workloads on the offers alone.
