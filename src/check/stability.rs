@@ -138,9 +138,9 @@ pub(super) fn month(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> M
     Money::from_micros(i64::try_from(sum).unwrap_or(i64::MAX / 1024))
 }
 
-fn planned(placed: &WorkloadPlacement) -> Vec<MachinesAt> {
+fn planned(parts: &[&WorkloadPlacement]) -> Vec<MachinesAt> {
     let mut places = BTreeSet::new();
-    for pool in &placed.pools {
+    for pool in parts.iter().flat_map(|placed| &placed.pools) {
         let (region, instance_type) = (pool.region.clone(), pool.instance_type.clone());
         places.insert(MachinesAt { cloud: pool.cloud, region, instance_type, shared: pool.shared.is_some() });
     }
@@ -150,13 +150,15 @@ fn planned(placed: &WorkloadPlacement) -> Vec<MachinesAt> {
 /// What a plan says of what it keeps.
 pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Placement) {
     let at = "deployment";
-    let asked: Vec<&String> = match spec.stability {
+    // The parts of a service are told as one.
+    let asked: BTreeSet<&str> = match spec.stability {
         Some(_) => placement
             .workloads
             .keys()
             .filter(|address| stays(spec, address) && world.running.0.contains_key(*address))
+            .map(|address| placement.whole_of(address))
             .collect(),
-        None => Vec::new(),
+        None => BTreeSet::new(),
     };
     let Some(kept) = &placement.kept else {
         // A placement that nobody will apply does not tell.
@@ -168,14 +170,15 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, world: &World, placement: &Pl
     };
     let saving = spec.stability.as_ref().map(|s| s.saving_ppm);
     log.same_debug("stability", at, "the part that a move must save", &saving, &Some(kept.saving_ppm));
-    let said: Vec<&String> = kept.workloads.keys().collect();
+    let said: BTreeSet<&str> = kept.workloads.keys().map(String::as_str).collect();
     log.same_debug("stability", at, "the services of which machines run", &asked, &said);
     for (address, of) in &kept.workloads {
-        let Some(placed) = placement.workloads.get(address) else { continue };
+        let parts: Vec<&WorkloadPlacement> =
+            placement.workloads.values().filter(|w| placement.whole_of(&w.address) == address).collect();
         let runs: Vec<MachinesAt> = world.running.0.get(address).into_iter().flatten().cloned().collect();
         log.same_debug("stability", address, "where its machines run", &runs, &of.running);
-        log.same_debug("stability", address, "where they will", &planned(placed), &of.planned);
-        let cost = placed.cost.expected_per_month;
+        log.same_debug("stability", address, "where they will", &planned(&parts), &of.planned);
+        let cost: Money = parts.iter().map(|w| w.cost.expected_per_month).sum();
         log.same_debug("stability", address, "its cost a month", &cost, &of.cost);
     }
     let all: Money = placement.workloads.values().map(|w| w.cost.expected_per_month).sum();
@@ -192,7 +195,10 @@ fn freedom(log: &mut Ledger, spec: &Spec, (placement, kept): (&Placement, &Kept)
             ("a free choice costs more than what was planned".into(), format!("at most {most}"), found)
         });
     }
-    let others = placement.workloads.iter().filter(|(address, _)| !kept.workloads.contains_key(*address));
+    let others = placement
+        .workloads
+        .iter()
+        .filter(|(address, _)| !kept.workloads.contains_key(placement.whole_of(address)));
     let others: Money = others.map(|(_, w)| w.cost.expected_per_month).sum();
     let own: Option<Money> = kept.workloads.values().map(|w| Some(w.free.as_ref()?.cost)).sum();
     log.hold(own.is_some(), "stability", at, || {

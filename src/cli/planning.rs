@@ -104,7 +104,8 @@ impl Gathered {
     /// Plans against this state from now on; it was gathered without one.
     pub fn hold(&mut self, prior: Option<State>, args: &PlanArgs) {
         if args.running.is_none() {
-            self.input.world.running = prior.as_ref().map(crate::plan::running).unwrap_or_default();
+            let running = prior.as_ref().map(crate::plan::running).unwrap_or_default();
+            self.input.world.running = running.of_parts(&self.input.spec);
         }
         if let Some(state) = &prior {
             withhold(&mut self.input.world, &mut self.input.warnings, state, &self.input.now);
@@ -231,12 +232,12 @@ fn running(
     settings: &Settings,
 ) -> Result<Running, Failure> {
     let Some(path) = &args.running else {
-        return Ok(prior.as_ref().map(crate::plan::running).unwrap_or_default());
+        return Ok(prior.as_ref().map(crate::plan::running).unwrap_or_default().of_parts(spec));
     };
     let text = files::read_text(&settings.dir.join(path))?;
     let plan = plan::file::decode(&path.display().to_string(), &text);
     let plan = plan.map_err(|e| Failure::error(format!("--running {e}")))?;
-    let running = Running::of_placement(&plan.placement);
+    let running = Running::of_placement(&plan.placement).of_parts(spec);
     if spec.stability.is_none() {
         return Err(Failure::usage("--running changes nothing: the spec has no `stability`"));
     }

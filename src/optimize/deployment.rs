@@ -123,7 +123,8 @@ pub(super) fn place(
             Placement { workloads: apart, joint_violations: broken, emissions, ..Placement::default() };
         let mut placement = told_of(spec, world, bare);
         // Nothing is kept that a free choice would give up.
-        placement.kept = stability::kept(spec, world, &placement.workloads, Some(&placement.workloads));
+        let own = (spec, &placement.workloads);
+        placement.kept = stability::kept(own, world, Some(own));
         if with_fallbacks {
             let found: Vec<(fallbacks::Found, Vec<Loser>)> = jobs
                 .par_iter()
@@ -189,7 +190,8 @@ pub(super) fn place(
                     let apart_is_free = broken.is_empty() && !shared && emission::price(spec) == 0;
                     let free = (!apart_is_free).then(|| stability::free_choice(spec, world, watch));
                     let free = free.as_ref().map_or(Some(&apart), |f| f.as_ref().map(|f| &f.workloads));
-                    placed.kept = stability::kept(spec, world, &placed.workloads, free);
+                    let free = free.map(|all| (spec, all));
+                    placed.kept = stability::kept((spec, &placed.workloads), world, free);
                 }
                 Ok(placed)
             }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::deployment::{self, Telling};
-use super::{NoPlacement, Watch, solve};
+use super::{NoPlacement, Watch, solve, stability};
 use crate::placement::{
     DearerDivision, Divided, DividedService, DivisionOption, Infeasible, Placement, Rejection, ServicePart,
     Stop, WorkloadPlacement, World,
@@ -39,7 +39,17 @@ pub(super) fn place(
     if all.next.is_empty() {
         return whole();
     }
-    Sought { spec, world, telling, watch, services, others: None }.best(all).unwrap_or_else(whole)
+    let found = Sought { spec, world, telling, watch, services, others: None }.best(all);
+    let mut placement = found.unwrap_or_else(whole)?;
+    if placement.kept.is_some() {
+        // If nothing ran, the division might be another one.
+        let nothing = Spec { stability: None, ..spec.clone() };
+        let free = place(&nothing, world, false, watch).ok();
+        let parted = (placement.spec_of(spec), free.as_ref().map(|free| (free.spec_of(&nothing), free)));
+        let free = parted.1.as_ref().map(|(spec, free)| (&**spec, &free.workloads));
+        placement.kept = stability::kept((&parted.0, &placement.workloads), world, free);
+    }
+    Ok(placement)
 }
 
 /// A service that may be divided, with what the parts of each division cost by themselves.

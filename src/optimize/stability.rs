@@ -102,36 +102,49 @@ pub(super) fn sum(spec: &Spec, world: &World, placed: &WorkloadPlacement) -> Mon
     Money::from_micros(placed.pools.iter().map(of).sum())
 }
 
-fn places(placed: &WorkloadPlacement) -> Vec<MachinesAt> {
-    let all: BTreeSet<MachinesAt> = placed.pools.iter().map(MachinesAt::of).collect();
-    all.into_iter().collect()
+/// Where each service that stays has its machines, its parts together, and what they cost a month.
+fn by_whole(
+    spec: &Spec,
+    workloads: &BTreeMap<String, WorkloadPlacement>,
+) -> BTreeMap<String, (BTreeSet<MachinesAt>, Money)> {
+    let mut all: BTreeMap<String, (BTreeSet<MachinesAt>, Money)> = BTreeMap::new();
+    for (address, placed) in workloads.iter().filter(|(_, placed)| placed.stays()) {
+        let (places, cost) = all.entry(spec.whole_of(address).into_owned()).or_default();
+        places.extend(placed.pools.iter().map(MachinesAt::of));
+        *cost += placed.cost.expected_per_month;
+    }
+    all
 }
 
-/// What of `planned` was kept, beside the cheapest placement if nothing ran. `None` where nothing runs or the spec keeps nothing.
+/// What of `planned` was kept, beside the cheapest placement if nothing ran, each with the spec that has its parts. `None` where nothing runs
+/// or the spec keeps nothing.
 pub(super) fn kept(
-    spec: &Spec,
+    (spec, planned): (&Spec, &BTreeMap<String, WorkloadPlacement>),
     world: &World,
-    planned: &BTreeMap<String, WorkloadPlacement>,
-    free: Option<&BTreeMap<String, WorkloadPlacement>>,
+    free: Option<(&Spec, &BTreeMap<String, WorkloadPlacement>)>,
 ) -> Option<Kept> {
     let stability = spec.stability.as_ref()?;
-    let staying = planned.iter().filter(|(_, placed)| placed.stays());
-    let workloads: BTreeMap<String, KeptWorkload> = staying
-        .filter_map(|(address, placed)| {
+    let freely = free.map(|(spec, all)| by_whole(spec, all));
+    let workloads: BTreeMap<String, KeptWorkload> = by_whole(spec, planned)
+        .into_iter()
+        .filter_map(|(address, (places, cost))| {
+            let free = freely.as_ref().and_then(|all| all.get(&address));
             let kept = KeptWorkload {
-                running: world.running.of(address)?.iter().cloned().collect(),
-                planned: places(placed),
-                cost: placed.cost.expected_per_month,
-                free: free
-                    .and_then(|all| all.get(address))
-                    .map(|of| FreeChoice { places: places(of), cost: of.cost.expected_per_month }),
+                running: world.running.of(&address)?.iter().cloned().collect(),
+                planned: places.into_iter().collect(),
+                cost,
+                free: free.map(|(places, cost)| FreeChoice {
+                    places: places.iter().cloned().collect(),
+                    cost: *cost,
+                }),
             };
-            Some((address.clone(), kept))
+            Some((address, kept))
         })
         .collect();
     let sum =
         |all: &BTreeMap<String, WorkloadPlacement>| all.values().map(|w| w.cost.expected_per_month).sum();
-    let kept = Kept { saving_ppm: stability.saving_ppm, workloads, cost: sum(planned), free: free.map(sum) };
+    let free = free.map(|(_, all)| sum(all));
+    let kept = Kept { saving_ppm: stability.saving_ppm, workloads, cost: sum(planned), free };
     (!kept.workloads.is_empty()).then_some(kept)
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Cloud, Money};
 
 use super::{Placement, Pool};
+use crate::spec::Spec;
 
 /// A type of machine in a region, with others on it or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +55,24 @@ impl Running {
         running
     }
 
+    /// The same, with what runs of a service, whole or in any parts, as what runs of the whole and of each part that it may have: machines of
+    /// another part are no move.
+    #[must_use]
+    pub fn of_parts(mut self, spec: &Spec) -> Self {
+        for service in spec.services.values() {
+            let addresses = spec.addresses_of_parts(service);
+            let is = |address: &String| addresses.contains(address) || spec.was_part_of(address, service);
+            let runs: Vec<String> = self.0.keys().filter(|address| is(address)).cloned().collect();
+            let all: BTreeSet<MachinesAt> =
+                runs.iter().filter_map(|address| self.0.remove(address)).flatten().collect();
+            if all.is_empty() {
+                continue;
+            }
+            self.0.extend(addresses.into_iter().map(|address| (address, all.clone())));
+        }
+        self
+    }
+
     /// Machines of a workload's own run there.
     pub fn add(&mut self, workload: &str, cloud: Cloud, region: &str, instance_type: &str) {
         let (region, instance_type) = (region.to_owned(), instance_type.to_owned());
@@ -91,7 +110,7 @@ impl Running {
 pub struct Kept {
     /// The part of its cost that a move must save, in millionths.
     pub saving_ppm: u32,
-    /// Each service of which machines run already.
+    /// Each service of which machines run already, whole or in parts.
     pub workloads: BTreeMap<String, KeptWorkload>,
     /// Dollars a month of everything, as planned.
     pub cost: Money,

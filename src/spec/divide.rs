@@ -1,7 +1,7 @@
 //! Services that may be served in parts: by the lengths of prompts, `traffic.divide_at` (`src/decisions/0025-parts-of-a-service.md`), or
 //! by the load of the hour, `scaling.mode` (`src/decisions/0032-machines-that-change-with-the-load.md`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::day::{Daily, PEAK};
@@ -371,6 +371,27 @@ impl Spec {
             spec.services.extend(parts.into_iter().map(|part| (part.name.clone(), part)));
         }
         spec
+    }
+
+    /// A service's own address and those of every part that it may be served in.
+    pub fn addresses_of_parts(&self, service: &Service) -> BTreeSet<String> {
+        let mut all = BTreeSet::from([format!("services.{}", service.name)]);
+        if let Some(by) = service.divisible().map(|d| d.by) {
+            let parts = service.divisions().into_iter().flat_map(|division| slices(by, &division));
+            all.extend(parts.map(|slice| format!("services.{}", service.part_name(slice))));
+        }
+        all
+    }
+
+    /// Whether an address that is none of the spec's is that of a part which a service had once, divided elsewhere.
+    pub fn was_part_of(&self, address: &str, service: &Service) -> bool {
+        let Some(name) = address.strip_prefix("services.") else { return false };
+        let taken = self.services.contains_key(name) || self.profiled.contains_key(name);
+        let rest = name.strip_prefix(service.name.as_str()).and_then(|rest| rest.strip_prefix('-'));
+        let Some(rest) = rest.filter(|_| !taken) else { return false };
+        let mark = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+        let between = rest.split_once("-to-").is_some_and(|(low, high)| mark(low) && mark(high));
+        between || rest.strip_prefix("to-").or_else(|| rest.strip_prefix("above-")).is_some_and(mark)
     }
 
     /// Whether a service may be divided at all.

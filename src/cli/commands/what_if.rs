@@ -97,7 +97,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         bar.at(i as u64, all);
         // What the present plan places runs by the time that the world changes.
         if let Some(World { outcome: Ok(plan), .. }) = planned.first() {
-            gathered.input.world.running = Running::of_placement(&plan.placement);
+            gathered.input.world.running =
+                Running::of_placement(&plan.placement).of_parts(&gathered.input.spec);
         }
         planned.push(World { change, outcome: outcome(&gathered)? });
     }

@@ -227,13 +227,7 @@ impl Reader<'_> {
             "take the service out of the chain, or remove `divide_at`",
             "take the service out of the chain, or write `horizontal`",
         ];
-        no(chained, own.clone(), "an objective of a chain", alone);
-        let keeps = root.key("stability").is_there();
-        let known = [
-            "remove one of the two: what runs is not known by its part",
-            "write `horizontal`, or remove `stability`: what runs is not known by its part",
-        ];
-        no(keeps, own, "`stability`", known);
+        no(chained, own, "an objective of a chain", alone);
         later
     }
 }
