@@ -37,6 +37,19 @@ pub(crate) fn totals(plan: &Plan) -> Totals {
     }
 }
 
+/// Each text once, in the order in which they come first: `firewall, 2 x launch template`.
+fn counted(texts: &[&str]) -> String {
+    let mut all: Vec<(&str, usize)> = Vec::new();
+    for text in texts {
+        match all.iter_mut().find(|(known, _)| known == text) {
+            Some((_, n)) => *n += 1,
+            None => all.push((text, 1)),
+        }
+    }
+    let told = |(text, n): (&str, usize)| if n == 1 { text.to_owned() } else { format!("{n} x {text}") };
+    all.into_iter().map(told).collect::<Vec<_>>().join(", ")
+}
+
 /// The lines without a price, a row per place: `aws/eu-west-1: firewall, load balancer, network`.
 fn unpriced(address: &str, lines: &[CostLine]) -> Vec<Vec<Cell>> {
     let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -50,7 +63,7 @@ fn unpriced(address: &str, lines: &[CostLine]) -> Vec<Vec<Cell>> {
         .map(|(place, what)| {
             vec![
                 Cell::plain(place),
-                Cell::plain(what.join(", ")),
+                Cell::plain(counted(&what)),
                 Cell::tone("not priced", Tone::Warn),
                 Cell::tone("not priced", Tone::Warn),
                 Cell::plain("unknown"),
