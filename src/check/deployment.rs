@@ -493,8 +493,7 @@ fn budgets(log: &mut Ledger, spec: &Spec, plan: &Plan) {
         .collect();
     log.same_debug("plan", "budget", "the budgets", &asked, &told);
     for (line, (scope, _)) in plan.budgets.iter().zip(&spec.budget.limits) {
-        let counted = plan.placement.workloads.values().filter(|w| shared::counts(spec, scope, &w.address));
-        let figure: Money = counted.map(|w| shared::bound_cost(spec, w)).sum();
+        let figure = shared::figure(spec, scope, &plan.placement);
         let name = match spec.budget.binds {
             BudgetBinds::Expected => "expected",
             BudgetBinds::PeakMonth => "peak_month",

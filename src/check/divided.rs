@@ -40,6 +40,18 @@ pub(super) fn check(log: &mut Ledger, spec: &Spec, placement: &Placement) {
     for other in &divided.dearer {
         let keys: Vec<String> = other.at.keys().cloned().collect();
         log.same_debug("divided", "deployment", "the services of a dearer division", &names, &keys);
+        let told_twice = divided.dearer.iter().filter(|d| d.at == other.at).count() > 1;
+        let may = other
+            .at
+            .iter()
+            .all(|(a, at)| divided.services.get(a).is_some_and(|s| s.options.iter().any(|o| o.at == *at)));
+        log.hold(may && !told_twice, "divided", "deployment", || {
+            (
+                "a dearer division that is none, or told twice".into(),
+                "each once".into(),
+                format!("{:?}", other.at),
+            )
+        });
         let same = other.at.iter().all(|(a, at)| divided.services.get(a).is_some_and(|s| s.at == *at));
         log.hold(!same, "divided", "deployment", || {
             ("the division that was chosen is told as dearer".into(), "another".into(), "the same".into())

@@ -172,9 +172,14 @@ fn limits(
 ) {
     let own = shared::bound_cost(spec, other) - Money::from_micros(roundings);
     let rest = || placement.workloads.values().filter(|w| w.address != other.address);
-    for (scope, budget) in shared::budgets_on(spec, &other.address) {
-        let counted = rest().filter(|w| shared::counts(spec, scope, &w.address));
-        let cost = own + counted.map(|w| shared::bound_cost(spec, w)).sum::<Money>();
+    let expected = other.cost.expected_per_month - Money::from_micros(roundings);
+    for (scope, budget) in &spec.budget.limits {
+        if !shared::counts(spec, scope, &other.address) {
+            continue;
+        }
+        let counted = || rest().filter(|w| shared::counts(spec, scope, &w.address));
+        let limited = own + counted().map(|w| shared::bound_cost(spec, w)).sum::<Money>();
+        let cost = limited.max(expected + counted().map(|w| w.cost.expected_per_month).sum::<Money>());
         log.hold(cost <= budget.limit, "budget", at, || {
             let what = match scope {
                 BudgetScope::All => "over the budget".into(),

@@ -72,9 +72,6 @@ pub(super) fn counts(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
         let labels = labels.or(federation.map(|(_, f)| &f.labels));
         labels.is_some_and(|own| own.iter().any(|(k, v)| (k, v) == (key, value)))
     };
-    if spec.budget.binds != BudgetBinds::Expected && is_below_the_peak(spec, address) {
-        return false;
-    }
     match scope {
         BudgetScope::All => true,
         BudgetScope::Workload(own) => {
@@ -89,7 +86,7 @@ pub(super) fn counts(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
 
 /// The budgets that count what a workload costs.
 pub(super) fn budgets_on<'s>(spec: &'s Spec, address: &str) -> Vec<(&'s BudgetScope, &'s BudgetLimit)> {
-    spec.budget.limits.iter().filter(|(scope, _)| counts(spec, scope, address)).collect()
+    spec.budget.limits.iter().filter(|(scope, _)| binds_on(spec, scope, address)).collect()
 }
 
 /// What is limited and taken, in millionths of a unit or in micro-dollars, and whether the limit is declared at all.
@@ -283,6 +280,22 @@ pub(super) fn is_below_the_peak(spec: &Spec, address: &str) -> bool {
     lower && service.purchase.spot_max_share == 0.0 && !besides
 }
 
+/// Whether what a budget limits of a workload is anything.
+pub(super) fn binds_on(spec: &Spec, scope: &BudgetScope, address: &str) -> bool {
+    let expected = spec.budget.binds == BudgetBinds::Expected;
+    counts(spec, scope, address) && (expected || !is_below_the_peak(spec, address))
+}
+
+/// What a budget is compared with: the sum of what it limits of the workloads that it counts, and no less than what is expected of them.
+pub(super) fn figure(spec: &Spec, scope: &BudgetScope, placement: &Placement) -> Money {
+    let (mut limited, mut expected) = (Money::ZERO, Money::ZERO);
+    for placed in placement.workloads.values().filter(|w| counts(spec, scope, &w.address)) {
+        limited += bound_cost(spec, placed);
+        expected += placed.cost.expected_per_month;
+    }
+    limited.max(expected)
+}
+
 pub(super) fn bound_cost(spec: &Spec, placed: &WorkloadPlacement) -> Money {
     match spec.budget.binds {
         BudgetBinds::Expected => placed.cost.expected_per_month,
@@ -299,8 +312,7 @@ fn budget(log: &mut Ledger, spec: &Spec, placement: &Placement) {
     let said = reported(placement, "budget");
     let mut over = Vec::new();
     for (scope, budget) in &spec.budget.limits {
-        let counted = placement.workloads.values().filter(|w| counts(spec, scope, &w.address));
-        let cost: Money = counted.map(|w| bound_cost(spec, w)).sum();
+        let cost = figure(spec, scope, placement);
         match scope {
             BudgetScope::Workload(address) => {
                 log.hold(cost <= budget.limit, "budget", address, || {

@@ -240,19 +240,32 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
         }
         all.extend(rolling::change(job));
         if let Some(most) = s.scaling.max_replicas {
-            let none = || Step::without("no largest number of replicas".into());
+            let vertical = s.scaling.vertical;
+            let none = || {
+                let words =
+                    if vertical { "`hybrid` instead of `vertical`" } else { "no largest number of replicas" };
+                Step::without(words.into())
+            };
             let more = most.saturating_add(1)..=most.saturating_mul(4).max(most.saturating_add(256));
-            let words = |n: u32| format!("max_replicas {n} instead of {most}");
+            let key = if vertical { "min_replicas" } else { "max_replicas" };
+            let words = |n: u32| format!("{key} {n} instead of {most}");
             all.push(Change {
                 constraint: "max_replicas",
                 at: s.at.join("scaling"),
-                says: format!("at most {most} replicas"),
+                says: if vertical {
+                    format!("{most} replicas in every hour (`vertical`)")
+                } else {
+                    format!("at most {most} replicas")
+                },
                 coarse: vec![none()],
                 fine: more.map(|n| Step::new(words(n), f64::from(n))).chain([none()]).collect(),
                 now: Some(f64::from(most)),
                 set: |spec, address, _, n| {
                     if let Some(s) = service(spec, address) {
                         s.scaling.max_replicas = Some(n as u32);
+                        if s.scaling.vertical {
+                            s.scaling.min_replicas = n as u32;
+                        }
                     }
                 },
                 without: |spec, address, _| {

@@ -14,10 +14,10 @@ use super::deployment::{self, Telling};
 use super::{NoPlacement, Watch, solve, stability};
 use crate::placement::{
     DearerDivision, Divided, DividedService, DivisionOption, Infeasible, Placement, Rejection, ServicePart,
-    Stop, WorkloadPlacement, World,
+    Stop, Unfinished, WorkloadPlacement, World,
 };
 use crate::spec::divide::{MOST_TRIED, PART, slices};
-use crate::spec::{By, Division, Service, Slice, Spec};
+use crate::spec::{BudgetLimit, BudgetScope, By, Division, Service, Slice, Spec};
 
 /// See [`super::place`].
 pub(super) fn place(
@@ -191,85 +191,127 @@ struct Tried {
     found: Option<(i64, Placement)>,
 }
 
+/// How far the search has come.
+struct Course {
+    tried: Vec<Tried>,
+    /// Which of these is the best.
+    best: Option<usize>,
+    stopped: Option<Stop>,
+    /// Whether all that was refused is proven not to go.
+    proven: bool,
+    gave_up: bool,
+}
+
+impl Course {
+    /// Whether what was found beats whatever costs so much.
+    fn beats(&self, of: &Combined, least: i64) -> bool {
+        let best = self.best.and_then(|b| Some((&self.tried[b].of, self.tried[b].found.as_ref()?.0)));
+        best.is_some_and(|(best, cost)| of.rank(least) >= best.rank(cost))
+    }
+}
+
 impl Sought<'_> {
     /// The best; `None` if no division can be placed.
     fn best(mut self, mut left: InOrder) -> Option<Result<Placement, NoPlacement>> {
-        let mut tried: Vec<Tried> = Vec::new();
-        let mut best: Option<usize> = None;
-        let (mut stopped, mut proven) = (None, true);
-        let mut gave_up = false;
+        let mut course =
+            Course { tried: Vec::new(), best: None, stopped: None, proven: true, gave_up: false };
         let mut next = left.next();
         while let Some(of) = next.take() {
-            if !tried.is_empty() {
+            if !course.tried.is_empty() {
                 let Some(others) = self.others() else { break };
-                let least = of.least.saturating_add(others);
-                let beaten = best.and_then(|b| {
-                    let (cost, _) = tried[b].found.as_ref()?;
-                    Some(of.rank(least) >= tried[b].of.rank(*cost))
-                });
-                stopped = stopped.or_else(|| self.ended());
-                gave_up = beaten == Some(false) && tried.len() >= MOST_TRIED;
-                if beaten == Some(true) || gave_up || (stopped.is_some() && best.is_some()) {
+                let beaten = course.beats(&of, of.least.saturating_add(others));
+                course.stopped = course.stopped.or_else(|| self.ended());
+                course.gave_up = !beaten && course.tried.len() >= MOST_TRIED;
+                let ends = course.stopped.is_some() && course.best.is_some();
+                // What is expected of it alone is more than there is: so of all that come after it.
+                let own = of.least - PART * of.parts() as i64;
+                if course.best.is_none() && self.all().is_some_and(|limit| own.saturating_add(others) > limit)
+                {
+                    break;
+                }
+                if beaten || course.gave_up || ends {
                     next = Some(of);
                     break;
                 }
             }
-            match self.placed(&of) {
-                Ok(placement) => {
-                    let parts = PART * of.parts() as i64;
-                    let (cost, bound) = amounts(&placement);
-                    stopped = stopped.or_else(|| placement.coupling.as_ref().and_then(|c| c.stopped));
-                    // What it costs apart is known then, and so is what the others do.
-                    if placement.coupling.is_none() && self.others.is_none() {
-                        self.others = Some(Some(bound + parts - of.least));
-                    }
-                    let better = best.and_then(|b| {
-                        let (known, _) = tried[b].found.as_ref()?;
-                        Some(of.rank(cost + parts) < tried[b].of.rank(*known))
-                    });
-                    if better.unwrap_or(true) {
-                        best = Some(tried.len());
-                    }
-                    tried.push(Tried {
-                        of,
-                        bound: Some(bound + parts),
-                        found: Some((cost + parts, placement)),
-                    });
+            if let Err(why) = self.look(of.clone(), &mut course) {
+                if course.best.is_none() {
+                    return Some(Err(NoPlacement::Unfinished(why)));
                 }
-                Err(NoPlacement::Infeasible(why)) => {
-                    proven &= why.proven;
-                    let least = self.others().map(|others| of.least.saturating_add(others));
-                    let bound = if why.proven { None } else { least };
-                    tried.push(Tried { of, bound, found: None });
-                }
-                Err(NoPlacement::Unfinished(why)) => {
-                    if best.is_none() {
-                        return Some(Err(NoPlacement::Unfinished(why)));
-                    }
-                    stopped = Some(why.by);
-                    next = Some(of);
-                    break;
-                }
+                course.stopped = Some(why.by);
+                next = Some(of);
+                break;
             }
             next = left.next();
         }
+        let whole = vec![Vec::new(); self.services.len()];
+        if course.gave_up && course.best.is_none() && course.tried.iter().all(|t| t.of.divisions != whole) {
+            // Of all that is left it is what everybody would try.
+            if let Err(why) = self.look(Combined { divisions: whole, least: 0 }, &mut course) {
+                return Some(Err(NoPlacement::Unfinished(why)));
+            }
+        }
+        let Course { tried, best, stopped, proven, gave_up } = course;
         let Some(best) = best else {
-            if !proven {
+            if !proven || gave_up {
                 // What the undivided services are refused for is told; that nothing else will do is not proven.
                 let undivided = self.spec.divided(&BTreeMap::new());
                 let told = deployment::place(&undivided, self.world, self.telling, self.watch);
-                return Some(refused(self.spec, told).map_err(|why| match why {
+                let told = refused(self.spec, told).map_err(|why| match why {
                     NoPlacement::Infeasible(why) => {
                         NoPlacement::Infeasible(Infeasible { proven: false, ..why })
                     }
                     unfinished => unfinished,
-                }));
+                });
+                // What is expected of an undivided service is within what a limit sees of it.
+                return Some(told);
             }
             return None;
         };
         // What was not tried costs no less than the first of it.
         let untried = next.map(|of| of.least.saturating_add(self.others.flatten().unwrap_or(0)));
         Some(Ok(self.told((tried, best), untried, stopped, gave_up)))
+    }
+
+    /// Places a division, and judges it.
+    fn look(&mut self, of: Combined, course: &mut Course) -> Result<(), Unfinished> {
+        let parts = PART * of.parts() as i64;
+        match self.placed(&of) {
+            Ok(placement) => {
+                let (cost, bound) = amounts(&placement);
+                course.stopped =
+                    course.stopped.or_else(|| placement.coupling.as_ref().and_then(|c| c.stopped));
+                // What it costs apart is known then, and so is what the others do.
+                if placement.coupling.is_none() && self.others.is_none() && of.least > 0 {
+                    self.others = Some(Some(bound + parts - of.least));
+                }
+                let parted = self.spec.divided(&self.by_name(&of));
+                let found = if spends_more(&parted, &placement) {
+                    // Another placement of it may spend less: that is not proven.
+                    course.proven = false;
+                    None
+                } else {
+                    if !course.beats(&of, cost + parts) {
+                        course.best = Some(course.tried.len());
+                    }
+                    Some((cost + parts, placement))
+                };
+                course.tried.push(Tried { of, bound: Some(bound + parts), found });
+            }
+            Err(NoPlacement::Infeasible(why)) => {
+                course.proven &= why.proven;
+                let least = self.others().map(|others| of.least.saturating_add(others));
+                let bound = if why.proven { None } else { least };
+                course.tried.push(Tried { of, bound, found: None });
+            }
+            Err(NoPlacement::Unfinished(why)) => return Err(why),
+        }
+        Ok(())
+    }
+
+    /// The budget of everything, a month.
+    fn all(&self) -> Option<i64> {
+        self.spec.budget.limits.get(&BudgetScope::All).map(|all| all.limit.micros())
     }
 
     /// Asks whether to end.
@@ -370,18 +412,23 @@ fn told(of: &Dividing<'_>, division: &Division) -> DividedService {
     }
 }
 
+/// Whether more is expected to be spent than a budget allows whose figure does not see it: a month of the peak and the ceiling have no lower
+/// hours.
+fn spends_more(parted: &Spec, placement: &Placement) -> bool {
+    let over = |(scope, budget): (&BudgetScope, &BudgetLimit)| {
+        let of = || placement.workloads.values().filter(|w| scope.covers(parted, &w.address));
+        let figure: Money = of().map(|w| deployment::limited(parted, w)).sum();
+        let expected: Money = of().map(|w| w.cost.expected_per_month).sum();
+        figure <= budget.limit && expected > budget.limit
+    };
+    parted.budget.limits.iter().any(over)
+}
+
 /// What a placement costs a month in what is minimised, and what none of its division is below.
 fn amounts(placement: &Placement) -> (i64, i64) {
-    if let Some(coupling) = &placement.coupling {
-        return (coupling.optimum.micros(), coupling.lower_bound.micros());
-    }
-    let month = |w: &WorkloadPlacement| match w.run {
-        Some(_) => w.cost.expected_per_month,
-        None => w.cost.expected_per_hour.times(HOURS_PER_MONTH),
-    };
-    let cost: Money = placement.workloads.values().map(month).sum();
-    let least: Money = placement.workloads.values().map(bound).sum();
-    (cost.micros(), least.micros())
+    let least = || placement.workloads.values().map(bound).sum::<Money>();
+    let least = placement.coupling.as_ref().map_or_else(least, |c| c.lower_bound);
+    (placement.counted().micros(), least.micros())
 }
 
 /// A refusal of the undivided services, with that dividing them does not help.

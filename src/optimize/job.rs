@@ -256,7 +256,7 @@ impl<'a> Job<'a> {
     pub fn budgets(&self) -> Vec<(Money, &'a Pointer)> {
         let address = &self.address;
         let limits = self.spec.budget.limits.iter();
-        let own = limits.filter(|(scope, _)| scope.covers(self.spec, address));
+        let own = limits.filter(|(scope, _)| scope.binds(self.spec, address));
         own.map(|(_, b)| (b.limit, &b.at)).collect()
     }
 

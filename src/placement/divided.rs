@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use rhumb_api::Money;
+use rhumb_api::{HOURS_PER_MONTH, Money};
 
-use super::{Coupling, Placement};
+use super::{Coupling, Placement, WorkloadPlacement};
 use crate::spec::{By, Division, Slice, Spec};
 
 /// How the services that may be divided are, and why not otherwise (`src/decisions/0025-parts-of-a-service.md`).
@@ -85,6 +85,15 @@ impl ServicePart {
 }
 
 impl Placement {
+    /// What was minimised, dollars a month: what everything counts for where it was placed together, else what it costs.
+    pub fn counted(&self) -> Money {
+        let month = |w: &WorkloadPlacement| match w.run {
+            Some(_) => w.cost.expected_per_month,
+            None => w.cost.expected_per_hour.times(HOURS_PER_MONTH),
+        };
+        self.coupling.as_ref().map_or_else(|| self.workloads.values().map(month).sum(), |c| c.optimum)
+    }
+
     /// The service that a workload is a part of; itself if it is of none.
     pub fn whole_of<'p>(&'p self, address: &'p str) -> &'p str {
         let services = self.divided.iter().flat_map(|d| &d.services);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_api::{Cloud, Resource, ResourceAddr};
+use rhumb_api::{Cloud, Money, Resource, ResourceAddr};
 
 use super::{BudgetLine, Desired};
 use crate::graph::Graph;
-use crate::placement::{Placement, QuotaNeed};
+use crate::placement::{Cost, Placement, QuotaNeed};
 use crate::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 use crate::state::State;
 
@@ -31,17 +31,21 @@ pub fn budgets(spec: &Spec, placement: &Placement) -> Vec<BudgetLine> {
     };
     let line = |(scope, budget): (&BudgetScope, &BudgetLimit)| {
         let counted = placement.workloads.iter().filter(|(address, _)| scope.covers(spec, address));
-        let figure = counted.map(|(_, w)| match spec.budget.binds {
-            BudgetBinds::Expected => w.cost.expected_per_month,
-            BudgetBinds::PeakMonth => w.cost.peak_per_month,
-            BudgetBinds::Ceiling => w.cost.ceiling_per_month,
-        });
+        let costs: Vec<&Cost> = counted.map(|(_, w)| &w.cost).collect();
+        let sum = |of: fn(&Cost) -> Money| -> Money { costs.iter().map(|cost| of(cost)).sum() };
+        let expected = sum(|cost| cost.expected_per_month);
+        // Where hours of less load have other machines, the ceiling alone might be less.
+        let figure = match spec.budget.binds {
+            BudgetBinds::Expected => expected,
+            BudgetBinds::PeakMonth => sum(|cost| cost.peak_per_month).max(expected),
+            BudgetBinds::Ceiling => sum(|cost| cost.ceiling_per_month).max(expected),
+        };
         BudgetLine {
             workload: scope.workload().map(str::to_owned),
             label: scope.label(),
             limit: budget.limit,
             binds: binds.to_owned(),
-            figure: figure.sum(),
+            figure,
         }
     };
     spec.budget.limits.iter().map(line).collect()

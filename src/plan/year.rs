@@ -138,15 +138,17 @@ fn placed(spec: &Spec, placement: &Placement) -> Outlook {
         w.certificate.together || w.certificate.lower_bound == w.certificate.optimum
     };
     let together = placement.coupling.as_ref().is_none_or(|c| c.lower_bound == c.optimum);
+    let divided = placement.divided.as_ref().is_none_or(|d| d.lower_bound >= placement.counted());
+    let parted = placement.spec_of(spec);
     Outlook {
         cost: Some(PeriodCost {
             expected: costs().map(|c| c.expected_per_month).sum(),
             peak: costs().map(|c| c.peak_per_month).sum(),
             ceiling: costs().map(|c| c.ceiling_per_month).sum(),
             machines: own.chain(shared).sum(),
-            budgets: basis::budgets(spec, placement).into_iter().map(|line| line.figure).collect(),
+            budgets: basis::budgets(&parted, placement).into_iter().map(|line| line.figure).collect(),
         }),
-        proven: together && placement.workloads.values().all(of_each),
+        proven: together && divided && placement.workloads.values().all(of_each),
         ..unknown()
     }
 }

@@ -8,13 +8,13 @@ use super::{Block, Cell, Section, Table, Tone};
 use crate::placement::{DividedService, DivisionOption, Placement, ServicePart};
 use crate::plan::Plan;
 use crate::spec::By;
-use crate::spec::PEAK_SHARE;
+use crate::spec::divide::percent as of_the_peak;
 
 /// `at 2048 and 8192 tokens`, `at 30 % of the peak`.
 fn at(by: By, division: &[u32]) -> String {
     let (unit, mark): (_, fn(&u32) -> String) = match by {
         By::Prompts => ("tokens", u32::to_string),
-        By::Load => ("% of the peak", |mark| (f64::from(*mark) / f64::from(PEAK_SHARE) * 100.0).to_string()),
+        By::Load => ("% of the peak", |mark| of_the_peak(*mark)),
     };
     match division {
         [] => "undivided".to_owned(),

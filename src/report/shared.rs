@@ -122,6 +122,9 @@ fn least_carbon(c: &Coupling) -> String {
 
 pub(super) fn shared(plan: &Plan) -> Option<Section> {
     let c = plan.placement.coupling.as_ref()?;
+    // Of the division that was chosen it is proven; of all of them no more than is said of them.
+    let of_all = plan.placement.divided.as_ref().map(|d| d.lower_bound.min(c.lower_bound));
+    let c = &Coupling { lower_bound: of_all.unwrap_or(c.lower_bound), ..c.clone() };
     let table = Table {
         columns: vec![("limit", false), ("taken", true), ("of", true), ("more is worth", false)],
         rows: c.limits.iter().map(row).collect(),

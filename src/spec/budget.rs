@@ -83,9 +83,6 @@ impl BudgetScope {
 
     /// Whether the limit counts what a workload of `spec` costs.
     pub fn covers(&self, spec: &Spec, address: &str) -> bool {
-        if spec.budget.binds != BudgetBinds::Expected && spec.is_below_the_peak(address) {
-            return false;
-        }
         match self {
             BudgetScope::All => true,
             BudgetScope::Workload(own) => *own == spec.whole_of(address),
@@ -93,6 +90,13 @@ impl BudgetScope {
                 spec.labels_of(address).is_some_and(|labels| labels.get(key) == Some(value))
             }
         }
+    }
+
+    /// Whether what it limits of a workload is anything: of the hours below those of another part a month that is all peak, and the ceiling,
+    /// have nothing.
+    pub fn binds(&self, spec: &Spec, address: &str) -> bool {
+        let nothing = spec.budget.binds != BudgetBinds::Expected && spec.is_below_the_peak(address);
+        !nothing && self.covers(spec, address)
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Scaling {
     pub to_zero: bool,
     /// Where `vertical` or `hybrid` is written: hours of less load may have other machines (decision 32).
     pub changes: Option<Pointer>,
+    /// `vertical`: [`Self::max_replicas`] is [`Self::min_replicas`].
+    pub vertical: bool,
 }
 
 impl Service {

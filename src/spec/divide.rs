@@ -90,9 +90,13 @@ impl Slice {
     }
 }
 
-/// A share of the peak, in percent: `12.5`.
-fn percent(millionths: u32) -> f64 {
-    f64::from(millionths) / f64::from(PEAK) * 100.0
+/// A share of the peak, in percent, to the digit: `12.5`.
+pub fn percent(millionths: u32) -> String {
+    const ONE: u32 = PEAK / 100;
+    match millionths % ONE {
+        0 => (millionths / ONE).to_string(),
+        part => format!("{}.{}", millionths / ONE, format!("{part:04}").trim_end_matches('0')),
+    }
 }
 
 /// `prompts up to 2048 tokens`, `hours above 30 % of the peak`.
@@ -104,7 +108,7 @@ impl std::fmt::Display for Slice {
         };
         let number = |mark: u32| match self.by {
             By::Prompts => mark.to_string(),
-            By::Load => percent(mark).to_string(),
+            By::Load => percent(mark),
         };
         match (self.above, self.to) {
             (0, None) => write!(f, "all {what}"),
@@ -142,7 +146,7 @@ impl Service {
         let name = &self.name;
         let mark = |mark: u32| match slice.by {
             By::Prompts => mark.to_string(),
-            By::Load => format!("{}pct", percent(mark).to_string().replace('.', "-")),
+            By::Load => format!("{}pct", percent(mark).replace('.', "-")),
         };
         match (slice.above, slice.to) {
             (0, None) => name.clone(),
@@ -459,6 +463,15 @@ mod tests {
         assert!((share - 1.0).abs() < 1e-12, "{share}");
         assert!((first / all.mean - 1.0).abs() < 1e-9, "{first} {}", all.mean);
         assert!((second / (all.mean * all.mean * (1.0 + all.cv2)) - 1.0).abs() < 1e-9, "{second}");
+    }
+
+    #[test]
+    fn a_share_of_the_peak_has_its_digits_and_no_others() {
+        let all = [70_000, 140_000, 290_000, 9_000, 205_500, 125_000, 333_333, 1, 999_999, 20_000];
+        let told = ["7", "14", "29", "0.9", "20.55", "12.5", "33.3333", "0.0001", "99.9999", "2"];
+        assert_eq!(all.map(percent), told);
+        let slice = Slice { by: By::Load, above: 70_000, to: None };
+        assert_eq!(slice.to_string(), "hours above 7 % of the peak");
     }
 
     #[test]

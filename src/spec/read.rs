@@ -211,6 +211,7 @@ impl Reader<'_> {
         let workloads = (&services, &profiled, &batches, &trainings, &pipelines, &federations);
         let budget = self.budget(&root, workloads);
         let objective = root.key("objective").get(super::objective::read).unwrap_or_default();
+        self.least_carbon_by_the_hour(&root, &services, objective);
         let stability = self.stability(&root.key("stability"));
         let runs_on =
             !services.is_empty() || !profiled.is_empty() || pipelines.values().any(|p| p.stream.is_some());

@@ -341,6 +341,11 @@ fn a_search_over_many_ways_gives_up_with_a_bound_that_holds() {
         faults::told(&rhumb::check::placement(&spec, &world, &other))
     };
     assert!(found(|p| drop(p.divided.as_mut().unwrap().dearer.pop())).contains("the search gave up early"));
+    let twice = found(|p| {
+        let dearer = &mut p.divided.as_mut().unwrap().dearer;
+        dearer.push(dearer[0].clone());
+    });
+    assert!(twice.contains("told twice"), "{twice}");
     let hidden = found(|p| p.divided.as_mut().unwrap().gave_up = false);
     assert!(hidden.contains("it may cost less"), "{hidden}");
 }
@@ -413,4 +418,104 @@ fn the_front_of_a_service_in_parts_has_all_of_them() {
         let promised = found.workloads.values().map(worst).fold(0.0, f64::max);
         assert_eq!(point.promised_ms, promised);
     }
+}
+
+/// A carbon cap keeps the clean machines of the peak from the other hours: both together are expected to cost more than the ceiling sees, and a
+/// budget between the two is not said to be kept.
+#[test]
+fn no_budget_is_kept_that_what_is_expected_breaks() {
+    if crate::plans::REDUCED {
+        return;
+    }
+    let hours: Vec<&str> = (0..24).map(|h| if (10..12).contains(&h) { "100%" } else { "95%" }).collect();
+    let text = |monthly: u32| {
+        format!(
+            "rhumb: 1\nname: t\nmodels:\n  chat: {{ source: meta-llama/Llama-3.1-8B-Instruct }}\nservices:\n  chat:\n    model: chat\n\
+             \x20   traffic: {{ peak: 20 req/s, input_tokens: {{ p50: 700, p95: 3000 }}, output_tokens: {{ p50: 180, p95: 700 }}, daily: [{}] }}\n\
+             \x20   slo: {{ ttft: {{ p95: 2s }}, tpot: {{ p95: 60ms }} }}\n\
+             \x20   placement: {{ clouds: [aws], residency: [eu], accelerators: [l40s, l4, rtx-pro-6000, a10g] }}\n\
+             \x20   scaling: {{ mode: hybrid }}\nbudget: {{ monthly: {monthly} USD, carbon: 20 kg }}\n",
+            hours.join(", ")
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.yaml");
+    let plan = |monthly: u32| {
+        std::fs::write(&path, text(monthly)).unwrap();
+        let args = ["plan", path.to_str().unwrap(), "--json", "--quiet", "--at", "2026-11-25"];
+        let (out, _, code) = run(rhumb().args(args));
+        (serde_json::from_str::<serde_json::Value>(&out).unwrap(), code)
+    };
+    let (free, code) = plan(90_000);
+    let usd = |v: &serde_json::Value| v.as_str().unwrap().parse::<f64>().unwrap();
+    let figure = |plan: &serde_json::Value| usd(&plan["budget"]["figure_usd_per_month"]);
+    let sum = |plan: &serde_json::Value| -> f64 {
+        let all = plan["workloads"].as_object().unwrap().values();
+        all.map(|w| usd(&w["cost"]["expected_usd_per_month"])).sum()
+    };
+    assert_eq!(code, 0);
+    assert!(figure(&free) >= sum(&free) - 0.01, "{} {}", figure(&free), sum(&free));
+    let (tight, code) = plan(11_000);
+    // Refused, and not proven: another placement of the same parts might do.
+    assert!(code == 6 || code == 7, "{code} {tight:#}");
+}
+
+/// Six services with three loads each have 729 ways; none is within the budget. What the parts cost by themselves proves it where the
+/// budget is that small, and elsewhere the search ends.
+#[test]
+fn a_refusal_of_many_ways_comes_to_an_end() {
+    let one = text(HYBRID);
+    let (head, service) = one.split_once("services:\n").unwrap();
+    let services: String = ["a", "b", "c", "d", "e", "f"]
+        .iter()
+        .map(|n| service.replacen("  chat:", &format!("  {n}:"), 1))
+        .collect();
+    let with = |limits: &str| {
+        let (_, _, found) = line::placed(&format!("{head}{limits}services:\n{services}"), &on_sale());
+        found.map(|p| p.workloads.len()).map_err(|why| why.proven)
+    };
+    assert_eq!(with("budget: { binds: expected, monthly: 100 USD }\n"), Err(true));
+    // A quota of large machines that no way keeps: by day all need one.
+    let none = "providers: { aws: { quotas: { eu-west-1: { L-417A185B: 16, L-DB2E81BA: 8 } } } }\n";
+    assert!(with(none).is_err());
+}
+
+/// What a budget of a service or of a label limits over the coming year has its parts.
+#[test]
+fn the_year_counts_every_part() {
+    if crate::plans::REDUCED {
+        return;
+    }
+    let text = "rhumb: 1
+name: s
+models:
+  chat: { source: meta-llama/Llama-3.1-8B-Instruct }
+services:
+  chat:
+    model: chat
+    labels: { team: a }
+    traffic:
+      peak: 60 req/s
+      input_tokens: { p50: 700, p95: 3000 }
+      output_tokens: { p50: 180, p95: 700 }
+      daily: office-hours
+      weekend: 10%
+      seasons: { christmas: { from: 12-20, to: 12-27, peak: 2x } }
+    slo: { ttft: { p95: 2s }, tpot: { p95: 60ms } }
+    placement: { residency: [eu], clouds: [aws] }
+    scaling: { mode: hybrid }
+budget: { monthly: 900000 USD, per: { services.chat: 800000 USD }, by_label: { team: { a: 700000 USD } } }
+";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.yaml");
+    std::fs::write(&path, text).unwrap();
+    let (out, err, code) =
+        run(rhumb().args(["check", path.to_str().unwrap(), "--at", "2026-11-25", "--json"]));
+    assert_eq!(code, 0, "{out} {err}");
+    let plan = told_by(&["plan", path.to_str().unwrap()]);
+    assert_eq!(plan["divided"]["services"][0]["parts"].as_array().unwrap().len(), 2, "it has parts");
+    let years: Vec<&str> =
+        plan["year"]["budgets"].as_array().unwrap().iter().filter_map(|b| b["figure_usd"].as_str()).collect();
+    assert_eq!(years.len(), 3);
+    assert!(years.iter().all(|y| y.parse::<f64>().unwrap() > 1000.0), "{:#}", plan["year"]["budgets"]);
 }

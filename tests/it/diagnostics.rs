@@ -211,6 +211,7 @@ const FACTS: &[Fact] = &[
     ("divide-held.yaml", &[("not-supported-yet", 14, 16), ("not-supported-yet", 14, 16), ("not-supported-yet", 18, 16), ("not-supported-yet", 18, 16)]),
     ("divide-many.yaml", &[("not-supported-yet", 9, 55)]),
     ("changing.yaml", &[("conflicting-keys", 9, 163), ("not-supported-yet", 10, 153), ("useless-key", 14, 22), ("not-supported-yet", 15, 29), ("not-supported-yet", 16, 122), ("missing-key", 17, 101), ("bad-name", 18, 116), ("unknown-value", 20, 101)]),
+    ("changing-carbon.yaml", &[("not-supported-yet", 10, 29), ("not-supported-yet", 11, 29), ("not-supported-yet", 11, 116), ("not-supported-yet", 15, 16), ("useless-key", 15, 22), ("not-supported-yet", 19, 16), ("useless-key", 19, 22)]),
     ("changing-held.yaml", &[("not-supported-yet", 14, 16), ("not-supported-yet", 14, 16), ("not-supported-yet", 18, 16), ("not-supported-yet", 18, 16), ("not-supported-yet", 23, 95)]),
     ("degrade-held.yaml", &[("not-supported-yet", 14, 5), ("not-supported-yet", 20, 5)]),
     ("secret-path.yaml", &[("absolute-path", 9, 16)]),

@@ -73,7 +73,7 @@ pub fn choice(spec: &Spec, world: &World) -> Result<Choice, String> {
         if day::followed(service).is_some() {
             return Err(format!("{address}: its pools follow the load of a day"));
         }
-        let counted = budgets.iter().filter(|(scope, _)| shared::counts(spec, scope, &address));
+        let counted = budgets.iter().filter(|(scope, _)| shared::binds_on(spec, scope, &address));
         let counted: Vec<usize> = counted.map(|(_, row)| *row).collect();
         let field = Field::of(spec, world, &work);
         let prices = [Prices::of(spec, None, &address)];

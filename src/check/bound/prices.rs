@@ -94,7 +94,7 @@ impl Prices {
                 _ if limit.constraint == "carbon" => prices.carbon += multiplier,
                 _ => {
                     let scope = shared::scope_of(limit);
-                    let counted = scope.is_some_and(|scope| shared::counts(spec, &scope, address));
+                    let counted = scope.is_some_and(|scope| shared::binds_on(spec, &scope, address));
                     prices.budget += if counted { multiplier } else { 0 };
                 }
             }

@@ -127,7 +127,7 @@ impl Refused<'_, '_> {
         let spec = self.all.spec;
         let least = self.least.get_or_init(|| {
             let parts = || spec.budget.limits.keys().filter(|scope| **scope != BudgetScope::All);
-            let counted = |job: &&Job<'_>| parts().any(|scope| scope.covers(spec, &job.address));
+            let counted = |job: &&Job<'_>| parts().any(|scope| scope.binds(spec, &job.address));
             let jobs: Vec<&Job<'_>> = self.all.jobs.iter().filter(counted).collect();
             let taken = |job: &&Job<'_>| {
                 let least = least_taken(spec, job.world, &job.address)?;
@@ -135,7 +135,7 @@ impl Refused<'_, '_> {
             };
             jobs.par_iter().filter_map(taken).collect()
         });
-        let counted = self.all.jobs.iter().filter(|job| scope.covers(spec, &job.address));
+        let counted = self.all.jobs.iter().filter(|job| scope.binds(spec, &job.address));
         counted.map(|job| least.get(&job.address).copied()).sum()
     }
 
@@ -229,7 +229,7 @@ impl Refused<'_, '_> {
         let (spec, apart) = (self.all.spec, self.all.apart);
         match what {
             Shared::Budget(scope) => {
-                let counted = apart.iter().filter(|(address, _)| scope.covers(spec, address));
+                let counted = apart.iter().filter(|(address, _)| scope.binds(spec, address));
                 counted.map(|(_, w)| limited(spec, w).micros()).sum()
             }
             Shared::Quota { cloud, place, code } => apart

@@ -131,7 +131,7 @@ impl<'s, 'a> Moving<'s, 'a> {
         jobs: &'s [Job<'s>],
         all: &'s Placement,
     ) -> Option<Self> {
-        let nothing = Left { taken: Taken::new(), month: None, carbon: None };
+        let nothing = Left { taken: Taken::new(), month: None, expected: None, carbon: None };
         let mut movers = Vec::with_capacity(fleet.pools.len());
         for entry in &fleet.pools {
             let sharer = sharers.iter().position(|s| s.bare.address == entry.workload)?;

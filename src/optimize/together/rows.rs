@@ -112,7 +112,7 @@ impl Rows {
         let mut rows = Rows { binds: spec.budget.binds, budgets, apart, ..Rows::default() };
         for (scope, budget) in &spec.budget.limits {
             let row = rows.add(Shared::Budget(scope.clone()), budget.limit.micros(), Some(budget.at.clone()));
-            let counted = rows.budgets.iter_mut().filter(|(address, _)| scope.covers(spec, address));
+            let counted = rows.budgets.iter_mut().filter(|(address, _)| scope.binds(spec, address));
             counted.for_each(|(_, own)| own.push(row));
         }
         if spec.carbon_at().is_some() {

@@ -77,8 +77,17 @@ impl Reader<'_> {
             match (&service.traffic.divide_at, &service.traffic.daily) {
                 (Some(lengths), _) => self.points(&at, service, lengths),
                 (None, Some(daily)) if divide.points.is_empty() => {
-                    let what = format!("`{key}`, but no hour has less than the peak");
-                    let fix = "state hours of less load, or write `fixed`";
+                    let (what, fix) = if daily.rests() {
+                        (
+                            format!("`{key}`, but every hour has the peak or nothing"),
+                            "hours without any load need no machines of their own: write `horizontal`",
+                        )
+                    } else {
+                        (
+                            format!("`{key}`, but no hour has less than the peak"),
+                            "state hours of less load, or write `fixed`",
+                        )
+                    };
                     let problem = Problem::new("useless-key", what, "changes nothing here", fix);
                     let pointer = if self.is_copied(divide.at) { &daily.at } else { divide.at };
                     self.report(pointer, false, problem);
@@ -89,6 +98,25 @@ impl Reader<'_> {
             let parts: Vec<String> = parts.map(|slice| service.part_name(slice)).collect();
             let taken = |part: &str| services.contains_key(part) || others.contains_key(part);
             self.parts_have_names(divide.at, &service.name, &parts, taken);
+        }
+    }
+
+    /// Other machines in other hours are compared by what they cost.
+    pub(super) fn least_carbon_by_the_hour(
+        &mut self,
+        root: &At<'_>,
+        services: &BTreeMap<String, Service>,
+        objective: Goal,
+    ) {
+        for (name, at) in services.iter().filter_map(|(name, s)| Some((name, s.scaling.changes.clone()?))) {
+            if objective != Goal::Carbon {
+                return;
+            }
+            let key = root.key("services").key(name).key("scaling").key("mode");
+            let what = format!("`mode: {}` with `objective: carbon`", key.word().unwrap_or_default());
+            let help =
+                "write `horizontal`, or an objective with a price: `objective: { carbon_price: 90 USD/t }`";
+            self.report(&at, true, leaf::not_yet(&what, help));
         }
     }
 
@@ -162,7 +190,7 @@ impl Reader<'_> {
             let key = traffic.key(lengths);
             no(recorded && key.is_there(), key, "lengths that are stated besides a trace", both);
         }
-        let most = service.scaling.max_replicas.is_some();
+        let most = service.scaling.max_replicas.is_some() && !service.scaling.vertical;
         let key = at.key("scaling").key("max_replicas");
         no(most, key, "`max_replicas`", "remove it: it would be of all parts together");
         let mode = at.key("scaling").key("mode");
@@ -185,6 +213,11 @@ impl Reader<'_> {
         if service.traffic.sessions.is_some() {
             let help = "a conversation may last until other machines serve: write `horizontal`";
             later.push((at.key("traffic").key("sessions"), "conversations", help));
+        }
+        if service.scaling.vertical && service.traffic.origins.len() > 1 {
+            // Each pool has its part of the replicas, rounded up: together more than there are to be.
+            let help = "one origin alone has all replicas in one place: write `hybrid`, or a service for each origin";
+            later.push((at.key("traffic").key("origins"), "several origins", help));
         }
         later
     }

@@ -450,7 +450,7 @@ impl Reader<'_> {
             let problem = Problem::new("conflicting-keys", what, "the number does not change", fix);
             self.report(&at.key("max_replicas").pointer, false, problem);
         }
-        Scaling { mode, min_replicas, max_replicas, to_zero, changes }
+        Scaling { mode, min_replicas, max_replicas, to_zero, changes, vertical: word == Some("vertical") }
     }
 
     pub(super) fn endpoint(&mut self, at: &At<'_>) -> Endpoint {

@@ -42,6 +42,7 @@ fn case(seed: u64, base: &Catalog) -> Option<(Spec, World, Chain)> {
             max_replicas: None,
             to_zero: false,
             changes: None,
+            vertical: false,
         };
         // Tight limits ask for many machines, and mixes of these with spot take long to try.
         service.purchase.spot_max_share = 0.0;

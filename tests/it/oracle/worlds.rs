@@ -131,6 +131,7 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
             max_replicas: None,
             to_zero: false,
             changes: None,
+            vertical: false,
         };
         service.name = format!("s{i}");
         day(&mut r, &mut service);
@@ -178,6 +179,7 @@ pub fn sharing(seed: u64, base: &Catalog) -> (Spec, World) {
             max_replicas: None,
             to_zero: false,
             changes: None,
+            vertical: false,
         };
         service.shares = r.chance(85);
         let less = r.pick(&[0.02, 0.1, 0.3, 1.0]);
@@ -531,6 +533,7 @@ fn service(
             max_replicas,
             to_zero: false,
             changes: None,
+            vertical: false,
         },
         engine,
         endpoint: Endpoint {

@@ -54,7 +54,7 @@ pub static TRAFFIC: &[Key] = &[
     Key::new(
         "daily",
         Kind::Daily,
-        "Load of each hour of the day as a share of the peak: `office-hours` (by convention: 100% from 9 to 17, 60% an hour before and two after, 30% until 22, else 10%), or 24 shares from midnight, of which one is 100%. With `scaling: { mode: horizontal }` pools follow it.",
+        "Load of each hour of the day as a share of the peak: `office-hours` (by convention: 100% from 9 to 17, 60% an hour before and two after, 30% until 22, else 10%), or 24 shares from midnight, of which one is 100%. With `scaling.mode` `horizontal`, `vertical` or `hybrid` machines follow it.",
     )
     .default("the peak all day"),
     Key::new(
