@@ -196,7 +196,7 @@ fn one(log: &mut Ledger, spec: &Spec, placement: &Placement, service: &Service, 
         log.same_debug("divided", &part.address, "its prompts", &(above, to), &(part.above, part.to));
         let mark = |mark: u32| match by {
             By::Prompts => mark.to_string(),
-            By::Load if mark % 10_000 == 0 => format!("{}pct", mark / 10_000),
+            By::Load if mark.is_multiple_of(10_000) => format!("{}pct", mark / 10_000),
             By::Load => {
                 let decimals = format!("{:04}", mark % 10_000);
                 format!("{}-{}pct", mark / 10_000, decimals.trim_end_matches('0'))

@@ -253,7 +253,7 @@ pub(super) fn changes(job: &Job<'_>) -> Vec<Change> {
                 constraint: "max_replicas",
                 at: s.at.join("scaling"),
                 says: if vertical {
-                    format!("{most} replicas in every hour (`vertical`)")
+                    format!("exactly {most} of its replicas in every hour (`vertical`)")
                 } else {
                     format!("at most {most} replicas")
                 },

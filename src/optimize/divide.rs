@@ -5,12 +5,13 @@
 //! in the order of that bound, until the next one's is no less than the best that was found: as a rule the first.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use rayon::prelude::*;
 use rhumb_api::{HOURS_PER_MONTH, Money};
 
 use super::deployment::{self, Telling};
+use super::watch::Asking;
 use super::{NoPlacement, Watch, solve, stability};
 use crate::placement::{
     DearerDivision, Divided, DividedService, DivisionOption, Infeasible, Placement, Rejection, ServicePart,
@@ -34,7 +35,7 @@ pub(super) fn place(
         let undivided = spec.divided(&BTreeMap::new());
         refused(spec, deployment::place(&undivided, world, telling, watch))
     };
-    let services = priced(spec, world);
+    let services = priced(spec, world, watch).map_err(NoPlacement::Unfinished)?;
     let all = InOrder::of(&services);
     if all.next.is_empty() {
         return whole();
@@ -66,19 +67,28 @@ fn sum(parts: &[Option<i64>]) -> Option<i64> {
 }
 
 /// Every part by itself.
-fn priced<'s>(spec: &'s Spec, world: &World) -> Vec<Dividing<'s>> {
-    let dividing = spec.services.values().filter_map(|s| Some((s, s.divisible()?.by)));
-    let of = |(service, by): (&'s Service, By)| {
-        let divisions = service.divisions();
-        let mut parts: Vec<Slice> = divisions.iter().flat_map(|d| slices(by, d)).collect();
-        parts.sort_unstable();
-        parts.dedup();
+///
+/// # Errors
+/// It was ended before all were known.
+fn priced<'s>(spec: &'s Spec, world: &World, watch: Watch<'_>) -> Result<Vec<Dividing<'s>>, Unfinished> {
+    let parts = |by: By, divisions: &[Division]| -> BTreeSet<Slice> {
+        divisions.iter().flat_map(|d| slices(by, d)).collect()
+    };
+    let dividing: Vec<(&Service, By, Vec<Division>)> =
+        spec.services.values().filter_map(|s| Some((s, s.divisible()?.by, s.divisions()))).collect();
+    let asking = Asking::new(watch, dividing.iter().map(|(_, by, all)| parts(*by, all).len()).sum());
+    let of = |(service, by, divisions): (&'s Service, By, Vec<Division>)| {
+        let parts: Vec<Slice> = parts(by, &divisions).into_iter().collect();
         let least = |slice: &Slice| {
+            if asking.stops_apart() {
+                return None;
+            }
             // Any division that has the part.
             let of = divisions.iter().find(|d| slices(by, d).contains(slice))?;
             let divided = spec.divided(&[(service.name.clone(), of.clone())].into());
-            let placed = solve(&divided, world, &format!("services.{}", service.part_name(*slice))).ok()?;
-            Some(bound(&placed).micros())
+            let placed = solve(&divided, world, &format!("services.{}", service.part_name(*slice)));
+            asking.placed_apart();
+            Some(bound(&placed.ok()?).micros())
         };
         let known: BTreeMap<Slice, Option<i64>> =
             parts.par_iter().map(|slice| (*slice, least(slice))).collect();
@@ -89,7 +99,8 @@ fn priced<'s>(spec: &'s Spec, world: &World) -> Vec<Dividing<'s>> {
         let options = options.collect();
         Dividing { service, by, options }
     };
-    dividing.collect::<Vec<_>>().into_par_iter().map(of).collect()
+    let all = dividing.into_par_iter().map(of).collect();
+    asking.unfinished().map_or(Ok(all), Err)
 }
 
 /// What a workload costs a month at the least.
