@@ -1,15 +1,13 @@
 //! Services whose machines may be others in hours of less load, against enumeration: every load at which they could change, the hours up
 //! to it and those above it two services of their own.
 
-use std::collections::BTreeMap;
-
 use rhumb::catalog::Catalog;
 use rhumb::diagnostic::Pointer;
 use rhumb::placement::World;
 use rhumb::spec::*;
 
 use super::brute::{self, several};
-use super::divided::{CENT, counted, parts, told, with};
+use super::divided::{self, CENT, counted, parts, told, with};
 use super::proven;
 use super::worlds::{self, Random};
 use crate::line;
@@ -243,26 +241,28 @@ fn with_shared_limits_no_other_load_is_cheaper_either() {
         if found.as_ref().is_ok_and(|p| counted(p).1) {
             continue;
         }
-        let truth = truth(&spec, &world);
+        let may = |whole: &Service| whole.scaling.changes.is_some();
+        let truth = |spec: &Spec| divided::truth(spec, &world, ways, may, options);
+        let least = truth(&spec);
         let placement = match found {
             Ok(placement) => placement,
             Err(why) => {
                 refused += 1;
-                if truth.is_some() {
-                    faults += &format!("world {seed}: refused ({}), enumeration {truth:?}\n", why.proven);
+                if least.is_some() {
+                    faults += &format!("world {seed}: refused ({}), enumeration {least:?}\n", why.proven);
                 }
                 continue;
             }
         };
         let cost = counted(&placement).0 + brute::stability::of(&spec, &world, &placement);
-        if truth.is_none_or(|truth| (truth - cost).abs() > 24 * 730) {
-            faults += &format!("world {seed}: {cost}, enumeration {truth:?}\n");
+        if least.is_none_or(|truth| (truth - cost).abs() > 24 * 730) {
+            faults += &format!("world {seed}: {cost}, enumeration {least:?}\n");
             continue;
         }
         all += 1;
         if let Some(told) = &placement.kept {
             let nothing = Spec { stability: None, ..spec.clone() };
-            let free = self::truth(&nothing, &world).unwrap();
+            let free = truth(&nothing).unwrap();
             let parts = 2 * CENT * spec.services.len() as i64;
             let off = free - told.free.unwrap().micros();
             if !(-24 * 730..=24 * 730 + parts).contains(&off) {
@@ -297,32 +297,6 @@ fn options(one: &Spec, world: &World, address: &str) -> Vec<brute::Choice> {
     all
 }
 
-/// The least that everything counts for, a month, with a cent for each part of what may change.
-fn truth(spec: &Spec, world: &World) -> Option<i64> {
-    let mut known: BTreeMap<String, Vec<brute::Choice>> = BTreeMap::new();
-    let mut truth: Option<i64> = None;
-    for services in combined(spec) {
-        let may = |s: &&Service| {
-            let whole = s.labels.get("whole").unwrap_or(&s.name);
-            spec.services[whole].scaling.changes.is_some()
-        };
-        let cents: i64 = CENT * services.iter().filter(may).count() as i64;
-        let one = with(spec, services);
-        let addresses: Vec<String> = one.services.keys().map(|name| format!("services.{name}")).collect();
-        let options: Vec<Vec<brute::Choice>> = addresses
-            .iter()
-            .map(|a| {
-                let traffic = &one.services[a.trim_start_matches("services.")].traffic;
-                let key = format!("{a} {:?} {:?}", traffic.load, traffic.daily);
-                known.entry(key).or_insert_with(|| options(&one, world, a)).clone()
-            })
-            .collect();
-        let Some(cost) = several::together(&one, world, &addresses, &options) else { continue };
-        truth = Some(truth.map_or(cost + cents, |known| known.min(cost + cents)));
-    }
-    truth
-}
-
 /// Lets machines of some services run, whole or of a part that they may have or had `once`, and asks a move to save something. `parts`: the ends
 /// of the names that enumeration gives to parts.
 pub fn running(
@@ -350,17 +324,4 @@ pub fn running(
             world.running.0.insert(format!("services.{name}{part}"), places.clone());
         }
     }
-}
-
-/// Every way to serve all of them.
-fn combined(spec: &Spec) -> Vec<Vec<Service>> {
-    let mut all: Vec<Vec<Service>> = vec![Vec::new()];
-    for service in spec.services.values() {
-        let ways = ways(service);
-        all = all
-            .iter()
-            .flat_map(|so_far| ways.iter().map(move |w| [so_far.clone(), w.clone()].concat()))
-            .collect();
-    }
-    all
 }

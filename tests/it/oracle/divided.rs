@@ -200,6 +200,42 @@ pub fn with(spec: &Spec, services: Vec<Service>) -> Spec {
     spec
 }
 
+/// The least that everything counts for, a month, over all ways to serve every service, with a cent for each part of those that `may` be served
+/// in parts.
+pub fn truth(
+    spec: &Spec,
+    world: &World,
+    ways: fn(&Service) -> Vec<Vec<Service>>,
+    may: fn(&Service) -> bool,
+    options: fn(&Spec, &World, &str) -> Vec<brute::Choice>,
+) -> Option<i64> {
+    let mut combined: Vec<Vec<Service>> = vec![Vec::new()];
+    for service in spec.services.values() {
+        let ways = ways(service);
+        let with =
+            |so_far: &Vec<Service>| ways.iter().map(|w| [so_far.as_slice(), w].concat()).collect::<Vec<_>>();
+        combined = combined.iter().flat_map(with).collect();
+    }
+    // Every part once, whatever else is divided.
+    let mut known: BTreeMap<String, Vec<brute::Choice>> = BTreeMap::new();
+    let mut truth: Option<i64> = None;
+    for services in combined {
+        let part = |s: &&Service| may(&spec.services[s.labels.get("whole").unwrap_or(&s.name)]);
+        let cents: i64 = CENT * services.iter().filter(part).count() as i64;
+        let one = with(spec, services);
+        let addresses: Vec<String> = one.services.keys().map(|name| format!("services.{name}")).collect();
+        let all = |address: &String| {
+            let t = &one.services[address.trim_start_matches("services.")].traffic;
+            let key = format!("{address} {:?} {:?} {:?}", t.input, t.load, t.daily);
+            known.entry(key).or_insert_with(|| options(&one, world, address)).clone()
+        };
+        let choices: Vec<Vec<brute::Choice>> = addresses.iter().map(all).collect();
+        let Some(cost) = several::together(&one, world, &addresses, &choices) else { continue };
+        truth = Some(truth.map_or(cost + cents, |known| known.min(cost + cents)));
+    }
+    truth
+}
+
 pub fn told(seed: u64, spec: &Spec, world: &World, placement: &Placement) -> String {
     let findings = check::placement(spec, world, placement);
     let line = |f: &check::Finding| {
@@ -352,39 +388,8 @@ fn with_shared_limits_the_division_is_the_cheapest_as_well() {
         if found.as_ref().is_ok_and(|p| counted(p).1) {
             continue;
         }
-        // Every part once, whatever else is divided.
-        let mut known: BTreeMap<String, Vec<brute::Choice>> = BTreeMap::new();
-        let services: Vec<Vec<Vec<Service>>> = spec.services.values().map(ways).collect();
-        let mut combined: Vec<Vec<Service>> = vec![Vec::new()];
-        for ways in &services {
-            combined = combined
-                .iter()
-                .flat_map(|so_far| ways.iter().map(move |w| [so_far.clone(), w.clone()].concat()))
-                .collect();
-        }
-        let mut truth: Option<i64> = None;
-        for services in combined {
-            let cents: i64 = CENT
-                * services
-                    .iter()
-                    .filter(|s| {
-                        let whole = s.labels.get("whole").unwrap_or(&s.name);
-                        spec.services[whole].traffic.divide_at.is_some()
-                    })
-                    .count() as i64;
-            let one = with(&spec, services);
-            let addresses: Vec<String> = one.services.keys().map(|name| format!("services.{name}")).collect();
-            let options: Vec<Vec<brute::Choice>> = addresses
-                .iter()
-                .map(|a| {
-                    let input = &one.services[a.trim_start_matches("services.")].traffic.input;
-                    let key = format!("{a} {input:?}");
-                    known.entry(key).or_insert_with(|| several::options(&one, &world, a)).clone()
-                })
-                .collect();
-            let Some(cost) = several::together(&one, &world, &addresses, &options) else { continue };
-            truth = Some(truth.map_or(cost + cents, |known| known.min(cost + cents)));
-        }
+        let may = |whole: &Service| whole.traffic.divide_at.is_some();
+        let truth = truth(&spec, &world, ways, may, several::options);
         let placement = match found {
             Ok(placement) => placement,
             Err(why) => {
