@@ -233,14 +233,17 @@ impl<'a> Search<'a> {
     fn asked(&self, set: usize, regions: u32, (s, w): (usize, usize), doubted: bool) -> Asked<'_> {
         let (site, scaling) = (&self.field.sites[s], &self.service.scaling);
         // One pool for all origins is the whole service.
-        let whole = regions == 1 && set == self.blocks.len() - 1;
+        let all = set == self.blocks.len() - 1;
+        let whole = regions == 1 && all;
+        // Every other pool has a replica at the least, and so has one of other origins.
+        let others = regions.saturating_sub(1) + u32::from(!all);
         Asked {
             site,
             way: &self.field.ways(site)[w],
             rules: self.work.purchase,
             survive: self.service.survive,
             least_replicas: if whole { scaling.min_replicas } else { 1 },
-            most_replicas: scaling.max_replicas,
+            most_replicas: scaling.max_replicas.map(|most| most.saturating_sub(others)),
             doubted,
         }
     }
