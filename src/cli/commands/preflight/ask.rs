@@ -21,6 +21,9 @@ const TRIES: u32 = 4;
 /// The pause before it is asked again, doubled each time, unless the cloud says when.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// So many questions come back at different times.
+const TURNS: u32 = 8;
+
 /// The longest pause, whatever the cloud says.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -134,7 +137,7 @@ pub fn ask_all(questions: &[Question<'_>], clouds: &Clouds) -> Vec<Option<Vec<Fi
             let (asked, free) = (question.asked.clone(), Arc::clone(&free));
             under_way.spawn(async move {
                 let _turn = free.acquire().await;
-                (index, ask(provider.as_ref(), &asked).await)
+                (index, ask(provider.as_ref(), &asked, index).await)
             });
         }
         let mut answers = vec![None; questions.len()];
@@ -146,14 +149,14 @@ pub fn ask_all(questions: &[Question<'_>], clouds: &Clouds) -> Vec<Option<Vec<Fi
     })
 }
 
-/// Asks until there is an answer or it is no use; what is not known then is said to be unknown.
-async fn ask(provider: &dyn Provider, asked: &Preflight) -> Vec<Finding> {
+/// Asks until there is an answer or it is no use; what is not known then is said to be unknown. `turn`: which question it is.
+async fn ask(provider: &dyn Provider, asked: &Preflight, turn: usize) -> Vec<Finding> {
     let mut tried = 1;
     let (mut found, why) = loop {
         match provider.preflight(asked).await {
             Ok(found) => break (found, "the adapter says nothing of it".to_owned()),
             Err(error) if tried < TRIES && may_pass(error.kind) => {
-                tokio::time::sleep(pause(&error, tried)).await;
+                tokio::time::sleep(pause(&error, tried, turn)).await;
                 tried += 1;
             }
             Err(error) => break (Vec::new(), format!("the cloud could not be asked: {error}")),
@@ -168,9 +171,12 @@ const fn may_pass(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Throttled | ErrorKind::UnknownOutcome | ErrorKind::Conflict)
 }
 
-fn pause(error: &ProviderError, tried: u32) -> Duration {
+/// As long as the cloud says, or twice as long as before; and a part of that more for each question, since a cloud tells all that it turns
+/// away at once to come back at the same time.
+fn pause(error: &ProviderError, tried: u32, turn: usize) -> Duration {
     let own = PAUSE.saturating_mul(1 << (tried - 1).min(8));
-    error.retry_after_ms.map_or(own, Duration::from_millis).min(LONGEST)
+    let apart = own / TURNS * (turn as u32 % TURNS);
+    (error.retry_after_ms.map_or(own, Duration::from_millis) + apart).min(LONGEST)
 }
 
 #[cfg(test)]
@@ -238,7 +244,7 @@ mod tests {
         let wanted = wanted(&change(Action::Create), None);
         let asked = Preflight { cloud: Cloud::Aws, lineage: None, wanted };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("one");
-        let found = runtime.block_on(ask(&cloud, &asked));
+        let found = runtime.block_on(ask(&cloud, &asked, 0));
         (found, cloud.0.into_inner().expect("whole").len())
     }
 
@@ -256,6 +262,17 @@ mod tests {
         assert!(found[0].message.contains("could not be asked: throttled: busy"), "{found:?}");
         let (found, left) = answered(&[at_once(ErrorKind::Denied), fine(), fine()]);
         assert!(left == 2 && !passes(&found), "no use in asking again");
+    }
+
+    #[test]
+    fn who_is_turned_away_together_does_not_come_back_together() {
+        let busy =
+            ProviderError { retry_after_ms: Some(50), ..ProviderError::new(ErrorKind::Throttled, "busy") };
+        let pauses = |tried| -> BTreeSet<Duration> { (0..8).map(|turn| pause(&busy, tried, turn)).collect() };
+        assert_eq!((pauses(1).len(), pauses(1).first()), (8, Some(&Duration::from_millis(50))));
+        // The second time they are 62.5 ms apart.
+        assert_eq!(pause(&busy, 2, 3) - pause(&busy, 2, 2), Duration::from_micros(62_500));
+        assert_eq!(pause(&busy, 9, 7), LONGEST);
     }
 
     #[test]
