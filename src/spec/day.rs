@@ -60,7 +60,7 @@ impl Daily {
 pub enum ScalingMode {
     /// As many as the peak needs, all day.
     Fixed,
-    /// As many as each hour of [`Traffic::daily`] needs, started in time (decision 11).
+    /// As many as each hour of [`super::Traffic::daily`] needs, started in time (decision 11).
     Horizontal,
 }
 
