@@ -368,8 +368,7 @@ fn engine_problem(spec: &Spec, map: &SourceMap, addr: &str, reason: String, fix:
     let (kind, name) = workload.split_once('.').unwrap_or_default();
     let engine = match kind {
         "services" => {
-            // A part has its name from the whole.
-            let whole = |s: &&Service| s.divisible().is_some() && name.starts_with(&format!("{}-", s.name));
+            let whole = |s: &&Service| spec.addresses_of_parts(s).contains(workload);
             let service = spec.services.get(name).or_else(|| spec.services.values().find(whole));
             service.map(|s| &s.engine.at)
         }

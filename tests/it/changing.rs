@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use rhumb::placement::{DividedService, Placement};
+use rhumb::placement::Placement;
 use rhumb::replay::{Options, verify};
 use rhumb::spec::{BudgetBinds, By, Daily, Load};
 use rhumb_api::{Attr, Money, Purchase};
 
 use crate::cli::{rhumb, run};
+use crate::divided::{a_claim_is_searched_again, divided as own};
 use crate::faults::{self, Case, Planted};
 use crate::line;
 
@@ -77,10 +78,6 @@ fn case(more: &str) -> Case {
 }
 
 const HYBRID: &str = "    scaling: { mode: hybrid }\n";
-
-fn own(p: &mut Placement) -> &mut DividedService {
-    p.divided.as_mut().unwrap().services.get_mut("services.chat").unwrap()
-}
 
 #[test]
 fn vertical_has_as_many_replicas_at_night_as_by_day() {
@@ -204,23 +201,9 @@ fn day(spec: &mut rhumb::spec::Spec) -> &mut Daily {
     spec.services.get_mut("chat").unwrap().traffic.daily.as_mut().unwrap()
 }
 
-/// What a plan of lower bounds claims is searched again.
 #[test]
 fn claims_that_nothing_can_keep_are_found() {
-    let (spec, world, placement) = case(HYBRID);
-    let sound = rhumb::check::prove(&spec, &world, &placement);
-    assert_eq!(
-        (sound.report.findings.len(), sound.all.gap()),
-        (0, Some(0.0)),
-        "{}",
-        faults::told(&sound.report.findings)
-    );
-    let mut claimed = placement.clone();
-    let least = &mut own(&mut claimed).options[0].least[0];
-    *least = least.map(|m| m + m);
-    let found = rhumb::check::prove(&spec, &world, &claimed).report.findings;
-    let told = faults::told(&found);
-    assert!(found.iter().any(|f| f.code == "optimum" && f.address == "services.chat"), "{told}");
+    a_claim_is_searched_again(&case(HYBRID));
 }
 
 #[test]
@@ -460,7 +443,7 @@ fn no_budget_is_kept_that_what_is_expected_breaks() {
     assert!(code == 6 || code == 7, "{code} {tight:#}");
 }
 
-/// Six services with three loads each have 729 ways; none is within the budget. What the parts cost by themselves proves it where the
+/// Six services with two loads each have 64 ways; none is within the budget. What the parts cost by themselves proves it where the
 /// budget is that small, and elsewhere the search ends.
 #[test]
 fn a_refusal_of_many_ways_comes_to_an_end() {

@@ -3,7 +3,7 @@
 use rhumb::catalog::Catalog;
 use rhumb::optimize;
 use rhumb::placement::World;
-use rhumb::spec::{Chain, Load, Objective, Scaling, ScalingMode, Spec};
+use rhumb::spec::{Chain, Load, Objective, Spec};
 use rhumb_api::Money;
 
 use super::{brute, line, worlds};
@@ -36,14 +36,7 @@ fn case(seed: u64, base: &Catalog) -> Option<(Spec, World, Chain)> {
     let (name, quantile) = ("c".to_owned(), 0.9);
     let chain = Chain { name, steps, between_ms: 3.0, quantile, limit_ms, at };
     for service in spec.services.values_mut() {
-        service.scaling = Scaling {
-            mode: ScalingMode::Fixed,
-            min_replicas: 1,
-            max_replicas: None,
-            to_zero: false,
-            changes: None,
-            vertical: false,
-        };
+        service.scaling = worlds::fixed();
         // Tight limits ask for many machines, and mixes of these with spot take long to try.
         service.purchase.spot_max_share = 0.0;
         service.traffic.load = match service.traffic.load {

@@ -62,6 +62,12 @@ fn at() -> Pointer {
     Pointer::root()
 }
 
+/// As many replicas as the peak needs, whatever the hour.
+pub fn fixed() -> Scaling {
+    let mode = ScalingMode::Fixed;
+    Scaling { mode, min_replicas: 1, max_replicas: None, to_zero: false, changes: None, vertical: false }
+}
+
 /// A world and a spec with one workload.
 pub fn case(seed: u64, base: &Catalog) -> (Spec, World) {
     let mut r = Random::new(seed);
@@ -125,14 +131,7 @@ pub fn together(seed: u64, base: &Catalog) -> (Spec, World) {
         service.traffic.origins[0].share = 1.0;
         service.survive.region = 0;
         service.placement.spread_regions = 1;
-        service.scaling = Scaling {
-            mode: ScalingMode::Fixed,
-            min_replicas: 1,
-            max_replicas: None,
-            to_zero: false,
-            changes: None,
-            vertical: false,
-        };
+        service.scaling = fixed();
         service.name = format!("s{i}");
         day(&mut r, &mut service);
         all.services.insert(service.name.clone(), service);
@@ -173,14 +172,7 @@ pub fn sharing(seed: u64, base: &Catalog) -> (Spec, World) {
     let mut r = Random::new(seed ^ 0x0073_6861_7265);
     spec.batches.clear();
     for service in spec.services.values_mut() {
-        service.scaling = Scaling {
-            mode: ScalingMode::Fixed,
-            min_replicas: 1,
-            max_replicas: None,
-            to_zero: false,
-            changes: None,
-            vertical: false,
-        };
+        service.scaling = fixed();
         service.shares = r.chance(85);
         let less = r.pick(&[0.02, 0.1, 0.3, 1.0]);
         service.traffic.load = match service.traffic.load {
