@@ -7,7 +7,7 @@ use rhumb::placement::World;
 use rhumb::spec::*;
 
 use super::brute::{self, several};
-use super::divided::{self, CENT, counted, parts, told, with};
+use super::divided::{self, CENT, alone, counted, parts, told};
 use super::proven;
 use super::worlds::{self, Random};
 use crate::line;
@@ -151,14 +151,7 @@ fn no_other_load_to_change_at_is_cheaper_by_enumeration() {
         if found.as_ref().is_ok_and(|p| counted(p).1) {
             continue;
         }
-        let least = |parts: Vec<Service>| -> Option<i64> {
-            let cents = CENT * parts.len() as i64;
-            let each = parts.into_iter().map(|part| {
-                let name = part.name.clone();
-                Some(brute::service(&with(&spec, vec![part]), &world, &name)? * 730)
-            });
-            Some(each.sum::<Option<i64>>()? + cents)
-        };
+        let least = |parts| alone(&spec, &world, parts);
         let costs: Vec<Option<i64>> = ways(&spec.services["s"]).into_iter().map(least).collect();
         let truth = costs.iter().flatten().min().copied();
         let Ok(placement) = found else {

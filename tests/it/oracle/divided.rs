@@ -200,6 +200,16 @@ pub fn with(spec: &Spec, services: Vec<Service>) -> Spec {
     spec
 }
 
+/// The least that parts cost a month, each by itself, with a cent for each; `None` if one of them cannot be placed.
+pub fn alone(spec: &Spec, world: &World, parts: Vec<Service>) -> Option<i64> {
+    let cents = CENT * parts.len() as i64;
+    let each = parts.into_iter().map(|part| {
+        let name = part.name.clone();
+        Some(brute::service(&with(spec, vec![part]), world, &name)? * 730)
+    });
+    Some(each.sum::<Option<i64>>()? + cents)
+}
+
 /// The least that everything counts for, a month, over all ways to serve every service, with a cent for each part of those that `may` be served
 /// in parts.
 pub fn truth(
@@ -283,14 +293,7 @@ fn the_division_is_the_cheapest_by_enumeration() {
         if found.as_ref().is_ok_and(|p| counted(p).1) {
             continue;
         }
-        let least = |parts: Vec<Service>| -> Option<i64> {
-            let cents = CENT * parts.len() as i64;
-            let each = parts.into_iter().map(|part| {
-                let name = part.name.clone();
-                Some(brute::service(&with(&spec, vec![part]), &world, &name)? * 730)
-            });
-            Some(each.sum::<Option<i64>>()? + cents)
-        };
+        let least = |parts| alone(&spec, &world, parts);
         let truth = ways(&spec.services["s"]).into_iter().filter_map(least).min();
         let Ok(placement) = found else {
             refused += 1;
