@@ -25,6 +25,8 @@ pub struct Machine<'a> {
     turning: bool,
     /// What has failed is not tried again.
     given_up: BTreeSet<ResourceAddr>,
+    /// Workloads of which what was made goes again.
+    going_back: BTreeSet<String>,
     options: Options,
     state: State,
     jobs: Jobs,
@@ -54,6 +56,8 @@ struct Task {
     under: Option<Under>,
     /// Of a look at machines: pauses so far, milliseconds, and looks.
     watched: (u64, u32),
+    /// Machines that were healthy when it was looked last.
+    healthy: Option<u32>,
     ended: bool,
 }
 
@@ -116,6 +120,7 @@ impl<'a> Machine<'a> {
             refused: BTreeSet::new(),
             turning: false,
             given_up: BTreeSet::new(),
+            going_back: BTreeSet::new(),
             options,
             state,
             jobs,
@@ -298,7 +303,9 @@ impl<'a> Machine<'a> {
         let from = work.from.unwrap_or(0);
         let there = self.state.resources.get(&change.addr);
         let is_so = |thing: &Arc<StateResource>| {
-            thing.since > from && thing.resource == *after && thing.doubtful.is_none()
+            let as_told = thing.doubtful.is_none() && thing.known_as.is_empty();
+            let as_told = as_told && thing.stands_on_old(&self.state.resources).is_none();
+            thing.since > from && thing.resource == *after && as_told
         };
         // Of this plan, by an apply of it that was cut off.
         if there.is_some_and(is_so) {
@@ -476,19 +483,44 @@ impl<'a> Machine<'a> {
     /// Does what is to be done now instead of what was to be done before.
     fn turn(&mut self) {
         self.turning = false;
+        self.put_back();
         let Some(work) = &self.work else { return };
-        self.changes = work.changes(&self.state);
+        self.changes = work.changes_back(&self.state, &self.going_back);
         self.jobs = Jobs::of(&self.changes, work, &self.state);
         (self.tasks, self.ready) = tasks(&self.jobs);
         // What was skipped for what was refused may be done now.
         self.summary.skipped.clear();
     }
 
+    /// Whether what was made for the workload of machines that were refused goes again. It has failed all the same.
+    fn go_back(&mut self, task: usize, why: &str) -> bool {
+        let (Job::Make(at), Some(work)) = (&self.tasks[task].job, &self.work) else { return false };
+        let Some(address) = self.changes.get(*at).map(|change| change.addr.clone()) else { return false };
+        if !work.goes_back(address.workload()) || self.going_back.contains(address.workload()) {
+            return false;
+        }
+        self.going_back.insert(address.workload().to_owned());
+        self.fail(task, why.to_owned());
+        self.turning = true;
+        true
+    }
+
+    /// What was replaced of workloads that go back is in use again: it has served all the time.
+    fn put_back(&mut self) {
+        let Some(work) = &self.work else { return };
+        let of = |workload: &String| work.replaced(workload, &self.state);
+        let all: Vec<ResourceAddr> = self.going_back.iter().flat_map(of).collect();
+        for address in all {
+            self.given_up.remove(&address);
+            self.write(Record::Undo { address }, None);
+        }
+    }
+
     /// Ends with an open intent.
     fn leave(&mut self, task: usize, why: String) {
         self.tell(task, Stage::Left(why.clone()));
         let Some((verb, address)) = self.told(task) else { return self.end(task, Some(why)) };
-        self.end(task, Some(format!("how to {} {address} ended is not known", verb.as_str())));
+        self.end(task, Some(format!("how the {} of {address} ended is not known", verb.as_str())));
         self.summary.left.push((verb, address, why));
     }
 
@@ -504,6 +536,7 @@ impl<'a> Machine<'a> {
                 blocked: None,
                 under: None,
                 watched: (0, 0),
+                healthy: None,
                 ended: false,
             });
         }
@@ -546,7 +579,15 @@ impl Engine for Machine<'_> {
 
 /// The tasks of some jobs, and those that wait for nothing.
 fn tasks(jobs: &Jobs) -> (Vec<Task>, BTreeSet<usize>) {
-    let task = |(job, waits)| Task { job, waits, blocked: None, under: None, watched: (0, 0), ended: false };
+    let task = |(job, waits)| Task {
+        job,
+        waits,
+        blocked: None,
+        under: None,
+        watched: (0, 0),
+        healthy: None,
+        ended: false,
+    };
     let tasks: Vec<Task> = jobs.all().map(task).collect();
     let ready = (0..tasks.len()).filter(|i| tasks[*i].waits == 0).collect();
     (tasks, ready)

@@ -8,6 +8,7 @@
 //! apply looks each open intent up, adopts what exists, repeats what does not ([`Machine::new`] begins with that), and then goes on.
 //! There is no command that repairs, because there is nothing that it could do.
 
+mod back;
 mod drive;
 mod machine;
 mod survey;

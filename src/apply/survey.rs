@@ -182,12 +182,13 @@ impl<'a> Survey<'a> {
 
     fn listed(&mut self, scope: &Scope, listed: Vec<Observed>) {
         let mut shown = BTreeSet::new();
-        for seen in listed {
+        for mut seen in listed {
             // A cloud that shows the things of others does not make them ours.
             if seen.tags.lineage != self.state.lineage {
                 continue;
             }
             shown.insert(seen.handle.clone());
+            self.in_our_words(&mut seen);
             let as_recorded = self.known.get(&seen.handle).is_some_and(|(_, thing)| {
                 let done =
                     seen.status == Status::Ready || (seen.status == Status::Complete && thing.complete);
@@ -205,15 +206,22 @@ impl<'a> Survey<'a> {
         self.queue.extend(missing.map(|handle| Asked::new(Call::Read(handle.clone()))));
     }
 
+    fn in_our_words(&self, seen: &mut Observed) {
+        if let Some((_, thing)) = self.known.get(&seen.handle) {
+            seen.attributes = thing.in_our_words(std::mem::take(&mut seen.attributes));
+        }
+    }
+
     fn read(&mut self, asked: Asked, handle: &Handle, seen: Option<Observed>, effects: &mut Vec<Effect>) {
         let known = self.known.get(handle).copied();
-        let Some(seen) = seen else {
+        let Some(mut seen) = seen else {
             // A run that has ended may be cleared away.
             if let Some((addr, _)) = known.filter(|(_, thing)| !thing.complete) {
                 self.found.insert((addr.clone(), handle.clone()), Found::Vanished);
             }
             return;
         };
+        self.in_our_words(&mut seen);
         if matches!(seen.status, Status::Pending | Status::Deleting) && asked.looks < MOST_LOOKS {
             let ms = self.options.first_poll_ms.saturating_mul(1 << asked.looks.min(20));
             let asked = Asked { looks: asked.looks + 1, ..asked };

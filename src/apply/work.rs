@@ -14,6 +14,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use rhumb_api::{Attr, Resource, ResourceAddr, ResourceKind, Token};
 
 use super::Verb;
+use super::back::back;
 use crate::plan::{self, Action, Change, Dip, Plan, Rollout, Standby};
 use crate::render::Artifact;
 use crate::state::{Spared, State, Taken};
@@ -49,7 +50,7 @@ impl<'a> Work<'a> {
             from: plan.prior.as_ref().map(|prior| prior.serial),
             changes: &plan.changes,
             standbys: &plan.standbys,
-            apart: plan.budgets.is_empty() && plan.placement.coupling.is_none(),
+            apart: plan.apart(),
             order,
             artifacts: &plan.artifacts,
             rollouts: &plan.rollouts,
@@ -63,6 +64,11 @@ impl Work<'_> {
     ///
     /// What an earlier try of this apply has made and nothing wants any more is removed.
     pub fn changes(&self, state: &State) -> Vec<Change> {
+        self.changes_back(state, &BTreeSet::new())
+    }
+
+    /// As [`Work::changes`]; but of these workloads, what was made or changed is led back to what it was before the plan.
+    pub(super) fn changes_back(&self, state: &State, going_back: &BTreeSet<String>) -> Vec<Change> {
         let mut wanted: BTreeMap<&ResourceAddr, Cow<'_, Change>> =
             self.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))).collect();
         for standby in self.standing_in(state) {
@@ -88,7 +94,31 @@ impl Work<'_> {
                 wanted.insert(addr, Cow::Owned(removal));
             }
         }
+        for workload in going_back {
+            wanted.retain(|addr, _| addr.workload() != workload);
+            wanted.extend(
+                back(self, workload, state).into_iter().map(|(addr, change)| (addr, Cow::Owned(change))),
+            );
+        }
         wanted.into_values().map(Cow::into_owned).collect()
+    }
+
+    /// Whether what was made for a workload goes again when its machines are refused.
+    pub(super) fn goes_back(&self, workload: &str) -> bool {
+        let stated = self.rollouts.iter().any(|rollout| rollout.workload == workload && rollout.roll_back);
+        // What went first for want of room is gone: nothing would serve.
+        let gone = self.dips.iter().flat_map(|dip| &dip.first).any(|addr| addr.workload() == workload);
+        stated && !gone
+    }
+
+    /// The addresses of a workload at which something new stands, and what it replaced is still there.
+    pub(super) fn replaced(&self, workload: &str, state: &State) -> Vec<ResourceAddr> {
+        let from = self.from.unwrap_or(0);
+        let new = |addr: &ResourceAddr| state.resources.get(addr).is_some_and(|thing| thing.since > from);
+        let old = state.spares.iter().filter(|s| s.why == Spared::Replaced && s.thing.since <= from);
+        let all: BTreeSet<&ResourceAddr> =
+            old.map(|s| &s.address).filter(|a| a.workload() == workload && new(a)).collect();
+        all.into_iter().cloned().collect()
     }
 
     /// What stands in for pools of the plan: of each, what was taken last.

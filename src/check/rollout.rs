@@ -47,6 +47,14 @@ pub fn check(log: &mut Ledger, spec: &Spec, plan: &Plan, whole: &[Change]) {
         let (Some(stated), Some(places)) = (wanted.get(address), machines.get(address)) else { continue };
         let timeout = &stated.health_timeout_s;
         log.same("plan", address, "the time until machines are healthy", timeout, &rollout.health_timeout_s);
+        let back = (&stated.roll_back, &rollout.roll_back);
+        log.same(
+            "plan",
+            address,
+            "whether what was made goes again when machines are refused",
+            back.0,
+            back.1,
+        );
         let mut told: Vec<&String> = rollout.waves.iter().flatten().collect();
         let order: Vec<i64> = told.iter().map(|place| places.get(*place).copied().unwrap_or(-1)).collect();
         log.hold(order.windows(2).all(|w| w[0] <= w[1]), "plan", address, || {

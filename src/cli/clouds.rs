@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhumb_api::{Cloud, Provider};
+use rhumb_api::{Capability, Cloud, Provider, uncovered};
 
 use super::Failure;
 use super::discreet::Discreet;
 use crate::apply::Options;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Change, Plan};
 use crate::state::State;
 
 /// Which clouds are talked to.
@@ -26,6 +26,8 @@ pub struct CloudArgs {
 pub struct Clouds {
     /// The adapter of each cloud.
     pub providers: BTreeMap<Cloud, Arc<dyn Provider>>,
+    /// What they can deploy: the rows of all of them.
+    table: Vec<Capability>,
     /// Whether nothing that they make exists.
     pub simulated: bool,
     /// How they are worked with.
@@ -43,6 +45,7 @@ impl Clouds {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Failure::error(format!("cannot start: {e}")))?;
         let mut providers: BTreeMap<Cloud, Arc<dyn Provider>> = BTreeMap::new();
+        let mut table = Vec::new();
         if let Some(url) = &args.simulate {
             if url.contains('@') {
                 return Err(Failure::usage(
@@ -51,6 +54,7 @@ impl Clouds {
             }
             let client = runtime.block_on(rhumb_sim::Client::connect(url));
             let client = client.map_err(|e| Failure::error(format!("--simulate {url}: {e}")))?;
+            table.extend_from_slice(client.capabilities());
             let client: Arc<dyn Provider> = Arc::new(Discreet(Arc::new(client)));
             for cloud in client.clouds() {
                 providers.insert(*cloud, Arc::clone(&client));
@@ -58,7 +62,7 @@ impl Clouds {
         }
         let guarantees = providers.iter().map(|(cloud, of)| (*cloud, of.guarantees())).collect();
         let options = Options { parallel: usize::from(args.parallel), ..Options::new(guarantees) };
-        Ok(Clouds { providers, simulated: args.simulate.is_some(), options, runtime })
+        Ok(Clouds { providers, table, simulated: args.simulate.is_some(), options, runtime })
     }
 
     /// Nothing is begun that cannot be done.
@@ -91,14 +95,7 @@ impl Clouds {
 
     /// The adapters know how to make everything that is to be made.
     fn deploys(&self, plan: &Plan) -> Result<(), Failure> {
-        let made = plan.changes.iter().filter(|c| c.action != plan::Action::Keep);
-        let refused: Vec<String> = made
-            .filter_map(|change| Some((&change.addr, change.after.as_ref()?)))
-            .filter_map(|(addr, after)| {
-                let why = self.providers.get(&after.cloud)?.can(after).err()?;
-                Some(format!("{addr}: {why}"))
-            })
-            .collect();
+        let refused = self.refused(&plan.changes);
         if refused.is_empty() {
             return Ok(());
         }
@@ -106,6 +103,19 @@ impl Clouds {
             "nothing was changed: what this build cannot deploy: {}",
             refused.join("; ")
         )))
+    }
+
+    /// What of some changes is outside the table, or refused by its adapter, and why.
+    fn refused(&self, changes: &[Change]) -> Vec<String> {
+        let made = changes.iter().filter(|c| c.action != plan::Action::Keep);
+        let made: Vec<_> = made.filter_map(|change| Some((&change.addr, change.after.as_ref()?))).collect();
+        let mut why = uncovered(&self.table, made.iter().copied());
+        for (addr, after) in made {
+            if let Some(Err(reason)) = self.providers.get(&after.cloud).map(|provider| provider.can(after)) {
+                why.entry(addr).or_insert(reason);
+            }
+        }
+        why.into_iter().map(|(addr, why)| format!("{addr}: {why}")).collect()
     }
 
     /// Everything of a state can be looked at.
@@ -144,5 +154,71 @@ impl Clouds {
             ))),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rhumb_api::{Among, Attr, Resource, ResourceAddr, ResourceKind};
+    use rhumb_sim::{InProcess, World};
+
+    use super::*;
+
+    fn template(addr: &str, engine: &str) -> Change {
+        let text = |text: &str| Attr::from(text);
+        let map = |name: &str, value: Attr| Attr::Map([(name.to_owned(), value)].into());
+        let attributes = [
+            ("deployment", text("a")),
+            ("workload", text("services.a")),
+            ("labels", map("team", text("ml"))),
+            ("network", text("services.a/network")),
+            ("firewall", text("services.a/firewall")),
+            ("instance_type", text("m7i.xlarge")),
+            ("accelerators_per_machine_permille", Attr::Int(0)),
+            ("replicas_per_machine", Attr::Int(1)),
+            ("machines_per_replica", Attr::Int(1)),
+            ("start_script_sha256", text("0")),
+            ("engine", map("name", text(engine))),
+        ];
+        let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let (kind, cloud, region) = (ResourceKind::LaunchTemplate, Cloud::Aws, "eu-west-1".to_owned());
+        Change {
+            addr: ResourceAddr::parse(addr).expect("an address"),
+            action: plan::Action::Create,
+            reasons: vec!["new".to_owned()],
+            before: None,
+            after: Some(Resource { kind, cloud, region, attributes }),
+            fields: Vec::new(),
+            depends_on: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_outside_the_table_is_refused_and_so_is_what_an_adapter_cannot_make() {
+        let sim: Arc<dyn Provider> = Arc::new(InProcess::new(World::default()));
+        let mut clouds = Clouds {
+            table: sim.capabilities().to_vec(),
+            providers: [(Cloud::Aws, sim)].into(),
+            simulated: true,
+            options: Options::new(BTreeMap::new()),
+            runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
+        };
+        let mut changes = vec![template("services.a/p5", "vllm"), template("services.a/g6e", "sglang")];
+        assert_eq!(clouds.refused(&changes), Vec::<String>::new());
+        for row in &mut clouds.table {
+            row.engines = Among::only(["sglang"]);
+        }
+        let outside = "services.a/p5: no adapter of this build can deploy engine `vllm` on aws";
+        assert_eq!(clouds.refused(&changes), [outside]);
+        changes[1].after.as_mut().expect("it is made").attributes.remove("network");
+        let refused = clouds.refused(&changes);
+        assert!(
+            refused.len() == 2 && refused[0].contains("services.a/g6e: a launch_template needs `network`"),
+            "{refused:?}"
+        );
+        clouds.table.clear();
+        assert_eq!(clouds.refused(&changes).len(), 2);
+        changes.iter_mut().for_each(|change| change.action = plan::Action::Keep);
+        assert_eq!(clouds.refused(&changes), Vec::<String>::new());
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rhumb_api::{
-    Answer, Answering, Call, Cloud, Guarantees, Observed, Preflight, Provider, ProviderError, Reply,
-    Resource, Status, preflight,
+    Answer, Answering, Call, Capability, Cloud, Guarantees, Observed, Preflight, Provider, ProviderError,
+    Reply, Resource, Status, preflight,
 };
 
 use super::failure::without_secrets;
@@ -47,6 +47,10 @@ impl Provider for Discreet {
 
     fn guarantees(&self) -> Guarantees {
         self.0.guarantees()
+    }
+
+    fn capabilities(&self) -> &[Capability] {
+        self.0.capabilities()
     }
 
     fn can(&self, resource: &Resource) -> Result<(), String> {

@@ -62,7 +62,8 @@ fn message(exit: Exit, text: &str, json: bool) -> i32 {
     let text = &without_secrets(text);
     if json {
         let value = serde_json::json!({ "schema": "rhumb.error/1", "error": text, "exit": exit.code() });
-        let _ = print(&format!("{value:#}\n"));
+        // Behind the events of a stream, an object a line.
+        let _ = print(&format!("{value}\n"));
     } else {
         print_error(&format!("error: {text}\n"));
     }
@@ -70,7 +71,7 @@ fn message(exit: Exit, text: &str, json: bool) -> i32 {
 }
 
 /// What the names of variables that hold secrets have in them.
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 14] = [
     "SECRET",
     "TOKEN",
     "PASSWORD",
@@ -81,6 +82,10 @@ const SECRET: [&str; 10] = [
     "PRIVATE_KEY",
     "SAS_KEY",
     "CREDENTIALS",
+    "PASSWD",
+    "PASSPHRASE",
+    "CONNECTION_STRING",
+    "_PASS",
 ];
 
 /// A text without the secrets of the environment, whoever quotes them.

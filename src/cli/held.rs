@@ -43,7 +43,7 @@ impl Held {
     /// # Errors
     /// Someone else has it, or it cannot be read.
     pub fn open(place: &StatePlace, settings: &Settings) -> Result<Self, Failure> {
-        let holder = Holder { by: who(), at: settings.now.to_string() };
+        let holder = Holder { by: who(), at: settings.clock.to_string() };
         let opened = match &place.kind {
             PlaceKind::File(path) => {
                 match LocalStore::open(state::disk()?, path, &place.name, &holder).map_err(store_failure)? {

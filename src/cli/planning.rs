@@ -34,6 +34,9 @@ pub struct PlanArgs {
     /// Take the machines of this saved plan for those that run, instead of what the state says (see `stability`)
     #[arg(long, value_name = "PLAN")]
     pub running: Option<PathBuf>,
+    /// The state is of the deployment NAME, which has the name of this spec from now on
+    #[arg(long, value_name = "NAME")]
+    pub renamed_from: Option<String>,
 }
 
 /// Everything that a plan is made from.
@@ -95,14 +98,18 @@ pub fn gather_unheld(args: &PlanArgs, settings: &Settings) -> Result<Gathered, F
     let mut gathered = gather(&args, settings)?;
     if let Some(path) = named {
         gathered.store = StatePlace::named(&path, settings)?;
-        gathered.hold(None, &args);
+        gathered.hold(None, &args)?;
     }
     Ok(gathered)
 }
 
 impl Gathered {
     /// Plans against this state from now on; it was gathered without one.
-    pub fn hold(&mut self, prior: Option<State>, args: &PlanArgs) {
+    ///
+    /// # Errors
+    /// It is of another deployment.
+    pub fn hold(&mut self, prior: Option<State>, args: &PlanArgs) -> Result<(), Failure> {
+        is_of(&self.input.spec, prior.as_ref(), &self.store, args)?;
         if args.running.is_none() {
             let running = prior.as_ref().map(crate::plan::running).unwrap_or_default();
             self.input.world.running = running.of_parts(&self.input.spec);
@@ -111,7 +118,23 @@ impl Gathered {
             withhold(&mut self.input.world, &mut self.input.warnings, state, &self.input.now);
         }
         self.input.prior = prior;
+        Ok(())
     }
+}
+
+/// Whether a state is of the deployment of a spec: a plan on that of another one would remove all of it.
+fn is_of(spec: &Spec, prior: Option<&State>, place: &StatePlace, args: &PlanArgs) -> Result<(), Failure> {
+    let Some(state) = prior else { return Ok(()) };
+    let mut names = plan::names_of(state).peekable();
+    let Some(first) = names.peek().copied() else { return Ok(()) };
+    let said = |name: &str| name == spec.name || args.renamed_from.as_deref() == Some(name);
+    if names.any(said) {
+        return Ok(());
+    }
+    Err(Failure::error(format!(
+        "{}: it is the state of the deployment {first}, and the spec is of {}; name another one (`state.path`, --state), or say --renamed-from {first} if it is the same under another name",
+        place.name, spec.name
+    )))
 }
 
 /// As [`gather`], from a spec that has been read.
@@ -134,6 +157,9 @@ fn gathered(
     let prior = read_state(&store)?;
     if prior.is_none() && args.state.is_some() {
         return Err(Failure::error(format!("--state {}: nothing is recorded there", store.name)));
+    }
+    if saved.is_none() {
+        is_of(&loaded.spec, prior.as_ref(), &store, args)?;
     }
     let now = settings.now.to_string();
     let created = now.split('.').next().unwrap_or(&now).trim_end_matches('Z').to_owned() + "Z";

@@ -18,6 +18,10 @@ pub fn settle(held: &mut Held, settings: &Settings, clouds: &Clouds) -> Result<(
     view.recovering(machine.state().open.len());
     let summary = view.drive(&mut machine, store, clouds);
     view.close();
+    if summary.interrupted {
+        let text = "it was asked to end; what was found out is recorded".to_owned();
+        return Err(Failure::Message { exit: Exit::Interrupted, text });
+    }
     if summary.left.is_empty() && summary.unrecorded.is_none() {
         return Ok(());
     }
@@ -61,7 +65,7 @@ pub fn look(held: &mut Held, settings: &Settings, clouds: &Clouds) -> Result<Dri
 /// # Errors
 /// It cannot be recorded.
 pub fn record(drift: &Drift, held: &mut Held, settings: &Settings, clouds: &Clouds) -> Result<(), Failure> {
-    let records = drift.records(&who(), &settings.now.to_string());
+    let records = drift.records(&who(), &settings.clock.to_string());
     if records.is_empty() {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::planning::{self, PlanArgs};
 use super::state::StatePlace;
 use super::{Failure, Settings, load};
+use crate::catalog::Catalog;
 use crate::plan::Plan;
 use crate::state::State;
 
@@ -12,6 +13,8 @@ use crate::state::State;
 pub struct Basis {
     /// Where the state is.
     pub place: StatePlace,
+    /// The catalogue as it is now; without a spec, that which the program carries.
+    pub catalog: Catalog,
     spec_digest: String,
     catalog_digest: String,
 }
@@ -30,6 +33,7 @@ impl Basis {
             Some(place) if plan.of_states() || load::find(&planning.spec.path, settings).is_err() => {
                 Ok(Basis {
                     place,
+                    catalog: Catalog::embedded(),
                     spec_digest: plan.spec_digest.clone(),
                     catalog_digest: plan.catalog_digest.clone(),
                 })
@@ -40,6 +44,7 @@ impl Basis {
                     place: named.unwrap_or(beside.store),
                     spec_digest: beside.input.spec_digest,
                     catalog_digest: beside.input.world.digest(),
+                    catalog: beside.input.world.catalog,
                 })
             }
         }
@@ -51,6 +56,8 @@ impl Basis {
             true => Vec::new(),
             false => plan.stale_against(state, &self.spec_digest, &self.catalog_digest),
         };
+        reasons
+            .extend(plan.untimely(settings.now.max(settings.clock)).or_else(|| plan.untimely(settings.now)));
         let today = settings.now.to_string();
         reasons.extend(plan.expired_on(today.get(..10).unwrap_or_default()));
         reasons

@@ -38,8 +38,10 @@ pub struct Settings {
     pub quiet: bool,
     /// How much more to say.
     pub verbose: u8,
-    /// The planning time.
+    /// The planning time: `--at`, `SOURCE_DATE_EPOCH`, or now.
     pub now: jiff::Timestamp,
+    /// When the command was started, for what is recorded: whatever is planned as of another time is done now.
+    pub clock: jiff::Timestamp,
     /// Colour and line drawing on standard output.
     pub color: bool,
     /// Standard output is a terminal.
@@ -83,6 +85,7 @@ impl Settings {
             quiet: args.quiet,
             verbose: args.verbose,
             now,
+            clock: clock(),
             color,
             terminal,
             width,
@@ -99,6 +102,16 @@ impl Settings {
             Settings { width: usize::from(u16::MAX), ..self.clone() }
         }
     }
+}
+
+/// The time of this machine's clock. In a build with debug assertions, `RHUMB_CLOCK` says another one, so that tests can record the same
+/// twice.
+fn clock() -> jiff::Timestamp {
+    #[cfg(debug_assertions)]
+    if let Some(at) = std::env::var("RHUMB_CLOCK").ok().and_then(|text| text.parse().ok()) {
+        return at;
+    }
+    jiff::Timestamp::now()
 }
 
 fn parse_time(text: &str) -> Result<jiff::Timestamp, Failure> {

@@ -1,8 +1,11 @@
 //! What machines that are recorded cost by the list prices of the catalogue.
 
+use std::collections::BTreeSet;
+
 use rhumb_api::{Attr, Money, Resource, ResourceKind};
 
 use crate::catalog::Catalog;
+use crate::state::State;
 
 /// Dollars an hour.
 pub enum Cost {
@@ -44,10 +47,30 @@ pub fn cost(resource: &Resource, machines: Option<u32>, catalog: &Catalog) -> Co
     }
 }
 
-/// What some resources cost an hour with the machines that they ask for, in words: with the days of the prices, and `at least` if
-/// something has none.
-pub fn in_words<'a>(resources: impl Iterator<Item = &'a Resource>, catalog: &Catalog) -> String {
-    let (mut sum, mut unknown, mut days) = (Money::ZERO, 0_u32, Vec::new());
+/// What things cost an hour together.
+pub struct Sum {
+    /// Dollars an hour of those that have a price.
+    pub usd: Money,
+    /// Those that have none.
+    pub unpriced: u32,
+    days: BTreeSet<String>,
+}
+
+/// What everything that is recorded costs an hour with the machines that it was told to have: what is in use and what is to be removed. A
+/// run that has ended has no machines, and one that begins by a schedule has none until then.
+pub fn of_state(state: &State, catalog: &Catalog) -> Sum {
+    let all = state.resources.values().chain(state.spares.iter().map(|spare| &spare.thing));
+    let begun = all.filter(|thing| !thing.complete && !waits(&thing.resource));
+    sum(begun.map(|thing| &thing.resource), catalog)
+}
+
+/// Whether it has machines at some hours alone.
+pub fn waits(resource: &Resource) -> bool {
+    resource.kind == ResourceKind::JobRun && resource.attributes.contains_key("schedule")
+}
+
+fn sum<'a>(resources: impl Iterator<Item = &'a Resource>, catalog: &Catalog) -> Sum {
+    let mut sum = Sum { usd: Money::ZERO, unpriced: 0, days: BTreeSet::new() };
     for resource in resources {
         let machines = match resource.attributes.get("count") {
             Some(Attr::Int(n)) => u32::try_from(*n).ok(),
@@ -56,21 +79,36 @@ pub fn in_words<'a>(resources: impl Iterator<Item = &'a Resource>, catalog: &Cat
         match cost(resource, machines, catalog) {
             Cost::Nothing => {}
             Cost::Listed { usd, as_of, .. } => {
-                sum += usd;
-                days.push(as_of);
+                sum.usd += usd;
+                sum.days.insert(as_of);
             }
-            Cost::Unknown(_) => unknown += 1,
+            Cost::Unknown(_) => sum.unpriced += 1,
         }
     }
-    let at_least = if unknown > 0 { "at least " } else { "" };
-    let listed = match (days.iter().min(), days.iter().max()) {
-        (Some(first), Some(last)) if first == last => format!(" (list prices of {first})"),
-        (Some(first), Some(last)) => format!(" (list prices of {first} to {last})"),
-        _ => String::new(),
-    };
-    let without = match unknown {
-        0 => String::new(),
-        n => format!("; {n} things have no known price"),
-    };
-    format!("{at_least}{:.2} USD an hour{listed}{without}", sum.usd())
+    sum
+}
+
+/// What some resources cost an hour with the machines that they ask for, in words: with the days of the prices, and `at least` if
+/// something has none.
+pub fn in_words<'a>(resources: impl Iterator<Item = &'a Resource>, catalog: &Catalog) -> String {
+    sum(resources, catalog).in_words()
+}
+
+impl Sum {
+    /// With the days of the prices, and `at least` if something has none.
+    pub fn in_words(&self) -> String {
+        let (sum, unknown, days) = (self.usd, self.unpriced, &self.days);
+        let at_least = if unknown > 0 { "at least " } else { "" };
+        let listed = match (days.first(), days.last()) {
+            (Some(first), Some(last)) if first == last => format!(" (list prices of {first})"),
+            (Some(first), Some(last)) => format!(" (list prices of {first} to {last})"),
+            _ => String::new(),
+        };
+        let without = match unknown {
+            0 => String::new(),
+            1 => "; 1 thing has no known price".to_owned(),
+            n => format!("; {n} things have no known price"),
+        };
+        format!("{at_least}{:.2} USD an hour{listed}{without}", sum.usd())
+    }
 }

@@ -176,7 +176,7 @@ pub fn clean(text: &str) -> String {
 /// The disk that states are written to.
 ///
 /// In a build with debug assertions, `RHUMB_DISK_FAULT=N:KIND` makes the Nth file operation of it fail, so that tests can end a real process
-/// between any two of them: `abort-before`, `abort-half`, `abort-after`, `no-space`, `device`, `short`, `rename`.
+/// between any two of them: `abort-before`, `abort-half`, `abort-after`, `kill-before`, `kill-half`, `kill-after` (SIGKILL), `no-space`, `device`, `short`, `rename`.
 ///
 /// # Errors
 /// The variable is set and says nothing that is known.
@@ -198,6 +198,9 @@ fn fault(text: &str) -> Option<(u64, Fault)> {
         "abort-before" => Fault::Abort(Moment::Before),
         "abort-half" => Fault::Abort(Moment::Half),
         "abort-after" => Fault::Abort(Moment::After),
+        "kill-before" => Fault::Kill(Moment::Before),
+        "kill-half" => Fault::Kill(Moment::Half),
+        "kill-after" => Fault::Kill(Moment::After),
         "no-space" => Fault::NoSpace,
         "device" => Fault::Device,
         "short" => Fault::Short,

@@ -29,7 +29,8 @@ fn nodes(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|_| "write a whole number of at least 1, for example 2000".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A length of time as it is typed: `30s`, `5min`, `48h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let ms = quantity(Unit::Duration, Range::NOT_NEGATIVE, &Value::from(text))
         .map_err(|p| format!("{}; {}", p.message, p.help))?;
     Duration::try_from_secs_f64(ms / 1e3).map_err(|e| e.to_string())

@@ -32,3 +32,4 @@
 #![doc = include_str!("0030-parts-approvals-and-runs-that-have-ended.md")]
 #![doc = include_str!("0031-health-waves-and-going-back.md")]
 #![doc = include_str!("0032-machines-that-change-with-the-load.md")]
+#![doc = include_str!("0033-records-that-people-put-right.md")]

@@ -110,6 +110,7 @@ pub fn between(
         tool_version: header.tool_version,
         spec_digest: header.spec_digest,
         catalog_digest: header.catalog_digest,
+        valid_until: None,
         destroy: false,
         rollback: None,
         asked: Asked::default(),
@@ -192,10 +193,11 @@ fn wanted(
     let forced = fields.iter().any(|f| f.forces_replacement);
     let (action, why) = match before {
         None => (Action::Create, vec![reasons.creation(addr, after)]),
-        Some(_) if fields.is_empty() => match doubtful {
-            None => (Action::Keep, Vec::new()),
-            Some(why) => (Action::Update, vec![format!("its last change failed: {why}")]),
-        },
+        Some(_) if fields.is_empty() => {
+            let failed = doubtful.map(|why| format!("its last change failed: {why}"));
+            let why: Vec<String> = failed.into_iter().chain(recorded.and_then(renamed)).collect();
+            (if why.is_empty() { Action::Keep } else { Action::Update }, why)
+        }
         Some(_) if forced => {
             let mut why: Vec<String> = Vec::new();
             for field in &fields {
@@ -204,7 +206,10 @@ fn wanted(
             }
             (Action::Replace, why)
         }
-        Some(_) => (Action::Update, fields.iter().map(diff::in_words).collect()),
+        Some(_) => {
+            let why = fields.iter().map(diff::in_words).chain(recorded.and_then(renamed));
+            (Action::Update, why.collect())
+        }
     };
     let mut change = Change {
         addr: addr.clone(),
@@ -217,6 +222,12 @@ fn wanted(
     };
     change.share();
     change
+}
+
+/// Its cloud is told of addresses that were renamed; a run that has ended is left alone.
+fn renamed(thing: &Arc<StateResource>) -> Option<String> {
+    let (now, known) = thing.known_as.first_key_value()?;
+    (!thing.complete).then(|| format!("{now} was renamed: its cloud knows it as {known}"))
 }
 
 /// The change of something, looked at alone, for somebody who knows why.

@@ -37,7 +37,7 @@ pub use dip::{Dip, dips};
 pub use prevented::prevented;
 pub use refused::{REFUSED_HOURS, in_words as refused_in_words, refused};
 pub use replace::forces_replacement;
-pub use rollback::{Rollback, RollbackError, name_of, rollback};
+pub use rollback::{Rollback, RollbackError, name_of, names_of, rollback};
 pub use rollout::{Rollout, rollouts};
 pub use running::running;
 pub use sign::{Signature, SigningKey, VerifyingKey};
@@ -67,6 +67,8 @@ pub struct Plan {
     pub spec_digest: String,
     /// Digest of the catalogue with the user's own rows and discounts.
     pub catalog_digest: String,
+    /// After that it is not applied any more, RFC 3339, UTC, seconds; `None` = it has no such limit.
+    pub valid_until: Option<String>,
     /// Everything is to go; then spec and catalogue do not matter, and their digests are those of nothing.
     pub destroy: bool,
     /// What was is to be again; then neither spec nor catalogue matters.
@@ -255,6 +257,11 @@ impl Plan {
         self.dips = dips(&self.changes, spec, catalog);
         self.surge = surge(&self.changes, &self.dips, catalog);
         self
+    }
+
+    /// Whether several pools may be replaced where machines are refused: no budget and nothing else binds them together.
+    pub fn apart(&self) -> bool {
+        self.budgets.is_empty() && self.placement.coupling.is_none()
     }
 
     /// Whether it follows from recorded states alone, so that it promises nothing and no spec or catalogue makes it stale.

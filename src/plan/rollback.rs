@@ -110,10 +110,14 @@ fn artifacts(wanted: &BTreeMap<ResourceAddr, Arc<StateResource>>) -> Vec<Artifac
 
 /// The deployment that a state is of, as its resources say.
 pub fn name_of(state: &State) -> &str {
+    names_of(state).next().unwrap_or("what is recorded")
+}
+
+/// The deployments that resources of a state say that they are of.
+pub fn names_of(state: &State) -> impl Iterator<Item = &str> {
     let all = state.resources.values().chain(state.spares.iter().map(|spare| &spare.thing));
-    let mut names = all.filter_map(|thing| match thing.resource.attributes.get("deployment") {
+    all.filter_map(|thing| match thing.resource.attributes.get("deployment") {
         Some(Attr::Text(name)) => Some(name.as_str()),
         _ => None,
-    });
-    names.next().unwrap_or("what is recorded")
+    })
 }

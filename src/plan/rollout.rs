@@ -14,6 +14,8 @@ pub struct Rollout {
     pub workload: String,
     /// How long machines may take until they answer their health checks, seconds.
     pub health_timeout_s: u32,
+    /// Whether what was made for it goes again when machines are refused and nothing that may stand in is left.
+    pub roll_back: bool,
     /// Its places (`cloud/region`) by wave, none of them empty; each place once.
     pub waves: Vec<Vec<String>>,
 }
@@ -55,7 +57,8 @@ pub fn rollouts(spec: &Spec, desired: &Desired) -> Vec<Rollout> {
                 from = to;
             }
         }
-        Some(Rollout { workload: workload.to_owned(), health_timeout_s: stated.health_timeout_s, waves })
+        let (health_timeout_s, roll_back) = (stated.health_timeout_s, stated.roll_back);
+        Some(Rollout { workload: workload.to_owned(), health_timeout_s, roll_back, waves })
     };
     machines.into_iter().filter_map(of).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{Plan, Prior};
 use crate::state::State;
 
@@ -28,7 +30,25 @@ pub fn spec_digest(tree: &serde_json::Value, named: &BTreeMap<String, String>) -
     super::file::sha256(text.as_bytes())
 }
 
+/// Minutes that clocks of machines may differ before a plan of one is refused by another; assumed: clocks that are kept differ by less.
+const SKEW_MINUTES: i64 = 5;
+
 impl Plan {
+    /// Why the plan must not be applied at a time, though nothing has changed: it has a limit, or it was made later than it is now.
+    pub fn untimely(&self, now: Timestamp) -> Option<String> {
+        let ended = self
+            .valid_until
+            .as_ref()
+            .filter(|until| until.parse::<Timestamp>().is_ok_and(|until| now > until));
+        if let Some(until) = ended {
+            return Some(format!("it was valid until {until}"));
+        }
+        let ahead = |made: &Timestamp| made.duration_since(now) > SignedDuration::from_mins(SKEW_MINUTES);
+        self.created.parse().ok().filter(ahead).map(|made: Timestamp| {
+            format!("it was made at {made}, which is still to come: the clock of this machine is wrong, or that of the one which planned, or it was planned as of a later time (--at)")
+        })
+    }
+
     /// Why the plan must not be applied any more, in words; empty if it still holds.
     ///
     /// `prior` is the state as it is now, the digests are those of the spec and the catalogue as they are

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhumb_api::{Attr, ResourceAddr, ResourceKind, Support, capabilities};
+use rhumb_api::{Attr, Capability, ResourceAddr, ResourceKind};
 
 use super::{Block, Cell, Section, Tone, cost};
 use crate::plan::{Action, Change, Dip, LeftWhy, Pattern, Plan, Rollout, Surge};
@@ -92,7 +92,7 @@ pub(super) fn changes(plan: &Plan) -> Section {
     lines.extend(plan.surge.as_ref().map(surge));
     lines.extend(waves(plan));
     lines.extend(left(plan));
-    lines.extend(export_only(plan));
+    lines.extend(export_only(&plan.changes, ADAPTERS));
     Section { name: "changes", heading: "Changes".to_owned(), blocks: vec![Block::Lines(lines)] }
 }
 
@@ -138,7 +138,7 @@ fn waves(plan: &Plan) -> Vec<Cell> {
         })
     };
     let mut told: BTreeMap<(Vec<String>, u32), Vec<&str>> = BTreeMap::new();
-    for Rollout { workload, health_timeout_s, waves } in &plan.rollouts {
+    for Rollout { workload, health_timeout_s, waves, .. } in &plan.rollouts {
         let here = |wave: &Vec<String>| -> Vec<String> {
             wave.iter().filter(|place| changed(workload, place)).cloned().collect()
         };
@@ -157,7 +157,21 @@ fn waves(plan: &Plan) -> Vec<Cell> {
         );
         Cell::tone(text, Tone::Dim)
     };
-    told.into_iter().map(line).collect()
+    told.into_iter().map(line).chain(going_back(plan)).collect()
+}
+
+/// Of which workloads what was made goes again.
+fn going_back(plan: &Plan) -> Option<Cell> {
+    let does = |workload: &str| plan.steps.iter().any(|step| step.addr.workload() == workload);
+    let all = plan.rollouts.iter().filter(|rollout| rollout.roll_back && does(&rollout.workload));
+    let all: Vec<&str> = all.map(|rollout| rollout.workload.as_str()).collect();
+    (!all.is_empty()).then(|| {
+        let text = format!(
+            "{}: when machines are refused and nothing that may stand in is left, what was made goes again, and what served so far serves as before.",
+            all.join(", ")
+        );
+        Cell::tone(text, Tone::Dim)
+    })
 }
 
 /// What a plan does not do because of what was asked, or because a run has ended.
@@ -192,28 +206,51 @@ fn asked_out(plan: &Plan) -> usize {
     plan.left.iter().filter(|left| left.why == LeftWhy::Asked).count()
 }
 
-/// What no adapter of this build can make.
-fn export_only(plan: &Plan) -> Option<Cell> {
-    let table = capabilities(&[]);
+/// What the adapters of this build can deploy: the rows of all of them. No real cloud has one yet; a simulated one brings its own rows.
+pub(super) const ADAPTERS: &[Capability] = &[];
+
+/// What a table of adapters does not cover of a plan's changes, each with the reason.
+pub(super) fn uncovered<'a>(
+    changes: &'a [Change],
+    table: &[Capability],
+) -> BTreeMap<&'a ResourceAddr, String> {
+    let resources = changes.iter().filter_map(|c| Some((&c.addr, c.after.as_ref().or(c.before.as_ref())?)));
+    rhumb_api::uncovered(table, resources)
+}
+
+/// What no adapter can make: of a cloud without any how much, else which pools and what else, and why.
+fn export_only(changes: &[Change], table: &[Capability]) -> Vec<Cell> {
+    let uncovered = uncovered(changes, table);
     let mut per_cloud: BTreeMap<&str, usize> = BTreeMap::new();
-    for c in plan.changes.iter().filter(|c| c.action != Action::Keep) {
-        let Some(resource) = c.after.as_ref().or(c.before.as_ref()) else { continue };
-        let row = table.iter().find(|row| row.cloud == resource.cloud && row.kind == resource.kind);
-        if row.is_none_or(|row| row.support == Support::ExportOnly) {
+    let mut per_reason: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for c in changes.iter().filter(|c| c.action != Action::Keep) {
+        let (Some(resource), Some(why)) = (c.after.as_ref().or(c.before.as_ref()), uncovered.get(&c.addr))
+        else {
+            continue;
+        };
+        if table.iter().any(|row| row.cloud == resource.cloud) {
+            let of_pool = resource.kind == ResourceKind::LaunchTemplate
+                || resource.attributes.contains_key("launch_template");
+            let pool = c.addr.parent().filter(|_| of_pool);
+            per_reason.entry(why).or_default().insert(pool.as_ref().unwrap_or(&c.addr).to_string());
+        } else {
             *per_cloud.entry(resource.cloud.as_str()).or_default() += 1;
         }
     }
-    if per_cloud.is_empty() {
-        return None;
+    let mut lines = Vec::new();
+    if !per_cloud.is_empty() {
+        let parts: Vec<String> = per_cloud.iter().map(|(cloud, n)| format!("{n} on {cloud}")).collect();
+        let parts = parts.join(", ");
+        lines.push(format!(
+            "This build has no adapter for {parts} of these resources; they can only be exported."
+        ));
     }
-    let parts: Vec<String> = per_cloud.iter().map(|(cloud, n)| format!("{n} on {cloud}")).collect();
-    Some(Cell::tone(
-        format!(
-            "This build has no adapter for {} of these resources; they can only be exported.",
-            parts.join(", ")
-        ),
-        Tone::Warn,
-    ))
+    let told = |(why, what): (&str, BTreeSet<String>)| {
+        let what: Vec<String> = what.into_iter().collect();
+        format!("{}: {why}: can only be exported.", what.join(", "))
+    };
+    lines.extend(per_reason.into_iter().map(told));
+    lines.into_iter().map(|line| Cell::tone(line, Tone::Warn)).collect()
 }
 
 /// Bounds that several workloads break together.
@@ -268,4 +305,70 @@ pub(super) fn summary(plan: &Plan) -> String {
         t.per_month,
         t.ceiling
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rhumb_api::{Among, Attributes, Cloud, Resource};
+
+    use super::*;
+
+    fn change(addr: &str, kind: ResourceKind, attributes: &[(&str, Attr)]) -> Change {
+        let attributes: Attributes = attributes.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
+        let region = "eu-west-1".to_owned();
+        Change {
+            addr: ResourceAddr::parse(addr).expect("an address"),
+            action: Action::Create,
+            reasons: vec!["new".into()],
+            before: None,
+            after: Some(Resource { kind, cloud: Cloud::Aws, region, attributes }),
+            fields: Vec::new(),
+            depends_on: Vec::new(),
+        }
+    }
+
+    fn pool(name: &str, engine: &str) -> [Change; 2] {
+        let engine = Attr::Map([("name".to_owned(), Attr::from(engine))].into());
+        let template = format!("{name}/launch_template");
+        let of_template = ("launch_template", Attr::from(template.as_str()));
+        [
+            change(&template, ResourceKind::LaunchTemplate, &[("engine", engine)]),
+            change(&format!("{name}/on_demand"), ResourceKind::Fleet, &[of_template]),
+        ]
+    }
+
+    fn lines(changes: &[Change], table: &[Capability]) -> Vec<String> {
+        export_only(changes, table).into_iter().map(|cell| cell.text).collect()
+    }
+
+    #[test]
+    fn exactly_what_is_outside_the_table_can_only_be_exported_and_it_says_why() {
+        let mut changes = vec![change("services.a/aws/eu-west-1/network", ResourceKind::Network, &[])];
+        changes.extend(pool("services.a/aws/eu-west-1/p5", "vllm"));
+        changes.extend(pool("services.b/aws/eu-west-1/p5", "vllm"));
+        changes.extend(pool("services.a/aws/eu-west-1/g6e", "sglang"));
+        let rows = [ResourceKind::Network, ResourceKind::LaunchTemplate, ResourceKind::Fleet];
+        let all = rows.map(|kind| Capability::all(Cloud::Aws, kind));
+        assert_eq!(lines(&changes, &all), Vec::<String>::new());
+        let mut narrower = all.clone();
+        narrower[1].engines = Among::only(["sglang"]);
+        assert_eq!(
+            lines(&changes, &narrower),
+            [
+                "services.a/aws/eu-west-1/p5, services.b/aws/eu-west-1/p5: no adapter of this build can deploy engine `vllm` on aws: can only be exported."
+            ]
+        );
+        assert_eq!(uncovered(&changes, &narrower).len(), 4);
+        let why = "services.a/aws/eu-west-1/network: no adapter of this build can deploy a network on aws: can only be exported.";
+        assert_eq!(lines(&changes, &all[1..]), [why]);
+        let other = [Capability::all(Cloud::Gcp, ResourceKind::Network)];
+        let none = "This build has no adapter for 7 on aws of these resources; they can only be exported.";
+        assert_eq!(
+            (lines(&changes, &[]), lines(&changes, &other)),
+            (vec![none.to_owned()], vec![none.to_owned()])
+        );
+        // What stays is not told.
+        changes.iter_mut().for_each(|change| change.action = Action::Keep);
+        assert_eq!(lines(&changes, &[]), Vec::<String>::new());
+    }
 }

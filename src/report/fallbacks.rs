@@ -1,6 +1,8 @@
 //! What may stand in for pools whose machines are refused.
 
-use rhumb_api::Money;
+use std::collections::BTreeMap;
+
+use rhumb_api::{Money, ResourceAddr};
 use serde_json::{Value, json};
 
 use super::json::usd;
@@ -90,9 +92,24 @@ pub(super) fn fallbacks(plan: &Plan) -> Option<Section> {
     }
     (!table.rows.is_empty()).then(|| Section {
         name: "fallbacks",
-        heading: "If machines are refused".to_owned(),
+        heading: format!("If machines are refused{}", at_most(plan).unwrap_or_default()),
         blocks: vec![Block::Table(table)],
     })
+}
+
+/// What the ceiling of all that has a price is when the dearest stand in: of every pool, where nothing binds them together, and else of one.
+fn at_most(plan: &Plan) -> Option<String> {
+    let mut dearest: BTreeMap<&ResourceAddr, Money> = BTreeMap::new();
+    for standby in &plan.standbys {
+        let most = dearest.entry(&standby.pool).or_insert(Money::ZERO);
+        *most = (*most).max(standby.more_per_month);
+    }
+    let more: Money = match plan.apart() {
+        true => dearest.values().copied().sum(),
+        false => dearest.values().copied().max()?,
+    };
+    let totals = super::cost::totals(plan);
+    (more > Money::ZERO).then(|| format!(": the ceiling is up to {} USD/month then", totals.ceiling + more))
 }
 
 /// The fallbacks of a workload for machines.

@@ -3,7 +3,9 @@
 //! Amounts of money are decimal strings of dollars, exact to a micro-dollar; `null` is unknown or not
 //! priced, never zero. New keys may join within version 1; readers ignore what they do not know.
 
-use rhumb_api::{Money, Support, capabilities};
+use std::collections::BTreeMap;
+
+use rhumb_api::{Money, ResourceAddr};
 use serde_json::{Map, Value, json};
 
 use super::week::{clock, day_and_clock};
@@ -326,7 +328,7 @@ pub(crate) fn workload(w: &WorkloadPlacement) -> Value {
     value
 }
 
-fn change(c: &Change) -> Value {
+fn change(c: &Change, uncovered: &BTreeMap<&ResourceAddr, String>) -> Value {
     let fields: Vec<Value> = c
         .fields
         .iter()
@@ -340,12 +342,6 @@ fn change(c: &Change) -> Value {
         })
         .collect();
     let resource = c.after.as_ref().or(c.before.as_ref());
-    let support = resource.and_then(|r| {
-        capabilities(&[])
-            .into_iter()
-            .find(|row| row.cloud == r.cloud && row.kind == r.kind)
-            .map(|row| row.support)
-    });
     json!({
         "address": c.addr.as_str(),
         "kind": resource.map(|r| r.kind.as_str()),
@@ -354,7 +350,7 @@ fn change(c: &Change) -> Value {
         "fields": fields,
         "after": c.after.as_ref().map(|r| &r.attributes),
         "depends_on": c.depends_on.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
-        "apply": matches!(support, Some(Support::Apply)),
+        "apply": resource.is_some() && !uncovered.contains_key(&c.addr),
     })
 }
 
@@ -396,6 +392,7 @@ fn coupling(c: &Coupling) -> Value {
 /// A plan as JSON.
 pub fn plan(plan: &Plan) -> Value {
     let totals = cost::totals(plan);
+    let uncovered = super::changes::uncovered(&plan.changes, super::changes::ADAPTERS);
     let (total, parts): (Vec<&BudgetLine>, Vec<&BudgetLine>) =
         plan.budgets.iter().partition(|b| b.workload.is_none() && b.label.is_none());
     let total = total.first();
@@ -415,13 +412,14 @@ pub fn plan(plan: &Plan) -> Value {
         "spec_digest": plan.spec_digest,
         "catalog_digest": plan.catalog_digest,
         "destroy": plan.destroy,
+        "valid_until": plan.valid_until,
         "rollback_to": plan.rollback.as_ref().map(|back| back.to),
         "asked": {
             "targets": plan.asked.targets.iter().map(Pattern::as_str).collect::<Vec<_>>(),
             "excludes": plan.asked.excludes.iter().map(Pattern::as_str).collect::<Vec<_>>(),
             "replace": plan.asked.replace,
         },
-        "rollouts": plan.rollouts.iter().map(|r| json!({ "workload": r.workload, "health_timeout_s": r.health_timeout_s, "waves": r.waves })).collect::<Vec<_>>(),
+        "rollouts": plan.rollouts.iter().map(|r| json!({ "workload": r.workload, "health_timeout_s": r.health_timeout_s, "roll_back": r.roll_back, "waves": r.waves })).collect::<Vec<_>>(),
         "dips": plan.dips.iter().map(|d| json!({
             "cloud": d.cloud, "place": d.place, "code": d.code, "unit": d.unit, "limit": d.limit, "needed": d.needed,
             "first": d.first, "then": d.then, "machines": d.machines, "left": d.left,
@@ -463,7 +461,7 @@ pub fn plan(plan: &Plan) -> Value {
         "coupling": plan.placement.coupling.as_ref().map(coupling),
         "workloads": workloads,
         "fleets": super::fleets::json(&plan.placement),
-        "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
+        "changes": plan.changes.iter().map(|c| change(c, &uncovered)).collect::<Vec<_>>(),
         "steps": plan.steps.iter()
             .map(|s| json!({ "address": s.addr.as_str(), "action": action(s.action) })).collect::<Vec<_>>(),
         "leftovers": plan.leftovers.iter()

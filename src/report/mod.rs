@@ -118,6 +118,12 @@ impl Cell {
     }
 }
 
+/// When it was made, and how long it may be applied.
+fn times(plan: &Plan) -> String {
+    let until = plan.valid_until.as_ref().map_or_else(String::new, |until| format!(", valid until {until}"));
+    format!("made {}{until}", plan.created)
+}
+
 /// The report of a plan.
 pub fn report(plan: &Plan) -> Report {
     if plan.of_states() {
@@ -126,9 +132,9 @@ pub fn report(plan: &Plan) -> Report {
         return Report {
             title: match &plan.rollback {
                 Some(back) => {
-                    format!("Plan to lead {} back to serial {}, made {}", plan.name, back.to, plan.created)
+                    format!("Plan to lead {} back to serial {}, {}", plan.name, back.to, times(plan))
                 }
-                None => format!("Plan to destroy {}, made {}", plan.name, plan.created),
+                None => format!("Plan to destroy {}, {}", plan.name, times(plan)),
             },
             sections,
             summary: changes::summary(plan),
@@ -158,7 +164,7 @@ pub fn report(plan: &Plan) -> Report {
     sections.extend(basis::quotas(plan));
     sections.extend(basis::caveats(plan));
     Report {
-        title: format!("Plan for {}, made {}", plan.name, plan.created),
+        title: format!("Plan for {}, {}", plan.name, times(plan)),
         sections: equal::told_once(plan, sections),
         summary: changes::summary(plan),
     }
@@ -207,6 +213,13 @@ pub(crate) fn number(value: f64) -> String {
 /// Dollars an hour of everything that a plan has a price for, at its expected load.
 pub fn per_hour(plan: &Plan) -> rhumb_api::Money {
     cost::totals(plan).per_hour
+}
+
+/// The same in words: `at least` where a line has no price; `None` of a plan that places nothing.
+pub fn planned_per_hour(plan: &Plan) -> Option<String> {
+    let totals = cost::totals(plan);
+    let places = !plan.of_states() && !plan.placement.workloads.is_empty();
+    places.then(|| format!("{}{} USD", totals.at_least, totals.per_hour))
 }
 
 #[cfg(test)]

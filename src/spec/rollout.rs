@@ -13,6 +13,9 @@ pub struct Rollout {
     pub health_timeout_s: u32,
     /// `max_surge` and `max_unavailable`; `None` if neither is stated: then it is as its cloud does it.
     pub rolling: Option<Rolling>,
+    /// `on_refusal: roll_back`: when machines are refused and nothing that may stand in is left, what the apply has made for the service goes
+    /// again; without it, it stays for the next plan.
+    pub roll_back: bool,
     /// Where it was written.
     pub at: Pointer,
 }

@@ -26,6 +26,8 @@ pub enum Fault {
     PowerCut(Moment, Left),
     /// This process really ends, without flushing anything.
     Abort(Moment),
+    /// This process really gets SIGKILL.
+    Kill(Moment),
 }
 
 /// When the process ends.
@@ -176,7 +178,10 @@ impl<D: Disk> FaultyDisk<D> {
                 self.half(writes)?;
                 Err(io::ErrorKind::StorageFull.into())
             }
-            Fault::Crash(moment) | Fault::PowerCut(moment, _) | Fault::Abort(moment) => {
+            Fault::Crash(moment)
+            | Fault::PowerCut(moment, _)
+            | Fault::Abort(moment)
+            | Fault::Kill(moment) => {
                 match moment {
                     Moment::Before => {}
                     Moment::Half => self.half(writes)?,
@@ -184,6 +189,9 @@ impl<D: Disk> FaultyDisk<D> {
                 }
                 if matches!(self.fault, Fault::Abort(_)) {
                     std::process::abort();
+                }
+                if matches!(self.fault, Fault::Kill(_)) {
+                    killed();
                 }
                 if let Fault::PowerCut(_, left) = self.fault {
                     self.platter.cut(&mut self.disk, left)?;
@@ -352,4 +360,14 @@ impl<D: Disk> Disk for FaultyDisk<D> {
             Ok(())
         })
     }
+}
+
+/// Sends SIGKILL to this process and does nothing any more; where nobody can send it, ends it.
+fn killed() -> ! {
+    let own = std::process::id().to_string();
+    let sent = std::process::Command::new("kill").args(["-KILL", &own]).status();
+    if sent.is_ok() {
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
+    std::process::abort();
 }

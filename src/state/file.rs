@@ -1,8 +1,8 @@
-//! The state file, format version 5: one JSON object.
+//! The state file, format version 6: one JSON object.
 //!
 //! ```json
 //! {
-//!   "rhumb_state": 5,
+//!   "rhumb_state": 6,
 //!   "lineage": "6f1c...",
 //!   "serial": 12,
 //!   "simulated": false,
@@ -21,7 +21,8 @@
 //!       "depends_on": [],
 //!       "stands_on": {},
 //!       "outputs": {},
-//!       "files": {}
+//!       "files": {},
+//!       "known_as": {}
 //!     }
 //!   ],
 //!   "spares": [{ "address": "...", "why": "replaced", "kind": "fleet", "...": "as above" }],
@@ -37,13 +38,13 @@
 //! ```
 //!
 //! Keys that are not listed here are refused: a file that says more than this version knows would lose it
-//! with the next write. Version 4 did not know `outputs`, `files` and `refusals`, version 3 neither `regions`, version 2 neither `complete`, `forgotten` and
-//! `history`; version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and `doubtful`; all are still read, and never
+//! with the next write. Version 5 did not know `known_as`, version 4 neither `outputs`, `files` and `refusals`, version 3 neither `regions`,
+//! version 2 neither `complete`, `forgotten` and `history`; version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and `doubtful`; all are still read, and never
 //! written.
 
 mod text;
 mod v1;
-mod v5;
+mod v6;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -57,7 +58,7 @@ use super::{Applying, Deed, Intent, Refusal, Spared, State, StateError, StateRes
 pub(super) use text::{Text, serde_message};
 
 /// The version that is written.
-const VERSION: u64 = 5;
+const VERSION: u64 = 6;
 
 /// Enough to tell the version, whatever else there is.
 #[derive(Deserialize)]
@@ -76,7 +77,7 @@ pub fn decode(name: &str, text: &str) -> Result<State, StateError> {
     let version: Version = text.parse()?;
     match version.rhumb_state {
         1 => v1::decode(&text),
-        version @ 2..=VERSION => v5::decode(&text, version),
+        version @ 2..=VERSION => v6::decode(&text, version),
         other => {
             let message = format!("it has version {other}, this rhumb reads versions 1 to {VERSION}");
             let at = text.find("\"rhumb_state\"");
@@ -175,6 +176,7 @@ struct Thing<'a> {
     stands_on: &'a BTreeMap<ResourceAddr, String>,
     outputs: &'a BTreeMap<String, String>,
     files: &'a BTreeMap<String, String>,
+    known_as: &'a BTreeMap<ResourceAddr, ResourceAddr>,
 }
 
 impl<'a> Thing<'a> {
@@ -196,6 +198,7 @@ impl<'a> Thing<'a> {
             stands_on: &entry.stands_on,
             outputs: &entry.outputs,
             files: &entry.files,
+            known_as: &entry.known_as,
         }
     }
 }

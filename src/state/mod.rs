@@ -18,11 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use rhumb_api::{Attr, Cloud, ErrorKind, Handle, Purchase, Resource, ResourceAddr, ResourceKind, Token};
+use rhumb_api::{
+    Attr, Attributes, Cloud, ErrorKind, Handle, Purchase, Resource, ResourceAddr, ResourceKind, Token,
+};
 use serde::{Deserialize, Serialize};
 
 pub use error::{Holder, StoreError};
-pub use record::{Failed, Intent, Outcome, Record, RecordError};
+pub use record::{Failed, Intent, Outcome, Record, RecordError, Returned};
 
 /// Deeds that a state remembers; older ones are dropped.
 pub const MOST_DEEDS: usize = 1_000;
@@ -97,6 +99,9 @@ pub struct StateResource {
     pub outputs: BTreeMap<String, String>,
     /// Files that its machines get, by name; nothing of what older versions recorded.
     pub files: BTreeMap<String, String>,
+    /// Addresses that were renamed ([`Record::Rename`]) since it was last made or changed, its own and those that its attributes name:
+    /// the new one, and the one by which its cloud still knows it.
+    pub known_as: BTreeMap<ResourceAddr, ResourceAddr>,
 }
 
 /// One thing that is to be removed.
@@ -174,7 +179,7 @@ pub struct Deed {
     pub at: String,
     /// Of an apply: SHA-256 of the plan file.
     pub plan: Option<String>,
-    /// Of an import and of something that was forgotten: which.
+    /// Of an import and of something that was forgotten: which; of a renaming: the new address.
     pub address: Option<ResourceAddr>,
     /// Things made.
     pub created: u32,
@@ -200,6 +205,10 @@ pub enum What {
     Forget,
     /// Machines that were refused are planned on again.
     Retry,
+    /// Things got other addresses.
+    Rename,
+    /// Things that had been lost from the record were recorded again.
+    Restore,
 }
 
 impl What {
@@ -211,6 +220,8 @@ impl What {
             What::Import => "import",
             What::Forget => "forget",
             What::Retry => "retry",
+            What::Rename => "rename",
+            What::Restore => "restore",
         }
     }
 }
@@ -269,6 +280,7 @@ impl StateResource {
             stands_on: BTreeMap::new(),
             outputs: BTreeMap::new(),
             files: BTreeMap::new(),
+            known_as: BTreeMap::new(),
         }
     }
 
@@ -282,6 +294,15 @@ impl StateResource {
             Some((addr, now.resource.kind))
         });
         old.min_by_key(|(addr, kind)| (*kind != ResourceKind::Network, *addr))
+    }
+
+    /// Attributes in its cloud's words, in ours: with the addresses that were renamed since it was told.
+    pub fn in_our_words(&self, seen: Attributes) -> Attributes {
+        if self.known_as.is_empty() {
+            return seen;
+        }
+        let texts = self.known_as.iter().map(|(now, known)| (known.as_str(), now.as_str())).collect();
+        record::exchanged(&seen, &texts)
     }
 
     /// The thing by its cloud's id; `None` if that was never recorded.

@@ -1,12 +1,17 @@
 //! How a state changes.
 
 mod ended;
+mod renamed;
+mod returned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rhumb_api::{Attributes, Call, Cloud, ErrorKind, Handle, ProviderError, Resource, ResourceAddr, Token};
 use serde::{Deserialize, Serialize};
+
+pub(super) use renamed::exchanged;
+pub use returned::Returned;
 
 use super::{Applying, Deed, MOST_DEEDS, Spare, Spared, State, StateResource, Taken, What};
 
@@ -140,6 +145,38 @@ pub enum Record {
         /// When, RFC 3339, UTC.
         at: String,
     },
+    /// Things have other addresses from now on.
+    Rename {
+        /// The address of one of them, or one above theirs.
+        from: ResourceAddr,
+        /// What takes its place in each of their addresses.
+        to: ResourceAddr,
+        /// Who wants it.
+        by: String,
+        /// When, RFC 3339, UTC.
+        at: String,
+    },
+    /// What was lost from the record is recorded again: the records behind this one say what.
+    Restore {
+        /// The serial of the version that has it.
+        to: u64,
+        /// Who wants it.
+        by: String,
+        /// When, RFC 3339, UTC.
+        at: String,
+    },
+    /// What was replaced is in use again, and what took its place is to be removed.
+    Undo {
+        /// The address of both.
+        address: ResourceAddr,
+    },
+    /// Something that exists and was in no record, or was to be removed, is in use again.
+    Return {
+        /// Its address.
+        address: ResourceAddr,
+        /// As it is.
+        thing: Box<Returned>,
+    },
     /// Something is not ours any more; it goes on existing.
     Forget {
         /// Its address.
@@ -226,7 +263,7 @@ impl State {
     /// # Errors
     /// The record does not fit: an intent that is open already, calls nothing that changes anything or would let something depend on
     /// itself, the end of one that is not open, something made without an id, something that is changed or seen and not there, something
-    /// imported to where something is. The state is as before then.
+    /// imported, renamed or given back to where something is. The state is as before then.
     pub fn take(&mut self, record: &Record) -> Result<(), RecordError> {
         let serial = self.serial.checked_add(1);
         let serial = serial.ok_or_else(|| RecordError("there is no serial after this one".to_owned()))?;
@@ -328,6 +365,17 @@ impl State {
                 self.refusals.clear();
                 self.did(serial, What::Retry, (by, at), None, None);
             }
+            Record::Rename { from, to, by, at } => {
+                self.rename(from, to)?;
+                self.applying = None;
+                self.did(serial, What::Rename, (by, at), None, Some(to.clone()));
+            }
+            Record::Restore { by, at, .. } => {
+                self.applying = None;
+                self.did(serial, What::Restore, (by, at), None, None);
+            }
+            Record::Undo { address } => self.undo(address)?,
+            Record::Return { address, thing } => self.give_back(address, thing, serial)?,
             Record::Forget { address, by, at } => {
                 if self.open.values().any(|intent| intent.address == *address) {
                     return Err(RecordError(format!("what became of {address} is not known")));

@@ -81,6 +81,7 @@ fn each_planted_fault_of_waves_is_found() {
         waves: vec![1, 2],
         health_timeout_s: 600,
         rolling: Some(spec::Rolling { surge: 2, unavailable: 1 }),
+        roll_back: true,
         at: rhumb::diagnostic::Pointer::root(),
     };
     spec.rollouts.insert("services.chat".into(), stated);
@@ -107,7 +108,7 @@ fn each_planted_fault_of_waves_is_found() {
         vec![place("eu-west-1"), place("eu-west-3")],
     ];
     let workload = "services.chat".to_owned();
-    assert_eq!(right.rollouts, [Rollout { workload, health_timeout_s: 600, waves }]);
+    assert_eq!(right.rollouts, [Rollout { workload, health_timeout_s: 600, roll_back: true, waves }]);
     fn first(plan: &mut Plan) -> &mut rhumb_api::Attributes {
         &mut plan.changes[0].after.as_mut().unwrap().attributes
     }
@@ -119,6 +120,7 @@ fn each_planted_fault_of_waves_is_found() {
         ("the services that say how they are rolled out", |p| p.rollouts.clear()),
         ("the services that say how they are rolled out", |p| p.rollouts[0].workload = "services.other".into()),
         ("the time until machines are healthy", |p| p.rollouts[0].health_timeout_s += 1),
+        ("whether what was made goes again", |p| p.rollouts[0].roll_back = false),
         ("a wave with more machines comes first", |p| p.rollouts[0].waves.swap(0, 2)),
         ("the places of all waves", |p| { p.rollouts[0].waves[2].pop(); }),
         ("the places of all waves", |p| p.rollouts[0].waves[2].push("aws/eu-west-9".into())),

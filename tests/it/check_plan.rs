@@ -111,6 +111,7 @@ fn sample() -> (State, Plan) {
         tool_version: "0.1.0".into(),
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
+        valid_until: None,
         destroy: false,
         rollback: None,
         rollouts: Vec::new(),

@@ -7,13 +7,14 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 33] = [
     "plan",
     "preflight",
     "apply",
     "refresh",
     "destroy",
     "import",
+    "forget",
     "state",
     "status",
     "output",

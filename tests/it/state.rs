@@ -23,6 +23,8 @@ const THREE: &str = include_str!("fixtures/state/three.json");
 const FOUR: &str = include_str!("fixtures/state/four.json");
 /// Version 5.
 const FIVE: &str = include_str!("fixtures/state/five.json");
+/// Version 6.
+const SIX: &str = include_str!("fixtures/state/six.json");
 
 fn refused(text: &str) -> StateError {
     match file::decode("s.json", text) {
@@ -51,16 +53,18 @@ fn a_file_of_version_1_reads_as_one_of_a_real_cloud_in_which_nothing_is_under_wa
     assert_eq!(firewall.resource.kind, ResourceKind::Firewall);
     assert_eq!((&firewall.token, firewall.since, &firewall.doubtful), (&None, 7, &None));
     assert_eq!(state.regions, [(Cloud::Aws, "eu-west-1".to_owned())].into());
-    // It is written as version 5, which is the same state.
+    // It is written as version 6, which is the same state.
     assert_eq!(file::decode("one.json", &file::encode(&state)).unwrap(), state);
 }
 
 #[test]
 fn the_canonical_text_reads_back_to_itself() {
-    let state = file::decode("five.json", FIVE).unwrap();
+    let state = file::decode("six.json", SIX).unwrap();
     assert_eq!((state.serial, state.resources.len(), state.simulated), (12, 2, true));
-    assert_eq!(file::encode(&state), FIVE);
+    assert_eq!(file::encode(&state), SIX);
     let things: Vec<&StateResource> = state.resources.values().map(Arc::as_ref).collect();
+    let known: Vec<&str> = things[0].known_as.values().map(ResourceAddr::as_str).collect();
+    assert_eq!((known, things[1].known_as.len()), (vec!["services.bot/aws/eu-west-1/firewall"], 0));
     assert_eq!(things[0].outputs["address"], "lb-1.eu-west-1.example.com");
     assert_eq!(things[1].files["start.sh"], "#!/bin/sh\nexec serve\n");
     assert_eq!((state.refusals.len(), state.refusals[0].instance_type.as_str()), (1, "g6.xlarge"));
@@ -74,6 +78,21 @@ fn the_canonical_text_reads_back_to_itself() {
     let regions: Vec<&str> = state.regions.iter().map(|(_, region)| region.as_str()).collect();
     assert_eq!(regions, ["eu-west-1", "us-east-1"]);
     assert!(state.places().contains(&(Cloud::Aws, "us-east-1".to_owned())));
+}
+
+#[test]
+fn a_file_of_version_5_reads_as_one_in_which_nothing_was_renamed() {
+    let (old, mut of) = (file::decode("five.json", FIVE).unwrap(), file::decode("six.json", SIX).unwrap());
+    for thing in of.resources.values_mut() {
+        Arc::make_mut(thing).known_as.clear();
+    }
+    assert_eq!(old, of);
+    let error = refused(&exchanged(FIVE, "\"since\": 3,", "\"since\": 3, \"known_as\": {},"));
+    assert!(error.to_string().contains("unknown field `known_as` in version 5"), "{error}");
+    let error = refused(&exchanged(FIVE, "\"rhumb_state\": 5", "\"rhumb_state\": 6"));
+    assert!(error.to_string().contains("missing field `known_as`"), "{error}");
+    let error = refused(&exchanged(SIX, "\"rhumb_state\": 6", "\"rhumb_state\": 5"));
+    assert!(error.to_string().contains("unknown field `known_as` in version 5"), "{error}");
 }
 
 #[test]
@@ -155,7 +174,7 @@ fn every_fault_is_refused_at_its_place() {
     #[rustfmt::skip]
     let faults = [
         (changed("\"serial\": 7", "\"serial\": 7, \"note\": 1"), (4, 21), "unknown field `note`"),
-        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 6"), (2, 3), "it has version 6, this rhumb reads versions 1 to 5"),
+        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 7"), (2, 3), "it has version 7, this rhumb reads versions 1 to 6"),
         (changed("\"serial\": 7", "\"serial\": -7"), (4, 14), "invalid value: integer `-7`, expected u64"),
         (changed("\"zones\": 3", "\"zones\": 3.5"), (0, 0), "did not match"),
         (changed("\"kind\": \"firewall\"", "\"kind\": \"fire\\u001bwall\""), (8, 30), "unknown variant `fire?wall`"),
@@ -223,8 +242,8 @@ fn every_fault_of_the_last_version_is_refused_at_its_place() {
         }
     }
     // That something is gone is a fact, whoever depends on it.
-    let gone = exchanged(FIVE, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
-    assert_eq!(file::encode(&file::decode("five.json", &gone).unwrap()), gone);
+    let gone = exchanged(SIX, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
+    assert_eq!(file::encode(&file::decode("six.json", &gone).unwrap()), gone);
 }
 
 /// Records of one address: a thing made, and the call that is made next.
@@ -334,6 +353,7 @@ fn thing(i: usize, part: Part) -> StateResource {
         stands_on: (0..i).filter(|d| bits >> d & 3 == 1).map(|d| (addr(d), format!("id {d}"))).collect(),
         outputs: (0..i).filter(|d| bits >> d & 3 == 2).map(|d| (format!("o{d}"), "x".to_owned())).collect(),
         files: (0..i).filter(|d| bits >> d & 3 == 3).map(|d| (format!("f{d}"), "a\nb".to_owned())).collect(),
+        known_as: (0..i).filter(|d| bits >> d & 5 == 5).map(|d| (addr(d), addr(d + 9))).collect(),
     }
 }
 
@@ -365,7 +385,7 @@ prop_compose! {
         intents in prop::collection::vec(part(), 0..4),
         applying in prop::option::of(("[0-9a-f]{4}", prop::option::of(any::<u64>()))),
         forgotten in prop::collection::btree_set(".*", 0..3),
-        deeds in prop::collection::vec((any::<u64>(), ".*", 0..5_usize), 0..3),
+        deeds in prop::collection::vec((any::<u64>(), ".*", 0..7_usize), 0..3),
         refused in prop::collection::btree_set((".*", any::<bool>()), 0..3),
     ) -> State {
         let resources = things.into_iter().enumerate().map(|(i, part)| (addr(i), Arc::new(thing(i, part)))).collect();
@@ -380,7 +400,7 @@ prop_compose! {
         let forgotten = forgotten.into_iter().map(handle).collect();
         let history = deeds.into_iter().map(|(serial, by, n)| Deed {
             serial,
-            what: [What::Apply, What::Refresh, What::Import, What::Forget, What::Retry][n],
+            what: [What::Apply, What::Refresh, What::Import, What::Forget, What::Retry, What::Rename, What::Restore][n],
             at: by.clone(),
             by,
             plan: (n == 0).then(|| "9f86".into()),

@@ -65,6 +65,12 @@ impl ResourceAddr {
         self.0.rsplit_once('/').map(|(above, _)| ResourceAddr(above.into()))
     }
 
+    /// The address that begins with `to` where this one begins with `from`; `None` if it neither is `from` nor below it.
+    pub fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
+        let below = self.0.strip_prefix(from.as_str())?;
+        (below.is_empty() || below.starts_with('/')).then(|| ResourceAddr(format!("{to}{below}").into()))
+    }
+
     /// The whole address.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -101,6 +107,11 @@ mod tests {
         assert_eq!(addr.workload(), "services.chat");
         assert_eq!(addr.parent().unwrap().as_str(), "services.chat/aws");
         assert_eq!(ResourceAddr::parse("services.chat").unwrap().parent(), None);
+        let (chat, desk) =
+            (ResourceAddr::parse("services.chat").unwrap(), ResourceAddr::parse("services.desk").unwrap());
+        assert_eq!(addr.moved(&chat, &desk).unwrap().as_str(), "services.desk/aws/p5-48-x");
+        assert_eq!(chat.moved(&chat, &desk), Some(desk.clone()));
+        assert_eq!(ResourceAddr::parse("services.chatter/aws").unwrap().moved(&chat, &desk), None);
         for bad in ["", "/", "a//b", "a b", "a/\n"] {
             assert!(ResourceAddr::parse(bad).is_err(), "{bad:?}");
         }

@@ -62,7 +62,7 @@ impl From<Token> for String {
 pub struct Tags {
     /// The lineage of the deployment's state.
     pub lineage: String,
-    /// The address that it was made for.
+    /// The address that it was made for, or that it was last changed for: a deployment may rename what it has.
     pub address: ResourceAddr,
     /// The intent that it was made by.
     pub token: Token,
@@ -131,7 +131,7 @@ pub mod outputs {
 pub struct Observed {
     /// What and where.
     pub handle: Handle,
-    /// What it is tagged with: those of the order that made it.
+    /// What it is tagged with: lineage and token of the order that made it, and the address of the last order of it.
     pub tags: Tags,
     /// As it is, in the words of [`Resource::attributes`].
     pub attributes: Attributes,

@@ -1,43 +1,11 @@
-//! What the adapters of a build can apply, and what can only be exported.
+//! What the adapters of a build can deploy, and what can only be exported.
+//!
+//! Every adapter states its rows ([`crate::Provider::capabilities`]); the table of a build is those of all its adapters. Who plans marks what
+//! it does not cover, and who applies refuses that, both by [`uncovered`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Attr, Attributes, Cloud, Resource, ResourceKind};
-
-/// Whether a build can make a resource itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Support {
-    /// An adapter of this build creates, updates and removes it.
-    Apply,
-    /// No adapter in this build makes it; it can be exported for another tool.
-    ExportOnly,
-}
-
-/// One row of the capability table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AdapterCapability {
-    /// The cloud.
-    pub cloud: Cloud,
-    /// The kind of resource.
-    pub kind: ResourceKind,
-    /// What this build can do with it.
-    pub support: Support,
-}
-
-/// The capability table of this build: a row per cloud and resource kind.
-///
-/// `adapters` names the clouds whose adapters are compiled in. None is yet, so every row reads
-/// [`Support::ExportOnly`] and a plan says so.
-pub fn capabilities(adapters: &[Cloud]) -> Vec<AdapterCapability> {
-    let mut table = Vec::new();
-    for cloud in Cloud::ALL {
-        for kind in ResourceKind::ALL {
-            let support = if adapters.contains(&cloud) { Support::Apply } else { Support::ExportOnly };
-            table.push(AdapterCapability { cloud, kind, support });
-        }
-    }
-    table
-}
+use crate::{Attr, Attributes, Cloud, Resource, ResourceAddr, ResourceKind};
 
 /// Which values of a dimension an adapter can deploy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,48 +63,60 @@ impl Capability {
         }
     }
 
-    /// Whether this row covers a resource.
-    ///
-    /// # Errors
-    /// What of it cannot be deployed, and where.
-    pub fn can(&self, resource: &Resource) -> Result<(), String> {
-        let (cloud, kind) = (resource.cloud, resource.kind);
-        if (self.cloud, self.kind) != (cloud, kind) {
-            return Err(format!("no adapter of this build makes a {kind} on {cloud}"));
-        }
-        let uses = Uses::of(resource);
+    /// What of a resource of its cloud and kind this row lacks: the first dimension in which it lacks something, and that.
+    fn lacks<'a>(&self, uses: &Uses<'a>) -> Option<(&'static str, &'a str)> {
         let dimensions = [
             ("runtime", &self.runtimes, &uses.runtimes),
             ("engine", &self.engines, &uses.engines),
             ("layout", &self.layouts, &uses.layouts),
             ("accelerator", &self.accelerators, &uses.accelerators),
         ];
-        for (dimension, among, used) in dimensions {
-            if let Some(name) = among.lacks(used) {
-                return Err(format!("the adapter for {cloud} deploys no {kind} with {dimension} `{name}`"));
-            }
-        }
-        Ok(())
+        dimensions.into_iter().find_map(|(dimension, among, used)| Some((dimension, among.lacks(used)?)))
     }
 }
 
-/// Whether a table of capabilities covers a resource.
+/// Whether a table of capabilities covers a resource: one of its rows does.
 ///
 /// # Errors
-/// What of it cannot be deployed, and where; for each row of its cloud and kind, if there are several.
+/// What of it cannot be deployed, and where: what each row of its cloud and kind lacks, if there are several.
 pub fn covered(table: &[Capability], resource: &Resource) -> Result<(), String> {
     let (cloud, kind) = (resource.cloud, resource.kind);
-    let mut why = Vec::new();
+    let uses = Uses::of(resource);
+    let mut lacking = BTreeSet::new();
     for row in table.iter().filter(|row| (row.cloud, row.kind) == (cloud, kind)) {
-        match row.can(resource) {
-            Ok(()) => return Ok(()),
-            Err(reason) => why.push(reason),
-        }
+        match row.lacks(&uses) {
+            None => return Ok(()),
+            Some((dimension, name)) => lacking.insert(format!("{dimension} `{name}`")),
+        };
     }
-    if why.is_empty() {
-        return Err(format!("no adapter of this build makes a {kind} on {cloud}"));
+    let what = match lacking.is_empty() {
+        true => format!("a {kind}"),
+        // Each of them alone may be in a row that lacks another one.
+        false => lacking.into_iter().collect::<Vec<_>>().join(" with "),
+    };
+    Err(format!("no adapter of this build can deploy {what} on {cloud}"))
+}
+
+/// What of some resources a table does not cover, each with the reason: what [`covered`] refuses, and machines whose launch template it
+/// refuses.
+pub fn uncovered<'a>(
+    table: &[Capability],
+    resources: impl IntoIterator<Item = (&'a ResourceAddr, &'a Resource)>,
+) -> BTreeMap<&'a ResourceAddr, String> {
+    let resources: Vec<_> = resources.into_iter().collect();
+    let refused =
+        |(addr, resource): &(&'a ResourceAddr, &Resource)| Some((*addr, covered(table, resource).err()?));
+    let mut all: BTreeMap<&ResourceAddr, String> = resources.iter().filter_map(refused).collect();
+    let by_name: BTreeMap<&str, &String> = all.iter().map(|(addr, why)| (addr.as_str(), why)).collect();
+    let started_by = |(addr, resource): &(&'a ResourceAddr, &Resource)| {
+        let why = by_name.get(text(&resource.attributes, "launch_template")?)?;
+        Some((*addr, (*why).clone()))
+    };
+    let more: Vec<_> = resources.iter().filter_map(started_by).collect();
+    for (addr, why) in more {
+        all.entry(addr).or_insert(why);
     }
-    Err(why.join("; "))
+    all
 }
 
 /// What a resource says of the dimensions of a [`Capability`]. A kind that says nothing of one has no names there.
@@ -233,14 +213,6 @@ fn number(attributes: &Attributes, name: &str) -> i64 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn without_adapters_everything_is_export_only() {
-        let table = capabilities(&[]);
-        assert_eq!(table.len(), Cloud::ALL.len() * ResourceKind::ALL.len());
-        assert!(table.iter().all(|row| row.support == Support::ExportOnly));
-        assert!(capabilities(&[Cloud::Aws]).iter().any(|row| row.support == Support::Apply));
-    }
-
     fn template(engine: &[(&str, Attr)], more: &[(&str, Attr)]) -> Resource {
         let map = |of: &[(&str, Attr)]| of.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
         let mut attributes: Attributes = map(more);
@@ -260,7 +232,8 @@ mod tests {
             ],
         );
         let all = Capability::all(Cloud::Aws, ResourceKind::LaunchTemplate);
-        assert_eq!(all.can(&resource), Ok(()));
+        let can = |row: &Capability, resource: &Resource| covered(std::slice::from_ref(row), resource);
+        assert_eq!(can(&all, &resource), Ok(()));
         let fits = Capability {
             runtimes: Among::only(["engine"]),
             engines: Among::only(["vllm", "sglang"]),
@@ -268,7 +241,7 @@ mod tests {
             accelerators: Among::only(["h100"]),
             ..all.clone()
         };
-        assert_eq!(fits.can(&resource), Ok(()));
+        assert_eq!(can(&fits, &resource), Ok(()));
         let none = || Among::only([]);
         let narrower = [
             (Capability { runtimes: none(), ..fits.clone() }, "runtime `engine`"),
@@ -282,18 +255,64 @@ mod tests {
                 "layout `many_machines`",
             ),
             (Capability { accelerators: none(), ..fits.clone() }, "accelerator `h100`"),
-            (Capability { cloud: Cloud::Gcp, ..fits.clone() }, "no adapter of this build makes"),
+            (Capability { cloud: Cloud::Gcp, ..fits.clone() }, "can deploy a launch_template on aws"),
         ];
         for (row, what) in &narrower {
-            let why = row.can(&resource).unwrap_err();
+            let why = can(row, &resource).unwrap_err();
             assert!(why.contains(what), "{why}");
         }
         // Two rows, each of which lacks something, cover nothing together.
         let halves = [narrower[1].0.clone(), narrower[4].0.clone()];
         let why = covered(&halves, &resource).unwrap_err();
-        assert!(why.contains("vllm") && why.contains("h100"), "{why}");
+        assert!(why.ends_with("can deploy accelerator `h100` with engine `vllm` on aws"), "{why}");
+        let twice = [narrower[1].0.clone(), narrower[1].0.clone()];
+        assert!(covered(&twice, &resource).unwrap_err().ends_with("can deploy engine `vllm` on aws"));
         assert_eq!(covered(&[narrower[1].0.clone(), fits], &resource), Ok(()));
         assert!(covered(&[], &resource).unwrap_err().contains("launch_template on aws"));
+    }
+
+    /// Two pools and what is beside them: a narrower table leaves out exactly what it does not say.
+    #[test]
+    fn a_narrower_table_leaves_out_the_pools_outside_it_and_no_others() {
+        let addr = |text: &str| ResourceAddr::parse(text).unwrap();
+        let pool = |name: &str, engine: &str, accelerator: &str| {
+            let accelerator = ("accelerator", Attr::from(accelerator));
+            let made = template(&[("name", engine.into())], std::slice::from_ref(&accelerator));
+            let mut fleet = template(&[], &[accelerator]);
+            fleet.kind = ResourceKind::Fleet;
+            fleet.attributes.remove("engine");
+            fleet.attributes.insert("launch_template", format!("{name}/launch_template").as_str().into());
+            [(addr(&format!("{name}/launch_template")), made), (addr(&format!("{name}/on_demand")), fleet)]
+        };
+        let mut network = template(&[], &[]);
+        network.kind = ResourceKind::Network;
+        network.attributes = Attributes::default();
+        let mut all = vec![(addr("services.a/aws/eu-west-1/network"), network)];
+        all.extend(pool("services.a/aws/eu-west-1/p5", "vllm", "h100"));
+        all.extend(pool("services.a/aws/eu-west-1/g6e", "sglang", "l40s"));
+        let left_out = |table: &[Capability]| -> Vec<String> {
+            let found = uncovered(table, all.iter().map(|(addr, resource)| (addr, resource)));
+            let words = |(addr, why): (&ResourceAddr, String)| {
+                let why = why.trim_start_matches("no adapter of this build can deploy ").to_owned();
+                let name = addr.as_str().trim_start_matches("services.a/aws/eu-west-1/");
+                format!("{name}: {why}")
+            };
+            found.into_iter().map(words).collect()
+        };
+        let row = |kind| Capability::all(Cloud::Aws, kind);
+        let [network, template, fleet] =
+            [ResourceKind::Network, ResourceKind::LaunchTemplate, ResourceKind::Fleet].map(row);
+        assert_eq!(left_out(&[network.clone(), template.clone(), fleet.clone()]), Vec::<String>::new());
+        let sglang = Capability { engines: Among::only(["sglang"]), ..template.clone() };
+        let why = "engine `vllm` on aws";
+        assert_eq!(
+            left_out(&[network.clone(), sglang, fleet.clone()]),
+            [format!("p5/launch_template: {why}"), format!("p5/on_demand: {why}")]
+        );
+        let l40s = Capability { accelerators: Among::only(["l40s"]), ..fleet.clone() };
+        assert_eq!(left_out(&[network, template.clone(), l40s]), ["p5/on_demand: accelerator `h100` on aws"]);
+        assert_eq!(left_out(&[template, fleet]), ["network: a network on aws"]);
+        assert_eq!(left_out(&[]).len(), 5);
     }
 
     #[test]

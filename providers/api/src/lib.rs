@@ -22,7 +22,7 @@ pub use attributes::Attributes;
 pub use call::{
     Answer, Call, Handle, Observed, Order, Reply, Scope, Status, Tags, Token, TokenError, outputs,
 };
-pub use capability::{AdapterCapability, Among, Capability, Support, Uses, capabilities, covered};
+pub use capability::{Among, Capability, Uses, covered, uncovered};
 pub use error::{ErrorKind, ProviderError};
 pub use money::{HOURS_PER_MONTH, Money, MoneyError};
 pub use preflight::Preflight;

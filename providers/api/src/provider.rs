@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use crate::call::{Answer, Call};
 use crate::preflight::{self, Preflight};
-use crate::{Cloud, ErrorKind, ProviderError, Resource};
+use crate::{Capability, Cloud, ErrorKind, ProviderError, Resource};
 
 /// What a cloud promises about its calls; what an engine has to make up for where it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub trait Provider: Send + Sync {
     fn simulated(&self) -> bool;
     /// What it promises.
     fn guarantees(&self) -> Guarantees;
+    /// What it can deploy, in rows for each of its clouds. [`Provider::can`] refuses whatever these do not cover.
+    fn capabilities(&self) -> &[Capability];
     /// Whether it can deploy a resource, without asking anybody: what it refuses here, a create of it answers with
     /// [`ErrorKind::Invalid`], and nothing else for the resource's own sake.
     ///

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use rhumb_api::{
-    Answer, Answering, Call, Cloud, ErrorKind, Guarantees, Preflight, Provider, ProviderError, Reply,
-    Resource, malformed, preflight,
+    Answer, Answering, Call, Capability, Cloud, ErrorKind, Guarantees, Preflight, Provider, ProviderError,
+    Reply, Resource, malformed, preflight,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::control::Control;
 use crate::inprocess::CLOUDS;
-use crate::kinds::check_resource;
+use crate::kinds::{capabilities, check_resource};
 use crate::routes::Promises;
 use crate::wire::Wire;
 use crate::world::World;
@@ -133,6 +133,10 @@ impl Provider for Client {
 
     fn guarantees(&self) -> Guarantees {
         self.guarantees
+    }
+
+    fn capabilities(&self) -> &[Capability] {
+        capabilities()
     }
 
     fn can(&self, resource: &Resource) -> Result<(), String> {

@@ -20,8 +20,8 @@ use crate::world::{Rule, Verb, What, World};
 /// A simulated cloud, or rather all of them and the sites.
 ///
 /// Times are milliseconds from an origin of the caller's choosing. Time does not go back: an earlier one counts as
-/// the latest that was told. Where chance losses of spot machines or schedules of runs are on, something always
-/// happens next, so that advancing to the end of time does not end.
+/// the latest that was told. Where chance losses of spot machines or schedules of runs or fleets are on, something
+/// always happens next, so that advancing to the end of time does not end.
 #[derive(Debug)]
 pub struct SimCloud {
     pub(crate) world: World,
@@ -68,6 +68,7 @@ pub(crate) struct Bucket {
 pub(crate) enum Happening {
     Arrive(CallNo),
     Reply(CallNo),
+    ReplyAgain(CallNo, Answer),
     GiveUp(CallNo),
     Settle(Handle, u64),
     Vanish(Handle, u64),
@@ -76,6 +77,7 @@ pub(crate) enum Happening {
     SpotMinute(Handle, u64),
     MakeUp(Handle, u64),
     Warm(Handle, u64),
+    Switch(Handle, u64),
 }
 
 /// On which side of its effect a call is held.
@@ -108,6 +110,8 @@ pub(crate) struct Flight {
     pub token: Option<Token>,
     fault: Option<What>,
     reply_lag: u64,
+    /// How long after its reply the same comes again, if it does; none once nobody waits for that.
+    again_lag: Option<u64>,
     /// Arrivals to come.
     arrivals: u32,
     reply: Option<Told>,
@@ -163,8 +167,8 @@ impl SimCloud {
         let back = chance.within(self.world.latency_ms);
         let (address, token) = self.about(&request);
         let fault = self.rule_for(&request, address.as_ref());
-        let fault = fault.or_else(|| self.chance_for(&request, there, &mut chance));
-        let mut arrivals = vec![there];
+        let fault = fault.or_else(|| self.chance_for(&request, there, back, &mut chance));
+        let (mut arrivals, mut again_lag) = (vec![there], None);
         match &fault {
             Some(What::DropRequest) => arrivals.clear(),
             Some(What::Delay(ms)) => arrivals = vec![there.saturating_add(*ms)],
@@ -172,6 +176,7 @@ impl SimCloud {
             Some(What::Duplicate) => {
                 arrivals.push(there.saturating_add(chance.below(back.saturating_add(1))))
             }
+            Some(What::DuplicateReply) => again_lag = Some(chance.within(self.world.latency_ms)),
             _ => {}
         }
         let flight = Flight {
@@ -179,7 +184,11 @@ impl SimCloud {
             address,
             token,
             fault: fault.clone(),
-            reply_lag: back,
+            reply_lag: match &fault {
+                Some(What::DelayReply(ms)) => back.saturating_add(*ms),
+                _ => back,
+            },
+            again_lag,
             arrivals: u32::try_from(arrivals.len()).unwrap_or(0),
             reply: None,
             held: None,
@@ -200,7 +209,8 @@ impl SimCloud {
         n
     }
 
-    /// Lets time go on, and returns the answers that reached their callers since the last time, in that order.
+    /// Lets time go on, and returns the answers that reached their callers since the last time, in that order: of a call the same twice where
+    /// its reply is doubled, unless it was abandoned meanwhile.
     pub fn advance(&mut self, now_ms: u64) -> Vec<(CallNo, Answer)> {
         self.run_until(now_ms);
         std::mem::take(&mut self.answers)
@@ -267,20 +277,18 @@ impl SimCloud {
         true
     }
 
-    /// The caller of a call went away: nobody waits for its answer. A call that is held before its effect never
-    /// has one; one that is on its way still arrives.
+    /// The caller of a call went away, or has its answer: nobody waits for one, or for the same again. A call that is held before its effect
+    /// never has one; one that is on its way still arrives.
     pub fn abandon(&mut self, n: CallNo) {
         self.found.remove(&n);
+        self.no_more(n);
         let Some(flight) = self.flights.get_mut(&n) else { return };
-        if flight.answered {
-            return;
+        if !flight.answered {
+            flight.answered = true;
+            flight.held = None;
+            self.note_call(n, None, Event::Abandoned);
         }
-        flight.answered = true;
-        let over = flight.held.take().is_some() || flight.arrivals == 0;
-        self.note_call(n, None, Event::Abandoned);
-        if over {
-            self.flights.remove(&n);
-        }
+        self.land(n);
     }
 
     pub(crate) fn set_rules_and_counts(&mut self, rules: Vec<Rule>) {
@@ -311,14 +319,25 @@ impl SimCloud {
         match what {
             Happening::Arrive(n) => self.arrive(n),
             Happening::Reply(n) => {
-                if let Some(reply) = self.flights.get_mut(&n).and_then(|f| f.reply.take()) {
+                let Some(flight) = self.flights.get_mut(&n) else { return };
+                let (reply, again_lag) = (flight.reply.take(), flight.again_lag);
+                match (&reply, again_lag) {
+                    (Some(Told::Call(answer)), Some(lag)) => {
+                        self.after(lag, Happening::ReplyAgain(n, answer.clone()));
+                    }
+                    _ => drop(self.no_more(n)),
+                }
+                if let Some(reply) = reply {
                     self.answer(n, reply);
                 }
             }
+            Happening::ReplyAgain(n, answer) => self.answer_again(n, answer),
             Happening::GiveUp(n) => {
                 let message = format!("no reply within {} ms", self.world.timeout_ms);
                 let error = ProviderError::new(ErrorKind::UnknownOutcome, message);
-                if let Some(told) = self.flights.get(&n).map(|flight| flight.request.refused(error)) {
+                let waits = self.flights.get(&n).filter(|flight| !flight.answered);
+                if let Some(told) = waits.map(|flight| flight.request.refused(error)) {
+                    self.no_more(n);
                     self.answer(n, told);
                 }
             }
@@ -329,6 +348,7 @@ impl SimCloud {
             Happening::SpotMinute(handle, generation) => self.spot_minute(&handle, generation),
             Happening::MakeUp(handle, generation) => self.make_up(&handle, generation),
             Happening::Warm(handle, generation) => self.warm(&handle, generation),
+            Happening::Switch(handle, n) => self.switch(&handle, n),
         }
     }
 
@@ -365,9 +385,7 @@ impl SimCloud {
         let Some(flight) = self.flights.get_mut(&n) else { return };
         let lag = flight.reply_lag;
         if flight.answered {
-            if flight.arrivals == 0 {
-                self.flights.remove(&n);
-            }
+            self.land(n);
             return;
         }
         if !first {
@@ -390,13 +408,30 @@ impl SimCloud {
             return;
         }
         flight.answered = true;
-        let over = flight.arrivals == 0;
         self.note_call(n, None, Event::Answered(told.error()));
         match told {
             Told::Call(answer) => self.answers.push((n, answer)),
             Told::Preflight(answer) => drop(self.found.insert(n, answer)),
         }
-        if over {
+        self.land(n);
+    }
+
+    fn answer_again(&mut self, n: CallNo, answer: Answer) {
+        if self.no_more(n) {
+            self.note_call(n, None, Event::AnsweredAgain);
+            self.answers.push((n, answer));
+            self.land(n);
+        }
+    }
+
+    /// A reply does not come a second time; whether it would have.
+    fn no_more(&mut self, n: CallNo) -> bool {
+        self.flights.get_mut(&n).is_some_and(|flight| flight.again_lag.take().is_some())
+    }
+
+    /// A call that was answered is over once nothing of it is under way.
+    fn land(&mut self, n: CallNo) {
+        if self.flights.get(&n).is_some_and(|f| f.answered && f.arrivals == 0 && f.again_lag.is_none()) {
             self.flights.remove(&n);
         }
     }
@@ -440,7 +475,7 @@ impl SimCloud {
         happens
     }
 
-    fn chance_for(&self, request: &Request, there: u64, chance: &mut Chance) -> Option<What> {
+    fn chance_for(&self, request: &Request, there: u64, back: u64, chance: &mut Chance) -> Option<What> {
         let faults = &self.world.faults;
         let mut left = chance.below(1_000_000);
         let mut hit = |ppm: u32| {
@@ -470,6 +505,14 @@ impl SimCloud {
         }
         if request.changes() && hit(faults.fails_later_ppm) {
             return Some(What::FailLater(ProviderError::new(ErrorKind::Capacity, "by chance, later")));
+        }
+        // After all others, so that these decide what they did before there were any.
+        if hit(faults.reply_late_ppm) {
+            let most = self.world.call_lag_ms.saturating_sub(there.saturating_add(back));
+            return Some(What::DelayReply(chance.below(most.saturating_add(1))));
+        }
+        if hit(faults.reply_duplicated_ppm) {
+            return Some(What::DuplicateReply);
         }
         None
     }

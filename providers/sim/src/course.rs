@@ -4,6 +4,7 @@ use rhumb_api::{Handle, Status};
 
 use crate::chance::{Chance, Stream};
 use crate::cloud::{Ghost, Happening, Pool, SimCloud};
+use crate::follow::said;
 use crate::log::{Entry, Event};
 
 /// How often chance decides on spot machines, milliseconds.
@@ -16,6 +17,7 @@ const LEAST_MS: u64 = 1_000;
 impl SimCloud {
     /// The change under way is over.
     pub(crate) fn settle(&mut self, handle: &Handle, generation: u64) {
+        let (begins, now) = (self.world.begins, self.now);
         let Some(thing) = self.current(handle, generation) else { return };
         if thing.status != Status::Pending {
             return;
@@ -27,6 +29,7 @@ impl SimCloud {
                 Some((attributes, order)) => {
                     thing.attributes = attributes;
                     thing.order = order;
+                    thing.moved = said(handle.kind, &thing.attributes, begins, now);
                     thing.machines.min(thing.wanted())
                 }
                 None => thing.wanted() / 2,
@@ -38,7 +41,9 @@ impl SimCloud {
             return;
         }
         thing.making_up = false;
-        let wanted = thing.wanted();
+        thing.moved = said(handle.kind, &thing.attributes, begins, now);
+        // What a schedule has added meanwhile has to be found yet.
+        let wanted = thing.wanted().min(thing.machines);
         thing.running = wanted;
         thing.healthy = thing.healthy.min(wanted);
         let status = if thing.complete { Status::Complete } else { Status::Ready };
@@ -51,6 +56,7 @@ impl SimCloud {
             0 => self.warm(handle, generation),
             _ => self.after(warm, Happening::Warm(handle.clone(), generation)),
         }
+        self.follow(handle);
         if watched && !complete {
             self.after(MINUTE_MS, Happening::SpotMinute(handle.clone(), generation));
         }
@@ -155,19 +161,25 @@ impl SimCloud {
         if thing.status != Status::Ready {
             return;
         }
-        let (pool, wanted, machines) = (pool_of(thing), thing.wanted(), thing.machines);
-        let missing = wanted.saturating_sub(machines);
+        thing.making_up = false;
+        self.fill(handle, generation);
+        self.warm(handle, generation);
+    }
+
+    /// Has what machines a thing lacks, as far as there are any, and tries again for the others; how many it got.
+    pub(crate) fn fill(&mut self, handle: &Handle, generation: u64) -> u32 {
+        let Some(thing) = self.things.get(handle) else { return 0 };
+        let (pool, machines) = (pool_of(thing), thing.machines);
+        let missing = thing.wanted().saturating_sub(machines);
         let found = missing.min(self.quota_left(&pool)).min(self.stock_left(&pool));
         self.set_machines(handle, machines + found);
-        if let Some(thing) = self.things.get_mut(handle) {
-            thing.running = machines + found;
-            thing.healthy = thing.running.min(thing.most_healthy);
-            thing.making_up = found < missing;
-        }
-        if found < missing {
+        let Some(thing) = self.things.get_mut(handle) else { return 0 };
+        thing.running = machines + found;
+        if found < missing && !std::mem::replace(&mut thing.making_up, true) {
             let replace = self.world.spot.replace_ms.max(LEAST_MS);
             self.after(replace, Happening::MakeUp(handle.clone(), generation));
         }
+        found
     }
 
     pub(crate) fn removed(&mut self, handle: &Handle, generation: u64) {

@@ -5,7 +5,7 @@ use rhumb_api::{Attr, Cloud, Handle, Observed};
 use crate::cloud::SimCloud;
 use crate::log::Event;
 use crate::meter::Bill;
-use crate::thing::Thing;
+use crate::thing::{Thing, number};
 use crate::world::{Rule, Stock, World};
 
 /// Why nothing was changed by hand.
@@ -20,7 +20,8 @@ pub enum HandError {
 }
 
 impl SimCloud {
-    /// Changes or removes an attribute of a thing. Another `count` changes its machines too, whatever the stock.
+    /// Changes or removes an attribute of a thing. Another `count` changes its machines too, whatever the stock; with a schedule, until
+    /// the next entry of it. Another schedule is followed at once; without one, it keeps the machines that it has.
     ///
     /// # Errors
     /// There is no such thing.
@@ -39,6 +40,9 @@ impl SimCloud {
             Some(value) => thing.attributes.insert(name, value),
             None => thing.attributes.remove(name),
         };
+        if name == "count" && thing.moved.is_some() {
+            thing.moved = number(&thing.attributes, name);
+        }
         let by_count = name == "count" && thing.has_machines() && thing.wanted() != machines;
         let machines = if by_count { thing.wanted() } else { machines };
         if by_count {
@@ -46,6 +50,9 @@ impl SimCloud {
         }
         self.set_machines(handle, machines);
         self.note_thing(handle, Event::ByHand);
+        if matches!(name, "schedule" | "time_zone" | "min_count" | "max_count") {
+            self.follow(handle);
+        }
         Ok(())
     }
 
@@ -105,6 +112,8 @@ impl SimCloud {
             making_up: false,
             healthy: seen.healthy.unwrap_or(machines),
             most_healthy: seen.healthy.unwrap_or(u32::MAX),
+            moved: None,
+            switches: 0,
             metered_ms: self.now,
         };
         self.things.insert(handle.clone(), thing);
@@ -146,13 +155,19 @@ impl SimCloud {
     }
 
     /// Puts another world around what there is. Rules that stay the same go on counting; what is under way ends as
-    /// it began; machines cost the new prices from now on.
+    /// it began; machines cost the new prices from now on. Where it begins at another time, schedules say what they say then.
     pub fn set_world(&mut self, world: World) {
         self.accrue_all();
         if world.rules != self.world.rules {
             self.set_rules_and_counts(world.rules.clone());
         }
+        let moved = world.begins != self.world.begins;
         self.world = world;
+        if moved {
+            let follow = self.things.values().filter(|thing| thing.switches > 0);
+            let handles: Vec<Handle> = follow.map(|thing| thing.handle.clone()).collect();
+            handles.iter().for_each(|handle| self.follow(handle));
+        }
     }
 
     /// What was spent until now. Time goes on to it, as with [`SimCloud::advance`]; answers are kept for that.

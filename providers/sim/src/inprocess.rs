@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use rhumb_api::{Answer, Answering, Call, Cloud, Guarantees, Preflight, Provider, Resource, preflight};
+use rhumb_api::{
+    Answer, Answering, Call, Capability, Cloud, Guarantees, Preflight, Provider, Resource, preflight,
+};
 
 use crate::cloud::SimCloud;
-use crate::kinds::check_resource;
+use crate::kinds::{capabilities, check_resource};
 use crate::log::CallNo;
 use crate::world::World;
 
@@ -130,6 +132,10 @@ impl Provider for InProcess {
         self.lock().cloud.guarantees()
     }
 
+    fn capabilities(&self) -> &[Capability] {
+        capabilities()
+    }
+
     fn can(&self, resource: &Resource) -> Result<(), String> {
         check_resource(resource, self.lock().cloud.world()).map_err(|error| error.message)
     }
@@ -200,6 +206,7 @@ impl Future for Calling<'_> {
         };
         if let Some(answer) = shared.answers.remove(&number) {
             self.number = None;
+            shared.cloud.abandon(number);
             return Poll::Ready(answer);
         }
         let held = shared.cloud.held().iter().any(|held| held.number == number);

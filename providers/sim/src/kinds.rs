@@ -1,9 +1,14 @@
 //! What orders of each kind must say.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-use rhumb_api::{Attr, Attributes, Cloud, ErrorKind, Order, ProviderError, Resource, ResourceKind};
+use rhumb_api::{
+    Attr, Attributes, Capability, Cloud, ErrorKind, Order, ProviderError, Resource, ResourceKind,
+};
 
+use crate::calendar::Schedule;
+use crate::inprocess::CLOUDS;
 use crate::thing::{has_machines, number, purchase, text};
 use crate::world::World;
 
@@ -217,18 +222,38 @@ pub fn check(order: &Order, world: &World) -> Result<(), ProviderError> {
     Ok(())
 }
 
+/// Whether there are things of a kind on a cloud.
+const fn stands(cloud: Cloud, kind: ResourceKind) -> bool {
+    match kind {
+        ResourceKind::LaunchTemplate | ResourceKind::JobRun => true,
+        ResourceKind::EdgeUnit => matches!(cloud, Cloud::Site),
+        ResourceKind::Network | ResourceKind::Firewall | ResourceKind::LoadBalancer | ResourceKind::Fleet => {
+            !matches!(cloud, Cloud::Site)
+        }
+    }
+}
+
+/// Everything that there can be, on every cloud and at sites: whatever it runs.
+pub fn capabilities() -> &'static [Capability] {
+    static TABLE: LazyLock<Vec<Capability>> = LazyLock::new(|| {
+        let of = |cloud| {
+            let kinds = ResourceKind::ALL.into_iter().filter(move |kind| stands(cloud, *kind));
+            kinds.map(move |kind| Capability::all(cloud, kind))
+        };
+        CLOUDS.into_iter().flat_map(of).collect()
+    });
+    &TABLE
+}
+
 /// Whether a resource is one that there can be in a world, whoever orders it.
 pub fn check_resource(resource: &Resource, world: &World) -> Result<(), ProviderError> {
     check_place(resource.cloud, &resource.region, world)?;
     let at_site = resource.cloud == Cloud::Site;
-    match resource.kind {
-        ResourceKind::EdgeUnit if !at_site => return Err(invalid("an edge unit stands at a site")),
-        ResourceKind::Network | ResourceKind::Firewall | ResourceKind::LoadBalancer | ResourceKind::Fleet
-            if at_site =>
-        {
-            return Err(invalid(format!("there is no {} at a site", resource.kind)));
-        }
-        _ => {}
+    if !stands(resource.cloud, resource.kind) {
+        return Err(invalid(match at_site {
+            true => format!("there is no {} at a site", resource.kind),
+            false => "an edge unit stands at a site".to_owned(),
+        }));
     }
     let attributes = &resource.attributes;
     for name in OF_EVERY_KIND.iter().chain(required(resource.kind)) {
@@ -289,6 +314,7 @@ fn check_values(resource: &Resource, world: &World) -> Result<(), ProviderError>
     if number(attributes, "count").is_none() {
         return Err(invalid("`count` is a number of machines"));
     }
+    Schedule::of(resource.kind, attributes).map_err(invalid)?;
     let rolling = ["max_surge", "max_unavailable"];
     match rolling.map(|name| (attributes.contains_key(name), number(attributes, name))) {
         [(false, _), (false, _)] => Ok(()),

@@ -9,12 +9,15 @@
 //! documentation of the vocabulary.
 
 mod arrival;
+mod calendar;
 mod chance;
 mod client;
 mod cloud;
 mod control;
 mod course;
+mod follow;
 mod hand;
+pub mod help;
 mod inprocess;
 mod kinds;
 mod log;
@@ -28,6 +31,7 @@ mod thing;
 mod wire;
 mod world;
 
+pub use calendar::{Moment, MomentError};
 pub use client::{Client, ConnectError};
 pub use cloud::{Held, SimCloud, When};
 pub use control::{Control, ControlError};

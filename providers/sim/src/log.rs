@@ -66,6 +66,8 @@ pub enum Event {
     Refused(ProviderError),
     /// The answer reached the caller: fine, or the kind of the error.
     Answered(Option<ErrorKind>),
+    /// The same answer reached the caller a second time.
+    AnsweredAgain,
     /// A thing came into a state.
     Became(Status),
     /// A thing has so many machines that cost money from now on.

@@ -1,14 +1,16 @@
 //! Creates, updates and deletes: what is refused, and what begins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{
-    ErrorKind, Handle, Order, ProviderError, Purchase, Reply, Resource, ResourceKind, Status, preflight,
+    Attr, Attributes, ErrorKind, Handle, Order, ProviderError, Purchase, Reply, Resource, ResourceAddr,
+    ResourceKind, Status, preflight,
 };
 
 use crate::arrival::Outcome;
 use crate::chance::{Chance, Stream};
 use crate::cloud::{Happening, Pool, SimCloud};
+use crate::follow::said;
 use crate::kinds::{check, check_place, forcing, references};
 use crate::log::Event;
 use crate::thing::{Thing, beside, count, has_machines, made_anew, number, purchase, text};
@@ -61,9 +63,10 @@ impl SimCloud {
         self.check_secrets(&order.resource)?;
         let stands_on = self.needed(order)?;
         let resource = &order.resource;
-        let machines = if has_machines(resource.kind) { count(&resource.attributes) } else { 0 };
-        if has_machines(resource.kind) {
-            self.room(&pool_of(&order.resource), machines)?;
+        let has_machines = has_machines(resource.kind);
+        let machines = if has_machines { self.due(resource.kind, &resource.attributes) } else { 0 };
+        if has_machines {
+            self.room(&pool_of(&order.resource), count(&resource.attributes))?;
         }
         let place = (resource.cloud, resource.region.clone(), resource.kind);
         let number = self.ids.entry(place).or_default();
@@ -99,6 +102,8 @@ impl SimCloud {
             making_up: false,
             healthy: 0,
             most_healthy: if course.sick { 0 } else { u32::MAX },
+            moved: said(resource.kind, &resource.attributes, self.world.begins, self.now),
+            switches: 0,
             metered_ms: self.now,
         };
         let seen = thing.observed();
@@ -127,10 +132,11 @@ impl SimCloud {
         let Some(thing) = self.things.get(handle) else {
             return Err(error(ErrorKind::NotFound, format!("there is no {handle}")));
         };
-        if thing.tags.address != order.tags.address || thing.tags.lineage != order.tags.lineage {
-            return Err(error(ErrorKind::Invalid, format!("{handle} was made for `{}`", thing.tags.address)));
+        if thing.tags.lineage != order.tags.lineage {
+            return Err(error(ErrorKind::Invalid, format!("{handle} is of another deployment")));
         }
         let same = thing.attributes == resource.attributes
+            && thing.tags.address == order.tags.address
             && thing.order.as_ref().is_none_or(|o| o.needs == order.needs && o.files == order.files);
         match thing.status {
             Status::Deleting => {
@@ -144,7 +150,7 @@ impl SimCloud {
             }
             _ => {}
         }
-        if let Some(name) = forcing(handle.kind, &thing.attributes, &resource.attributes) {
+        if let Some(name) = forcing(handle.kind, &in_new_words(thing, order), &resource.attributes) {
             return Err(error(ErrorKind::Invalid, format!("`{name}` of {handle} cannot be changed")));
         }
         self.check_secrets(&order.resource)?;
@@ -152,14 +158,19 @@ impl SimCloud {
         let idle = thing.complete || thing.between_runs || !thing.has_machines();
         let beside = beside(&thing.attributes, &resource.attributes);
         // What is too many goes first, and the others are made anew then.
-        let machines = if idle { 0 } else { thing.machines.max(count(&resource.attributes) + beside) };
+        let due = self.due(handle.kind, &resource.attributes);
+        let machines = if idle { 0 } else { thing.machines.max(due + beside.min(due)) };
         if !idle {
-            self.room(&pool_of(&order.resource), machines - thing.machines)?;
+            let most = count(&resource.attributes) + beside;
+            self.room(&pool_of(&order.resource), most.saturating_sub(thing.machines))?;
         }
         let lag = self.draw(self.world.durations_of(handle.kind).change);
         self.set_machines(handle, machines);
+        let (begins, now) = (self.world.begins, self.now);
         let Some(thing) = self.things.get_mut(handle) else { return Ok(Outcome::nothing()) };
+        thing.tags.address.clone_from(&order.tags.address);
         let attributes = std::mem::replace(&mut thing.attributes, resource.attributes.clone());
+        thing.moved = said(handle.kind, &thing.attributes, begins, now);
         let anew = made_anew(&attributes, &thing.attributes);
         if anew && let Some(missing) = number(&thing.attributes, "max_unavailable") {
             thing.healthy = thing.healthy.min(thing.count().saturating_sub(missing));
@@ -313,4 +324,20 @@ pub(crate) fn pool_of(resource: &Resource) -> Pool {
     let name = text(&resource.attributes, "instance_type").unwrap_or_default();
     let spot = purchase(&resource.attributes) == Some(Purchase::Spot);
     (resource.cloud, resource.region.clone(), name.to_owned(), spot)
+}
+
+/// The attributes of a thing with the addresses that an order has for the same things: a deployment may rename what it has.
+fn in_new_words(thing: &Thing, order: &Order) -> Attributes {
+    let Some(before) = &thing.order else { return thing.attributes.clone() };
+    let renamed = |old: &ResourceAddr, id: &String| {
+        let new = order.needs.iter().find(|(_, now)| *now == id).map(|(new, _)| new);
+        new.filter(|new| *new != old).map(|new| (old.to_string(), new.to_string()))
+    };
+    let names: BTreeMap<String, String> =
+        before.needs.iter().filter_map(|(old, id)| renamed(old, id)).collect();
+    let word = |value: &Attr| match value {
+        Attr::Text(text) => names.get(text).map_or_else(|| value.clone(), |new| new.as_str().into()),
+        other => other.clone(),
+    };
+    thing.attributes.iter().map(|(name, value)| (name, word(value))).collect()
 }

@@ -3,24 +3,7 @@
 //! Everything is under `/v1`, on a loopback address, in JSON, without TLS and without credentials. What is wrong with
 //! a request is told as `{"error": "..."}` with a status of 4xx.
 //!
-//! | request | body | reply |
-//! |---|---|---|
-//! | `POST /call` | a [`rhumb_api::Call`] | `{"Ok": Reply}` or `{"Err": ProviderError}`, when the cloud answers |
-//! | `POST /preflight` | a [`rhumb_api::Preflight`] | `{"Ok": [Finding]}` or `{"Err": ProviderError}`, when the cloud answers |
-//! | `GET /guarantees` | | `{"deduplicates", "list_lag_ms", "call_lag_ms", "regions", "instance_types"}` |
-//! | `GET /health` | | `{"now_ms"}` |
-//! | `GET /inventory?lineage=L` | | what there is in truth, of all lineages without `L` |
-//! | `GET /log` | | a list of [`crate::Entry`] |
-//! | `GET /bill` | | a [`crate::Bill`] |
-//! | `GET /world`, `POST /world` | top-level keys of a [`World`], which take the place of the present ones | the world |
-//! | `POST /reset` | a [`World`], or nothing for the present one | nothing is left of what was made; time starts at 0 |
-//! | `POST /set` | `{"handle", "name", "value"}`; `null` removes | |
-//! | `POST /vanish` | `{"handle"}` | |
-//! | `POST /healthy` | `{"handle", "most"}` | |
-//! | `POST /plant` | a [`rhumb_api::Observed`] | |
-//! | `GET /held?timeout_ms=T` | | waits until calls are held, and at most `T` (30,000) milliseconds: a list of [`crate::Held`] |
-//! | `POST /release` | `{"number"}` | |
-//! | `POST /clock` | `{"advance_ms"}`; of a clock that is moved by hand | `{"now_ms"}` |
+//! What is asked of it is listed in [`ROUTES`].
 //!
 //! A caller that closes its connection goes away as with [`SimCloud::abandon`].
 
@@ -34,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use rhumb_api::{Answer, Call, Preflight, preflight};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -62,6 +45,142 @@ pub enum Clock {
     Manual,
 }
 
+/// Something that the server is asked.
+pub struct Route {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Below `/v1`.
+    pub path: &'static str,
+    /// What is sent; empty if nothing is.
+    pub body: &'static str,
+    /// What it does, and what is replied.
+    pub what: &'static str,
+    answer: fn() -> MethodRouter<Arc<Hall>>,
+}
+
+/// Everything that the server is asked.
+pub const ROUTES: &[Route] = &[
+    Route {
+        method: "POST",
+        path: "/call",
+        body: "a call of the seam between rhumb and its adapters",
+        what: "sends it; {\"Ok\": reply} or {\"Err\": error}, when the cloud answers",
+        answer: || post(routes::call),
+    },
+    Route {
+        method: "POST",
+        path: "/preflight",
+        body: "{\"cloud\", \"lineage\", \"wanted\"}",
+        what: "would changes be refused; {\"Ok\": [finding]} or {\"Err\": error}, when the cloud answers",
+        answer: || post(routes::preflight).layer(DefaultBodyLimit::max(MOST_BYTES_OF_A_PLAN)),
+    },
+    Route {
+        method: "GET",
+        path: "/guarantees",
+        body: "",
+        what: "what the cloud promises: {\"deduplicates\", \"list_lag_ms\", \"call_lag_ms\", \"regions\", \"instance_types\"}",
+        answer: || get(routes::guarantees),
+    },
+    Route {
+        method: "GET",
+        path: "/health",
+        body: "",
+        what: "it runs; the simulated time: {\"now_ms\"}",
+        answer: || get(routes::now),
+    },
+    Route {
+        method: "GET",
+        path: "/inventory",
+        body: "",
+        what: "what there is in truth, whatever lists show; ?lineage=L of one deployment",
+        answer: || get(routes::inventory),
+    },
+    Route {
+        method: "GET",
+        path: "/log",
+        body: "",
+        what: "every call and everything that happened, in order",
+        answer: || get(routes::log),
+    },
+    Route {
+        method: "GET",
+        path: "/bill",
+        body: "",
+        what: "what machines have cost until now, in micro-dollars: {\"total\", \"by_address\", \"machine_ms\", \"unpriced_machine_ms\"}",
+        answer: || get(routes::bill),
+    },
+    Route {
+        method: "GET",
+        path: "/world",
+        body: "",
+        what: "the world as it is configured",
+        answer: || get(routes::world),
+    },
+    Route {
+        method: "POST",
+        path: "/world",
+        body: "top-level keys of a world, which take the place of the present ones",
+        what: "puts another world around what there is; the world",
+        answer: || post(routes::set_world),
+    },
+    Route {
+        method: "POST",
+        path: "/reset",
+        body: "a world, or nothing for the present one",
+        what: "starts anew: nothing is left of what was made, and time starts at 0",
+        answer: || post(routes::reset),
+    },
+    Route {
+        method: "POST",
+        path: "/set",
+        body: "{\"handle\", \"name\", \"value\"}; a value of null removes it",
+        what: "changes an attribute by hand; another count changes the machines too",
+        answer: || post(routes::set),
+    },
+    Route {
+        method: "POST",
+        path: "/vanish",
+        body: "{\"handle\"}",
+        what: "removes a thing by hand, whatever stands on it",
+        answer: || post(routes::vanish),
+    },
+    Route {
+        method: "POST",
+        path: "/healthy",
+        body: "{\"handle\", \"most\"}; null for all",
+        what: "lets at most so many machines of a thing answer their health check",
+        answer: || post(routes::healthy),
+    },
+    Route {
+        method: "POST",
+        path: "/plant",
+        body: "a thing as the inventory shows it",
+        what: "puts a thing there that was not ordered",
+        answer: || post(routes::plant),
+    },
+    Route {
+        method: "GET",
+        path: "/held",
+        body: "",
+        what: "waits until a rule holds calls; ?timeout_ms=T at most so long (30000): [{\"number\", \"when\", \"call\"}]",
+        answer: || get(routes::held),
+    },
+    Route {
+        method: "POST",
+        path: "/release",
+        body: "{\"number\"}",
+        what: "lets a held call go on",
+        answer: || post(routes::release),
+    },
+    Route {
+        method: "POST",
+        path: "/clock",
+        body: "{\"advance_ms\"}",
+        what: "moves a clock that is moved by hand, which that of `rhumb sim serve` is not; {\"now_ms\"}",
+        answer: || post(routes::clock),
+    },
+];
+
 /// Serves a new cloud until the future is dropped.
 ///
 /// # Errors
@@ -76,23 +195,8 @@ pub async fn serve(listener: TcpListener, world: World, clock: Clock) -> io::Res
 /// The routes of a new cloud, for a server of one's own.
 pub fn router(world: World, clock: Clock) -> Router {
     let hall = Arc::new(Hall::new(world, clock));
-    let v1 = Router::new()
-        .route("/call", post(routes::call))
-        .route("/preflight", post(routes::preflight).layer(DefaultBodyLimit::max(MOST_BYTES_OF_A_PLAN)))
-        .route("/guarantees", get(routes::guarantees))
-        .route("/health", get(routes::now))
-        .route("/inventory", get(routes::inventory))
-        .route("/log", get(routes::log))
-        .route("/bill", get(routes::bill))
-        .route("/world", get(routes::world).post(routes::set_world))
-        .route("/reset", post(routes::reset))
-        .route("/set", post(routes::set))
-        .route("/vanish", post(routes::vanish))
-        .route("/healthy", post(routes::healthy))
-        .route("/plant", post(routes::plant))
-        .route("/held", get(routes::held))
-        .route("/release", post(routes::release))
-        .route("/clock", post(routes::clock));
+    let to = |v1: Router<Arc<Hall>>, route: &Route| v1.route(route.path, (route.answer)());
+    let v1 = ROUTES.iter().fold(Router::new(), to);
     Router::new()
         .nest("/v1", v1)
         .fallback(routes::unknown)
@@ -233,8 +337,11 @@ impl Hall {
                     return Err(WasReset);
                 }
                 self.tick(&mut inside);
-                if let Some(answer) = caller.number.and_then(|n| take(&mut inside, n)) {
+                if let Some(number) = caller.number
+                    && let Some(answer) = take(&mut inside, number)
+                {
                     caller.number = None;
+                    inside.cloud.abandon(number);
                     return Ok(answer);
                 }
                 inside.cloud.next_ms().map(|next| next.saturating_sub(self.now_ms(&inside)))

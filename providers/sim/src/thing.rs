@@ -45,6 +45,10 @@ pub struct Thing {
     pub healthy: u32,
     /// The most of its machines that ever will.
     pub most_healthy: u32,
+    /// Machines that it is to have in the place of `count`, since its schedule or a hand has moved it.
+    pub moved: Option<u32>,
+    /// Counts schedules that it came to follow, so that what a former one had in view for it is void.
+    pub switches: u64,
     /// Up to when its machines are in the bill.
     pub metered_ms: u64,
 }
@@ -57,7 +61,7 @@ impl Thing {
 
     /// Machines that it is to have while it works.
     pub fn count(&self) -> u32 {
-        count(&self.attributes)
+        self.moved.unwrap_or_else(|| count(&self.attributes))
     }
 
     /// Machines that it is to have now.
@@ -114,10 +118,14 @@ impl Thing {
 
     /// As its cloud describes it.
     pub fn observed(&self) -> Observed {
+        let mut attributes = self.attributes.clone();
+        if let Some(moved) = self.moved {
+            attributes.insert("count", Attr::Int(i64::from(moved)));
+        }
         Observed {
             handle: self.handle.clone(),
             tags: self.tags.clone(),
-            attributes: self.attributes.clone(),
+            attributes,
             status: self.status.clone(),
             running: self.has_machines().then_some(self.running),
             healthy: self.health_checked().then(|| self.healthy.min(self.running)),

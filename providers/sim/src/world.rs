@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhumb_api::{Cloud, ErrorKind, Guarantees, Money, ProviderError, Purchase, ResourceAddr, ResourceKind};
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::Moment;
 use crate::cloud::Pool;
 
 /// What there is, how fast it is, and how it fails. Times are in milliseconds, probabilities in parts per million.
@@ -13,6 +14,8 @@ use crate::cloud::Pool;
 pub struct World {
     /// Where all chance comes from.
     pub seed: u64,
+    /// What the time 0 is on the calendar, which the schedules of fleets go by; those of runs do not ([`Runs::period_ms`]).
+    pub begins: Moment,
     /// Regions of a cloud; one that is not listed has every region.
     pub regions: BTreeMap<Cloud, BTreeSet<String>>,
     /// Instance types of a cloud; one that is not listed has every type.
@@ -59,6 +62,7 @@ impl Default for World {
     fn default() -> Self {
         World {
             seed: 0,
+            begins: Moment::MONDAY,
             regions: BTreeMap::new(),
             instance_types: BTreeMap::new(),
             deduplicates: true,
@@ -267,7 +271,8 @@ pub struct Price {
     pub per_hour: Money,
 }
 
-/// Probabilities, in parts per million, that a call goes wrong; at most one of these happens to it.
+/// Probabilities, in parts per million, that a call goes wrong; at most one of these happens to it. Replies overtake each other by their
+/// latencies alone. What has the probability 0 draws nothing: a seed decides all else as it would without it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
@@ -283,6 +288,11 @@ pub struct Faults {
     pub errors_ppm: BTreeMap<ErrorKind, u32>,
     /// What was accepted fails afterwards. Reads and lists take no harm from it.
     pub fails_later_ppm: u32,
+    /// It has its effect, and the reply arrives at any time up to `call_lag_ms` after the call was sent: after its caller gave up, as a
+    /// rule.
+    pub reply_late_ppm: u32,
+    /// The reply arrives twice ([`What::DuplicateReply`]).
+    pub reply_duplicated_ppm: u32,
 }
 
 /// How long runs take, and how often those with a schedule run.
@@ -309,7 +319,7 @@ impl Default for Runs {
 pub struct Interruptions {
     /// Probability, in parts per million, that a machine is lost within an hour; decided once a minute.
     pub per_hour_ppm: u32,
-    /// Until a lost machine is made up for, if there are any.
+    /// Until a lost machine is made up for, if there are any; and between two tries for one that a schedule asks for.
     pub replace_ms: u64,
 }
 
@@ -400,6 +410,12 @@ pub enum What {
     Delay(u64),
     /// It arrives twice.
     Duplicate,
+    /// It has its effect, and its reply leaves so many milliseconds later.
+    DelayReply(u64),
+    /// Its reply arrives twice, the second time up to a latency later, at a caller that drives a [`crate::SimCloud`] by itself. A request
+    /// over HTTP has one reply, and so has a [`rhumb_api::Provider::call`]: there the second one comes to nobody, as it does of a
+    /// preflight.
+    DuplicateReply,
     /// It is accepted, and fails with this afterwards.
     FailLater(ProviderError),
     /// It is done, and the machines that it makes run and never answer their health check. A change that makes machines anew

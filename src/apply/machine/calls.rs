@@ -244,7 +244,7 @@ impl Machine<'_> {
                     // It is known now: what the plan still wants of it, it does.
                     self.tell(task, Stage::Failed(why));
                     self.end(task, None);
-                } else if !(refused && self.stand_in(task, &why)) {
+                } else if !(refused && (self.stand_in(task, &why) || self.go_back(task, &why))) {
                     self.fail(task, why);
                 }
             }
@@ -258,6 +258,13 @@ impl Machine<'_> {
         }
         match self.tasks[task].job.clone() {
             Job::Unmake(address, which) => self.unmake(task, &address, which),
+            Job::Settle(_) => {
+                // What the plan keeps may be what is gone now: on the way back it was to go.
+                let removed =
+                    self.tasks[task].under.as_ref().is_some_and(|u| matches!(u.intent.call, Call::Delete(_)));
+                self.turning |= removed && self.work.is_some();
+                self.end(task, None);
+            }
             _ => self.end(task, None),
         }
     }

@@ -48,8 +48,11 @@ impl Machine<'_> {
             Some(Attr::Int(n)) => u32::try_from(*n).unwrap_or(u32::MAX),
             _ => 0,
         });
-        if healthy >= wanted && seen.status == Status::Ready {
+        // Half an hour without a word looks like one that hangs.
+        if self.tasks[task].healthy.replace(healthy) != Some(healthy) {
             self.tell(task, Stage::Healthy(healthy, wanted));
+        }
+        if healthy >= wanted && seen.status == Status::Ready {
             return self.end(task, None);
         }
         self.later(task, &format!("{healthy} of {wanted} machines are healthy"), 0);

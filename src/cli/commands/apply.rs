@@ -8,19 +8,21 @@ use std::path::{Path, PathBuf};
 use rhumb_api::ResourceAddr;
 
 use crate::apply::{Machine, Summary, Work};
+use crate::catalog::Catalog;
 use crate::cli::asked::{AskedArgs, as_asked};
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::held::{Held, store_failure, who};
 use crate::cli::planning::{self, NoPlan, PlanArgs};
 use crate::cli::saved::Basis;
-use crate::cli::stdout::print_error;
+use crate::cli::state::clean;
+use crate::cli::stdout::{print, print_error};
 use crate::cli::view::terminal;
 use crate::cli::watch::{self, SearchArgs};
 use crate::cli::{Exit, Failure, Settings, files, keys, reality};
 use crate::optimize::{Standing, Watch};
 use crate::plan::{self, Plan, VerifyingKey};
 use crate::report;
-use crate::state::Record;
+use crate::state::{Deed, Record, State, Taken, What};
 pub use view::View;
 
 /// Make what a plan says, exactly that, each thing once
@@ -109,12 +111,32 @@ fn of_plan(
         clouds.fits(state, &held.name)?;
         plan.share(state);
     }
+    if let Some(deed) = held.state().and_then(|state| done_before(&digest, state)) {
+        let told = format!(
+            "{name}: this plan was applied by {} at {}: nothing is left to do.\n",
+            clean(&deed.by),
+            clean(&deed.at)
+        );
+        if settings.json {
+            View::new(settings).end(&plan, &Summary::default(), held.state(), &basis.catalog)?;
+        } else {
+            print(&told)?;
+        }
+        return Ok(Exit::Done);
+    }
     let reasons = basis.outdated(&plan, held.state(), settings);
     if !reasons.is_empty() {
         let text = format!("{name}: the plan is stale: {}; plan again", reasons.join("; "));
         return Err(Failure::Message { exit: Exit::Stale, text });
     }
-    execute(&plan, &mut held, settings, clouds)
+    execute(&plan, &mut held, settings, clouds, &basis.catalog)
+}
+
+/// The apply of a plan that was the last deed and did all of it.
+fn done_before<'s>(plan: &str, state: &'s State) -> Option<&'s Deed> {
+    let last = state.history.last()?;
+    let of_plan = last.what == What::Apply && last.plan.as_deref() == Some(plan);
+    (of_plan && last.complete == Some(true)).then_some(last)
 }
 
 /// Plans a spec, shows it, asks, and applies it.
@@ -128,11 +150,15 @@ fn of_spec(args: &Args, settings: &Settings, clouds: &Clouds) -> Result<Exit, Fa
     if !args.no_refresh {
         reality::refresh(&mut held, settings, clouds)?;
     }
-    gathered.hold(held.state().cloned(), &args.planning);
+    gathered.hold(held.state().cloned(), &args.planning)?;
     let watching = watch::begin(&args.search, settings);
     let ask = |standing: &Standing| watching.ask(standing);
     let outcome = planning::think_watched(&gathered, Watch { nodes: args.search.effort, ask: Some(&ask) });
     drop(watching);
+    // Whoever is asked may take the best so far; nobody is asked with --yes.
+    if args.yes && files::interrupted() {
+        return Err(interrupted());
+    }
     let plan = outcome.map_err(|why: NoPlan| Failure::from(why))?;
     if planning::exit_of(&plan) != Exit::Done {
         return Err(Failure::Message {
@@ -142,7 +168,7 @@ fn of_spec(args: &Args, settings: &Settings, clouds: &Clouds) -> Result<Exit, Fa
     }
     let plan = as_asked(plan, args.asked.asked(), held.state())?;
     let plan = plan.weighed(&gathered.input.spec, &gathered.input.world.catalog);
-    approve(&plan, args.yes, &mut held, settings, clouds)
+    approve(&plan, args.yes, &mut held, settings, clouds, &gathered.input.world.catalog)
 }
 
 /// Shows a plan, asks, and applies it.
@@ -155,21 +181,25 @@ pub fn approve(
     held: &mut Held,
     settings: &Settings,
     clouds: &Clouds,
+    catalog: &Catalog,
 ) -> Result<Exit, Failure> {
     if !settings.json {
         terminal::print(&terminal::text(&report::report(plan), settings, None))?;
     }
     clouds.can(plan)?;
-    if plan.steps.is_empty() && plan.leftovers.is_empty() {
+    let nothing = plan.steps.is_empty() && plan.leftovers.is_empty();
+    // What an apply that was cut off began is as planned by now: that is recorded as an apply that had nothing to do.
+    let cut_off = held.state().is_some_and(|state| state.applying.is_some());
+    if nothing && !cut_off {
         if settings.json {
-            View::new(settings).end(plan, &Summary::default())?;
+            View::new(settings).end(plan, &Summary::default(), held.state(), catalog)?;
         }
         return Ok(Exit::Done);
     }
-    if !yes && !agreed(plan, clouds.simulated)? {
+    if !yes && !nothing && !agreed(plan, clouds.simulated)? {
         return Err(Failure::error("nothing was changed: you did not say yes"));
     }
-    execute(plan, held, settings, clouds)
+    execute(plan, held, settings, clouds, catalog)
 }
 
 /// Asks; only the word `yes` agrees, and the end of input does not.
@@ -189,20 +219,45 @@ fn agreed(plan: &Plan, simulated: bool) -> Result<bool, Failure> {
     Ok(line.trim_end_matches(['\n', '\r']) == "yes")
 }
 
+/// That somebody asked to end before anything was changed.
+fn interrupted() -> Failure {
+    Failure::Message { exit: Exit::Interrupted, text: "it was asked to end: nothing was changed".to_owned() }
+}
+
 /// Applies a plan.
-fn execute(plan: &Plan, held: &mut Held, settings: &Settings, clouds: &Clouds) -> Result<Exit, Failure> {
+fn execute(
+    plan: &Plan,
+    held: &mut Held,
+    settings: &Settings,
+    clouds: &Clouds,
+    catalog: &Catalog,
+) -> Result<Exit, Failure> {
     let order: Vec<ResourceAddr> = plan.steps.iter().map(|step| step.addr.clone()).collect();
     let work = Work::of(plan, &order);
     let (digest, from) = (work.plan.clone(), work.from);
     let store = held.store(clouds.simulated)?;
-    let begin = Record::Begin { plan: digest.clone(), from, by: who(), at: settings.now.to_string() };
+    let begin = Record::Begin { plan: digest.clone(), from, by: who(), at: settings.clock.to_string() };
+    let earlier = taken_before(&digest, store.state());
     let mut machine = Machine::new(store.state().clone(), work, begin, clouds.options.clone());
     let mut view = View::new(settings);
     view.begin(plan, &digest, clouds.simulated);
-    let summary = view.drive(&mut machine, store, clouds);
+    let mut summary = view.drive(&mut machine, store, clouds);
+    summary.taken.splice(0..0, earlier);
     // What is durable is durable without it: it makes the next reading short.
     let compacted = if summary.unrecorded.is_none() { store.compact() } else { Ok(()) };
-    view.end(plan, &summary)?;
+    view.end(plan, &summary, Some(store.state()), catalog)?;
     compacted.map_err(store_failure)?;
-    Ok(if summary.complete() { Exit::Done } else { Exit::Error })
+    Ok(match () {
+        () if summary.complete() => Exit::Done,
+        () if summary.interrupted => Exit::Interrupted,
+        () => Exit::Error,
+    })
+}
+
+/// What an apply of the same plan that was cut off had taken in the place of what was refused.
+fn taken_before(plan: &str, state: &State) -> Vec<(ResourceAddr, ResourceAddr, String)> {
+    let applying = state.applying.as_ref().filter(|applying| applying.plan == plan);
+    let taken = applying.map_or(&[][..], |applying| &applying.taken);
+    let told = |t: &Taken| (t.pool.clone(), t.by.clone(), "before this apply was cut off".to_owned());
+    taken.iter().map(told).collect()
 }

@@ -1,11 +1,12 @@
 //! `rhumb destroy`.
 
+use crate::catalog::Catalog;
 use crate::cli::asked::{PartArgs, as_asked};
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::commands::apply::approve;
 use crate::cli::held::Held;
 use crate::cli::state::StateArgs;
-use crate::cli::{Exit, Failure, Settings, keys, reality};
+use crate::cli::{Exit, Failure, Settings, keys, load, reality};
 use crate::plan::{self, Plan};
 use crate::state::State;
 
@@ -57,7 +58,10 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     }
     let Some(plan) = held.state().map(|state| removal(state, settings)) else { return Ok(Exit::Done) };
     let plan = as_asked(plan, args.part.asked(), held.state())?;
-    approve(&plan, args.yes, &mut held, settings, &clouds)
+    // A spec that does not load keeps nothing from being removed.
+    let catalog =
+        load::load(&args.state.spec, &[], settings).map_or_else(|_| Catalog::embedded(), |l| l.catalog);
+    approve(&plan, args.yes, &mut held, settings, &clouds, &catalog)
 }
 
 /// The plan by which everything of a state goes.

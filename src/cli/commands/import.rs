@@ -51,14 +51,15 @@ pub struct Args {
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let spec = SpecArgs { path: PathBuf::from("."), var: args.var.clone(), var_file: args.var_file.clone() };
-    let planning = PlanArgs { spec, catalog: Vec::new(), state: args.state.clone(), running: None };
+    let planning =
+        PlanArgs { spec, catalog: Vec::new(), state: args.state.clone(), running: None, renamed_from: None };
     let mut gathered = planning::gather_unheld(&planning, settings)?;
     let clouds = Clouds::of(&args.clouds)?;
     let mut held = Held::open(&gathered.store, settings)?;
     if let Some(state) = held.state() {
         clouds.fits(state, &held.name)?;
     }
-    gathered.hold(held.state().cloned(), &planning);
+    gathered.hold(held.state().cloned(), &planning)?;
     let plan = planning::think_of_day(&gathered).map_err(|why: NoPlan| Failure::from(why))?;
     let (change, wanted) = wanted(&plan, &args.address)?;
     let handle =
@@ -80,7 +81,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         depends_on: change.depends_on.clone(),
         outputs: seen.outputs.clone(),
         by: who(),
-        at: settings.now.to_string(),
+        at: settings.clock.to_string(),
     };
     held.store(clouds.simulated)?.append(&[record]).map_err(store_failure)?;
     let differs: Vec<String> = differing(&wanted.attributes, &seen.attributes).into_iter().collect();

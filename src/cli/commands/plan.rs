@@ -1,6 +1,7 @@
 //! `rhumb plan`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{destroy, refresh};
 use crate::cli::asked::{AskedArgs, as_asked};
@@ -33,6 +34,9 @@ pub struct Args {
     /// Sign the saved plan with this private key: a file, or env:NAME for a variable of the environment (see `rhumb sign`)
     #[arg(long, value_name = "KEY", requires = "out")]
     pub sign: Option<String>,
+    /// Let the saved plan be applied for this long and no longer (48h)
+    #[arg(long, value_name = "DURATION", requires = "out", value_parser = watch::duration)]
+    pub valid_for: Option<Duration>,
     /// Where to look, with --refresh or --refresh-only.
     #[command(flatten)]
     pub clouds: CloudArgs,
@@ -76,7 +80,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             let clouds = Clouds::of(&args.clouds)?;
             let mut held = Held::open(&gathered.store, settings)?;
             reality::refresh(&mut held, &reality::silent(settings), &clouds)?;
-            gathered.hold(held.state().cloned(), &args.planning);
+            gathered.hold(held.state().cloned(), &args.planning)?;
             gathered
         }
     };
@@ -100,6 +104,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     };
     let plan = as_asked(plan, args.asked.asked(), gathered.input.prior.as_ref())?;
     let plan = plan.weighed(&gathered.input.spec, &gathered.input.world.catalog);
+    let plan = valid_for(plan, args.valid_for)?;
     save(&plan, args.out.as_ref(), key.as_ref(), settings)?;
     let facts = args.max_age.map(|limit| check::facts(&gathered.input.world, &plan.placement, Some(limit)));
     if settings.json {
@@ -134,6 +139,22 @@ pub fn save(
     files::write_atomically(&settings.dir.join(path), text.as_bytes(), 0o600)
 }
 
+/// The plan with the end of the time for which it may be applied.
+///
+/// # Errors
+/// The end is beyond what a calendar has.
+pub fn valid_for(plan: Plan, valid_for: Option<Duration>) -> Result<Plan, Failure> {
+    let Some(length) = valid_for else { return Ok(plan) };
+    let made: Option<jiff::Timestamp> = plan.created.parse().ok();
+    let until = made.and_then(|made| made.checked_add(length).ok());
+    let until = until.ok_or_else(|| Failure::usage("--valid-for: there is no such day"))?;
+    Ok(Plan { valid_until: Some(seconds(until)), ..plan })
+}
+
+fn seconds(at: jiff::Timestamp) -> String {
+    at.round(jiff::Unit::Second).unwrap_or(at).to_string()
+}
+
 fn changes(plan: &Plan) -> bool {
     !plan.steps.is_empty() || !plan.leftovers.is_empty()
 }
@@ -160,6 +181,7 @@ fn of_destruction(args: &Args, key: Option<&SigningKey>, settings: &Settings) ->
         return Err(Failure::error("nothing was ever recorded there: there is nothing to destroy"));
     };
     let plan = as_asked(destroy::removal(&state, settings), args.asked.asked(), Some(&state))?;
+    let plan = valid_for(plan, args.valid_for)?;
     save(&plan, args.out.as_ref(), key, settings)?;
     if settings.json {
         terminal::print(&format!("{}\n", report::json::plan(&plan)))?;

@@ -167,6 +167,7 @@ impl Args {
             catalog: self.catalog.clone(),
             state: self.state.clone(),
             running: None,
+            renamed_from: None,
         }
     }
 }

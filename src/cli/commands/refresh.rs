@@ -86,8 +86,14 @@ pub fn show(drift: &Drift, before: &State, recorded: bool, settings: &Settings) 
     text.push_str(&match (otherwise, recorded) {
         (0, _) if drift.unseen.is_empty() => format!("{things} things looked at: all are as recorded.\n"),
         (0, _) => format!("{things} things looked at.\n"),
+        (1, true) => {
+            format!("{things} things looked at: 1 was otherwise than recorded, and is recorded now.\n")
+        }
         (n, true) => {
             format!("{things} things looked at: {n} were otherwise than recorded, and are recorded now.\n")
+        }
+        (1, false) => {
+            format!("{things} things looked at: 1 is otherwise than recorded; nothing was recorded.\n")
         }
         (n, false) => {
             format!("{things} things looked at: {n} are otherwise than recorded; nothing was recorded.\n")

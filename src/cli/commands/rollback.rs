@@ -1,9 +1,10 @@
 //! `rhumb rollback`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::destroy::created;
-use super::plan::save;
+use super::plan::{save, valid_for};
 use crate::catalog::Catalog;
 use crate::cli::asked::{PartArgs, as_asked};
 use crate::cli::clouds::{CloudArgs, Clouds};
@@ -11,10 +12,10 @@ use crate::cli::commands::apply::approve;
 use crate::cli::held::Held;
 use crate::cli::state::{StateArgs, StatePlace};
 use crate::cli::view::terminal;
-use crate::cli::{Exit, Failure, Settings, keys, load, reality, spend};
+use crate::cli::{Exit, Failure, Settings, keys, load, reality, spend, watch};
 use crate::plan::{self, Plan, SigningKey};
 use crate::report;
-use crate::state::State;
+use crate::state::{State, What};
 
 /// Lead a deployment back to what it was at the end of an earlier apply
 ///
@@ -38,6 +39,9 @@ pub struct Args {
     /// Sign the saved plan with this private key: a file, or env:NAME for a variable of the environment (see `rhumb sign`)
     #[arg(long, value_name = "KEY", requires = "out")]
     pub sign: Option<String>,
+    /// Let the saved plan be applied for this long and no longer (48h)
+    #[arg(long, value_name = "DURATION", requires = "out", value_parser = watch::duration)]
+    pub valid_for: Option<Duration>,
     /// Where it is.
     #[command(flatten)]
     pub clouds: CloudArgs,
@@ -68,7 +72,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let to = place.version(args.to)?;
     if args.out.is_some() && args.no_refresh {
         let (_, state) = args.state.read(settings)?;
-        return saved(&led_back(&state, &to, &place, args, settings)?, args, key.as_ref(), settings);
+        let plan = valid_for(led_back(&state, &to, &place, args, settings)?, args.valid_for)?;
+        return saved(&plan, args, key.as_ref(), settings);
     }
     let clouds = Clouds::of(&args.clouds)?;
     let mut held = Held::open(&place, settings)?;
@@ -82,11 +87,11 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         reality::refresh(&mut held, &looking, &clouds)?;
     }
     let Some(state) = held.state().cloned() else { return Ok(Exit::Done) };
-    let plan = led_back(&state, &to, &place, args, settings)?;
+    let plan = valid_for(led_back(&state, &to, &place, args, settings)?, args.valid_for)?;
     if args.out.is_some() {
         return saved(&plan, args, key.as_ref(), settings);
     }
-    approve(&plan, args.yes, &mut held, settings, &clouds)
+    approve(&plan, args.yes, &mut held, settings, &clouds, &catalog(args, settings)?)
 }
 
 fn saved(plan: &Plan, args: &Args, key: Option<&SigningKey>, settings: &Settings) -> Result<Exit, Failure> {
@@ -99,6 +104,14 @@ fn saved(plan: &Plan, args: &Args, key: Option<&SigningKey>, settings: &Settings
     Ok(Exit::Done)
 }
 
+fn catalog(args: &Args, settings: &Settings) -> Result<Catalog, Failure> {
+    let spec = args.state.state.is_none() || load::find(&args.state.spec.path, settings).is_ok();
+    Ok(match spec {
+        true => load::load(&args.state.spec, &[], settings)?.catalog,
+        false => Catalog::embedded(),
+    })
+}
+
 /// The plan, with what a person must know before it is approved.
 fn led_back(
     state: &State,
@@ -107,17 +120,21 @@ fn led_back(
     args: &Args,
     settings: &Settings,
 ) -> Result<Plan, Failure> {
-    let spec = args.state.state.is_none() || load::find(&args.state.spec.path, settings).is_ok();
-    let catalog = match spec {
-        true => load::load(&args.state.spec, &[], settings)?.catalog,
-        false => Catalog::embedded(),
-    };
+    let catalog = catalog(args, settings)?;
     let machines = |state: &State| spend::in_words(state.resources.values().map(|t| &t.resource), &catalog);
     let mut warnings = plan::warnings_of_state(state);
     warnings.push(format!(
         "this leads back to what was at serial {}: nobody has planned it anew, so promises, budgets and quotas were not looked at",
         to.serial
     ));
+    if let Some(deed) = to.history.iter().rev().find(|deed| deed.what == What::Apply)
+        && deed.complete != Some(true)
+    {
+        warnings.push(format!(
+            "the apply that serial {} is the end of was not complete: it leads back to a half of it",
+            to.serial
+        ));
+    }
     warnings.push(format!("machines as recorded now: {}; then: {}", machines(state), machines(to)));
     warnings
         .push("the spec stays as it is: change it back too, or the next plan leads forward again".to_owned());

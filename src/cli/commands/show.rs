@@ -63,6 +63,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         let store = StatePlace::named(path, settings)?;
         let now = planning::read_state(&store)?;
         let mut reasons = plan.stale_against(now.as_ref(), &plan.spec_digest, &plan.catalog_digest);
+        reasons.extend(plan.untimely(settings.now.max(settings.clock)));
         reasons.extend(plan.expired_on(settings.now.to_string().get(..10).unwrap_or_default()));
         if !reasons.is_empty() {
             return Err(Failure::Message {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use rhumb_sim::server::{Clock, serve};
-use rhumb_sim::{Price, World};
+use rhumb_sim::{Price, World, help};
 
 use crate::catalog::{Catalog, Offering};
 use crate::cli::stdout::print;
@@ -20,6 +20,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Serve(Serve),
+    World(Describe),
 }
 
 /// Serve a simulated cloud on this machine, until Ctrl-C
@@ -27,11 +28,12 @@ enum Command {
 /// It implements every resource of a plan, for all clouds: strict, seeded, with stock, quotas, latencies and faults as its world says. Prices
 /// are those of the embedded catalogue, so that `GET /v1/bill` is what a plan costs there. Nothing that it makes exists.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = help::of_routes())]
 struct Serve {
     /// Loopback address to listen on; port 0 takes a free one, which is told
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The world, JSON; what is left out is plenty, and never fails
+    /// The world, JSON (`rhumb sim world --help` lists its keys); what is left out is plenty, and never fails
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
     /// Simulated time goes so many times as fast as real time
@@ -39,12 +41,36 @@ struct Serve {
     speed: u32,
 }
 
+/// Print the world that `sim serve` has by default, as the file that its `--world` reads
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = help::of_worlds())]
+struct Describe {}
+
 /// Runs the command.
 ///
 /// # Errors
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
-    let Command::Serve(args) = &args.command;
+    match &args.command {
+        Command::Serve(args) => start(args, settings),
+        Command::World(Describe {}) => {
+            print(&help::default_world())?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Only this machine reaches it: it asks nobody for credentials.
+fn on_loopback(listen: SocketAddr) -> Result<(), Failure> {
+    if listen.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("--listen {listen}: the simulated cloud is for loopback only")))
+}
+
+fn start(args: &Serve, settings: &Settings) -> Result<Exit, Failure> {
+    // Before it says where it is.
+    on_loopback(args.listen)?;
     let mut world = match &args.world {
         None => World::default(),
         Some(path) => {
@@ -92,4 +118,44 @@ fn prices(catalog: &Catalog) -> Vec<Price> {
         })
     };
     catalog.offerings.iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rhumb_sim::server::ROUTES;
+
+    use super::*;
+    use crate::cli::command;
+
+    fn long_help(of: &str) -> String {
+        let mut command = command().term_width(0);
+        command.build();
+        let sim = command.find_subcommand_mut("sim").expect("there is one");
+        sim.find_subcommand_mut(of).expect("there is one").render_long_help().to_string()
+    }
+
+    #[test]
+    fn the_help_lists_what_a_server_is_asked_and_what_a_world_says() {
+        let serve = long_help("serve");
+        for route in ROUTES {
+            let line = format!("{:4} /v1{}  ", route.method, route.path);
+            assert!(serve.contains(&line), "{line} in {serve}");
+        }
+        let world = long_help("world");
+        let keys: serde_json::Value = serde_json::from_str(&help::default_world()).expect("JSON");
+        for key in keys.as_object().expect("an object").keys() {
+            assert!(world.contains(&format!("  {key}")), "{key} in {world}");
+        }
+        assert!(!long_help("world").contains("/v1/bill"));
+    }
+
+    #[test]
+    fn an_address_that_others_reach_is_refused() {
+        for (address, taken) in
+            [("127.0.0.1:0", true), ("[::1]:80", true), ("0.0.0.0:0", false), ("[::]:0", false)]
+        {
+            let listen: SocketAddr = address.parse().expect("an address");
+            assert_eq!(on_loopback(listen).is_ok(), taken, "{address}");
+        }
+    }
 }

@@ -1,5 +1,8 @@
 //! `rhumb state`.
 
+mod rename;
+mod restore;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,7 +29,10 @@ pub struct Args {
 enum Command {
     List(List),
     Show(Show),
+    Mv(rename::Args),
+    #[command(alias = "forget")]
     Rm(Rm),
+    Restore(restore::Args),
     Retry(Retry),
     Move(Move),
     Pull(Pull),
@@ -54,8 +60,7 @@ struct Show {
 ///
 /// The next plan would make them anew. What other things stand on is not left while these are recorded.
 #[derive(Debug, clap::Args)]
-#[command(alias = "forget")]
-struct Rm {
+pub struct Rm {
     /// Their addresses
     #[arg(value_name = "ADDRESS", required = true, value_parser = address)]
     addresses: Vec<ResourceAddr>,
@@ -133,7 +138,9 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             let (place, state) = show.here.args().read(settings)?;
             terminal::print(&shown(&show.address, &place, &state)?)?;
         }
+        Command::Mv(renamed) => return rename::run(renamed, settings),
         Command::Rm(rm) => return remove(rm, settings),
+        Command::Restore(restored) => return restore::run(restored, settings),
         Command::Move(moved) => return elsewhere(moved, settings),
         Command::Retry(retry) => return planned_again(&retry.state, settings),
         Command::Pull(pull) => {
@@ -165,6 +172,7 @@ fn versions(place: &StatePlace, settings: &Settings) -> Result<String, Failure> 
             json!({
                 "serial": serial, "resources": resources, "at": of(|d| &d.at), "by": of(|d| &d.by),
                 "plan": deed.as_ref().and_then(|d| d.plan.as_deref()),
+                "complete": deed.as_ref().and_then(|d| d.complete),
             })
         };
         let rows: Vec<Value> = rows.iter().map(row).collect();
@@ -186,12 +194,19 @@ fn versions(place: &StatePlace, settings: &Settings) -> Result<String, Failure> 
             clean(of(|d| &d.by)),
             clean(plan.get(..12).unwrap_or(plan)),
             resources.to_string(),
+            complete(deed.as_ref()).to_owned(),
         ];
         cells.map(Cell::plain).to_vec()
     };
     let rows: Vec<Vec<Cell>> = rows.iter().map(row).collect();
-    let columns =
-        [("SERIAL", true), ("APPLY BEGUN", false), ("BY", false), ("PLAN", false), ("RESOURCES", true)];
+    let columns = [
+        ("SERIAL", true),
+        ("APPLY BEGUN", false),
+        ("BY", false),
+        ("PLAN", false),
+        ("RESOURCES", true),
+        ("NOTE", false),
+    ];
     let before = match older {
         [] => String::new(),
         [first, ..] => format!("{} older ones are kept, from serial {first} on.\n", older.len()),
@@ -199,11 +214,16 @@ fn versions(place: &StatePlace, settings: &Settings) -> Result<String, Failure> 
     Ok(terminal::grid(&columns, &rows, &settings.for_lists()) + &before)
 }
 
+/// Of the apply that a version is the end of.
+fn complete(deed: Option<&Deed>) -> &'static str {
+    if deed.is_none_or(|deed| deed.complete == Some(true)) { "" } else { "not complete" }
+}
+
 /// Name and version of the list: `src/cli/commands/state/schema.json`.
 const SCHEMA: &str = "rhumb.state_list/1";
 
 fn listed(state: &State, settings: &Settings) -> String {
-    let used = state.resources.iter().map(|(addr, thing)| (addr, thing, note(thing)));
+    let used = state.resources.iter().map(|(addr, thing)| (addr, thing, note(addr, thing)));
     let spare = |spare: &crate::state::Spare| format!("to be removed: {}", spare.why.as_str());
     let spares = state.spares.iter().map(|s| (&s.address, &s.thing, spare(s)));
     let all = used.chain(spares);
@@ -240,11 +260,13 @@ fn listed(state: &State, settings: &Settings) -> String {
     format!("{table}Lineage {}, serial {}{simulated}{open}.\n", clean(&state.lineage), state.serial)
 }
 
-fn note(thing: &crate::state::StateResource) -> String {
+fn note(address: &ResourceAddr, thing: &crate::state::StateResource) -> String {
     match &thing.doubtful {
         Some(why) => format!("not known to be as recorded: {why}"),
         None if thing.complete => "has run to its end".to_owned(),
-        None => String::new(),
+        None => {
+            thing.known_as.get(address).map_or_else(String::new, |old| format!("its cloud knows it as {old}"))
+        }
     }
 }
 
@@ -260,7 +282,7 @@ fn shown(address: &ResourceAddr, place: &StatePlace, state: &State) -> Result<St
     }
 }
 
-fn unknown(address: &ResourceAddr, place: &StatePlace, state: &State) -> Failure {
+pub(super) fn unknown(address: &ResourceAddr, place: &StatePlace, state: &State) -> Failure {
     let near = |addr: &&ResourceAddr| strsim::damerau_levenshtein(addr.as_str(), address.as_str());
     let help = match state.resources.keys().min_by_key(near) {
         Some(addr) => format!("did you mean {addr}? `rhumb state list` lists all"),
@@ -269,7 +291,11 @@ fn unknown(address: &ResourceAddr, place: &StatePlace, state: &State) -> Failure
     Failure::error(format!("{}: {address} is not recorded; {help}", place.name))
 }
 
-fn remove(rm: &Rm, settings: &Settings) -> Result<Exit, Failure> {
+/// Leaves things to others.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn remove(rm: &Rm, settings: &Settings) -> Result<Exit, Failure> {
     let place = rm.here.args().place(settings)?;
     let mut held = Held::open(&place, settings)?;
     let Some(state) = held.state() else {
@@ -290,7 +316,7 @@ fn remove(rm: &Rm, settings: &Settings) -> Result<Exit, Failure> {
     let forget = |address: &ResourceAddr| Record::Forget {
         address: address.clone(),
         by: who(),
-        at: settings.now.to_string(),
+        at: settings.clock.to_string(),
     };
     let records: Vec<Record> = rm.addresses.iter().map(forget).collect();
     held.store(simulated)?.append(&records).map_err(store_failure)?;
@@ -316,7 +342,7 @@ fn planned_again(args: &StateArgs, settings: &Settings) -> Result<Exit, Failure>
     };
     let (refusals, simulated) = (state.refusals.clone(), state.simulated);
     if !refusals.is_empty() {
-        let retry = Record::Retry { by: who(), at: settings.now.to_string() };
+        let retry = Record::Retry { by: who(), at: settings.clock.to_string() };
         held.store(simulated)?.append(&[retry]).map_err(store_failure)?;
     }
     if settings.json {

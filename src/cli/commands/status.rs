@@ -8,7 +8,7 @@ use super::apply::View;
 use crate::apply::{Drift, Found, Recorder, Survey, differing};
 use crate::catalog::Catalog;
 use crate::cli::clouds::{CloudArgs, Clouds};
-use crate::cli::spend::{Cost, cost};
+use crate::cli::spend::{self, Cost, cost};
 use crate::cli::state::{StateArgs, StatePlace};
 use crate::cli::{Exit, Failure, Settings, load, reality};
 use crate::state::{Record, State, StateResource};
@@ -43,6 +43,10 @@ enum Health {
     Changing,
     /// Fewer machines run than should.
     Short,
+    /// Fewer machines answer their health check than should.
+    Unhealthy,
+    /// Of a run that begins by its schedule: it has no machines until then.
+    Waiting,
     /// Others have changed it.
     Changed,
     /// It has failed, or its last change has.
@@ -63,6 +67,8 @@ impl Health {
             Health::Complete => "complete",
             Health::Changing => "changing",
             Health::Short => "short",
+            Health::Unhealthy => "unhealthy",
+            Health::Waiting => "waiting",
             Health::Changed => "changed",
             Health::Failed => "failed",
             Health::Gone => "gone",
@@ -73,7 +79,7 @@ impl Health {
 
     /// Whether it is as it should be.
     const fn is_well(self) -> bool {
-        matches!(self, Health::Ready | Health::Recorded | Health::Complete)
+        matches!(self, Health::Ready | Health::Recorded | Health::Complete | Health::Waiting)
     }
 }
 
@@ -87,6 +93,8 @@ struct Row {
     why: Option<String>,
     /// Machines that run; those that are recorded if nothing was looked at.
     machines: Option<u32>,
+    /// Of them, those that answer their health check as they should; unknown where there is none, and of what was not looked at.
+    healthy: Option<u32>,
     /// Fewest and most machines that it should have.
     planned: Option<(u32, u32)>,
     cost: Cost,
@@ -105,6 +113,7 @@ impl Shown<'_> {
     fn is_well(&self) -> bool {
         self.unseen.is_empty()
             && self.state.open.is_empty()
+            && self.state.applying.is_none()
             && self.rows.iter().all(|row| row.health.is_well())
     }
 
@@ -226,8 +235,16 @@ fn health(addr: &ResourceAddr, thing: &StateResource, drift: Option<&Drift>) -> 
         Status::Failed(why) => return (Health::Failed, Some(why.to_string())),
         Status::Ready => {}
     }
-    match (seen.running, planned(&thing.resource)) {
-        (Some(running), Some((least, _))) if running < least => (Health::Short, None),
+    if spend::waits(&thing.resource) && seen.running == Some(0) && doubt.is_none() {
+        return (Health::Waiting, None);
+    }
+    let least = planned(&thing.resource).map(|(least, _)| least);
+    match (seen.running.zip(least), seen.healthy.zip(least)) {
+        (Some((running, least)), _) if running < least => (Health::Short, None),
+        (_, Some((healthy, least))) if healthy < least => {
+            let why = format!("{healthy} of its machines answer their health check, it should have {least}");
+            (Health::Unhealthy, Some(why))
+        }
         _ => match doubt.filter(|_| !matches!(found, Some(Found::Settled))) {
             Some(why) => (Health::Failed, Some(why)),
             None => (Health::Ready, None),
@@ -262,8 +279,9 @@ fn row(
         (_, Some(_)) => seen(thing, drift).and_then(|seen| seen.running),
         (_, None) => counted,
     };
+    let healthy = seen(thing, drift).and_then(|seen| seen.healthy);
     let cost = match health {
-        Health::Complete | Health::Gone => Cost::Nothing,
+        Health::Complete | Health::Gone | Health::Waiting => Cost::Nothing,
         _ => cost(&thing.resource, machines, catalog),
     };
     Row {
@@ -273,6 +291,7 @@ fn row(
         health,
         why,
         machines,
+        healthy,
         planned,
         cost,
     }

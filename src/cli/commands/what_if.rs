@@ -66,6 +66,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         catalog: args.catalog.clone(),
         state: None,
         running: args.running.clone(),
+        renamed_from: None,
     };
     let found = load::load(&planning.spec, &planning.catalog, settings)?;
     let present = planning::gather_found(found.clone(), &planning, settings)?;

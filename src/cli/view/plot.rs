@@ -283,6 +283,7 @@ mod tests {
             quiet: false,
             verbose: 0,
             now: jiff::Timestamp::UNIX_EPOCH,
+            clock: jiff::Timestamp::UNIX_EPOCH,
             color,
             terminal: color,
             width,

@@ -28,6 +28,7 @@ mirror!(PlanBody for Plan {
     tool_version: String,
     spec_digest: String,
     catalog_digest: String,
+    valid_until: Option<String>,
     destroy: bool,
     rollback: Option<Rollback>,
     asked: Asked,
@@ -51,7 +52,7 @@ mirror!(PlanBody for Plan {
 
 words!(LeftWhyWord for LeftWhy { Asked = "asked", Ended = "ended" });
 
-mirror!(RolloutFile for Rollout { workload: String, health_timeout_s: u32, waves: Vec<Vec<String>> });
+mirror!(RolloutFile for Rollout { workload: String, health_timeout_s: u32, roll_back: bool, waves: Vec<Vec<String>> });
 
 mirror!(SurgeFile for Surge { before: Money, during: Money, after: Money, unpriced: u32 });
 

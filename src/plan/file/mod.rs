@@ -55,7 +55,9 @@ pub enum PlanFileError {
         message: String,
     },
     /// It has a version that this program does not know.
-    #[error("{name}: a plan file of version {found}; this rhumb reads version {VERSION}")]
+    #[error(
+        "{name}: a plan file of version {found}; this rhumb reads version {VERSION}; plan again with this one, or use that which saved it"
+    )]
     Version {
         /// The file.
         name: String,
@@ -63,7 +65,9 @@ pub enum PlanFileError {
         found: String,
     },
     /// It is not as it was saved.
-    #[error("{name}: the plan was changed after it was saved: its digest is {said}, its content has {found}")]
+    #[error(
+        "{name}: the plan was changed after it was saved: its digest is {said}, its content has {found}; take the file as it was saved, or plan again"
+    )]
     Digest {
         /// The file.
         name: String,

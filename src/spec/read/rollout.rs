@@ -21,6 +21,13 @@ impl Reader<'_> {
                     self.report(&waves.pointer, true, problem);
                 }
                 let rollout = self.rollout(&at);
+                let back = at.key("on_refusal");
+                if rollout.roll_back && service.key("share_machines").word() == Some("within-deployment") {
+                    let what =
+                        format!("`{}: roll_back` of a service that shares machines", back.pointer.dotted());
+                    let help = "remove it: others may serve from machines that were made for it";
+                    self.report(&back.pointer, true, leaf::not_yet(&what, help));
+                }
                 for key in ["max_surge", "max_unavailable"].map(|key| at.key(key)) {
                     let of = Self::not_rolled(root, &service).filter(|_| key.is_there());
                     if let Some(of) = of {
@@ -102,6 +109,7 @@ impl Reader<'_> {
             waves,
             health_timeout_s: seconds.unwrap_or(Rollout::HEALTH_TIMEOUT_S),
             rolling: self.rolling(at),
+            roll_back: at.key("on_refusal").word() == Some("roll_back"),
             at: at.pointer.clone(),
         }
     }

@@ -79,6 +79,7 @@ impl State {
                 thing.since = serial;
                 thing.doubtful = None;
                 thing.complete = false;
+                thing.known_as.clear();
             }
             (Call::Update(handle, _), Outcome::Failed(failed)) if failed.gone => self.forget(address, handle),
             (Call::Update(handle, _), Outcome::Failed(failed)) => {

@@ -92,6 +92,10 @@ fn time(meta: &ObjectMeta) -> i64 {
     meta.last_modified.timestamp_millis()
 }
 
+/// What S3 says of a request that is dated more than a quarter of an hour from its own clock
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>).
+const SKEWED: [&str; 1] = ["RequestTimeTooSkewed"];
+
 /// Whether what is not found is the bucket.
 fn no_bucket(error: &Error) -> bool {
     let text = error.to_string();
@@ -108,6 +112,7 @@ pub(super) fn trouble(error: &Error) -> Trouble {
     let unknown = status.is_none() && CREDENTIALS.iter().any(|known| lower.contains(known));
     let kind = match (error, status) {
         _ if no_bucket(error) => TroubleKind::NoBucket,
+        _ if SKEWED.iter().any(|known| text.contains(known)) => TroubleKind::Clock,
         (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, _) | (_, Some(401 | 403)) => {
             TroubleKind::Denied
         }
@@ -202,6 +207,7 @@ mod tests {
         for later in [408, 429, 500, 503] {
             assert_eq!(status(later, ""), TroubleKind::Unreachable);
         }
+        assert_eq!(status(403, "<Code>RequestTimeTooSkewed</Code>"), TroubleKind::Clock);
         assert_eq!(status(401, ""), TroubleKind::Denied);
         assert_eq!(status(416, ""), TroubleKind::Other);
         assert_eq!(trouble(&of("Received redirect without LOCATION, this")).kind, TroubleKind::Other);

@@ -82,6 +82,8 @@ pub enum TroubleKind {
     NoBucket,
     /// Who asks is not known or may not.
     Denied,
+    /// It refuses what is dated by a clock that is too far from its own.
+    Clock,
     /// It does not answer, or says that it cannot just now. The same may go well a little later.
     Unreachable,
     /// Anything else. The same would fail again.
@@ -96,6 +98,7 @@ impl TroubleKind {
             TroubleKind::Denied => {
                 "check the credentials in the environment, and that they may read, write and list there"
             }
+            TroubleKind::Clock => "set the clock of this machine, and start again",
             TroubleKind::Unreachable => "check the network and the endpoint, and start again",
             TroubleKind::Other => "check the address, the region and the endpoint",
         }

@@ -116,8 +116,13 @@ impl Place {
             Backend::Azure => clouds::azure(self, options),
             Backend::Gcs => clouds::gcs(self, options),
         };
-        let objects =
-            made.map_err(|t| self.error(t.reason, "check the environment, the options and the build"))?;
+        let help = match self.backend {
+            Backend::Azure => {
+                "set AZURE_STORAGE_ACCOUNT_NAME, or `account` in `state`, and look at the options and the build"
+            }
+            Backend::S3 | Backend::Gcs => "check the environment, the options and the build",
+        };
+        let objects = made.map_err(|t| self.error(t.reason, help))?;
         Ok(Remote::new(objects, &self.prefix, &self.to_string()))
     }
 

@@ -35,9 +35,15 @@ fn a_spec_is_applied_once_and_the_next_plan_is_empty() {
     assert_eq!(child.wait_with_output().expect("ended").status.code(), Some(1), "`y` is not `yes`");
     let (out, err, code) = apply(&sim, folder.path(), &["--yes"]);
     assert_eq!((code, sim.inventory().len()), (0, 5), "{out}{err}");
-    // 20,863.29 USD a month over 730 hours.
-    let per_hour = if crate::plans::REDUCED { "" } else { "28.58 USD an hour now" };
-    assert!(out.contains("5 created, 0 changed, 0 removed. It costs ") && out.contains(per_hour), "{out}");
+    // 20,863.29 USD a month over 730 hours are planned; load balancers have no known price.
+    let per_hour =
+        if crate::plans::REDUCED { "" } else { "planned for the mean of all hours: at least 28.58 USD" };
+    assert!(
+        out.contains(
+            "5 created, 0 changed, 0 removed.\nSIMULATED: by what is recorded it would cost now at least "
+        ) && out.contains(per_hour),
+        "{out}"
+    );
     let mut plan = rhumb();
     let (out, _, code) =
         run(plan.current_dir(folder.path()).args(["plan", ".", "--detailed-exitcode", "--quiet"]));
@@ -95,7 +101,7 @@ fn what_cannot_be_applied_is_refused_with_the_reason() {
     std::fs::write(&state, rhumb::state::file::encode(&other)).expect("written");
     refused(sim.apply(&plan, &state), 4, "now there is a state with serial 7");
     std::fs::write(&state, "{\"rhumb_state\": 99}").expect("written");
-    refused(sim.apply(&plan, &state), 1, "this rhumb reads versions 1 to 5");
+    refused(sim.apply(&plan, &state), 1, "this rhumb reads versions 1 to 6");
 }
 
 #[test]
@@ -126,9 +132,9 @@ fn an_applied_plan_is_not_applied_again_and_a_held_state_is_waited_for() {
     let (out, err, code) = sim.apply(&plan, &state);
     assert_eq!(code, 0, "the lock went with its process: {out}{err}");
     assert!(err.contains("was cut off, looking it up"), "{err}");
-    let (_, err, code) = sim.apply(&plan, &state);
-    assert_eq!((code, sim.inventory().len()), (4, 5), "{err}");
-    assert!(err.contains("the plan is stale"), "{err}");
+    let (out, err, code) = sim.apply(&plan, &state);
+    assert_eq!((code, sim.inventory().len()), (0, 5), "{err}");
+    assert!(out.contains("this plan was applied by "), "{out}");
 }
 
 #[test]
@@ -239,8 +245,7 @@ fn an_interrupted_apply_goes_on_where_it_was() {
             interrupt();
         }
         let code = child.wait().expect("ended").code();
-        // Two at once may arrive as one.
-        assert!(code == Some(1) || (twice && code == Some(130)), "{code:?}");
+        assert_eq!(code, Some(130));
         let mut disk = rhumb::state::disk::RealDisk::new();
         let left = rhumb::state::local::read(&mut disk, &state, "state").expect("readable").expect("there");
         assert_eq!(

@@ -75,6 +75,10 @@ fn old_machines_go_first_where_there_is_no_room_for_both() {
         assert_eq!(theatre.faults(&after), Vec::<String>::new(), "{name}");
         let first = Plan::new("first", None, &before);
         assert_eq!(theatre.unplanned(&[&first, &plan]), Vec::<String>::new(), "{name}");
+        // What is replaced goes first because the plan says so.
+        let silent = Plan { dips: Vec::new(), ..plan };
+        let beside = theatre.unplanned(&[&first, &silent]);
+        assert_eq!(beside.is_empty(), name != "another network", "{name}: {beside:?}");
     }
 }
 

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb::plan::{self, Action, Desired};
-use rhumb::state::Record;
+use rhumb::state::{Record, State};
+use rhumb_api::ResourceAddr;
 use rhumb_sim::{Stock, World};
 
+use super::deployment::Region;
 use super::world::{End, Plan, Theatre};
 use crate::cli::{rhumb, run};
 use crate::diff::between;
@@ -98,10 +100,46 @@ fn what_forces_a_replacement_is_the_same_to_planner_and_cloud() {
     assert!(names.len() > 60 && forcing > 10, "{} {forcing}", names.len());
 }
 
+/// A world without the machines of these pools.
+fn without<'p>(pools: impl IntoIterator<Item = &'p ResourceAddr>) -> World {
+    let mut world = World { seed: 5, ..World::default() };
+    for gone in pools {
+        let mut parts = gone.as_str().split('/').skip(1);
+        let mut part = || parts.next().expect("cloud, region, type").to_owned();
+        let (cloud, region, instance_type) = (part().parse().expect("a cloud"), part(), part());
+        for spot in [false, true] {
+            let (region, instance_type) = (region.clone(), instance_type.clone());
+            world.stock.push(Stock { cloud, region, instance_type, spot, machines: Some(0) });
+        }
+    }
+    world
+}
+
+/// What is wrong after an apply that was refused everything which may stand in for a pool: what there is must be recorded, and a plan
+/// that begins there must lead to what was wanted once there are machines again.
+fn left_by(theatre: &mut Theatre, work: &Plan, wanted: &Desired) -> Vec<String> {
+    theatre.rest();
+    let mut wrong = theatre.strays();
+    let State { open, spares, .. } = &theatre.durable;
+    if !open.is_empty() || !spares.is_empty() {
+        wrong.push(format!("what became of it is not known: {open:?} {spares:?}"));
+    }
+    wrong.extend(theatre.unplanned(&[work]));
+    let next = Plan::new("next", Some(&theatre.durable), wanted);
+    theatre.cloud.set_world(World { stock: Vec::new(), ..theatre.cloud.world().clone() });
+    wrong.extend(applied(theatre, &next));
+    theatre.rest();
+    wrong.extend(theatre.faults(wanted));
+    wrong.extend(theatre.unplanned(&[work, &next]));
+    let again = between(Some(&theatre.durable), wanted);
+    wrong.extend(again.steps.iter().map(|step| format!("the plan after it is not empty: {}", step.addr)));
+    wrong
+}
+
 /// Each pool of each example in turn is out of stock: the plan has decided what is made instead.
 #[test]
 fn every_pool_that_is_refused_is_made_up_for_as_planned() {
-    let (mut tried, mut second, mut exhausted) = (0, 0, 0);
+    let (mut tried, mut second, mut exhausted, mut spent) = (0, 0, 0, 0);
     for (name, plan) in plans() {
         let pools: BTreeSet<_> = plan.standbys.iter().map(|standby| &standby.pool).collect();
         for pool in pools.into_iter().take(4) {
@@ -109,17 +147,8 @@ fn every_pool_that_is_refused_is_made_up_for_as_planned() {
             // The pool's own machines, and in every other case those of the first that would stand in as well.
             tried += 1;
             let both = tried % 2 == 0 && plan.standbys.iter().filter(|s| s.pool == *pool).count() > 1;
-            let mut world = World { seed: 5, ..World::default() };
-            for gone in [Some(pool), Some(&first.by).filter(|_| both)].into_iter().flatten() {
-                let mut parts = gone.as_str().split('/').skip(1);
-                let mut part = || parts.next().expect("cloud, region, type").to_owned();
-                let (cloud, region, instance_type) = (part().parse().expect("a cloud"), part(), part());
-                for spot in [false, true] {
-                    let (region, instance_type) = (region.clone(), instance_type.clone());
-                    world.stock.push(Stock { cloud, region, instance_type, spot, machines: Some(0) });
-                }
-            }
-            let mut theatre = Theatre::new(world);
+            let gone = [Some(pool), Some(&first.by).filter(|_| both)].into_iter().flatten();
+            let mut theatre = Theatre::new(without(gone));
             let work = work(&name, &plan);
             let end = theatre.apply(&work, None);
             let took: Vec<_> = theatre
@@ -141,6 +170,8 @@ fn every_pool_that_is_refused_is_made_up_for_as_planned() {
                 });
                 assert!(!failed.is_empty() && last, "{name} {pool}: {took:?} {:?}", summary.failed);
                 exhausted += 1;
+                let wrong = left_by(&mut theatre, &work, &wanted(&plan));
+                assert_eq!(wrong, Vec::<String>::new(), "{name} {pool}: the next plan");
                 continue;
             }
             second += usize::from(took.len() > 1);
@@ -163,7 +194,58 @@ fn every_pool_that_is_refused_is_made_up_for_as_planned() {
             assert_eq!(theatre.faults(&wanted), Vec::<String>::new(), "{name} {pool}");
             assert_eq!(theatre.unplanned(&[&work]), Vec::<String>::new(), "{name} {pool}");
         }
+        // And all that may stand in for one of them.
+        let Some(first) = plan.standbys.first() else { continue };
+        let all = plan.standbys.iter().filter(|standby| standby.pool == first.pool);
+        let gone = all.map(|standby| &standby.by).chain([&first.pool]);
+        let (mut theatre, work) = (Theatre::new(without(gone)), work(&name, &plan));
+        let End::Finished(summary) = theatre.apply(&work, None) else { panic!("{name}: it ends") };
+        assert!(!summary.complete(), "{name}: nothing is left for {}", first.pool);
+        let wrong = left_by(&mut theatre, &work, &wanted(&plan));
+        assert_eq!(wrong, Vec::<String>::new(), "{name} {}: the next plan", first.pool);
+        spent += 1;
     }
-    println!("{tried} pools, {second} with a second refusal, {exhausted} with nothing left");
-    assert!(tried > 20 && second > 5 && exhausted < tried / 4, "{tried} {second} {exhausted}");
+    println!(
+        "{tried} pools, {second} with a second refusal, {exhausted} with nothing left, and {spent} with nothing at all"
+    );
+    assert!(
+        tried > 20 && second > 5 && exhausted < tried / 4 && spent > 5,
+        "{tried} {second} {exhausted} {spent}"
+    );
+}
+
+/// What an exhausted list leaves is looked at: what is there and not recorded, and a plan that does not begin there.
+#[test]
+fn what_is_left_behind_is_seen() {
+    let region = Region::new("services.chat", "eu-west-1");
+    let (wanted, pool) = (region.wanted(), region.pool("g6e.xlarge"));
+    let left = |meddle: &dyn Fn(&mut Theatre)| {
+        let (mut theatre, work) = (Theatre::new(without([&pool])), Plan::new("first", None, &wanted));
+        let End::Finished(summary) = theatre.apply(&work, None) else { panic!("it ends") };
+        assert!(!summary.complete());
+        meddle(&mut theatre);
+        left_by(&mut theatre, &work, &wanted)
+    };
+    assert_eq!(left(&|_| {}), Vec::<String>::new());
+    let found = |meddle: &dyn Fn(&mut Theatre), what: &str| {
+        let wrong = left(meddle);
+        assert!(wrong.iter().any(|wrong| wrong.contains(what)), "{what}: {wrong:?}");
+    };
+    let stray = |theatre: &mut Theatre| {
+        let mut seen = theatre.cloud.inventory().pop().expect("something");
+        seen.handle.id.push('2');
+        theatre.cloud.plant(seen).expect("planted");
+    };
+    found(&stray, "leaked");
+    let gone = |theatre: &mut Theatre| {
+        let seen = theatre.cloud.inventory().pop().expect("something");
+        theatre.cloud.vanish(&seen.handle).expect("it is there");
+    };
+    found(&gone, "forgotten");
+    // An engine that has made something and recorded it as something else.
+    let other = |theatre: &mut Theatre| {
+        let seen = theatre.cloud.inventory().pop().expect("something");
+        theatre.cloud.set_attribute(&seen.handle, "workload", Some("services.other".into())).expect("there");
+    };
+    found(&other, "is not as it was wanted");
 }

@@ -111,6 +111,7 @@ fn machines_that_take_too_long_are_waited_for_as_long_as_the_plan_says() {
     let rollout = |health_timeout_s| Rollout {
         workload: "services.chat".into(),
         health_timeout_s,
+        roll_back: false,
         waves: vec![vec!["aws/eu-west-1".into()]],
     };
     for (timeout, done) in [(60, false), (200, true)] {
@@ -144,6 +145,7 @@ fn in_waves(theatre: &Theatre, wanted: &Desired) -> Plan {
     plan.rollouts.push(Rollout {
         workload: "services.chat".into(),
         health_timeout_s: 600,
+        roll_back: false,
         waves: vec![vec![place(1)], vec![place(2)], vec![place(3)]],
     });
     plan

@@ -8,11 +8,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rhumb::state::{Intent, State};
+use rhumb_api::{Observed, ResourceKind, Token};
 use rhumb_sim::{Durations, Span, World};
 
 use super::kills::mixed;
 use super::process::Sim;
-use super::stage::{Keeping, STORIES, Stage};
+use super::stage::{Clouds, Keeping, STORIES, Stage};
+use super::tables::Table;
+use super::wrong::{Kind, Wrong};
 use crate::cli::rhumb;
 
 /// The simulated cloud as a program of its own.
@@ -57,12 +61,36 @@ fn interrupt(child: &Child) {
     kill.args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status().expect("sent");
 }
 
-/// What is wrong after one of the points, and whether it was cut short at all.
-fn point(sim: &Sim, seed: u64) -> (bool, Vec<String>) {
-    let story = &STORIES[(seed % STORIES.len() as u64) as usize];
+/// What is there, after Ctrl-C, that the record does not know as what it is.
+fn unknown(sim: &Sim, recorded: Option<&State>, again: bool) -> Vec<Wrong> {
+    let known = |seen: &Observed| {
+        recorded.is_some_and(|state| {
+            // Who is asked once waits for the answers to what was sent.
+            let of = |intent: &Intent| again || intent.accepted.as_ref() == Some(&seen.handle.id);
+            state.resources.values().any(|thing| thing.handle().as_ref() == Some(&seen.handle))
+                || state.spares.iter().any(|spare| spare.thing.handle().as_ref() == Some(&seen.handle))
+                || state.open.get(&seen.tags.token).is_some_and(of)
+        })
+    };
+    let unknown = sim.inventory().into_iter().filter(|seen| !known(seen));
+    unknown.map(|seen| Kind::Leaked.is(format!("{} is not recorded as what it is", seen.handle))).collect()
+}
+
+/// What came of a point.
+struct Point {
+    story: usize,
+    twice: bool,
+    /// It was cut short at all.
+    cut: bool,
+    wrong: Vec<Wrong>,
+}
+
+/// One point. Something may happen behind everybody's back once the program has ended.
+fn point(sim: &Sim, seed: u64, meanwhile: impl FnOnce(&Sim)) -> Point {
+    let story = (seed % STORIES.len() as u64) as usize;
     let at = mixed(seed) % LATEST_MS;
     let again = (mixed(seed + 1000) % 2 == 1).then(|| mixed(seed + 2000) % 400);
-    let stage = Stage::set(story, Keeping::File, sim);
+    let stage = Stage::set(&STORIES[story], Keeping::File, Clouds::Exact, sim);
     sim.set_world(&slow(stage.world()));
     let mut child = stage.begin();
     std::thread::sleep(Duration::from_millis(at));
@@ -75,36 +103,22 @@ fn point(sim: &Sim, seed: u64) -> (bool, Vec<String>) {
     let mut wrong = Vec::new();
     // None: it had not begun to listen.
     if !matches!(code, None | Some(0 | 1 | 130)) {
-        wrong.push(format!("it ended with {code:?}"));
+        wrong.push(Kind::Otherwise.is(format!("it ended with {code:?}")));
     }
-    let recorded = stage.recorded();
-    let known = |seen: &rhumb_api::Observed| {
-        recorded.as_ref().is_some_and(|state| {
-            let of = |intent: &rhumb::state::Intent| match again {
-                None => intent.accepted.as_ref() == Some(&seen.handle.id),
-                Some(_) => true,
-            };
-            state.resources.values().any(|thing| thing.handle().as_ref() == Some(&seen.handle))
-                || state.spares.iter().any(|spare| spare.thing.handle().as_ref() == Some(&seen.handle))
-                || state.open.get(&seen.tags.token).is_some_and(of)
-        })
-    };
-    let unknown = sim.inventory().into_iter().filter(|seen| !known(seen));
-    wrong.extend(unknown.map(|seen| format!("{} is not recorded as what it is", seen.handle)));
+    meanwhile(sim);
+    wrong.extend(unknown(sim, stage.recorded().as_ref(), again.is_some()));
     sim.set_world(stage.world());
     wrong.extend(stage.go_on());
-    let told = format!("{} at {at} ms, again {again:?} (seed {seed})", story.name);
-    (code != Some(0), wrong.into_iter().map(|what| format!("{told}: {what}")).collect())
+    let told = format!("{} at {at} ms, again {again:?} (seed {seed})", STORIES[story].name);
+    let wrong = wrong.into_iter().map(|w| w.kind.is(format!("{told}: {}", w.what))).collect();
+    Point { story, twice: again.is_some(), cut: code != Some(0), wrong }
 }
 
-/// `RHUMB_INTERRUPTS=200` tries so many times.
-#[test]
-fn interrupted_once_or_twice_at_any_time_it_loses_nothing() {
-    let points = std::env::var("RHUMB_INTERRUPTS").ok().map_or(12, |n| n.parse().expect("a number"));
-    let (next, done) = (AtomicU64::new(0), Mutex::new((0, Vec::new())));
+/// So many points, on so many clouds at once: they wait most of the time.
+fn tried(points: u64, clouds: usize) -> Vec<Point> {
+    let (next, done) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        // They wait most of the time.
-        for _ in 0..3 {
+        for _ in 0..clouds {
             scope.spawn(|| {
                 let served = Served::start();
                 loop {
@@ -112,16 +126,104 @@ fn interrupted_once_or_twice_at_any_time_it_loses_nothing() {
                     if seed >= points {
                         break;
                     }
-                    let (cut, wrong) = point(&served.sim, seed);
-                    let mut done = done.lock().expect("no other has panicked");
-                    done.0 += u64::from(cut);
-                    done.1.extend(wrong);
+                    let point = point(&served.sim, seed, |_| {});
+                    done.lock().expect("no other has panicked").push(point);
                 }
             });
         }
     });
-    let (cut, wrong) = done.into_inner().expect("no other has panicked");
-    println!("{cut} of {points} were cut short");
+    done.into_inner().expect("no other has panicked")
+}
+
+/// How many were cut short; panics if anything was wrong.
+fn cut_short(all: &[Point]) -> usize {
+    let wrong: Vec<&Wrong> = all.iter().flat_map(|point| &point.wrong).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(cut > points / 2, "{cut} of {points} were cut short");
+    all.iter().filter(|point| point.cut).count()
+}
+
+/// `RHUMB_INTERRUPTS=200` tries so many times.
+#[test]
+fn interrupted_once_or_twice_at_any_time_it_loses_nothing() {
+    let points = std::env::var("RHUMB_INTERRUPTS").ok().map_or(12, |n| n.parse().expect("a number"));
+    let all = tried(points, 3);
+    let cut = cut_short(&all);
+    println!("{cut} of {points} were cut short");
+    assert!(cut > all.len() / 2, "{cut} of {points} were cut short");
+}
+
+/// Points of the table.
+const TOLD: u64 = 700;
+
+/// The table of `tests/it/apply/INTERRUPTS.md`, where the command is.
+#[test]
+#[ignore = "a quarter of an hour"]
+fn interrupted_at_hundreds_of_times() {
+    let table = Table::named_by("RHUMB_INTERRUPTS_TABLE");
+    let all = tried(TOLD, 5);
+    let mut rows = format!("| story | Ctrl-C | points | cut short | {} |\n", Kind::head());
+    rows.push_str(&format!("|{}\n", "---|".repeat(4 + Kind::ALL.len())));
+    for (story, twice) in (0..STORIES.len()).flat_map(|story| [(story, false), (story, true)]) {
+        let here: Vec<&Point> =
+            all.iter().filter(|point| (point.story, point.twice) == (story, twice)).collect();
+        let wrong: Vec<Wrong> = here.iter().flat_map(|point| point.wrong.iter().cloned()).collect();
+        let (name, times) = (STORIES[story].name, if twice { "twice" } else { "once" });
+        let (points, cut) = (here.len(), here.iter().filter(|point| point.cut).count());
+        rows.push_str(&format!("| {name} | {times} | {points} | {cut} | {} |\n", Kind::row(&wrong)));
+    }
+    print!("{rows}");
+    let cut = all.iter().filter(|point| point.cut).count();
+    if let Some(table) = table {
+        let wrong: Vec<Wrong> = all.iter().flat_map(|point| point.wrong.iter().cloned()).collect();
+        let told = format!("{} points, {cut} of them cut short: {}.", all.len(), Kind::told(&wrong));
+        table.write(&told, &rows);
+    }
+    assert_eq!(cut_short(&all), cut);
+    assert!(all.len() >= 500 && cut >= 300, "{cut} of {}", all.len());
+}
+
+/// What somebody does meanwhile is seen: what goes, what is changed, and what is there that nobody recorded.
+#[test]
+fn what_happens_meanwhile_is_seen() {
+    let served = Served::start();
+    // Everything of it is there before it begins.
+    let updated = STORIES.iter().position(|story| story.name == "update").expect("a story") as u64;
+    let fleet = |sim: &Sim| {
+        let all = sim.inventory();
+        all.into_iter().find(|seen| seen.handle.kind == ResourceKind::Fleet).expect("a fleet")
+    };
+    let seen = |what: &dyn Fn(&Sim), kinds: &[Kind], told: &str| {
+        let wrong = point(&served.sim, updated, |sim| what(sim)).wrong;
+        assert!(!wrong.is_empty() && wrong.iter().any(|w| kinds.contains(&w.kind)), "{told}: {wrong:?}");
+    };
+    assert!(point(&served.sim, updated, |_| {}).wrong.is_empty());
+    // Whoever goes on is told that it is gone, or does not look and believes that it is there.
+    let gone = |sim: &Sim| sim.vanish(&fleet(sim).handle);
+    seen(&gone, &[Kind::Manual, Kind::Forgotten], "gone");
+    let other = |sim: &Sim| {
+        let mut other = fleet(sim);
+        other.handle.id.push('x');
+        other.tags.token = Token::parse("0".repeat(32)).expect("a token");
+        sim.plant(&other);
+    };
+    seen(&other, &[Kind::Leaked], "leaked");
+    seen(&other, &[Kind::Duplicated], "duplicated");
+    // What is made is changed by nobody afterwards; there must be something by then.
+    let hit = std::cell::Cell::new(false);
+    let changed = |sim: &Sim| {
+        if let Some(made) = sim.inventory().pop() {
+            sim.set_attribute(&made.handle, "workload", Some("services.other".into()));
+            hit.set(true);
+        }
+    };
+    let creating = (0..).step_by(STORIES.len()).filter(|seed| mixed(*seed) % LATEST_MS > LATEST_MS / 2);
+    for seed in creating.take(20) {
+        let wrong = point(&served.sim, seed, changed).wrong;
+        if hit.get() {
+            let told = |w: &Wrong| w.kind == Kind::Otherwise && w.what.contains("is not as it is wanted");
+            assert!(wrong.iter().any(told), "{wrong:?}");
+            break;
+        }
+    }
+    assert!(hit.get(), "nothing was made in time");
 }

@@ -1,10 +1,10 @@
 //! What a plan says that a month costs, beside the bill of the simulated cloud after living through it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rhumb::catalog::Catalog;
 use rhumb::plan;
-use rhumb_api::{Attr, Handle, Money, Purchase, Resource, ResourceAddr, ResourceKind};
+use rhumb_api::{Attr, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 use rhumb_sim::{Price, Runs, World};
 
 use super::examples::{applied, plans, work};
@@ -14,7 +14,6 @@ const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 /// Whole weeks, so that no part of a day counts more than another; figures are of 730 hours of them.
 const WEEKS: u64 = 5;
-const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// The list price of the machines of something, if the catalogue has one.
 fn price(catalog: &Catalog, resource: &Resource) -> Option<Price> {
@@ -28,26 +27,6 @@ fn price(catalog: &Catalog, resource: &Resource) -> Option<Price> {
     let places = (catalog.instance_type(cloud, &instance_type)?, catalog.region(cloud, &region)?);
     let per_hour = catalog.offering(places.0, places.1, purchase)?.price;
     Some(Price { cloud, region, instance_type, purchase, per_hour })
-}
-
-/// When a fleet changes its number of machines in a week that begins on Monday, ms, and to how many; ascending.
-fn switches(resource: &Resource) -> Vec<(u64, i64)> {
-    let Some(Attr::List(entries)) = resource.attributes.get("schedule") else { return Vec::new() };
-    let mut all = Vec::new();
-    for entry in entries {
-        let Attr::Map(entry) = entry else { panic!("no map") };
-        let (Attr::Int(at_s), Attr::Int(count)) = (&entry["at_s"], &entry["count"]) else {
-            panic!("no numbers")
-        };
-        let on = |day: usize| match entry.get("days") {
-            Some(Attr::List(days)) => days.contains(&DAYS[day].into()),
-            _ => true,
-        };
-        let days = (0..7).filter(|day| on(*day));
-        all.extend(days.map(|day| (day as u64 * DAY_MS + at_s.unsigned_abs() * 1_000, *count)));
-    }
-    all.sort_unstable();
-    all
 }
 
 /// A month of something: what the plan expects and what was billed, dollars.
@@ -91,31 +70,9 @@ fn month(name: &str, plan: &plan::Plan, catalog: &Catalog, much: f64) -> BTreeMa
     world.prices = prices;
     let mut theatre = Theatre::new(world);
     assert_eq!(applied(&mut theatre, &work(name, plan)), Vec::<String>::new(), "{name}");
-    let handles: BTreeMap<ResourceAddr, Handle> = theatre
-        .durable
-        .resources
-        .iter()
-        .filter_map(|(addr, thing)| Some((addr.clone(), thing.handle()?)))
-        .collect();
-    let mut events: BTreeSet<(u64, &ResourceAddr, i64)> = BTreeSet::new();
     let begin = theatre.now;
-    for (addr, resource) in made() {
-        let week = switches(resource);
-        // What it was switched to last, the week before.
-        events.extend(week.last().map(|(_, count)| (begin, addr, *count)));
-        for start in (0..WEEKS).map(|n| begin + n * 7 * DAY_MS) {
-            events.extend(week.iter().map(|(at, count)| (start + at, addr, *count)));
-        }
-    }
-    let before = theatre.cloud.bill(begin).by_address;
-    let mut ordered: Vec<_> = events.into_iter().collect();
-    // At the beginning, what Monday's first entry says comes after what the last week left.
-    ordered.sort_by_key(|(at, ..)| *at);
-    for (at, addr, count) in ordered {
-        theatre.cloud.bill(at);
-        theatre.cloud.set_attribute(&handles[addr], "count", Some(Attr::Int(count))).expect("it is there");
-    }
     let end = begin + WEEKS * 7 * DAY_MS;
+    let before = theatre.cloud.bill(begin).by_address;
     let after = theatre.cloud.bill(end).by_address;
     let part = 730.0 * HOUR_MS as f64 / (end - begin) as f64;
     let resources: BTreeMap<&ResourceAddr, &Resource> = made().collect();
@@ -138,7 +95,7 @@ fn of(bill: &BTreeMap<ResourceAddr, Money>, addr: &ResourceAddr) -> f64 {
 #[test]
 fn the_bill_of_a_month_is_what_was_planned() {
     let catalog = Catalog::embedded();
-    let (mut plans_of, mut things, mut following) = (0, 0, 0);
+    let (mut plans_of, mut things, mut following, mut unheeded) = (0, 0, 0, 0);
     for (name, plan) in plans() {
         let months = month(&name, &plan, &catalog, 1.0);
         for (addr, Month { expected, billed }) in &months {
@@ -149,6 +106,14 @@ fn the_bill_of_a_month_is_what_was_planned() {
                 c.addr == *addr && c.after.as_ref().is_some_and(|r| r.attributes.contains_key("min_count"))
             })
         };
+        // A cloud that ignores the schedule is noticed.
+        let mut deaf = plan.clone();
+        for after in deaf.changes.iter_mut().filter_map(|c| c.after.as_mut()) {
+            after.attributes.remove("schedule");
+        }
+        let deaf = month(&name, &deaf, &catalog, 1.0);
+        let off = |m: &Month| (m.billed / m.expected - 1.0).abs() > 0.03;
+        unheeded += deaf.iter().filter(|(addr, m)| follows(addr) && off(m)).count();
         following += months.keys().filter(|addr| follows(addr)).count();
         things += months.len();
         plans_of += usize::from(!months.is_empty());
@@ -156,5 +121,6 @@ fn the_bill_of_a_month_is_what_was_planned() {
         let dearer = month(&name, &plan, &catalog, 1.04);
         assert!(dearer.values().all(|m| (m.billed / m.expected - 1.0).abs() > 0.03), "{name}");
     }
+    assert!(unheeded >= 3, "{unheeded}");
     assert!(plans_of >= 15 && things >= 25 && following >= 3, "{plans_of} {things} {following}");
 }

@@ -5,13 +5,24 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rhumb::plan::Plan;
 use rhumb::state::State;
-use rhumb_api::{Observed, ResourceKind};
+use rhumb_api::{Answer, Attr, Call, Observed, Provider as _, Resource, ResourceAddr, ResourceKind, Status};
 use rhumb_sim::server::{Clock, serve};
 use rhumb_sim::{Client, Durations, Span, World};
 use tokio::runtime::Runtime;
 
+use super::wrong::{Kind, Wrong, differing};
 use crate::cli::{rhumb, run};
+
+/// What is to be there.
+pub type Wanted = BTreeMap<ResourceAddr, Resource>;
+
+/// What a plan leads to.
+pub fn wanted(plan: &Plan) -> Wanted {
+    let of = plan.changes.iter().filter_map(|change| Some((change.addr.clone(), change.after.clone()?)));
+    of.collect()
+}
 
 /// A simulated cloud in a thread of its own, and the wires to it.
 pub struct Sim {
@@ -66,7 +77,7 @@ impl Sim {
     }
 
     /// Changes something by hand.
-    pub fn set_attribute(&self, handle: &rhumb_api::Handle, name: &str, value: Option<rhumb_api::Attr>) {
+    pub fn set_attribute(&self, handle: &rhumb_api::Handle, name: &str, value: Option<Attr>) {
         let changed = self.client.control();
         self.runtime.block_on(changed.set_attribute(handle, name, value)).expect("changed");
     }
@@ -78,6 +89,16 @@ impl Sim {
 
     pub fn inventory(&self) -> Vec<Observed> {
         self.runtime.block_on(self.client.control().inventory(None)).expect("told")
+    }
+
+    /// Puts something there by hand.
+    pub fn plant(&self, seen: &Observed) {
+        self.runtime.block_on(self.client.control().plant(seen)).expect("planted");
+    }
+
+    /// A call of somebody else.
+    pub fn ask(&self, call: &Call) -> Answer {
+        self.runtime.block_on(self.client.call(call))
     }
 
     /// Everything that it was asked and that happened.
@@ -116,33 +137,58 @@ impl Sim {
     }
 
     /// What is wrong after everything was applied.
-    fn wrong(&self, state: &Path, expected: &BTreeSet<String>) -> Vec<String> {
+    fn wrong(&self, state: &Path, wanted: &Wanted) -> Vec<Wrong> {
         let mut disk = rhumb::state::disk::RealDisk::new();
         let recorded = rhumb::state::local::read(&mut disk, state, "state");
-        self.wrong_beside(&recorded.expect("readable").expect("a state"), expected)
+        self.wrong_beside(&recorded.expect("readable").expect("a state"), wanted)
     }
 
-    /// The same beside a state that was read.
-    pub fn wrong_beside(&self, recorded: &State, expected: &BTreeSet<String>) -> Vec<String> {
+    /// The same beside a state that was read: what exists is what is recorded, and is as it is recorded and as it is wanted.
+    pub fn wrong_beside(&self, recorded: &State, wanted: &Wanted) -> Vec<Wrong> {
         let there = self.inventory();
-        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-        for thing in &there {
-            *seen.entry(thing.tags.address.to_string()).or_default() += 1;
+        let mut wrong = Vec::new();
+        let mut times: BTreeMap<&ResourceAddr, usize> = BTreeMap::new();
+        for seen in &there {
+            *times.entry(&seen.tags.address).or_default() += 1;
         }
-        let mut wrong: Vec<String> =
-            seen.iter().filter(|(_, n)| **n > 1).map(|(a, n)| format!("{a} is there {n} times")).collect();
-        let addresses: BTreeSet<String> = seen.into_keys().collect();
-        wrong.extend(addresses.difference(expected).map(|a| format!("{a} is left")));
-        wrong.extend(expected.difference(&addresses).map(|a| format!("{a} is missing")));
-        let ids: BTreeSet<_> = recorded.resources.values().filter_map(|thing| thing.handle()).collect();
-        wrong.extend(
-            there
-                .iter()
-                .filter(|t| !ids.contains(&t.handle))
-                .map(|t| format!("{} is not recorded", t.handle)),
-        );
-        if ids.len() != there.len() || !recorded.open.is_empty() || !recorded.spares.is_empty() {
-            wrong.push("the state is not at an end".into());
+        let twice = times.iter().filter(|(_, n)| **n > 1);
+        wrong.extend(twice.map(|(addr, n)| Kind::Duplicated.is(format!("{addr} is there {n} times"))));
+        let left = times.keys().filter(|addr| !wanted.contains_key(**addr));
+        wrong.extend(left.map(|addr| Kind::Otherwise.is(format!("{addr} is left"))));
+        let missing = wanted.keys().filter(|addr| !times.contains_key(addr));
+        wrong.extend(missing.map(|addr| Kind::Forgotten.is(format!("{addr} is missing"))));
+        let known: BTreeMap<_, _> = recorded
+            .resources
+            .iter()
+            .filter_map(|(addr, thing)| Some((thing.handle()?, (addr, thing))))
+            .collect();
+        for seen in &there {
+            let Some((addr, thing)) = known.get(&seen.handle) else {
+                wrong.push(Kind::Leaked.is(format!("{} is not recorded", seen.handle)));
+                continue;
+            };
+            let told = [("is recorded", Some(&thing.resource)), ("is wanted", wanted.get(*addr))];
+            for (told, of) in told {
+                let names = of.map_or_else(Vec::new, |of| differing(&of.attributes, &seen.attributes));
+                if !names.is_empty() {
+                    wrong.push(Kind::Otherwise.is(format!("{addr} is not as it {told}: {names:?}")));
+                }
+            }
+            if *addr != &seen.tags.address || !matches!(seen.status, Status::Ready | Status::Complete) {
+                let (told, status) = (&seen.tags.address, &seen.status);
+                wrong.push(Kind::Otherwise.is(format!("{addr} is {told}, {status:?}")));
+            }
+        }
+        let ids: BTreeSet<_> = there.iter().map(|seen| &seen.handle).collect();
+        let gone = known.iter().filter(|(handle, _)| !ids.contains(handle));
+        wrong.extend(gone.map(|(handle, (addr, _))| {
+            Kind::Forgotten.is(format!("{handle} of {addr} is recorded and not there"))
+        }));
+        let without = recorded.resources.iter().filter(|(_, thing)| thing.handle().is_none());
+        wrong
+            .extend(without.map(|(addr, _)| Kind::Otherwise.is(format!("{addr} is recorded without an id"))));
+        if !recorded.open.is_empty() || !recorded.spares.is_empty() {
+            wrong.push(Kind::Manual.is("the state is not at an end"));
         }
         wrong
     }
@@ -165,22 +211,46 @@ pub fn saved(folder: &Path) -> (std::path::PathBuf, BTreeSet<String>) {
 
 /// What is checked after a kill is seen where it is wrong.
 #[test]
-fn what_is_left_missing_or_there_twice_is_seen() {
+fn what_is_left_missing_there_twice_or_otherwise_is_seen() {
     let (sim, folder) = (Sim::start(), tempfile::tempdir().expect("a folder"));
-    let (plan, expected) = saved(folder.path());
+    let (plan, _) = saved(folder.path());
+    let text = std::fs::read_to_string(&plan).expect("saved");
+    let wanted = wanted(&rhumb::plan::file::decode("chat.plan", &text).expect("a plan"));
     let state = folder.path().join("state.json");
     let (out, err, code) = sim.apply(&plan, &state);
     assert_eq!(code, 0, "{out}{err}");
-    assert_eq!(sim.wrong(&state, &expected), Vec::<String>::new());
-    let control = sim.client.control();
+    let seen = |wanted: &Wanted| sim.wrong(&state, wanted);
+    assert_eq!(seen(&wanted), Vec::<Wrong>::new());
+    let one = |wanted: &Wanted, kind: Kind, what: &str| {
+        let wrong = seen(wanted);
+        assert!(wrong.iter().any(|w| w.kind == kind && w.what.contains(what)), "{what}: {wrong:?}");
+    };
+    // An attribute of each thing in turn, by hand.
+    for thing in sim.inventory() {
+        for (name, was) in thing.attributes.iter() {
+            sim.set_attribute(&thing.handle, name, Some("by hand".into()));
+            let told: Vec<String> = seen(&wanted).into_iter().map(|w| w.what).collect();
+            let of = |told: &str| format!("{} is not as it {told}: [\"{name}\"]", thing.tags.address);
+            assert_eq!(told, [of("is recorded"), of("is wanted")]);
+            sim.set_attribute(&thing.handle, name, Some(was.clone()));
+        }
+    }
+    assert_eq!(seen(&wanted), Vec::<Wrong>::new());
+    // The plan wants something else than was recorded and made.
+    let mut other = wanted.clone();
+    let first = other.values_mut().next().expect("something");
+    first.attributes.insert("workload", "services.other".into());
+    one(&other, Kind::Otherwise, "is not as it is wanted");
+    let gone = other.pop_last().expect("something").0;
+    one(&other, Kind::Otherwise, &format!("{gone} is left"));
     let mut second = sim.inventory().pop().expect("something");
     second.handle.id.push('x');
-    sim.runtime.block_on(control.plant(&second)).expect("planted");
-    let wrong = sim.wrong(&state, &expected).join("\n");
-    assert!(wrong.contains("is there 2 times") && wrong.contains("is not recorded"), "{wrong}");
+    sim.plant(&second);
+    one(&wanted, Kind::Duplicated, "is there 2 times");
+    one(&wanted, Kind::Leaked, "is not recorded");
     for gone in sim.inventory() {
-        sim.runtime.block_on(control.vanish(&gone.handle)).expect("gone");
+        sim.vanish(&gone.handle);
     }
-    let wrong = sim.wrong(&state, &expected).join("\n");
-    assert!(wrong.contains("is missing") && wrong.contains("not at an end"), "{wrong}");
+    one(&wanted, Kind::Forgotten, "is missing");
+    one(&wanted, Kind::Forgotten, "is recorded and not there");
 }

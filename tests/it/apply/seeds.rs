@@ -36,12 +36,13 @@ impl Dice {
         self.next() % n.max(1)
     }
 
-    fn one_in(&mut self, n: u64) -> bool {
+    pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 }
 
-fn world(dice: &mut Dice) -> World {
+/// A world in which calls go wrong by chance.
+pub fn world(dice: &mut Dice) -> World {
     let ppm = |dice: &mut Dice| if dice.one_in(2) { 0 } else { dice.below(150_000) as u32 };
     let kinds = [ErrorKind::Throttled, ErrorKind::Conflict, ErrorKind::Capacity, ErrorKind::Quota];
     let mut errors_ppm = BTreeMap::new();
@@ -60,6 +61,7 @@ fn world(dice: &mut Dice) -> World {
         request_duplicated_ppm: if deduplicates { duplicated } else { 0 },
         errors_ppm,
         fails_later_ppm: if dice.one_in(3) { dice.below(60_000) as u32 } else { 0 },
+        ..Faults::default()
     };
     World {
         seed: dice.next(),
@@ -143,7 +145,8 @@ pub fn history(seed: u64) -> Vec<String> {
     wrong
 }
 
-fn settled(theatre: &mut Theatre, dice: &mut Dice) {
+/// Finds out what became of everything, however often whoever looks dies.
+pub fn settled(theatre: &mut Theatre, dice: &mut Dice) {
     for times in 0..200 {
         if theatre.durable.open.is_empty() {
             return;
@@ -155,7 +158,7 @@ fn settled(theatre: &mut Theatre, dice: &mut Dice) {
 }
 
 /// Plans and applies until nothing is left to do.
-fn done(theatre: &mut Theatre, plans: &mut Vec<Plan>, wanted: &Wanted) -> Result<(), String> {
+pub fn done(theatre: &mut Theatre, plans: &mut Vec<Plan>, wanted: &Wanted) -> Result<(), String> {
     let mut last = String::new();
     for times in 0..6 {
         let state = (theatre.durable.serial > 0).then_some(&theatre.durable);

@@ -9,6 +9,8 @@ use rhumb::state::{Record, State};
 use rhumb_api::{Cloud, Handle, ResourceAddr};
 use rhumb_sim::{CallNo, SimCloud, World};
 
+use super::exact::Deeds;
+use super::wrong::differing;
 use crate::diff::between;
 
 /// What a process is to apply.
@@ -69,6 +71,8 @@ pub struct Theatre {
     pub artifacts: Vec<Artifact>,
     /// The fewest healthy machines of all fleets that there were at any time since this was set.
     pub least_healthy: Option<u32>,
+    /// What processes decided on and sent.
+    deeds: Deeds,
 }
 
 impl Theatre {
@@ -88,6 +92,7 @@ impl Theatre {
             forgets: false,
             artifacts: Vec::new(),
             least_healthy: None,
+            deeds: Deeds::default(),
         }
     }
 
@@ -113,7 +118,7 @@ impl Theatre {
         let artifacts = std::mem::take(&mut self.artifacts);
         let work = Work { artifacts: &artifacts, ..work };
         let machine = Machine::new(self.durable.clone(), work, begin, self.options.clone());
-        let end = self.run(machine, death);
+        let end = self.run(Some(&plan.name), machine, death);
         self.artifacts = artifacts;
         end
     }
@@ -121,12 +126,12 @@ impl Theatre {
     /// A process that only settles what is open.
     pub fn settle(&mut self, death: Option<Death>) -> End {
         let machine = Machine::settling(self.durable.clone(), self.options.clone());
-        self.run(machine, death)
+        self.run(None, machine, death)
     }
 
-    fn run(&mut self, mut machine: Machine<'_>, death: Option<Death>) -> End {
+    fn run(&mut self, plan: Option<&str>, mut machine: Machine<'_>, death: Option<Death>) -> End {
         let mut events = std::collections::VecDeque::from([Event::Start]);
-        let mut calls: BTreeMap<CallNo, u64> = BTreeMap::new();
+        let (mut calls, mut answered) = (BTreeMap::<CallNo, u64>::new(), BTreeMap::<CallNo, u64>::new());
         let mut timers: BTreeSet<(u64, u64)> = BTreeSet::new();
         let (mut own, mut interrupted) = (0, false);
         loop {
@@ -145,13 +150,21 @@ impl Theatre {
                                 continue;
                             }
                             for record in &records {
+                                if let Record::Intend(intent) = record {
+                                    self.deeds.decide(plan, &self.durable, intent);
+                                }
                                 self.durable.take(record).expect("a record that fits");
                             }
                             self.history.extend(records);
                             events.push_back(Event::Written(number));
                         }
                         Effect::Send { number, call } => {
-                            calls.insert(self.cloud.submit(self.now, *call), number);
+                            let changing = call.changes().then(|| (*call).clone());
+                            let at_cloud = self.cloud.submit(self.now, *call);
+                            if let Some(call) = changing {
+                                self.deeds.send(&self.durable, at_cloud, call);
+                            }
+                            calls.insert(at_cloud, number);
                             let most = self.options.parallel;
                             assert!(calls.len() <= most, "more than {most} calls at a time");
                         }
@@ -184,7 +197,12 @@ impl Theatre {
                 self.least_healthy = Some(least.min(self.healthy()));
             }
             for (n, answer) in answers {
-                events.extend(calls.remove(&n).map(|number| Event::Answered(number, answer)));
+                // An answer may come twice.
+                let number = calls.remove(&n).or_else(|| answered.get(&n).copied());
+                if let Some(number) = number {
+                    answered.insert(n, number);
+                    events.push_back(Event::Answered(number, answer));
+                }
             }
             while let Some((at, number)) = timers.first().copied().filter(|(at, _)| *at <= self.now) {
                 timers.remove(&(at, number));
@@ -232,26 +250,19 @@ impl Theatre {
         }
     }
 
-    /// What is wrong: things that no record knows, records of things that are not there, and two of one.
-    pub fn faults(&self, wanted: &Desired) -> Vec<String> {
-        let mut wrong = Vec::new();
+    /// Things that no record knows, and records of things that are not there.
+    pub fn strays(&self) -> Vec<String> {
         let there: BTreeMap<Handle, _> =
             self.cloud.inventory().into_iter().map(|o| (o.handle.clone(), o)).collect();
-        let known: BTreeMap<Handle, &ResourceAddr> =
-            self.durable.resources.iter().filter_map(|(addr, thing)| Some((thing.handle()?, addr))).collect();
+        let known = self.known();
+        let mut wrong = Vec::new();
         for (handle, seen) in &there {
             match known.get(handle) {
                 None => wrong.push(format!("leaked: {handle} of {}", seen.tags.address)),
                 Some(addr) if **addr != seen.tags.address => {
                     wrong.push(format!("{handle}: of another address"))
                 }
-                Some(addr) => {
-                    if let Some((want, _)) = wanted.get(*addr)
-                        && want.attributes != seen.attributes
-                    {
-                        wrong.push(format!("{addr} is not as it was wanted"));
-                    }
-                }
+                Some(_) => {}
             }
         }
         wrong.extend(
@@ -260,6 +271,27 @@ impl Theatre {
                 .filter(|(handle, _)| !there.contains_key(handle))
                 .map(|(handle, addr)| format!("forgotten: {handle} of {addr} is recorded and not there")),
         );
+        wrong
+    }
+
+    /// What is in use, by the cloud's own ids.
+    fn known(&self) -> BTreeMap<Handle, &ResourceAddr> {
+        let all = self.durable.resources.iter();
+        all.filter_map(|(addr, thing)| Some((thing.handle()?, addr))).collect()
+    }
+
+    /// What is wrong: strays, what is not as it was wanted, and two of one.
+    pub fn faults(&self, wanted: &Desired) -> Vec<String> {
+        let mut wrong = self.strays();
+        let known = self.known();
+        for seen in self.cloud.inventory() {
+            if let Some(addr) = known.get(&seen.handle)
+                && let Some((want, _)) = wanted.get(*addr)
+                && !differing(&want.attributes, &seen.attributes).is_empty()
+            {
+                wrong.push(format!("{addr} is not as it was wanted"));
+            }
+        }
         let missing = wanted.keys().filter(|addr| !self.durable.resources.contains_key(*addr));
         wrong.extend(missing.map(|addr| format!("{addr} was not made")));
         let more = self.durable.resources.keys().filter(|addr| !wanted.contains_key(*addr));
@@ -283,21 +315,9 @@ impl Theatre {
         wrong
     }
 
-    /// Calls that change something, other than those that the plans ask for.
+    /// Calls that change something, other than those that the plans ask for, or not as they ask for them.
     pub fn unplanned(&self, plans: &[&Plan]) -> Vec<String> {
-        let mut asked: BTreeSet<&ResourceAddr> = BTreeSet::new();
-        for plan in plans {
-            asked.extend(
-                plan.changes.iter().filter(|c| c.action != rhumb::plan::Action::Keep).map(|c| &c.addr),
-            );
-            asked.extend(plan.standbys.iter().flat_map(|s| s.changes.iter().map(|c| &c.addr)));
-        }
-        let calls = self.history.iter().filter_map(|record| match record {
-            Record::Intend(intent) => Some(intent),
-            _ => None,
-        });
-        let beside = calls.filter(|intent| !asked.contains(&intent.address));
-        beside.map(|intent| format!("{} {}", intent.call.verb(), intent.address)).collect()
+        self.deeds.unplanned(self.cloud.log(), plans)
     }
 
     /// Creates that made something, by token: each at most once.

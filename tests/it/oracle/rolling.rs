@@ -17,8 +17,13 @@ fn rolled(mut spec: Spec, seed: u64) -> Spec {
     for name in names {
         if r.chance(80) {
             let rolling = Some(Rolling { surge: r.pick(&[1, 1, 2, 3]), unavailable: r.pick(&[0, 1]) });
-            let rollout =
-                Rollout { waves: Vec::new(), health_timeout_s: 60, rolling, at: Default::default() };
+            let rollout = Rollout {
+                waves: Vec::new(),
+                health_timeout_s: 60,
+                rolling,
+                roll_back: false,
+                at: Default::default(),
+            };
             spec.rollouts.insert(format!("services.{name}"), rollout);
         }
     }
@@ -75,7 +80,13 @@ fn a_budget_on_the_ceiling_decides_which_machines_are_spot() {
         spec.providers.clear();
         spec.budget = Budget { binds: BudgetBinds::Ceiling, ..Budget::default() };
         let rolling = Some(Rolling { surge: 5, unavailable: 0 });
-        let rollout = Rollout { waves: Vec::new(), health_timeout_s: 60, rolling, at: Default::default() };
+        let rollout = Rollout {
+            waves: Vec::new(),
+            health_timeout_s: 60,
+            rolling,
+            roll_back: false,
+            at: Default::default(),
+        };
         spec.rollouts =
             spec.services.keys().map(|name| (format!("services.{name}"), rollout.clone())).collect();
         let Ok(free) = line::place(&spec, &world) else { continue };

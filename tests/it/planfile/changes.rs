@@ -25,7 +25,7 @@ pub fn rollback() -> Option<Rollback> {
 
 pub fn rollouts() -> Vec<Rollout> {
     let waves = vec![vec!["aws/r1".into()], vec!["gcp/r2".into()]];
-    vec![Rollout { workload: "services.a".into(), health_timeout_s: 60, waves }]
+    vec![Rollout { workload: "services.a".into(), health_timeout_s: 60, roll_back: true, waves }]
 }
 
 pub fn surge() -> Option<Surge> {

@@ -406,6 +406,7 @@ pub fn plan() -> Plan {
         tool_version: "0.1.0".into(),
         spec_digest: "a".repeat(64),
         catalog_digest: "b".repeat(64),
+        valid_until: Some("2026-11-27T08:00:00Z".into()),
         destroy: false,
         dips: super::changes::dips(),
         surge: super::changes::surge(),

@@ -4,7 +4,7 @@ use super::Check;
 use super::check::{Done, check, ensure};
 use super::create::nobody;
 use super::trial::{Trial, same_attributes};
-use crate::{Attr, Call, ErrorKind, ResourceKind, Status};
+use crate::{Attr, Call, ErrorKind, ResourceKind, Status, Tags};
 
 pub(super) const CHECKS: &[Check] = &[
     check!(
@@ -12,7 +12,8 @@ pub(super) const CHECKS: &[Check] = &[
         "after an update a thing has the attributes of its order and no others",
         attributes
     ),
-    check!("update.tags", "an update leaves the tags of the order that made the thing", tags),
+    check!("update.tags", "an update leaves lineage and token of the order that made the thing", tags),
+    check!("update.address", "an update lets a thing be tagged with the address of its order", address),
     check!("update.again", "the same update again is no error and changes nothing", again),
     check!("update.alone", "an update changes nothing else of the same address", alone),
     check!(
@@ -49,6 +50,24 @@ async fn tags(t: &Trial<'_>) -> Done {
         // What the update was sent by finds nothing, and what it was made by still does.
         t.made_by(&made_by.tags.token, 1).await?;
         t.made_by(&order.tags.token, 0).await?;
+    }
+    Ok(())
+}
+
+async fn address(t: &Trial<'_>) -> Done {
+    let ids = t.ground().await?;
+    for kind in t.kinds() {
+        let (made_by, made) = t.sample(*kind, &ids).await?;
+        // As it is: only its name is another one.
+        let mut order = t.order(*kind, &ids);
+        order.tags.address = made_by.tags.address.child("renamed");
+        let answer = t.some(&Call::Update(made.handle.clone(), order.clone())).await?;
+        let now = t.ready(&made.handle).await?;
+        let tags = Tags { address: order.tags.address.clone(), ..made_by.tags.clone() };
+        for seen in [answer, now] {
+            ensure!(seen.tags == tags, "renamed by an update, {} has tags {:?}", made.handle, seen.tags);
+        }
+        t.made_by(&made_by.tags.token, 1).await?;
     }
     Ok(())
 }

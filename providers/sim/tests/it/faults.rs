@@ -81,6 +81,48 @@ fn a_duplicated_request_arrives_twice() {
 }
 
 #[test]
+fn a_late_reply_had_its_effect_and_comes_in_time_or_to_nobody() {
+    let mut bench = with(What::DelayReply(45_000));
+    let (order, kind) = create(&mut bench);
+    assert_eq!((kind, bench.now, made(&bench)), (ErrorKind::UnknownOutcome, 30_000, 1));
+    bench.wait(60_000);
+    assert_eq!(bench.events(|event| matches!(event, Event::Answered(_))), 1);
+    bench.make(order);
+    assert_eq!(made(&bench), 1);
+    let mut bench = with(What::DelayReply(5_000));
+    let order = bench.order(ResourceKind::Network);
+    assert!(bench.one(Call::Create(order)).is_some(), "late, and in time");
+    assert!((5_000..5_200).contains(&bench.now), "{}", bench.now);
+}
+
+#[test]
+fn a_doubled_reply_comes_twice_to_who_waits_for_it() {
+    let mut bench = with(What::DuplicateReply);
+    let order = bench.order(ResourceKind::Network);
+    let number = bench.cloud.submit(0, Call::Create(order.clone()));
+    let answers = bench.cloud.advance(1_000);
+    assert_eq!((answers.len(), made(&bench)), (2, 1));
+    assert!(answers.iter().all(|(n, answer)| *n == number && *answer == answers[0].1 && answer.is_ok()));
+    assert_eq!(bench.events(|event| *event == Event::AnsweredAgain), 1);
+    // One that has its answer, or has gone before, gets no second one; nor does one that gave up.
+    let rule = |times| Rule { times: Some(times), ..rule(What::DuplicateReply) };
+    bench.cloud.set_rules(vec![rule(2)]);
+    for answered in [true, false] {
+        let number = bench.cloud.submit(bench.now.max(bench.cloud.now_ms()), Call::Create(order.clone()));
+        while answered && bench.cloud.advance(bench.cloud.next_ms().unwrap()).is_empty() {}
+        bench.cloud.abandon(number);
+        assert!(bench.cloud.advance(bench.cloud.now_ms() + 60_000).is_empty());
+    }
+    let world = World { timeout_ms: 5, rules: vec![rule(1)], ..World::default() };
+    bench.cloud.set_world(world);
+    let started = bench.cloud.now_ms();
+    bench.cloud.submit(started, Call::Create(order));
+    let answers = bench.cloud.advance(started + 1_000);
+    assert!(matches!(&answers[..], [(_, Err(error))] if error.kind == ErrorKind::UnknownOutcome));
+    assert_eq!(bench.events(|event| *event == Event::AnsweredAgain), 1);
+}
+
+#[test]
 fn rules_count_the_calls_that_match() {
     let mut third = rule(What::DropRequest);
     third.nth = Some(3);
@@ -168,6 +210,13 @@ fn faults_by_chance_are_as_frequent_as_said() {
     assert_eq!((effects(&cloud), kinds[&None]), (2_000, 2_000));
     let twice = cloud.log().iter().filter(|entry| entry.event == Event::Unchanged).count();
     assert!(about_200(twice), "{twice}");
+    let (cloud, kinds) = many(Faults { reply_late_ppm: tenth, ..Faults::default() });
+    assert!((50..150).contains(&kinds[&Some(ErrorKind::UnknownOutcome)]), "{kinds:?}");
+    assert_eq!(effects(&cloud), 2_000);
+    let (cloud, kinds) = many(Faults { reply_duplicated_ppm: tenth, ..Faults::default() });
+    let again = cloud.log().iter().filter(|entry| entry.event == Event::AnsweredAgain).count();
+    assert!(about_200(again) && kinds[&None] == 2_000 + again, "{kinds:?}");
+    assert_eq!(effects(&cloud), 2_000);
     let (cloud, kinds) = many(Faults { fails_later_ppm: tenth, ..Faults::default() });
     let failed = cloud.inventory().into_iter().filter(|seen| matches!(seen.status, Status::Failed(_)));
     assert!(about_200(failed.count()));
@@ -195,6 +244,26 @@ fn late_requests_keep_the_promise_about_them() {
     assert!(latest <= cloud.guarantees().call_lag_ms && latest > 50_000, "{latest}");
 }
 
+/// A reply that is on its way when its caller gives up is late, and none is on its way for longer than is promised.
+#[test]
+fn late_replies_arrive_at_any_time() {
+    let faults = Faults { reply_late_ppm: 1_000_000, ..Faults::default() };
+    let (cloud, _) = many(faults.clone());
+    let mut sent: BTreeMap<CallNo, u64> = BTreeMap::new();
+    let mut lags = Vec::new();
+    for entry in cloud.log() {
+        let Some(call) = entry.call else { continue };
+        match &entry.event {
+            Event::Sent => drop(sent.insert(call, entry.at_ms)),
+            Event::Fault(What::DelayReply(ms)) => lags.push(*ms),
+            Event::Made => assert!(entry.at_ms - sent[&call] <= 50, "the request is not late"),
+            _ => {}
+        }
+    }
+    let (most, least) = (lags.iter().max().unwrap(), lags.iter().min().unwrap());
+    assert!(lags.len() == 2_000 && *most < 60_000 && *most > 59_000 && *least < 1_000, "{least} {most}");
+}
+
 #[test]
 fn replies_overtake_each_other() {
     let mut bench = Bench::new(World::default());
@@ -204,4 +273,25 @@ fn replies_overtake_each_other() {
     }
     let order: Vec<CallNo> = bench.cloud.advance(1_000).into_iter().map(|(n, _)| n).collect();
     assert!(!order.is_sorted());
+}
+
+/// What a seed decided before there were late and doubled replies it decides still: seeds that once failed are kept by number.
+#[test]
+fn a_seed_goes_on_deciding_what_it_decided() {
+    let faults = Faults {
+        request_lost_ppm: 50_000,
+        reply_lost_ppm: 50_000,
+        request_late_ppm: 50_000,
+        request_duplicated_ppm: 50_000,
+        errors_ppm: BTreeMap::from([(ErrorKind::Throttled, 50_000), (ErrorKind::Capacity, 50_000)]),
+        fails_later_ppm: 50_000,
+        ..Faults::default()
+    };
+    let (cloud, _) = many(faults);
+    // FNV-1a, 64 bits.
+    let text = serde_json::to_string(cloud.log()).unwrap();
+    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    assert_eq!(sum, 5_026_081_073_820_676_436, "of a log of {} bytes", text.len());
 }

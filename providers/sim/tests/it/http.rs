@@ -8,8 +8,8 @@ use rhumb_api::conformance::{LINEAGE, order, token};
 use rhumb_api::{
     Attr, Call, Cloud, ErrorKind, Handle, Observed, Provider, Reply, ResourceKind, Scope, Status,
 };
-use rhumb_sim::server::{Clock, serve};
-use rhumb_sim::{Client, ConnectError, Event, Rule, Verb, What, World};
+use rhumb_sim::server::{Clock, ROUTES, serve};
+use rhumb_sim::{Client, ConnectError, Event, Faults, Rule, Span, Verb, What, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -290,6 +290,47 @@ async fn what_is_wrong_with_a_request_is_told_in_json() {
         assert!(json["error"].is_string(), "{text}");
     }
     made(&client, &network(1)).await;
+}
+
+/// The table says of each path what it takes: nothing else is taken there, and nothing at a path that it lacks.
+#[tokio::test]
+async fn what_is_listed_is_answered_and_by_its_method_alone() {
+    let (url, client) = start(World::default(), FAST).await;
+    for route in ROUTES {
+        let path = format!("/v1{}", route.path);
+        let query = if route.path == "/held" { "?timeout_ms=1" } else { "" };
+        let (status, text) = raw(&url, &request(route.method, &format!("{path}{query}"), b"")).await;
+        assert!(![404, 405].contains(&status), "{} {path}: {text}", route.method);
+        let takes = |method| ROUTES.iter().any(|other| (other.method, other.path) == (method, route.path));
+        for method in ["GET", "POST"].into_iter().filter(|method| !takes(method)) {
+            assert_eq!(raw(&url, &request(method, &path, b"")).await.0, 405, "{method} {path}");
+        }
+    }
+    assert_eq!(raw(&url, &request("GET", "/v1/nothing", b"")).await.0, 404);
+    made(&client, &network(1)).await;
+}
+
+/// A doubled reply is one over HTTP: the second one comes to nobody, and nothing of it is left.
+#[tokio::test]
+async fn a_request_has_one_reply() {
+    let faults = Faults { reply_duplicated_ppm: 1_000_000, ..Faults::default() };
+    let latency_ms = Span { min: 1_000, max: 1_000 };
+    let (_, client) = start(World { faults, latency_ms, ..World::default() }, Clock::Manual).await;
+    let control = client.control();
+    let asked = tokio::spawn({
+        let client = client.clone();
+        async move { client.call(&network(1)).await }
+    });
+    while !asked.is_finished() {
+        control.advance(500).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(asked.await.unwrap().is_ok());
+    control.advance(60_000).await.unwrap();
+    let log = control.log().await.unwrap();
+    let count = |of: &Event| log.iter().filter(|entry| entry.event == *of).count();
+    assert_eq!(count(&Event::Fault(What::DuplicateReply)), 1);
+    assert_eq!((count(&Event::Answered(None)), count(&Event::AnsweredAgain)), (1, 0));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rhumb_api::conformance::{LINEAGE, kinds, order, token};
 use rhumb_api::{Call, Provider, Reply, ResourceKind, Scope, Status};
-use rhumb_sim::{InProcess, Rule, Verb, What, World};
+use rhumb_sim::{Entry, Event, Faults, InProcess, Rule, Verb, What, World};
 
 use crate::bench::place;
 
@@ -63,6 +63,27 @@ fn every_kind_goes_through() {
         let Ok(Reply::Many(all)) = sim.call(&Call::List(scope)).await else { panic!() };
         assert_eq!(all.len(), kinds(&place()).len());
     });
+}
+
+/// Who has an answer waits for no other: the second one of a doubled reply comes to nobody.
+#[test]
+fn a_call_is_answered_once() {
+    let faults = Faults { reply_duplicated_ppm: 1_000_000, ..Faults::default() };
+    let sim = InProcess::new(World { faults, ..World::default() });
+    runtime().block_on(async {
+        for n in 1..=20 {
+            assert!(sim.call(&network(n)).await.is_ok());
+        }
+        sim.sleep(60_000).await;
+    });
+    let again = |entry: &&Entry| entry.event == Event::AnsweredAgain;
+    assert_eq!(sim.with(|cloud| cloud.log().iter().filter(again).count()), 0);
+    // One that drives the cloud by itself sees both.
+    let second = sim.with(|cloud| {
+        cloud.submit(cloud.now_ms(), network(21));
+        cloud.advance(cloud.now_ms() + 1_000).len()
+    });
+    assert_eq!(second, 2);
 }
 
 #[test]

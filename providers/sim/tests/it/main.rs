@@ -8,5 +8,6 @@ mod faults;
 mod http;
 mod inprocess;
 mod oracle;
+mod schedules;
 mod strictness;
 mod tokens;

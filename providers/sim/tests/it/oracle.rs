@@ -57,6 +57,8 @@ const FAULTS: Faults = Faults {
     request_duplicated_ppm: 50_000,
     errors_ppm: BTreeMap::new(),
     fails_later_ppm: 100_000,
+    reply_late_ppm: 50_000,
+    reply_duplicated_ppm: 50_000,
 };
 
 /// Runs a sequence without waiting for answers; what is never true is looked for after every step.
@@ -242,6 +244,7 @@ proptest! {
             let Some(call) = entry.call else { continue };
             match &entry.event {
                 Event::Sent => drop(sent.insert(call, entry.at_ms)),
+                Event::AnsweredAgain => prop_assert_eq!(answered.get(&call), Some(&1), "again"),
                 Event::Answered(kind) => {
                     *answered.entry(call).or_default() += 1;
                     let took = entry.at_ms - sent[&call];

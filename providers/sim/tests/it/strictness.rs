@@ -173,11 +173,11 @@ fn what_forces_a_replacement_cannot_be_changed() {
 }
 
 #[test]
-fn an_order_for_another_address_or_thing_is_refused() {
+fn an_order_of_another_deployment_or_for_another_thing_is_refused() {
     let mut bench = fine();
     let seen = bench.sample(ResourceKind::Network);
     let mut order = bench.with(ResourceKind::Network, &[("zones", Attr::Int(3))]);
-    order.tags.address = order.tags.address.child("other");
+    order.tags.lineage = "another".to_owned();
     assert_eq!(bench.error(Call::Update(seen.handle.clone(), order)), ErrorKind::Invalid);
     let mut order = bench.with(ResourceKind::Network, &[("zones", Attr::Int(3))]);
     order.resource.region = "us-east-1".to_owned();

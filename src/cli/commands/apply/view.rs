@@ -1,5 +1,6 @@
 //! What is told while a plan is applied.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -10,11 +11,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::apply::{Engine, Progress, Recorder, Stage, Summary, Verb, drive};
+use crate::catalog::Catalog;
 use crate::cli::clouds::Clouds;
 use crate::cli::stdout::{print, print_error};
-use crate::cli::{Failure, Settings, files};
-use crate::plan::{LeftWhy, Plan};
+use crate::cli::{Failure, Settings, files, spend};
+use crate::plan::{Action, LeftWhy, Plan};
 use crate::report;
+use crate::state::State;
 
 /// Name and version of the event stream, one JSON object a line: `src/cli/commands/apply/schema.json`.
 const SCHEMA: &str = "rhumb.apply/1";
@@ -28,7 +31,29 @@ pub struct View<'s> {
     settings: &'s Settings,
     started: Instant,
     bar: Option<ProgressBar>,
-    steps: u64,
+    done: Cell<Counted>,
+}
+
+/// How much of what is to be done is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counted {
+    done: u64,
+    of: u64,
+}
+
+impl Counted {
+    /// Of a plan: what is replaced is made and removed.
+    fn of_plan(plan: &Plan) -> Self {
+        let both = plan.steps.iter().filter(|step| step.action == Action::Replace).count();
+        Counted { done: 0, of: (plan.steps.len() + both + plan.leftovers.len()) as u64 }
+    }
+
+    /// After something has happened. What stands in for what was refused, and what an earlier apply left open, comes besides.
+    fn after(self, progress: &Progress) -> Self {
+        let is_done = matches!(progress.stage, Stage::Done(_)) && progress.verb != Verb::Check;
+        let done = self.done + u64::from(is_done);
+        Counted { done, of: self.of.max(done) }
+    }
 }
 
 impl<'s> View<'s> {
@@ -41,12 +66,12 @@ impl<'s> View<'s> {
             let style = ProgressStyle::with_template("{spinner} {pos} of {len} done {wide_bar} {elapsed}");
             style.map_or(bar.clone(), |style| bar.with_style(style))
         });
-        View { settings, started: Instant::now(), bar, steps: 0 }
+        View { settings, started: Instant::now(), bar, done: Cell::default() }
     }
 
     /// Tells that what became of so many calls is looked up.
     pub fn recovering(&mut self, open: usize) {
-        self.expect(open as u64);
+        self.expect(Counted { done: 0, of: open as u64 });
         self.event(json!({ "event": "recover", "open": open }));
         self.line(&format!(
             "An earlier apply was cut off: {open} calls have an unknown end and are looked up first."
@@ -56,7 +81,7 @@ impl<'s> View<'s> {
     /// Tells what is applied.
     pub fn begin(&mut self, plan: &Plan, digest: &str, simulated: bool) {
         let steps = plan.steps.len() + plan.leftovers.len();
-        self.expect(steps as u64);
+        self.expect(Counted::of_plan(plan));
         self.event(json!({
             "event": "begin", "plan": digest, "name": plan.name, "steps": steps, "simulated": simulated,
         }));
@@ -70,10 +95,11 @@ impl<'s> View<'s> {
         self.event(json!({ "event": "look", "things": things }));
     }
 
-    fn expect(&mut self, steps: u64) {
-        self.steps = steps;
+    fn expect(&self, counted: Counted) {
+        self.done.set(counted);
         if let Some(bar) = &self.bar {
-            bar.set_length(steps);
+            bar.set_length(counted.of);
+            bar.set_position(counted.done);
         }
     }
 
@@ -100,9 +126,7 @@ impl<'s> View<'s> {
     fn tell(&self, progress: &Progress) {
         let elapsed_ms = self.started.elapsed().as_millis() as u64;
         self.event(event(progress, elapsed_ms));
-        if let (Some(bar), Stage::Done(_)) = (&self.bar, &progress.stage) {
-            bar.inc(1);
-        }
+        self.expect(self.done.get().after(progress));
         if let Some(text) = words(progress) {
             self.line(&format!("{:>7.1} s  {text}", elapsed_ms as f64 / 1_000.0));
         }
@@ -135,7 +159,13 @@ impl<'s> View<'s> {
     ///
     /// # Errors
     /// Standard output is closed.
-    pub fn end(&mut self, plan: &Plan, summary: &Summary) -> Result<(), Failure> {
+    pub fn end(
+        &mut self,
+        plan: &Plan,
+        summary: &Summary,
+        state: Option<&State>,
+        catalog: &Catalog,
+    ) -> Result<(), Failure> {
         self.close();
         let elapsed = self.started.elapsed();
         let list = |entries: &[(Verb, rhumb_api::ResourceAddr, String)]| -> Vec<Value> {
@@ -144,7 +174,7 @@ impl<'s> View<'s> {
         };
         let count = |verb: Verb| summary.done.iter().filter(|(v, _)| *v == verb).count();
         let (made, changed, removed) = (count(Verb::Create), count(Verb::Update), count(Verb::Delete));
-        let per_hour = report::per_hour(plan);
+        let now = state.map(|state| spend::of_state(state, catalog));
         self.event(json!({
             "event": "end",
             "complete": summary.complete(),
@@ -157,7 +187,9 @@ impl<'s> View<'s> {
                 .map(|(pool, by, why)| json!({ "pool": pool.as_str(), "by": by.as_str(), "why": why }))
                 .collect::<Vec<_>>(),
             "unrecorded": summary.unrecorded,
-            "planned_per_hour": per_hour.to_string(),
+            "planned_per_hour": report::per_hour(plan).to_string(),
+            "usd_per_hour_now": now.as_ref().map(|now| now.usd.usd()),
+            "unpriced_now": now.as_ref().map(|now| now.unpriced),
             "elapsed_ms": elapsed.as_millis() as u64,
         }));
         if self.settings.json {
@@ -189,19 +221,27 @@ impl<'s> View<'s> {
                 format!("Applied in {seconds:.1} s: {counts}. It is as it was.\n")
             }
             None if summary.complete() => {
-                let cost = match stand_ins(plan, summary) {
-                    None => format!("It costs {per_hour} USD an hour now, as planned."),
-                    Some(more) => format!(
-                        "Planned were {per_hour} USD an hour; what stands in costs {more} USD a month more."
-                    ),
-                };
-                format!("Applied in {seconds:.1} s: {counts}. {cost}\n")
+                format!("Applied in {seconds:.1} s: {counts}.\n")
             }
             None if summary.interrupted => {
                 format!("Ended as asked after {seconds:.1} s: {counts}. Everything is recorded; apply again to go on.\n")
             }
             None => format!("Ended after {seconds:.1} s: {counts}. Everything is recorded; apply again to go on.\n"),
         });
+        if let Some(now) = now.filter(|_| !plan.destroy || !summary.complete()) {
+            let costs = match state.is_some_and(|state| state.simulated) {
+                true => "SIMULATED: by what is recorded it would cost now",
+                false => "By what is recorded it costs now",
+            };
+            text.push_str(&format!("{costs} {}", now.in_words()));
+            if let Some(planned) = report::planned_per_hour(plan) {
+                text.push_str(&format!("; planned for the mean of all hours: {planned}"));
+            }
+            if let Some(more) = stand_ins(plan, summary) {
+                text.push_str(&format!("; what stands in costs {more} USD a month more than that"));
+            }
+            text.push_str(".\n");
+        }
         print(&text)
     }
 }
@@ -272,5 +312,31 @@ fn words(progress: &Progress) -> Option<String> {
         }
         Stage::Failed(why) => Some(format!("{address}: {doing} FAILED: {why}")),
         Stage::Left(why) => Some(format!("{address}: {doing}, end not known: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rhumb_api::ResourceAddr;
+
+    use super::*;
+
+    #[test]
+    fn no_more_is_done_than_there_is_to_do() {
+        let address = ResourceAddr::parse("services.chat/x").expect("an address");
+        let mut counted = Counted { done: 0, of: 2 };
+        let said = |verb, stage| Progress { address: address.clone(), verb, stage };
+        let all = [
+            (said(Verb::Create, Stage::Begun), (0, 2)),
+            (said(Verb::Create, Stage::Done(None)), (1, 2)),
+            (said(Verb::Check, Stage::Done(None)), (1, 2)),
+            (said(Verb::Delete, Stage::Done(None)), (2, 2)),
+            // What stands in for something comes besides.
+            (said(Verb::Create, Stage::Done(None)), (3, 3)),
+        ];
+        for (progress, (done, of)) in all {
+            counted = counted.after(&progress);
+            assert_eq!(counted, Counted { done, of });
+        }
     }
 }

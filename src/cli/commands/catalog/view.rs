@@ -268,6 +268,7 @@ mod tests {
             now: jiff::Timestamp::UNIX_EPOCH,
             color: false,
             terminal,
+            clock: jiff::Timestamp::UNIX_EPOCH,
             width: 40,
             width_known: true,
         };

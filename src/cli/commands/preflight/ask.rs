@@ -202,6 +202,9 @@ mod tests {
         fn guarantees(&self) -> Guarantees {
             Guarantees { deduplicates: true, list_lag_ms: 0, call_lag_ms: 0 }
         }
+        fn capabilities(&self) -> &[rhumb_api::Capability] {
+            &[]
+        }
         fn can(&self, resource: &Resource) -> Result<(), String> {
             if resource.region == "no" { Err("there is no such region".to_owned()) } else { Ok(()) }
         }

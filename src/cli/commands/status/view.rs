@@ -17,8 +17,14 @@ pub fn show(shown: &Shown<'_>, settings: &Settings) -> Result<(), Failure> {
     if settings.json {
         return terminal::print(&format!("{}\n", json(shown)));
     }
-    let columns =
-        [("RESOURCE", false), ("HEALTH", false), ("MACHINES", true), ("PLANNED", true), ("USD/H", true)];
+    let columns = [
+        ("RESOURCE", false),
+        ("HEALTH", false),
+        ("MACHINES", true),
+        ("HEALTHY", true),
+        ("PLANNED", true),
+        ("USD/H", true),
+    ];
     let rows: Vec<Vec<Cell>> = shown.rows.iter().map(cells).collect();
     let mut text = terminal::grid(&columns, &rows, &settings.for_lists());
     for row in &shown.rows {
@@ -33,6 +39,12 @@ pub fn show(shown: &Shown<'_>, settings: &Settings) -> Result<(), Failure> {
         let open = shown.state.open.len();
         text.push_str(&format!("An apply is under way or was cut off: {open} calls have an unknown end.\n"));
     }
+    if let Some(applying) = shown.state.applying.as_ref().filter(|_| shown.state.open.is_empty()) {
+        let plan = applying.plan.get(..12).unwrap_or(&applying.plan);
+        text.push_str(&format!(
+            "The apply of the plan {plan} is not complete: not all of it is there. Apply again.\n"
+        ));
+    }
     text.push_str(&summary(shown));
     terminal::print(&text)
 }
@@ -40,10 +52,13 @@ pub fn show(shown: &Shown<'_>, settings: &Settings) -> Result<(), Failure> {
 fn cells(row: &Row) -> Vec<Cell> {
     let tone = match row.health {
         Health::Ready | Health::Complete => Tone::Good,
-        Health::Recorded => Tone::Plain,
-        Health::Changing | Health::Short | Health::Changed | Health::Superfluous | Health::Unseen => {
-            Tone::Warn
-        }
+        Health::Recorded | Health::Waiting => Tone::Plain,
+        Health::Changing
+        | Health::Short
+        | Health::Unhealthy
+        | Health::Changed
+        | Health::Superfluous
+        | Health::Unseen => Tone::Warn,
         Health::Failed | Health::Gone => Tone::Bad,
     };
     let machines = match (row.machines, row.planned) {
@@ -64,6 +79,7 @@ fn cells(row: &Row) -> Vec<Cell> {
         Cell::plain(clean(row.addr.as_str())),
         Cell::tone(row.health.as_str(), tone),
         Cell::plain(machines),
+        Cell::plain(row.healthy.map_or(String::new(), |n| n.to_string())),
         Cell::plain(planned),
         Cell::plain(cost),
     ]
@@ -119,6 +135,7 @@ fn json(shown: &Shown<'_>) -> Value {
                 "health": row.health.as_str(),
                 "why": row.why,
                 "machines": row.machines,
+                "healthy": row.healthy,
                 "planned_machines": row.planned.map(|(least, most)| json!({ "least": least, "most": most })),
                 "cost": cost,
             })
@@ -132,6 +149,7 @@ fn json(shown: &Shown<'_>) -> Value {
         "looked": shown.looked,
         "well": shown.is_well(),
         "open_calls": shown.state.open.len(),
+        "applying": shown.state.applying.as_ref().map(|applying| &applying.plan),
         "resources": resources,
         "unseen": shown.unseen.iter().map(|(what, why)| json!({ "what": what, "why": why })).collect::<Vec<_>>(),
         "usd_per_hour": shown.per_hour().usd(),

@@ -17,6 +17,12 @@ pub static ROLLOUT: &[Key] = &[
     )
     .default("30m"),
     Key::new(
+        "on_refusal",
+        Kind::Choice { values: &["keep", "roll_back"], later: &[] },
+        "What becomes of what an apply has made for the service when machines are refused and nothing that may stand in is left: it is kept for the next plan, or goes again, and what served so far serves as before.",
+    )
+    .default("keep"),
+    Key::new(
         "strategy",
         Kind::Choice { values: &["rolling"], later: &[] },
         "How the machines of a fleet are made anew when what they start changes: `rolling`, some at a time. A fleet of another instance type, region or purchase is made whole before the old one goes, whatever is written here.",

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rhumb_api::conformance::token;
 use rhumb_api::{
-    Answer, Answering, Attr, Call, Cloud, ErrorKind, Guarantees, Handle, Observed, Order, Preflight,
-    Provider, ProviderError, Reply, Resource, ResourceKind, Status, Token, preflight,
+    Among, Answer, Answering, Attr, Call, Capability, Cloud, ErrorKind, Guarantees, Handle, Observed, Order,
+    Preflight, Provider, ProviderError, Reply, Resource, ResourceKind, Status, Token, preflight,
 };
 use rhumb_sim::InProcess;
 
@@ -44,6 +44,7 @@ pub enum Fault {
     UpdatesNothing,
     UpdateKeepsWhatWasDropped,
     UpdateReplacesTags,
+    UpdateKeepsTheAddress,
     SameUpdateIsInvalid,
     UpdatesByAddress,
     UpdateOfTheMissingIsInvalid,
@@ -100,6 +101,8 @@ pub enum Fault {
     CanNothing,
     CanEverything,
     CannotAndDoesNotSayWhy,
+    TableIsEmpty,
+    TableIsNarrower,
     LeavesOutTheUnknown,
     TellsSecrets,
     MakesWithoutSecrets,
@@ -139,6 +142,7 @@ pub(super) struct Memory {
 pub struct Broken {
     pub sim: InProcess,
     pub fault: Fault,
+    table: Vec<Capability>,
     memory: Mutex<Memory>,
 }
 
@@ -179,7 +183,12 @@ fn kind(answer: &Answer) -> Option<ErrorKind> {
 
 impl Broken {
     pub fn new(sim: InProcess, fault: Fault) -> Self {
-        Broken { sim, fault, memory: Mutex::default() }
+        let table = sim.capabilities().iter().cloned().filter_map(|row| match fault {
+            Fault::TableIsEmpty => None,
+            Fault::TableIsNarrower => Some(Capability { engines: Among::only(["vllm"]), ..row }),
+            _ => Some(row),
+        });
+        Broken { table: table.collect(), sim, fault, memory: Mutex::default() }
     }
 
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -406,6 +415,10 @@ impl Provider for Broken {
             Fault::PromisesNoListLag => Guarantees { list_lag_ms: 0, ..promised },
             _ => promised,
         }
+    }
+
+    fn capabilities(&self) -> &[Capability] {
+        &self.table
     }
 
     fn can(&self, resource: &Resource) -> Result<(), String> {

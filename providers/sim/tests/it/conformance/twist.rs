@@ -89,6 +89,14 @@ fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
                 seen.tags = order.tags;
             }
         }),
+        Fault::UpdateKeepsTheAddress => each(answer, |seen| {
+            if adapter.updates(&seen.handle).is_some()
+                && let Some(parent) = seen.tags.address.parent()
+                && seen.tags.address.as_str().ends_with("/renamed")
+            {
+                seen.tags.address = parent;
+            }
+        }),
         Fault::DeletingIsReady if !matches!(call, Call::List(_)) => each(answer, |seen| {
             if seen.status == Status::Deleting {
                 seen.status = Status::Ready;

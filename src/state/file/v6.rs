@@ -1,4 +1,5 @@
-//! Version 5: what exists, what is to go, what is under way, what was done, and where; version 4, which said neither what clouds have given
+//! Version 6: what exists, what is to go, what is under way, what was done, and where; version 5, which said nothing of addresses that
+//! were renamed; version 4, which said neither what clouds have given
 //! things nor which files machines got; version 3, which did not say in which regions something was once ordered; and version 2, which said neither what was done, nor what was left to others, nor which runs have ended.
 //!
 //! A dependency may name what is not in the file: that it is gone is a fact that was recorded, whoever still
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use rhumb_api::{Attributes, Call, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
 use serde::Deserialize;
 
-use super::{State, StateError, StateResource, Text, VERSION, checked};
+use super::{State, StateError, StateResource, Text, checked};
 use crate::state::{Applying, Deed, Intent, Refusal, Spare, Spared};
 
 #[derive(Deserialize)]
@@ -65,6 +66,8 @@ struct Entry {
     outputs: Option<BTreeMap<String, String>>,
     #[serde(default)]
     files: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    known_as: Option<BTreeMap<ResourceAddr, ResourceAddr>>,
 }
 
 pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError> {
@@ -77,6 +80,7 @@ pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError>
             ("complete", e.complete.is_some(), 3),
             ("outputs", e.outputs.is_some(), 5),
             ("files", e.files.is_some(), 5),
+            ("known_as", e.known_as.is_some(), 6),
         ]
     });
     let later = [
@@ -139,7 +143,7 @@ pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError>
         regions,
         refusals: refusals(file.refusals.unwrap_or_default()),
     };
-    if version < VERSION {
+    if version < 4 {
         // They tell only where something is.
         state.regions = state.places();
     }
@@ -193,6 +197,7 @@ fn thing(entry: Entry) -> (ResourceAddr, StateResource) {
         stands_on: entry.stands_on,
         outputs: entry.outputs.unwrap_or_default(),
         files: entry.files.unwrap_or_default(),
+        known_as: entry.known_as.unwrap_or_default(),
     };
     (entry.address, thing)
 }

@@ -1,0 +1,233 @@
+//! `rhumb state restore`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rhumb_api::{Attr, Handle, ResourceAddr};
+use serde_json::{Value, json};
+
+use crate::apply::{Found, Survey};
+use crate::cli::clouds::{CloudArgs, Clouds};
+use crate::cli::commands::apply::View;
+use crate::cli::held::{Held, store_failure, who};
+use crate::cli::state::{PlaceKind, StateArgs, StatePlace, clean};
+use crate::cli::view::terminal;
+use crate::cli::{Exit, Failure, Settings, reality};
+use crate::state::{Record, Returned, Spared, State, StateResource};
+
+/// Record again what an earlier version has and the record has lost, as far as it still exists
+///
+/// For a state file that was lost or damaged (move what is left of it away), and for things that were left to others by mistake. Nothing that
+/// is recorded now is forgotten: what was made since the version has our tags, is found by them and goes on being used. Nothing is made,
+/// changed or removed; `rhumb rollback` leads back what exists.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    state: StateArgs,
+    /// The version of this serial (`rhumb state versions`)
+    #[arg(long, value_name = "SERIAL", required = true)]
+    to: u64,
+    /// Where it is.
+    #[command(flatten)]
+    clouds: CloudArgs,
+}
+
+/// What came of it.
+#[derive(Default)]
+struct Told {
+    /// In use again.
+    back: Vec<(ResourceAddr, String)>,
+    /// Not there any more.
+    gone: Vec<(ResourceAddr, String)>,
+    /// There, and something else has their address.
+    beside: Vec<(ResourceAddr, String)>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
+    let place = args.state.place(settings)?;
+    let version = place.version(args.to)?;
+    let clouds = Clouds::of(&args.clouds)?;
+    let mut held = opened(&place, &args.state, settings)?;
+    if held.state().is_none() {
+        if let PlaceKind::Bucket(..) = place.kind {
+            let help = "let the bucket bring the object `head` back from the versions that it keeps";
+            return Err(Failure::error(format!("{}: nothing is recorded there; {help}", held.name)));
+        }
+        clouds.fits(&version, &held.name)?;
+        held.put(version.clone())?;
+    }
+    let Some(state) = held.state() else { return Ok(Exit::Done) };
+    if state.lineage != version.lineage {
+        let message =
+            format!("the version is of the lineage {}, the record of {}", version.lineage, state.lineage);
+        return Err(Failure::error(format!("{}: {message}", held.name)));
+    }
+    clouds.fits(state, &held.name)?;
+    let quiet = reality::silent(settings);
+    reality::settle(&mut held, &quiet, &clouds)?;
+    reality::refresh(&mut held, &quiet, &clouds)?;
+    let Some(state) = held.state().cloned() else { return Ok(Exit::Done) };
+    let lost = lost(&state, &version);
+    let seen = look(&lost, &mut held, &quiet, &clouds)?;
+    let (things, told) = returned(&state, &lost, &seen);
+    if !things.is_empty() {
+        let mut records = vec![Record::Restore { to: args.to, by: who(), at: settings.clock.to_string() }];
+        records.extend(things);
+        held.store(clouds.simulated)?.append(&records).map_err(store_failure)?;
+    }
+    tell(&told, args.to, settings)?;
+    Ok(Exit::Done)
+}
+
+/// The state that is there; of one that cannot be read, what to do.
+fn opened(place: &StatePlace, args: &StateArgs, settings: &Settings) -> Result<Held, Failure> {
+    let failure = match Held::open(place, settings) {
+        Ok(held) => return Ok(held),
+        Err(failure) => failure,
+    };
+    match (failure, args.read(settings), &place.kind) {
+        (Failure::Message { exit, text }, Err(_), PlaceKind::File(_)) => {
+            let name = &place.name;
+            let help = format!(
+                "move {name} and {name}.journal away, and restore again: the versions beside them stay"
+            );
+            Err(Failure::Message { exit, text: format!("{text}\nIf it is damaged: {help}") })
+        }
+        (failure, ..) => Err(failure),
+    }
+}
+
+/// What the version has in use and the record has not, by address.
+fn lost(state: &State, version: &State) -> BTreeMap<ResourceAddr, Arc<StateResource>> {
+    let used =
+        |handle: &Handle| state.resources.values().any(|thing| thing.handle().as_ref() == Some(handle));
+    // What is recorded as replaced, failed or too many is known, and so is why.
+    let known = |handle: &Handle| {
+        let of = |spare: &&crate::state::Spare| spare.thing.handle().as_ref() == Some(handle);
+        state.spares.iter().find(of).is_some_and(|spare| spare.why != Spared::Stray)
+    };
+    let is_lost = |thing: &StateResource| thing.handle().is_some_and(|h| !used(&h) && !known(&h));
+    let all = version.resources.iter().filter(|(_, thing)| is_lost(thing));
+    all.map(|(addr, thing)| (addr.clone(), Arc::clone(thing))).collect()
+}
+
+/// What has become of it.
+fn look(
+    lost: &BTreeMap<ResourceAddr, Arc<StateResource>>,
+    held: &mut Held,
+    settings: &Settings,
+    clouds: &Clouds,
+) -> Result<BTreeMap<(ResourceAddr, Handle), Found>, Failure> {
+    let Some(state) = held.state() else { return Ok(BTreeMap::new()) };
+    let of = State { resources: lost.clone(), ..State::new(state.lineage.clone(), state.simulated) };
+    clouds.reach(&of)?;
+    let mut survey = Survey::new(&of, clouds.options.clone());
+    let store = held.store(clouds.simulated)?;
+    let mut view = View::new(settings);
+    view.looking(lost.len());
+    view.drive(&mut survey, store, clouds);
+    view.close();
+    let drift = survey.drift();
+    if drift.interrupted {
+        return Err(Failure::Message {
+            exit: Exit::Interrupted,
+            text: "it was asked to end: nothing was restored".to_owned(),
+        });
+    }
+    reality::complete(&drift)?;
+    Ok(drift.found)
+}
+
+/// The records of what is in use again: first what the version has, then what was made since.
+fn returned(
+    state: &State,
+    lost: &BTreeMap<ResourceAddr, Arc<StateResource>>,
+    found: &BTreeMap<(ResourceAddr, Handle), Found>,
+) -> (Vec<Record>, Told) {
+    let mut told = Told::default();
+    let mut back: BTreeMap<ResourceAddr, Returned> = BTreeMap::new();
+    for (address, thing) in lost {
+        let (Some(mut again), Some(handle)) = (Returned::of(thing), thing.handle()) else { continue };
+        let named = (address.clone(), handle.id.clone());
+        match found.get(&(address.clone(), handle)) {
+            Some(Found::Vanished) => {
+                told.gone.push(named);
+                continue;
+            }
+            Some(Found::Changed(attributes, outputs)) => {
+                again.resource.attributes.clone_from(attributes);
+                again.outputs.clone_from(outputs);
+            }
+            Some(Found::Completed) => again.complete = true,
+            Some(Found::Settled | Found::Failed(_) | Found::Stray(..)) | None => {}
+        }
+        if state.resources.contains_key(address) {
+            told.beside.push(named);
+        } else {
+            back.insert(address.clone(), again);
+        }
+    }
+    let of_version = |handle: &Option<Handle>| lost.values().any(|thing| thing.handle() == *handle);
+    for spare in state.spares.iter().filter(|spare| spare.why == Spared::Stray) {
+        let handle = spare.thing.handle();
+        let (address, Some(mut again)) = (&spare.address, Returned::of(&spare.thing)) else { continue };
+        if of_version(&handle) {
+            continue;
+        }
+        if state.resources.contains_key(address) || back.contains_key(address) {
+            told.beside.push((address.clone(), again.id.clone()));
+            continue;
+        }
+        // What it needs, it names.
+        let names = spare.thing.resource.attributes.values().filter_map(|value| match value {
+            Attr::Text(text) => ResourceAddr::parse(text.as_str()).ok(),
+            _ => None,
+        });
+        again.depends_on = names.collect();
+        back.insert(address.clone(), again);
+    }
+    // Of those, what is there: a name of something else, as that of a workload, is no need.
+    let there = |address: &ResourceAddr, back: &BTreeMap<ResourceAddr, Returned>| {
+        back.contains_key(address) || state.resources.contains_key(address)
+    };
+    let all = back.clone();
+    for again in back.values_mut().filter(|again| again.stands_on.is_empty()) {
+        again.depends_on.retain(|need| there(need, &all));
+    }
+    told.back = back.iter().map(|(address, again)| (address.clone(), again.id.clone())).collect();
+    let record = |(address, again)| Record::Return { address, thing: Box::new(again) };
+    (back.into_iter().map(record).collect(), told)
+}
+
+fn tell(told: &Told, to: u64, settings: &Settings) -> Result<(), Failure> {
+    if settings.json {
+        let of = |all: &[(ResourceAddr, String)]| -> Vec<Value> {
+            all.iter().map(|(address, id)| json!({ "address": address, "id": id })).collect()
+        };
+        let text = json!({
+            "schema": "rhumb.state_restore/1", "to": to, "restored": of(&told.back), "gone": of(&told.gone),
+            "beside": of(&told.beside),
+        });
+        return terminal::print(&format!("{text}\n"));
+    }
+    let mut text = String::new();
+    for (all, what) in [
+        (&told.back, "is recorded again"),
+        (&told.gone, "is not there any more"),
+        (&told.beside, "is there, and something else has its address: left as it is"),
+    ] {
+        for (address, id) in all {
+            text.push_str(&format!("{} ({}) {what}\n", clean(address.as_str()), clean(id)));
+        }
+    }
+    text.push_str(&match told.back.len() {
+        0 => format!("Nothing that is there and was recorded at serial {to} was lost.\n"),
+        1 => "1 thing is recorded again. Nothing was made, changed or removed; plan to see what differs from the spec.\n".to_owned(),
+        n => format!("{n} things are recorded again. Nothing was made, changed or removed; plan to see what differs from the spec.\n"),
+    });
+    terminal::print(&text)
+}
