@@ -58,7 +58,7 @@ pub fn as_asked(plan: Plan, asked: Asked, prior: Option<&State>) -> Result<Plan,
         return Ok(plan);
     }
     Err(Failure::error(format!(
-        "{}: the plan would remove or replace it, and it was made with `endpoint.prevent_destroy: true`; write `false` and apply that first, leave it out with --exclude, or change what moves it",
+        "{}: the plan would remove or replace it, and its workload was made with `endpoint.prevent_destroy: true`; write `false` and apply that first, leave it out with --exclude, or change what moves it",
         kept.join(", ")
     )))
 }

@@ -186,21 +186,29 @@ pub fn disk() -> Result<Box<dyn Disk>, Failure> {
     if let Some(text) = std::env::var("RHUMB_DISK_FAULT").ok().filter(|text| !text.is_empty()) {
         let (at, fault) =
             fault(&text).ok_or_else(|| Failure::usage(format!("RHUMB_DISK_FAULT={text}: unknown")))?;
-        return Ok(Box::new(FaultyDisk::new(real, at, fault)));
+        let disk = FaultyDisk::new(real, at, fault);
+        return Ok(Box::new(if text.contains(":kill-") { disk.ended_by(killed) } else { disk }));
     }
     Ok(Box::new(real))
+}
+
+/// Sends SIGKILL to this process and does nothing any more; where nobody can send it, ends it.
+#[cfg(debug_assertions)]
+fn killed() -> ! {
+    let own = std::process::id().to_string();
+    if std::process::Command::new("kill").args(["-KILL", &own]).status().is_ok() {
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
+    std::process::abort();
 }
 
 #[cfg(debug_assertions)]
 fn fault(text: &str) -> Option<(u64, Fault)> {
     let (at, kind) = text.split_once(':')?;
     let fault = match kind {
-        "abort-before" => Fault::Abort(Moment::Before),
-        "abort-half" => Fault::Abort(Moment::Half),
-        "abort-after" => Fault::Abort(Moment::After),
-        "kill-before" => Fault::Kill(Moment::Before),
-        "kill-half" => Fault::Kill(Moment::Half),
-        "kill-after" => Fault::Kill(Moment::After),
+        "abort-before" | "kill-before" => Fault::Abort(Moment::Before),
+        "abort-half" | "kill-half" => Fault::Abort(Moment::Half),
+        "abort-after" | "kill-after" => Fault::Abort(Moment::After),
         "no-space" => Fault::NoSpace,
         "device" => Fault::Device,
         "short" => Fault::Short,

@@ -26,8 +26,6 @@ pub enum Fault {
     PowerCut(Moment, Left),
     /// This process really ends, without flushing anything.
     Abort(Moment),
-    /// This process really gets SIGKILL.
-    Kill(Moment),
 }
 
 /// When the process ends.
@@ -106,6 +104,7 @@ pub struct FaultyDisk<D> {
     fault: Fault,
     watch: Watch,
     platter: Platter,
+    end: fn() -> !,
 }
 
 /// What would be left without power: files by number, and which names they have.
@@ -132,7 +131,14 @@ enum Writes<'a> {
 impl<D: Disk> FaultyDisk<D> {
     /// A disk that fails at its operation number `at`; never if that is 0.
     pub fn new(disk: D, at: u64, fault: Fault) -> Self {
-        FaultyDisk { disk, at, fault, watch: Watch::default(), platter: Platter::default() }
+        let (watch, platter) = (Watch::default(), Platter::default());
+        FaultyDisk { disk, at, fault, watch, platter, end: std::process::abort }
+    }
+
+    /// The same, whose [`Fault::Abort`] ends this process in another way.
+    #[must_use]
+    pub fn ended_by(self, end: fn() -> !) -> Self {
+        FaultyDisk { end, ..self }
     }
 
     /// What it has been asked so far.
@@ -178,20 +184,14 @@ impl<D: Disk> FaultyDisk<D> {
                 self.half(writes)?;
                 Err(io::ErrorKind::StorageFull.into())
             }
-            Fault::Crash(moment)
-            | Fault::PowerCut(moment, _)
-            | Fault::Abort(moment)
-            | Fault::Kill(moment) => {
+            Fault::Crash(moment) | Fault::PowerCut(moment, _) | Fault::Abort(moment) => {
                 match moment {
                     Moment::Before => {}
                     Moment::Half => self.half(writes)?,
                     Moment::After => drop(operation(&mut self.disk, &mut self.platter)),
                 }
                 if matches!(self.fault, Fault::Abort(_)) {
-                    std::process::abort();
-                }
-                if matches!(self.fault, Fault::Kill(_)) {
-                    killed();
+                    (self.end)();
                 }
                 if let Fault::PowerCut(_, left) = self.fault {
                     self.platter.cut(&mut self.disk, left)?;
@@ -360,14 +360,4 @@ impl<D: Disk> Disk for FaultyDisk<D> {
             Ok(())
         })
     }
-}
-
-/// Sends SIGKILL to this process and does nothing any more; where nobody can send it, ends it.
-fn killed() -> ! {
-    let own = std::process::id().to_string();
-    let sent = std::process::Command::new("kill").args(["-KILL", &own]).status();
-    if sent.is_ok() {
-        std::thread::sleep(std::time::Duration::from_secs(60));
-    }
-    std::process::abort();
 }

@@ -47,6 +47,7 @@ mod faults;
 mod federation_worlds;
 mod federations;
 mod fleet_fallbacks;
+mod formats;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod judge;

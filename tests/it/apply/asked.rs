@@ -142,6 +142,11 @@ fn what_is_to_be_kept_goes_only_once_somebody_says_so() {
     };
     refused(&["destroy", ".", "--yes"]);
     refused(&["apply", ".", "--yes", "--replace", "services.chat/aws/eu-south-2/network"]);
+    // Nor is it left with nothing behind it.
+    let balancer = "services.chat/aws/eu-south-2/load_balancer";
+    let (out, err, code) = desk.there(&["destroy", ".", "--yes", "--exclude", balancer]);
+    assert!(code == 1 && err.contains("on_demand: the plan would remove"), "{out}{err}");
+    assert_eq!(desk.sim.inventory().len(), 5);
     // A spec that does not know it any more does not set it free; nor does moving it.
     write(&desk, &free.replace("services:\n  chat:", "services:\n  talk:"));
     refused(&["apply", ".", "--yes"]);

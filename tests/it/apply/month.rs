@@ -8,6 +8,7 @@ use rhumb_api::{Attr, Money, Purchase, Resource, ResourceAddr, ResourceKind};
 use rhumb_sim::{Price, Runs, World};
 
 use super::examples::{applied, plans, work};
+use super::tables::Table;
 use super::world::Theatre;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -90,6 +91,37 @@ fn month(name: &str, plan: &plan::Plan, catalog: &Catalog, much: f64) -> BTreeMa
 
 fn of(bill: &BTreeMap<ResourceAddr, Money>, addr: &ResourceAddr) -> f64 {
     bill.get(addr).map_or(0.0, |money| money.usd())
+}
+
+/// The figures of `tests/bench/BILLS.md`, where the command is.
+#[test]
+#[ignore = "figures"]
+fn the_bills_of_all_examples() {
+    let table = Table::named_by("RHUMB_BILLS_TABLE");
+    let catalog = Catalog::embedded();
+    let mut rows =
+        "| example | machines of | planned USD/month | billed USD/month | off by |\n|---|---|---|---|---|\n"
+            .to_owned();
+    let (mut things, mut worst) = (0, 0.0_f64);
+    for (name, plan) in plans() {
+        for (addr, Month { expected, billed }) in month(&name, &plan, &catalog, 1.0) {
+            let off = billed / expected - 1.0;
+            (things, worst) = (things + 1, worst.max(off.abs()));
+            rows.push_str(&format!(
+                "| {name} | {addr} | {expected:.2} | {billed:.2} | {:+.2} % |\n",
+                off * 100.0
+            ));
+        }
+    }
+    let told = format!(
+        "{things} things with a price and a line of their own; the worst is {:.2} % off (below 3: {}).",
+        worst * 100.0,
+        if worst < 0.03 { "met" } else { "missed" }
+    );
+    println!("{told}\n{rows}");
+    if let Some(table) = table {
+        table.write(&told, &rows);
+    }
 }
 
 #[test]
