@@ -224,7 +224,7 @@ fn a_journal_of_version_1_with_every_record_is_read_as_it_was_meant() {
     assert_eq!(said, all);
     // A record that no version knows is told with its line, and what to do.
     let unknown = made().replace("\"undo\"", "\"undone\"");
-    let error = replay("journal-1.txt", unknown.as_bytes(), None).err().expect("refused");
+    let error = replay("journal-1.txt", unknown.as_bytes(), None).expect_err("refused");
     assert!(error.place.is_some() && error.help.is_some(), "{error}");
 }
 
