@@ -432,7 +432,7 @@ fn the_status_tells_what_is_wrong_what_runs_and_what_it_costs() {
     );
     let (out, _, _) = desk.there(&["status"]);
     assert!(out.contains("5 of 5 things are as they should be. SIMULATED: would cost at least"), "{out}");
-    assert!(out.contains("1 more have no known price"), "{out}");
+    assert!(out.contains("1 more has no known price"), "{out}");
     // No adapter is needed for what is recorded.
     let (out, _, code) = desk.here(&["status", "--recorded"]);
     assert!(code == 0 && out.contains("5 of 5 things are recorded so; nothing was looked at"), "{out}");

@@ -1,7 +1,7 @@
 //! Apply on virtual time: the engine that production runs, a cloud in which everything goes wrong that can, and processes that die at
 //! every step.
 
-mod asked;
+pub mod asked;
 mod back;
 mod command;
 mod crash;

@@ -10,8 +10,8 @@ use rhumb::state::{Record, StoreError};
 
 use super::shelf::{Between, Fault, Watched};
 use super::{change, open, race};
-use crate::apply::kills;
 use crate::apply::process::Sim;
+use crate::apply::{asked, kills};
 use crate::cli::{rhumb, run};
 use crate::journal::{history, states};
 use crate::secrets;
@@ -247,4 +247,80 @@ fn the_commands_find_the_state_that_the_spec_names() {
     assert_eq!((code, sim.inventory().len()), (0, 0), "{out}{err}");
     let (_, err, code) = here(&["state", "move", "--to", "back.json", "--state", &second]);
     assert!(code == 1 && err.contains("it is in a bucket"), "{err}");
+}
+
+/// From the plan to the end, as people live it: approved, killed in the middle, gone on with from an empty folder, drifted, led back,
+/// removed.
+#[test]
+#[ignore = "needs an emulator: tests/state/run"]
+fn a_whole_life() {
+    let (_, address) = place("life");
+    let sim = Sim::start();
+    let saved = tempfile::tempdir().unwrap();
+    let (plan, private, public) =
+        (saved.path().join("life.plan"), saved.path().join("key.pem"), saved.path().join("key.pub"));
+    std::fs::write(&private, asked::PRIVATE).unwrap();
+    std::fs::write(&public, asked::PUBLIC).unwrap();
+    let spec = std::fs::read_to_string("examples/support-chat/deploy.yaml").unwrap();
+    let place = Place::parse(&address).unwrap();
+    // Each step in a folder that has the spec alone, as a runner has it.
+    let runner = || {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("deploy.yaml"), &spec).unwrap();
+        folder
+    };
+    let step = |args: &[&str]| {
+        let folder = runner();
+        let mut command = rhumb();
+        command.current_dir(folder.path()).args(args).args(["--state", &address]);
+        let (out, err, code) = run(&mut command);
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 1, "{args:?} leaves nothing in {}", place);
+        (out + &err, code)
+    };
+    let path = |of: &std::path::Path| of.to_str().unwrap().to_owned();
+    let (plan, private, public) = (path(&plan), path(&private), path(&public));
+    let there = ["--simulate", &sim.url];
+    // Nothing is recorded yet, and `--state` of a plan wants something there.
+    let folder = runner();
+    let (out, err, code) = run(rhumb()
+        .current_dir(folder.path())
+        .args(["plan", ".", "--quiet", "--out", &plan, "--sign", &private]));
+    assert_eq!(code, 0, "{out}{err}");
+    let hold = rhumb_sim::Rule {
+        verb: Some(rhumb_sim::Verb::Create),
+        kind: Some(rhumb_api::ResourceKind::LoadBalancer),
+        address: None,
+        nth: None,
+        times: Some(1),
+        what: rhumb_sim::What::HoldAfter,
+    };
+    sim.reset(&rhumb_sim::World { rules: vec![hold], ..crate::apply::process::quick() });
+    let apply = ["apply", &plan, "--require-signature", &public, "--quiet"];
+    let mut first = rhumb();
+    first.current_dir(folder.path()).args(apply).args(there).args(["--state", &address]);
+    let mut first = crate::apply::process::begun(&mut first);
+    assert!(sim.holds(&mut first), "it is under way");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    folder.close().unwrap();
+    let (out, code) = step(&[&apply[..], &there].concat());
+    assert!(code == 0 && sim.inventory().len() == 5, "{out}");
+    let fleet =
+        sim.inventory().into_iter().find(|seen| seen.handle.kind == rhumb_api::ResourceKind::Fleet).unwrap();
+    sim.set_attribute(&fleet.handle, "count", Some(rhumb_api::Attr::Int(5)));
+    let (out, code) = step(&[&["plan", ".", "--refresh-only", "--detailed-exitcode"][..], &there].concat());
+    assert!(code == 2 && out.contains("count 8 -> 5"), "{out}");
+    let (out, code) = step(&[&["apply", ".", "--yes", "--quiet"][..], &there].concat());
+    assert!(code == 0 && out.contains("0 created, 1 changed, 0 removed"), "{out}");
+    let (out, code) = step(&["plan", ".", "--detailed-exitcode", "--quiet"]);
+    assert_eq!(code, 0, "{out}");
+    let (out, code) = step(&[&["status"][..], &there].concat());
+    assert!(code == 0 && out.contains("5 of 5 things"), "{out}");
+    let (out, code) = step(&[&["destroy", ".", "--yes", "--quiet"][..], &there].concat());
+    assert!(code == 0 && sim.inventory().is_empty(), "{out}");
+    let (out, _) = step(&["history"]);
+    let deeds: Vec<&str> = out.lines().filter(|line| line.contains("  apply  ")).collect();
+    assert_eq!(deeds.len(), 4, "{out}");
+    assert!(deeds[0].contains("cut off") && deeds[3].contains("5 removed"), "{out}");
 }

@@ -100,6 +100,7 @@ fn summary(shown: &Shown<'_>) -> String {
         .collect();
     let unpriced = match shown.unpriced() {
         0 => String::new(),
+        1 => "; 1 more has no known price".to_owned(),
         n => format!("; {n} more have no known price"),
     };
     let at_least = if unpriced.is_empty() { "" } else { "at least " };
