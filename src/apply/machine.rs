@@ -2,6 +2,7 @@
 
 mod calls;
 mod health;
+mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -254,6 +255,7 @@ impl<'a> Machine<'a> {
                 let verb = if change.action == Action::Update { Verb::Update } else { Verb::Create };
                 Some((verb, change.addr.clone()))
             }
+            (Job::Tell(at), _, Some(_)) => Some((Verb::Update, self.changes.get(*at)?.addr.clone())),
             (Job::Unmake(address, _), _, _) => Some((Verb::Delete, address.clone())),
             (Job::Check(address, _), _, _) => Some((Verb::Check, address.clone())),
             _ => None,
@@ -269,6 +271,7 @@ impl<'a> Machine<'a> {
                 None => self.end(task, None),
             },
             Job::Make(change) => self.make(task, change),
+            Job::Tell(change) => self.tell_name(task, change),
             Job::Unmake(address, which) => self.unmake(task, &address, which),
             Job::Check(..) if self.options.ignore_health => self.end(task, None),
             Job::Check(..) => self.look(task),
@@ -500,6 +503,7 @@ impl<'a> Machine<'a> {
             return false;
         }
         self.going_back.insert(address.workload().to_owned());
+        self.summary.went_back.push(address.workload().to_owned());
         self.fail(task, why.to_owned());
         self.turning = true;
         true

@@ -168,6 +168,8 @@ pub struct Summary {
     pub skipped: Vec<(Verb, ResourceAddr, String)>,
     /// Pools whose machines were refused, what was made instead, and why.
     pub taken: Vec<(ResourceAddr, ResourceAddr, String)>,
+    /// Workloads of which what was made went again, since machines were refused and nothing that may stand in was left.
+    pub went_back: Vec<String>,
     /// What was sent and has an unknown end.
     pub left: Vec<(Verb, ResourceAddr, String)>,
     /// Whether it was asked to end early.

@@ -6,6 +6,8 @@
 //! rollout says so: the next wave begins once those of the one before it are healthy. If something failed, what comes after it in any way
 //! is not begun: the old machines stay until the new ones serve.
 
+mod names;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -167,6 +169,8 @@ pub(super) enum Job {
     Settle(Token),
     /// To make it as the plan wants it; the index of the change.
     Make(usize),
+    /// To tell its cloud its new address and change nothing else; the index of the change.
+    Tell(usize),
     /// To remove things of an address.
     Unmake(ResourceAddr, Which),
     /// To wait until the machines of an address serve.
@@ -261,6 +265,8 @@ struct Build<'a> {
     graph: DiGraph<Job, ()>,
     settled: Vec<NodeIndex>,
     make: BTreeMap<&'a ResourceAddr, NodeIndex>,
+    /// What is changed after others name it, and has another address by now.
+    tell: BTreeMap<&'a ResourceAddr, NodeIndex>,
     unmake: BTreeMap<ResourceAddr, NodeIndex>,
     /// What failed or is there twice.
     clean: BTreeMap<&'a ResourceAddr, NodeIndex>,
@@ -272,9 +278,10 @@ struct Build<'a> {
 impl<'a> Build<'a> {
     fn new(changes: &'a [Change], order: &'a [ResourceAddr], state: &'a State) -> Self {
         let (make, unmake, clean) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let tell = BTreeMap::new();
         let (graph, settled) = (DiGraph::new(), Vec::new());
         let (rollouts, first) = (BTreeMap::new(), BTreeSet::new());
-        Build { changes, order, state, graph, settled, make, unmake, clean, rollouts, first }
+        Build { changes, order, state, graph, settled, make, tell, unmake, clean, rollouts, first }
     }
 
     fn settle(&mut self) {
@@ -298,6 +305,7 @@ impl<'a> Build<'a> {
             if matches!(change.action, Action::Create | Action::Update | Action::Replace) {
                 let node = self.graph.add_node(Job::Make(*i));
                 self.make.insert(&change.addr, node);
+                self.telling(*i, node);
             }
         }
         for i in order {
@@ -343,6 +351,7 @@ impl<'a> Build<'a> {
             self.changes.iter().map(|change| (&change.addr, change)).collect();
         for change in self.changes {
             let Some(node) = self.make.get(&change.addr).copied() else { continue };
+            self.names(change, &changes);
             let needed: BTreeSet<&ResourceAddr> = change.depends_on.iter().collect();
             for need in needed {
                 // What is there already and changes in a later phase is not waited for: it would wait for this in turn.

@@ -58,10 +58,19 @@ impl Basis {
         };
         reasons
             .extend(plan.untimely(settings.now.max(settings.clock)).or_else(|| plan.untimely(settings.now)));
-        let today = settings.now.to_string();
-        reasons.extend(plan.expired_on(today.get(..10).unwrap_or_default()));
+        // What was approved and begun in time is finished.
+        reasons.extend(untimely(plan, settings, goes_on(plan, state)));
         reasons
     }
+}
+
+/// Why a plan must not be applied now, whatever has changed: it was for a time that is over, or is still to come. What was `begun` in time
+/// is finished after it.
+pub fn untimely(plan: &Plan, settings: &Settings, begun: bool) -> Vec<String> {
+    let over = plan.untimely(settings.now.max(settings.clock)).or_else(|| plan.untimely(settings.now));
+    let today = settings.now.to_string();
+    let expired = plan.expired_on(today.get(..10).unwrap_or_default());
+    over.filter(|_| !begun).into_iter().chain(expired).collect()
 }
 
 /// Whether an apply of this very plan was cut off.

@@ -111,7 +111,8 @@ fn clock() -> jiff::Timestamp {
     if let Some(at) = std::env::var("RHUMB_CLOCK").ok().and_then(|text| text.parse().ok()) {
         return at;
     }
-    jiff::Timestamp::now()
+    let now = jiff::Timestamp::now();
+    now.round(jiff::Unit::Second).unwrap_or(now)
 }
 
 fn parse_time(text: &str) -> Result<jiff::Timestamp, Failure> {

@@ -202,7 +202,9 @@ fn wanted(
             let mut why: Vec<String> = Vec::new();
             for field in &fields {
                 let words = diff::in_words(field);
-                why.push(if field.forces_replacement { cannot_change(&words) } else { words });
+                let words =
+                    if field.name == "launch_template_sha256" { "its launch template" } else { &words };
+                why.push(if field.forces_replacement { cannot_change(words) } else { words.to_owned() });
             }
             (Action::Replace, why)
         }

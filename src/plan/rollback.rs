@@ -37,7 +37,7 @@ pub enum RollbackError {
 
 /// The plan that leads from `prior` to what was recorded in `to`; `name` is the deployment's, `created` the planning time.
 ///
-/// It follows from the two states alone. Runs that end by themselves are left as they are: what has run is not run again, and what
+/// It follows from the two states alone; what was renamed since keeps the address that it has now. Runs that end by themselves are left as they are: what has run is not run again, and what
 /// runs is not ended.
 ///
 /// # Errors
@@ -55,6 +55,7 @@ pub fn rollback(
     if prior.simulated != to.simulated {
         return Err(RollbackError::Simulated);
     }
+    let (digest, to) = (to.digest(), &to.in_names_of(prior));
     let runs = runs(prior, to);
     let of = |state: &State, stays: bool| -> BTreeMap<ResourceAddr, Arc<StateResource>> {
         let things = state.resources.iter().filter(|(addr, _)| runs.contains(addr.workload()) == stays);
@@ -70,7 +71,7 @@ pub fn rollback(
     let header = Header::of_states(name, created, warnings);
     let artifacts = artifacts(&wanted);
     let mut plan = between(header, Some(prior), &desired, Placement::default(), artifacts);
-    plan.rollback = Some(Rollback { to: to.serial, digest: to.digest() });
+    plan.rollback = Some(Rollback { to: to.serial, digest });
     for change in &mut plan.changes {
         match change.action {
             Action::Create => change.reasons = vec![format!("it was there at serial {}", to.serial)],

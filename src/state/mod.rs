@@ -11,6 +11,7 @@ pub mod faulty;
 pub mod file;
 pub mod journal;
 pub mod local;
+mod names;
 mod record;
 pub mod remote;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rhumb_api::{Attributes, Call, Cloud, ErrorKind, Handle, ProviderError, Resource, ResourceAddr, Token};
 use serde::{Deserialize, Serialize};
 
-pub(super) use renamed::exchanged;
+pub(super) use renamed::{Names, exchanged, told};
 pub use returned::Returned;
 
 use super::{Applying, Deed, MOST_DEEDS, Spare, Spared, State, StateResource, Taken, What};
@@ -170,7 +170,7 @@ pub enum Record {
         /// The address of both.
         address: ResourceAddr,
     },
-    /// Something that exists and was in no record, or was to be removed, is in use again.
+    /// Something that exists and was in no record, or was to be removed, is in use again; what has its address by now was replaced by it.
     Return {
         /// Its address.
         address: ResourceAddr,

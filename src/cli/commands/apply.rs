@@ -118,7 +118,9 @@ fn of_plan(
             clean(&deed.at)
         );
         if settings.json {
-            View::new(settings).end(&plan, &Summary::default(), held.state(), &basis.catalog)?;
+            let mut view = View::new(settings);
+            view.applied(deed);
+            view.end(&plan, &Summary::default(), held.state(), &basis.catalog)?;
         } else {
             print(&told)?;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rhumb_api::{Attr, Attributes, ResourceAddr};
 
 use super::RecordError;
-use crate::state::{State, StateResource};
+use crate::state::{Spare, State, StateResource};
 
 impl State {
     /// Gives everything at or below `from` the address that begins with `to` instead, wherever a record says it.
@@ -17,9 +17,9 @@ impl State {
         if !self.open.is_empty() {
             return Err(RecordError(format!("what became of {} calls is not known", self.open.len())));
         }
-        let renamed: BTreeMap<ResourceAddr, ResourceAddr> = self
-            .resources
-            .keys()
+        let there = self.resources.keys();
+        let all = there.chain(self.spares.iter().map(|spare| &spare.address));
+        let renamed: BTreeMap<ResourceAddr, ResourceAddr> = all
             .filter_map(|old| Some((old.clone(), old.moved(from, to)?)))
             .filter(|(old, new)| old != new)
             .collect();
@@ -31,11 +31,17 @@ impl State {
             return Err(RecordError(format!("{new} is recorded already")));
         }
         let names: Names<'_> = renamed.iter().map(|(old, new)| (old.as_str(), (old, new))).collect();
-        let told = |(address, thing): (&ResourceAddr, &Arc<StateResource>)| {
+        let anew = |(address, thing): (&ResourceAddr, &Arc<StateResource>)| {
             (now(address, &names), told(address, thing, &names))
         };
-        let resources = self.resources.iter().map(told).collect();
+        let resources = self.resources.iter().map(anew).collect();
         let before = std::mem::replace(&mut self.resources, resources);
+        let spares = self.spares.iter().map(|spare| Spare {
+            address: now(&spare.address, &names),
+            thing: told(&spare.address, &spare.thing, &names),
+            why: spare.why,
+        });
+        let spares: Vec<Spare> = spares.collect();
         // What others need may have been gone, and its address is that of something else now.
         let circle = renamed
             .values()
@@ -44,19 +50,24 @@ impl State {
             self.resources = before;
             return Err(RecordError(format!("{new} would depend on itself")));
         }
+        self.spares = spares;
         Ok(())
     }
 }
 
 /// By the text of the old address: both.
-type Names<'a> = BTreeMap<&'a str, (&'a ResourceAddr, &'a ResourceAddr)>;
+pub(in crate::state) type Names<'a> = BTreeMap<&'a str, (&'a ResourceAddr, &'a ResourceAddr)>;
 
 fn now(old: &ResourceAddr, names: &Names<'_>) -> ResourceAddr {
     names.get(old.as_str()).map_or(old, |(_, new)| new).clone()
 }
 
 /// A thing when its own address, or one that it names, is another one from now on.
-fn told(address: &ResourceAddr, thing: &Arc<StateResource>, names: &Names<'_>) -> Arc<StateResource> {
+pub(in crate::state) fn told(
+    address: &ResourceAddr,
+    thing: &Arc<StateResource>,
+    names: &Names<'_>,
+) -> Arc<StateResource> {
     let mut said = BTreeSet::from([address.as_str()]);
     texts(&thing.resource.attributes, &mut said);
     said.retain(|text| names.contains_key(text));

@@ -76,8 +76,8 @@ impl State {
         back: &Returned,
         serial: u64,
     ) -> Result<(), RecordError> {
-        if self.resources.contains_key(address) || self.open.values().any(|i| i.address == *address) {
-            return Err(RecordError(format!("{address} is recorded already")));
+        if self.open.values().any(|i| i.address == *address) {
+            return Err(RecordError(format!("what becomes of {address} is not known")));
         }
         if self.needs(&back.depends_on, address) {
             return Err(RecordError(format!("{address} would depend on itself")));
@@ -100,7 +100,10 @@ impl State {
         self.spares.retain(|spare| spare.thing.handle() != handle);
         self.forgotten.retain(|other| Some(other) != handle.as_ref());
         self.regions.insert((back.resource.cloud, back.resource.region.clone()));
-        self.resources.insert(address.clone(), Arc::new(thing));
+        // Whatever has its address was replaced by it.
+        if let Some(old) = self.resources.insert(address.clone(), Arc::new(thing)) {
+            self.spares.push(Spare { address: address.clone(), thing: old, why: Spared::Replaced });
+        }
         Ok(())
     }
 }

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use rhumb_api::{Attr, Handle, ResourceKind};
+use rhumb_sim::{Rule, Verb, What, World};
 use serde_json::Value;
 
 use super::life::{Desk, follows};
+use super::process::{begun, quick};
+use crate::cli::rhumb;
 
 const LIST: &str = include_str!("../../../src/cli/commands/state/schema.json");
 const HISTORY: &str = include_str!("../../../src/cli/commands/history/schema.json");
@@ -29,9 +32,15 @@ fn a_service_is_renamed_where_it_stands() {
     let before = handles(&desk);
     let (_, err, code) = desk.here(&["state", "mv", "services.chatt", "services.bot"]);
     assert!(code == 1 && err.contains("did you mean services.chat?"), "{err}");
-    let network = "services.chat/aws/eu-south-2/network";
-    let (_, err, code) = desk.here(&["state", "mv", network, "services.chat/aws/eu-south-2/firewall"]);
-    assert!(code == 1 && err.contains("firewall is recorded already"), "{err}");
+    for (to, why) in [
+        ("batches.chat", "it is of another kind"),
+        ("services", "it is no workload"),
+        ("services.chat/aws/x", "it is no workload"),
+        ("services.chat", "it has this address already"),
+    ] {
+        let (_, err, code) = desk.here(&["state", "mv", "services.chat", to]);
+        assert!(code == 1 && err.contains(why), "{to}: {err}");
+    }
     desk.here(&["plan", ".", "--out", "before.plan", "--quiet"]);
     let (out, err, code) = desk.here(&["state", "mv", "services.chat", "services.bot", "--json"]);
     let told: Value = serde_json::from_str(&out).expect("JSON");
@@ -50,6 +59,7 @@ fn a_service_is_renamed_where_it_stands() {
     desk.sim.set_attribute(fleet, "count", Some(Attr::Int(19)));
     let (out, _, _) = desk.there(&["refresh", ".", "--dry-run"]);
     assert!(out.contains("count 8 -> 19") && out.contains("1 is otherwise than recorded"), "{out}");
+    desk.sim.set_attribute(fleet, "count", Some(Attr::Int(8)));
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     assert_eq!(handles(&desk), before, "nothing was made anew");
     let tagged = |seen: &rhumb_api::Observed| seen.tags.address.workload() == "services.bot";
@@ -68,21 +78,99 @@ fn a_service_is_renamed_where_it_stands() {
 fn renamed_there_and_back_is_nothing() {
     let desk = Desk::new();
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
-    let firewall = "services.chat/aws/eu-south-2/firewall";
-    for (from, to) in
-        [(firewall, "services.chat/wall"), ("services.chat", "services.bot"), ("services.bot/wall", firewall)]
-    {
-        let (out, err, code) = desk.here(&["state", "mv", from, to]);
-        assert_eq!(code, 0, "{from}: {out}{err}");
-        assert_eq!(desk.ok(&["refresh", "."]), "5 things looked at: all are as recorded.\n", "{from}");
+    for names in ["services.chat", "services.bot", "services.talk", "services.chat"].windows(2) {
+        let (out, err, code) = desk.here(&["state", "mv", names[0], names[1]]);
+        assert_eq!(code, 0, "{names:?}: {out}{err}");
+        assert_eq!(desk.ok(&["refresh", "."]), "5 things looked at: all are as recorded.\n", "{names:?}");
     }
-    // A rest of the old name is there.
-    let (_, err, code) =
-        desk.here(&["state", "mv", "services.bot/aws", "services.chat/aws/eu-south-2/firewall/x"]);
-    assert_eq!(code, 0, "{err}");
-    desk.here(&["state", "mv", "services.chat/aws/eu-south-2/firewall/x", "services.chat/aws"]);
     let (out, _, code) = desk.here(&["plan", ".", "--detailed-exitcode", "--quiet"]);
     assert_eq!(code, 0, "{out}");
+}
+
+/// Whatever else changes with the name: fewer machines, more of them, other ones, routing.
+#[test]
+fn a_service_is_renamed_and_changed_at_once() {
+    for (from, to) in [
+        ("peak: 12 req/s", "peak: 6 req/s"),
+        ("peak: 12 req/s", "peak: 20 req/s"),
+        ("team: support", "team: other"),
+        ("share: 60%", "share: 70%"),
+    ] {
+        let desk = Desk::new();
+        desk.ok(&["apply", ".", "--yes", "--quiet"]);
+        desk.here(&["state", "mv", "services.chat", "services.bot"]);
+        called(&desk, "chat", "bot");
+        let spec = desk.path().join("deploy.yaml");
+        let text = std::fs::read_to_string(&spec).expect("read").replace("monthly: 60000", "monthly: 160000");
+        let text = if from.starts_with("share") { text.replace("share: 40%", "share: 30%") } else { text };
+        assert!(text.contains(from));
+        std::fs::write(&spec, text.replace(from, to)).expect("written");
+        desk.ok(&["apply", ".", "--yes", "--quiet"]);
+        let (out, _, code) = desk.there(&["plan", ".", "--refresh", "--detailed-exitcode", "--quiet"]);
+        assert_eq!(code, 0, "{to}: {out}");
+        let told = follows(LIST, &desk.here(&["state", "list", "--json"]).0);
+        assert_eq!(Some(desk.sim.inventory().len()), told["resources"].as_array().map(Vec::len), "{to}");
+    }
+}
+
+/// Versions from before a renaming are read with the names of now.
+#[test]
+fn what_was_renamed_is_led_back_and_restored_where_it_stands() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let before = handles(&desk);
+    let serial = follows(LIST, &desk.here(&["state", "list", "--json"]).0)["serial"].to_string();
+    desk.here(&["state", "mv", "services.chat", "services.bot"]);
+    called(&desk, "chat", "bot");
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let (out, err, code) =
+        desk.here(&["rollback", ".", "--to", &serial, "--no-refresh", "--out", "back.plan", "--quiet"]);
+    assert!(code == 0 && out.contains("0 to create, 5 to change, 0 to remove"), "{out}{err}");
+    let fleet = "services.bot/aws/eu-south-2/g7e.2xlarge/on_demand";
+    desk.here(&["state", "rm", fleet]);
+    let out = desk.ok(&["state", "restore", ".", "--to", &serial]);
+    assert!(out.contains(fleet) && out.contains("is recorded again"), "{out}");
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    assert_eq!(handles(&desk), before);
+}
+
+/// A replacement was under way when the file was lost: what is new is in use, and what is old goes once that serves.
+#[test]
+fn a_file_lost_amid_a_replacement_is_restored_with_both() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let serial = follows(LIST, &desk.here(&["state", "list", "--json"]).0)["serial"].to_string();
+    let hold = Rule {
+        verb: Some(Verb::Create),
+        kind: Some(ResourceKind::Fleet),
+        address: None,
+        nth: None,
+        times: Some(1),
+        what: What::HoldAfter,
+    };
+    desk.sim.set_world(&World { rules: vec![hold], ..quick() });
+    let fleet = "services.chat/aws/eu-south-2/g7e.2xlarge/on_demand";
+    let mut command = rhumb();
+    command.current_dir(desk.path()).args(["apply", ".", "--yes", "--quiet", "--replace", fleet]);
+    let mut child = begun(command.args(["--simulate", &desk.sim.url]));
+    assert!(desk.sim.holds(&mut child));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    desk.sim.set_world(&quick());
+    assert_eq!(desk.sim.inventory().len(), 6);
+    for entry in std::fs::read_dir(desk.path()).expect("listed").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("rhumb.state.json") && !name.contains("version") {
+            std::fs::remove_file(entry.path()).expect("removed");
+        }
+    }
+    let out = desk.ok(&["state", "restore", ".", "--to", &serial]);
+    assert!(out.contains("it is in use from now on"), "{out}");
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let there = desk.sim.inventory();
+    assert_eq!(there.len(), 5);
+    let left = there.iter().find(|seen| seen.handle.kind == ResourceKind::Fleet).expect("a fleet");
+    assert_eq!(left.handle.id, "fleet-00000002");
 }
 
 /// What was left to others by mistake comes back as it was.
@@ -154,4 +242,30 @@ fn a_lost_file_is_restored_with_what_was_made_since() {
     assert_eq!(code, 0, "{out}");
     desk.ok(&["destroy", ".", "--yes", "--quiet"]);
     assert!(desk.sim.inventory().is_empty());
+}
+
+/// Machines that several services share have their names in what cannot change: that is said, and they are made anew.
+#[test]
+fn a_service_that_shares_machines_is_renamed_with_a_word() {
+    let desk = Desk::new();
+    let spec = desk.path().join("deploy.yaml");
+    let text = std::fs::read_to_string("examples/shared-machines/deploy.yaml").expect("read");
+    std::fs::write(&spec, &text).expect("written");
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let name = text
+        .lines()
+        .skip_while(|line| *line != "services:")
+        .nth(1)
+        .and_then(|line| line.trim().strip_suffix(':'))
+        .expect("a service");
+    let (out, err, code) =
+        desk.here(&["state", "mv", &format!("services.{name}"), &format!("services.{name}2"), "--json"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let told: Value = serde_json::from_str(&out).expect("JSON");
+    assert!(told["made_anew"].as_array().is_some_and(|all| !all.is_empty()), "{out}");
+    std::fs::write(&spec, text.replace(&format!("\n  {name}:\n"), &format!("\n  {name}2:\n")))
+        .expect("written");
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let (out, _, code) = desk.there(&["plan", ".", "--refresh", "--detailed-exitcode", "--quiet"]);
+    assert_eq!(code, 0, "{out}");
 }

@@ -17,7 +17,7 @@ use crate::cli::stdout::{print, print_error};
 use crate::cli::{Failure, Settings, files, spend};
 use crate::plan::{Action, LeftWhy, Plan};
 use crate::report;
-use crate::state::State;
+use crate::state::{Deed, State};
 
 /// Name and version of the event stream, one JSON object a line: `src/cli/commands/apply/schema.json`.
 const SCHEMA: &str = "rhumb.apply/1";
@@ -88,6 +88,11 @@ impl<'s> View<'s> {
         if simulated {
             self.line("SIMULATED: nothing of this exists.");
         }
+    }
+
+    /// Tells that all of it was done before.
+    pub fn applied(&self, deed: &Deed) {
+        self.event(json!({ "event": "applied", "by": deed.by, "at": deed.at, "serial": deed.serial }));
     }
 
     /// Tells that what exists is looked at.
@@ -186,9 +191,10 @@ impl<'s> View<'s> {
             "taken": summary.taken.iter()
                 .map(|(pool, by, why)| json!({ "pool": pool.as_str(), "by": by.as_str(), "why": why }))
                 .collect::<Vec<_>>(),
+            "went_back": summary.went_back,
             "unrecorded": summary.unrecorded,
             "planned_per_hour": report::per_hour(plan).to_string(),
-            "usd_per_hour_now": now.as_ref().map(|now| now.usd.usd()),
+            "usd_per_hour_now": now.as_ref().map(|now| now.usd.to_string()),
             "unpriced_now": now.as_ref().map(|now| now.unpriced),
             "elapsed_ms": elapsed.as_millis() as u64,
         }));
@@ -196,7 +202,8 @@ impl<'s> View<'s> {
             return Ok(());
         }
         let mut text = String::new();
-        for (pool, by, why) in &summary.taken {
+        let back = |pool: &rhumb_api::ResourceAddr| summary.went_back.iter().any(|of| of == pool.workload());
+        for (pool, by, why) in summary.taken.iter().filter(|(pool, ..)| !back(pool)) {
             text.push_str(&format!("Refused: machines of {pool} ({why}); {by} stands in, as planned.\n"));
         }
         for (what, entries) in
@@ -205,6 +212,11 @@ impl<'s> View<'s> {
             for (verb, addr, why) in entries {
                 text.push_str(&format!("{what}: {} {addr}: {why}\n", verb.as_str()));
             }
+        }
+        for workload in &summary.went_back {
+            text.push_str(&format!(
+                "{workload}: machines were refused, and so was all that may stand in: what was made went again, and what served so far serves as before.\n"
+            ));
         }
         let counts = format!("{made} created, {changed} changed, {removed} removed");
         let seconds = elapsed.as_secs_f64();
@@ -248,7 +260,9 @@ impl<'s> View<'s> {
 
 /// What stands in for refused machines costs more than these, USD a month; `None` if nothing does.
 fn stand_ins(plan: &Plan, summary: &Summary) -> Option<Money> {
-    let last: BTreeMap<_, _> = summary.taken.iter().map(|(pool, by, _)| (pool, by)).collect();
+    let stays = |pool: &rhumb_api::ResourceAddr| !summary.went_back.iter().any(|of| of == pool.workload());
+    let taken = summary.taken.iter().filter(|(pool, ..)| stays(pool));
+    let last: BTreeMap<_, _> = taken.map(|(pool, by, _)| (pool, by)).collect();
     let more = last.iter().filter_map(|(pool, by)| {
         plan.standbys.iter().find(|s| s.pool == **pool && s.by == **by).map(|s| s.more_per_month)
     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rhumb_api::ResourceAddr;
+use rhumb_api::{ResourceAddr, ResourceKind};
 use serde_json::json;
 
 use super::Here;
@@ -10,18 +10,20 @@ use crate::cli::held::{Held, store_failure, who};
 use crate::cli::state::{address, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
-use crate::state::{Record, State};
+use crate::plan;
+use crate::state::{Record, State, StateResource};
 
 /// Give what is recorded another address, so that a workload can be renamed in the spec without being made anew
 ///
-/// `services.chat services.assistant` renames everything of the service chat; an address of one thing renames that thing and what is below
-/// it. Nothing is asked of any cloud: the next plan changes in place what says the old name.
+/// `services.chat services.assistant` renames everything of the service chat. Nothing is asked of any cloud: the next plan changes in place
+/// what says the old name. Machines that the service shares with others, and a run that has not ended, have the name in what cannot change:
+/// these are made anew.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The old address, or one above the old ones
+    /// The workload as it is recorded, such as services.chat
     #[arg(value_name = "FROM", value_parser = address)]
     from: ResourceAddr,
-    /// What takes its place
+    /// Its name from now on, such as services.assistant
     #[arg(value_name = "TO", value_parser = address)]
     to: ResourceAddr,
     #[command(flatten)]
@@ -41,6 +43,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if args.from == args.to {
         return Err(Failure::usage(format!("{}: it has this address already", args.from)));
     }
+    alike(&args.from, &args.to)?;
     let renamed: Vec<(ResourceAddr, ResourceAddr)> = state
         .resources
         .keys()
@@ -49,6 +52,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if renamed.is_empty() {
         return Err(unknown(args, &held.name, state));
     }
+    let anew = made_anew(args, state);
     let simulated = state.simulated;
     let (by, at) = (who(), settings.clock.to_string());
     let record = Record::Rename { from: args.from.clone(), to: args.to.clone(), by, at };
@@ -56,7 +60,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if settings.json {
         let pair = |(from, to): &(ResourceAddr, ResourceAddr)| json!({ "from": from, "to": to });
         let renamed: Vec<_> = renamed.iter().map(pair).collect();
-        terminal::print(&format!("{}\n", json!({ "schema": "rhumb.state_mv/1", "renamed": renamed })))?;
+        let told = json!({ "schema": "rhumb.state_mv/1", "renamed": renamed, "made_anew": anew });
+        terminal::print(&format!("{told}\n"))?;
         return Ok(Exit::Done);
     }
     let mut text = String::new();
@@ -67,8 +72,49 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     text.push_str(&format!(
         "{things} renamed in the record. Let the spec say the new name; the next plan tells the clouds.\n"
     ));
+    if !anew.is_empty() {
+        let anew: Vec<&str> = anew.iter().map(ResourceAddr::as_str).collect();
+        text.push_str(&format!(
+            "What has the name in what cannot change is made anew: {}.\n",
+            clean(&anew.join(", "))
+        ));
+    }
     terminal::print(&text)?;
     Ok(Exit::Done)
+}
+
+/// Whether both are names of workloads of one kind: whatever else is renamed, no plan would want it so.
+fn alike(from: &ResourceAddr, to: &ResourceAddr) -> Result<(), Failure> {
+    let kind = |addr: &ResourceAddr| {
+        let (kind, name) = addr.as_str().split_once('.')?;
+        (!name.is_empty() && !name.contains(['/', '.'])).then(|| kind.to_owned())
+    };
+    for addr in [from, to] {
+        if kind(addr).is_none() {
+            let help = "name a whole workload, such as services.chat";
+            return Err(Failure::usage(format!("{addr}: it is no workload; {help}")));
+        }
+    }
+    if kind(from) != kind(to) {
+        return Err(Failure::usage(format!("{to}: it is of another kind than {from}")));
+    }
+    Ok(())
+}
+
+/// What cannot be renamed where it stands: a run that has not ended, and machines that several services share.
+fn made_anew(args: &Args, state: &State) -> Vec<ResourceAddr> {
+    let name = args.from.as_str().split_once('.').map_or("", |(_, name)| name);
+    let shares = |addr: &ResourceAddr| {
+        let parts =
+            addr.as_str().split(['/', '+']).map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        addr.workload() == plan::SHARED && parts.into_iter().any(|part| part.strip_prefix('x') == Some(name))
+    };
+    let runs = |addr: &ResourceAddr, thing: &StateResource| {
+        let run = thing.resource.kind == ResourceKind::JobRun && !thing.complete;
+        run && addr.moved(&args.from, &args.to).is_some()
+    };
+    let all = state.resources.iter().filter(|(addr, thing)| shares(addr) || runs(addr, thing));
+    all.map(|(addr, _)| addr.clone()).collect()
 }
 
 fn unknown(args: &Args, name: &str, state: &State) -> Failure {

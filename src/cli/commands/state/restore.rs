@@ -1,6 +1,6 @@
 //! `rhumb state restore`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rhumb_api::{Attr, Handle, ResourceAddr};
@@ -39,8 +39,14 @@ struct Told {
     back: Vec<(ResourceAddr, String)>,
     /// Not there any more.
     gone: Vec<(ResourceAddr, String)>,
-    /// There, and something else has their address.
+    /// There with our tags, and never recorded.
+    found: Vec<(ResourceAddr, String)>,
+    /// There and left to others, and something else has their address.
     beside: Vec<(ResourceAddr, String)>,
+    /// There with our tags, and something else has their address.
+    spare: Vec<(ResourceAddr, String)>,
+    /// The record was written anew from the version.
+    anew: bool,
 }
 
 /// Runs the command.
@@ -52,7 +58,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let version = place.version(args.to)?;
     let clouds = Clouds::of(&args.clouds)?;
     let mut held = opened(&place, &args.state, settings)?;
-    if held.state().is_none() {
+    let anew = held.state().is_none();
+    if anew {
         if let PlaceKind::Bucket(..) = place.kind {
             let help = "let the bucket bring the object `head` back from the versions that it keeps";
             return Err(Failure::error(format!("{}: nothing is recorded there; {help}", held.name)));
@@ -71,10 +78,12 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     reality::settle(&mut held, &quiet, &clouds)?;
     reality::refresh(&mut held, &quiet, &clouds)?;
     let Some(state) = held.state().cloned() else { return Ok(Exit::Done) };
+    let version = version.in_names_of(&state);
     let lost = lost(&state, &version);
     let seen = look(&lost, &mut held, &quiet, &clouds)?;
-    let (things, told) = returned(&state, &lost, &seen);
-    if !things.is_empty() {
+    let (things, mut told) = returned(&state, &lost, &seen, anew);
+    told.anew = anew;
+    if anew || !things.is_empty() {
         let mut records = vec![Record::Restore { to: args.to, by: who(), at: settings.clock.to_string() }];
         records.extend(things);
         held.store(clouds.simulated)?.append(&records).map_err(store_failure)?;
@@ -142,11 +151,13 @@ fn look(
     Ok(drift.found)
 }
 
-/// The records of what is in use again: first what the version has, then what was made since.
+/// The records of what is in use again: first what the version has, then what was made since. Where the record was written `anew`, what was
+/// made since has taken the place of what the version has there: an apply was cut off between the two.
 fn returned(
     state: &State,
     lost: &BTreeMap<ResourceAddr, Arc<StateResource>>,
     found: &BTreeMap<(ResourceAddr, Handle), Found>,
+    anew: bool,
 ) -> (Vec<Record>, Told) {
     let mut told = Told::default();
     let mut back: BTreeMap<ResourceAddr, Returned> = BTreeMap::new();
@@ -168,18 +179,19 @@ fn returned(
         if state.resources.contains_key(address) {
             told.beside.push(named);
         } else {
+            told.back.push(named);
             back.insert(address.clone(), again);
         }
     }
     let of_version = |handle: &Option<Handle>| lost.values().any(|thing| thing.handle() == *handle);
     for spare in state.spares.iter().filter(|spare| spare.why == Spared::Stray) {
-        let handle = spare.thing.handle();
         let (address, Some(mut again)) = (&spare.address, Returned::of(&spare.thing)) else { continue };
-        if of_version(&handle) {
+        if of_version(&spare.thing.handle()) {
             continue;
         }
-        if state.resources.contains_key(address) || back.contains_key(address) {
-            told.beside.push((address.clone(), again.id.clone()));
+        let named = (address.clone(), again.id.clone());
+        if back.contains_key(address) || (!anew && state.resources.contains_key(address)) {
+            told.spare.push(named);
             continue;
         }
         // What it needs, it names.
@@ -188,17 +200,15 @@ fn returned(
             _ => None,
         });
         again.depends_on = names.collect();
+        told.found.push(named);
         back.insert(address.clone(), again);
     }
     // Of those, what is there: a name of something else, as that of a workload, is no need.
-    let there = |address: &ResourceAddr, back: &BTreeMap<ResourceAddr, Returned>| {
-        back.contains_key(address) || state.resources.contains_key(address)
-    };
-    let all = back.clone();
-    for again in back.values_mut().filter(|again| again.stands_on.is_empty()) {
-        again.depends_on.retain(|need| there(need, &all));
+    let all: BTreeSet<ResourceAddr> = back.keys().chain(state.resources.keys()).cloned().collect();
+    for again in back.values_mut() {
+        again.depends_on.retain(|need| all.contains(need));
+        again.stands_on.retain(|need, _| all.contains(need));
     }
-    told.back = back.iter().map(|(address, again)| (address.clone(), again.id.clone())).collect();
     let record = |(address, again)| Record::Return { address, thing: Box::new(again) };
     (back.into_iter().map(record).collect(), told)
 }
@@ -209,22 +219,28 @@ fn tell(told: &Told, to: u64, settings: &Settings) -> Result<(), Failure> {
             all.iter().map(|(address, id)| json!({ "address": address, "id": id })).collect()
         };
         let text = json!({
-            "schema": "rhumb.state_restore/1", "to": to, "restored": of(&told.back), "gone": of(&told.gone),
-            "beside": of(&told.beside),
+            "schema": "rhumb.state_restore/1", "to": to, "anew": told.anew, "restored": of(&told.back),
+            "found": of(&told.found), "gone": of(&told.gone), "beside": of(&told.beside), "spare": of(&told.spare),
         });
         return terminal::print(&format!("{text}\n"));
     }
     let mut text = String::new();
+    if told.anew {
+        text.push_str(&format!("The record was written anew from serial {to}, and beside what exists.\n"));
+    }
     for (all, what) in [
         (&told.back, "is recorded again"),
+        (&told.found, "has our tags and was in no record: it is in use from now on"),
         (&told.gone, "is not there any more"),
-        (&told.beside, "is there, and something else has its address: left as it is"),
+        (&told.beside, "is there, and something else has its address: left to others as it was"),
+        (&told.spare, "is there, and something else has its address: the next apply removes it"),
     ] {
         for (address, id) in all {
             text.push_str(&format!("{} ({}) {what}\n", clean(address.as_str()), clean(id)));
         }
     }
-    text.push_str(&match told.back.len() {
+    text.push_str(&match told.back.len() + told.found.len() {
+        0 if told.anew => "Nothing was made, changed or removed; plan to see what differs from the spec.\n".to_owned(),
         0 => format!("Nothing that is there and was recorded at serial {to} was lost.\n"),
         1 => "1 thing is recorded again. Nothing was made, changed or removed; plan to see what differs from the spec.\n".to_owned(),
         n => format!("{n} things are recorded again. Nothing was made, changed or removed; plan to see what differs from the spec.\n"),

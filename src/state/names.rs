@@ -1,0 +1,57 @@
+//! What was recorded under other addresses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rhumb_api::ResourceAddr;
+
+use super::{State, record};
+
+impl State {
+    /// The same with the addresses that things have in a later state of the deployment. What both have, by its cloud's id, tells what was
+    /// renamed since; what is there no more would have been renamed with it.
+    #[must_use]
+    pub fn in_names_of(&self, now: &State) -> State {
+        let used = now.resources.iter().filter_map(|(addr, thing)| Some((thing.handle()?, addr)));
+        let today: BTreeMap<_, &ResourceAddr> = used.collect();
+        let mut renamed: BTreeMap<ResourceAddr, ResourceAddr> = BTreeMap::new();
+        for (then, thing) in &self.resources {
+            let addr = thing.handle().and_then(|handle| today.get(&handle).copied());
+            if let Some((from, to)) = addr.and_then(|addr| beginnings(then, addr)) {
+                renamed.entry(from).or_insert(to);
+            }
+        }
+        let other = |addr: &ResourceAddr| renamed.iter().rev().find_map(|(from, to)| addr.moved(from, to));
+        let all: BTreeMap<ResourceAddr, ResourceAddr> =
+            self.resources.keys().filter_map(|old| Some((old.clone(), other(old)?))).collect();
+        let taken = |new: &ResourceAddr| self.resources.contains_key(new) && !all.contains_key(new);
+        if all.is_empty() || all.values().any(taken) {
+            return self.clone();
+        }
+        let names: record::Names<'_> = all.iter().map(|(old, new)| (old.as_str(), (old, new))).collect();
+        let resources = self.resources.iter().map(|(addr, thing)| {
+            let mut told = record::told(addr, thing, &names);
+            Arc::make_mut(&mut told).known_as.clear();
+            (all.get(addr).unwrap_or(addr).clone(), told)
+        });
+        State { resources: resources.collect(), ..self.clone() }
+    }
+}
+
+/// What two addresses begin with before they go on alike; `None` if they are the same.
+fn beginnings(then: &ResourceAddr, now: &ResourceAddr) -> Option<(ResourceAddr, ResourceAddr)> {
+    let (mut a, mut b) = (then.clone(), now.clone());
+    if a == b {
+        return None;
+    }
+    while let (Some((above_a, last_a)), Some((above_b, last_b))) =
+        (a.as_str().rsplit_once('/'), b.as_str().rsplit_once('/'))
+    {
+        if last_a != last_b {
+            break;
+        }
+        let above = (ResourceAddr::parse(above_a).ok()?, ResourceAddr::parse(above_b).ok()?);
+        (a, b) = above;
+    }
+    Some((a, b))
+}
