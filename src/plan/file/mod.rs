@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(refused("{}"), "p.json: not a plan of rhumb: it has no `rhumb_plan`");
         assert_eq!(
             refused(r#"{"rhumb_plan": 2}"#),
-            "p.json: a plan file of version 2; this rhumb reads version 1"
+            "p.json: a plan file of version 2; this rhumb reads version 1; plan again with this one, or use that which saved it"
         );
         assert_eq!(refused(r#"{"rhumb_plan": 1}"#), "p.json: not a plan of rhumb: it has no `digest`");
         assert!(refused(r#"{"rhumb_plan": 1, "digest": "x"}"#).contains("changed after it was saved"));
