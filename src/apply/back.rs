@@ -1,14 +1,48 @@
 //! The way back of a workload whose machines were refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{Attr, Resource, ResourceAddr};
 
 use super::Work;
+use super::work::is;
 use crate::plan::{Action, Change};
-use crate::state::{State, StateResource};
+use crate::state::{Record, Spared, State, StateResource};
 
 const WHY: &str = "machines of the plan were refused, and nothing that may stand in is left";
+
+impl Work<'_> {
+    /// Whether nothing is left to be led back of a workload that went back.
+    pub(super) fn is_back(&self, workload: &str, state: &State) -> bool {
+        let from = self.from.unwrap_or(0);
+        let mut spares = state.spares.iter().filter(|s| s.address.workload() == workload);
+        spares.all(|s| s.thing.since <= from) && back(self, workload, state).is_empty()
+    }
+
+    /// What puts that in use again which the plan has replaced of some workloads and which is still there.
+    pub(super) fn undoing(&self, workloads: &BTreeSet<String>, state: &State) -> Vec<Record> {
+        let all = workloads.iter().flat_map(|workload| self.replaced(workload, state));
+        all.map(|(address, id)| Record::Undo { address, id: Some(id) }).collect()
+    }
+
+    /// What the plan has replaced of a workload and is still there: the addresses at which something new stands, and the ids of the old.
+    fn replaced(&self, workload: &str, state: &State) -> BTreeMap<ResourceAddr, String> {
+        let from = self.from.unwrap_or(0);
+        let taken = state.applying.iter().flat_map(|applying| &applying.taken);
+        let other = taken.filter_map(|taken| self.standbys.iter().find(|s| is(s, taken)));
+        // What an earlier plan replaced and could not remove is none of this one's.
+        let anew: BTreeSet<&ResourceAddr> = (self.changes.iter())
+            .chain(other.flat_map(|standby| &standby.changes))
+            .filter(|change| change.action == Action::Replace && change.addr.workload() == workload)
+            .map(|change| &change.addr)
+            .collect();
+        let new = |addr: &ResourceAddr| state.resources.get(addr).is_some_and(|thing| thing.since > from);
+        let old = state.spares.iter().filter(|s| s.why == Spared::Replaced && s.thing.since <= from);
+        let of_it = old.filter(|s| anew.contains(&s.address) && new(&s.address));
+        // Of several the last one was in use before this plan.
+        of_it.filter_map(|s| Some((s.address.clone(), s.thing.id.clone()?))).collect()
+    }
+}
 
 /// What leads a workload back to what it was before a plan, by address: what was made goes, what was changed is changed back. What was
 /// replaced is in its place again by then ([`crate::state::Record::Undo`]).

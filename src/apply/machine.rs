@@ -62,6 +62,12 @@ struct Task {
     ended: bool,
 }
 
+impl Task {
+    fn new((job, waits): (Job, usize)) -> Self {
+        Task { job, waits, blocked: None, under: None, watched: (0, 0), healthy: None, ended: false }
+    }
+}
+
 /// An intent under way.
 struct Under {
     intent: Intent,
@@ -164,6 +170,11 @@ impl<'a> Machine<'a> {
             if !self.tasks[i].ended {
                 self.skip(i, why.to_owned());
             }
+        }
+        if let Some(work) = &self.work {
+            let going = std::mem::take(&mut self.going_back).into_iter();
+            (self.summary.went_back, self.summary.not_back) =
+                going.partition(|workload| work.is_back(workload, &self.state));
         }
         self.ending = Some(u64::MAX);
         if self.summary.unrecorded.is_some() || self.work.is_none() {
@@ -503,8 +514,9 @@ impl<'a> Machine<'a> {
             return false;
         }
         self.going_back.insert(address.workload().to_owned());
-        self.summary.went_back.push(address.workload().to_owned());
         self.fail(task, why.to_owned());
+        // What failed on the way there is led back like all else.
+        self.given_up.retain(|failed| failed.workload() != address.workload());
         self.turning = true;
         true
     }
@@ -512,11 +524,8 @@ impl<'a> Machine<'a> {
     /// What was replaced of workloads that go back is in use again: it has served all the time.
     fn put_back(&mut self) {
         let Some(work) = &self.work else { return };
-        let of = |workload: &String| work.replaced(workload, &self.state);
-        let all: Vec<ResourceAddr> = self.going_back.iter().flat_map(of).collect();
-        for address in all {
-            self.given_up.remove(&address);
-            self.write(Record::Undo { address }, None);
+        for record in work.undoing(&self.going_back, &self.state) {
+            self.write(record, None);
         }
     }
 
@@ -534,15 +543,7 @@ impl<'a> Machine<'a> {
         let job = Job::Unmake(under.intent.address.clone(), Which::Useless);
         if self.work.is_some() {
             self.ready.insert(self.tasks.len());
-            self.tasks.push(Task {
-                job,
-                waits: 0,
-                blocked: None,
-                under: None,
-                watched: (0, 0),
-                healthy: None,
-                ended: false,
-            });
+            self.tasks.push(Task::new((job, 0)));
         }
     }
 }
@@ -583,16 +584,7 @@ impl Engine for Machine<'_> {
 
 /// The tasks of some jobs, and those that wait for nothing.
 fn tasks(jobs: &Jobs) -> (Vec<Task>, BTreeSet<usize>) {
-    let task = |(job, waits)| Task {
-        job,
-        waits,
-        blocked: None,
-        under: None,
-        watched: (0, 0),
-        healthy: None,
-        ended: false,
-    };
-    let tasks: Vec<Task> = jobs.all().map(task).collect();
+    let tasks: Vec<Task> = jobs.all().map(Task::new).collect();
     let ready = (0..tasks.len()).filter(|i| tasks[*i].waits == 0).collect();
     (tasks, ready)
 }

@@ -170,6 +170,8 @@ pub struct Summary {
     pub taken: Vec<(ResourceAddr, ResourceAddr, String)>,
     /// Workloads of which what was made went again, since machines were refused and nothing that may stand in was left.
     pub went_back: Vec<String>,
+    /// Workloads of which what was made was to go again, and not all of it did.
+    pub not_back: Vec<String>,
     /// What was sent and has an unknown end.
     pub left: Vec<(Verb, ResourceAddr, String)>,
     /// Whether it was asked to end early.

@@ -113,16 +113,6 @@ impl Work<'_> {
         stated && !gone
     }
 
-    /// The addresses of a workload at which something new stands, and what it replaced is still there.
-    pub(super) fn replaced(&self, workload: &str, state: &State) -> Vec<ResourceAddr> {
-        let from = self.from.unwrap_or(0);
-        let new = |addr: &ResourceAddr| state.resources.get(addr).is_some_and(|thing| thing.since > from);
-        let old = state.spares.iter().filter(|s| s.why == Spared::Replaced && s.thing.since <= from);
-        let all: BTreeSet<&ResourceAddr> =
-            old.map(|s| &s.address).filter(|a| a.workload() == workload && new(a)).collect();
-        all.into_iter().cloned().collect()
-    }
-
     /// What stands in for pools of the plan: of each, what was taken last.
     fn standing_in(&self, state: &State) -> Vec<&Standby> {
         let taken = state.applying.iter().flat_map(|applying| &applying.taken);
@@ -158,7 +148,7 @@ impl Work<'_> {
     }
 }
 
-fn is(standby: &Standby, taken: &Taken) -> bool {
+pub(super) fn is(standby: &Standby, taken: &Taken) -> bool {
     (&standby.pool, &standby.by, standby.spot) == (&taken.pool, &taken.by, taken.spot)
 }
 

@@ -1,5 +1,6 @@
 //! Who makes what.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use rhumb_api::{Capability, Cloud, Provider, uncovered};
 use super::Failure;
 use super::discreet::Discreet;
 use crate::apply::Options;
-use crate::plan::{self, Change, Plan};
+use crate::plan::{self, Change, Plan, Standby};
 use crate::state::State;
 
 /// Which clouds are talked to.
@@ -103,6 +104,23 @@ impl Clouds {
             "nothing was changed: what this build cannot deploy: {}",
             refused.join("; ")
         )))
+    }
+
+    /// What of these may stand in for refused machines here, and why each of the others may not: nothing is told to an adapter that it
+    /// cannot make, just because something else was refused.
+    pub fn able<'p>(&self, standbys: &'p [Standby]) -> (Cow<'p, [Standby]>, Vec<(&'p Standby, String)>) {
+        let why = |standby: &Standby| {
+            let made = standby.changes.iter().filter_map(|change| change.after.as_ref());
+            let foreign = made.map(|r| r.cloud).find(|cloud| !self.providers.contains_key(cloud));
+            let refused = || Some(self.refused(&standby.changes).join("; ")).filter(|why| !why.is_empty());
+            foreign.map(|cloud| format!("this build has no adapter for {cloud}")).or_else(refused)
+        };
+        let passed: Vec<_> = standbys.iter().filter_map(|s| Some((s, why(s)?))).collect();
+        let able = match passed.is_empty() {
+            true => Cow::Borrowed(standbys),
+            false => standbys.iter().filter(|s| passed.iter().all(|(p, _)| p != s)).cloned().collect(),
+        };
+        (able, passed)
     }
 
     /// What of some changes is outside the table, or refused by its adapter, and why.
@@ -216,6 +234,29 @@ mod tests {
             refused.len() == 2 && refused[0].contains("services.a/g6e: a launch_template needs `network`"),
             "{refused:?}"
         );
+        // So is what would stand in, alone.
+        let standby = |by: &str, change: &Change| Standby {
+            pool: ResourceAddr::parse("services.a/aws/eu-west-1/p5").expect("an address"),
+            by: ResourceAddr::parse(by).expect("an address"),
+            spot: false,
+            more_per_month: rhumb_api::Money::ZERO,
+            changes: vec![change.clone()],
+            without: Vec::new(),
+            artifacts: Vec::new(),
+        };
+        let mut elsewhere = template("services.a/a3", "sglang");
+        elsewhere.after.as_mut().expect("it is made").cloud = Cloud::Gcp;
+        let all = [
+            standby("services.a/p5", &template("services.a/p5", "vllm")),
+            standby("services.a/g6e", &template("services.a/g6e", "sglang")),
+            standby("services.a/a3", &elsewhere),
+        ];
+        let (able, passed) = clouds.able(&all);
+        assert_eq!(able.iter().map(|s| s.by.as_str()).collect::<Vec<_>>(), ["services.a/g6e"]);
+        let passed: Vec<_> = passed.iter().map(|(s, why)| (s.by.as_str(), why.as_str())).collect();
+        let no_gcp = "this build has no adapter for gcp";
+        assert_eq!(passed, [("services.a/p5", outside), ("services.a/a3", no_gcp)]);
+        assert!(matches!(clouds.able(&all[1..2]), (Cow::Borrowed(_), none) if none.is_empty()));
         clouds.table.clear();
         assert_eq!(clouds.refused(&changes).len(), 2);
         changes.iter_mut().for_each(|change| change.action = plan::Action::Keep);

@@ -12,6 +12,8 @@ use crate::state::{Holder, Record, State, StoreError, local};
 /// A state that is held, or a place for one; with it nobody else can change it.
 pub struct Held {
     opened: Option<Opened>,
+    /// The place of a state that is nowhere yet.
+    waiting: Option<Vacant>,
     /// As the user named it.
     pub name: String,
 }
@@ -35,14 +37,33 @@ pub enum Store {
     Local(LocalStore),
     /// In a bucket.
     Remote(RemoteStore),
+    /// Nowhere yet: it is put as a whole once all of it is known.
+    Nowhere(State),
 }
 
 impl Held {
     /// Takes the lock of a state.
     ///
     /// # Errors
-    /// Someone else has it, or it cannot be read.
+    /// Someone else has it, it cannot be read, or it was lost.
     pub fn open(place: &StatePlace, settings: &Settings) -> Result<Self, Failure> {
+        let (held, _) = Self::opened(place, settings, false)?;
+        if held.state().is_none() {
+            place.not_lost()?;
+        }
+        Ok(held)
+    }
+
+    /// As [`Held::open`]; where a bucket has lost the object that says where to begin, it is put back, and then `true` comes with it.
+    ///
+    /// # Errors
+    /// As of [`Held::open`].
+    pub fn open_without_head(place: &StatePlace, settings: &Settings) -> Result<(Self, bool), Failure> {
+        Self::opened(place, settings, true)
+    }
+
+    fn opened(place: &StatePlace, settings: &Settings, headless: bool) -> Result<(Self, bool), Failure> {
+        let mut put_back = false;
         let holder = Holder { by: who(), at: settings.clock.to_string() };
         let opened = match &place.kind {
             PlaceKind::File(path) => {
@@ -54,15 +75,20 @@ impl Held {
             PlaceKind::Bucket(bucket, options) => {
                 let remote = bucket.connect(options).map_err(store_failure)?;
                 let waiting = progress::start("taking the lease of the state", settings);
-                let opened = RemoteStore::open(&remote, &holder, &lease());
+                let opened = match headless {
+                    false => RemoteStore::open(&remote, &holder, &lease()).map(|opened| (opened, false)),
+                    true => RemoteStore::open_without_head(&remote, &holder, &lease()),
+                };
                 waiting.finish();
-                match opened.map_err(store_failure)? {
+                let (opened, again) = opened.map_err(store_failure)?;
+                put_back = again;
+                match opened {
                     remote::Opened::Nothing(vacant) => Opened::Nothing(Vacant::Remote(vacant)),
                     remote::Opened::Recorded(store) => Opened::Recorded(Store::Remote(store)),
                 }
             }
         };
-        Ok(Held { opened: Some(opened), name: place.name.clone() })
+        Ok((Held { opened: Some(opened), waiting: None, name: place.name.clone() }, put_back))
     }
 
     /// What is recorded; `None` if nothing ever was.
@@ -87,6 +113,28 @@ impl Held {
         };
         self.opened = Some(Opened::Recorded(made));
         Ok(true)
+    }
+
+    /// A state that is tried out where nothing is recorded: until [`Held::put_tried`] nothing of it is there for others.
+    pub fn try_out(&mut self, state: State) {
+        if let Some(Opened::Nothing(vacant)) = self.opened.take_if(|o| matches!(o, Opened::Nothing(_))) {
+            self.waiting = Some(vacant);
+            self.opened = Some(Opened::Recorded(Store::Nowhere(state)));
+        }
+    }
+
+    /// Records what was tried out, after a last change.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn put_tried(&mut self, change: impl FnOnce(&mut State)) -> Result<(), Failure> {
+        let Some(vacant) = self.waiting.take() else { return Ok(()) };
+        if let Some(Opened::Recorded(Store::Nowhere(mut state))) = self.opened.take() {
+            change(&mut state);
+            self.opened = Some(Opened::Nothing(vacant));
+            self.put(state)?;
+        }
+        Ok(())
     }
 
     /// Ends a state in a file that is recorded somewhere else from now on.
@@ -129,6 +177,7 @@ impl Store {
         match self {
             Store::Local(store) => store.state(),
             Store::Remote(store) => store.state(),
+            Store::Nowhere(state) => state,
         }
     }
 
@@ -140,6 +189,13 @@ impl Store {
         match self {
             Store::Local(store) => store.append(records),
             Store::Remote(store) => store.append(records),
+            Store::Nowhere(state) => {
+                let refused = |e: crate::state::RecordError| StoreError::Refused {
+                    name: "the restored state".to_owned(),
+                    reason: e.to_string(),
+                };
+                records.iter().try_for_each(|record| state.take(record)).map_err(refused)
+            }
         }
     }
 
@@ -151,6 +207,7 @@ impl Store {
         match self {
             Store::Local(store) => store.compact().and_then(|()| store.keep()),
             Store::Remote(store) => store.compact(),
+            Store::Nowhere(_) => Ok(()),
         }
     }
 }

@@ -52,21 +52,26 @@ impl Basis {
 
     /// Why the plan must not be applied, in words; empty if it may. One whose own apply was cut off goes on.
     pub fn outdated(&self, plan: &Plan, state: Option<&State>, settings: &Settings) -> Vec<String> {
-        let mut reasons = match goes_on(plan, state) {
-            true => Vec::new(),
-            false => plan.stale_against(state, &self.spec_digest, &self.catalog_digest),
-        };
-        reasons
-            .extend(plan.untimely(settings.now.max(settings.clock)).or_else(|| plan.untimely(settings.now)));
-        // What was approved and begun in time is finished.
-        reasons.extend(untimely(plan, settings, goes_on(plan, state)));
-        reasons
+        outdated(plan, state, (&self.spec_digest, &self.catalog_digest), settings)
     }
+}
+
+/// As [`Basis::outdated`], beside the digests of a spec and of a catalogue.
+pub fn outdated(
+    plan: &Plan,
+    state: Option<&State>,
+    (spec, catalog): (&str, &str),
+    settings: &Settings,
+) -> Vec<String> {
+    let begun = goes_on(plan, state);
+    let mut reasons = if begun { Vec::new() } else { plan.stale_against(state, spec, catalog) };
+    reasons.extend(untimely(plan, settings, begun));
+    reasons
 }
 
 /// Why a plan must not be applied now, whatever has changed: it was for a time that is over, or is still to come. What was `begun` in time
 /// is finished after it.
-pub fn untimely(plan: &Plan, settings: &Settings, begun: bool) -> Vec<String> {
+fn untimely(plan: &Plan, settings: &Settings, begun: bool) -> Vec<String> {
     let over = plan.untimely(settings.now.max(settings.clock)).or_else(|| plan.untimely(settings.now));
     let today = settings.now.to_string();
     let expired = plan.expired_on(today.get(..10).unwrap_or_default());

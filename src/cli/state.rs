@@ -72,15 +72,34 @@ impl StatePlace {
     /// The state as last recorded, without the lock; `None` if none ever was.
     ///
     /// # Errors
-    /// It is there and cannot be read, or the bucket cannot be reached.
+    /// It is there and cannot be read, it was lost, or the bucket cannot be reached.
     pub fn read(&self) -> Result<Option<State>, Failure> {
         match &self.kind {
-            PlaceKind::File(path) => Ok(local::read(&mut RealDisk::new(), path, &self.name)?),
+            PlaceKind::File(path) => match local::read(&mut RealDisk::new(), path, &self.name)? {
+                None => self.not_lost().map(|()| None),
+                found => Ok(found),
+            },
             PlaceKind::Bucket(place, options) => {
                 let remote = place.connect(options).map_err(store_failure)?;
                 remote::read(&remote).map_err(store_failure)
             }
         }
+    }
+
+    /// Whether nothing was ever recorded in a file where nothing is.
+    ///
+    /// # Errors
+    /// Something was: versions of it are there, and it was not moved away. To plan on nothing would make everything once more.
+    pub fn not_lost(&self) -> Result<(), Failure> {
+        let PlaceKind::File(path) = &self.kind else { return Ok(()) };
+        let (name, Some(last)) = (&self.name, self.versions()?.last().copied()) else { return Ok(()) };
+        if local::was_moved(&mut RealDisk::new(), path).map_err(|e| Failure::error(format!("{name}: {e}")))? {
+            return Ok(());
+        }
+        Err(Failure::error(format!(
+            "{name}: nothing is recorded there, and versions of it are, the last of serial {last}: it was lost. `rhumb state restore --to {last}` \
+             brings it back; to begin anew, move {name}.version-* away"
+        )))
     }
 
     /// The serials of the versions that are kept, ascending.

@@ -21,7 +21,7 @@ pub trait Disk: Send {
     /// Also if it is no file, or larger than [`MAX_BYTES`].
     fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>>;
 
-    /// The names of the files in the folder of a file that begin as its own does, with a dot behind it.
+    /// The names of the files in the folder of a file that begin as its own does, with a dot behind it; none where the folder is not there.
     ///
     /// # Errors
     /// Those of the operating system.
@@ -158,7 +158,11 @@ impl Disk for RealDisk {
     fn beside(&mut self, path: &Path) -> io::Result<Vec<String>> {
         let own = format!("{}.", path.file_name().unwrap_or_default().to_string_lossy());
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder_of(path))? {
+        let entries = match std::fs::read_dir(folder_of(path)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries?,
+        };
+        for entry in entries {
             let name = entry?.file_name().to_string_lossy().into_owned();
             if name.starts_with(&own) {
                 names.push(name);

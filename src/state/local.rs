@@ -15,7 +15,8 @@ use super::disk::{Disk, MAX_BYTES};
 use super::error::legible;
 pub use super::error::{Holder, StoreError};
 use super::{Record, State, StateError, file, journal};
-pub use versions::{MOST_VERSIONS, read_version, versions};
+use versions::MOVED;
+pub use versions::{MOST_VERSIONS, read_version, versions, was_moved};
 
 /// Length in bytes beyond which a journal is not let grow: a new snapshot is made first.
 const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
@@ -266,7 +267,7 @@ impl LocalStore {
         let Files { disk, snapshot, journal, .. } = &mut self.files;
         // The journal first: without it the snapshot says all of it.
         let gone = disk.remove(journal).and_then(|()| disk.sync_folder(journal));
-        let gone = gone.and_then(|()| disk.rename(snapshot, &beside(snapshot, "moved")));
+        let gone = gone.and_then(|()| disk.rename(snapshot, &beside(snapshot, MOVED)));
         let gone = gone.and_then(|()| disk.sync_folder(snapshot));
         gone.map_err(|e| self.files.error(false, "retire it", &e))
     }

@@ -3,17 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhumb_api::ResourceAddr;
+use rhumb_api::{Handle, ResourceAddr};
 
-use super::{State, record};
+use super::{State, StateResource, record};
 
 impl State {
-    /// The same with the addresses that things have in a later state of the deployment. What both have, by its cloud's id, tells what was
-    /// renamed since; what is there no more would have been renamed with it.
-    #[must_use]
-    pub fn in_names_of(&self, now: &State) -> State {
-        let used = now.resources.iter().filter_map(|(addr, thing)| Some((thing.handle()?, addr)));
-        let today: BTreeMap<_, &ResourceAddr> = used.collect();
+    /// What is called otherwise by the addresses of `today`, and how: beginnings of addresses, which all below them have in common.
+    pub fn renamed(&self, today: &BTreeMap<Handle, &ResourceAddr>) -> BTreeMap<ResourceAddr, ResourceAddr> {
         let mut renamed: BTreeMap<ResourceAddr, ResourceAddr> = BTreeMap::new();
         for (then, thing) in &self.resources {
             let addr = thing.handle().and_then(|handle| today.get(&handle).copied());
@@ -21,6 +17,15 @@ impl State {
                 renamed.entry(from).or_insert(to);
             }
         }
+        renamed
+    }
+
+    /// The same with the addresses that things have in a later state of the deployment. What both have, by its cloud's id, tells what was
+    /// renamed since; what is there no more would have been renamed with it.
+    #[must_use]
+    pub fn in_names_of(&self, now: &State) -> State {
+        let used = now.resources.iter().filter_map(|(addr, thing)| Some((thing.handle()?, addr)));
+        let renamed = self.renamed(&used.collect());
         let other = |addr: &ResourceAddr| renamed.iter().rev().find_map(|(from, to)| addr.moved(from, to));
         let all: BTreeMap<ResourceAddr, ResourceAddr> =
             self.resources.keys().filter_map(|old| Some((old.clone(), other(old)?))).collect();
@@ -29,11 +34,10 @@ impl State {
             return self.clone();
         }
         let names: record::Names<'_> = all.iter().map(|(old, new)| (old.as_str(), (old, new))).collect();
-        let resources = self.resources.iter().map(|(addr, thing)| {
-            let mut told = record::told(addr, thing, &names);
-            Arc::make_mut(&mut told).known_as.clear();
-            (all.get(addr).unwrap_or(addr).clone(), told)
-        });
+        let told = |(addr, thing): (&ResourceAddr, &Arc<StateResource>)| {
+            (all.get(addr).unwrap_or(addr).clone(), record::told(addr, thing, &names))
+        };
+        let resources = self.resources.iter().map(told);
         State { resources: resources.collect(), ..self.clone() }
     }
 }

@@ -169,6 +169,9 @@ pub enum Record {
     Undo {
         /// The address of both.
         address: ResourceAddr,
+        /// The cloud's id of what was replaced; the last one, if it is not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
     },
     /// Something that exists and was in no record, or was to be removed, is in use again; what has its address by now was replaced by it.
     Return {
@@ -374,7 +377,7 @@ impl State {
                 self.applying = None;
                 self.did(serial, What::Restore, (by, at), None, None);
             }
-            Record::Undo { address } => self.undo(address)?,
+            Record::Undo { address, id } => self.undo(address, id.as_deref())?,
             Record::Return { address, thing } => self.give_back(address, thing, serial)?,
             Record::Forget { address, by, at } => {
                 if self.open.values().any(|intent| intent.address == *address) {

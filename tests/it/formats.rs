@@ -140,7 +140,7 @@ fn every() -> Vec<Record> {
         },
         intend(5, desk, Call::Create(order(5, desk, machines, &[("services.desk/network", "net-1")])), &[]),
         done(5, Some("fleet-3")),
-        Record::Undo { address: addr(desk) },
+        Record::Undo { address: addr(desk), id: None },
         Record::Gone { address: addr(desk), id: id("fleet-3") },
     ]
 }

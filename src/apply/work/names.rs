@@ -28,6 +28,7 @@ impl Build<'_> {
         for need in &change.depends_on {
             let before = self.tell.get(need).copied().filter(|_| told.is_none());
             waits.extend(node.zip(before));
+            waits.extend(told.zip(self.tell.get(need).copied()));
             // It is told itself once its cloud knows what it names.
             let made =
                 changes.get(need).filter(|other| self.phase(other) == Phase::Make).and(self.make.get(need));

@@ -235,7 +235,8 @@ fn execute(
     catalog: &Catalog,
 ) -> Result<Exit, Failure> {
     let order: Vec<ResourceAddr> = plan.steps.iter().map(|step| step.addr.clone()).collect();
-    let work = Work::of(plan, &order);
+    let (standbys, passed) = clouds.able(&plan.standbys);
+    let work = Work { standbys: &standbys, ..Work::of(plan, &order) };
     let (digest, from) = (work.plan.clone(), work.from);
     let store = held.store(clouds.simulated)?;
     let begin = Record::Begin { plan: digest.clone(), from, by: who(), at: settings.clock.to_string() };
@@ -243,6 +244,7 @@ fn execute(
     let mut machine = Machine::new(store.state().clone(), work, begin, clouds.options.clone());
     let mut view = View::new(settings);
     view.begin(plan, &digest, clouds.simulated);
+    view.passed_over(&passed);
     let mut summary = view.drive(&mut machine, store, clouds);
     summary.taken.splice(0..0, earlier);
     // What is durable is durable without it: it makes the next reading short.

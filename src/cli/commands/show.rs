@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::saved::{goes_on, untimely};
+use crate::cli::saved::outdated;
 use crate::cli::state::{StatePlace, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, files, planning};
@@ -63,8 +63,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     if let Some(path) = &args.state {
         let store = StatePlace::named(path, settings)?;
         let now = planning::read_state(&store)?;
-        let mut reasons = plan.stale_against(now.as_ref(), &plan.spec_digest, &plan.catalog_digest);
-        reasons.extend(untimely(&plan, settings, goes_on(&plan, now.as_ref())));
+        let reasons = outdated(&plan, now.as_ref(), (&plan.spec_digest, &plan.catalog_digest), settings);
         if !reasons.is_empty() {
             return Err(Failure::Message {
                 exit: Exit::Stale,

@@ -1,17 +1,20 @@
-//! How working types are written: each has a mirror type in the file's own words.
+//! How working types are written, and the mirror types in the file's own words as which they are read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 
 /// A working type that stands in a plan file.
 pub trait Mirror: Sized {
-    /// Its form in the file.
-    type File: Serialize + DeserializeOwned;
-    /// Into the file.
-    fn to_file(&self) -> Self::File;
+    /// What it is read as.
+    type File: DeserializeOwned;
+    /// Into the file, as [`Mirror::File`] is read. Nothing is copied for it: the files of large deployments are as long as all else.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
     /// Out of the file.
     ///
     /// # Errors
@@ -19,12 +22,21 @@ pub trait Mirror: Sized {
     fn from_file(file: Self::File) -> Result<Self, String>;
 }
 
+/// A working type as something that serde writes.
+pub struct Written<'a, T>(pub &'a T);
+
+impl<T: Mirror> Serialize for Written<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(serializer)
+    }
+}
+
 /// A struct whose form in the file has the same fields. Naming a field that the working type lacks, or
 /// leaving one out, does not compile.
 macro_rules! mirror {
     ($name:ident for $working:path { $($field:ident : $ty:ty),* $(,)? }) => {
         #[doc = concat!("`", stringify!($working), "` in a plan file.")]
-        #[derive(serde::Serialize, serde::Deserialize)]
+        #[derive(serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
             $($field: <$ty as $crate::plan::file::mirror::Mirror>::File),*
@@ -32,8 +44,15 @@ macro_rules! mirror {
 
         impl $crate::plan::file::mirror::Mirror for $working {
             type File = $name;
-            fn to_file(&self) -> $name {
-                $name { $($field: <$ty as $crate::plan::file::mirror::Mirror>::to_file(&self.$field)),* }
+            fn write<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use serde::ser::SerializeStruct as _;
+                let fields = [$(stringify!($field)),*].len();
+                let mut file = serializer.serialize_struct(stringify!($name), fields)?;
+                $(file.serialize_field::<$crate::plan::file::mirror::Written<'_, $ty>>(
+                    stringify!($field),
+                    &$crate::plan::file::mirror::Written(&self.$field),
+                )?;)*
+                file.end()
             }
             fn from_file(file: $name) -> Result<Self, String> {
                 type Working = $working;
@@ -49,16 +68,16 @@ macro_rules! mirror {
 macro_rules! words {
     ($name:ident for $working:path { $($variant:ident = $word:literal),* $(,)? }) => {
         #[doc = concat!("`", stringify!($working), "` in a plan file.")]
-        #[derive(serde::Serialize, serde::Deserialize)]
+        #[derive(serde::Deserialize)]
         pub enum $name {
             $(#[serde(rename = $word)] $variant),*
         }
 
         impl $crate::plan::file::mirror::Mirror for $working {
             type File = $name;
-            fn to_file(&self) -> $name {
+            fn write<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 type Working = $working;
-                match self { $(Working::$variant => $name::$variant),* }
+                serializer.serialize_str(match self { $(Working::$variant => $word),* })
             }
             fn from_file(file: $name) -> Result<Self, String> {
                 type Working = $working;
@@ -75,8 +94,8 @@ macro_rules! as_is {
     ($($ty:ty),* $(,)?) => {
         $(impl Mirror for $ty {
             type File = $ty;
-            fn to_file(&self) -> $ty {
-                self.clone()
+            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.serialize(serializer)
             }
             fn from_file(file: $ty) -> Result<Self, String> {
                 Ok(file)
@@ -85,14 +104,14 @@ macro_rules! as_is {
     };
 }
 
-as_is!(bool, u32, u64, i64, usize, f64, String, (u32, u32), (String, String));
+as_is!(bool, u32, u64, i64, usize, f64, String, (u32, u32), (usize, f64), (String, String));
 as_is!(rhumb_api::Money, rhumb_api::Cloud, rhumb_api::Purchase, rhumb_api::ResourceAddr);
 as_is!(rhumb_api::Resource, rhumb_api::Attr);
 
 impl Mirror for Arc<str> {
     type File = String;
-    fn to_file(&self) -> String {
-        self.as_ref().to_owned()
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
     }
     fn from_file(file: String) -> Result<Self, String> {
         Ok(file.into())
@@ -101,8 +120,8 @@ impl Mirror for Arc<str> {
 
 impl Mirror for crate::diagnostic::Pointer {
     type File = String;
-    fn to_file(&self) -> String {
-        self.0.clone()
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
     fn from_file(file: String) -> Result<Self, String> {
         Ok(crate::diagnostic::Pointer(file))
@@ -111,8 +130,8 @@ impl Mirror for crate::diagnostic::Pointer {
 
 impl Mirror for crate::plan::Pattern {
     type File = String;
-    fn to_file(&self) -> String {
-        self.as_str().to_owned()
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
     fn from_file(file: String) -> Result<Self, String> {
         crate::plan::Pattern::parse(&file)
@@ -121,8 +140,8 @@ impl Mirror for crate::plan::Pattern {
 
 impl Mirror for &'static str {
     type File = String;
-    fn to_file(&self) -> String {
-        (*self).to_owned()
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
     }
     fn from_file(file: String) -> Result<Self, String> {
         let known = super::vocabulary::WORDS.iter().find(|w| **w == file);
@@ -132,8 +151,8 @@ impl Mirror for &'static str {
 
 impl<T: Mirror> Mirror for Option<T> {
     type File = Option<T::File>;
-    fn to_file(&self) -> Self::File {
-        self.as_ref().map(T::to_file)
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_ref().map(Written).serialize(serializer)
     }
     fn from_file(file: Self::File) -> Result<Self, String> {
         file.map(T::from_file).transpose()
@@ -142,28 +161,18 @@ impl<T: Mirror> Mirror for Option<T> {
 
 impl<T: Mirror> Mirror for Vec<T> {
     type File = Vec<T::File>;
-    fn to_file(&self) -> Self::File {
-        self.iter().map(T::to_file).collect()
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Written))
     }
     fn from_file(file: Self::File) -> Result<Self, String> {
         file.into_iter().map(T::from_file).collect()
     }
 }
 
-impl Mirror for (usize, f64) {
-    type File = (usize, f64);
-    fn to_file(&self) -> Self::File {
-        *self
-    }
-    fn from_file(file: Self::File) -> Result<Self, String> {
-        Ok(file)
-    }
-}
-
 impl<T: Mirror> Mirror for BTreeMap<String, T> {
     type File = BTreeMap<String, T::File>;
-    fn to_file(&self) -> Self::File {
-        self.iter().map(|(k, v)| (k.clone(), v.to_file())).collect()
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(k, v)| (k, Written(v))))
     }
     fn from_file(file: Self::File) -> Result<Self, String> {
         file.into_iter().map(|(k, v)| Ok((k, T::from_file(v)?))).collect()

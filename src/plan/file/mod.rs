@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, Plan, Signature};
 use canonical::{Top, digest};
 use changes::PlanBody;
-use mirror::Mirror;
+use mirror::{Mirror, Written};
 
 pub(crate) use canonical::{canonical, sha256};
 pub use vocabulary::WORDS;
@@ -100,9 +100,9 @@ pub enum PlanFileError {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Envelope {
+struct Envelope<P> {
     rhumb_plan: u64,
-    plan: PlanBody,
+    plan: P,
     digest: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     signatures: Vec<Signature>,
@@ -135,7 +135,7 @@ const NO_DIGEST: &str = "\n  \"digest\": \"\"";
 /// The text of a plan's file without its digest, and that digest. It is taken from this very text: another one, or a tree, would be the
 /// plan once more in memory.
 fn written(plan: &Plan, signatures: Vec<Signature>) -> (String, String) {
-    let file = Envelope { rhumb_plan: VERSION, plan: plan.to_file(), digest: String::new(), signatures };
+    let file = Envelope { rhumb_plan: VERSION, plan: Written(plan), digest: String::new(), signatures };
     let text = serde_json::to_string_pretty(&file).unwrap_or_default();
     drop(file);
     let digest = match serde_json::from_str(&text) {
@@ -186,7 +186,7 @@ pub fn decode_signed(name: &str, text: &str) -> Result<(Plan, Vec<Signature>), P
         return Err(PlanFileError::Digest { name: name(), said: printable(&said), found });
     }
     drop(parts);
-    let file: Envelope = serde_json::from_str(text).map_err(|e| PlanFileError::Content {
+    let file: Envelope<PlanBody> = serde_json::from_str(text).map_err(|e| PlanFileError::Content {
         name: name(),
         line: e.line(),
         column: e.column(),

@@ -1,6 +1,9 @@
 //! What prediction says, in a plan file.
 
-use super::mirror::{Mirror, mirror, words};
+use serde::Serializer;
+use serde::ser::SerializeStruct as _;
+
+use super::mirror::{Mirror, Written, mirror, words};
 use crate::perf;
 use crate::spec::{
     Checkpointing, EngineName, Framework, KvCacheDtype, Quantization, Sharding, TrainingPrecision,
@@ -71,22 +74,29 @@ mirror!(LatencyFile for perf::Latency {
 });
 
 /// `Percentiles` in a plan file: a wait is written only where there is one.
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PercentilesFile {
     mean: f64,
     shift: f64,
     mu: f64,
     sigma: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     wait: Option<WaitFile>,
 }
 
 impl Mirror for perf::Percentiles {
     type File = PercentilesFile;
-    fn to_file(&self) -> PercentilesFile {
-        let perf::Percentiles { mean, shift, mu, sigma, wait } = *self;
-        PercentilesFile { mean, shift, mu, sigma, wait: wait.to_file() }
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let perf::Percentiles { mean, shift, mu, sigma, wait } = self;
+        let mut file = serializer.serialize_struct("PercentilesFile", 4 + usize::from(wait.is_some()))?;
+        for (name, value) in [("mean", mean), ("shift", shift), ("mu", mu), ("sigma", sigma)] {
+            file.serialize_field(name, value)?;
+        }
+        if let Some(wait) = wait {
+            file.serialize_field("wait", &Written(wait))?;
+        }
+        file.end()
     }
     fn from_file(file: PercentilesFile) -> Result<Self, String> {
         let PercentilesFile { mean, shift, mu, sigma, wait } = file;

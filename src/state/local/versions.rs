@@ -12,6 +12,18 @@ pub const MOST_VERSIONS: usize = 20;
 
 const SUFFIX: &str = "version-";
 
+/// What is behind the name of a file whose state is recorded elsewhere by now.
+pub(super) const MOVED: &str = "moved";
+
+/// Whether the state at a path was moved to another place ([`LocalStore::retire`]).
+///
+/// # Errors
+/// Its folder cannot be read.
+pub fn was_moved(disk: &mut dyn Disk, path: &Path) -> io::Result<bool> {
+    let moved = beside(path, MOVED);
+    Ok(disk.beside(path)?.iter().any(|name| moved.file_name().is_some_and(|own| own == name.as_str())))
+}
+
 impl LocalStore {
     /// Keeps what is recorded as a version.
     ///

@@ -15,20 +15,22 @@ impl State {
     /// remembered with it, so that it is neither taken for a difference nor forgotten.
     pub(super) fn rename(&mut self, from: &ResourceAddr, to: &ResourceAddr) -> Result<(), RecordError> {
         if !self.open.is_empty() {
-            return Err(RecordError(format!("what became of {} calls is not known", self.open.len())));
+            let calls =
+                if self.open.len() == 1 { "1 call".to_owned() } else { format!("{} calls", self.open.len()) };
+            return Err(RecordError(format!("what became of {calls} is not known; refresh or apply first")));
         }
-        let there = self.resources.keys();
-        let all = there.chain(self.spares.iter().map(|spare| &spare.address));
-        let renamed: BTreeMap<ResourceAddr, ResourceAddr> = all
+        let all = || self.resources.keys().chain(self.spares.iter().map(|spare| &spare.address));
+        let renamed: BTreeMap<ResourceAddr, ResourceAddr> = all()
             .filter_map(|old| Some((old.clone(), old.moved(from, to)?)))
             .filter(|(old, new)| old != new)
             .collect();
         if renamed.is_empty() {
             return Err(RecordError(format!("nothing of {from} would have another address")));
         }
-        let taken = |new: &&ResourceAddr| self.resources.contains_key(*new) && !renamed.contains_key(*new);
-        if let Some(new) = renamed.values().find(taken) {
-            return Err(RecordError(format!("{new} is recorded already")));
+        // Nothing could tell the two apart afterwards.
+        let taken = |old: &&ResourceAddr| old.moved(to, to).is_some() && !renamed.contains_key(*old);
+        if let Some(other) = all().find(taken) {
+            return Err(RecordError(format!("{to} is there already: {other} is recorded")));
         }
         let names: Names<'_> = renamed.iter().map(|(old, new)| (old.as_str(), (old, new))).collect();
         let anew = |(address, thing): (&ResourceAddr, &Arc<StateResource>)| {

@@ -57,9 +57,12 @@ impl Returned {
 }
 
 impl State {
-    /// The last one that was replaced is in use again, and the one in its place is to be removed as it would have been.
-    pub(super) fn undo(&mut self, address: &ResourceAddr) -> Result<(), RecordError> {
-        let replaced = |spare: &Spare| spare.address == *address && spare.why == Spared::Replaced;
+    /// What was replaced is in use again, that of an id or the last one, and the one in its place is to be removed as it would have been.
+    pub(super) fn undo(&mut self, address: &ResourceAddr, id: Option<&str>) -> Result<(), RecordError> {
+        let replaced = |spare: &Spare| {
+            let meant = id.is_none() || spare.thing.id.as_deref() == id;
+            spare.address == *address && spare.why == Spared::Replaced && meant
+        };
         let at = self.spares.iter().rposition(replaced);
         let at = at.ok_or_else(|| RecordError(format!("nothing at {address} was replaced")))?;
         let open = self.open.values().any(|intent| intent.address == *address);

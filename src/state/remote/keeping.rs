@@ -110,7 +110,7 @@ async fn listed(remote: &Remote) -> Result<Vec<Version>, StoreError> {
 }
 
 /// The objects of a folder by number: number, time, bytes. What has no number is not ours.
-async fn numbered(remote: &Remote, folder: &str) -> Result<Vec<(u64, i64, u64)>, StoreError> {
+pub(super) async fn numbered(remote: &Remote, folder: &str) -> Result<Vec<(u64, i64, u64)>, StoreError> {
     let listed = remote.list(folder).await?;
     let number = |key: &str| key.rsplit('/').next()?.parse().ok();
     let mut all: Vec<(u64, i64, u64)> =

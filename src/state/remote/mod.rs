@@ -31,6 +31,7 @@
 
 #[cfg(any(feature = "s3", feature = "azure", feature = "gcs"))]
 mod bucket;
+mod headless;
 mod keeping;
 mod lease;
 mod objects;

@@ -66,7 +66,7 @@ impl Reading {
                     return Ok(None);
                 }
                 // Or it was made just now.
-                wrong = "it is not there, and a log or versions beside it are";
+                wrong = "it is not there, and a log or versions beside it are: `rhumb state restore` puts it back";
                 continue;
             };
             wrong = "it names a version or an entry of the log that is not there";

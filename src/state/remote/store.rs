@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::headless;
 use super::lease::{self, Failure, Held, Term};
 use super::objects::{Only, Tag};
 use super::reading::{HEAD, LOOKS, Reading, head, log_key, sha256, version_key};
@@ -134,6 +135,13 @@ impl Session {
         })
     }
 
+    fn open(self) -> Result<Opened, StoreError> {
+        Ok(match self.join()? {
+            None => Opened::Nothing(Vacant { session: self }),
+            Some(reading) => Opened::Recorded(self.opened(reading)),
+        })
+    }
+
     fn opened(self, reading: Reading) -> RemoteStore {
         let Reading { state, next, fence, head, head_tag, log_bytes, .. } = reading;
         let ahead = state.clone();
@@ -180,7 +188,7 @@ async fn fence(
 }
 
 /// The store says over and over that something is there, and that it is not.
-fn refused_put(remote: &Remote, key: &str) -> StoreError {
+pub(super) fn refused_put(remote: &Remote, key: &str) -> StoreError {
     StoreError::Remote {
         name: remote.name_of(key),
         what: "write it",
@@ -225,11 +233,21 @@ impl RemoteStore {
     /// # Errors
     /// Another process has the lease, what is there cannot be read, or the store does not answer.
     pub fn open(remote: &Remote, holder: &Holder, options: &Options) -> Result<Opened, StoreError> {
+        Session::begin(remote, holder, options)?.open()
+    }
+
+    /// As [`RemoteStore::open`]; a head that was removed is put back first, and then `true` comes with it.
+    ///
+    /// # Errors
+    /// As of [`RemoteStore::open`].
+    pub fn open_without_head(
+        remote: &Remote,
+        holder: &Holder,
+        options: &Options,
+    ) -> Result<(Opened, bool), StoreError> {
         let session = Session::begin(remote, holder, options)?;
-        Ok(match session.join()? {
-            None => Opened::Nothing(Vacant { session }),
-            Some(reading) => Opened::Recorded(session.opened(reading)),
-        })
+        let put_back = session.call(|remote| async move { headless::put_back(&remote).await })?;
+        Ok((session.open()?, put_back))
     }
 
     /// What is recorded. All of it is durable.

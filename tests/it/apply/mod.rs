@@ -14,6 +14,7 @@ mod health;
 mod interrupts;
 pub mod kills;
 mod life;
+mod lost;
 mod month;
 mod preflight;
 pub mod process;

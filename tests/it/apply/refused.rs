@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use rhumb::plan::{Desired, Rollout};
-use rhumb_sim::{Stock, World};
+use rhumb_api::{ErrorKind, ProviderError, ResourceKind};
+use rhumb_sim::{Rule, Stock, Verb, What, World};
 
 use super::deployment::{Region, standby};
 use super::world::{Death, End, Plan, Theatre};
@@ -38,6 +39,7 @@ fn stories() -> Vec<Story> {
         of("create", Desired::new(), small.wanted(), &["g6e.xlarge"]),
         of("another type", small.wanted(), moved.wanted(), &["p5.48xlarge"]),
         of("grown and another type", small.wanted(), grown.wanted(), &["p5.48xlarge"]),
+        of("another type and not grown", small.wanted(), grown.wanted(), &["g6e.xlarge"]),
         of("replace", small.wanted(), ranged.wanted(), &["g6e.xlarge"]),
         Story {
             other: Some((small.clone(), "g6e.xlarge", "p5.48xlarge")),
@@ -47,10 +49,16 @@ fn stories() -> Vec<Story> {
 }
 
 fn staged(story: &Story, roll_back: bool, world: World) -> (Theatre, Plan) {
-    let mut theatre = Theatre::new(world.clone());
+    let mut theatre = Theatre::new(World { rules: Vec::new(), ..world.clone() });
     if !story.before.is_empty() {
         theatre.converge(&Plan::new("first", None, &story.before));
     }
+    let plan = beside(&mut theatre, story, roll_back, world);
+    (theatre, plan)
+}
+
+/// The plan of a story beside what is there, and no more machines of what is refused than there are.
+fn beside(theatre: &mut Theatre, story: &Story, roll_back: bool, world: World) -> Plan {
     let stock = |name: &&'static str| {
         let region = Region::new("services.chat", "eu-west-1");
         let there = theatre.cloud.inventory().into_iter();
@@ -74,7 +82,7 @@ fn staged(story: &Story, roll_back: bool, world: World) -> (Theatre, Plan) {
         roll_back,
         waves: vec![vec!["aws/eu-west-1".into()]],
     });
-    (theatre, plan)
+    plan
 }
 
 /// What is wrong, but for that the apply is not complete.
@@ -145,4 +153,66 @@ fn the_same_plan_may_be_tried_again() {
             assert_eq!(theatre.faults(&story.after), Vec::<String>::new(), "{}", story.name);
         }
     }
+}
+
+/// What an earlier plan replaced and could not remove does not come back into use in the place of what serves.
+#[test]
+fn what_an_earlier_plan_replaced_stays_so() {
+    let small = Region::new("services.chat", "eu-west-1");
+    let mut ranged = small.clone();
+    ranged.range = 65;
+    let mut theatre = Theatre::new(World { seed: 6, ..World::default() });
+    theatre.converge(&Plan::new("first", None, &small.wanted()));
+    let kept = Rule {
+        verb: Some(Verb::Delete),
+        kind: Some(ResourceKind::Fleet),
+        address: None,
+        nth: None,
+        times: None,
+        what: What::Error(ProviderError::new(ErrorKind::Denied, "not yours")),
+    };
+    theatre.cloud.set_world(World { seed: 6, rules: vec![kept], ..World::default() });
+    let second = Plan::new("second", Some(&theatre.durable.clone()), &ranged.wanted());
+    assert!(matches!(theatre.apply(&second, None), End::Finished(summary) if !summary.complete()));
+    let fleet = ranged.pool("g6e.xlarge").child("on_demand");
+    let in_use = |theatre: &Theatre| theatre.durable.resources[&fleet].id.clone();
+    let serves = in_use(&theatre);
+    assert!(
+        theatre.durable.spares.iter().any(|spare| spare.address == fleet),
+        "{:?}",
+        theatre.durable.spares
+    );
+    // Only its number is changed then, and refused.
+    let mut grown = ranged.clone();
+    grown.pools.insert("g6e.xlarge".into(), (4, 1));
+    let story = Story {
+        name: "leftover",
+        before: Desired::new(),
+        after: grown.wanted(),
+        refused: vec!["g6e.xlarge"],
+        other: None,
+    };
+    let plan = beside(&mut theatre, &story, true, World { seed: 6, ..World::default() });
+    let End::Finished(summary) = theatre.apply(&plan, None) else { panic!("nobody killed it") };
+    assert!(!summary.complete() && summary.went_back == ["services.chat"], "{summary:?}");
+    assert_eq!(in_use(&theatre), serves);
+    assert_eq!(faults(&theatre, &ranged.wanted()), Vec::<String>::new());
+}
+
+/// What cannot go again is not said to be gone.
+#[test]
+fn what_stays_is_told() {
+    let story = stories().remove(3);
+    assert_eq!(story.name, "another type and not grown");
+    let kept = Rule {
+        verb: Some(Verb::Delete),
+        kind: None,
+        address: None,
+        nth: None,
+        times: None,
+        what: What::Error(ProviderError::new(ErrorKind::Denied, "not yours")),
+    };
+    let (mut theatre, plan) = staged(&story, true, World { seed: 7, rules: vec![kept], ..World::default() });
+    let End::Finished(summary) = theatre.apply(&plan, None) else { panic!("nobody killed it") };
+    assert!(summary.went_back.is_empty() && summary.not_back == ["services.chat"], "{summary:?}");
 }

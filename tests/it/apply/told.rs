@@ -223,3 +223,61 @@ fn the_record_has_the_time_of_the_clock() {
     let (out, _, _) = desk.here(&["history"]);
     assert!(!out.contains("2031"), "{out}");
 }
+
+/// The events of an apply about the fleets of a workload in a cloud: stage by stage, with their place among all events.
+fn of_fleet(out: &str, workload: &str, cloud: &str) -> Vec<(usize, String)> {
+    let events = out.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let is = |event: &Value| {
+        let addr = event["address"].as_str().unwrap_or_default();
+        addr.starts_with(&format!("{workload}/{cloud}/")) && addr.ends_with("/on_demand")
+    };
+    let stage = |event: Value| event["stage"].as_str().expect("a word").to_owned();
+    events.enumerate().filter(|(_, event)| is(event)).map(|(at, event)| (at, stage(event))).collect()
+}
+
+/// By the spec of an example: one cloud first, the other once its machines serve; and where they do not, the other stays as it is.
+#[test]
+fn waves_follow_one_another() {
+    let desk = Desk::new();
+    let of = std::fs::read_to_string("examples/fraud-scoring/deploy.yaml").expect("read");
+    write(&desk, &of);
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    write(&desk, &of.replace("fraud/trees:3", "fraud/trees:4"));
+    let out = desk.ok(&["apply", ".", "--yes", "--json"]);
+    let both = ["aws", "gcp"].map(|cloud| of_fleet(&out, "services.trees", cloud));
+    // Nothing waits for the last one.
+    let healthy = both.iter().filter(|events| events.iter().any(|(_, stage)| stage == "healthy")).count();
+    assert_eq!(healthy, 1, "{both:?}");
+    let spans = both.map(|events| (events.first().expect("some").0, events.last().expect("some").0));
+    assert!(spans[0].1 < spans[1].0 || spans[1].1 < spans[0].0, "one after the other: {spans:?}");
+    // New machines that do not serve.
+    let images = |desk: &Desk| -> Vec<String> {
+        let all = desk.sim.inventory().into_iter();
+        let of = all.filter(|seen| seen.tags.address.as_str().starts_with("services.trees/"));
+        of.filter_map(|seen| Some(format!("{:?}", seen.attributes.get("server")?))).collect()
+    };
+    let now = images(&desk);
+    assert!(now.len() == 2 && now.iter().all(|image| image.contains("trees:4")), "{now:?}");
+    let sick = |verb| Rule {
+        verb: Some(verb),
+        kind: Some(ResourceKind::Fleet),
+        address: None,
+        nth: None,
+        times: None,
+        what: What::Sick,
+    };
+    let gcp = |desk: &Desk| {
+        let all = desk.sim.inventory().into_iter();
+        let is = |seen: &rhumb_api::Observed| {
+            seen.handle.kind == ResourceKind::Fleet && seen.handle.cloud == rhumb_api::Cloud::Gcp
+        };
+        all.filter(is).collect::<Vec<_>>()
+    };
+    let before = gcp(&desk);
+    desk.sim.set_world(&World { rules: vec![sick(Verb::Create), sick(Verb::Update)], ..quick() });
+    write(&desk, &of.replace("fraud/trees:3", "fraud/trees:5"));
+    let (out, err, code) = desk.there(&["apply", ".", "--yes", "--quiet"]);
+    assert!(code == 1 && out.contains("a new machine did not become healthy"), "{out}{err}");
+    assert!(out.contains("Not begun: update services.trees/gcp/"), "{out}");
+    assert_eq!(gcp(&desk), before, "the other cloud's machines are as they were");
+}

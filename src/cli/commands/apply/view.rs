@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rhumb_api::Money;
+use rhumb_api::{ErrorKind, Money};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::cli::clouds::Clouds;
 use crate::cli::stdout::{print, print_error};
 use crate::cli::{Failure, Settings, files, spend};
-use crate::plan::{Action, LeftWhy, Plan};
+use crate::plan::{Action, LeftWhy, Plan, Standby};
 use crate::report;
 use crate::state::{Deed, State};
 
@@ -87,6 +87,16 @@ impl<'s> View<'s> {
         }));
         if simulated {
             self.line("SIMULATED: nothing of this exists.");
+        }
+    }
+
+    /// Tells what will not stand in for refused machines, because nobody here can make it.
+    pub fn passed_over(&self, passed: &[(&Standby, String)]) {
+        for (Standby { pool, by, .. }, why) in passed {
+            self.event(
+                json!({ "event": "passed_over", "pool": pool.as_str(), "by": by.as_str(), "why": why }),
+            );
+            self.line(&format!("{by} will not stand in for {pool}: {why}"));
         }
     }
 
@@ -192,6 +202,7 @@ impl<'s> View<'s> {
                 .map(|(pool, by, why)| json!({ "pool": pool.as_str(), "by": by.as_str(), "why": why }))
                 .collect::<Vec<_>>(),
             "went_back": summary.went_back,
+            "not_back": summary.not_back,
             "unrecorded": summary.unrecorded,
             "planned_per_hour": report::per_hour(plan).to_string(),
             "usd_per_hour_now": now.as_ref().map(|now| now.usd.to_string()),
@@ -213,9 +224,18 @@ impl<'s> View<'s> {
                 text.push_str(&format!("{what}: {} {addr}: {why}\n", verb.as_str()));
             }
         }
+        let denied = format!("{}: ", ErrorKind::Denied);
+        if summary.failed.iter().any(|(.., why)| why.starts_with(&denied)) {
+            text.push_str("Who asks may not do all of it: `rhumb preflight PLAN` asks for every right of a saved plan and makes nothing.\n");
+        }
         for workload in &summary.went_back {
             text.push_str(&format!(
                 "{workload}: machines were refused, and so was all that may stand in: what was made went again, and what served so far serves as before.\n"
+            ));
+        }
+        for workload in &summary.not_back {
+            text.push_str(&format!(
+                "{workload}: machines were refused, and so was all that may stand in: what was made was to go again, and not all of it did. Apply again, or plan.\n"
             ));
         }
         let counts = format!("{made} created, {changed} changed, {removed} removed");

@@ -11,6 +11,7 @@ use crate::cli::state::{address, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
 use crate::plan;
+use crate::spec::is_name;
 use crate::state::{Record, State, StateResource};
 
 /// Give what is recorded another address, so that a workload can be renamed in the spec without being made anew
@@ -87,13 +88,19 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
 fn alike(from: &ResourceAddr, to: &ResourceAddr) -> Result<(), Failure> {
     let kind = |addr: &ResourceAddr| {
         let (kind, name) = addr.as_str().split_once('.')?;
-        (!name.is_empty() && !name.contains(['/', '.'])).then(|| kind.to_owned())
+        let whole = !name.is_empty() && !name.contains(['/', '.']) && addr.as_str() != plan::SHARED;
+        whole.then(|| kind.to_owned())
     };
     for addr in [from, to] {
         if kind(addr).is_none() {
             let help = "name a whole workload, such as services.chat";
             return Err(Failure::usage(format!("{addr}: it is no workload; {help}")));
         }
+    }
+    let name = to.as_str().split_once('.').map_or("", |(_, name)| name);
+    if !is_name(name) {
+        let rule = "names start with a letter and have lower-case letters, digits and `-`, at most 40";
+        return Err(Failure::usage(format!("{to}: no spec can have a workload of this name; {rule}")));
     }
     if kind(from) != kind(to) {
         return Err(Failure::usage(format!("{to}: it is of another kind than {from}")));
@@ -114,7 +121,7 @@ fn made_anew(args: &Args, state: &State) -> Vec<ResourceAddr> {
         run && addr.moved(&args.from, &args.to).is_some()
     };
     let all = state.resources.iter().filter(|(addr, thing)| shares(addr) || runs(addr, thing));
-    all.map(|(addr, _)| addr.clone()).collect()
+    all.map(|(addr, _)| addr.moved(&args.from, &args.to).unwrap_or_else(|| addr.clone())).collect()
 }
 
 fn unknown(args: &Args, name: &str, state: &State) -> Failure {

@@ -3,21 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rhumb_api::{Attr, Handle, ResourceAddr};
+use rhumb_api::{Attr, Cloud, Handle, ResourceAddr};
 use serde_json::{Value, json};
 
-use crate::apply::{Found, Survey};
+use crate::apply::{Drift, Found, Survey};
+use crate::catalog::Catalog;
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::commands::apply::View;
 use crate::cli::held::{Held, store_failure, who};
 use crate::cli::state::{PlaceKind, StateArgs, StatePlace, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, reality};
+use crate::state::local::MOST_VERSIONS;
 use crate::state::{Record, Returned, Spared, State, StateResource};
 
 /// Record again what an earlier version has and the record has lost, as far as it still exists
 ///
-/// For a state file that was lost or damaged (move what is left of it away), and for things that were left to others by mistake. Nothing that
+/// For a state file that was lost or damaged (move what is left of it away), for a bucket whose object `head` is gone, and for things that were left to others by mistake. Nothing that
 /// is recorded now is forgotten: what was made since the version has our tags, is found by them and goes on being used. Nothing is made,
 /// changed or removed; `rhumb rollback` leads back what exists.
 #[derive(Debug, clap::Args)]
@@ -31,6 +33,9 @@ pub struct Args {
     #[command(flatten)]
     clouds: CloudArgs,
 }
+
+/// Cloud and region.
+type Places = BTreeSet<(Cloud, String)>;
 
 /// What came of it.
 #[derive(Default)]
@@ -47,6 +52,12 @@ struct Told {
     spare: Vec<(ResourceAddr, String)>,
     /// The record was written anew from the version.
     anew: bool,
+    /// The head of the bucket was put back.
+    head: bool,
+    /// Has another name since that version.
+    renamed: BTreeMap<ResourceAddr, ResourceAddr>,
+    /// Where nothing is known to be and it could not be looked, and why.
+    unseen: Vec<(String, String)>,
 }
 
 /// Runs the command.
@@ -57,15 +68,16 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let place = args.state.place(settings)?;
     let version = place.version(args.to)?;
     let clouds = Clouds::of(&args.clouds)?;
-    let mut held = opened(&place, &args.state, settings)?;
+    let (mut held, head) = opened(&place, &args.state, settings)?;
     let anew = held.state().is_none();
+    let (known, latest) = kept(&place, &version);
+    let mut guessed = Places::new();
     if anew {
-        if let PlaceKind::Bucket(..) = place.kind {
-            let help = "let the bucket bring the object `head` back from the versions that it keeps";
-            return Err(Failure::error(format!("{}: nothing is recorded there; {help}", held.name)));
-        }
         clouds.fits(&version, &held.name)?;
-        held.put(version.clone())?;
+        // What was made since may be anywhere. Nobody else sees a record that does not have it: to them it would be in the way.
+        guessed = others(&known);
+        let regions = known.union(&guessed).cloned().collect();
+        held.try_out(State { regions, ..version.clone() });
     }
     let Some(state) = held.state() else { return Ok(Exit::Done) };
     if state.lineage != version.lineage {
@@ -76,25 +88,51 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     clouds.fits(state, &held.name)?;
     let quiet = reality::silent(settings);
     reality::settle(&mut held, &quiet, &clouds)?;
-    reality::refresh(&mut held, &quiet, &clouds)?;
+    let mut drift = reality::look(&mut held, &quiet, &clouds)?;
+    let unseen = not_needed(&mut drift, &guessed);
+    reality::complete(&drift)?;
+    let renamed = if anew { renamed(&held, &drift) } else { BTreeMap::new() };
+    if renamed.is_empty() {
+        reality::record(&drift, &mut held, settings, &clouds)?;
+    } else {
+        let (by, at) = (who(), settings.clock.to_string());
+        let record = |(from, to): (&ResourceAddr, &ResourceAddr)| Record::Rename {
+            from: from.clone(),
+            to: to.clone(),
+            by: by.clone(),
+            at: at.clone(),
+        };
+        let records: Vec<Record> = renamed.iter().map(record).collect();
+        held.store(clouds.simulated)?.append(&records).map_err(store_failure)?;
+        let mut drift = reality::look(&mut held, &quiet, &clouds)?;
+        not_needed(&mut drift, &guessed);
+        reality::complete(&drift)?;
+        reality::record(&drift, &mut held, settings, &clouds)?;
+    }
     let Some(state) = held.state().cloned() else { return Ok(Exit::Done) };
     let version = version.in_names_of(&state);
     let lost = lost(&state, &version);
     let seen = look(&lost, &mut held, &quiet, &clouds)?;
     let (things, mut told) = returned(&state, &lost, &seen, anew);
-    told.anew = anew;
+    (told.anew, told.head, told.renamed, told.unseen) = (anew, head, renamed, unseen);
     if anew || !things.is_empty() {
         let mut records = vec![Record::Restore { to: args.to, by: who(), at: settings.clock.to_string() }];
         records.extend(things);
         held.store(clouds.simulated)?.append(&records).map_err(store_failure)?;
     }
+    held.put_tried(|state| {
+        state.regions = known;
+        state.regions = state.places();
+        // The next version is none of those that are kept.
+        state.serial = state.serial.max(latest);
+    })?;
     tell(&told, args.to, settings)?;
     Ok(Exit::Done)
 }
 
 /// The state that is there; of one that cannot be read, what to do.
-fn opened(place: &StatePlace, args: &StateArgs, settings: &Settings) -> Result<Held, Failure> {
-    let failure = match Held::open(place, settings) {
+fn opened(place: &StatePlace, args: &StateArgs, settings: &Settings) -> Result<(Held, bool), Failure> {
+    let failure = match Held::open_without_head(place, settings) {
         Ok(held) => return Ok(held),
         Err(failure) => failure,
     };
@@ -108,6 +146,48 @@ fn opened(place: &StatePlace, args: &StateArgs, settings: &Settings) -> Result<H
         }
         (failure, ..) => Err(failure),
     }
+}
+
+/// Where any version that is kept says that something is or was, and the latest serial of them.
+fn kept(place: &StatePlace, version: &State) -> (Places, u64) {
+    let mut places = version.places();
+    let serials = place.versions().unwrap_or_default();
+    let latest = serials.last().copied().unwrap_or(0);
+    for serial in serials.into_iter().rev().take(MOST_VERSIONS) {
+        // One that cannot be read says nothing.
+        let other = place.version(serial).ok().filter(|other| other.lineage == version.lineage);
+        places.extend(other.iter().flat_map(State::places));
+    }
+    (places, latest)
+}
+
+/// All other regions of the same clouds.
+fn others(known: &Places) -> Places {
+    let clouds: BTreeSet<Cloud> = known.iter().map(|(cloud, _)| *cloud).collect();
+    let catalog = Catalog::embedded();
+    let all = catalog.regions.iter().filter(|region| clouds.contains(&region.cloud));
+    all.map(|region| (region.cloud, region.id.clone())).filter(|place| !known.contains(place)).collect()
+}
+
+/// Takes out of a look what could not be looked at in regions in which nobody knows of anything: an account may not have all of them.
+fn not_needed(drift: &mut Drift, guessed: &Places) -> Vec<(String, String)> {
+    let names: BTreeSet<String> = guessed.iter().map(|(cloud, region)| format!("{cloud}/{region}")).collect();
+    let (not_needed, needed) =
+        std::mem::take(&mut drift.unseen).into_iter().partition(|(what, _)| names.contains(what));
+    drift.unseen = needed;
+    not_needed
+}
+
+/// What its clouds know by another name than the version does: it was renamed since, and they were told.
+fn renamed(held: &Held, drift: &Drift) -> BTreeMap<ResourceAddr, ResourceAddr> {
+    let Some(state) = held.state() else { return BTreeMap::new() };
+    let told = |(addr, thing): (&ResourceAddr, &Arc<StateResource>)| {
+        let handle = thing.handle()?;
+        let tagged = &drift.seen.get(&handle)?.tags.address;
+        // The name that it was to lose is not another one.
+        (thing.known_as.get(addr) != Some(tagged)).then_some((handle, tagged))
+    };
+    state.renamed(&state.resources.iter().filter_map(told).collect())
 }
 
 /// What the version has in use and the record has not, by address.
@@ -219,12 +299,21 @@ fn tell(told: &Told, to: u64, settings: &Settings) -> Result<(), Failure> {
             all.iter().map(|(address, id)| json!({ "address": address, "id": id })).collect()
         };
         let text = json!({
-            "schema": "rhumb.state_restore/1", "to": to, "anew": told.anew, "restored": of(&told.back),
+            "schema": "rhumb.state_restore/1", "to": to, "anew": told.anew, "head": told.head, "renamed": told.renamed, "unseen": told.unseen, "restored": of(&told.back),
             "found": of(&told.found), "gone": of(&told.gone), "beside": of(&told.beside), "spare": of(&told.spare),
         });
         return terminal::print(&format!("{text}\n"));
     }
     let mut text = String::new();
+    if told.head {
+        text.push_str(
+            "The bucket's object `head` was gone and is there again: nothing that was recorded is lost.\n",
+        );
+    }
+    for (from, to) in &told.renamed {
+        let (from, to) = (clean(from.as_str()), clean(to.as_str()));
+        text.push_str(&format!("{from} is {to} by now, as its clouds know.\n"));
+    }
     if told.anew {
         text.push_str(&format!("The record was written anew from serial {to}, and beside what exists.\n"));
     }
@@ -238,6 +327,12 @@ fn tell(told: &Told, to: u64, settings: &Settings) -> Result<(), Failure> {
         for (address, id) in all {
             text.push_str(&format!("{} ({}) {what}\n", clean(address.as_str()), clean(id)));
         }
+    }
+    for (place, why) in &told.unseen {
+        text.push_str(&format!(
+            "{place} could not be looked at, and nobody knows of anything there: {}\n",
+            clean(why)
+        ));
     }
     text.push_str(&match told.back.len() + told.found.len() {
         0 if told.anew => "Nothing was made, changed or removed; plan to see what differs from the spec.\n".to_owned(),

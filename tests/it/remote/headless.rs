@@ -1,0 +1,81 @@
+//! A bucket whose head was removed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rhumb::state::StoreError;
+use rhumb::state::remote::{Opened, RemoteStore, prune, read};
+
+use super::shelf::Shelf;
+use super::{NAME, at, change, holder, opened, options};
+use crate::oracle::worlds::Random;
+
+/// A history by a seed: records, versions, other writers and what is removed after days; whoever was overtaken is still there.
+fn story(seed: u64) -> (Shelf, Vec<RemoteStore>, RemoteStore) {
+    let shelf = Shelf::new();
+    let remote = at(Arc::new(shelf.clone()));
+    let mut random = Random::new(seed);
+    let (mut overtaken, mut now) = (Vec::new(), opened(&remote).unwrap());
+    for i in 0..random.below(12) {
+        match random.below(5) {
+            0 | 1 => now.append(&change(i + 1)).unwrap(),
+            2 => now.compact().unwrap(),
+            3 => {
+                shelf.pass(Duration::from_secs(60 * 60));
+                let next = opened(&remote).unwrap();
+                overtaken.push(std::mem::replace(&mut now, next));
+            }
+            _ => {
+                shelf.pass(Duration::from_secs(25 * 60 * 60));
+                prune(&remote, 1).unwrap();
+            }
+        }
+    }
+    (shelf, overtaken, now)
+}
+
+#[test]
+fn it_is_put_back_and_nothing_is_lost() {
+    let (mut continued, mut pruned) = (0, 0);
+    for seed in 0..150 {
+        let (shelf, mut overtaken, last) = story(seed);
+        let remote = at(Arc::new(shelf.clone()));
+        let state = last.state().clone();
+        overtaken.push(last);
+        shelf.change("p/head", |_| None);
+        let error = read(&remote).unwrap_err().to_string();
+        assert!(error.contains("head") && error.contains("`rhumb state restore` puts it back"), "{error}");
+        shelf.pass(Duration::from_secs(60 * 60));
+        let logged = || shelf.content().keys().filter(|key| key.starts_with("p/log/")).count();
+        let before = logged();
+        let (now, put_back) = RemoteStore::open_without_head(&remote, &holder(), &options()).unwrap();
+        let Opened::Recorded(mut now) = now else { panic!("{seed}: nothing is recorded") };
+        assert!(put_back, "{seed}");
+        // Its own fence, and those in the places of what was removed.
+        pruned += u64::from(logged() > before + 2);
+        assert_eq!((&state, Some(&state)), (now.state(), read(&remote).unwrap().as_ref()), "{seed}");
+        // However long they were paused.
+        for store in &mut overtaken {
+            let refused = store.append(&change(99)).unwrap_err();
+            assert_eq!(refused, StoreError::Overtaken { name: NAME.to_owned() }, "{seed}");
+        }
+        now.append(&change(100)).unwrap();
+        now.compact().unwrap();
+        assert_eq!(read(&remote).unwrap().as_ref(), Some(now.state()), "{seed}");
+        drop(now);
+        let (again, put_back) = RemoteStore::open_without_head(&remote, &holder(), &options()).unwrap();
+        assert!(!put_back && matches!(again, Opened::Recorded(_)), "{seed}");
+        continued += u64::from(state.serial > 0);
+    }
+    assert!(
+        continued > 50 && pruned > 5,
+        "{continued} with records, {pruned} with an end of the log that was removed"
+    );
+}
+
+#[test]
+fn where_nothing_ever_was_there_is_nothing_to_put_back() {
+    let remote = at(Arc::new(Shelf::new()));
+    let (opened, put_back) = RemoteStore::open_without_head(&remote, &holder(), &options()).unwrap();
+    assert!(!put_back && matches!(opened, Opened::Nothing(_)));
+}
