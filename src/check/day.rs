@@ -180,7 +180,9 @@ mod tests {
     fn slow(shares: &[u32], ahead: u32) -> Day {
         let cycle = shares.len() as u32 * HOUR;
         let share = |t: u32| shares[(t / HOUR) as usize % shares.len()];
-        let ready: Vec<u32> = (0..cycle).map(|t| (t..=t + ahead).map(share).max().unwrap()).collect();
+        // A share is that of an hour: whoever looks once an hour, and at the end, has seen every second ahead.
+        let seen = |t: u32| (t..=t + ahead).step_by(HOUR as usize).chain([t + ahead]);
+        let ready: Vec<u32> = (0..cycle).map(|t| seen(t).map(share).max().unwrap()).collect();
         let mut occur = ready.clone();
         occur.sort_unstable();
         occur.dedup();

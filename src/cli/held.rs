@@ -47,17 +47,25 @@ impl Held {
     /// # Errors
     /// Someone else has it, it cannot be read, or it was lost.
     pub fn open(place: &StatePlace, settings: &Settings) -> Result<Self, Failure> {
-        let (held, _) = Self::opened(place, settings, false)?;
+        let held = Self::open_anywhere(place, settings)?;
         if held.state().is_none() {
             place.not_lost()?;
         }
         Ok(held)
     }
 
-    /// As [`Held::open`]; where a bucket has lost the object that says where to begin, it is put back, and then `true` comes with it.
+    /// As [`Held::open`], also where something was lost or moved away.
     ///
     /// # Errors
-    /// As of [`Held::open`].
+    /// Someone else has it, or it cannot be read.
+    pub fn open_anywhere(place: &StatePlace, settings: &Settings) -> Result<Self, Failure> {
+        Self::opened(place, settings, false).map(|(held, _)| held)
+    }
+
+    /// As [`Held::open_anywhere`]; where a bucket has lost the object that says where to begin, it is put back, and then `true` comes with it.
+    ///
+    /// # Errors
+    /// As of [`Held::open_anywhere`].
     pub fn open_without_head(place: &StatePlace, settings: &Settings) -> Result<(Self, bool), Failure> {
         Self::opened(place, settings, true)
     }
@@ -123,14 +131,20 @@ impl Held {
         }
     }
 
-    /// Records what was tried out, after a last change.
+    /// Changes what is tried out, if something is.
+    pub fn change_tried(&mut self, change: impl FnOnce(&mut State)) {
+        if let Some(Opened::Recorded(Store::Nowhere(state))) = &mut self.opened {
+            change(state);
+        }
+    }
+
+    /// Records what was tried out, if something was.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn put_tried(&mut self, change: impl FnOnce(&mut State)) -> Result<(), Failure> {
+    pub fn put_tried(&mut self) -> Result<(), Failure> {
         let Some(vacant) = self.waiting.take() else { return Ok(()) };
-        if let Some(Opened::Recorded(Store::Nowhere(mut state))) = self.opened.take() {
-            change(&mut state);
+        if let Some(Opened::Recorded(Store::Nowhere(state))) = self.opened.take() {
             self.opened = Some(Opened::Nothing(vacant));
             self.put(state)?;
         }

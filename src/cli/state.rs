@@ -91,11 +91,14 @@ impl StatePlace {
     /// # Errors
     /// Something was: versions of it are there, and it was not moved away. To plan on nothing would make everything once more.
     pub fn not_lost(&self) -> Result<(), Failure> {
-        let PlaceKind::File(path) = &self.kind else { return Ok(()) };
-        let (name, Some(last)) = (&self.name, self.versions()?.last().copied()) else { return Ok(()) };
+        let (PlaceKind::File(path), name) = (&self.kind, &self.name) else { return Ok(()) };
         if local::was_moved(&mut RealDisk::new(), path).map_err(|e| Failure::error(format!("{name}: {e}")))? {
-            return Ok(());
+            return Err(Failure::error(format!(
+                "{name}: the state was moved to another place (`rhumb state move`): let `state` in the spec name that, or give it with \
+                 --state; to begin anew, move {name}.moved and {name}.version-* away"
+            )));
         }
+        let Some(last) = self.versions()?.last().copied() else { return Ok(()) };
         Err(Failure::error(format!(
             "{name}: nothing is recorded there, and versions of it are, the last of serial {last}: it was lost. `rhumb state restore --to {last}` \
              brings it back; to begin anew, move {name}.version-* away"

@@ -16,7 +16,7 @@ use super::error::legible;
 pub use super::error::{Holder, StoreError};
 use super::{Record, State, StateError, file, journal};
 use versions::MOVED;
-pub use versions::{MOST_VERSIONS, read_version, versions, was_moved};
+pub use versions::{MOST_VERSIONS, moved_back, read_version, versions, was_moved};
 
 /// Length in bytes beyond which a journal is not let grow: a new snapshot is made first.
 const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;

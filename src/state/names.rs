@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rhumb_api::{Handle, ResourceAddr};
 
-use super::{State, StateResource, record};
+use super::{Spare, State, StateResource, record};
 
 impl State {
     /// What is called otherwise by the addresses of `today`, and how: beginnings of addresses, which all below them have in common.
@@ -25,10 +25,16 @@ impl State {
     #[must_use]
     pub fn in_names_of(&self, now: &State) -> State {
         let used = now.resources.iter().filter_map(|(addr, thing)| Some((thing.handle()?, addr)));
-        let renamed = self.renamed(&used.collect());
+        self.called(&self.renamed(&used.collect()))
+    }
+
+    /// The same with other beginnings of addresses, all of them at once.
+    #[must_use]
+    pub fn called(&self, renamed: &BTreeMap<ResourceAddr, ResourceAddr>) -> State {
         let other = |addr: &ResourceAddr| renamed.iter().rev().find_map(|(from, to)| addr.moved(from, to));
+        let there = self.resources.keys().chain(self.spares.iter().map(|spare| &spare.address));
         let all: BTreeMap<ResourceAddr, ResourceAddr> =
-            self.resources.keys().filter_map(|old| Some((old.clone(), other(old)?))).collect();
+            there.filter_map(|old| Some((old.clone(), other(old)?))).collect();
         let taken = |new: &ResourceAddr| self.resources.contains_key(new) && !all.contains_key(new);
         if all.is_empty() || all.values().any(taken) {
             return self.clone();
@@ -37,8 +43,12 @@ impl State {
         let told = |(addr, thing): (&ResourceAddr, &Arc<StateResource>)| {
             (all.get(addr).unwrap_or(addr).clone(), record::told(addr, thing, &names))
         };
-        let resources = self.resources.iter().map(told);
-        State { resources: resources.collect(), ..self.clone() }
+        let spare = |spare: &Spare| {
+            let (address, thing) = told((&spare.address, &spare.thing));
+            Spare { address, thing, why: spare.why }
+        };
+        let spares = self.spares.iter().map(spare).collect();
+        State { resources: self.resources.iter().map(told).collect(), spares, ..self.clone() }
     }
 }
 

@@ -10,6 +10,7 @@ use rhumb_api::{Attr, Money, Purchase};
 
 use crate::cli::{rhumb, run};
 use crate::divided::{a_claim_is_searched_again, divided as own};
+use crate::extent::is_many;
 use crate::faults::{self, Case, Planted};
 use crate::line;
 
@@ -357,16 +358,20 @@ fn why_not_is_asked_of_every_part() {
     };
     assert_eq!(costs(&all[0]), f64::INFINITY);
     assert!((costs(&all[1]) - 17.17).abs() < 0.01, "{}", costs(&all[1]));
-    let one = told_by(&[&offer[..], &["services.desk-to-10pct", "examples/night-desk"]].concat());
-    assert_eq!(one["workloads"].as_array().unwrap().len(), 1);
-    let lengths = [
-        "explain",
-        "--why-not",
-        "aws/us-east-1/p5.48xlarge",
-        "services.chat",
-        "examples/long-and-short-prompts",
-    ];
-    assert_eq!(told_by(&lengths)["workloads"].as_array().unwrap().len(), 2);
+    if is_many() {
+        let one = told_by(&[&offer[..], &["services.desk-to-10pct", "examples/night-desk"]].concat());
+        assert_eq!(one["workloads"].as_array().unwrap().len(), 1);
+    }
+    if is_many() {
+        let lengths = [
+            "explain",
+            "--why-not",
+            "aws/us-east-1/p5.48xlarge",
+            "services.chat",
+            "examples/long-and-short-prompts",
+        ];
+        assert_eq!(told_by(&lengths)["workloads"].as_array().unwrap().len(), 2);
+    }
     let wrong = ["explain", "--why-not", "p5.48xlarge", "services.desk-to-30pct", "examples/night-desk"];
     let (_, err, code) = run(rhumb().args(wrong).args(["--at", "2026-11-25"]));
     assert!(code != 0 && err.contains("services.desk-to-10pct"), "{code} {err}");
@@ -492,9 +497,12 @@ budget: { monthly: 900000 USD, per: { services.chat: 800000 USD }, by_label: { t
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.yaml");
     std::fs::write(&path, text).unwrap();
-    let (out, err, code) =
-        run(rhumb().args(["check", path.to_str().unwrap(), "--at", "2026-11-25", "--json"]));
-    assert_eq!(code, 0, "{out} {err}");
+    // The proof takes most of the time.
+    if is_many() {
+        let (out, err, code) =
+            run(rhumb().args(["check", path.to_str().unwrap(), "--at", "2026-11-25", "--json"]));
+        assert_eq!(code, 0, "{out} {err}");
+    }
     let plan = told_by(&["plan", path.to_str().unwrap()]);
     assert_eq!(plan["divided"]["services"][0]["parts"].as_array().unwrap().len(), 2, "it has parts");
     let years: Vec<&str> =

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use rhumb::cli::Exit;
 use serde_json::Value;
 
+use crate::extent::{one_in, pick};
+
 const COMMANDS: [&str; 33] = [
     "plan",
     "preflight",
@@ -67,6 +69,14 @@ fn plain(args: &[&str]) -> (String, String, i32) {
 const CHAT: &str = "examples/support-chat/deploy.yaml";
 const HOPELESS: &str = "examples/impossible-latency/deploy.yaml";
 
+/// A spec that many plans are made of, one of its services, and a promise that is not to be kept: one that is soon planned, where few tests are
+/// run.
+fn explored() -> (&'static str, &'static str, &'static str) {
+    let chat = (CHAT, "services.chat", "chat.slo.ttft_p95=1ms");
+    let soon = ("examples/visual-inspection/deploy.yaml", "services.inspect", "inspect.slo.e2e_p99=1ms");
+    pick(soon, chat, chat)
+}
+
 /// A plan that was saved, and a state that has come since.
 fn stale_plan(folder: &Path) -> (PathBuf, PathBuf) {
     let (plan, state) = (folder.join("chat.plan"), folder.join("state.json"));
@@ -96,11 +106,12 @@ fn every_exit_of_the_table_happens() {
     let loose = folder.path().join("loose.yaml");
     std::fs::write(&loose, "rhumb:   1\nname:    loose\n").unwrap();
     let [plan, state, loose, forged] = [&plan, &state, &loose, &forged].map(|p| p.to_str().unwrap());
+    let (spec, ..) = explored();
     let cases: &[(Exit, &[&str])] = &[
         (Exit::Done, &["--version"]),
         (Exit::Done, &["--help"]),
-        (Exit::Done, &["plan", CHAT]),
-        (Exit::Done, &["check", CHAT]),
+        (Exit::Done, &["plan", spec]),
+        (Exit::Done, &["check", spec]),
         (Exit::Done, &["validate", CHAT]),
         (Exit::Done, &["show", plan]),
         (Exit::Error, &[]),
@@ -112,13 +123,13 @@ fn every_exit_of_the_table_happens() {
         (Exit::Error, &["show", "no-such-file"]),
         (Exit::Error, &["explain", "services.nobody", CHAT]),
         (Exit::Error, &["-C", "no-such-folder", "validate"]),
-        (Exit::Changes, &["plan", CHAT, "--detailed-exitcode"]),
+        (Exit::Changes, &["plan", spec, "--detailed-exitcode"]),
         (Exit::CheckFailed, &["fmt", "--check", loose]),
         (Exit::CheckFailed, &["check", "--plan", forged, CHAT]),
         (Exit::CheckFailed, &["check", "--plan", forged, CHAT, "--max-age", "1"]),
-        (Exit::Inconclusive, &["check", CHAT, "--max-age", "1"]),
-        (Exit::Inconclusive, &["plan", CHAT, "--max-age", "1d"]),
-        (Exit::Inconclusive, &["plan", CHAT, "--max-age", "1", "--detailed-exitcode"]),
+        (Exit::Inconclusive, &["check", spec, "--max-age", "1"]),
+        (Exit::Inconclusive, &["plan", spec, "--max-age", "1d"]),
+        (Exit::Inconclusive, &["plan", spec, "--max-age", "1", "--detailed-exitcode"]),
         (Exit::Infeasible, &["plan", HOPELESS, "--max-age", "1"]),
         (Exit::Stale, &["check", "--plan", forged, "examples/two-models"]),
         (Exit::Stale, &["show", plan, "--state", state]),
@@ -127,7 +138,7 @@ fn every_exit_of_the_table_happens() {
         (Exit::Infeasible, &["check", HOPELESS]),
         (Exit::Unfinished, &["plan", CHAT, "--time-limit", "0s"]),
     ];
-    for (exit, args) in cases {
+    for (exit, args) in one_in(4, 1).cases(cases, |(exit, _)| [exit.code()]) {
         let (out, err, code) = plain(args);
         assert_eq!(code, exit.code(), "{args:?}\n{out}\n{err}");
         assert!(!err.contains("panicked"), "{args:?}: {err}");
@@ -144,17 +155,17 @@ fn every_exit_of_the_table_happens() {
 fn every_first_spec_can_be_planned() {
     let folder = tempfile::tempdir().unwrap();
     let short = ["chat", "code", "rag", "embedding"];
-    for use_case in short.iter().chain(rhumb::spec::use_case::NAMES) {
-        for lang in ["yaml", "hcl"] {
-            let model = if *use_case == "embedding" { "Qwen/Qwen3-Embedding-0.6B" } else { "Qwen/Qwen3-32B" };
-            let name = format!("{use_case}.{lang}");
-            let at = |args: &[&str]| run(rhumb().arg("-C").arg(folder.path()).args(args));
-            let (_, err, code) =
-                at(&["init", "--use-case", use_case, "--model", model, "--lang", lang, "--out", &name]);
-            assert_eq!(code, 0, "{name}: {err}");
-            let (out, err, code) = at(&["plan", &name, "--at", "2026-11-25"]);
-            assert_eq!(code, 0, "{name}: {out}{err}");
-        }
+    let cases = short.iter().chain(rhumb::spec::use_case::NAMES);
+    let cases = cases.flat_map(|use_case| ["yaml", "hcl"].map(|lang| (use_case, lang)));
+    for (use_case, lang) in one_in(6, 1).cases(cases, |(use_case, lang)| [**use_case, *lang]) {
+        let model = if *use_case == "embedding" { "Qwen/Qwen3-Embedding-0.6B" } else { "Qwen/Qwen3-32B" };
+        let name = format!("{use_case}.{lang}");
+        let at = |args: &[&str]| run(rhumb().arg("-C").arg(folder.path()).args(args));
+        let (_, err, code) =
+            at(&["init", "--use-case", use_case, "--model", model, "--lang", lang, "--out", &name]);
+        assert_eq!(code, 0, "{name}: {err}");
+        let (out, err, code) = at(&["plan", &name, "--at", "2026-11-25"]);
+        assert_eq!(code, 0, "{name}: {out}{err}");
     }
 }
 
@@ -223,18 +234,19 @@ fn json_is_one_document_with_a_schema() {
     std::fs::write(&broken, "rhumb: 1\nnam: x\n").unwrap();
     let new = folder.path().join("new.yaml");
     let [plan, state, broken, new] = [&plan, &state, &broken, &new].map(|p| p.to_str().unwrap());
+    let (spec, service, _) = explored();
     let cases: &[(&str, i32, &[&str])] = &[
-        ("rhumb.plan/1", 0, &["plan", CHAT]),
+        ("rhumb.plan/1", 0, &["plan", spec]),
         ("rhumb.plan/1", 0, &["show", plan]),
         ("rhumb.infeasible/1", 6, &["plan", HOPELESS]),
-        ("rhumb.explain/1", 0, &["explain", "services.chat", CHAT]),
-        ("rhumb.what-if/1", 0, &["what-if", CHAT, "price:all=x1"]),
-        ("rhumb.scale/1", 0, &["scale", CHAT, "--traffic", "1..2", "--steps", "2", "--tolerance", "50%"]),
-        ("rhumb.pareto/1", 0, &["pareto", CHAT, "--step", "100%"]),
-        ("rhumb.stress/1", 0, &["stress", CHAT, "--worlds", "100", "--requests", "0"]),
-        ("rhumb.check/1", 0, &["check", CHAT]),
-        ("rhumb.check/1", 5, &["check", CHAT, "--max-age", "1"]),
-        ("rhumb.plan/1", 5, &["plan", CHAT, "--max-age", "1"]),
+        ("rhumb.explain/1", 0, &["explain", service, spec]),
+        ("rhumb.what-if/1", 0, &["what-if", spec, "price:all=x1"]),
+        ("rhumb.scale/1", 0, &["scale", spec, "--traffic", "1..2", "--steps", "2", "--tolerance", "50%"]),
+        ("rhumb.pareto/1", 0, &["pareto", spec, "--step", "100%"]),
+        ("rhumb.stress/1", 0, &["stress", spec, "--worlds", "100", "--requests", "0"]),
+        ("rhumb.check/1", 0, &["check", spec]),
+        ("rhumb.check/1", 5, &["check", spec, "--max-age", "1"]),
+        ("rhumb.plan/1", 5, &["plan", spec, "--max-age", "1"]),
         ("rhumb.diagnostics/1", 0, &["validate", CHAT]),
         ("rhumb.diagnostics/1", 1, &["validate", broken]),
         ("rhumb.diagnostics/1", 1, &["plan", broken]),
@@ -262,15 +274,16 @@ fn colour_only_where_it_is_wanted() {
         let (out, err, _) = run(command);
         (out + &err).contains('\u{1b}')
     };
-    for args in [&["plan", CHAT][..], &["plan", HOPELESS], &["plan", "no-such-file.yaml"]] {
+    let (spec, ..) = explored();
+    for args in [&["plan", spec][..], &["plan", HOPELESS], &["plan", "no-such-file.yaml"]] {
         assert!(!colourful(rhumb().args(args)), "{args:?} in a pipe");
         assert!(colourful(rhumb().args(args).env("CLICOLOR_FORCE", "1")), "{args:?} forced");
         let both = colourful(rhumb().args(args).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1"));
         assert!(!both, "{args:?}: NO_COLOR wins");
     }
     // Colour changes no letter and no width.
-    let (dull, _, _) = plain(&["plan", CHAT, "--at", "2026-11-25"]);
-    let (bright, _, _) = run(rhumb().args(["plan", CHAT, "--at", "2026-11-25"]).env("CLICOLOR_FORCE", "1"));
+    let (dull, _, _) = plain(&["plan", spec, "--at", "2026-11-25"]);
+    let (bright, _, _) = run(rhumb().args(["plan", spec, "--at", "2026-11-25"]).env("CLICOLOR_FORCE", "1"));
     assert_eq!(stripped(&bright), dull);
 }
 
@@ -289,27 +302,30 @@ fn stripped(text: &str) -> String {
 
 #[test]
 fn no_line_is_wider_than_a_narrow_window() {
-    for args in [
+    let (spec, service, promise) = explored();
+    let commands = [
         &["plan", CHAT][..],
         &["plan", HOPELESS],
         &["plan", "examples/two-models"],
-        &["explain", "services.chat", CHAT],
-        &["what-if", CHAT, "traffic=x2", "chat.slo.ttft_p95=1ms"],
-        &["scale", CHAT, "--traffic", "0.5..1", "--steps", "2", "--tolerance", "50%"],
-        &["pareto", CHAT, "--step", "100%"],
-        &["stress", CHAT, "--worlds", "100", "--requests", "0", "--curve"],
+        &["explain", service, spec],
+        &["what-if", spec, "traffic=x2", promise],
+        &["scale", spec, "--traffic", "0.5..1", "--steps", "2", "--tolerance", "50%"],
+        &["pareto", spec, "--step", "100%"],
+        &["stress", spec, "--worlds", "100", "--requests", "0", "--curve"],
         &["catalog", "prices", "--limit", "9"],
         &["catalog", "sources"],
         &["catalog", "info"],
         &["predict", "--model", "llama-3.1-8b"],
         &["predict", "--model", "llama-3.1-8b", "--gpu", "l4", "--tp", "1"],
-    ] {
-        for width in [40, 60, 72, 100] {
-            let (out, _, _) = run(rhumb().args(args).env("COLUMNS", width.to_string()));
-            assert!(!out.is_empty(), "{args:?}");
-            let wide: Vec<&str> = out.lines().filter(|l| l.chars().count() > width).collect();
-            assert!(wide.is_empty(), "{args:?} at {width}: {wide:#?}");
-        }
+    ];
+    let cases = commands.iter().flat_map(|args| [40, 60, 72, 100].map(|width| (*args, width)));
+    // Every command, and every width.
+    let strata = |(args, width): &(&[&str], usize)| [args.join(" "), width.to_string()];
+    for (args, width) in one_in(20, 1).cases(cases, strata) {
+        let (out, _, _) = run(rhumb().args(args).env("COLUMNS", width.to_string()));
+        assert!(!out.is_empty(), "{args:?}");
+        let wide: Vec<&str> = out.lines().filter(|l| l.chars().count() > width).collect();
+        assert!(wide.is_empty(), "{args:?} at {width}: {wide:#?}");
     }
 }
 
@@ -330,14 +346,16 @@ fn quiet_prints_only_the_result() {
 
 #[test]
 fn another_folder_and_another_time() {
-    let here = plain(&["plan", CHAT, "--at", "2026-11-25"]);
-    let there = plain(&["-C", "examples/support-chat", "plan", "deploy.yaml", "--at", "2026-11-25"]);
+    let (spec, ..) = explored();
+    let here = plain(&["plan", spec, "--at", "2026-11-25"]);
+    let folder = spec.trim_end_matches("/deploy.yaml");
+    let there = plain(&["-C", folder, "plan", "deploy.yaml", "--at", "2026-11-25"]);
     assert_eq!(here, there);
-    let epoch = run(rhumb().args(["plan", CHAT]).env("SOURCE_DATE_EPOCH", "1795564800"));
+    let epoch = run(rhumb().args(["plan", spec]).env("SOURCE_DATE_EPOCH", "1795564800"));
     assert_eq!(here, epoch);
     // What is typed wins over the environment.
     let typed =
-        rhumb().args(["plan", CHAT, "--at", "2026-11-25T00:00:00Z"]).env("SOURCE_DATE_EPOCH", "0").output();
+        rhumb().args(["plan", spec, "--at", "2026-11-25T00:00:00Z"]).env("SOURCE_DATE_EPOCH", "0").output();
     assert_eq!(String::from_utf8(typed.unwrap().stdout).unwrap(), here.0);
     for time in ["", "soon", "2026-13-01", "2026-02-30", "25.11.2026", "2026-11-25T25:00:00Z", "1795564800"] {
         let (out, err, code) = plain(&["validate", CHAT, "--at", time]);

@@ -13,6 +13,7 @@ use rhumb::replay;
 use rhumb::spec::{AllowDeny, Federation, Spec};
 use rhumb_api::{Attr, Cloud, Money, Purchase, ResourceKind};
 
+use crate::extent::{is_many, one_in};
 use crate::faults::{self, Case, Fault, told};
 use crate::federation_worlds::{enumerated, federation, sites};
 use crate::line;
@@ -216,7 +217,8 @@ fn enumeration_finds_nothing_cheaper() {
     let mut random = replay::Random::new(22, "worlds of federations");
     let mut below = |n: f64| (random.uniform() * n) as i64;
     let (mut feasible, mut refused, mut coupled, mut left_out, mut mixed) = (0, 0, 0, 0, 0);
-    for world in 0..320 {
+    let part = one_in(8, 1);
+    for world in 0..320_u64 {
         let mut offers = Vec::new();
         for (kind, usual) in [
             ("m7i.large", 100_000),
@@ -240,6 +242,9 @@ fn enumeration_finds_nothing_cheaper() {
         if below(3.0) == 0 {
             text += &format!("budget: {{ monthly: {} USD }}\n", 1 + below(300.0));
         }
+        if !part.has(world) {
+            continue;
+        }
         let spec = line::spec(&text, &catalog);
         let there = line::world(&spec, &catalog);
         let found = line::place(&spec, &there);
@@ -258,13 +263,13 @@ fn enumeration_finds_nothing_cheaper() {
             continue;
         };
         feasible += 1;
-        coupled += usize::from(placement.coupling.is_some());
+        coupled += u64::from(placement.coupling.is_some());
         for placed in placement.workloads.values() {
             let how = placed.run.as_ref().unwrap().federation.as_ref().unwrap();
-            left_out += usize::from(!how.left_out.is_empty());
+            left_out += u64::from(!how.left_out.is_empty());
             let kinds: std::collections::BTreeSet<&str> =
                 placed.pools[1..].iter().map(|p| p.instance_type.as_str()).collect();
-            mixed += usize::from(kinds.len() > 1);
+            mixed += u64::from(kinds.len() > 1);
         }
         let proof = check::prove(&spec, &there, &placement);
         assert!(
@@ -277,7 +282,9 @@ fn enumeration_finds_nothing_cheaper() {
         }
     }
     assert!(
-        feasible > 60 && refused > 20 && coupled > 2 && left_out > 20 && mixed > 5,
+        feasible > part.of(60)
+            && refused > part.of(20)
+            && (coupled > 2 && left_out > 20 && mixed > 5 || !is_many()),
         "{feasible} {refused} {coupled} {left_out} {mixed}"
     );
 }

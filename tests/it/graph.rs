@@ -181,7 +181,7 @@ fn run(artifacts: &[Artifact], variables: &[(&str, &str)]) -> (Vec<Vec<String>>,
     }
     std::fs::write(folder.path().join("api_key"), "k e'y\n").unwrap();
     let stand_in = format!(
-        "#!/bin/bash\nout=\"{}/out.${{CUDA_VISIBLE_DEVICES:-all}}\"\nprintf '%s\\0' \"$0\" \"$@\" > \"$out.tmp\"\nmv \"$out.tmp\" \"$out\"\nsleep 1\n",
+        "#!/bin/bash\nout=\"{}/out.${{CUDA_VISIBLE_DEVICES:-all}}\"\nprintf '%s\\0' \"$0\" \"$@\" > \"$out.tmp\"\nmv \"$out.tmp\" \"$out\"\nsleep 0.5\n",
         folder.path().display()
     );
     for engine in ["vllm", "python3", "trtllm-serve"] {

@@ -11,6 +11,7 @@ use rhumb::placement::{HeldUse, Infeasible, Placement, Pool, World};
 use rhumb::spec::Spec;
 use rhumb_api::{Attr, Purchase};
 
+use crate::extent::{is_many, one_in};
 use crate::faults::told;
 use crate::line;
 use crate::oracle::worlds;
@@ -293,7 +294,8 @@ fn fleets_name_what_they_are_started_in() {
 fn laws_of_what_is_held() {
     let base = Catalog::embedded();
     let (mut placed, mut less) = (0, 0);
-    for seed in 1_000..1_120 {
+    let part = one_in(10, 1);
+    for seed in part.seeds(1_000..1_120) {
         let (spec, world) = worlds::case(seed, &base);
         if spec.services.is_empty() {
             continue;
@@ -321,10 +323,10 @@ fn laws_of_what_is_held() {
                 before.is_none_or(|before| now.is_some_and(|now| now <= before + 8)),
                 "world {seed}: {n} held cost {now:?}, fewer {before:?}"
             );
-            less += u32::from(now < before);
-            placed += u32::from(now.is_some());
+            less += u64::from(now < before);
+            placed += u64::from(now.is_some());
             before = now;
         }
     }
-    assert!(placed > 100 && less > 15, "{placed} {less}");
+    assert!(placed > part.of(100) && (less > 15 || !is_many()), "{placed} {less}");
 }

@@ -16,6 +16,7 @@ use rhumb::replay::{self, Loaded, Stream, limits_of};
 use rhumb::spec::{Arrivals, EngineName, Launch, Lengths, ModelSource, Spec};
 use rhumb_api::{Purchase, ResourceKind};
 
+use crate::extent::{is_many, one_in};
 use crate::faults::{self, Case, Fault, told};
 use crate::line;
 use crate::processors::server_on;
@@ -295,7 +296,8 @@ fn enumeration_finds_nothing_cheaper() {
     let mut random = replay::Random::new(7, "measured worlds");
     let mut below = |n: f64| (random.uniform() * n) as i64;
     let (mut feasible, mut with_spot, mut split) = (0, 0, 0);
-    for world in 0..120 {
+    let part = one_in(6, 1);
+    for world in 0..120_u64 {
         let mut offers = Vec::new();
         for (kind, usual) in [
             ("g6.xlarge", 800_000),
@@ -360,6 +362,9 @@ services:
             50 + below(51.0),
             [0, 30, 100][below(3.0) as usize],
         );
+        if !part.has(world) {
+            continue;
+        }
         let spec = line::spec(&text, &catalog);
         let there = line::world(&spec, &catalog);
         let found = line::place(&spec, &there);
@@ -369,14 +374,15 @@ services:
         if let Ok(placement) = found {
             feasible += 1;
             let pools = &placement.workloads["services.inspect"].pools;
-            with_spot += usize::from(pools.iter().any(Pool::uses_spot));
-            split += usize::from(pools.len() > 1);
+            with_spot += u64::from(pools.iter().any(Pool::uses_spot));
+            split += u64::from(pools.len() > 1);
             let proof = check::prove(&spec, &there, &placement);
             assert!(proof.report.passed(), "world {world}:\n{}\n{text}", told(&proof.report.findings));
             assert_eq!(proof.all.verdict(), "optimal", "world {world}");
         }
     }
-    assert!(feasible > 80 && with_spot > 15 && split > 10, "{feasible} {with_spot} {split}");
+    let seen = format!("{feasible} {with_spot} {split}");
+    assert!(feasible > part.of(80) && (with_spot > 15 && split > 10 || !is_many()), "{seen}");
 }
 
 fn server(batch: u32, takes_s: f64) -> ServiceCurve {
@@ -392,12 +398,19 @@ fn the_closed_form_is_near_the_replay() {
     let one = Lengths { mean: 1.0, cv2: 0.0, p95: 1.0, max: 1.0 };
     let none = Lengths { mean: 0.0, cv2: 0.0, p95: 0.0, max: 0.0 };
     let mut worst: BTreeMap<(u32, usize), (f64, f64)> = BTreeMap::new();
-    for batch in [1, 2, 8, 32] {
+    let (all_replicas, loads) = ([1, 2, 4, 16, 64, 256], [0.1, 0.3, 0.5, 0.7, 0.85, 0.95]);
+    let cases = (0..4 * 6 * 6).map(|i| (i / 36, i / 6 % 6, i % 6));
+    let tried =
+        one_in(18, 1).cases(cases, |(batch, replicas, load)| [(0, *batch), (1, *replicas), (2, *load)]);
+    for (b, batch) in [1, 2, 8, 32].into_iter().enumerate() {
         let curve = server(batch, 0.01);
         let limits =
             limits_of(&curve, &perf::measured::settings(batch), perf::Layout { tp: 1, pp: 1, dp: 1, ep: 1 });
-        for replicas in [1, 2, 4, 16, 64, 256] {
-            for load in [0.1, 0.3, 0.5, 0.7, 0.85, 0.95] {
+        for (r, replicas) in all_replicas.into_iter().enumerate() {
+            for (l, load) in loads.into_iter().enumerate() {
+                if !tried.contains(&(b, r, l)) {
+                    continue;
+                }
                 let rate = load * curve.saturation_rate();
                 let stream = Stream {
                     rate: rate * f64::from(replicas),

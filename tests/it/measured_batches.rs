@@ -8,6 +8,7 @@ use rhumb::replay;
 use rhumb::spec::{ModelSource, Spec};
 use rhumb_api::Purchase;
 
+use crate::extent::{is_many, one_in};
 use crate::faults::told;
 use crate::line;
 
@@ -134,7 +135,8 @@ fn enumeration_finds_nothing_cheaper() {
     let mut random = replay::Random::new(31, "worlds of batches");
     let mut below = |n: f64| (random.uniform() * n) as i64;
     let (mut feasible, mut refused, mut with_spot) = (0, 0, 0);
-    for world in 0..200 {
+    let part = one_in(10, 1);
+    for world in 0..200_u64 {
         let mut offers = Vec::new();
         for kind in &types {
             for region in ["eu-west-1", "us-east-1"] {
@@ -173,6 +175,9 @@ batches:
             2 + below(60.0),
             [0, 40, 100][below(3.0) as usize],
         );
+        if !part.has(world) {
+            continue;
+        }
         let catalog = line::on_sale(&offers);
         let spec = line::spec(&text, &catalog);
         let there = line::world(&spec, &catalog);
@@ -191,15 +196,16 @@ batches:
             (a, b) => a.is_none() == b.is_none(),
         };
         assert!(same, "world {world}: {cost:?}, by enumeration {truth:?}\n{text}\n{offers:?}");
-        refused += usize::from(found.is_err());
+        refused += u64::from(found.is_err());
         if let Ok(placement) = found {
             feasible += 1;
-            with_spot += usize::from(placement.workloads["batches.night"].pools.iter().any(Pool::uses_spot));
+            with_spot += u64::from(placement.workloads["batches.night"].pools.iter().any(Pool::uses_spot));
             let proof = check::prove(&spec, &there, &placement);
             assert!(proof.report.passed(), "world {world}:\n{}\n{text}", told(&proof.report.findings));
             assert_eq!(proof.all.verdict(), "optimal", "world {world}");
             assert_eq!(check::placement(&spec, &there, &placement), vec![], "world {world}");
         }
     }
-    assert!(feasible > 80 && with_spot > 25 && refused > 2, "{feasible} {with_spot} {refused}");
+    let seen = format!("{feasible} {with_spot} {refused}");
+    assert!(feasible > part.of(80) && with_spot > part.of(25) && (refused > 2 || !is_many()), "{seen}");
 }

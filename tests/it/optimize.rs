@@ -7,8 +7,9 @@ use rhumb::catalog::{Catalog, Provenance};
 use rhumb::optimize;
 use rhumb::placement::{Placement, Relaxation, World};
 use rhumb::spec::{BudgetScope, Spec};
-use rhumb_api::{Money, Purchase};
+use rhumb_api::{Cloud, Money, Purchase};
 
+use crate::extent::{is_many, one_in};
 use crate::line;
 use crate::oracle::worlds;
 
@@ -149,9 +150,13 @@ fn places(spec: &Spec, world: &World) -> bool {
 /// dollars of a budget) would have done.
 #[test]
 fn a_printed_relaxation_works_and_is_the_nearest() {
-    let catalog = embedded();
+    let mut catalog = embedded();
+    // One cloud has fewer offers to search.
+    let elsewhere: Vec<bool> = catalog.regions.iter().map(|r| r.cloud != Cloud::Aws).collect();
+    catalog.offerings.retain(|o| is_many() || !elsewhere[o.region]);
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut refused: Vec<(Spec, World)> = (0..40).map(|seed| worlds::case(seed, &catalog)).collect();
+    let mut refused: Vec<(Spec, World)> =
+        one_in(10, 1).seeds(0..40).map(|seed| worlds::case(seed, &catalog)).collect();
     for (old, new) in [
         ("ttft: { p95: 900ms }", "ttft: { p95: 9ms }"),
         ("tpot: { p95: 60ms }", "tpot: { p95: 3ms }"),

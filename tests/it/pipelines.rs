@@ -14,6 +14,7 @@ use rhumb::replay;
 use rhumb::spec::{Pipeline, Processors, RegionRef, Spec};
 use rhumb_api::{Attr, Cloud, Money, Purchase, ResourceKind};
 
+use crate::extent::{is_many, one_in};
 use crate::faults::{self, Case, Fault, told};
 use crate::line;
 use crate::pipeline_worlds::{enumerated, pipeline};
@@ -235,7 +236,8 @@ fn enumeration_finds_nothing_cheaper() {
     let mut random = replay::Random::new(17, "worlds of pipelines");
     let mut below = |n: f64| (random.uniform() * n) as i64;
     let (mut feasible, mut refused, mut with_spot, mut coupled, mut many) = (0, 0, 0, 0, 0);
-    for world in 0..260 {
+    let part = one_in(26, 2);
+    for world in 0..260_u64 {
         let mut offers = Vec::new();
         for (kind, usual) in [
             ("m7i.large", 100_000),
@@ -287,6 +289,9 @@ fn enumeration_finds_nothing_cheaper() {
                 "commitments: {{ own: {{ kind: reservation, cloud: aws, region: eu-central-1, instance_type: m7i.2xlarge, count: {count}, until: 2031-01-01 }} }}\n"
             );
         }
+        if !part.has(world) {
+            continue;
+        }
         let spec = line::spec(&text, &catalog);
         let there = line::world(&spec, &catalog);
         let found = line::place(&spec, &there);
@@ -307,10 +312,10 @@ fn enumeration_finds_nothing_cheaper() {
             continue;
         };
         feasible += 1;
-        coupled += usize::from(placement.coupling.is_some());
+        coupled += u64::from(placement.coupling.is_some());
         for placed in placement.workloads.values() {
-            with_spot += usize::from(placed.pools[0].uses_spot());
-            many += usize::from(placed.pools[0].machines.iter().map(|m| m.count).sum::<u32>() > 1);
+            with_spot += u64::from(placed.pools[0].uses_spot());
+            many += u64::from(placed.pools[0].machines.iter().map(|m| m.count).sum::<u32>() > 1);
         }
         let proof = check::prove(&spec, &there, &placement);
         assert!(
@@ -323,7 +328,9 @@ fn enumeration_finds_nothing_cheaper() {
         }
     }
     assert!(
-        feasible > 120 && refused > 15 && with_spot > 17 && coupled > 2 && many > 40,
+        feasible > part.of(60)
+            && many > part.of(20)
+            && (refused > 7 && with_spot > 8 && coupled > 1 || !is_many()),
         "{feasible} {refused} {with_spot} {coupled} {many}"
     );
 }

@@ -15,6 +15,7 @@ use rhumb::replay;
 use rhumb::spec::{MeasuredVariant, ModelSource, OnProcessors, Processors, Spec};
 use rhumb_api::{Attr, Cloud, Purchase, ResourceKind};
 
+use crate::extent::{is_many, one_in};
 use crate::faults::{self, Case, Fault, told};
 use crate::line;
 
@@ -276,7 +277,8 @@ fn enumeration_finds_nothing_cheaper() {
     let mut random = replay::Random::new(11, "worlds of processors");
     let mut below = |n: f64| (random.uniform() * n) as i64;
     let (mut feasible, mut bare, mut with_spot, mut several) = (0, 0, 0, 0);
-    for world in 0..120 {
+    let part = one_in(6, 1);
+    for world in 0..120_u64 {
         let mut offers = Vec::new();
         for (kind, usual) in [
             ("m7i.large", 100_000),
@@ -353,6 +355,9 @@ services:
             50 + below(51.0),
             [0, 30, 100][below(3.0) as usize],
         );
+        if !part.has(world) {
+            continue;
+        }
         let spec = line::spec(&text, &catalog);
         let there = line::world(&spec, &catalog);
         let found = line::place(&spec, &there);
@@ -363,16 +368,19 @@ services:
         if let Ok(placement) = found {
             let pools = &placement.workloads["services.inspect"].pools;
             feasible += 1;
-            bare += usize::from(pools.iter().any(|p| p.accelerator.is_none()));
-            with_spot += usize::from(pools.iter().any(Pool::uses_spot));
-            several += usize::from(pools.iter().any(|p| p.replicas_per_machine > 1));
+            bare += u64::from(pools.iter().any(|p| p.accelerator.is_none()));
+            with_spot += u64::from(pools.iter().any(Pool::uses_spot));
+            several += u64::from(pools.iter().any(|p| p.replicas_per_machine > 1));
             let proof = check::prove(&spec, &there, &placement);
             assert!(proof.report.passed(), "world {world}:\n{}\n{text}", told(&proof.report.findings));
             assert_eq!(proof.all.verdict(), "optimal", "world {world}");
         }
     }
     assert!(
-        feasible > 80 && bare > 50 && with_spot > 15 && several > 30,
+        feasible > part.of(80)
+            && bare > part.of(50)
+            && several > part.of(30)
+            && (with_spot > 15 || !is_many()),
         "{feasible} {bare} {with_spot} {several}"
     );
 }

@@ -9,6 +9,7 @@ use rhumb::placement::{MachinesAt, Placement, Running, World};
 use rhumb::spec::{CarbonCap, Goal, Spec, Stability};
 use rhumb_api::{Cloud, Money, Purchase};
 
+use crate::extent::{is_many, one_in};
 use crate::faults::{self, Case, Fault, Planted};
 use crate::oracle::worlds::{self, Random};
 use crate::sharing::{SHARED, text};
@@ -142,7 +143,8 @@ fn proven(placement: &Placement) -> bool {
 fn a_price_tick_moves_nothing_that_is_shared() {
     let base = Catalog::embedded();
     let (mut same, mut shared, mut would_move) = (0, 0, 0);
-    for seed in 0..300 {
+    let part = one_in(8, 1);
+    for seed in part.seeds(0..300) {
         let (tick, saving_ppm) = if seed % 2 == 0 { (0.01, 20_000) } else { (0.3, 400_000) };
         let (mut spec, mut world) = worlds::sharing(seed, &base);
         spec.budget.limits.clear();
@@ -176,7 +178,7 @@ fn a_price_tick_moves_nothing_that_is_shared() {
         }
     }
     assert!(
-        same > 40 && shared > 15 && would_move > 1,
+        same > part.of(40) && shared > part.of(15) && (would_move > 1 || !is_many()),
         "{same} the same, {shared} shared, {would_move} would move"
     );
 }

@@ -473,7 +473,7 @@ fn with_expressions() -> impl Strategy<Value = String> {
     ("[a-z \"\\\\]{0,4}", expression, "[a-z \"\\\\]{0,4}").prop_map(|(a, e, b)| format!("{a}{e}{b}"))
 }
 
-proptest! {
+proptest! { #![proptest_config(crate::extent::laws())]
     #[test]
     fn our_yaml_reader_agrees_with_serde_yaml(mut value in tree()) {
         // YAML 1.1, which the other reader speaks, breaks lines there and folds them; YAML 1.2 does not.

@@ -13,6 +13,7 @@ use rhumb::replay;
 use rhumb::spec::{Pipeline, Spec, Stream};
 use rhumb_api::{Attr, Cloud, Money, Purchase, ResourceKind};
 
+use crate::extent::{is_many, one_in};
 use crate::faults::{self, Case, Fault, told};
 use crate::line;
 use crate::pipeline_worlds::{enumerated, pipeline};
@@ -242,7 +243,8 @@ fn enumeration_finds_nothing_cheaper() {
     let mut random = replay::Random::new(23, "worlds of streams");
     let mut below = |n: f64| (random.uniform() * n) as i64;
     let (mut feasible, mut refused, mut with_spot, mut coupled, mut many, mut survived) = (0, 0, 0, 0, 0, 0);
-    for world in 0..300 {
+    let part = one_in(10, 1);
+    for world in 0..300_u64 {
         let mut offers = Vec::new();
         for (kind, usual) in [
             ("m7i.large", 100_000),
@@ -293,6 +295,9 @@ fn enumeration_finds_nothing_cheaper() {
                 "commitments: {{ own: {{ kind: reservation, cloud: aws, region: eu-central-1, instance_type: m7i.2xlarge, count: {count}, until: 2031-01-01 }} }}\n"
             );
         }
+        if !part.has(world) {
+            continue;
+        }
         let spec = line::spec(&text, &catalog);
         let there = line::world(&spec, &catalog);
         let found = line::place(&spec, &there);
@@ -313,11 +318,11 @@ fn enumeration_finds_nothing_cheaper() {
             continue;
         };
         feasible += 1;
-        coupled += usize::from(placement.coupling.is_some());
+        coupled += u64::from(placement.coupling.is_some());
         for placed in placement.workloads.values() {
-            with_spot += usize::from(placed.pools[0].uses_spot());
-            many += usize::from(placed.pools[0].machines.iter().map(|m| m.count).sum::<u32>() > 1);
-            survived += usize::from(!placed.failures.is_empty());
+            with_spot += u64::from(placed.pools[0].uses_spot());
+            many += u64::from(placed.pools[0].machines.iter().map(|m| m.count).sum::<u32>() > 1);
+            survived += u64::from(!placed.failures.is_empty());
         }
         let proof = check::prove(&spec, &there, &placement);
         assert!(
@@ -331,7 +336,11 @@ fn enumeration_finds_nothing_cheaper() {
     }
     println!("{feasible} {refused} {with_spot} {coupled} {many} {survived}");
     assert!(
-        feasible > 120 && refused > 40 && with_spot > 20 && coupled > 2 && many > 80 && survived > 60,
+        feasible > part.of(120)
+            && refused > part.of(40)
+            && many > part.of(80)
+            && survived > part.of(60)
+            && (with_spot > 20 && coupled > 2 || !is_many()),
         "{feasible} {refused} {with_spot} {coupled} {many} {survived}"
     );
 }

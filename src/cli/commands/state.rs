@@ -15,7 +15,8 @@ use crate::cli::state::{PlaceKind, StateArgs, StatePlace, address, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
 use crate::report::Cell;
-use crate::state::local::MOST_VERSIONS;
+use crate::state::disk::RealDisk;
+use crate::state::local::{self, MOST_VERSIONS};
 use crate::state::{Deed, Record, Refusal, State, What, file};
 
 /// Look at what is recorded, and leave things to others
@@ -384,10 +385,14 @@ fn elsewhere(args: &Move, settings: &Settings) -> Result<Exit, Failure> {
             state.open.len()
         )));
     }
-    let mut there = Held::open(&to, settings)?;
+    let mut there = Held::open_anywhere(&to, settings)?;
     // A move that was cut off goes on.
     if !there.put(state.clone())? && there.state().map(State::digest) != Some(state.digest()) {
         return Err(Failure::error(format!("{}: something else is recorded there", to.name)));
+    }
+    if let PlaceKind::File(path) = &to.kind {
+        let back = local::moved_back(&mut RealDisk::new(), path, state.serial);
+        back.map_err(|e| Failure::error(format!("{}: {e}", to.name)))?;
     }
     held.retire()?;
     let (things, serial) = (state.resources.len() + state.spares.len(), state.serial);

@@ -49,25 +49,32 @@ impl Part {
     pub(super) fn text(&self) -> String {
         match self {
             Part::Object(entries) => {
-                let each = entries.iter().map(|(key, value)| format!("{}:{}", leaf(key.as_str()), value.0));
+                let each =
+                    entries.iter().map(|(key, value)| format!("{}:{}", leaf(key.as_str()), value.0.concat()));
                 format!("{{{}}}", each.collect::<Vec<_>>().join(","))
             }
-            Part::Other(text) => text.0.clone(),
+            Part::Other(text) => text.0.concat(),
         }
     }
 }
 
-/// A value in its canonical form.
+/// A value in its canonical form, in pieces: a text of megabytes that grows leaves holes behind it that are as large as itself.
 #[derive(Debug, PartialEq)]
-pub(super) struct Text(String);
+pub(super) struct Text(Vec<String>);
+
+impl Text {
+    fn hash(&self, hash: &mut Sha256) {
+        self.0.iter().for_each(|piece| hash.update(piece));
+    }
+}
 
 /// SHA-256 of the canonical form of a plan file without digest and signatures.
 pub(super) fn digest(parts: &BTreeMap<String, Part>) -> String {
     let mut hash = Sha256::new();
     let left = parts.iter().filter(|(key, _)| !["digest", "signatures"].contains(&key.as_str()));
     object(&mut hash, left, |hash, part| match part {
-        Part::Object(entries) => object(hash, entries.iter(), |hash, text| hash.update(&text.0)),
-        Part::Other(text) => hash.update(&text.0),
+        Part::Object(entries) => object(hash, entries.iter(), |hash, text| text.hash(hash)),
+        Part::Other(text) => text.hash(hash),
     });
     hexadecimal(hash.finalize().as_slice())
 }
@@ -106,15 +113,88 @@ impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut other = String::new();
         let entries = deserializer.deserialize_any(Entries(&mut other, PhantomData))?;
-        Ok(entries.map_or(Part::Other(Text(other)), Part::Object))
+        Ok(entries.map_or_else(|| Part::Other(Text(vec![other])), Part::Object))
     }
 }
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut pieces = Vec::new();
+        deserializer.deserialize_any(Pieces(&mut pieces))?;
+        Ok(Text(pieces))
+    }
+}
+
+/// An element of a list in its canonical form.
+struct Element(String);
+
+impl<'de> Deserialize<'de> for Element {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut text = String::new();
         Append(&mut text).deserialize(deserializer)?;
-        Ok(Text(text))
+        text.shrink_to_fit();
+        Ok(Element(text))
+    }
+}
+
+/// Reads a list element by element, and anything else as a whole.
+struct Pieces<'a>(&'a mut Vec<String>);
+
+impl Pieces<'_> {
+    fn whole<E: Error>(self, append: impl FnOnce(Append<'_>) -> Result<(), E>) -> Result<(), E> {
+        let mut text = String::new();
+        append(Append(&mut text))?;
+        self.0.push(text);
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for Pieces<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        self.0.push("[".to_owned());
+        let first = self.0.len();
+        while let Some(Element(text)) = seq.next_element()? {
+            if self.0.len() > first {
+                self.0.push(",".to_owned());
+            }
+            self.0.push(text);
+        }
+        self.0.push("]".to_owned());
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        self.whole(|append| append.visit_map(map))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.whole(|append| append.visit_unit())
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.whole(|append| append.visit_bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.whole(|append| append.visit_i64(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.whole(|append| append.visit_u64(value))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.whole(|append| append.visit_f64(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.whole(|append| append.visit_str(value))
     }
 }
 
@@ -269,10 +349,14 @@ mod tests {
         assert_eq!(canonical(&serde_json::from_str(sorted).unwrap()), sorted);
         let Ok(Top::Object(parts)) = serde_json::from_str(text) else { panic!("an object") };
         let Part::Object(entries) = &parts["a"] else { panic!("an object") };
-        assert_eq!(entries["y"], Text("null".into()));
-        assert_eq!(parts["c"], Part::Other(Text("[{},[true]]".into())));
+        assert_eq!(entries["y"], Text(vec!["null".into()]));
+        assert_eq!(parts["c"], Part::Other(Text(vec!["[{},[true]]".into()])));
         assert_eq!(parts["a"].text(), r#"{"x":1,"y":null}"#);
         assert_eq!(digest(&parts), sha256(sorted.as_bytes()));
+        let Text(pieces) = serde_json::from_str("[ {\"b\": [], \"a\": 1.5}, [2, []], -1 ]").unwrap();
+        assert_eq!(pieces, ["[", r#"{"a":1.5,"b":[]}"#, ",", "[2,[]]", ",", "-1", "]"]);
+        let Text(pieces) = serde_json::from_str("[ ]").unwrap();
+        assert_eq!(pieces.concat(), "[]");
     }
 
     #[test]

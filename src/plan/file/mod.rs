@@ -115,35 +115,33 @@ pub fn encode(plan: &Plan) -> String {
 
 /// Writes a plan with the signatures of its digest.
 pub fn encode_signed(plan: &Plan, signatures: Vec<Signature>) -> String {
-    let (mut text, digest) = written(plan, signatures);
-    // It stands behind everything of the plan, and no string of JSON has a line break in it.
-    if let Some(at) = text.rfind(NO_DIGEST) {
-        text.insert_str(at + NO_DIGEST.len() - 1, &digest);
-    }
-    text.push('\n');
-    text
+    // Before the text is there: both at once would be more than the plan itself.
+    let (digest, compact) = digested(plan);
+    let file = Envelope { rhumb_plan: VERSION, plan: Written(plan), digest, signatures };
+    // Room for all of it: a text of megabytes that grows is there twice while it is moved.
+    let mut text = Vec::with_capacity(2 * compact);
+    // Serialising plain structs with text keys into memory cannot fail; a text that ends early would be refused on reading.
+    let _ = serde_json::to_writer_pretty(&mut text, &file);
+    text.push(b'\n');
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The digest that the file of a plan carries: what an apply calls the plan by.
 pub fn digest_of(plan: &Plan) -> String {
-    written(plan, Vec::new()).1
+    digested(plan).0
 }
 
-/// How a digest that is not there yet stands in a file.
-const NO_DIGEST: &str = "\n  \"digest\": \"\"";
-
-/// The text of a plan's file without its digest, and that digest. It is taken from this very text: another one, or a tree, would be the
-/// plan once more in memory.
-fn written(plan: &Plan, signatures: Vec<Signature>) -> (String, String) {
-    let file = Envelope { rhumb_plan: VERSION, plan: Written(plan), digest: String::new(), signatures };
-    let text = serde_json::to_string_pretty(&file).unwrap_or_default();
-    drop(file);
-    let digest = match serde_json::from_str(&text) {
-        Ok(Top::Object(parts)) => digest(&parts),
-        // Serialising plain structs with text keys cannot fail; an empty digest would be refused on reading.
-        _ => String::new(),
-    };
-    (text, digest)
+/// The digest of a plan, and how long its text is without white space. It is taken from that text: a tree would be the plan several times
+/// in memory.
+fn digested(plan: &Plan) -> (String, usize) {
+    let (unsigned, signatures) = (String::new(), Vec::new());
+    let file = Envelope { rhumb_plan: VERSION, plan: Written(plan), digest: unsigned, signatures };
+    let text = serde_json::to_string(&file).unwrap_or_default();
+    match serde_json::from_str(&text) {
+        Ok(Top::Object(parts)) => (digest(&parts), text.len()),
+        // As above; an empty digest would be refused on reading.
+        _ => (String::new(), text.len()),
+    }
 }
 
 /// Reads a plan, whoever signed it; `name` is the file's name, for messages.

@@ -70,6 +70,18 @@ fn serials(disk: &mut dyn Disk, path: &Path) -> io::Result<Vec<u64>> {
     Ok(all)
 }
 
+/// Puts what [`was_moved`] sees out of the way, once something is recorded at the path again: `PATH.moved-SERIAL` is nothing but a copy.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn moved_back(disk: &mut dyn Disk, path: &Path, serial: u64) -> io::Result<()> {
+    if !was_moved(disk, path)? {
+        return Ok(());
+    }
+    disk.rename(&beside(path, MOVED), &beside(path, &format!("{MOVED}-{serial}")))?;
+    disk.sync_folder(path)
+}
+
 /// The serials of the versions that are kept of the state at a path, ascending. `name` is the path as the user named it.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use super::keeping::numbered;
 use super::objects::Only;
-use super::reading::{HEAD, LOG, VERSIONS, decode, head, log_key, sha256, version_key};
+use super::reading::{HEAD, LOG, LOOKS, VERSIONS, decode, head, log_key, sha256, version_key};
 use super::requests::{Put, Remote};
 use super::store::refused_put;
 use super::text::{Entrance, Head, damage};
@@ -12,64 +12,93 @@ use crate::state::{State, StoreError};
 ///
 /// Of what is recorded nothing is lost: entries from the latest version on are never removed, nor any fence. Where nothing continues
 /// the version, nobody knows at which number the last writer would go on, as entries in front of a version may have been removed; each of
-/// them made the serial grow. So every number that it may believe to be free gets a fence, and the log goes on behind these. Who calls
-/// this has the lease.
+/// them made the serial grow. So every number that it may believe to be free gets a fence, and the log goes on behind these; where it was
+/// quicker, what it wrote continues the version. Cut off anywhere, the same is done again. Who calls this has the lease.
 pub(super) async fn put_back(remote: &Remote) -> Result<bool, StoreError> {
-    if head(remote).await?.is_some() {
-        return Ok(false);
+    for _ in 0..LOOKS {
+        if head(remote).await?.is_some() {
+            return Ok(false);
+        }
+        let Some(log) = Log::read(remote).await? else { return Ok(false) };
+        let (next, fence, writer) = match &log.first {
+            Some(entry) => (entry.number, entry.fence, entry.writer.as_str()),
+            None => match log.fenced(remote).await? {
+                Some((next, fence)) => (next, fence, ""),
+                None => continue,
+            },
+        };
+        let head = Head::new(&log.state, log.sha256, next, fence, writer);
+        match remote.put(HEAD, head.encode().as_bytes(), &Only::Absent).await? {
+            Put::Done(_) => return Ok(true),
+            // Somebody else, or the store itself, was quicker.
+            Put::Found(_) => return Ok(false),
+        }
     }
-    let entries = numbered(remote, LOG).await?;
-    let version = match numbered(remote, VERSIONS).await?.last() {
-        None => None,
-        Some((serial, ..)) => {
+    Err(refused_put(remote, HEAD))
+}
+
+/// The latest version, and what of the log matters to it.
+struct Log {
+    state: State,
+    sha256: String,
+    /// The first entry with records that continue it.
+    first: Option<Entrance>,
+    /// The last entry in front of it that is there: its number, and the serial that it continues.
+    before: (u64, u64),
+    /// The last number, and the greatest fence.
+    last: u64,
+    fence: u64,
+}
+
+impl Log {
+    /// `None` if nothing ever was.
+    async fn read(remote: &Remote) -> Result<Option<Self>, StoreError> {
+        let entries = numbered(remote, LOG).await?;
+        let mut version = None;
+        if let Some((serial, ..)) = numbered(remote, VERSIONS).await?.last() {
             let key = version_key(*serial);
             let gone = || damage(remote.name_of(&key), None, "it is gone; it was there a moment ago");
             let object = remote.get(&key).await?.ok_or_else(gone)?;
-            Some((decode(remote, &key, &object)?, sha256(&object.bytes)))
+            version = Some((decode(remote, &key, &object)?, sha256(&object.bytes)));
         }
-    };
-    let serial = version.as_ref().map_or(0, |(state, _)| state.serial);
-    // The entries that continue it, the last one first; then the one in front of them.
-    let (mut first, mut before) = (None, None);
-    for (number, ..) in entries.iter().rev() {
-        let key = log_key(*number);
-        let Some(object) = remote.get(&key).await? else { continue };
-        let (entry, records) = Entrance::decode(remote, &key, &object)?;
-        if entry.serial < serial {
-            before = Some(entry);
-            break;
-        }
-        first = Some((entry, records.is_empty()));
-    }
-    let (state, digest) = match (version, &first) {
-        (Some(version), _) => version,
-        (None, Some((entry, _))) => (State::new(entry.lineage.clone(), entry.simulated), sha256(b"")),
-        (None, None) => return Ok(false),
-    };
-    let (next, fence, writer) = match (first, before) {
-        // Its own fence comes with it.
-        (Some((entry, true)), _) => (entry.number, entry.fence.saturating_sub(1), String::new()),
-        (Some((entry, false)), _) => (entry.number, entry.fence, entry.writer),
-        (None, before) => {
-            let (last, reached, fence, writer) =
-                before.map_or((0, 0, 0, String::new()), |e| (e.number, e.serial, e.fence, e.writer));
-            let next = last.saturating_add(serial - reached).saturating_add(1);
-            for number in last + 1..=next {
-                let entry = Entrance::new(&state, number, fence, &writer);
-                let key = log_key(number);
-                if let Put::Found(None) =
-                    remote.put(&key, entry.encode(&[]).as_bytes(), &Only::Absent).await?
-                {
-                    return Err(refused_put(remote, &key));
-                }
+        let serial = version.as_ref().map_or(0, |(state, _)| state.serial);
+        let (mut first, mut any, mut before, mut fence) = (None, None, (0, 0), 0);
+        for (number, ..) in entries.iter().rev() {
+            let key = log_key(*number);
+            let Some(object) = remote.get(&key).await? else { continue };
+            let (entry, records) = Entrance::decode(remote, &key, &object)?;
+            fence = entry.fence.max(fence);
+            any = Some((entry.lineage.clone(), entry.simulated));
+            if entry.serial < serial {
+                before = (entry.number, entry.serial);
+                break;
             }
-            (next + 1, fence, writer)
+            if !records.is_empty() {
+                first = Some(entry);
+            }
         }
-    };
-    let head = Head::new(&state, digest, next, fence, &writer);
-    match remote.put(HEAD, head.encode().as_bytes(), &Only::Absent).await? {
-        Put::Done(_) => Ok(true),
-        // Somebody else, or the store itself, was quicker.
-        Put::Found(_) => Ok(false),
+        let of_nothing = || any.map(|(lineage, simulated)| (State::new(lineage, simulated), sha256(b"")));
+        let Some((state, sha256)) = version.or_else(of_nothing) else { return Ok(None) };
+        let last = entries.last().map_or(0, |(number, ..)| *number);
+        Ok(Some(Log { state, sha256, first, before, last, fence }))
+    }
+
+    /// Puts a fence at every number at which the last writer may go on; where the log goes on then, and the last fence. `None` if it has
+    /// written something meanwhile.
+    async fn fenced(&self, remote: &Remote) -> Result<Option<(u64, u64)>, StoreError> {
+        let (at, reached) = self.before;
+        let end = at.saturating_add(self.state.serial.saturating_sub(reached)).saturating_add(1);
+        let mut fence = self.fence;
+        for number in at + 1..=end {
+            let key = log_key(number);
+            let entry = Entrance::new(&self.state, number, fence + 1, "");
+            match remote.put(&key, entry.encode(&[]).as_bytes(), &Only::Absent).await? {
+                Put::Done(_) => fence += 1,
+                Put::Found(None) => return Err(refused_put(remote, &key)),
+                Put::Found(Some(found)) if Entrance::decode(remote, &key, &found)?.1.is_empty() => {}
+                Put::Found(Some(_)) => return Ok(None),
+            }
+        }
+        Ok(Some((end.max(self.last) + 1, fence)))
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::life::Desk;
 use super::process::quick;
 use crate::cli::{rhumb, run};
+use crate::extent::is_many;
 
 const FLEET: &str = "services.chat/aws/eu-south-2/g7e.2xlarge/on_demand";
 const SCHEMA: &str = include_str!("../../../templates/report/plan.schema.json");
@@ -22,8 +23,11 @@ fn planned(desk: &Desk, more: &[&str]) -> String {
     let args = ["plan", ".", "--quiet", "--out", "a.plan"];
     let (out, err, code) = desk.here(&[&args[..], more].concat());
     assert_eq!(code, 0, "{more:?}: {out}{err}");
-    let (found, err, code) = desk.here(&["check", ".", "--plan", "a.plan", "--fast"]);
-    assert_eq!(code, 0, "{more:?}: {found}{err}");
+    // As long as the plan itself; of the parts that are asked for by an address one is enough in few tests.
+    if is_many() || more.contains(&FLEET) && more.contains(&"--target") {
+        let (found, err, code) = desk.here(&["check", ".", "--plan", "a.plan", "--fast"]);
+        assert_eq!(code, 0, "{more:?}: {found}{err}");
+    }
     let (json, _, _) = desk.here(&["show", "a.plan", "--json"]);
     let validator =
         jsonschema::validator_for(&serde_json::from_str(SCHEMA).expect("JSON")).expect("a schema");

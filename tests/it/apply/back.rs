@@ -346,15 +346,18 @@ fn a_state_moves_with_everything_that_it_says() {
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("5 things") && out.contains("Let the spec name the new place"), "{out}");
     assert_eq!(desk.here(&["state", "pull", "--state", "elsewhere.json"]).0, pulled);
-    let (_, err, code) = desk.here(&["state", "list"]);
-    assert!(code == 1 && err.contains("nothing was ever recorded there"), "{err}");
+    // Nothing is made once more where it was.
+    for args in [&["state", "list"][..], &["plan", "."]] {
+        let (_, err, code) = desk.here(args);
+        assert!(code == 1 && err.contains("the state was moved to another place"), "{err}");
+    }
     assert!(desk.path().join("rhumb.state.json.moved").exists());
     let (out, _, code) =
         desk.here(&["plan", ".", "--state", "elsewhere.json", "--detailed-exitcode", "--quiet"]);
     assert_eq!(code, 0, "{out}");
     // Not onto something else; and one that was cut off before the old file was renamed goes on.
     let (_, err, code) = desk.here(&["state", "move", "--to", "third.json", "."]);
-    assert!(code == 1 && err.contains("nothing was ever recorded there"), "{err}");
+    assert!(code == 1 && err.contains("the state was moved to another place"), "{err}");
     std::fs::rename(desk.path().join("rhumb.state.json.moved"), desk.path().join("rhumb.state.json"))
         .expect("back");
     let (_, err, code) = desk.here(&["state", "move", "--to", "elsewhere.json", "."]);
@@ -365,6 +368,16 @@ fn a_state_moves_with_everything_that_it_says() {
         desk.here(&["state", "move", "--to", "third.json", ".", "--state", "elsewhere.json"]);
     assert!(code == 1 && err.contains("something else is recorded there"), "{err}");
     assert_eq!(desk.here(&["state", "pull", "--state", "elsewhere.json"]).0, pulled, "it stays");
+    // And back: then it is there again, and was not moved.
+    let (out, err, code) =
+        desk.here(&["state", "move", "--to", "rhumb.state.json", ".", "--state", "elsewhere.json"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(desk.here(&["state", "pull"]).0, pulled);
+    assert!(!desk.path().join("rhumb.state.json.moved").exists());
+    std::fs::remove_file(desk.path().join("rhumb.state.json")).expect("lost");
+    let _ = std::fs::remove_file(desk.path().join("rhumb.state.json.journal"));
+    let (_, err, code) = desk.here(&["plan", "."]);
+    assert!(code == 1 && err.contains("it was lost"), "{err}");
 }
 
 #[test]

@@ -9,28 +9,19 @@ use rhumb_sim::{Stock, World};
 
 use super::deployment::Region;
 use super::world::{End, Plan, Theatre};
-use crate::cli::{rhumb, run};
 use crate::diff::between;
+use crate::planned::{Planned, planned};
 
 /// The saved plans of all examples that can be planned, by name.
 pub fn plans() -> Vec<(String, plan::Plan)> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let saved = folder.path().join("saved.plan");
-    let mut names: Vec<String> = std::fs::read_dir("examples")
-        .expect("listed")
-        .map(|entry| entry.expect("listed").file_name().into_string().expect("a name"))
-        .collect();
-    names.sort();
     let mut all = Vec::new();
-    for name in names {
-        let example = format!("examples/{name}");
-        let (out, err, code) = run(rhumb().args(["plan", &example, "--quiet", "--out"]).arg(&saved));
+    for Planned { name, exit, saved, .. } in planned() {
         // One of them cannot be, and in a reduced catalogue three more.
-        if code == 0 {
-            let text = std::fs::read_to_string(&saved).expect("saved");
-            all.push((name, plan::file::decode("saved", &text).expect("a plan")));
+        if *exit == 0 {
+            let text = saved.as_ref().expect("saved");
+            all.push((name.clone(), plan::file::decode("saved", text).expect("a plan")));
         } else {
-            assert_eq!(code, 6, "{name}: {out}{err}");
+            assert_eq!(*exit, 6, "{name}");
         }
     }
     all

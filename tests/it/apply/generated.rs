@@ -9,6 +9,7 @@ use rhumb_sim::World;
 
 use super::examples::{applied, work};
 use super::world::{Plan, Theatre};
+use crate::extent::one_in;
 use crate::oracle::worlds;
 
 fn planned(spec: &Spec, world: &placement::World, theatre: &Theatre) -> Result<plan::Plan, PlanError> {
@@ -62,9 +63,9 @@ fn the_second_plan_of_a_generated_spec_is_empty() {
     let base = Catalog::embedded();
     let makers: [(&str, fn(u64, &Catalog) -> (Spec, placement::World)); 3] =
         [("alone", worlds::case), ("together", worlds::together), ("sharing", worlds::sharing)];
-    let (mut applied, mut changed) = (0, 0);
+    let (mut applied, mut changed, part) = (0, 0, one_in(8, 1));
     for (kind, make) in makers {
-        for seed in 0..70 {
+        for seed in part.seeds(0..70) {
             let name = format!("{kind} {seed}");
             let (mut spec, world) = make(seed, &base);
             let (mut theatre, mut plans) = (Theatre::new(World { seed, ..World::default() }), Vec::new());
@@ -82,7 +83,7 @@ fn the_second_plan_of_a_generated_spec_is_empty() {
         }
     }
     println!("{applied} generated specs were applied, {changed} once more");
-    assert!(applied >= 60 && changed >= 50, "{applied} {changed}");
+    assert!(applied > part.of(59) && changed > part.of(49), "{applied} {changed}");
 }
 
 /// What is wrong in what exists is seen, or the above would say nothing.

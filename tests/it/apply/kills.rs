@@ -16,6 +16,7 @@ use super::tables::Table;
 use super::wire::{Moment, Wire};
 use super::wrong::{Kind, Wrong};
 use crate::cli::run;
+use crate::extent::one_in;
 
 /// What a story is told with: a cloud, and a wire to the bucket if there is one that can be held.
 struct Bench {
@@ -341,7 +342,10 @@ fn puts() -> impl Iterator<Item = Cut> {
 
 #[test]
 fn killed_at_a_sample_of_the_boundaries_of_every_story_it_goes_on() {
-    let rows = in_files(|story| story.verbs.to_vec());
+    // Of every story, every boundary and every cloud.
+    let strata =
+        |row: &Row| [STORIES[row.story].name.to_owned(), row.cut.told(), format!("{:?}", row.clouds)];
+    let rows = one_in(30, 1).cases(in_files(|story| story.verbs.to_vec()), strata);
     let told = matrix(&rows, 4, true);
     assert!(told.wrong.is_empty(), "{:#?}\n{}", told.wrong, told.table());
     assert!(told.all() as usize > rows.len() / 2, "{}\n{}", told.in_words(), told.table());

@@ -1,6 +1,6 @@
 //! Records that were lost: what a version brings back.
 
-use rhumb_api::{Observed, ResourceKind};
+use rhumb_api::{ErrorKind, Observed, ProviderError, ResourceKind};
 use rhumb_sim::{Rule, Verb, What, World};
 use serde_json::Value;
 
@@ -251,4 +251,100 @@ fn an_apply_that_was_begun_in_time_is_finished() {
     late.current_dir(desk.path()).args(["apply", "a.plan", "--quiet", "--simulate", &desk.sim.url]);
     let (_, err, code) = run(late.env("RHUMB_CLOCK", in_two_hours.to_string()));
     assert!(code == 4 && err.matches("it was valid until").count() == 1, "{err}");
+}
+
+/// What a version says was begun has ended since, and is not done once more.
+#[test]
+fn what_was_open_then_is_not_done_again() {
+    let desk = Desk::new();
+    let more = |text: String, peak: &str| {
+        text.replace("peak: 12 req/s", &format!("peak: {peak} req/s"))
+            .replace("monthly: 60000", "monthly: 160000")
+    };
+    let first = std::fs::read_to_string(desk.path().join("deploy.yaml")).expect("read");
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    spec(&desk, |text| more(text, "14"));
+    let unknown = Rule {
+        verb: Some(Verb::Update),
+        kind: None,
+        address: None,
+        nth: None,
+        times: None,
+        what: What::Error(ProviderError::new(ErrorKind::UnknownOutcome, "no answer")),
+    };
+    desk.sim.set_world(&World { rules: vec![unknown], ..quick() });
+    let before = desk.sim.log().len();
+    let mut command = rhumb();
+    command.current_dir(desk.path()).args(["apply", ".", "--yes", "--quiet", "--simulate", &desk.sim.url]);
+    let mut child = begun(&mut command);
+    while desk.sim.log().len() < before + 16 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().expect("sent").success());
+    child.wait().expect("ended");
+    desk.sim.set_world(&quick());
+    let then = serial(&desk);
+    let version = desk.path().join(format!("rhumb.state.json.version-{then}"));
+    let version: Value =
+        serde_json::from_str(&std::fs::read_to_string(version).expect("kept")).expect("JSON");
+    let open = version["open"].as_array().cloned().unwrap_or_default();
+    assert!(open.iter().any(|intent| intent["call"].get("update").is_some()), "{open:?}");
+    spec(&desk, |_| more(first, "22"));
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let serves = fleets(&desk);
+    lose(&desk);
+    desk.ok(&["state", "restore", ".", "--to", &then]);
+    assert_eq!(fleets(&desk), serves, "nothing was changed");
+    assert!(plan(&desk).0.contains("0 to create"), "{}", plan(&desk).0);
+}
+
+/// What was left to others after the version is theirs.
+#[test]
+fn what_was_left_to_others_since_stays_theirs() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let first = serial(&desk);
+    let theirs = fleets(&desk).remove(0);
+    desk.here(&["state", "rm", theirs.tags.address.as_str()]);
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    assert_eq!(fleets(&desk).len(), 2);
+    lose(&desk);
+    let out = desk.ok(&["state", "restore", ".", "--to", &first]);
+    assert!(out.contains(&format!("({}) was left to others since", theirs.handle.id)), "{out}");
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    assert_eq!(fleets(&desk).len(), 2, "it goes on existing");
+    assert_eq!(plan(&desk).1, 0);
+}
+
+/// Names that go round.
+#[test]
+fn names_that_were_exchanged_come_back_exchanged() {
+    let desk = Desk::new();
+    let of = std::fs::read_to_string("examples/shared-quota/deploy.yaml").expect("read");
+    spec(&desk, |_| of.clone());
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let first = serial(&desk);
+    let before = desk.sim.inventory().len();
+    for names in [
+        ["services.draft", "services.x"],
+        ["services.answer", "services.draft"],
+        ["services.x", "services.answer"],
+    ] {
+        let (out, err, code) = desk.here(&["state", "mv", names[0], names[1]]);
+        assert_eq!(code, 0, "{out}{err}");
+    }
+    let exchanged = of.replace("draft", "\u{0}").replace("answer", "draft").replace('\u{0}', "answer");
+    spec(&desk, |_| exchanged);
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    lose(&desk);
+    let out = desk.ok(&["state", "restore", ".", "--to", &first]);
+    assert!(
+        out.contains("services.answer is services.draft by now")
+            && out.contains("services.draft is services.answer by now"),
+        "{out}"
+    );
+    let (out, _) = plan(&desk);
+    assert!(out.contains("0 to create") && out.contains("0 to remove"), "{out}");
+    assert_eq!(desk.sim.inventory().len(), before);
 }

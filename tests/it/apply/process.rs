@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rhumb::plan::Plan;
@@ -201,11 +202,15 @@ pub fn begun(command: &mut Command) -> Child {
 
 /// A saved plan in a folder without a spec, and the addresses that it makes.
 pub fn saved(folder: &Path) -> (std::path::PathBuf, BTreeSet<String>) {
+    static TEXT: OnceLock<String> = OnceLock::new();
     let plan = folder.join("chat.plan");
-    let (_, err, code) = run(rhumb().args(["plan", "examples/support-chat", "--out"]).arg(&plan));
-    assert_eq!(code, 0, "{err}");
-    let text = std::fs::read_to_string(&plan).expect("saved");
-    let made = rhumb::plan::file::decode("chat.plan", &text).expect("a plan");
+    let text = TEXT.get_or_init(|| {
+        let (_, err, code) = run(rhumb().args(["plan", "examples/support-chat", "--out"]).arg(&plan));
+        assert_eq!(code, 0, "{err}");
+        std::fs::read_to_string(&plan).expect("saved")
+    });
+    std::fs::write(&plan, text).expect("written");
+    let made = rhumb::plan::file::decode("chat.plan", text).expect("a plan");
     (plan, made.changes.iter().map(|change| change.addr.to_string()).collect())
 }
 

@@ -9,6 +9,7 @@ use rhumb_sim::{Faults, World};
 
 use super::deployment::{Region, run};
 use super::world::{Death, End, Plan, Theatre};
+use crate::extent::pick;
 
 /// Seeds that once failed; each is run whatever the sample.
 const ONCE_FAILED: &[u64] = &[
@@ -175,7 +176,8 @@ pub fn done(theatre: &mut Theatre, plans: &mut Vec<Plan>, wanted: &Wanted) -> Re
 #[test]
 fn whatever_goes_wrong_nothing_is_lost() {
     // More than CI takes: RHUMB_SEEDS=100000.
-    let most = std::env::var("RHUMB_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3_000);
+    let most =
+        std::env::var("RHUMB_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(pick(200, 3_000, 3_000));
     let mut failed = Vec::new();
     let only = std::env::var("RHUMB_SEED").ok().and_then(|n| n.parse::<u64>().ok());
     let seeds =

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{placed, small};
 use crate::cli::{rhumb, run};
+use crate::extent::pick;
 
 fn asked(workload: Option<&str>, range: (f64, f64), steps: usize) -> Scaling {
     Scaling { workload: workload.map(str::to_owned), range, steps, tolerance: 0.02, counts: false, refine: 0 }
@@ -93,7 +94,9 @@ const CHAT: &str = "examples/two-models";
 
 #[test]
 fn the_curve_is_told_as_table_plot_and_json() {
-    let args = ["scale", CHAT, "--traffic", "0.5..2", "--steps", "3", "--tolerance", "10%", "--refine", "2"];
+    // What is measured is soon planned.
+    let spec = pick("examples/visual-inspection", CHAT, CHAT);
+    let args = ["scale", spec, "--traffic", "0.5..2", "--steps", "3", "--tolerance", "10%", "--refine", "2"];
     let (out, err, code) = run(rhumb().args(args).arg("--json"));
     assert_eq!((err.as_str(), code), ("", 0));
     let value: Value = serde_json::from_str(&out).unwrap();
@@ -114,7 +117,7 @@ fn the_curve_is_told_as_table_plot_and_json() {
         "x2 ",
         "USD a month",
         "in proportion to today's",
-        "flips within 10 %",
+        pick("flip within 10 %", "flips within 10 %", "flips within 10 %"),
         "Between the traffics that were planned",
     ] {
         assert!(out.contains(part), "{part}: {out}");

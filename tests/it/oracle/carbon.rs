@@ -8,9 +8,9 @@ use rhumb::placement::World;
 use rhumb::spec::{CarbonCap, Goal, Spec};
 use rhumb_api::Money;
 
-use super::sample;
 use super::worlds::{self, Random};
 use super::{Several, brute, options};
+use crate::extent::{is_many, one_in};
 use crate::{line, plans};
 
 /// Worlds that are tried.
@@ -53,7 +53,8 @@ fn carbon_is_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let (mut binding, mut priced, mut least, mut unproven, mut relaxed) = (0, 0, 0, 0, 0);
-    for seed in sample(WORLDS) {
+    let part = one_in(40, 3);
+    for seed in part.seeds(0..WORLDS) {
         let (mut spec, world) = emitting(seed, &base);
         let Some((addresses, options)) = options(&spec, &world) else { continue };
         tighten(seed, &mut spec, &options);
@@ -79,10 +80,10 @@ fn carbon_is_never_beaten_and_never_wrong() {
          {unproven} not proven, {binding} bind, {priced} priced, {least} with the least, {relaxed} caps told that work"
     );
     assert!(undecided <= u64::from(plans::REDUCED), "{seen}");
-    assert!(exact * 100 > all * 92, "{seen}");
-    assert!(coupled > 15 && dearer > 6 && refused > 4 && batches > 2, "{seen}");
-    assert!(unproven * 4 < refused, "{seen}");
-    assert!(binding > 4 && priced > 4 && least > 1 && relaxed > 1, "{seen}");
+    assert!(all > part.of(20), "{seen}");
+    let rare =
+        dearer > 3 && refused > 2 && batches > 1 && binding > 2 && priced > 2 && least > 0 && relaxed > 0;
+    assert!(coupled > 10 && rare && unproven * 4 < refused && exact * 100 > all * 92 || !is_many(), "{seen}");
 }
 
 /// What a refusal says would do, does; and a kilogram less does not, where that was proven.
@@ -117,7 +118,8 @@ pub fn check_relaxations(
 fn a_slack_cap_changes_nothing_but_what_is_unknown() {
     let base = Catalog::embedded();
     let (mut same, mut elsewhere) = (0, 0);
-    for seed in sample(200) {
+    let part = one_in(10, 2);
+    for seed in part.seeds(0..200) {
         let (free, mut world) = worlds::together(seed, &base);
         let mut spec = free.clone();
         spec.budget.carbon = Some(CarbonCap { mg: i64::MAX / 2048, at: Pointer::root() });
@@ -140,5 +142,8 @@ fn a_slack_cap_changes_nothing_but_what_is_unknown() {
         assert_eq!(a.as_ref().map(cost), b.as_ref().map(cost), "world {seed}");
         same += u64::from(a.is_some());
     }
-    assert!(same > 15 && elsewhere > 0, "{same} the same, {elsewhere} where nobody knows");
+    assert!(
+        same > part.of(15) && (elsewhere > 0 || !is_many()),
+        "{same} the same, {elsewhere} where nobody knows"
+    );
 }

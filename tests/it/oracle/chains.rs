@@ -7,6 +7,7 @@ use rhumb::spec::{Chain, Load, Objective, Spec};
 use rhumb_api::Money;
 
 use super::{brute, line, worlds};
+use crate::extent::{is_many, one_in};
 use rhumb::diagnostic::Pointer;
 
 /// Worlds that are tried.
@@ -71,7 +72,8 @@ fn on_a_grid(spec: &Spec, world: &World, chain: &Chain, most: f64) -> Option<i64
 fn no_split_of_a_grid_costs_less() {
     let base = Catalog::embedded();
     let (mut faults, mut split, mut uneven, mut refused, mut dearer) = (String::new(), 0, 0, 0, 0);
-    for seed in 0..WORLDS {
+    let part = one_in(10, 1);
+    for seed in part.seeds(0..WORLDS) {
         let Some((equal, world, chain)) = case(seed, &base) else { continue };
         let mut spec = equal.clone();
         optimize::split_chains(&mut spec, &world);
@@ -108,7 +110,7 @@ fn no_split_of_a_grid_costs_less() {
     }
     assert!(faults.is_empty(), "\n{faults}");
     assert!(
-        split > 40 && uneven > 20 && refused > 5 && dearer > 5,
+        split > part.of(40) && (uneven > 20 && refused > 5 && dearer > 5 || !is_many()),
         "{split} split, {uneven} unevenly, {refused} refused, equal parts cost more in {dearer}"
     );
 }

@@ -10,6 +10,7 @@ use super::brute::{self, several};
 use super::divided::{self, CENT, alone, counted, parts, told};
 use super::proven;
 use super::worlds::{self, Random};
+use crate::extent::{is_many, one_in};
 use crate::line;
 
 const ALONE: u64 = 140;
@@ -136,7 +137,8 @@ fn no_other_load_to_change_at_is_cheaper_by_enumeration() {
     let base = Catalog::embedded();
     let (mut faults, mut all, mut changed, mut fixed, mut refused, mut exact) =
         (String::new(), 0, 0, 0, 0, 0);
-    for seed in 0..ALONE {
+    let part = one_in(28, 2);
+    for seed in part.seeds(0..ALONE) {
         let (mut spec, world) = worlds::case(seed + 40_000, &base);
         let Some(service) = spec.services.values_mut().next() else { continue };
         let mut r = Random::new(seed ^ 0x6368_616e_6765);
@@ -191,8 +193,9 @@ fn no_other_load_to_change_at_is_cheaper_by_enumeration() {
     assert!(faults.is_empty(), "\n{faults}");
     let seen =
         format!("{changed} of {all} change, {fixed} of them vertical, {refused} refused, {exact} exact");
-    assert!(changed > 10 && fixed > 2 && all - changed > 10 && refused > 5, "{seen}");
-    assert!(exact * 10 > all * 8, "{seen}");
+    assert!(all > part.of(10), "{seen}");
+    assert!(changed > 5 && fixed > 1 && all - changed > 5 && refused > 2 || !is_many(), "{seen}");
+    assert!(exact * 10 > all * 8 || !is_many(), "{seen}");
 }
 
 #[test]
@@ -201,7 +204,8 @@ fn with_shared_limits_no_other_load_is_cheaper_either() {
     let (mut faults, mut all, mut coupled, mut changed, mut refused, mut exact) =
         (String::new(), 0, 0, 0, 0, 0);
     let (mut kept, mut moved) = (0, 0);
-    for seed in 0..TOGETHER + PAYING {
+    let part = one_in(32, 2);
+    for seed in part.seeds(0..TOGETHER).chain(part.seeds(TOGETHER..TOGETHER + PAYING)) {
         let (mut spec, mut world) =
             if seed < TOGETHER { worlds::together(seed + 70_000, &base) } else { paying(seed) };
         spec.batches.clear();
@@ -273,8 +277,9 @@ fn with_shared_limits_no_other_load_is_cheaper_either() {
     let seen = format!(
         "{all} placed, {coupled} coupled and {changed} of them change, {refused} refused, {exact} exact, {kept} kept, {moved} moved"
     );
-    assert!(coupled > 10 && changed > 3 && refused > 10 && kept > 10 && moved > 5, "{seen}");
-    assert!(exact * 10 > all * 6, "{seen}");
+    assert!(all > part.of(20), "{seen}");
+    let rare = changed > 1 && refused > 5 && kept > 5 && moved > 2;
+    assert!(coupled > 5 && rare && exact * 10 > all * 6 || !is_many(), "{seen}");
 }
 
 /// Every choice of a service. Of lower hours without spot, a month that is all peak and the ceiling have nothing.

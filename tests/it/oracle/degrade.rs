@@ -8,6 +8,7 @@ use rhumb::spec::*;
 
 use super::worlds::{self, Random};
 use super::{Several, agree, ask, brute, options, proven};
+use crate::extent::{is_many, one_in};
 use crate::line;
 
 /// Worlds with one service.
@@ -91,7 +92,8 @@ fn what_stands_in_is_the_cheapest_by_enumeration() {
     let base = Catalog::embedded();
     let (mut faults, mut used, mut spare, mut refused, mut all, mut exact) = (String::new(), 0, 0, 0, 0, 0);
     let (mut cheaper, mut second, mut partly) = (0, 0, 0);
-    for seed in 0..ALONE {
+    let part = one_in(16, 1);
+    for seed in part.seeds(0..ALONE) {
         let (spec, world) = worlds::case(seed, &base);
         if spec.services.is_empty() {
             continue;
@@ -139,7 +141,8 @@ fn what_stands_in_is_the_cheapest_by_enumeration() {
         "{used} with a stand-in ({partly} for a part, {second} the second model), {spare} with a spare, {refused} refused, {cheaper} \
          cheaper, {exact} of {all} exact"
     );
-    assert!(used > 50 && spare > 50 && partly > 8 && second > 8 && refused > 20, "{seen}");
+    assert!(used > part.of(50) && spare > part.of(50) && refused > part.of(20), "{seen}");
+    assert!(partly > 8 && second > 8 || !is_many(), "{seen}");
     assert!(exact * 10 > all * 8, "{seen}");
 }
 
@@ -147,7 +150,8 @@ fn what_stands_in_is_the_cheapest_by_enumeration() {
 fn with_shared_limits_it_is_the_cheapest_as_well() {
     let base = Catalog::embedded();
     let (mut tried, mut used) = (Several::default(), 0);
-    for seed in 0..TOGETHER {
+    let part = one_in(10, 1);
+    for seed in part.seeds(0..TOGETHER) {
         let (mut spec, world) = worlds::together(seed, &base);
         spec.batches.clear();
         let (spec, world) = degraded(seed, spec, world);
@@ -163,14 +167,16 @@ fn with_shared_limits_it_is_the_cheapest_as_well() {
     );
     // Where it is not, what the search closed by listing plans is left.
     assert!(exact * 2 > all, "{seen}");
-    assert!(coupled > 15 && dearer > 12 && refused > 10 && used > 12, "{seen}");
+    assert!(all > part.of(50), "{seen}");
+    assert!(coupled > 15 && dearer > 12 && refused > 10 && used > 12 || !is_many(), "{seen}");
 }
 
 #[test]
 fn what_a_replay_contradicts_is_not_promised() {
     let base = Catalog::embedded();
     let (mut faults, mut used, mut moved) = (String::new(), 0, 0);
-    for seed in 0..ALONE / 6 {
+    let part = one_in(5, 1);
+    for seed in part.seeds(0..ALONE / 6) {
         let (spec, world) = worlds::case(seed, &base);
         if spec.services.is_empty() {
             continue;
@@ -189,5 +195,8 @@ fn what_a_replay_contradicts_is_not_promised() {
         proven(seed, &spec, &world, &placement, &mut faults);
     }
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(used > 8 && moved > 0, "{used} with a stand-in, the replay moved {moved}");
+    assert!(
+        used > part.of(8) && (moved > 0 || !is_many()),
+        "{used} with a stand-in, the replay moved {moved}"
+    );
 }

@@ -11,6 +11,7 @@ use rhumb::spec::*;
 use super::brute::{self, several};
 use super::proven;
 use super::worlds::{self, Random};
+use crate::extent::{is_many, one_in};
 use crate::line;
 
 /// Worlds with one service.
@@ -273,7 +274,8 @@ fn the_division_is_the_cheapest_by_enumeration() {
     let base = Catalog::embedded();
     let (mut faults, mut all, mut used, mut more, mut whole, mut refused, mut exact) =
         (String::new(), 0, 0, 0, 0, 0, 0);
-    for seed in 0..ALONE + PAYING {
+    let part = one_in(16, 2);
+    for seed in part.seeds(0..ALONE).chain(part.seeds(ALONE..ALONE + PAYING)) {
         let (mut spec, world) = if seed < ALONE {
             let (spec, world) = worlds::case(seed, &base);
             if spec.services.is_empty() {
@@ -352,8 +354,8 @@ fn the_division_is_the_cheapest_by_enumeration() {
     let seen = format!(
         "{used} of {all} divided, {more} in more than two, {whole} whole, {refused} refused, {exact} exact"
     );
-    assert!(used > 10 && whole > 25 && refused > 10, "{seen}");
-    assert!(exact * 10 > all * 8, "{seen}");
+    assert!(used > part.of(5) && whole > part.of(12), "{seen}");
+    assert!(refused > 5 && exact * 10 > all * 8 || !is_many(), "{seen}");
 }
 
 #[test]
@@ -362,7 +364,8 @@ fn with_shared_limits_the_division_is_the_cheapest_as_well() {
     let (mut faults, mut all, mut coupled, mut used, mut both, mut tried, mut refused, mut exact) =
         (String::new(), 0, 0, 0, 0, 0, 0, 0);
     let (mut undecided, mut stays) = (0, 0);
-    for seed in 0..TOGETHER + PAYING {
+    let part = one_in(35, 2);
+    for seed in part.seeds(0..TOGETHER).chain(part.seeds(TOGETHER..TOGETHER + PAYING)) {
         let (mut spec, mut world) = if seed < TOGETHER {
             let (mut spec, world) = worlds::together(seed, &base);
             spec.batches.clear();
@@ -423,6 +426,7 @@ fn with_shared_limits_the_division_is_the_cheapest_as_well() {
     let seen = format!(
         "{all} placed, {coupled} coupled and {used} of them divided, {both} with both divided, {tried} others tried, {refused} refused, {exact} exact, {stays} kept"
     );
-    assert!(coupled > 5 && used > 1 && tried > 10 && refused > 10 && stays > 10, "{seen}");
-    assert!(exact * 10 > all * 6, "{seen}");
+    assert!(all > part.of(20), "{seen}");
+    let rare = used > 0 && tried > 5 && refused > 5 && stays > 5;
+    assert!(coupled > 2 && rare && exact * 10 > all * 6 || !is_many(), "{seen}");
 }

@@ -6,6 +6,7 @@ use rhumb::spec::Spec;
 use rhumb_api::{Money, Purchase};
 
 use super::{Several, agree, ask, brute, findings, options, proven, worlds};
+use crate::extent::{OneIn, is_many, one_in};
 
 /// Worlds with one workload, and with several.
 const WORLDS: u64 = 300;
@@ -48,11 +49,11 @@ struct Seen {
     parts: u64,
 }
 
-fn alone(worlds: u64, hold: Holding) -> Seen {
+fn alone(worlds: u64, part: OneIn, hold: Holding) -> Seen {
     let base = Catalog::embedded();
     let (mut faults, mut seen) = (String::new(), Seen::default());
     let (mut exact, mut feasible) = (0, 0);
-    for seed in 0..worlds {
+    for seed in part.seeds(0..worlds) {
         let (mut spec, mut world) = worlds::case(seed, &base);
         hold(seed, &mut spec, &mut world);
         let Some(name) = spec.services.keys().next() else { continue };
@@ -95,29 +96,29 @@ fn alone(worlds: u64, hold: Holding) -> Seen {
 
 #[test]
 fn what_is_held_is_used_where_nothing_is_cheaper() {
-    let Seen { used, mixed, follows, refused, ending, .. } = alone(WORLDS, worlds::hold);
-    assert!(
-        used > 50 && mixed > 8 && follows > 10 && refused > 10 && ending > 8,
-        "{used} used, {mixed} mixed, {follows} follow the day, {refused} refused, {ending} end within the month"
-    );
+    let part = one_in(6, 1);
+    let seen = alone(WORLDS, part, worlds::hold);
+    let Seen { used, mixed, follows, refused, ending, .. } = seen;
+    assert!(used > part.of(50), "{seen:?}");
+    assert!(mixed > 8 && follows > 10 && refused > 10 && ending > 8 || !is_many(), "{seen:?}");
 }
 
 #[test]
 fn what_savings_plans_cover_is_used_where_nothing_is_cheaper() {
-    let seen = alone(COVERED, save);
+    let part = one_in(5, 1);
+    let seen = alone(COVERED, part, save);
     let Seen { covered, used, mixed, follows, parts, ending, .. } = seen;
-    assert!(
-        covered > 25 && used > covered && mixed > 2 && follows > 6 && parts > 15 && ending > 2,
-        "{seen:?}"
-    );
+    assert!(covered > part.of(25) && parts > part.of(15), "{seen:?}");
+    assert!(used > covered && mixed > 2 && follows > 6 && ending > 2 || !is_many(), "{seen:?}");
 }
 
 /// Worlds with several workloads: those in which something held is used, and is by several.
-fn together(worlds: u64, hold: Holding) -> (u64, u64) {
+fn together(worlds: u64, part: OneIn, hold: Holding) -> (u64, u64) {
     let base = Catalog::embedded();
     let mut tried = Several::default();
-    let (mut used, mut both) = (0, 0);
-    for seed in 0..worlds {
+    let (mut used, mut both, mut all_tried) = (0, 0, 0);
+    for seed in part.seeds(0..worlds) {
+        all_tried += 1;
         let (mut spec, mut world) = worlds::together(seed, &base);
         hold(seed, &mut spec, &mut world);
         let Some((addresses, options)) = options(&spec, &world) else { continue };
@@ -136,21 +137,22 @@ fn together(worlds: u64, hold: Holding) -> (u64, u64) {
     assert!(faults.is_empty(), "\n{faults}");
     assert_eq!(undecided, 0, "refused without a proof, against brute force");
     assert!(exact * 100 > all * 90, "the bound was exact in {exact} of {all}");
-    assert!(
-        coupled * 17 > worlds && dearer * 17 > worlds && refused * 50 > worlds,
-        "{coupled} coupled, {dearer} dearer, {refused} refused"
-    );
+    let seen = format!("{coupled} coupled, {dearer} dearer, {refused} refused of {all_tried}");
+    let often = coupled * 20 > all_tried && dearer * 20 > all_tried;
+    assert!(often && refused * 50 > all_tried || !is_many(), "{seen}");
     (used, both)
 }
 
 #[test]
 fn services_share_what_is_held() {
-    let (used, both) = together(TOGETHER, worlds::hold);
-    assert!(used > 50 && both > 10, "{used} use what is held, {both} by several");
+    let part = one_in(30, 2);
+    let (used, both) = together(TOGETHER, part, worlds::hold);
+    assert!(used > part.of(25) && (both > 5 || !is_many()), "{used} use what is held, {both} by several");
 }
 
 #[test]
 fn services_share_what_savings_plans_cover() {
-    let (used, both) = together(COVERED, save);
-    assert!(used > 20 && both > 4, "{used} use what is held, {both} by several");
+    let part = one_in(12, 1);
+    let (used, both) = together(COVERED, part, save);
+    assert!(used > part.of(20) && (both > 4 || !is_many()), "{used} use what is held, {both} by several");
 }

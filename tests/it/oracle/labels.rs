@@ -7,9 +7,9 @@ use rhumb::placement::{Placement, World};
 use rhumb::spec::{BudgetBinds, BudgetLimit, BudgetScope, Spec};
 use rhumb_api::Money;
 
-use super::sample;
 use super::worlds::{self, Random};
 use super::{Several, brute, options};
+use crate::extent::{is_many, one_in};
 use crate::{line, plans};
 
 /// Worlds that are tried.
@@ -96,7 +96,8 @@ fn budgets_of_labels_are_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let (mut several, mut overlapping, mut binding, mut unproven) = (0, 0, 0, 0);
-    for seed in sample(WORLDS) {
+    let part = one_in(24, 3);
+    for seed in part.seeds(0..WORLDS) {
         let (mut spec, world, members) = labelled(seed, &base);
         let Some((addresses, options)) = options(&spec, &world) else { continue };
         tighten(seed, &mut spec, &members, &options);
@@ -122,14 +123,15 @@ fn budgets_of_labels_are_never_beaten_and_never_wrong() {
         "{undecided} of {refused} refused without a proof, against brute force"
     );
     // Elsewhere a budget is what the bound of a workload by itself leaves out.
-    assert!(exact * 100 > all * 90, "the bound was exact in {exact} of {all}");
+    assert!(exact * 100 > all * 90 || !is_many(), "the bound was exact in {exact} of {all}");
     assert!(
-        coupled > 6 && dearer > 6 && refused > 40 && batches > 2,
-        "{coupled} coupled, {dearer} dearer, {refused} refused, {batches} with a batch"
+        coupled > 4 && dearer > 4 && batches > 1 || !is_many(),
+        "{coupled} coupled, {dearer} dearer, {batches} with a batch"
     );
+    assert!(refused > part.of(27), "{refused} refused");
     assert!(unproven * 10 < refused, "{unproven} of {refused} refusals were not proven");
     assert!(
-        several > 50 && overlapping > 40 && binding > 4,
+        several > part.of(33) && overlapping > part.of(27) && (binding > 2 || !is_many()),
         "{several} of several workloads, {overlapping} overlap, {binding} bind"
     );
 }
@@ -180,7 +182,7 @@ fn cost(placement: &Placement) -> Money {
 fn a_slack_budget_of_a_label_changes_nothing() {
     let base = Catalog::embedded();
     let mut same = 0;
-    for seed in sample(200) {
+    for seed in one_in(4, 2).seeds(0..200) {
         let (spec, world, members) = labelled(seed, &base);
         let mut free = spec.clone();
         for scope in members.keys() {
@@ -194,14 +196,15 @@ fn a_slack_budget_of_a_label_changes_nothing() {
         assert_eq!(with.as_ref().ok().map(cost), without.as_ref().ok().map(cost), "world {seed}");
         same += u64::from(with.is_ok());
     }
-    assert!(same > 30, "{same} were placed");
+    assert!(same > one_in(4, 2).of(30), "{same} were placed");
 }
 
 #[test]
 fn the_budget_of_a_label_that_all_carry_is_the_monthly_one() {
     let base = Catalog::embedded();
     let (mut placed, mut refused) = (0, 0);
-    for seed in sample(600) {
+    let part = one_in(12, 2);
+    for seed in part.seeds(0..600) {
         let (mut total, world) = worlds::together(seed, &base);
         let Some(budget) = total.budget.limits.get(&BudgetScope::All).cloned() else { continue };
         for address in addresses(&total) {
@@ -233,14 +236,18 @@ fn the_budget_of_a_label_that_all_carry_is_the_monthly_one() {
             (a, b) => panic!("world {seed}: {:?}, {:?}", a.is_ok(), b.is_ok()),
         }
     }
-    assert!(placed > 2 && refused > 50, "{placed} placed together, {refused} refused");
+    assert!(
+        refused > part.of(50) && (placed > 2 || !is_many()),
+        "{placed} placed together, {refused} refused"
+    );
 }
 
 #[test]
 fn of_two_labels_on_the_same_workloads_the_tighter_budget_binds() {
     let base = Catalog::embedded();
     let (mut placed, mut refused) = (0, 0);
-    for seed in sample(300) {
+    let part = one_in(25, 2);
+    for seed in part.seeds(0..300) {
         let (mut spec, world, members) = labelled(seed, &base);
         let Some((_, options)) = options(&spec, &world) else { continue };
         tighten(seed, &mut spec, &members, &options);
@@ -268,5 +275,5 @@ fn of_two_labels_on_the_same_workloads_the_tighter_budget_binds() {
         placed += u64::from(one.is_some());
         refused += u64::from(one.is_none());
     }
-    assert!(placed > 30 && refused > 5, "{placed} placed, {refused} refused");
+    assert!(placed > part.of(30) && (refused > 5 || !is_many()), "{placed} placed, {refused} refused");
 }

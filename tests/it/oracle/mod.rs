@@ -1,4 +1,4 @@
-//! The optimizer against brute force, on several hundred small random worlds.
+//! The optimizer against brute force, on small random worlds: as many of some hundred as [`crate::extent`] says.
 
 mod brute;
 mod carbon;
@@ -23,6 +23,7 @@ use rhumb::placement::{Placement, WorkloadPlacement, World};
 use rhumb::spec::{ScalingMode, Spec};
 use rhumb_api::Money;
 
+use crate::extent::{is_many, one_in};
 use crate::line;
 
 /// Worlds that are tried.
@@ -99,7 +100,9 @@ fn agree(answer: Option<i64>, truth: Option<i64>) -> bool {
 fn the_optimizer_is_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let (mut faults, mut feasible, mut refused, mut beyond, mut exact) = (String::new(), 0, 0, 0, 0);
-    for seed in 0..WORLDS {
+    let mut tried: u64 = 0;
+    for seed in one_in(16, 1).seeds(0..WORLDS) {
+        tried += 1;
         let (spec, world) = worlds::case(seed, &base);
         let (answer, placement) = ask(&spec, &world);
         if answer.beyond {
@@ -121,16 +124,10 @@ fn the_optimizer_is_never_beaten_and_never_wrong() {
     }
     assert!(faults.is_empty(), "\n{faults}");
     // Worlds that are all alike would prove nothing.
-    assert!(feasible > WORLDS / 4, "only {feasible} worlds were feasible");
-    assert!(refused > WORLDS / 20, "only {refused} worlds were infeasible");
-    assert!(beyond < WORLDS / 10, "{beyond} worlds were too large for brute force");
+    assert!(feasible > tried / 4, "only {feasible} worlds were feasible");
+    assert!(refused > tried / 20, "only {refused} worlds were infeasible");
+    assert!(beyond < tried.div_ceil(10), "{beyond} worlds were too large for brute force");
     assert!(exact * 100 > feasible * 90, "the bound was exact in {exact} of {feasible}");
-}
-
-/// The seeds that are tried of so many: half of them, whatever their remainders mean to a maker of worlds, or with `RHUMB_ORACLE=1` all.
-fn sample(seeds: u64) -> impl Iterator<Item = u64> {
-    let all = std::env::var_os("RHUMB_ORACLE").is_some();
-    (0..seeds).filter(move |seed| all || seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 63 == 0)
 }
 
 /// Worlds with several workloads.
@@ -226,8 +223,8 @@ fn options(spec: &Spec, world: &World) -> Option<(Vec<String>, Vec<Vec<brute::Ch
 #[test]
 fn several_workloads_are_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
-    let mut tried = Several::default();
-    for seed in sample(TOGETHER) {
+    let (mut tried, part) = (Several::default(), one_in(30, 4));
+    for seed in part.seeds(0..TOGETHER) {
         let (spec, world) = worlds::together(seed, &base);
         if let Some((addresses, options)) = options(&spec, &world) {
             tried.compare(seed, (&spec, &world), &addresses, &options);
@@ -237,10 +234,9 @@ fn several_workloads_are_never_beaten_and_never_wrong() {
     assert!(faults.is_empty(), "\n{faults}");
     assert_eq!(undecided, 0, "refused without a proof, against brute force");
     assert!(exact * 100 > all * 90, "the bound was exact in {exact} of {all}");
-    assert!(
-        coupled > 10 && dearer > 10 && refused > 15 && batches > 5,
-        "{coupled} coupled, {dearer} dearer, {refused} refused, {batches} with a batch"
-    );
+    let seen = format!("{coupled} coupled, {dearer} dearer, {refused} refused, {batches} with a batch");
+    // Few share too little.
+    assert!(coupled > 5 && dearer > 5 && refused > 7 && batches > 2 || !is_many(), "{seen}");
 }
 
 /// The world without what is refused with a pool: its spot machines if it has some, else all machines of its type there.
@@ -259,7 +255,8 @@ fn refused(world: &World, pool: &rhumb::placement::Pool) -> World {
 fn the_first_fallback_is_the_cheapest_without_what_is_refused() {
     let base = Catalog::embedded();
     let (mut faults, mut same, mut none, mut spot, mut several) = (String::new(), 0, 0, 0, 0);
-    for seed in 0..WORLDS {
+    let part = one_in(6, 1);
+    for seed in part.seeds(0..WORLDS) {
         let (spec, world) = worlds::case(seed, &base);
         let Ok(placement) = line::place(&spec, &world) else { continue };
         let (address, placed) = placement.workloads.iter().next().unwrap();
@@ -305,7 +302,7 @@ fn the_first_fallback_is_the_cheapest_without_what_is_refused() {
     }
     assert!(faults.is_empty(), "\n{faults}");
     assert!(
-        same > 100 && none > 5 && spot > 20 && several > 20,
+        same > part.of(100) && none > part.of(5) && spot > part.of(20) && several > part.of(20),
         "{same} with and {none} without a fallback, {spot} of spot, {several} beside others"
     );
 }
@@ -314,7 +311,8 @@ fn the_first_fallback_is_the_cheapest_without_what_is_refused() {
 fn a_batch_that_a_replay_makes_slower_is_bought_for_what_it_takes() {
     let base = Catalog::embedded();
     let (mut faults, mut slower, mut moved, mut together) = (String::new(), 0, 0, 0);
-    for seed in 0..WORLDS / 2 {
+    let part = one_in(12, 2);
+    for seed in part.seeds(0..WORLDS / 2) {
         let (spec, mut world) = worlds::case(seed, &base);
         let Some(name) = spec.batches.keys().next() else { continue };
         let (closed, _) = ask(&spec, &world);
@@ -341,7 +339,7 @@ fn a_batch_that_a_replay_makes_slower_is_bought_for_what_it_takes() {
             faults += &format!("world {seed}: {} {}: {}\n", f.address, f.code, f.message);
         }
     }
-    for seed in 0..TOGETHER / 2 {
+    for seed in part.seeds(0..TOGETHER / 2) {
         let (spec, mut world) = worlds::together(seed, &base);
         let few = |p: &Placement| {
             let machines = |p: &rhumb::placement::Pool| p.machines.iter().map(|m| m.count).sum::<u32>();
@@ -360,15 +358,17 @@ fn a_batch_that_a_replay_makes_slower_is_bought_for_what_it_takes() {
         proven(seed, &spec, &world, &placement, &mut faults);
     }
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(slower > 3 && moved > 3, "{slower} slower, in {moved} it cost something");
-    assert!(together > 5, "{together} together");
+    // The replay decides in few worlds.
+    assert!(slower > 1 && moved > 1 || !is_many(), "{slower} slower, in {moved} it cost something");
+    assert!(together > 2 || !is_many(), "{together} together");
 }
 
 #[test]
 fn what_a_replay_changes_in_an_hour_is_paid_for_in_every_plan() {
     let base = Catalog::embedded();
-    let (mut faults, mut coupled, mut decided) = (String::new(), 0, 0);
-    for seed in 0..TOGETHER {
+    let (mut faults, mut placed, mut coupled, mut decided) = (String::new(), 0, 0, 0);
+    let part = one_in(20, 2);
+    for seed in part.seeds(0..TOGETHER) {
         let (spec, mut world) = worlds::together(seed, &base);
         if spec.services.values().all(|s| s.follows().is_none()) {
             continue;
@@ -380,6 +380,7 @@ fn what_a_replay_changes_in_an_hour_is_paid_for_in_every_plan() {
         }
         world.replay = 400;
         let Ok(placement) = line::place(&spec, &world) else { continue };
+        placed += 1;
         coupled += u32::from(placement.coupling.is_some());
         decided += u32::from(closed.is_ok_and(|closed| closed.workloads != placement.workloads));
         faults += &findings(seed, &spec, &world, &placement);
@@ -391,7 +392,8 @@ fn what_a_replay_changes_in_an_hour_is_paid_for_in_every_plan() {
         }
     }
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(coupled > 5 && decided > 5, "{coupled} coupled, the replay decided in {decided}");
+    let seen = format!("{placed} placed, {coupled} coupled, the replay decided in {decided}");
+    assert!(placed > 0 && (coupled > 2 && decided > 2 || !is_many()), "{seen}");
 }
 
 #[test]
@@ -426,12 +428,17 @@ fn a_rule_left_out_changes_the_truth() {
         ("budget", |s, _| s.budget = Default::default()),
         ("replicas", |s, _| s.services.values_mut().for_each(|s| s.scaling.min_replicas = 1)),
     ];
+    // Most rules are felt soon, and then each world's truth is that of every rule.
+    let mut truths = Vec::new();
     for (rule, plant) in forget {
         let differs = (0..WORLDS).any(|seed| {
-            let (mut spec, mut world) = worlds::case(seed, &base);
-            let truth = brute(&spec, &world);
-            plant(&mut spec, &mut world);
-            truth != brute(&spec, &world)
+            let (spec, mut world) = worlds::case(seed, &base);
+            if truths.len() as u64 == seed {
+                truths.push(brute(&spec, &world));
+            }
+            let mut without = spec.clone();
+            plant(&mut without, &mut world);
+            without != spec && truths[seed as usize] != brute(&without, &world)
         });
         assert!(differs, "no world feels the rule on {rule}");
     }

@@ -7,7 +7,8 @@ use rhumb::spec::{Budget, BudgetBinds, BudgetLimit, BudgetScope, Purchase, Rolli
 use rhumb_api::Money;
 
 use super::worlds::{self, Random};
-use super::{Several, agree, ask, brute, findings, options, proven, sample};
+use super::{Several, agree, ask, brute, findings, options, proven};
+use crate::extent::{is_many, one_in};
 use crate::line;
 
 /// Lets most services have some machines besides.
@@ -38,7 +39,8 @@ fn rolled(mut spec: Spec, seed: u64) -> Spec {
 fn one_service_with_machines_besides_is_as_brute_force_says() {
     let base = Catalog::embedded();
     let (mut faults, mut all, mut felt, mut exact) = (String::new(), 0, 0, 0);
-    for seed in sample(1_600) {
+    let part = one_in(24, 4);
+    for seed in part.seeds(0..1_600) {
         let (plain, world) = worlds::case(seed, &base);
         let spec = rolled(plain.clone(), seed);
         if spec.rollouts.is_empty() || (spec.providers.is_empty() && spec.budget.limits.is_empty()) {
@@ -61,7 +63,9 @@ fn one_service_with_machines_besides_is_as_brute_force_says() {
         faults += &findings(seed, &spec, &world, &placement);
     }
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(all > 60 && felt > 10 && exact * 100 > all * 90, "{all} placed, {felt} felt it, {exact} exact");
+    let seen = format!("{all} placed, {felt} felt it, {exact} exact");
+    assert!(all > part.of(30) && (felt > 5 || !is_many()), "{seen}");
+    assert!(exact * 100 > all * 90, "{seen}");
 }
 
 /// No quota, and a budget on the ceiling just below what the cheapest choice takes: which machines are spot matters by what is there
@@ -70,7 +74,8 @@ fn one_service_with_machines_besides_is_as_brute_force_says() {
 fn a_budget_on_the_ceiling_decides_which_machines_are_spot() {
     let base = Catalog::embedded();
     let (mut faults, mut placed, mut mixed) = (String::new(), 0, 0);
-    for seed in sample(700) {
+    let part = one_in(50, 4);
+    for seed in part.seeds(0..700) {
         let (mut spec, world) = worlds::case(seed, &base);
         let Some(service) = spec.services.values_mut().next() else { continue };
         let mut r = Random::new(seed ^ 0x7370_6f74);
@@ -91,7 +96,7 @@ fn a_budget_on_the_ceiling_decides_which_machines_are_spot() {
             spec.services.keys().map(|name| (format!("services.{name}"), rollout.clone())).collect();
         let Ok(free) = line::place(&spec, &world) else { continue };
         let chosen = &free.workloads.values().next().unwrap();
-        mixed += u32::from(chosen.pools.iter().any(|pool| pool.machines.len() > 1));
+        mixed += u64::from(chosen.pools.iter().any(|pool| pool.machines.len() > 1));
         let limit = chosen.cost.ceiling_per_month - Money::from_micros(1_000_000);
         spec.budget.limits.insert(BudgetScope::All, BudgetLimit { limit, at: Default::default() });
         let (answer, placement) = ask(&spec, &world);
@@ -108,15 +113,14 @@ fn a_budget_on_the_ceiling_decides_which_machines_are_spot() {
         faults += &findings(seed, &spec, &world, &placement);
     }
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(placed > 25 && mixed > 20, "{placed} placed, {mixed} of two kinds");
+    assert!(placed > part.of(12) && mixed > part.of(10), "{placed} placed, {mixed} of two kinds");
 }
 
 #[test]
 fn several_services_with_machines_besides_are_as_brute_force_says() {
     let base = Catalog::embedded();
-    let mut tried = Several::default();
-    let mut felt = 0;
-    for seed in sample(600) {
+    let (mut tried, mut felt, part) = (Several::default(), 0, one_in(32, 4));
+    for seed in part.seeds(0..600) {
         let (plain, world) = worlds::together(seed, &base);
         let spec = rolled(plain, seed);
         let Some((addresses, each)) = options(&spec, &world) else { continue };
@@ -132,7 +136,9 @@ fn several_services_with_machines_besides_are_as_brute_force_says() {
     assert!(faults.is_empty(), "\n{faults}");
     assert_eq!(undecided, 0, "refused without a proof, against brute force");
     assert!(exact * 100 > all * 90, "the bound was exact in {exact} of {all}");
-    assert!(coupled > 8 && dearer > 8 && refused > 10 && felt > 10, "{coupled} {dearer} {refused} {felt}");
+    let seen = format!("{coupled} coupled, {dearer} dearer, {refused} refused, {felt} felt it");
+    assert!(all > part.of(20), "{all} placed, {seen}");
+    assert!(coupled > 4 && dearer > 4 && refused > 5 && felt > 5 || !is_many(), "{seen}");
 }
 
 /// A placement that keeps its quotas and budget only while nothing is rolled out.
@@ -140,16 +146,17 @@ fn several_services_with_machines_besides_are_as_brute_force_says() {
 fn the_checker_sees_machines_besides_that_nobody_counted() {
     let base = Catalog::embedded();
     let (mut quotas, mut ceilings) = (0, 0);
-    for seed in 0..300 {
+    let part = one_in(6, 1);
+    for seed in part.seeds(0..300) {
         let (spec, world): (Spec, World) = worlds::together(seed, &base);
         let Ok(placement) = line::place(&spec, &world) else { continue };
         let mut rolling = rolled(spec.clone(), seed);
         rolling.budget = spec.budget.clone();
         let found = check::placement(&rolling, &world, &placement);
-        quotas += u32::from(found.iter().any(|f| f.code == "quota"));
-        ceilings += u32::from(found.iter().any(|f| f.code == "ceiling"));
+        quotas += u64::from(found.iter().any(|f| f.code == "quota"));
+        ceilings += u64::from(found.iter().any(|f| f.code == "ceiling"));
     }
-    assert!(quotas > 20 && ceilings > 50, "{quotas} quotas, {ceilings} ceilings");
+    assert!(quotas > part.of(20) && ceilings > part.of(50), "{quotas} quotas, {ceilings} ceilings");
 }
 
 /// A budget that only the machine besides breaks: by 711 USD of the 1,431.53 that it costs.

@@ -8,9 +8,9 @@ use rhumb::placement::{MachinesAt, Placement, Pool, World};
 use rhumb::spec::{CarbonCap, Goal, Spec, Stability};
 use rhumb_api::Money;
 
-use super::sample;
 use super::worlds::{self, Random};
 use super::{brute, findings, proven};
+use crate::extent::{is_many, one_in};
 use crate::line;
 
 /// Worlds that are tried.
@@ -174,16 +174,18 @@ impl Tried {
 fn shared_machines_are_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let mut tried = Tried::default();
-    for seed in sample(WORLDS) {
+    let part = one_in(20, 3);
+    for seed in part.seeds(0..WORLDS) {
         let (spec, world) = worlds::sharing(seed, &base);
         let Some(plans) = plans(&spec, &world) else { continue };
         tried.compare(seed, (&spec, &world), plans);
     }
     let seen = tried.seen();
     assert!(tried.faults.is_empty(), "\n{}", tried.faults);
-    assert!(tried.shared > 25 && tried.saved > 25 && tried.spread > 10, "{seen}");
-    assert!(tried.limited > 0 && tried.refused > 12, "{seen}");
-    assert!(tried.moved > 25 && tried.stuck > 25, "{seen}");
+    assert!(tried.shared > part.of(17) && tried.saved > part.of(17), "{seen}");
+    let enough = tried.moved > 17 && tried.stuck > 17;
+    assert!(tried.moved + tried.stuck > part.of(35) && (enough || !is_many()), "{seen}");
+    assert!(tried.spread > 6 && tried.limited > 0 && tried.refused > 8 || !is_many(), "{seen}");
     assert!(tried.missed * 100 < tried.all && tried.open * 20 < tried.all, "{seen}");
 }
 
@@ -224,7 +226,8 @@ fn what_runs_on_shared_machines_is_kept_as_brute_force_keeps_it() {
     let base = Catalog::embedded();
     let mut tried = Tried::default();
     let (mut stays, mut joins, mut opens, mut leaves, mut held, mut beside) = (0, 0, 0, 0, 0, 0);
-    for seed in sample(KEPT) {
+    let part = one_in(14, 2);
+    for seed in part.seeds(0..KEPT) {
         let (spec, world) = running(seed, &base);
         let Some(own) = plans(&spec, &world) else { continue };
         let Some(placement) = tried.compare(seed, (&spec, &world), own) else { continue };
@@ -261,8 +264,10 @@ fn what_runs_on_shared_machines_is_kept_as_brute_force_keeps_it() {
         tried.seen()
     );
     assert!(tried.faults.is_empty(), "\n{}\n{seen}", tried.faults);
-    assert!(tried.shared > 10 && tried.missed * 50 < tried.all && tried.open * 10 < tried.all, "{seen}");
-    assert!(stays > 4 && joins > 2 && opens > 2 && leaves > 2 && held > 2 && beside > 1, "{seen}");
+    assert!(tried.missed * 50 < tried.all && tried.open * 10 < tried.all, "{seen}");
+    assert!(tried.shared > 10 || !is_many(), "{seen}");
+    let all_kinds = stays > 4 && joins > 2 && opens > 2 && leaves > 2 && held > 2 && beside > 1;
+    assert!(stays + joins + opens + leaves > 0 && (all_kinds || !is_many()), "{seen}");
 }
 
 /// A world in which emissions count: by a cap between what all emit at the least and at their cheapest, by a price, or by nothing else.
@@ -301,7 +306,8 @@ fn emissions_of_shared_machines_are_counted_once_against_brute_force() {
     let base = Catalog::embedded();
     let mut tried = Tried::default();
     let (mut binding, mut priced, mut least, mut relaxed) = (0, 0, 0, 0);
-    for seed in sample(EMITTING) {
+    let part = one_in(12, 2);
+    for seed in part.seeds(0..EMITTING) {
         let (spec, world) = emitting(seed, &base);
         let Some(own) = plans(&spec, &world) else { continue };
         let Some(placement) = tried.compare(seed, (&spec, &world), own) else {
@@ -328,6 +334,7 @@ fn emissions_of_shared_machines_are_counted_once_against_brute_force() {
         tried.seen()
     );
     assert!(tried.faults.is_empty(), "\n{}\n{seen}", tried.faults);
-    assert!(tried.missed * 50 < tried.all && tried.open * 8 < tried.all && tried.refused > 5, "{seen}");
-    assert!(binding > 2 && priced > 5 && least > 0 && relaxed > 1, "{seen}");
+    assert!(tried.missed * 50 < tried.all && tried.open * 8 < tried.all, "{seen}");
+    let rare = tried.refused > 5 && binding > 2 && least > 0 && relaxed > 1;
+    assert!(tried.all > 0 && (priced > 5 && rare || !is_many()), "{seen}");
 }

@@ -7,6 +7,7 @@ use rhumb::spec::{Spec, Stability};
 
 use super::worlds::{self, Random};
 use super::{Several, brute, options};
+use crate::extent::{is_many, one_in};
 
 /// Worlds that are tried.
 const WORLDS: u64 = 500;
@@ -40,7 +41,8 @@ fn what_runs_is_kept_as_brute_force_keeps_it() {
     let base = Catalog::embedded();
     let mut tried = Several::default();
     let (mut kept, mut moved, mut by_the_rule) = (0, 0, 0);
-    for seed in 0..WORLDS {
+    let part = one_in(18, 2);
+    for seed in part.seeds(0..WORLDS) {
         let (spec, world) = running(seed, &base);
         let Some((addresses, options)) = options(&spec, &world) else { continue };
         let Some(placement) = tried.compare(seed, (&spec, &world), &addresses, &options) else { continue };
@@ -67,5 +69,9 @@ fn what_runs_is_kept_as_brute_force_keeps_it() {
          kept though something else is cheaper"
     );
     assert!(exact * 100 > all * 90, "{seen}");
-    assert!(coupled > 60 && kept > 60 && moved > 60 && by_the_rule > 10, "{seen}");
+    assert!(
+        coupled > part.of(30) && all > part.of(80) && kept > part.of(30) && moved > part.of(30),
+        "{seen}"
+    );
+    assert!(by_the_rule > 5 || !is_many(), "{seen}");
 }

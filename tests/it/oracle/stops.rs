@@ -11,6 +11,7 @@ use rhumb::spec::Spec;
 use rhumb_api::Purchase;
 
 use super::{brute, options, worlds};
+use crate::extent::{is_many, one_in, pick};
 use crate::line;
 
 /// Eight products rounded by the hour, of a month.
@@ -60,7 +61,8 @@ fn faults(spec: &Spec, world: &World, placement: &Placement, truth: Option<i64>)
 fn a_search_may_be_ended_at_every_step() {
     let base = Catalog::embedded();
     let (mut worlds_tried, mut unfinished, mut cut, mut whole) = (0, 0, 0, 0);
-    for seed in 0..400 {
+    let part = one_in(12, 1);
+    for seed in part.seeds(0..400) {
         let Some((spec, world, truth)) = coupled(seed, &base) else { continue };
         worlds_tried += 1;
         let asked = AtomicU64::new(0);
@@ -103,9 +105,9 @@ fn a_search_may_be_ended_at_every_step() {
             }
         }
     }
-    assert!(worlds_tried > 25, "{worlds_tried} worlds shared too little");
+    assert!(worlds_tried > part.of(25), "{worlds_tried} worlds shared too little");
     assert!(
-        unfinished > 100 && cut > 100 && whole > 10,
+        unfinished > part.of(100) && cut > part.of(100) && (whole > 10 || !is_many()),
         "{unfinished} unfinished, {cut} cut short, {whole} whole"
     );
 }
@@ -114,6 +116,8 @@ fn a_search_may_be_ended_at_every_step() {
 fn little_effort_gives_a_gap_that_is_true_and_the_same_on_any_number_of_threads() {
     let base = Catalog::embedded();
     let (mut gaps, mut alike) = (0, 0);
+    // A gap is rare: of the worlds in their order, as many as it takes.
+    let most = pick(2, 12, 12);
     for seed in 0..1_200 {
         let Some((spec, world, truth)) = coupled(seed, &base) else { continue };
         let one = || place_watched(&spec, &world, Watch { nodes: NonZeroU64::MIN, ask: None });
@@ -135,14 +139,14 @@ fn little_effort_gives_a_gap_that_is_true_and_the_same_on_any_number_of_threads(
             if dearer { verdict.starts_with("within") } else { verdict == "optimal" },
             "world {seed}: {verdict}"
         );
-        if alike < 5 {
+        if alike < most.min(5) {
             for threads in [1, 2, 8] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 assert_eq!(pool.install(one).as_ref(), Ok(&placement), "world {seed}, {threads} threads");
             }
             alike += 1;
         }
-        if gaps == 12 {
+        if gaps == most {
             break;
         }
     }
@@ -155,7 +159,8 @@ fn little_effort_gives_a_gap_that_is_true_and_the_same_on_any_number_of_threads(
 fn little_effort_claims_no_bound_that_another_search_refutes() {
     let base = Catalog::embedded();
     let (mut compared, mut gaps, mut moved) = (0, 0, 0);
-    for seed in 0..700 {
+    let part = one_in(10, 1);
+    for seed in part.seeds(0..700) {
         let (spec, mut world) = worlds::together(seed, &base);
         let closed = place_watched(&spec, &world, Watch::default());
         if closed.as_ref().map_or(true, |closed| closed.coupling.is_none()) {
@@ -181,7 +186,7 @@ fn little_effort_claims_no_bound_that_another_search_refutes() {
         }
     }
     assert!(
-        compared > 60 && gaps > 10 && moved > 0,
+        compared > part.of(60) && (gaps > 10 && moved > 0 || !is_many()),
         "{compared} compared, {gaps} gaps, the replay decided in {moved}"
     );
 }

@@ -9,6 +9,7 @@ use rhumb_api::Money;
 
 use super::worlds::{self, Random};
 use super::{brute, proven, refused};
+use crate::extent::{is_many, one_in};
 use crate::line;
 
 /// Worlds in which something is held.
@@ -191,7 +192,8 @@ fn a_training_is_never_beaten_and_never_wrong() {
     let mut faults = String::new();
     let (mut feasible, mut infeasible, mut exact, mut several, mut spot, mut idle) = (0, 0, 0, 0, 0, 0);
     let (mut same, mut none) = (0, 0);
-    for seed in 0..ALONE {
+    let part = one_in(6, 1);
+    for seed in part.seeds(0..ALONE) {
         let (spec, world) = alone(seed, &base);
         let Some((placement, is_exact)) = compared(seed, &spec, &world, &mut faults) else {
             infeasible += 1;
@@ -220,8 +222,10 @@ fn a_training_is_never_beaten_and_never_wrong() {
          {idle} with idle accelerators, {same} with a fallback and {none} without"
     );
     println!("{counts}");
-    let enough = feasible > 100 && infeasible > 100 && several > 20 && spot > 20 && idle > 5 && same > 50;
-    assert!(enough && none > 2, "{counts}");
+    let enough = |n: u64, of: u64| n > part.of(of);
+    assert!(enough(feasible, 100) && enough(infeasible, 100) && enough(same, 50), "{counts}");
+    assert!(enough(several, 20) && enough(spot, 20), "{counts}");
+    assert!(idle > 5 && none > 2 || !is_many(), "{counts}");
     // A budget of its own is what the bound leaves out.
     assert!(exact * 100 > feasible * 90, "{counts}");
 }
@@ -231,7 +235,8 @@ fn trainings_beside_others_are_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let (mut faults, mut all, mut coupled, mut dearer, mut mixed, mut exact, mut none) =
         (String::new(), 0, 0, 0, 0, 0, 0);
-    for seed in 0..TOGETHER {
+    let part = one_in(10, 1);
+    for seed in part.seeds(0..TOGETHER) {
         let (spec, world) = beside(seed, &base);
         let addresses: Vec<String> = spec
             .services
@@ -283,7 +288,8 @@ fn trainings_beside_others_are_never_beaten_and_never_wrong() {
         "{all} worlds, {coupled} coupled, {dearer} dearer, {mixed} with a batch and a service, {exact} exact, {none} refused"
     );
     println!("{counts}");
-    assert!(coupled > 20 && dearer > 10 && mixed > 3 && none > 10, "{counts}");
+    assert!(coupled > part.of(20) && none > part.of(10), "{counts}");
+    assert!(dearer > 10 && mixed > 3 || !is_many(), "{counts}");
     assert!(exact * 100 > all * 90, "{counts}");
 }
 
@@ -310,7 +316,7 @@ fn what_allows_more_never_costs_more() {
         ("a free micro-batch", |s, _| s.trainings.values_mut().for_each(|t| t.micro_batch = None)),
     ];
     let mut felt = [0; 7];
-    for seed in 0..300 {
+    for seed in one_in(6, 1).seeds(0..300) {
         let (spec, world) = alone(seed, &base);
         let Some(cost) = with(&spec, &world, |_, _| {}) else { continue };
         for (i, (what, change)) in looser.iter().enumerate() {
@@ -321,13 +327,14 @@ fn what_allows_more_never_costs_more() {
         }
     }
     // A budget on the cost itself never makes a lone training dearer: it is kept or it is refused.
-    assert!(felt.iter().enumerate().all(|(i, n)| *n > 0 || i == 2), "some law changed nothing: {felt:?}");
+    let all = felt.iter().enumerate().all(|(i, n)| *n > 0 || i == 2);
+    assert!(felt.iter().any(|n| *n > 0) && (all || !is_many()), "some law changed nothing: {felt:?}");
 }
 
 #[test]
 fn names_and_order_change_nothing() {
     let base = Catalog::embedded();
-    for seed in 0..60 {
+    for seed in one_in(4, 1).seeds(0..60) {
         let (spec, world) = alone(seed, &base);
         let cost = with(&spec, &world, |_, _| {});
         let renamed = with(&spec, &world, |s, _| {
@@ -378,7 +385,8 @@ fn a_rule_of_trainings_left_out_changes_the_truth() {
 fn a_training_on_what_is_held_is_never_beaten() {
     let base = Catalog::embedded();
     let (mut faults, mut held, mut covered, mut bought, mut exact) = (String::new(), 0, 0, 0, 0);
-    for seed in 0..HELD {
+    let part = one_in(2, 1);
+    for seed in part.seeds(0..HELD) {
         let (mut spec, mut world) = alone(seed, &base);
         // Mostly there are machines that it may use.
         let save = seed.is_multiple_of(2);
@@ -398,6 +406,7 @@ fn a_training_on_what_is_held_is_never_beaten() {
         }
     }
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(held > 1 && covered > 5 && bought > 8, "{held} held, {covered} covered, {bought} bought");
+    let seen = covered > part.of(5) && bought > part.of(8);
+    assert!(seen && (held > 1 || !is_many()), "{held} held, {covered} covered, {bought} bought");
     assert!(exact * 10 > (held + covered + bought) * 8, "{exact} exact");
 }

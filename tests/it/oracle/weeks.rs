@@ -5,6 +5,7 @@ use rhumb::spec::{Daily, Purchase, ScalingMode};
 
 use super::worlds::{self, Random};
 use super::{agree, ask, brute, findings, proven};
+use crate::extent::{is_many, one_in};
 
 pub struct Weekend {
     pub shares: Option<[u32; 24]>,
@@ -42,7 +43,8 @@ fn hours(r: &mut Random) -> [u32; 24] {
 fn weeks_with_rest_are_never_beaten_and_never_wrong() {
     let base = Catalog::embedded();
     let (mut faults, mut weekly, mut at_rest, mut refused, mut exact) = (String::new(), 0, 0, 0, 0);
-    for seed in 5_000..5_160 {
+    let part = one_in(10, 1);
+    for seed in part.seeds(5_000..5_160) {
         let (mut spec, world) = worlds::case(seed, &base);
         let Some(service) = spec.services.values_mut().next() else { continue };
         let mut r = Random::new(seed);
@@ -75,6 +77,7 @@ fn weeks_with_rest_are_never_beaten_and_never_wrong() {
         at_rest += u64::from(following.iter().any(|f| f.classes.iter().any(|c| c.replicas == 0)));
     }
     assert!(faults.is_empty(), "\n{faults}");
-    assert!(weekly >= 30 && at_rest >= 20 && refused >= 5, "{weekly} {at_rest} {refused}");
-    assert!(exact * 100 > weekly * 90, "the bound was exact in {exact} of {weekly}");
+    assert!(weekly > part.of(29) && at_rest > part.of(19), "{weekly} {at_rest}");
+    assert!(refused > part.of(4), "{refused}");
+    assert!(exact * 100 > weekly * 90 || !is_many(), "the bound was exact in {exact} of {weekly}");
 }

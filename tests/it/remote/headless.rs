@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhumb::state::StoreError;
-use rhumb::state::remote::{Opened, RemoteStore, prune, read};
+use rhumb::state::remote::{Opened, Remote, RemoteStore, prune, read};
 
-use super::shelf::Shelf;
+use super::shelf::{Between, Fault, Shelf, Watched};
 use super::{NAME, at, change, holder, opened, options};
 use crate::oracle::worlds::Random;
 
@@ -71,6 +71,80 @@ fn it_is_put_back_and_nothing_is_lost() {
         continued > 50 && pruned > 5,
         "{continued} with records, {pruned} with an end of the log that was removed"
     );
+}
+
+/// Cut off at any request, it is done again; and as often as the head goes.
+#[test]
+fn a_death_at_any_request_loses_nothing() {
+    let mut points = 0;
+    for seed in 0..12 {
+        for at in 1.. {
+            let (shelf, mut overtaken, last) = story(seed);
+            let (clean, state) = (at_once(&shelf), last.state().clone());
+            overtaken.push(last);
+            for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+                shelf.change("p/head", |_| None);
+                shelf.pass(Duration::from_secs(60 * 60));
+                let between = Arc::new(Between::fault(at, fault));
+                let dying = super::at(Arc::new(Watched(Arc::new(shelf.clone()), Arc::clone(&between))));
+                drop(RemoteStore::open_without_head(&dying, &holder(), &options()));
+                points += u64::from(between.fired());
+                shelf.pass(Duration::from_secs(60 * 60));
+                let (now, _) = RemoteStore::open_without_head(&clean, &holder(), &options()).unwrap();
+                let Opened::Recorded(now) = now else { panic!("{seed}, {at}: nothing is recorded") };
+                assert_eq!(
+                    (now.state(), read(&clean).unwrap().as_ref()),
+                    (&state, Some(&state)),
+                    "{seed}, {at}"
+                );
+                overtaken.push(now);
+            }
+            let mut now = overtaken.pop().unwrap();
+            for store in &mut overtaken {
+                let refused = store.append(&change(99)).unwrap_err();
+                assert_eq!(refused, StoreError::Overtaken { name: NAME.to_owned() }, "{seed}, {at}");
+            }
+            now.append(&change(100)).unwrap();
+            assert_eq!(read(&clean).unwrap().as_ref(), Some(now.state()), "{seed}, {at}");
+            if at > 60 {
+                break;
+            }
+        }
+    }
+    assert!(points > 150, "{points}");
+}
+
+fn at_once(shelf: &Shelf) -> Remote {
+    at(Arc::new(shelf.clone()))
+}
+
+/// One that was paused and wakes up before its number has a fence: what it wrote is recorded.
+#[test]
+fn what_the_last_writer_was_quicker_with_is_kept() {
+    let shelf = Shelf::new();
+    let remote = at_once(&shelf);
+    let mut paused = opened(&remote).unwrap();
+    paused.append(&change(1)).unwrap();
+    paused.compact().unwrap();
+    shelf.pass(Duration::from_secs(25 * 60 * 60));
+    assert!(prune(&remote, 1).unwrap().entries > 0);
+    shelf.change("p/head", |_| None);
+    let between = Arc::new(Between::default());
+    between.stop("put p/log/");
+    let watched = at(Arc::new(Watched(Arc::new(shelf.clone()), Arc::clone(&between))));
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| RemoteStore::open_without_head(&watched, &holder(), &options()));
+        while !between.waiting() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        paused.append(&change(2)).unwrap();
+        between.go_on();
+        let Ok((Opened::Recorded(now), true)) = opening.join().unwrap() else {
+            panic!("nothing is recorded")
+        };
+        assert_eq!(now.state(), paused.state());
+        assert_eq!(paused.append(&change(3)), Err(StoreError::Overtaken { name: NAME.to_owned() }));
+    });
 }
 
 #[test]

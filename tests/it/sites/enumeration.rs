@@ -10,6 +10,7 @@ use rhumb::replay::Random;
 use rhumb::spec::{Load, ModelSource, Place, Service, Spec};
 use rhumb_api::{Cloud, Purchase};
 
+use crate::extent::{is_many, one_in};
 use crate::faults::told;
 use crate::line;
 
@@ -248,10 +249,14 @@ fn nothing_is_cheaper() {
     let mut random = Random::new(11, "sites");
     let mut below = |n: f64| (random.uniform() * n) as i64;
     let (mut feasible, mut refused, mut coupled, mut mixed, mut exact) = (0, 0, 0, 0, 0);
+    let part = one_in(8, 1);
     for case in 0..300 {
         let price = 300_000 + below(1_500_000.0);
         let catalog = line::on_sale(&[("g6.xlarge", "eu-central-1", Purchase::OnDemand, price)]);
         let text = world(&mut below);
+        if !part.has(case) {
+            continue;
+        }
         let spec = line::spec(&text, &catalog);
         let there = line::world(&spec, &catalog);
         let found = line::place(&spec, &there);
@@ -268,19 +273,23 @@ fn nothing_is_cheaper() {
             continue;
         };
         feasible += 1;
-        coupled += usize::from(placement.coupling.is_some());
+        coupled += u64::from(placement.coupling.is_some());
         let clouds = || placement.workloads.values().flat_map(|w| &w.pools).map(|p| p.cloud);
-        mixed += usize::from(clouds().any(|c| c == Cloud::Site) && clouds().any(|c| c != Cloud::Site));
+        mixed += u64::from(clouds().any(|c| c == Cloud::Site) && clouds().any(|c| c != Cloud::Site));
         let proof = check::prove(&spec, &there, &placement);
         assert!(proof.report.passed(), "case {case}:\n{}\n{text}", told(&proof.report.findings));
         let findings = check::placement(&spec, &there, &placement);
         assert!(findings.is_empty(), "case {case}:\n{}\n{text}", told(&findings));
         let bound = proof.all.bound.expect("everything is known");
         assert!(bound <= proof.all.cost, "case {case}: {bound} above {}\n{text}", proof.all.cost);
-        exact += usize::from(proof.all.verdict() == "optimal");
+        exact += u64::from(proof.all.verdict() == "optimal");
     }
     assert!(
-        feasible > 90 && refused > 30 && coupled > 15 && mixed > 25 && exact * 10 > feasible * 8,
+        feasible > part.of(90)
+            && refused > part.of(30)
+            && mixed > part.of(25)
+            && exact * 10 > feasible * 8
+            && (coupled > 15 || !is_many()),
         "{feasible} {refused} {coupled} {mixed} {exact}"
     );
 }

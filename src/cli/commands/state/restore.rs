@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rhumb_api::{Attr, Cloud, Handle, ResourceAddr};
+use rhumb_api::{Attr, Call, Cloud, Handle, ResourceAddr};
 use serde_json::{Value, json};
 
 use crate::apply::{Drift, Found, Survey};
@@ -26,9 +26,9 @@ use crate::state::{Record, Returned, Spared, State, StateResource};
 pub struct Args {
     #[command(flatten)]
     state: StateArgs,
-    /// The version of this serial (`rhumb state versions`)
-    #[arg(long, value_name = "SERIAL", required = true)]
-    to: u64,
+    /// The version of this serial (`rhumb state versions`); of a bucket whose object `head` is gone, without it that is put back alone
+    #[arg(long, value_name = "SERIAL")]
+    to: Option<u64>,
     /// Where it is.
     #[command(flatten)]
     clouds: CloudArgs,
@@ -40,6 +40,8 @@ type Places = BTreeSet<(Cloud, String)>;
 /// What came of it.
 #[derive(Default)]
 struct Told {
+    /// The serial of the version.
+    to: Option<u64>,
     /// In use again.
     back: Vec<(ResourceAddr, String)>,
     /// Not there any more.
@@ -56,6 +58,8 @@ struct Told {
     head: bool,
     /// Has another name since that version.
     renamed: BTreeMap<ResourceAddr, ResourceAddr>,
+    /// Left to others since that version.
+    theirs: Vec<(ResourceAddr, String)>,
     /// Where nothing is known to be and it could not be looked, and why.
     unseen: Vec<(String, String)>,
 }
@@ -66,18 +70,33 @@ struct Told {
 /// See [`Failure`].
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let place = args.state.place(settings)?;
-    let version = place.version(args.to)?;
     let clouds = Clouds::of(&args.clouds)?;
     let (mut held, head) = opened(&place, &args.state, settings)?;
-    let anew = held.state().is_none();
-    let (known, latest) = kept(&place, &version);
-    let mut guessed = Places::new();
-    if anew {
+    let mut told = Told { head, ..Told::default() };
+    let Some(to) = args.to else {
+        if !head {
+            return Err(Failure::usage(
+                "name the version with --to SERIAL (`rhumb state versions` lists them)",
+            ));
+        }
+        tell(&told, settings)?;
+        return Ok(Exit::Done);
+    };
+    let mut version = match place.version(to) {
+        Err(Failure::Message { exit, text }) if head => {
+            let text = format!("{}: its object `head` was gone and is there again; {text}", held.name);
+            return Err(Failure::Message { exit, text });
+        }
+        version => version?,
+    };
+    told.to = Some(to);
+    told.anew = held.state().is_none();
+    let kept = Kept::of(&place, &version);
+    if told.anew {
         clouds.fits(&version, &held.name)?;
         // What was made since may be anywhere. Nobody else sees a record that does not have it: to them it would be in the way.
-        guessed = others(&known);
-        let regions = known.union(&guessed).cloned().collect();
-        held.try_out(State { regions, ..version.clone() });
+        told.theirs = kept.left(&mut version);
+        held.try_out(kept.tried(&version));
     }
     let Some(state) = held.state() else { return Ok(Exit::Done) };
     if state.lineage != version.lineage {
@@ -87,46 +106,40 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     }
     clouds.fits(state, &held.name)?;
     let quiet = reality::silent(settings);
-    reality::settle(&mut held, &quiet, &clouds)?;
-    let mut drift = reality::look(&mut held, &quiet, &clouds)?;
-    let unseen = not_needed(&mut drift, &guessed);
-    reality::complete(&drift)?;
-    let renamed = if anew { renamed(&held, &drift) } else { BTreeMap::new() };
-    if renamed.is_empty() {
-        reality::record(&drift, &mut held, settings, &clouds)?;
-    } else {
-        let (by, at) = (who(), settings.clock.to_string());
-        let record = |(from, to): (&ResourceAddr, &ResourceAddr)| Record::Rename {
-            from: from.clone(),
-            to: to.clone(),
-            by: by.clone(),
-            at: at.clone(),
-        };
-        let records: Vec<Record> = renamed.iter().map(record).collect();
-        held.store(clouds.simulated)?.append(&records).map_err(store_failure)?;
-        let mut drift = reality::look(&mut held, &quiet, &clouds)?;
-        not_needed(&mut drift, &guessed);
-        reality::complete(&drift)?;
-        reality::record(&drift, &mut held, settings, &clouds)?;
+    // Of a version nothing is settled: what was begun then has ended since, and would be done once more.
+    if !told.anew {
+        reality::settle(&mut held, &quiet, &clouds)?;
     }
+    let mut drift = reality::look(&mut held, &quiet, &clouds)?;
+    told.unseen = kept.not_needed(&mut drift);
+    if told.anew {
+        told.renamed = renamed(&held, &drift);
+    }
+    if !told.renamed.is_empty() {
+        held.change_tried(|state| *state = state.called(&told.renamed));
+        drift = reality::look(&mut held, &quiet, &clouds)?;
+        kept.not_needed(&mut drift);
+    }
+    reality::record(&drift, &mut held, settings, &clouds)?;
+    reality::complete(&drift)?;
     let Some(state) = held.state().cloned() else { return Ok(Exit::Done) };
     let version = version.in_names_of(&state);
     let lost = lost(&state, &version);
     let seen = look(&lost, &mut held, &quiet, &clouds)?;
-    let (things, mut told) = returned(&state, &lost, &seen, anew);
-    (told.anew, told.head, told.renamed, told.unseen) = (anew, head, renamed, unseen);
-    if anew || !things.is_empty() {
-        let mut records = vec![Record::Restore { to: args.to, by: who(), at: settings.clock.to_string() }];
+    let things = returned(&state, &lost, &seen, &mut told);
+    if told.anew || !things.is_empty() {
+        let mut records = vec![Record::Restore { to, by: who(), at: settings.clock.to_string() }];
         records.extend(things);
         held.store(clouds.simulated)?.append(&records).map_err(store_failure)?;
     }
-    held.put_tried(|state| {
-        state.regions = known;
+    held.change_tried(|state| {
+        state.regions.clone_from(&kept.places);
         state.regions = state.places();
         // The next version is none of those that are kept.
-        state.serial = state.serial.max(latest);
-    })?;
-    tell(&told, args.to, settings)?;
+        state.serial = state.serial.max(kept.latest);
+    });
+    held.put_tried()?;
+    tell(&told, settings)?;
     Ok(Exit::Done)
 }
 
@@ -148,34 +161,80 @@ fn opened(place: &StatePlace, args: &StateArgs, settings: &Settings) -> Result<(
     }
 }
 
-/// Where any version that is kept says that something is or was, and the latest serial of them.
-fn kept(place: &StatePlace, version: &State) -> (Places, u64) {
-    let mut places = version.places();
-    let serials = place.versions().unwrap_or_default();
-    let latest = serials.last().copied().unwrap_or(0);
-    for serial in serials.into_iter().rev().take(MOST_VERSIONS) {
-        // One that cannot be read says nothing.
-        let other = place.version(serial).ok().filter(|other| other.lineage == version.lineage);
-        places.extend(other.iter().flat_map(State::places));
+/// What the versions that are kept say besides the one that is restored.
+struct Kept {
+    /// Where any of them says that something is or was.
+    places: Places,
+    /// All other regions of the same clouds.
+    others: Places,
+    /// What was left to others since.
+    forgotten: BTreeSet<Handle>,
+    /// The latest serial.
+    latest: u64,
+}
+
+impl Kept {
+    fn of(place: &StatePlace, version: &State) -> Self {
+        let mut places = version.places();
+        let mut forgotten = BTreeSet::new();
+        let serials = place.versions().unwrap_or_default();
+        let latest = serials.last().copied().unwrap_or(0);
+        for serial in serials.into_iter().rev().take(MOST_VERSIONS) {
+            // One that cannot be read says nothing.
+            let other = place.version(serial).ok().filter(|other| other.lineage == version.lineage);
+            let Some(other) = other else { continue };
+            places.extend(other.places());
+            if serial > version.serial {
+                forgotten.extend(other.forgotten);
+            }
+        }
+        let clouds: BTreeSet<Cloud> = places.iter().map(|(cloud, _)| *cloud).collect();
+        let catalog = Catalog::embedded();
+        let all = catalog.regions.iter().filter(|region| clouds.contains(&region.cloud));
+        let others =
+            all.map(|region| (region.cloud, region.id.clone())).filter(|place| !places.contains(place));
+        Kept { others: others.collect(), places, forgotten, latest }
     }
-    (places, latest)
-}
 
-/// All other regions of the same clouds.
-fn others(known: &Places) -> Places {
-    let clouds: BTreeSet<Cloud> = known.iter().map(|(cloud, _)| *cloud).collect();
-    let catalog = Catalog::embedded();
-    let all = catalog.regions.iter().filter(|region| clouds.contains(&region.cloud));
-    all.map(|region| (region.cloud, region.id.clone())).filter(|place| !known.contains(place)).collect()
-}
+    /// Takes out of a version what was left to others since; gives it.
+    fn left(&self, version: &mut State) -> Vec<(ResourceAddr, String)> {
+        let theirs =
+            |thing: &StateResource| thing.handle().is_some_and(|handle| self.forgotten.contains(&handle));
+        version.spares.retain(|spare| !theirs(&spare.thing));
+        let mut left = Vec::new();
+        version.resources.retain(|address, thing| {
+            let theirs = theirs(thing);
+            left.extend(thing.id.clone().filter(|_| theirs).map(|id| (address.clone(), id)));
+            !theirs
+        });
+        let forgotten = self.forgotten.iter().cloned().chain(std::mem::take(&mut version.forgotten));
+        version.forgotten = forgotten.collect::<BTreeSet<_>>().into_iter().collect();
+        left
+    }
 
-/// Takes out of a look what could not be looked at in regions in which nobody knows of anything: an account may not have all of them.
-fn not_needed(drift: &mut Drift, guessed: &Places) -> Vec<(String, String)> {
-    let names: BTreeSet<String> = guessed.iter().map(|(cloud, region)| format!("{cloud}/{region}")).collect();
-    let (not_needed, needed) =
-        std::mem::take(&mut drift.unseen).into_iter().partition(|(what, _)| names.contains(what));
-    drift.unseen = needed;
-    not_needed
+    /// The version as the record that it may become: what was open then has ended since.
+    fn tried(&self, version: &State) -> State {
+        let mut state = version.clone();
+        state.regions = self.places.union(&self.others).cloned().collect();
+        for intent in std::mem::take(&mut state.open).into_values() {
+            if let (Call::Update(..), Some(thing)) = (&intent.call, state.resources.get_mut(&intent.address))
+            {
+                Arc::make_mut(thing).doubtful =
+                    Some("what became of a change of it was not known".to_owned());
+            }
+        }
+        state
+    }
+
+    /// Takes out of a look what could not be looked at in regions in which nobody knows of anything: an account may not have all of them.
+    fn not_needed(&self, drift: &mut Drift) -> Vec<(String, String)> {
+        let name = |(cloud, region): &(Cloud, String)| format!("{cloud}/{region}");
+        let names: BTreeSet<String> = self.others.iter().map(name).collect();
+        let unseen = std::mem::take(&mut drift.unseen).into_iter();
+        let (not_needed, needed) = unseen.partition(|(what, _)| names.contains(what));
+        drift.unseen = needed;
+        not_needed
+    }
 }
 
 /// What its clouds know by another name than the version does: it was renamed since, and they were told.
@@ -237,9 +296,9 @@ fn returned(
     state: &State,
     lost: &BTreeMap<ResourceAddr, Arc<StateResource>>,
     found: &BTreeMap<(ResourceAddr, Handle), Found>,
-    anew: bool,
-) -> (Vec<Record>, Told) {
-    let mut told = Told::default();
+    told: &mut Told,
+) -> Vec<Record> {
+    let anew = told.anew;
     let mut back: BTreeMap<ResourceAddr, Returned> = BTreeMap::new();
     for (address, thing) in lost {
         let (Some(mut again), Some(handle)) = (Returned::of(thing), thing.handle()) else { continue };
@@ -290,16 +349,16 @@ fn returned(
         again.stands_on.retain(|need, _| all.contains(need));
     }
     let record = |(address, again)| Record::Return { address, thing: Box::new(again) };
-    (back.into_iter().map(record).collect(), told)
+    back.into_iter().map(record).collect()
 }
 
-fn tell(told: &Told, to: u64, settings: &Settings) -> Result<(), Failure> {
+fn tell(told: &Told, settings: &Settings) -> Result<(), Failure> {
     if settings.json {
         let of = |all: &[(ResourceAddr, String)]| -> Vec<Value> {
             all.iter().map(|(address, id)| json!({ "address": address, "id": id })).collect()
         };
         let text = json!({
-            "schema": "rhumb.state_restore/1", "to": to, "anew": told.anew, "head": told.head, "renamed": told.renamed, "unseen": told.unseen, "restored": of(&told.back),
+            "schema": "rhumb.state_restore/1", "to": told.to, "anew": told.anew, "head": told.head, "renamed": told.renamed, "theirs": of(&told.theirs), "unseen": told.unseen, "restored": of(&told.back),
             "found": of(&told.found), "gone": of(&told.gone), "beside": of(&told.beside), "spare": of(&told.spare),
         });
         return terminal::print(&format!("{text}\n"));
@@ -314,6 +373,7 @@ fn tell(told: &Told, to: u64, settings: &Settings) -> Result<(), Failure> {
         let (from, to) = (clean(from.as_str()), clean(to.as_str()));
         text.push_str(&format!("{from} is {to} by now, as its clouds know.\n"));
     }
+    let Some(to) = told.to else { return terminal::print(&text) };
     if told.anew {
         text.push_str(&format!("The record was written anew from serial {to}, and beside what exists.\n"));
     }
@@ -321,6 +381,7 @@ fn tell(told: &Told, to: u64, settings: &Settings) -> Result<(), Failure> {
         (&told.back, "is recorded again"),
         (&told.found, "has our tags and was in no record: it is in use from now on"),
         (&told.gone, "is not there any more"),
+        (&told.theirs, "was left to others since"),
         (&told.beside, "is there, and something else has its address: left to others as it was"),
         (&told.spare, "is there, and something else has its address: the next apply removes it"),
     ] {
