@@ -20,14 +20,19 @@ impl ClosedLoop {
     pub fn latency(&self, e: &EngineConstants, h: &Harness) -> (f64, f64) {
         let others = (self.batch - 1.0).max(0.0);
         let t = e.step(&self.step, self.batch);
+        // A step with drafts gives a sequence several tokens; what a request waits for is whole steps.
+        let token = t / if self.drafted { e.drafted } else { 1.0 };
         let w = e.prompt(&self.prefill) / self.together;
         let out = self.output.max(1.0);
         let inflow = self.batch / out * w;
-        let tpot = t + (1.0 - h.synchrony / 2.0) * h.mix * others / out * w;
-        let rho = inflow / (t + h.mix * inflow);
+        let tpot = token + (1.0 - h.synchrony / 2.0) * h.mix * others / out * w;
+        let rho = inflow / (token + h.mix * inflow);
         let queue = (1.0 - h.synchrony) * rho / (2.0 * (1.0 - rho).max(0.02)) * w;
-        let ahead = e.prompt(&self.alone) + h.synchrony * others / 2.0 * w + queue;
-        let steps = h.steps + if self.ranks > 1.0 { h.gather } else { 0.0 };
+        // Requests that end together come back together: in a wave all do, else a few.
+        let clustered = (1.0 - h.synchrony) * h.cluster * w * others / self.batch;
+        let alone = e.alone(e.prompt(&self.alone), self.layers, self.experts, self.mla);
+        let ahead = alone + h.synchrony * others / 2.0 * w + queue + clustered;
+        let steps = h.steps + if self.ranks > 1.0 { h.gather } else { 0.0 } + self.hold;
         let served = h.start_s + h.start_per_request_s * self.batch + steps * t + h.prefill * ahead;
         let cycle = served + out * tpot;
         (served + self.excess * cycle, tpot)
@@ -98,6 +103,29 @@ fn steady(
         together,
         output: shape.output.mean,
         ranks: pass.rank.dp,
+        layers: pass.rank.layers,
+        experts: pass.rank.moe_layers > 0.0,
+        mla: pass.rank.mla.is_some(),
+        drafted: false,
+        hold: 0.0,
+    }
+}
+
+/// What a benchmark's published scripts set beside lengths and clients. The default is none of it, as for everything
+/// but the benchmark's own rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Script {
+    /// Whether tokens are drafted.
+    pub drafted: bool,
+    /// Steps that the scheduler holds a prompt back.
+    pub hold: f64,
+}
+
+impl ClosedLoop {
+    /// The same under a benchmark's script.
+    pub(crate) const fn under(mut self, script: Script) -> Self {
+        (self.drafted, self.hold) = (script.drafted, script.hold);
+        self
     }
 }
 
@@ -129,7 +157,7 @@ pub(crate) fn benchmark(
     Ok(corrected(c, shape, concurrency, conditions, &found, &pass))
 }
 
-/// The same of a configuration that runs whatever the rules say.
+/// The same of a configuration that runs whatever the rules say, under a benchmark's script.
 ///
 /// # Errors
 /// A figure that every prediction needs is unknown.
@@ -138,8 +166,10 @@ pub(crate) fn benchmark_leniently(
     shape: &RequestShape,
     concurrency: f64,
     conditions: &Conditions<'_>,
+    script: Script,
 ) -> Result<Benchmark, DoesNotFit> {
     let (found, pass, refused) = leniently(c, shape, concurrency)?;
+    let found = found.under(script);
     let mut benchmark = corrected(c, shape, concurrency, conditions, &found, &pass);
     if let Some(why) = refused {
         benchmark.evidence = Evidence::Modelled;
@@ -242,36 +272,116 @@ mod tests {
         gather: 0.0,
         prefill: 1.0,
         mix: 1.0,
+        cluster: 1.0,
         synchrony: 1.0,
     };
+
+    const KERNELS: EngineConstants = EngineConstants {
+        decode: [1.0; 8],
+        prefill: [1.0; 8],
+        host_s: 0.0,
+        sequence_s: 0.0,
+        host_prefill_s: 0.0,
+        layer_s: 0.0,
+        layer_experts: 0.0,
+        layer_mla: 0.0,
+        drafted: 1.5,
+    };
+
+    fn parts(seconds: f64) -> super::super::Parts {
+        super::super::Parts { attention: seconds, ..Default::default() }
+    }
+
+    fn in_flight(batch: f64, output: f64) -> ClosedLoop {
+        ClosedLoop {
+            batch,
+            excess: 0.0,
+            step: parts(0.02),
+            prefill: parts(0.1),
+            alone: parts(0.05),
+            together: 2.0,
+            output,
+            ranks: 1.0,
+            layers: 80.0,
+            experts: false,
+            mla: false,
+            drafted: false,
+            hold: 0.0,
+        }
+    }
 
     #[test]
     fn work_is_conserved() {
         // Every request costs its steps and the prefills that everybody's steps carry:
         // TTFT + o TPOT = o t + B w, whatever the split between the two.
-        let pure = EngineConstants {
-            decode: [1.0; 8],
-            prefill: [1.0; 8],
-            host_s: 0.0,
-            sequence_s: 0.0,
-            host_prefill_s: 0.0,
-        };
-        let parts = |seconds| super::super::Parts { attention: seconds, ..Default::default() };
         for (batch, output) in [(1.0, 100.0), (32.0, 250.0), (256.0, 1000.0)] {
-            let l = ClosedLoop {
-                batch,
-                excess: 0.0,
-                step: parts(0.02),
-                prefill: parts(0.1),
-                alone: parts(0.05),
-                together: 2.0,
-                output,
-                ranks: 1.0,
-            };
-            let (ttft, tpot) = l.latency(&pure, &PURE);
+            let (ttft, tpot) = in_flight(batch, output).latency(&KERNELS, &PURE);
             let law = output * 0.02 + batch * 0.05;
             assert!((ttft + output * tpot - law).abs() < 1e-9 * law);
         }
+    }
+
+    #[test]
+    fn drafts_shorten_tokens_and_not_the_steps_that_are_waited_for() {
+        let plain = in_flight(1.0, 250.0);
+        let drafting = plain.under(Script { drafted: true, hold: 0.0 });
+        let h = Harness { steps: 4.0, ..PURE };
+        let (ttft, tpot) = plain.latency(&KERNELS, &h);
+        let (drafted_ttft, drafted_tpot) = drafting.latency(&KERNELS, &h);
+        assert!((tpot / drafted_tpot - 1.5).abs() < 1e-12);
+        assert_eq!((ttft, drafted_ttft), (0.13, 0.13));
+        // Others' prompts cost what they cost, drafts or not; only the queue sees that requests come back sooner.
+        let h = Harness { synchrony: 0.1, ..h };
+        let plain = in_flight(32.0, 250.0);
+        let (ttft, tpot) = plain.latency(&KERNELS, &h);
+        let (drafted_ttft, drafted_tpot) =
+            plain.under(Script { drafted: true, hold: 0.0 }).latency(&KERNELS, &h);
+        assert!((tpot - drafted_tpot - 0.02 / 3.0).abs() < 1e-12);
+        assert!(drafted_ttft >= ttft);
+    }
+
+    #[test]
+    fn a_hold_is_whole_steps() {
+        for batch in [1.0, 64.0] {
+            let plain = in_flight(batch, 250.0);
+            for drafted in [false, true] {
+                let (ttft, tpot) = plain.under(Script { drafted, hold: 0.0 }).latency(&KERNELS, &PURE);
+                let held = plain.under(Script { drafted, hold: 15.0 }).latency(&KERNELS, &PURE);
+                assert!((held.0 - ttft - 15.0 * 0.02).abs() < 1e-9 && held.1 == tpot);
+            }
+        }
+    }
+
+    #[test]
+    fn clusters_are_of_others_and_a_wave_has_none_beside_itself() {
+        let more = |batch: f64, synchrony: f64| {
+            let of = |cluster: f64| {
+                in_flight(batch, 250.0).latency(&KERNELS, &Harness { cluster, synchrony, ..PURE })
+            };
+            assert_eq!(of(2.0).1, of(0.0).1);
+            of(2.0).0 - of(0.0).0
+        };
+        assert_eq!((more(1.0, 0.1), more(64.0, 1.0)), (0.0, 0.0));
+        // Two prompts of 50 ms, but for the share that comes in waves and for the request's own.
+        assert!((more(64.0, 0.1) - 0.9 * 2.0 * 0.05 * 63.0 / 64.0).abs() < 1e-9);
+        assert!(more(2.0, 0.1) < more(64.0, 0.1));
+    }
+
+    #[test]
+    fn a_prompt_alone_waits_for_its_launches() {
+        let launching = EngineConstants { layer_s: 1e-3, layer_experts: 0.5, layer_mla: 2.0, ..KERNELS };
+        let dense = in_flight(1.0, 250.0);
+        let mixture = ClosedLoop { experts: true, ..dense };
+        let latent = ClosedLoop { mla: true, ..mixture };
+        let ttft = |l: &ClosedLoop| l.latency(&launching, &PURE).0;
+        assert!((0.08..0.13).contains(&ttft(&dense)));
+        assert!(ttft(&dense) < ttft(&mixture) && ttft(&mixture) < ttft(&latent));
+        assert!((ttft(&latent) - 0.28).abs() < 1e-3);
+        assert_eq!(dense.latency(&launching, &PURE).1, dense.latency(&KERNELS, &PURE).1);
+        // What many pay for is the prompts that share steps: the floor is under the request's own alone.
+        let many = in_flight(64.0, 250.0);
+        let more = many.latency(&launching, &PURE).0 - many.latency(&KERNELS, &PURE).0;
+        assert!((more - (ttft(&dense) - 0.05)).abs() < 1e-9);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::sync::OnceLock;
 
 use super::pass::Parts;
+use crate::math;
 use crate::spec::{EngineName, Quantization};
 
 /// Engines in the order of the tables.
@@ -39,6 +40,14 @@ pub struct EngineConstants {
     pub sequence_s: f64,
     /// Seconds of a prefill step on the host.
     pub host_prefill_s: f64,
+    /// Seconds that the host takes to launch one layer of a prefill step, which no graph holds.
+    pub layer_s: f64,
+    /// Launches of a layer of a mixture of experts beyond those of a dense layer, as a share of them.
+    pub layer_experts: f64,
+    /// The same of latent attention.
+    pub layer_mla: f64,
+    /// Tokens of a step for each sequence where tokens are drafted.
+    pub drafted: f64,
 }
 
 /// What a benchmark's client, and the engine's scheduler under it, add to the physics of a closed loop.
@@ -57,6 +66,9 @@ pub struct Harness {
     pub prefill: f64,
     /// Share of the prefill work of others that a decoding request pays for.
     pub mix: f64,
+    /// Prompts of others that come in the same moment as a request's own: those that end together come back
+    /// together.
+    pub cluster: f64,
     /// Wave synchrony of the benchmark: 1 = all requests of a wave arrive and end together (from the
     /// method's prototype; not fitted here).
     pub synchrony: f64,
@@ -87,6 +99,17 @@ impl EngineConstants {
     /// Seconds of a prefill step.
     pub fn prompt(&self, parts: &Parts) -> f64 {
         parts.weighted(&self.prefill) + self.host_prefill_s
+    }
+
+    /// Seconds of a prompt that is alone and takes the kernels `seconds`: the host launches its layers one by one,
+    /// and what takes longer hides the other, but for the fourth root of the sum of both to the fourth. Prompts that
+    /// share a step are long enough to hide the launches.
+    pub fn alone(&self, seconds: f64, layers: f64, experts: bool, mla: bool) -> f64 {
+        let more = |has: bool, share: f64| if has { share } else { 0.0 };
+        let floor =
+            self.layer_s * layers * (1.0 + more(experts, self.layer_experts) + more(mla, self.layer_mla));
+        let (kernels, host) = (seconds * seconds, floor * floor);
+        math::sqrt(math::sqrt(kernels * kernels + host * host))
     }
 }
 
@@ -142,6 +165,10 @@ fn parse(text: &str) -> Table {
         host_s: read(engine, "host", "step_ms") * 1e-3,
         sequence_s: read(engine, "host", "sequence_us") * 1e-6,
         host_prefill_s: read(engine, "host", "prefill_ms") * 1e-3,
+        layer_s: read(engine, "host", "layer_ms") * 1e-3,
+        layer_experts: of_any("*", "layer", "experts"),
+        layer_mla: of_any("*", "layer", "mla"),
+        drafted: of_any("*", "drafted", "tokens"),
     };
     let harness = |engine: EngineName| {
         [("harness-spread", false), ("harness-fixed", true)].map(|(group, fixed)| Harness {
@@ -151,6 +178,7 @@ fn parse(text: &str) -> Table {
             gather: read(engine, "host", "gather_steps"),
             prefill: read(engine, group, "prefill"),
             mix: read(engine, group, "mix"),
+            cluster: read(engine, group, "cluster"),
             synchrony: Harness::synchrony(engine, fixed),
         })
     };
@@ -175,13 +203,33 @@ mod tests {
                 assert!((0.2..5.0).contains(x), "{engine:?}: {c:?}");
             }
             assert!((1e-6..0.02).contains(&c.host_s) && (0.0..1e-3).contains(&c.sequence_s));
+            assert!((1e-6..5e-3).contains(&c.layer_s) && (0.0..5.0).contains(&c.layer_experts));
+            assert!((0.0..20.0).contains(&c.layer_mla) && (1.0..4.0).contains(&c.drafted));
             for fixed in [true, false] {
                 let h = Harness::of(engine, fixed);
                 assert!((0.0..1.0).contains(&h.start_s) && (0.0..0.05).contains(&h.start_per_request_s));
                 assert!((0.0..60.0).contains(&h.steps) && (0.2..3.0).contains(&h.prefill));
                 assert!((0.0..60.0).contains(&h.gather));
                 assert!((0.2..3.0).contains(&h.mix), "{engine:?} {fixed}: {h:?}");
+                assert!((0.0..10.0).contains(&h.cluster), "{engine:?} {fixed}: {h:?}");
             }
         }
+    }
+
+    #[test]
+    fn launches_are_a_floor_under_a_prompt_alone_that_long_prompts_hide() {
+        let mut e = EngineConstants::of(EngineName::Vllm, Quantization::Bf16);
+        (e.layer_s, e.layer_experts, e.layer_mla) = (0.25e-3, 0.5, 3.0);
+        // 80 layers of 0.25 ms are 20 ms.
+        for seconds in [1e-6, 0.005, 0.02, 0.05] {
+            let alone = e.alone(seconds, 80.0, false, false);
+            assert!(alone >= seconds.max(0.02) && alone <= seconds + 0.02, "{seconds}: {alone}");
+        }
+        assert!(e.alone(1.0, 80.0, false, false) - 1.0 < 1e-6);
+        for (experts, mla, floor) in [(true, false, 0.03), (false, true, 0.08), (true, true, 0.09)] {
+            assert!((e.alone(0.0, 80.0, experts, mla) - floor).abs() < 1e-12);
+        }
+        e.layer_s = 0.0;
+        assert!((e.alone(0.02, 80.0, true, true) - 0.02).abs() < 1e-12);
     }
 }

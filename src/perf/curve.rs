@@ -159,7 +159,8 @@ fn uncached(shape: &RequestShape, tokens: f64) -> f64 {
 }
 
 /// Decoders: steps at nine batch sizes spaced evenly in the logarithm from 1 to the largest, a line through five of them, and the
-/// marginal prefill time of a prompt that shares its step with others up to the token budget.
+/// marginal prefill time of a prompt that shares its step with others up to the token budget. Under a prompt that is
+/// alone lie the launches of its layers.
 fn decoder(
     c: &Configuration<'_>,
     pass: &Pass,
@@ -242,7 +243,7 @@ fn decoder(
         beta,
         w,
         w2,
-        floor: alone.total().max(w) + BEFORE_ENGINE_S,
+        floor: pass.alone(alone.total()).max(w) + BEFORE_ENGINE_S,
         prompt,
         steps: Some(steps),
         max_batch: memory.max_sequences.max(1),

@@ -271,6 +271,12 @@ impl Pass {
         self.prefill_kernels(n, tokens, new).times(&e.prefill, e.host_prefill_s)
     }
 
+    /// Seconds of a prompt that is alone and takes the kernels and a step's host time `seconds`.
+    pub fn alone(&self, seconds: f64) -> f64 {
+        let r = &self.rank;
+        self.engine.alone(seconds, r.layers, r.moe_layers > 0.0, r.mla.is_some())
+    }
+
     /// A decode step by the kernel curves alone.
     pub fn decode_kernels(&self, n: f64, context: f64) -> Parts {
         let mut parts = self.body(n, n, self.rank.dp, GRAPH);

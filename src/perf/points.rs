@@ -4,14 +4,19 @@
 //! Conditions that the columns do not carry are those of the file's sources: Blackwell runs with an fp8 KV
 //! cache, and vLLM and SGLang under InferenceX (`random_range_ratio` below 1) with 0.95 of the memory.
 //! Saturated rows of MiniMax-M2.5, Llama-3.1-70B, DeepSeek and Kimi-K2.5 queue at the concurrency that
-//! this capacity gives, and at no other. The rest run with the engines' defaults.
+//! this capacity gives, and at no other. Some rows of DeepSeek-R1 drafted tokens ([`Case::drafted`]), and some
+//! configurations hold prompts back ([`Case::hold_steps`]). The rest run with the engines' defaults.
 
-use super::closed_loop::{self, Benchmark};
+use super::closed_loop::{self, Benchmark, Script};
 use super::ledger::Conditions;
 use super::types::{ClosedLoop, Configuration, DoesNotFit, EngineSettings, Layout, RequestShape};
-use super::{default_version, kernel};
+use super::{default_version, kernel, precision};
 use crate::catalog::{Accelerator, Catalog, ModelArch};
 use crate::spec::{EngineName, KvCacheDtype, Lengths, Quantization};
+
+/// DeepSeek-R1, and its twin V3.
+const DEEPSEEK: [&str; 2] = ["deepseek-ai/DeepSeek-R1", "deepseek-ai/DeepSeek-V3"];
+const LLAMA: &str = "meta-llama/Meta-Llama-3.1-70B";
 
 /// The columns of a table of points.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -260,13 +265,58 @@ impl<'a> Case<'a> {
         Conditions { fixed_lengths: Some(self.fixed_lengths), build: Some(&self.build) }
     }
 
+    /// Whether the row was measured with drafted tokens (MTP), which no column says.
+    ///
+    /// InferenceX publishes DeepSeek-R1 on TensorRT-LLM as `dsr1-*-trt-mtp` and on SGLang 0.5.9 as
+    /// `dsr1-fp8-b200-sglang-mtp` beside configurations without drafts. That the rows named here are those is inferred
+    /// from the name of the model and the build. The witness is the same configuration under the name V3, which
+    /// drafts nothing: the time per output token of these rows is 0.59 of it on TensorRT-LLM (13 pairs) and 0.77
+    /// on SGLang (5 pairs).
+    fn drafted(&self) -> bool {
+        let builds: &[&str] = match self.configuration.engine.name {
+            EngineName::Trtllm => &["1.1.0rc2.post2", "1.2.0rc6.post3"],
+            EngineName::Sglang => &["0.5.9"],
+            EngineName::Vllm | EngineName::Own => &[],
+        };
+        !self.fixed_lengths && self.arch.id == DEEPSEEK[0] && builds.contains(&self.build.as_str())
+    }
+
+    /// Steps that the scheduler holds a prompt back, by InferenceX's published scripts; not fitted.
+    ///
+    /// Llama-3.1-70B of 1,024 and 1,024 tokens on TensorRT-LLM with fewer than 8 ranks waits 20 steps for more prompts
+    /// (`batch_wait_timeout_iters: 20`). SGLang looks for new DeepSeek requests every 30 steps from 16 clients on and
+    /// every 10 below (`--scheduler-recv-interval`), in blocks of fp8 on 4 ranks always every 10: a request waits
+    /// for half of that.
+    fn hold_steps(&self) -> f64 {
+        let c = &self.configuration;
+        match c.engine.name {
+            _ if self.fixed_lengths => 0.0,
+            EngineName::Trtllm => {
+                let lengths = (self.shape.input.max, self.shape.output.max);
+                let held = self.arch.id == LLAMA && lengths == (1024.0, 1024.0) && c.layout.tp < 8;
+                if held { 20.0 } else { 0.0 }
+            }
+            EngineName::Sglang if DEEPSEEK.contains(&self.arch.id.as_str()) => {
+                let blocks = precision::resolve_native(self.arch, c.quantization) == Quantization::Fp8Block;
+                let often = self.concurrency < 16.0 || (blocks && c.layout.tp == 4);
+                if often { 5.0 } else { 15.0 }
+            }
+            _ => 0.0,
+        }
+    }
+
+    fn script(&self) -> Script {
+        Script { drafted: self.drafted(), hold: self.hold_steps() }
+    }
+
     /// The physics of an aggregated row; what does not fit is answered as if it did, with the reason.
     ///
     /// # Errors
     /// A figure that every prediction needs is unknown.
     pub fn physics(&self) -> Result<(ClosedLoop, Option<DoesNotFit>), DoesNotFit> {
         let held = self.concurrency / self.replicas;
-        closed_loop::leniently(&self.configuration, &self.shape, held).map(|f| (f.0, f.2))
+        let found = closed_loop::leniently(&self.configuration, &self.shape, held)?;
+        Ok((found.0.under(self.script()), found.2))
     }
 
     /// What the benchmark would measure.
@@ -276,9 +326,13 @@ impl<'a> Case<'a> {
     pub fn predict(&self) -> Result<Benchmark, DoesNotFit> {
         let held = self.concurrency / self.replicas;
         let mut found = match &self.prefill {
-            None => {
-                closed_loop::benchmark_leniently(&self.configuration, &self.shape, held, &self.conditions())?
-            }
+            None => closed_loop::benchmark_leniently(
+                &self.configuration,
+                &self.shape,
+                held,
+                &self.conditions(),
+                self.script(),
+            )?,
             Some((prompts, workers, together)) => closed_loop::disaggregated(
                 (&self.configuration, held),
                 (prompts, self.concurrency / workers, *together),
@@ -288,5 +342,91 @@ impl<'a> Case<'a> {
         };
         found.notes.splice(0..0, self.notes.iter().cloned());
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps held, and whether drafted, of a row with these cells; `change` is of cells by column.
+    fn script(change: &[(&str, &str)]) -> (bool, f64) {
+        let mut cells = std::collections::BTreeMap::from([
+            ("arch", "deepseek-r1"),
+            ("attn_tp", "8"),
+            ("backend", "trtllm"),
+            ("backend_version", "1.2.0rc6.post3"),
+            ("concurrency", "64"),
+            ("dtype", "fp8"),
+            ("isl", "1024"),
+            ("mode", "agg"),
+            ("model", "deepseek-ai/DeepSeek-R1"),
+            ("num_gpus", "8"),
+            ("osl", "1024"),
+            ("random_range_ratio", "0.8"),
+            ("system", "b200_sxm"),
+        ]);
+        cells.extend(change.iter().copied());
+        let catalog = Catalog::embedded();
+        let columns = Columns::new(cells.keys().copied());
+        let record: csv::StringRecord = cells.values().copied().collect();
+        let case = Case::read(&Row::new(&columns, &record), &catalog, None).unwrap();
+        let (found, _) = case.physics().unwrap();
+        assert_eq!((found.drafted, found.hold), (case.drafted(), case.hold_steps()));
+        (found.drafted, found.hold)
+    }
+
+    const V3: (&str, &str) = ("model", "deepseek-ai/DeepSeek-V3");
+    const LLAMA: (&str, &str) = ("model", "meta-llama/Meta-Llama-3.1-70B");
+    const SGLANG: (&str, &str) = ("backend", "sglang");
+    const FIXED: (&str, &str) = ("random_range_ratio", "1.0");
+
+    #[test]
+    fn drafts_are_of_deepseek_r1_and_of_three_builds() {
+        let build = |build: &'static str| ("backend_version", build);
+        for drafted in ["1.1.0rc2.post2", "1.2.0rc6.post3"] {
+            assert!(script(&[build(drafted)]).0);
+            for other in [V3, LLAMA, FIXED, SGLANG, ("backend", "vllm")] {
+                assert!(!script(&[build(drafted), other]).0, "{drafted} {other:?}");
+            }
+        }
+        assert!(!script(&[build("1.1.0rc5")]).0 && !script(&[build("")]).0);
+        assert!(script(&[SGLANG, build("0.5.9")]).0);
+        assert!(!script(&[SGLANG, build("0.5.9"), V3]).0);
+        assert!(!script(&[SGLANG, build("0.5.8")]).0 && !script(&[build("0.5.9")]).0);
+    }
+
+    #[test]
+    fn holds_are_those_of_the_published_scripts() {
+        let hold = |change: &[(&str, &str)]| script(change).1;
+        let (tp4, few) = (("attn_tp", "4"), ("concurrency", "8"));
+        assert_eq!(hold(&[LLAMA, tp4]), 20.0);
+        for other in [("attn_tp", "8"), ("isl", "8192"), ("osl", "8192"), FIXED, ("backend", "vllm")] {
+            assert_eq!(hold(&[LLAMA, tp4, other]), 0.0, "{other:?}");
+        }
+        assert_eq!(hold(&[tp4]), 0.0);
+        for model in [V3, ("model", "deepseek-ai/DeepSeek-R1")] {
+            assert_eq!(hold(&[SGLANG, model]), 15.0);
+            assert_eq!(hold(&[SGLANG, model, ("concurrency", "16")]), 15.0);
+            assert_eq!(hold(&[SGLANG, model, few]), 5.0);
+            assert_eq!(hold(&[SGLANG, model, tp4]), 5.0);
+            assert_eq!(hold(&[SGLANG, model, tp4, ("dtype", "fp4")]), 15.0);
+            assert_eq!(hold(&[SGLANG, model, FIXED]), 0.0);
+        }
+        assert_eq!(hold(&[SGLANG, LLAMA]), 0.0);
+    }
+
+    /// Users' traffic, their runs and the load of a benchmark of their own come of functions that make a
+    /// closed loop without a row.
+    #[test]
+    fn only_rows_of_a_table_have_a_script() {
+        use crate::perf::testing::{arch, configuration, gpu, shape};
+        let (mut a, g) = (arch("deepseek-v3"), gpu("b200"));
+        a.id = DEEPSEEK[0].into();
+        let mut c = configuration(&a, &g, 8);
+        (c.engine.name, c.engine.version) = (EngineName::Sglang, (0, 5));
+        let found = crate::perf::closed_loop(&c, &shape(1024.0, 1024.0), 64.0).unwrap();
+        assert_eq!((found.drafted, found.hold), (false, 0.0));
+        assert_eq!(Script::default(), Script { drafted: false, hold: 0.0 });
     }
 }

@@ -364,4 +364,14 @@ pub struct ClosedLoop {
     pub output: f64,
     /// Attention ranks.
     pub ranks: f64,
+    /// Layers of the model.
+    pub layers: f64,
+    /// Whether it has experts.
+    pub experts: bool,
+    /// Whether its attention is latent.
+    pub mla: bool,
+    /// Whether the benchmark drafts tokens. User traffic never does.
+    pub drafted: bool,
+    /// Steps that the benchmark's scheduler holds a prompt back by its published settings; 0 of user traffic.
+    pub hold: f64,
 }

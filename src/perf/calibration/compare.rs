@@ -4,7 +4,7 @@ use super::near::Spot;
 use super::{Figure, Kind, Load, Metric, Run};
 use crate::catalog::{Accelerator, ModelArch};
 use crate::math;
-use crate::perf::closed_loop::benchmark_leniently;
+use crate::perf::closed_loop::{Script, benchmark_leniently};
 use crate::perf::curve;
 use crate::perf::ledger::{self, Conditions};
 use crate::perf::types::{Band, Configuration, EngineSettings, RequestShape};
@@ -122,7 +122,7 @@ pub(super) fn compare(run: &Run, arch: &ModelArch, accelerator: &Accelerator) ->
     let clients = run.load.in_flight();
     let conditions = Conditions { fixed_lengths: run.fixed_lengths, build: None };
     let mut compared = Compared { run: run.clone(), tpot: None, ttft: None, notes: Vec::new(), spot: None };
-    let found = match benchmark_leniently(&c, &shape, clients, &conditions) {
+    let found = match benchmark_leniently(&c, &shape, clients, &conditions, Script::default()) {
         Ok(found) => found,
         Err(why) => {
             compared.notes.push(format!("cannot be predicted, so it corrects nothing: {why}"));

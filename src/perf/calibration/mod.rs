@@ -15,7 +15,7 @@ pub use compare::{Against, Compared};
 pub use run::{Calibration, Deployment, Figure, Load, Run};
 
 use super::Benchmark;
-use super::closed_loop::benchmark_leniently;
+use super::closed_loop::{Script, benchmark_leniently};
 use super::ledger::Conditions;
 use super::types::{Band, Configuration, RequestShape, ServiceCurve};
 use crate::catalog::{Accelerator, Evidence, ModelArch};
@@ -244,7 +244,7 @@ impl Calibrator {
         let c = configuration(run, arch, accelerator);
         let conditions = Conditions { fixed_lengths: run.fixed_lengths, build: None };
         let clients = run.load.in_flight();
-        let found = benchmark_leniently(&c, &shape_of(run), clients, &conditions).ok()?;
+        let found = benchmark_leniently(&c, &shape_of(run), clients, &conditions, Script::default()).ok()?;
         let found = self.apply_to_benchmark(found, &c, &shape_of(run), clients);
         Some(((found.ttft_s * 1e3, found.ttft_band), (found.tpot_s * 1e3, found.tpot_band)))
     }

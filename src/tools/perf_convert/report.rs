@@ -229,9 +229,10 @@ const HEAD: &str = "\
 Measured points: the aggregated rows of `calibration.csv` (InferenceX and NVIDIA runs of 2025-10 to 2026-04, as
 collected in AIConfigurator's silicon sample) without those marked suspect. Each is a closed loop of a fixed number of
 clients, predicted by `rhumb predict --points`. Figures are the median / 90th percentile of the absolute error in
-percent, each on points that the fit did not see. Three choices were made with all rows in view: the strengths of prior and
-ridge, the conditions of the benchmarks (cache precision, share of memory), and the scale of the bands. AIConfigurator 0.12 and a
-naive roofline are compared on the same rows (`calibration_baselines.csv`, labels as they are).
+percent, each on points that the fit did not see. Four choices were made with all rows in view: the strengths of prior and
+ridge, the conditions of the benchmarks (cache precision, share of memory, drafted tokens, steps that a prompt is held back),
+which mechanisms there are beside the kernels, and the scale of the bands. AIConfigurator 0.12 and a naive roofline are compared
+on the same rows (`calibration_baselines.csv`, labels as they are).
 
 The TTFT of a closed loop is largely the behaviour of the benchmark's client: it judges the method, and is not what
 users see. The TTFT of users is another formula (`ServiceCurve::latency`).
