@@ -216,6 +216,25 @@ fn encoders_answer_in_one_step() {
     assert!(k.batch_rate() < 989e12 / flops);
 }
 
+/// Users wait for the launches of a prompt of few tokens, and of one of many tokens only for its kernels.
+#[test]
+fn a_users_prompt_alone_waits_for_its_launches() {
+    let (a, g) = (arch("llama-3.1-70b"), gpu("h100"));
+    let mut c = configuration(&a, &g, 8);
+    c.engine.name = EngineName::Trtllm;
+    c.engine.version = default_version(EngineName::Trtllm);
+    let launches = 80.0 * EngineConstants::of(c.engine.name, Quantization::Bf16).layer_s;
+    let waited = |tokens: f64| {
+        let k = curve(&c, &shape(tokens, 16.0)).unwrap();
+        let kernels = k.prefill_terms.iter().map(|t| t.ms).sum::<f64>() / 1e3;
+        let before = k.prompt.before_s;
+        assert!(k.ttft_floor_s >= kernels && k.ttft_floor_s - before >= launches.min(kernels));
+        (k.ttft_floor_s - before, k.ttft_floor_s - kernels)
+    };
+    assert!(waited(16.0).0 >= launches && waited(16.0).1 > 0.3 * launches);
+    assert!(waited(7000.0).1 < 0.01 * launches);
+}
+
 #[test]
 fn layouts_are_sorted_and_pass_their_own_check() {
     let b200 = gpu("b200");
