@@ -214,7 +214,7 @@ fn somebody_goes_back_and_finds_where_it_is() {
     let text = std::fs::read_to_string(&spec).expect("read");
     let changed = text.replace("{ team: support }", "{ team: other }");
     assert_ne!(text, changed);
-    std::fs::write(&spec, changed.replace("peak: 12 req/s", "peak: 20 req/s")).expect("written");
+    std::fs::write(&spec, changed.replace("peak: 12 req/s", "peak: 22 req/s")).expect("written");
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     assert_eq!(versions(&desk).len(), 2);
     let (out, _, _) = desk.here(&["state", "versions"]);

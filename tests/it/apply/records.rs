@@ -92,7 +92,7 @@ fn renamed_there_and_back_is_nothing() {
 fn a_service_is_renamed_and_changed_at_once() {
     for (from, to) in [
         ("peak: 12 req/s", "peak: 6 req/s"),
-        ("peak: 12 req/s", "peak: 20 req/s"),
+        ("peak: 12 req/s", "peak: 22 req/s"),
         ("team: support", "team: other"),
         ("share: 60%", "share: 70%"),
     ] {

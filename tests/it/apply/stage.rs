@@ -45,7 +45,7 @@ pub const STORIES: &[Story] = &[
     Story {
         name: "update",
         example: CHAT,
-        change: Some(&[("{ team: support }", "{ team: other }"), ("peak: 12 req/s", "peak: 20 req/s")]),
+        change: Some(&[("{ team: support }", "{ team: other }"), ("peak: 12 req/s", "peak: 22 req/s")]),
         destroy: false,
         refused: false,
         verbs: &[Verb::Update],
