@@ -95,7 +95,10 @@ impl OneIn {
         let mut seen = BTreeSet::new();
         all.retain(|(at, case)| {
             // Without a short cut: a case that is taken anyway is of its strata too.
-            let new = strata(case).into_iter().fold(false, |new, stratum| seen.insert(stratum) || new);
+            let mut new = false;
+            for stratum in strata(case) {
+                new |= seen.insert(stratum);
+            }
             new || place(*at as u64) <= u64::MAX / self.here()
         });
         all.sort_by_key(|(at, _)| *at);

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use rhumb_api::{Attr, Observed, ResourceKind};
+use rhumb_sim::{Rule, Verb, What, World};
 use serde_json::Value;
 
-use super::process::Sim;
+use super::process::{Sim, begun, quick};
 use crate::cli::{rhumb, run};
 
 /// A folder with a spec, and the commands in it.
@@ -39,6 +40,33 @@ impl Desk {
         let (out, err, code) = self.there(args);
         assert_eq!(code, 0, "{args:?}: {out}{err}");
         out
+    }
+
+    /// Kills a command that the simulated cloud holds after its first call of a kind has had its effect.
+    pub fn killed_after(&self, verb: Verb, kind: Option<ResourceKind>, args: &[&str]) {
+        let what = What::HoldAfter;
+        let hold = Rule { verb: Some(verb), kind, address: None, nth: None, times: Some(1), what };
+        self.sim.set_world(&World { rules: vec![hold], ..quick() });
+        let mut command = rhumb();
+        command.current_dir(self.path()).args(args).args(["--simulate", &self.sim.url]);
+        let mut child = begun(&mut command);
+        assert!(self.sim.holds(&mut child));
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        self.sim.set_world(&quick());
+    }
+
+    /// State and journal are gone, the versions beside them are not.
+    pub fn lose(&self) {
+        let mut lost = 0;
+        for entry in std::fs::read_dir(self.path()).expect("listed").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("rhumb.state.json") && !name.contains("version") {
+                std::fs::remove_file(entry.path()).expect("removed");
+                lost += 1;
+            }
+        }
+        assert!(lost > 0);
     }
 
     fn thing(&self, kind: ResourceKind) -> Observed {

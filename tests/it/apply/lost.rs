@@ -22,19 +22,6 @@ fn spec(desk: &Desk, change: impl FnOnce(String) -> String) {
     std::fs::write(path, changed).expect("written");
 }
 
-/// State and journal are gone, the versions beside them are not.
-fn lose(desk: &Desk) {
-    let mut lost = 0;
-    for entry in std::fs::read_dir(desk.path()).expect("listed").flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("rhumb.state.json") && !name.contains("version") {
-            std::fs::remove_file(entry.path()).expect("removed");
-            lost += 1;
-        }
-    }
-    assert!(lost > 0);
-}
-
 fn plan(desk: &Desk) -> (String, i32) {
     let (out, _, code) = desk.there(&["plan", ".", "--refresh", "--detailed-exitcode", "--quiet"]);
     (out, code)
@@ -62,7 +49,7 @@ fn what_was_made_elsewhere_comes_back() {
     let (listed, _, _) = desk.here(&["state", "list", "--json"]);
     // With the version that names the other region, and without any.
     for keep in [true, false] {
-        lose(&desk);
+        desk.lose();
         if !keep {
             let version = format!("rhumb.state.json.version-{}", serial_of(&listed));
             std::fs::remove_file(desk.path().join(version)).expect("removed");
@@ -93,31 +80,8 @@ fn a_restore_that_is_killed_has_recorded_nothing() {
     let fleet = fleets(&desk).remove(0).tags.address;
     desk.ok(&["apply", ".", "--yes", "--quiet", "--replace", fleet.as_str()]);
     let serves = fleets(&desk).remove(0).handle;
-    lose(&desk);
-    let hold = Rule {
-        verb: Some(Verb::List),
-        kind: None,
-        address: None,
-        nth: None,
-        times: Some(1),
-        what: What::HoldAfter,
-    };
-    desk.sim.set_world(&World { rules: vec![hold], ..quick() });
-    let mut command = rhumb();
-    command.current_dir(desk.path()).args([
-        "state",
-        "restore",
-        ".",
-        "--to",
-        &first,
-        "--simulate",
-        &desk.sim.url,
-    ]);
-    let mut child = begun(&mut command);
-    assert!(desk.sim.holds(&mut child));
-    child.kill().expect("killed");
-    child.wait().expect("ended");
-    desk.sim.set_world(&quick());
+    desk.lose();
+    desk.killed_after(Verb::List, None, &["state", "restore", ".", "--to", &first]);
     let there = desk.sim.inventory();
     for args in [&["apply", ".", "--yes", "--quiet"][..], &["plan", ".", "--refresh"], &["refresh", "."]] {
         let (_, err, code) = desk.there(args);
@@ -144,7 +108,7 @@ fn a_version_from_before_a_renaming_comes_back_with_the_names_of_now() {
     spec(&desk, |text| text.replace("services:\n  chat:\n", "services:\n  bot:\n"));
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     let before: Vec<_> = desk.sim.inventory().into_iter().map(|seen| seen.handle).collect();
-    lose(&desk);
+    desk.lose();
     let out = desk.ok(&["state", "restore", ".", "--to", &first]);
     assert!(out.contains("services.chat is services.bot by now, as its clouds know."), "{out}");
     let (out, _) = plan(&desk);
@@ -218,22 +182,7 @@ fn an_apply_that_was_begun_in_time_is_finished() {
     let desk = Desk::new();
     let (out, err, code) = desk.here(&["plan", ".", "--out", "a.plan", "--quiet", "--valid-for", "1h"]);
     assert_eq!(code, 0, "{out}{err}");
-    let hold = Rule {
-        verb: Some(Verb::Create),
-        kind: Some(ResourceKind::Fleet),
-        address: None,
-        nth: None,
-        times: Some(1),
-        what: What::HoldAfter,
-    };
-    desk.sim.set_world(&World { rules: vec![hold], ..quick() });
-    let mut command = rhumb();
-    command.current_dir(desk.path()).args(["apply", "a.plan", "--quiet", "--simulate", &desk.sim.url]);
-    let mut child = begun(&mut command);
-    assert!(desk.sim.holds(&mut child));
-    child.kill().expect("killed");
-    child.wait().expect("ended");
-    desk.sim.set_world(&quick());
+    desk.killed_after(Verb::Create, Some(ResourceKind::Fleet), &["apply", "a.plan", "--quiet"]);
     let later = |args: &[&str]| {
         let in_two_hours = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
         run(rhumb().current_dir(desk.path()).args(args).env("RHUMB_CLOCK", in_two_hours.to_string()))
@@ -293,7 +242,7 @@ fn what_was_open_then_is_not_done_again() {
     spec(&desk, |_| more(first, "22"));
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     let serves = fleets(&desk);
-    lose(&desk);
+    desk.lose();
     desk.ok(&["state", "restore", ".", "--to", &then]);
     assert_eq!(fleets(&desk), serves, "nothing was changed");
     assert!(plan(&desk).0.contains("0 to create"), "{}", plan(&desk).0);
@@ -309,7 +258,7 @@ fn what_was_left_to_others_since_stays_theirs() {
     desk.here(&["state", "rm", theirs.tags.address.as_str()]);
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     assert_eq!(fleets(&desk).len(), 2);
-    lose(&desk);
+    desk.lose();
     let out = desk.ok(&["state", "restore", ".", "--to", &first]);
     assert!(out.contains(&format!("({}) was left to others since", theirs.handle.id)), "{out}");
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
@@ -337,7 +286,7 @@ fn names_that_were_exchanged_come_back_exchanged() {
     let exchanged = of.replace("draft", "\u{0}").replace("answer", "draft").replace('\u{0}', "answer");
     spec(&desk, |_| exchanged);
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
-    lose(&desk);
+    desk.lose();
     let out = desk.ok(&["state", "restore", ".", "--to", &first]);
     assert!(
         out.contains("services.answer is services.draft by now")

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use rhumb_api::{Attr, Handle, ResourceKind};
-use rhumb_sim::{Rule, Verb, What, World};
+use rhumb_sim::Verb;
 use serde_json::Value;
 
 use super::life::{Desk, follows};
-use super::process::{begun, quick};
-use crate::cli::rhumb;
 
 const LIST: &str = include_str!("../../../src/cli/commands/state/schema.json");
 const HISTORY: &str = include_str!("../../../src/cli/commands/history/schema.json");
@@ -140,30 +138,11 @@ fn a_file_lost_amid_a_replacement_is_restored_with_both() {
     let desk = Desk::new();
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     let serial = follows(LIST, &desk.here(&["state", "list", "--json"]).0)["serial"].to_string();
-    let hold = Rule {
-        verb: Some(Verb::Create),
-        kind: Some(ResourceKind::Fleet),
-        address: None,
-        nth: None,
-        times: Some(1),
-        what: What::HoldAfter,
-    };
-    desk.sim.set_world(&World { rules: vec![hold], ..quick() });
     let fleet = "services.chat/aws/eu-south-2/g7e.2xlarge/on_demand";
-    let mut command = rhumb();
-    command.current_dir(desk.path()).args(["apply", ".", "--yes", "--quiet", "--replace", fleet]);
-    let mut child = begun(command.args(["--simulate", &desk.sim.url]));
-    assert!(desk.sim.holds(&mut child));
-    child.kill().expect("killed");
-    child.wait().expect("ended");
-    desk.sim.set_world(&quick());
+    let anew = ["apply", ".", "--yes", "--quiet", "--replace", fleet];
+    desk.killed_after(Verb::Create, Some(ResourceKind::Fleet), &anew);
     assert_eq!(desk.sim.inventory().len(), 6);
-    for entry in std::fs::read_dir(desk.path()).expect("listed").flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("rhumb.state.json") && !name.contains("version") {
-            std::fs::remove_file(entry.path()).expect("removed");
-        }
-    }
+    desk.lose();
     let out = desk.ok(&["state", "restore", ".", "--to", &serial]);
     assert!(out.contains("it is in use from now on"), "{out}");
     desk.ok(&["apply", ".", "--yes", "--quiet"]);

@@ -1,14 +1,11 @@
 //! What the commands say of a deployment: whose it is, how it is, what it costs, and how an apply ended.
 
-use std::process::Stdio;
-
 use rhumb_api::{ErrorKind, Handle, ProviderError, ResourceKind};
 use rhumb_sim::{Client, Rule, Verb, What, World};
 use serde_json::Value;
 
 use super::life::Desk;
 use super::process::quick;
-use crate::cli::rhumb;
 
 fn spec(desk: &Desk) -> String {
     std::fs::read_to_string(desk.path().join("deploy.yaml")).expect("read")
@@ -157,26 +154,8 @@ fn an_apply_tells_what_it_costs_now_as_the_status_does() {
 fn what_was_cut_off_and_is_as_planned_gets_its_end() {
     let desk = Desk::new();
     desk.here(&["plan", ".", "--out", "first.plan", "--quiet"]);
-    let mut child = rhumb();
-    child.current_dir(desk.path()).args(["apply", "first.plan", "--simulate", &desk.sim.url, "--quiet"]);
-    child.stdout(Stdio::null()).stderr(Stdio::null());
     // The last call is held after its effect; its process is killed.
-    let rule = Rule {
-        verb: Some(Verb::Create),
-        kind: Some(ResourceKind::Fleet),
-        address: None,
-        nth: None,
-        times: Some(1),
-        what: What::HoldAfter,
-    };
-    desk.sim.set_world(&World { rules: vec![rule], ..quick() });
-    let mut child = child.spawn().expect("started");
-    while desk.sim.inventory().len() < 5 {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    child.kill().expect("killed");
-    child.wait().expect("ended");
-    desk.sim.set_world(&quick());
+    desk.killed_after(Verb::Create, Some(ResourceKind::Fleet), &["apply", "first.plan", "--quiet"]);
     let out = desk.ok(&["apply", ".", "--yes", "--quiet"]);
     assert!(out.contains("0 to create") && out.contains("0 created, 0 changed, 0 removed"), "{out}");
     let (out, _, _) = desk.here(&["history", "--json"]);
