@@ -9,8 +9,8 @@ use super::fit::Physics;
 use super::linear::solve;
 use super::points::{Point, weights};
 
-/// Strength of the ledger's ridge: with 10, `perf_convert fit` prints 5.9 / 20 and 17.9 / 63 % on left-out
-/// groups, with 20 6.5 / 21 and 18.3 / 65 %.
+/// Strength of the ledger's ridge: with 10, `perf_convert fit` printed 5.9 / 20 and 17.9 / 63 % on left-out
+/// groups, with 20 6.5 / 21 and 18.3 / 65 % (2026-11-27, where 5 had 5.3 / 17 and 15.9 / 55 %).
 const RIDGE: f64 = 5.0;
 /// Beyond this residual (a logarithm) a point counts by its size alone: TPOT, TTFT.
 const ROBUST: (f64, f64) = (0.1, 0.2);
