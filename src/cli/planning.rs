@@ -93,14 +93,8 @@ pub fn gather_for(saved: Option<&Plan>, args: &PlanArgs, settings: &Settings) ->
 /// # Errors
 /// As of [`gather`].
 pub fn gather_unheld(args: &PlanArgs, settings: &Settings) -> Result<Gathered, Failure> {
-    let mut args = args.clone();
-    let named = args.state.take();
-    let mut gathered = gather(&args, settings)?;
-    if let Some(path) = named {
-        gathered.store = StatePlace::named(&path, settings)?;
-        gathered.hold(None, &args)?;
-    }
-    Ok(gathered)
+    let found = load::load(&args.spec, &args.catalog, settings)?;
+    gathered_beside(found, args, settings, None, false)
 }
 
 impl Gathered {
@@ -151,11 +145,22 @@ fn gathered(
     settings: &Settings,
     saved: Option<&str>,
 ) -> Result<Gathered, Failure> {
+    gathered_beside(found, args, settings, saved, true)
+}
+
+/// With the state that is recorded, or without any.
+fn gathered_beside(
+    found: Found,
+    args: &PlanArgs,
+    settings: &Settings,
+    saved: Option<&str>,
+    recorded: bool,
+) -> Result<Gathered, Failure> {
     let Found { loaded, catalog, calibration, folder } = found;
     let archs = architectures(&loaded.spec, &loaded.map, &catalog, &folder)?;
     let store = StatePlace::of(args.state.as_deref(), &loaded.spec, &folder, settings)?;
-    let prior = read_state(&store)?;
-    if prior.is_none() && args.state.is_some() {
+    let prior = if recorded { read_state(&store)? } else { None };
+    if recorded && prior.is_none() && args.state.is_some() {
         return Err(Failure::error(format!("--state {}: nothing is recorded there", store.name)));
     }
     if saved.is_none() {

@@ -355,6 +355,8 @@ fn a_state_moves_with_everything_that_it_says() {
     let (out, _, code) =
         desk.here(&["plan", ".", "--state", "elsewhere.json", "--detailed-exitcode", "--quiet"]);
     assert_eq!(code, 0, "{out}");
+    let out = desk.ok(&["apply", ".", "--yes", "--quiet", "--state", "elsewhere.json"]);
+    assert!(out.contains("0 to create, 0 to change, 0 to remove"), "{out}");
     // Not onto something else; and one that was cut off before the old file was renamed goes on.
     let (_, err, code) = desk.here(&["state", "move", "--to", "third.json", "."]);
     assert!(code == 1 && err.contains("the state was moved to another place"), "{err}");
