@@ -115,10 +115,16 @@ impl Clouds {
             let refused = || Some(self.refused(&standby.changes).join("; ")).filter(|why| !why.is_empty());
             foreign.map(|cloud| format!("this build has no adapter for {cloud}")).or_else(refused)
         };
-        let passed: Vec<_> = standbys.iter().filter_map(|s| Some((s, why(s)?))).collect();
+        let (mut able, mut passed) = (Vec::new(), Vec::new());
+        for standby in standbys {
+            match why(standby) {
+                Some(why) => passed.push((standby, why)),
+                None => able.push(standby),
+            }
+        }
         let able = match passed.is_empty() {
             true => Cow::Borrowed(standbys),
-            false => standbys.iter().filter(|s| passed.iter().all(|(p, _)| p != s)).cloned().collect(),
+            false => able.into_iter().cloned().collect(),
         };
         (able, passed)
     }

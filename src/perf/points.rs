@@ -427,6 +427,5 @@ mod tests {
         (c.engine.name, c.engine.version) = (EngineName::Sglang, (0, 5));
         let found = crate::perf::closed_loop(&c, &shape(1024.0, 1024.0), 64.0).unwrap();
         assert_eq!((found.drafted, found.hold), (false, 0.0));
-        assert_eq!(Script::default(), Script { drafted: false, hold: 0.0 });
     }
 }

@@ -58,6 +58,9 @@ pub fn label(value: &Value) -> Read<String> {
     }
 }
 
+/// What [`is_name`] asks for, in words.
+pub const NAMES: &str = "names start with a letter and have lower-case letters, digits and `-`, at most 40";
+
 /// Whether `name` can be a part of a resource's name.
 pub fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -100,7 +103,7 @@ pub fn bad_name(text: &str) -> Problem {
         "bad-name",
         format!("`{text}` cannot be a name"),
         "lower-case letters, digits and `-`",
-        format!("names start with a letter and have lower-case letters, digits and `-`, at most 40; {help}"),
+        format!("{NAMES}; {help}"),
     )
 }
 

@@ -61,7 +61,7 @@ pub use each::MOST as MOST_EQUAL_SITES;
 pub use federation::{Federation, FederationFramework};
 pub use format::{convert_to, format};
 pub use held::{HELD, Held, HeldKind};
-pub use leaf::is_name;
+pub use leaf::{NAMES, is_name};
 pub use measured::{
     Launch, MOST_OF_A_LAUNCH, MOST_VCPUS, Measured, MeasuredVariant, OnProcessors, Processors,
 };

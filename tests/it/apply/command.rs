@@ -184,6 +184,9 @@ fn events_are_lines_of_json_and_failures_are_told() {
     };
     let (out, _, code) = on();
     assert_eq!(code, 1, "{out}");
+    // People are told who can say what else is missing.
+    let (told, err, code) = sim.apply(&plan, &state);
+    assert!(code == 1 && told.contains("`rhumb preflight PLAN` asks for every right"), "{told}{err}");
     let events: Vec<Value> =
         out.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     follow_the_schema(&events);

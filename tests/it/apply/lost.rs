@@ -266,6 +266,29 @@ fn what_was_left_to_others_since_stays_theirs() {
     assert_eq!(plan(&desk).1, 0);
 }
 
+/// A region in which nobody knows of anything may refuse to be looked at; one in which something is may not.
+#[test]
+fn regions_that_an_account_does_not_have_are_told() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let first = serial(&desk);
+    let only = |region: &str| {
+        let regions = [(rhumb_api::Cloud::Aws, [region.to_owned()].into())].into();
+        desk.sim.set_world(&World { regions, ..quick() });
+    };
+    desk.lose();
+    only("us-east-1");
+    let (_, err, code) = desk.there(&["state", "restore", ".", "--to", &first]);
+    assert!(code == 1 && err.contains("not everything could be looked at: aws/eu-south-2"), "{err}");
+    only("eu-south-2");
+    let out = desk.ok(&["state", "restore", ".", "--to", &first]);
+    assert!(
+        out.contains("aws/us-east-1 could not be looked at, and nobody knows of anything there"),
+        "{out}"
+    );
+    assert_eq!(plan(&desk).1, 0);
+}
+
 /// Names that go round.
 #[test]
 fn names_that_were_exchanged_come_back_exchanged() {

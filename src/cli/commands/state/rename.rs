@@ -11,7 +11,7 @@ use crate::cli::state::{address, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
 use crate::plan;
-use crate::spec::is_name;
+use crate::spec::{NAMES, is_name};
 use crate::state::{Record, State, StateResource};
 
 /// Give what is recorded another address, so that a workload can be renamed in the spec without being made anew
@@ -99,8 +99,7 @@ fn alike(from: &ResourceAddr, to: &ResourceAddr) -> Result<(), Failure> {
     }
     let name = to.as_str().split_once('.').map_or("", |(_, name)| name);
     if !is_name(name) {
-        let rule = "names start with a letter and have lower-case letters, digits and `-`, at most 40";
-        return Err(Failure::usage(format!("{to}: no spec can have a workload of this name; {rule}")));
+        return Err(Failure::usage(format!("{to}: no spec can have a workload of this name; {NAMES}")));
     }
     if kind(from) != kind(to) {
         return Err(Failure::usage(format!("{to}: it is of another kind than {from}")));

@@ -91,8 +91,9 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     };
     told.to = Some(to);
     told.anew = held.state().is_none();
-    let kept = Kept::of(&place, &version);
+    let mut kept = Kept::default();
     if told.anew {
+        kept = Kept::of(&place, &version);
         clouds.fits(&version, &held.name)?;
         // What was made since may be anywhere. Nobody else sees a record that does not have it: to them it would be in the way.
         told.theirs = kept.left(&mut version);
@@ -161,7 +162,8 @@ fn opened(place: &StatePlace, args: &StateArgs, settings: &Settings) -> Result<(
     }
 }
 
-/// What the versions that are kept say besides the one that is restored.
+/// What the versions that are kept say besides the one that is restored into a lost record.
+#[derive(Default)]
 struct Kept {
     /// Where any of them says that something is or was.
     places: Places,
