@@ -52,7 +52,7 @@ service "expert" {
   }
   slo {
     ttft = { p95 = "3s" }
-    tpot = { p95 = "70ms" }
+    tpot = { p95 = "76ms" }
   }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn class(arch: &ModelArch) -> &'static str {
 const ASSUMED_OWN: (f64, f64) = (0.4, 0.5);
 const ASSUMED_BORROWED: (f64, f64) = (0.6, 0.7);
 /// Of a card that the performance tables do not even list, so that its rates rest on one row of the
-/// catalogue: four times as slow at the default confidence, as far as borrowed curves were ever off, or a
+/// catalogue: four times as slow at a confidence of 80 %, as far as borrowed curves were ever off, or a
 /// misprint there would win every search.
 const ASSUMED_UNLISTED: (f64, f64) = (1.65, 1.65);
 const ASSUMED_AMD: (f64, f64) = (1.0, 1.0);

@@ -252,7 +252,7 @@ impl Reader<'_> {
             budget,
             objective,
             stability,
-            confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.8),
+            confidence: root.key("confidence").quantity(Unit::Percent, Range::OPEN).unwrap_or(0.85),
             providers: self.providers(&root.key("providers")),
             sites,
             held,

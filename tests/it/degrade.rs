@@ -12,6 +12,7 @@ use crate::line;
 fn text(more: &str) -> String {
     format!(
         "rhumb: 1
+confidence: 80%
 name: d
 models:
   large: {{ source: meta-llama/Llama-3.3-70B-Instruct, variants: {{ bf16: {{ quantization: bf16 }} }} }}

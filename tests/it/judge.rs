@@ -14,6 +14,7 @@ use crate::line;
 fn text(quota: u32) -> String {
     format!(
         "rhumb: 1
+confidence: 80%
 name: judged
 models:
   large:

@@ -17,6 +17,7 @@ use crate::maker::{self, Wanted};
 /// batch on machines of its own.
 const TEXT: &str = r#"
 rhumb: 1
+confidence: 80%
 name: sharing
 models:
   chat: { source: Qwen/Qwen3-8B, variants: { bf16: {} } }

@@ -8,7 +8,7 @@ use crate::cli::{Exit, Failure, Settings, progress};
 use crate::explore::{self, Stressing};
 
 /// Confidences of the curve.
-const CONFIDENCES: [f64; 6] = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
+const CONFIDENCES: [f64; 7] = [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95];
 
 /// Play a plan in many worlds drawn from the bands of its predictions
 ///

@@ -101,7 +101,7 @@ pub static ROOT: &[Key] = &[
         Kind::Quantity(Unit::Percent, Range::OPEN),
         "Plan at this edge of every prediction's band: a wide band costs money, a measured one saves it.",
     )
-    .default("80%"),
+    .default("85%"),
     Key::new(
         "providers",
         Kind::Map { entry: "CLOUD", names: Names::Cloud, of: &Kind::Section(PROVIDER) },

@@ -105,7 +105,8 @@ fn every_draw_is_the_seeds_and_more_worlds_move_none() {
 fn a_batch_at_its_edge_holds_as_often_as_it_is_planned_for() {
     let batch = |budget: &str| {
         format!(
-            "batches:
+            "confidence: 80%
+batches:
   night:
     model: large
     items: 400000
@@ -228,6 +229,25 @@ fn intervals_are_those_of_wilson() {
     assert!((low - 0.722_467).abs() < 1e-5 && high == 1.0, "{low} {high}");
 }
 
+/// What the README shows is what the command prints, up to the columns that it leaves out.
+#[test]
+fn the_readme_shows_the_curve_as_it_is() {
+    if !rhumb::catalog::Catalog::embedded().excluded_sources.is_empty() {
+        return;
+    }
+    let readme = include_str!("../../../README.md");
+    let shown: Vec<&str> = readme
+        .lines()
+        .skip_while(|l| !l.starts_with("  confidence  USD/month"))
+        .take_while(|l| !l.starts_with("```"))
+        .collect();
+    let (out, err, _) = run(rhumb().args(["stress", "examples/support-chat", "--requests", "0", "--curve"]));
+    assert_eq!(shown.len(), 8);
+    for line in shown {
+        assert!(out.lines().any(|l| l.starts_with(line)), "{line}\n{out}{err}");
+    }
+}
+
 #[test]
 fn a_plan_is_stressed_from_its_file_or_its_spec() {
     let folder = tempfile::tempdir().unwrap();
@@ -243,7 +263,7 @@ fn a_plan_is_stressed_from_its_file_or_its_spec() {
     let (saved, new): (Value, Value) =
         (serde_json::from_str(&saved).unwrap(), serde_json::from_str(&new).unwrap());
     assert_eq!(saved["promises"], new["promises"]);
-    assert_eq!(new["curve"].as_array().unwrap().len(), 6);
+    assert_eq!(new["curve"].as_array().unwrap().len(), 7);
     let schema = serde_json::from_str(include_str!("../../../src/cli/commands/stress/schema.json")).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     for value in [&saved, &new] {
@@ -270,7 +290,7 @@ fn a_plan_is_stressed_from_its_file_or_its_spec() {
         assert!(code == 1 && err.contains(says), "{err}");
     }
     // Another spec is another plan.
-    let text = std::fs::read_to_string(example).unwrap().replace("tpot: { p95: 62ms", "tpot: { p95: 63ms");
+    let text = std::fs::read_to_string(example).unwrap().replace("tpot: { p95: 70ms", "tpot: { p95: 71ms");
     std::fs::write(folder.path().join("deploy.yaml"), text).unwrap();
     assert_eq!(at(&["stress", "chat.plan"]).2, 4, "stale");
 }

@@ -164,7 +164,8 @@ fn the_checker_sees_machines_besides_that_nobody_counted() {
 fn fewer_machines_besides_are_told_where_they_would_do() {
     let text = std::fs::read_to_string("examples/weekday-assistant/deploy.yaml").unwrap();
     let catalog = Catalog::embedded();
-    let ceiling = text.replace("binds: expected", "binds: ceiling");
+    let ceiling =
+        text.replace("binds: expected", "binds: ceiling").replace("rhumb: 1", "rhumb: 1\nconfidence: 80%");
     let (_, _, placed) = line::placed(&ceiling, &catalog);
     let all = placed.expect("enough").workloads["services.assistant"].cost.ceiling_per_month;
     let most = format!("{:.2}", all.usd() - 711.0);
