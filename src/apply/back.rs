@@ -45,18 +45,31 @@ impl Work<'_> {
 }
 
 /// What leads a workload back to what it was before a plan, by address: what was made goes, what was changed is changed back. What was
-/// replaced is in its place again by then ([`crate::state::Record::Undo`]).
+/// replaced is in its place again by then ([`crate::state::Record::Undo`]). What was made in the place of what others had lost stays where
+/// what serves stands on it by now.
 pub(super) fn back<'s>(
     work: &'s Work<'_>,
     workload: &str,
     state: &'s State,
 ) -> Vec<(&'s ResourceAddr, Change)> {
     let from = work.from.unwrap_or(0);
+    let before: BTreeMap<&ResourceAddr, &Resource> =
+        work.changes.iter().filter_map(|change| Some((&change.addr, change.before.as_ref()?))).collect();
     let own = state.resources.iter().filter(|(addr, _)| addr.workload() == workload);
-    let touched = own.filter(|(_, thing)| thing.since > from);
-    let led = touched.filter_map(|(addr, thing)| {
-        let before = work.changes.iter().find(|change| change.addr == *addr).and_then(|c| c.before.as_ref());
+    let touched: Vec<_> = own.filter(|(_, thing)| thing.since > from).collect();
+    let stay = touched.iter().filter_map(|(addr, _)| Some(needs(before.get(addr)?, addr, state)));
+    let mut left: Vec<ResourceAddr> = stay.flatten().collect();
+    let mut stood_on: BTreeSet<ResourceAddr> = BTreeSet::new();
+    while let Some(addr) = left.pop() {
+        if !before.contains_key(&addr) && !stood_on.contains(&addr) {
+            left.extend(state.resources.get(&addr).into_iter().flat_map(|thing| &thing.depends_on).cloned());
+            stood_on.insert(addr);
+        }
+    }
+    let led = touched.into_iter().filter_map(|(addr, thing)| {
+        let before = before.get(addr).copied();
         let (action, depends_on) = match before {
+            None if stood_on.contains(addr) => return None,
             None => (Action::Remove, thing.depends_on.clone()),
             // What it was pointed to is on its way out.
             Some(before) if *before == thing.resource && stands(thing, state) => return None,

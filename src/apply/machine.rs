@@ -79,6 +79,8 @@ struct Under {
     unknown: bool,
     /// What it comes to if the effect is not found either.
     verdict: Option<ProviderError>,
+    /// Why the call is to be sent again, which had no effect when it was answered last.
+    refused: Option<ProviderError>,
     /// Milliseconds of pauses since it was sent last.
     since_sent_ms: u64,
 }
@@ -241,7 +243,7 @@ impl<'a> Machine<'a> {
         for (task, ask) in std::mem::take(&mut self.timers).into_values() {
             match ask {
                 Ask::Health => self.not_begun(task, why),
-                _ => self.leave(task, why.to_owned()),
+                _ => self.give_up(task, ask, why.to_owned()),
             }
         }
     }
@@ -340,7 +342,7 @@ impl<'a> Machine<'a> {
         let tags =
             Tags { lineage: self.state.lineage.clone(), address: change.addr.clone(), token: token.clone() };
         let files = work.files(&change.addr, &self.state);
-        let order = Order { tags, resource: after.clone(), needs, files };
+        let order = Order { tags, resource: after.clone(), needs, files, takes_over: None };
         let call = match (change.action, handle) {
             (Action::Update, Some(Some(handle))) => Call::Update(handle, order),
             (Action::Update, _) => {
@@ -369,7 +371,8 @@ impl<'a> Machine<'a> {
         let from = self.work.as_ref().and_then(|work| work.from).unwrap_or(0);
         let goes = |thing: &StateResource| match which {
             Which::All => true,
-            Which::Old => thing.since <= from,
+            // A removal that failed is recorded later than the plan.
+            Which::Old => thing.since <= from || thing.doubtful.is_some(),
             Which::Useless | Which::Spare => false,
         };
         let own = self.state.resources.get(address).filter(|thing| goes(thing) && !deleting(thing));

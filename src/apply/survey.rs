@@ -57,6 +57,8 @@ pub enum Found {
     Settled,
     /// It is not there any more.
     Vanished,
+    /// What has its id by now was made by another deployment, of this lineage: ours is not there any more.
+    Others(String),
     /// A run that has ended by itself.
     Completed,
     /// It has failed by itself; in the cloud's words.
@@ -92,7 +94,7 @@ impl Drift {
                     Record::Saw { address, id, attributes: attributes.clone(), outputs: outputs.clone() }
                 }
                 Found::Settled => Record::Settled { address, id },
-                Found::Vanished => Record::Gone { address, id },
+                Found::Vanished | Found::Others(_) => Record::Gone { address, id },
                 Found::Completed => Record::Completed { address, id },
                 Found::Failed(why) => Record::Doubt { address, id, why: why.clone() },
                 Found::Stray(tags, attributes) => Record::Stray {
@@ -112,17 +114,30 @@ impl Drift {
 /// The number of machines of a fleet that follows its load is moved by others within what the plan lets it: that is no difference.
 pub fn differing(recorded: &Attributes, seen: &Attributes) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = recorded.differing(seen).map(str::to_owned).collect();
+    if moved_by_load(recorded, seen) {
+        names.remove("count");
+    }
+    names
+}
+
+/// Whether both numbers of machines are within the bounds. A recorded one that is not was somebody's doing, and would be recorded for ever if
+/// nothing else were a difference.
+fn moved_by_load(recorded: &Attributes, seen: &Attributes) -> bool {
     let number = |of: &Attributes, name: &str| match of.get(name) {
         Some(Attr::Int(n)) => Some(*n),
         _ => None,
     };
     let bounds = number(recorded, "min_count").zip(number(recorded, "max_count"));
-    if let (Some((least, most)), Some(count)) = (bounds, number(seen, "count"))
-        && (least..=most).contains(&count)
-    {
-        names.remove("count");
+    let within = |of| bounds.zip(number(of, "count")).is_some_and(|((a, b), n)| (a..=b).contains(&n));
+    within(recorded) && within(seen)
+}
+
+/// What is to be recorded of something that is otherwise: what is no difference stays as it was planned.
+fn as_seen(recorded: &Attributes, mut seen: Attributes) -> Attributes {
+    if let Some(count) = recorded.get("count").filter(|_| moved_by_load(recorded, &seen)) {
+        seen.insert("count", count.clone());
     }
-    names
+    seen
 }
 
 /// Whether something is otherwise than recorded.
@@ -184,7 +199,7 @@ impl<'a> Survey<'a> {
         let mut shown = BTreeSet::new();
         for mut seen in listed {
             // A cloud that shows the things of others does not make them ours.
-            if seen.tags.lineage != self.state.lineage {
+            if !seen.is_of(&self.state.lineage) {
                 continue;
             }
             shown.insert(seen.handle.clone());
@@ -197,7 +212,7 @@ impl<'a> Survey<'a> {
             if as_recorded {
                 self.seen.insert(seen.handle.clone(), seen);
             } else {
-                let tags = (!self.known.contains_key(&seen.handle)).then_some(seen.tags);
+                let tags = seen.tags.filter(|_| !self.known.contains_key(&seen.handle));
                 self.queue.push_back(Asked { tags, ..Asked::new(Call::Read(seen.handle)) });
             }
         }
@@ -221,6 +236,15 @@ impl<'a> Survey<'a> {
             }
             return;
         };
+        // Where names are ids, another deployment may have made its own thing of a name that was free again. An imported one has the tags of
+        // whoever made it, and no token of ours.
+        if let Some((addr, _)) = known.filter(|(_, thing)| {
+            thing.token.is_some() && seen.tags.as_ref().is_some_and(|tags| tags.lineage != self.state.lineage)
+        }) {
+            let theirs = seen.tags.map(|tags| tags.lineage).unwrap_or_default();
+            self.found.insert((addr.clone(), handle.clone()), Found::Others(theirs));
+            return;
+        }
         self.in_our_words(&mut seen);
         if matches!(seen.status, Status::Pending | Status::Deleting) && asked.looks < MOST_LOOKS {
             let ms = self.options.first_poll_ms.saturating_mul(1 << asked.looks.min(20));
@@ -257,7 +281,9 @@ impl<'a> Survey<'a> {
                 Found::Failed(why)
             }
             Status::Complete if !thing.complete => Found::Completed,
-            _ if differs => Found::Changed(seen.attributes, seen.outputs),
+            _ if differs => {
+                Found::Changed(as_seen(&thing.resource.attributes, seen.attributes), seen.outputs)
+            }
             _ if thing.doubtful.is_some() => Found::Settled,
             _ => return,
         };

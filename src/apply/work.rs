@@ -7,6 +7,7 @@
 //! is not begun: the old machines stay until the new ones serve.
 
 mod names;
+mod since;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,13 +74,19 @@ impl Work<'_> {
     pub(super) fn changes_back(&self, state: &State, going_back: &BTreeSet<String>) -> Vec<Change> {
         let mut wanted: BTreeMap<&ResourceAddr, Cow<'_, Change>> =
             self.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))).collect();
-        for standby in self.standing_in(state) {
+        let standing_in = self.standing_in(state);
+        for standby in &standing_in {
             for addr in &standby.without {
                 wanted.remove(addr);
             }
-            // What the first try has made meanwhile, a network for example, is changed where it is wanted otherwise.
-            let now = |change| plan::against(change, state.resources.get(&change.addr));
-            wanted.extend(standby.changes.iter().map(|change| (&change.addr, Cow::Owned(now(change)))));
+            wanted.extend(standby.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))));
+        }
+        if !standing_in.is_empty() {
+            for change in wanted.values_mut() {
+                if let Cow::Borrowed(planned) = *change {
+                    *change = self.now(planned, state);
+                }
+            }
         }
         let from = self.from.unwrap_or(0);
         for (addr, thing) in &state.resources {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::held::{self, Held};
 use super::json::At;
 use super::{Fault, Measurement, Part, day, figure};
 use crate::perf::Load;
@@ -54,23 +55,10 @@ pub(super) fn run(at: &At<'_>) -> Result<Part, Fault> {
         .iter()
         .any(|p| p.key("name").text() == Some("profiling") && p.has("rate_ramp"))
     {
-        return Ok(Part::LeftOut("the rate was ramped, so there is no one load".into()));
+        return Ok(Part::unsteady("the rate was ramped, so there is no one load"));
     }
     let (concurrency, rate, poisson) = stimulus(&config);
     let latency = average("request_latency").number().unwrap_or(0.0) * unit(&at.key("request_latency"))?;
-    let load = match (concurrency, rate) {
-        (_, Some(rate)) => {
-            let achieved = average("request_throughput").positive("requests a second")?;
-            if latency <= 0.0 {
-                return Err(Fault::new("`request_latency` is missing", again));
-            }
-            Load::Open { rate, in_flight: (achieved * latency / 1e3).max(1.0), poisson }
-        }
-        (Some(concurrency), None) => Load::Closed { concurrency },
-        (None, None) => {
-            return Ok(Part::LeftOut("neither a concurrency nor a request rate is in `input_config`".into()));
-        }
-    };
     let (input, output) = (at.key("input_sequence_length"), at.key("output_sequence_length"));
     let equal = |lengths: &At<'_>| Some(lengths.key("min").number()? == lengths.key("max").number()?);
     let ms = |at: &At<'_>, what: &str| -> Result<(f64, Option<f64>), Fault> {
@@ -79,12 +67,33 @@ pub(super) fn run(at: &At<'_>) -> Result<Part, Fault> {
     };
     let (ttft_ms, ttft_std) = ms(&ttft, "mean time to first token")?;
     let (tpot_ms, tpot_std) = ms(&tpot, "mean time between tokens")?;
+    let load = match (concurrency, rate) {
+        (_, Some(rate)) => {
+            let achieved = average("request_throughput").positive("requests a second")?;
+            if latency <= 0.0 {
+                return Err(Fault::new("`request_latency` is missing", again));
+            }
+            Load::Open { rate, in_flight: (achieved * latency / 1e3).max(1.0), poisson }
+        }
+        (Some(concurrency), None) => {
+            let parts = output.key("avg").number().map(|n| ttft_ms + (n - 1.0).max(0.0) * tpot_ms);
+            let each = Some(latency).filter(|ms| *ms > 0.0).or(parts);
+            let held = Held::by_law(average("request_throughput").number(), each.map(|ms| ms / 1e3));
+            match held::closed(concurrency, requests, held) {
+                Ok(load) => load,
+                Err(why) => return Ok(Part::LeftOut(why)),
+            }
+        }
+        (None, None) => {
+            return Ok(Part::unsteady("neither a concurrency nor a request rate is in `input_config`"));
+        }
+    };
     let models = config.at(&["models", "items"]).items();
     let names = [config.key("model_names"), config.at(&["endpoint", "model_names"]), config.key("model")];
     let named = names.iter().find_map(|n| n.items().first().and_then(At::text).or_else(|| n.text()));
     let several = models.len().max(names.iter().map(|n| n.items().len()).max().unwrap_or(0)) > 1;
     if several {
-        return Ok(Part::LeftOut("requests went to several models".into()));
+        return Ok(Part::LeftOut(Fault::new("requests went to several models", "measure each model alone")));
     }
     let model = models.first().and_then(|m| m.key("name").text()).or(named).unwrap_or_default();
     let mut metadata = BTreeMap::new();

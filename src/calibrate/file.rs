@@ -200,7 +200,8 @@ pub fn digest(runs: &[Run]) -> String {
     Sha256::digest(encode(runs).as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads a calibration file; `name` is its name for people.
+/// Reads a calibration file; `name` is its name for people. Runs that repeat others under another digest, as
+/// files of older versions may have them, count once.
 ///
 /// # Errors
 /// It is no calibration file of this version, or a run in it means nothing.

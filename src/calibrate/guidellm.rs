@@ -1,6 +1,7 @@
 //! GuideLLM's `benchmarks.json`: one report with several benchmarks. Version 1 of its metadata names a
 //! strategy `type_`, version 2 `kind`.
 
+use super::held::{self, Held};
 use super::json::At;
 use super::{Fault, Measurement, Part, day_of, figure};
 use crate::perf::Load;
@@ -31,23 +32,35 @@ fn run(report: &At<'_>, benchmark: &At<'_>) -> Result<Part, Fault> {
     }
     let strategy = benchmark.at(&["config", "strategy"]);
     let name = strategy.key("type_").text().or_else(|| strategy.key("kind").text()).unwrap_or_default();
-    let observed = metrics.at(&["request_concurrency", "successful", "mean"]);
+    let of = |metric: &str| metrics.at(&[metric, "successful"]);
+    let observed = of("request_concurrency").key("mean");
+    let closed = |asked: f64| {
+        // Requests that the end of the time cut off were in flight as well, so that the total is the greater.
+        let total = metrics.at(&["request_concurrency", "total", "mean"]).number().unwrap_or(0.0);
+        let mean = |metric: &str| of(metric).key("mean").number();
+        let counted = observed.number().map(|mean| Held::Counted(mean.max(total)));
+        let law = || Held::by_law(mean("requests_per_second"), mean("request_latency"));
+        held::closed(asked, answered, counted.or_else(law))
+    };
     let load = match name {
-        "synchronous" => Load::Closed { concurrency: 1.0 },
-        "concurrent" => Load::Closed { concurrency: strategy.key("streams").positive("requests in flight")? },
-        "constant" | "poisson" => Load::Open {
+        "synchronous" => closed(1.0),
+        "concurrent" => closed(strategy.key("streams").positive("requests in flight")?),
+        "constant" | "poisson" => Ok(Load::Open {
             rate: strategy.key("rate").positive("requests a second")?,
             in_flight: observed.positive("requests in flight")?.max(1.0),
             poisson: name == "poisson",
-        },
+        }),
         "throughput" => match strategy.key("max_concurrency").number() {
-            Some(concurrency) if concurrency >= 1.0 => Load::Closed { concurrency },
-            _ => return Ok(Part::LeftOut("strategy throughput: all requests are sent at once".into())),
+            Some(concurrency) if concurrency >= 1.0 => closed(concurrency),
+            _ => return Ok(Part::unsteady("strategy throughput: all requests are sent at once")),
         },
         "" => return Err(Fault::new("`config.strategy` does not say how requests were sent", RECENT)),
-        other => return Ok(Part::LeftOut(format!("strategy {other} holds no steady load"))),
+        other => return Ok(Part::unsteady(format!("strategy {other} holds no steady load"))),
     };
-    let of = |metric: &str| metrics.at(&[metric, "successful"]);
+    let load = match load {
+        Ok(load) => load,
+        Err(why) => return Ok(Part::LeftOut(why)),
+    };
     let (input, output) = (of("prompt_token_count"), of("output_token_count"));
     let (ttft, tpot) = (of("time_to_first_token_ms"), of("inter_token_latency_ms"));
     let equal = |lengths: &At<'_>| Some(lengths.key("min").number()? == lengths.key("max").number()?);

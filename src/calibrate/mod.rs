@@ -3,11 +3,13 @@
 //! [`read`] takes what vLLM's serving benchmark, GuideLLM, genai-perf or AIPerf wrote; [`Stated::attach`]
 //! adds what their files do not say (accelerator, layout, engine), from the command line or from the
 //! file's own metadata; [`mod@file`] keeps the runs. A file with a fault is refused whole: a mean over
-//! requests of which some failed is a mean over the easy ones.
+//! requests of which some failed is a mean over the easy ones. A run whose load is none that is predicted,
+//! or not the one that was asked for (`held`), is left out.
 
 mod aiperf;
 pub mod file;
 mod guidellm;
+mod held;
 mod json;
 mod stated;
 mod vllm;
@@ -90,7 +92,18 @@ impl Fault {
 /// What a reader makes of one run: a measurement, or why none can be compared with it.
 enum Part {
     Run(Box<Measurement>),
-    LeftOut(String),
+    LeftOut(Fault),
+}
+
+impl Part {
+    /// No steady load, or one of another kind.
+    fn unsteady(reason: impl Into<String>) -> Self {
+        Part::LeftOut(Fault::new(
+            reason,
+            "hold a fixed number of requests in flight (vllm: --max-concurrency; guidellm: concurrent; \
+             aiperf: --concurrency), or send them at a stated rate",
+        ))
+    }
 }
 
 const RUN_AGAIN: &str = "run the benchmark again and let it end; nothing of this file was taken";
@@ -111,22 +124,23 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Results, Refusal> {
     let (tool, parts) = parts(text).map_err(refuse)?;
     let mut results =
         Results { file: name.to_owned(), sha256, tool, measurements: Vec::new(), left_out: Vec::new() };
+    let mut first = None;
     for (i, part) in parts.into_iter().enumerate() {
         match part {
             Part::Run(mut m) => {
                 m.part = i as u32;
                 results.measurements.push(*m);
             }
-            Part::LeftOut(why) => results.left_out.push(format!("run {}: {why}", i + 1)),
+            Part::LeftOut(fault) => {
+                results.left_out.push(format!("run {}: {}; {}", i + 1, fault.reason, fault.fix));
+                first.get_or_insert(fault);
+            }
         }
     }
     if results.measurements.is_empty() {
-        let why = results.left_out.first().cloned().unwrap_or_else(|| "it holds no run".to_owned());
-        return Err(refuse(Fault::new(
-            format!("no run in it can be compared with a prediction: {why}"),
-            "hold a fixed number of requests in flight (vllm: --max-concurrency; guidellm: concurrent; \
-             aiperf: --concurrency), or send them at a stated rate",
-        )));
+        let why = first.unwrap_or_else(|| Fault::new("it holds no run", RUN_AGAIN));
+        let reason = format!("no run in it can be compared with a prediction: {}", why.reason);
+        return Err(refuse(Fault::new(reason, why.fix)));
     }
     Ok(results)
 }

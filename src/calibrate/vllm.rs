@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::held::{self, Held};
 use super::json::At;
 use super::{Fault, Measurement, Part, day, figure};
 use crate::perf::Load;
@@ -34,17 +35,18 @@ pub(super) fn run(at: &At<'_>) -> Result<Part, Fault> {
         return Err(Fault::new("no request was answered", again));
     }
     if at.key("num_conversations").is_some() || at.key("mode").text() == Some("multi_turn") {
-        return Ok(Part::LeftOut("a run of several turns: its prompts grow from turn to turn".into()));
+        return Ok(Part::unsteady("a run of several turns: its prompts grow from turn to turn"));
     }
     if at.key("spec_decode_num_drafts").says_something()
         || at.key("spec_decode_draft_tokens").says_something()
     {
-        return Ok(Part::LeftOut(
-            "tokens were drafted (speculative decoding), which is not predicted".into(),
-        ));
+        return Ok(Part::LeftOut(Fault::new(
+            "tokens were drafted (speculative decoding), which is not predicted",
+            "run the engine without it",
+        )));
     }
     if at.key("ramp_up_strategy").is_some() {
-        return Ok(Part::LeftOut("the rate was ramped up, so there is no one load".into()));
+        return Ok(Part::unsteady("the rate was ramped up, so there is no one load"));
     }
     let input = at.key("total_input_tokens").positive("prompt tokens")? / completed as f64;
     let output = at.key("total_output_tokens").positive("generated tokens")? / completed as f64;
@@ -87,17 +89,25 @@ pub(super) fn run(at: &At<'_>) -> Result<Part, Fault> {
     };
     let concurrency = at.key("max_concurrency").number().filter(|c| *c >= 1.0);
     let rate = at.key("request_rate").number().filter(|r| *r > 0.0);
+    let answered = completed as f64 / duration;
+    let each = (ttft + (output - 1.0).max(0.0) * tpot) / 1e3;
     let load = match (concurrency, rate) {
-        (Some(concurrency), None) => Load::Closed { concurrency },
+        (Some(concurrency), None) => {
+            let whole = at.key("mean_e2el_ms").number().map(|ms| ms / 1e3).filter(|s| *s > 0.0);
+            let held = Held::by_law(Some(answered), whole.or(Some(each)));
+            match held::closed(concurrency, completed, held) {
+                Ok(load) => load,
+                Err(why) => return Ok(Part::LeftOut(why)),
+            }
+        }
         (limit, Some(rate)) => {
             // Little's law; a limit of requests in flight may have held arrivals back.
-            let each = (ttft + (output - 1.0).max(0.0) * tpot) / 1e3;
-            let in_flight = (completed as f64 / duration * each).max(1.0);
+            let in_flight = (answered * each).max(1.0);
             let poisson = limit.is_none() && at.key("burstiness").number().unwrap_or(1.0) == 1.0;
             Load::Open { rate, in_flight, poisson }
         }
         (None, None) => {
-            return Ok(Part::LeftOut("all requests were sent at once, so there is no steady load".into()));
+            return Ok(Part::unsteady("all requests were sent at once, so there is no steady load"));
         }
     };
     let model = at.key("model_id").text().unwrap_or_default().to_owned();

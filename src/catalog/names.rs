@@ -157,6 +157,12 @@ impl Catalog {
         }
     }
 
+    /// The architecture of the checkpoint of that name, its own quantization as the native one.
+    pub fn checkpoint(&self, name: &str) -> Option<ModelArch> {
+        let (arch, native) = self.resolve_checkpoint(name)?;
+        Some(ModelArch { native, ..arch.clone() })
+    }
+
     /// The canonical id of an accelerator's spelling, in any case; `None` for a family as well.
     pub fn resolve_accelerator(&self, name: &str) -> Option<&str> {
         self.names.accelerator(name).and_then(Resolved::id)

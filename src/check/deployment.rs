@@ -38,7 +38,7 @@ pub fn plan(spec: &Spec, world: &World, prior: Option<&State>, plan: &Plan) -> R
     against(&mut log, prior, plan);
     for change in &plan.changes {
         let again = changed_again(prior, plan, change);
-        let held = stands_in_a_replaced_network(plan, change);
+        let held = stands_in_a_replaced_network(prior, plan, change);
         one_change(&mut log, change, (held, plan.asked.replace.contains(&change.addr)), again);
     }
     let sorted = plan.changes.windows(2).all(|w| w[0].addr < w[1].addr);
@@ -99,7 +99,7 @@ pub fn rollback(prior: Option<&State>, to: Option<&State>, plan: &Plan) -> Repor
     against(&mut log, prior, plan);
     for change in &plan.changes {
         let again = changed_again(prior, plan, change);
-        one_change(&mut log, change, (stands_in_a_replaced_network(plan, change), false), again);
+        one_change(&mut log, change, (stands_in_a_replaced_network(prior, plan, change), false), again);
     }
     asked::check(&mut log, prior, plan);
     steps(&mut log, plan);
@@ -197,10 +197,11 @@ fn against(log: &mut Ledger, prior: Option<&State>, plan: &Plan) {
 }
 
 /// What stands in a network goes with it, although nothing of its own differs.
-fn stands_in_a_replaced_network(plan: &Plan, change: &Change) -> bool {
+fn stands_in_a_replaced_network(prior: Option<&State>, plan: &Plan, change: &Change) -> bool {
     let Some(after) = &change.after else { return false };
     let named = after.attributes.get("network");
-    let network = plan.changes.iter().filter(|c| c.action == Action::Replace).find(|c| {
+    let anew = |c: &&Change| c.action == Action::Replace || made_again(prior, c, change);
+    let network = plan.changes.iter().filter(anew).find(|c| {
         let is_network = c.after.as_ref().is_some_and(|r| r.kind == ResourceKind::Network);
         let named = named == Some(&Attr::Text(c.addr.to_string()));
         is_network && c.addr != change.addr && (named || change.depends_on.contains(&c.addr))
@@ -208,9 +209,21 @@ fn stands_in_a_replaced_network(plan: &Plan, change: &Change) -> bool {
     network.is_some() && !matches!(after.kind, ResourceKind::Network | ResourceKind::LaunchTemplate)
 }
 
-/// What is changed although nothing of it differs: what it needs is replaced, or its last change failed.
+/// Whether something is made in whose place something was that another one, which exists, stood on.
+fn made_again(prior: Option<&State>, made: &Change, change: &Change) -> bool {
+    if made.action != Action::Create {
+        return false;
+    }
+    let Some(thing) = prior.and_then(|state| state.resources.get(&change.addr)) else { return false };
+    let name = Attr::Text(made.addr.to_string());
+    let named = || thing.resource.attributes.values().any(|value| *value == name);
+    !thing.complete && (thing.depends_on.contains(&made.addr) || named())
+}
+
+/// What is changed although nothing of it differs: what it needs is replaced or made again, or its last change failed.
 fn changed_again(prior: Option<&State>, plan: &Plan, change: &Change) -> bool {
-    let replaced = |c: &&Change| c.action == Action::Replace && change.depends_on.contains(&c.addr);
+    let anew = |c: &Change| c.action == Action::Replace || made_again(prior, c, change);
+    let replaced = |c: &&Change| change.depends_on.contains(&c.addr) && anew(c);
     let recorded = prior.and_then(|state| state.resources.get(&change.addr));
     if recorded.is_some_and(|thing| thing.complete) {
         return false;

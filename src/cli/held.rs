@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use super::state::{self, PlaceKind, StatePlace};
+use super::wanted::{Wanted, not_complete};
 use super::{Exit, Failure, Settings, progress};
 use crate::apply::Recorder;
 use crate::state::local::LocalStore;
@@ -16,6 +17,7 @@ pub struct Held {
     waiting: Option<Vacant>,
     /// As the user named it.
     pub name: String,
+    place: StatePlace,
 }
 
 /// What was opened.
@@ -96,7 +98,8 @@ impl Held {
                 }
             }
         };
-        Ok((Held { opened: Some(opened), waiting: None, name: place.name.clone() }, put_back))
+        let (name, place) = (place.name.clone(), place.clone());
+        Ok((Held { opened: Some(opened), waiting: None, name, place }, put_back))
     }
 
     /// What is recorded; `None` if nothing ever was.
@@ -105,6 +108,17 @@ impl Held {
             Some(Opened::Recorded(store)) => Some(store.state()),
             _ => None,
         }
+    }
+
+    /// Whether the record says something else than the last apply left, or that apply was not complete: one that finds all as planned has to
+    /// be recorded then, or nobody could tell that it is.
+    ///
+    /// # Errors
+    /// Versions are kept and cannot be read.
+    pub fn is_unlike_the_last_apply(&self) -> Result<bool, Failure> {
+        let Some(state) = self.state() else { return Ok(false) };
+        let same = || Wanted::of(&self.place, state).map(|wanted| wanted.is_recorded(state));
+        Ok(state.applying.is_some() || not_complete(state).is_some() || !same()?)
     }
 
     /// The store, made with this state; `false` if something was recorded there already.
@@ -256,11 +270,51 @@ fn lineage() -> String {
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// Who applies, as the environment says.
+/// Where CI systems say who let them run: GitHub (whoever runs it again before whoever began), GitLab, Jenkins (its plugin of build users),
+/// Azure Pipelines, Buildkite, CircleCI, CodeBuild.
+const CI_USERS: &[&str] = &[
+    "GITHUB_TRIGGERING_ACTOR",
+    "GITHUB_ACTOR",
+    "GITLAB_USER_LOGIN",
+    "BUILD_USER_ID",
+    "BUILD_USER",
+    "BUILD_REQUESTEDFOR",
+    "BUILDKITE_BUILD_CREATOR",
+    "CIRCLE_USERNAME",
+    "CODEBUILD_INITIATOR",
+];
+
+/// Who applies, as the environment says: user and host.
 pub fn who() -> String {
-    let of = |names: &[&str]| names.iter().find_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()));
-    let user = of(&["USER", "LOGNAME", "USERNAME"]).unwrap_or_else(|| "someone".to_owned());
-    let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|n| n.trim().to_owned());
-    let host = of(&["HOSTNAME", "COMPUTERNAME"]).or(named).unwrap_or_else(|| "somewhere".to_owned());
+    let named = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    who_by(&|name| std::env::var(name).ok(), &named)
+}
+
+/// The user of a runner is that of all its jobs, if it has any: who is behind a job comes first.
+fn who_by(variable: &dyn Fn(&str) -> Option<String>, named: &dyn Fn() -> Option<String>) -> String {
+    let told = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let of = |names: &[&str]| names.iter().find_map(|name| variable(name).and_then(told));
+    let user = of(CI_USERS).or_else(|| of(&["USER", "LOGNAME", "USERNAME"]));
+    let host = of(&["HOSTNAME", "COMPUTERNAME"]).or_else(|| named().and_then(told));
+    let [user, host] = [user, host].map(|said| said.unwrap_or_else(|| "unknown".to_owned()));
     format!("{user}@{host}").chars().filter(|c| !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_applies_is_who_is_behind_a_job_or_unknown() {
+        let by = |set: &[(&str, &str)]| {
+            let of = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+            who_by(&of, &|| Some("vm\n".to_owned()))
+        };
+        assert_eq!(by(&[]), "unknown@vm");
+        assert_eq!(by(&[("USER", ""), ("LOGNAME", "ann"), ("HOSTNAME", "laptop")]), "ann@laptop");
+        assert_eq!(by(&[("USER", "runner"), ("GITHUB_ACTOR", "ann")]), "ann@vm");
+        assert_eq!(by(&[("GITHUB_ACTOR", "ann"), ("GITHUB_TRIGGERING_ACTOR", "bob")]), "bob@vm");
+        assert_eq!(by(&[("GITLAB_USER_LOGIN", "a\u{1b}nn")]), "ann@vm");
+        assert_eq!(by(&[("BUILD_USER", "Ann Other"), ("USER", "jenkins")]), "Ann Other@vm");
+    }
 }

@@ -24,6 +24,7 @@ pub mod spend;
 mod state;
 pub mod stdout;
 pub mod view;
+mod wanted;
 pub mod watch;
 
 pub use exit::Exit;

@@ -221,9 +221,26 @@ fn architectures(
     for (name, model) in &spec.models {
         let at = model.at.join("source");
         match &model.source {
-            ModelSource::Known { written, id } => match catalog.model(id) {
+            ModelSource::Known { written, id } => match catalog.checkpoint(written) {
                 Some(arch) => {
-                    archs.insert(name.clone(), arch.clone());
+                    let published = catalog.model(id).is_some_and(|base| base.native == arch.native);
+                    let others = model.variants.values().filter(|v| {
+                        !published
+                            && v.source.is_none()
+                            && crate::perf::resolved(&arch, v.quantization) != arch.native
+                    });
+                    problems.extend(others.map(|v| {
+                        let (stored, asked) = (arch.native.as_str(), v.quantization.as_str());
+                        Diagnostic::error(
+                            "compressed-source",
+                            format!("`{written}` is stored as {stored}: no {asked} weights are made of it"),
+                        )
+                        .at(map, &v.at)
+                        .help(format!(
+                            "name `{id}` as the model's source, or a `source` of the variant's own"
+                        ))
+                    }));
+                    archs.insert(name.clone(), arch);
                 }
                 None => problems.push(
                     Diagnostic::error(

@@ -13,7 +13,7 @@ use crate::state::disk::{Disk, RealDisk};
 #[cfg(debug_assertions)]
 use crate::state::faulty::{Fault, FaultyDisk, Moment};
 use crate::state::remote::{self, Place};
-use crate::state::{State, StateError, local};
+use crate::state::{NEWER, State, StateError, local};
 
 /// Where a state is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,17 @@ pub enum PlaceKind {
     Bucket(Place, BTreeMap<String, String>),
 }
 
+/// The file that links lead to: a state is replaced by renaming, and its lock, journal and versions lie beside it, so that
+/// whoever goes by a link and whoever goes by the file must mean the same place.
+fn followed(mut path: PathBuf) -> PathBuf {
+    // What leads further, or back to itself, is left to the error of opening it.
+    for _ in 0..16 {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+    }
+    path
+}
+
 impl StatePlace {
     /// The place that was typed: a file, relative to the working folder, or an address (`s3://BUCKET/KEY`).
     ///
@@ -41,7 +52,7 @@ impl StatePlace {
     pub fn named(typed: &Path, settings: &Settings) -> Result<Self, Failure> {
         let name = typed.to_string_lossy().into_owned();
         if !Place::is_meant(&name) {
-            return Ok(StatePlace { kind: PlaceKind::File(settings.dir.join(typed)), name });
+            return Ok(StatePlace { kind: PlaceKind::File(followed(settings.dir.join(typed))), name });
         }
         // What was typed is not repeated before it is known to hold no credentials.
         let place = Place::parse(&name).map_err(|e| Failure::usage(format!("--state: {e}")))?;
@@ -62,7 +73,7 @@ impl StatePlace {
             return StatePlace::named(path, settings);
         }
         let Some(remote) = &spec.state.remote else {
-            let kind = PlaceKind::File(folder.join(&spec.state.path));
+            let kind = PlaceKind::File(followed(folder.join(&spec.state.path)));
             return Ok(StatePlace { kind, name: spec.state.path.clone() });
         };
         let place = Place::parse(&remote.address).map_err(|e| Failure::error(format!("`state`: {e}")))?;
@@ -75,14 +86,30 @@ impl StatePlace {
     /// It is there and cannot be read, it was lost, or the bucket cannot be reached.
     pub fn read(&self) -> Result<Option<State>, Failure> {
         match &self.kind {
-            PlaceKind::File(path) => match local::read(&mut RealDisk::new(), path, &self.name)? {
-                None => self.not_lost().map(|()| None),
-                found => Ok(found),
+            PlaceKind::File(path) => match local::read(&mut RealDisk::new(), path, &self.name) {
+                Ok(None) => self.not_lost().map(|()| None),
+                Ok(found) => Ok(found),
+                Err(error) => Err(self.damaged(path, &error)),
             },
             PlaceKind::Bucket(place, options) => {
                 let remote = place.connect(options).map_err(store_failure)?;
                 remote::read(&remote).map_err(store_failure)
             }
+        }
+    }
+
+    /// Why a file cannot be read, and where its state still is.
+    fn damaged(&self, path: &Path, error: &StateError) -> Failure {
+        let text = error.to_string();
+        let newer = error.help.as_deref() == Some(NEWER);
+        let versions = local::versions(&mut RealDisk::new(), path, &self.name).unwrap_or_default();
+        match versions.last() {
+            Some(last) if !newer => Failure::error(format!(
+                "{text}\nversions of it lie beside, the last of serial {last}: move {0} and {0}.journal away, and `rhumb state restore --to {last}` \
+                 brings it back",
+                self.name
+            )),
+            _ => Failure::error(text),
         }
     }
 

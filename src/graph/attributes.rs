@@ -156,7 +156,7 @@
 //! | `deadline_s` | seconds from start to end of one run |
 //! | `schedule`? | five cron fields, UTC; run once without it |
 //! | `events_per_hour`, `trigger_ms`, `restart` | of a stream, in the place of `deadline_s`: what comes in at the peak, its trigger, and that it is started again whenever it ends (`always`) |
-//! | `after`? | list: `batches.NAME`, `trainings.NAME`, `pipelines.NAME` and `federations.NAME` whose run must be complete first |
+//! | `after`? | list: `batches.NAME`, `trainings.NAME`, `pipelines.NAME` and `federations.NAME` whose run must be complete first, on whichever cloud: until then it is there and has no machines, held or paid; the adapter sees to that or refuses it (decision 27) |
 
 use rhumb_api::{Attr, Attributes};
 

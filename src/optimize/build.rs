@@ -2,6 +2,7 @@
 
 mod federation;
 mod mixed;
+mod replayed;
 mod rolled;
 mod run;
 mod stand_in;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 
 pub(super) use federation::federation;
 pub(super) use mixed::mixed;
+use replayed::replayed;
 use rhumb_api::{Cloud, HOURS_PER_MONTH, Money, ResourceAddr};
 pub(super) use run::run;
 
 use super::day::{self, Rest};
 use super::job::{self, Job};
-use super::load::{Demand, at_confidence};
+use super::load::at_confidence;
 use super::pool::{GIB, weights_gib};
 use super::service::{Block, Chosen, Search};
 use super::sharing;
@@ -346,7 +348,8 @@ pub(super) fn service(search: &Search<'_>, blocks: &[Block], certificate: Certif
             pool.capacity = demand.most(speed, n, 1.0);
             let rate = pool.peak_rate / f64::from(n.max(1));
             pool.latency = speed.curve.latency(rate, n, service.traffic.arrivals);
-            draft.caveats.extend(replayed(job, &demand, speed, &pool));
+            let lost = service.survive.replica.max(service.survive.machine).max(service.survive.zone);
+            draft.caveats.extend(replayed(job, &demand, speed, &pool, lost));
             let mut fail = |scope: &'static str, count: u32, lost: u32| {
                 let left = n.saturating_sub(lost);
                 failures.push(FailureCheck {
@@ -569,28 +572,4 @@ fn cost(lines: Vec<CostLine>, peak_per_hour: Money, ceiling_per_hour: Money) -> 
         incomplete: lines.iter().any(|l| l.per_hour.is_none()),
         lines,
     }
-}
-
-/// What a reader must know of how a pool's number was found, if it was not the closed form alone.
-fn replayed(job: &Job<'_>, demand: &Demand<'_>, speed: &Speed, pool: &Pool) -> Option<String> {
-    if job.world.replay == 0 {
-        return None;
-    }
-    let addr = pool.addr.as_str().split_once('/').map_or("", |(_, below)| below);
-    let reaching = demand.rate(speed, pool.replicas);
-    let rates = [1.0, demand.capacity, demand.region_loss.unwrap_or(1.0)].map(|x| reaching * x);
-    if speed.refuted.on_fewer(&rates, pool.replicas, demand.network_ms) {
-        return Some(format!(
-            "{addr}: the closed form would have done with less, but a replay of {} requests breaks a limit there; \
-             the replay decided",
-            job.world.replay
-        ));
-    }
-    let rate = reaching / f64::from(pool.replicas.max(1));
-    let recorded = demand.traffic.recorded.as_ref().map(|_| "recorded arrivals");
-    let outside = recorded.or(speed.slowed.unchecked(rate, pool.replicas, demand.arrivals))?;
-    Some(format!(
-        "{addr}: outside of what the closed form was checked for ({outside}); a replay of {} requests confirms it",
-        job.world.replay
-    ))
 }

@@ -85,13 +85,33 @@ impl Demand<'_> {
         if replicas == 0 || speed.refuted.never_keeps(factor, self.network_ms) {
             return false;
         }
+        let asked = self.asked();
+        let loaded = self.loaded(speed, (rate, times), replicas);
+        let share = |found: &[Interval], halves: f64| self.share(speed, found, factor, halves);
+        let near = !self.carries(speed, 0.0, MOST_REPLICAS, factor * NEAR);
+        if near && !loaded.alone().within(&asked, share) {
+            // Else each number of replicas would be chosen, replayed and left out, one after the other.
+            speed.refuted.note_never(factor, self.network_ms);
+            return false;
+        }
+        let holds = loaded.within(&asked, share);
+        if !holds {
+            speed.refuted.note(rate * times, replicas, factor, self.network_ms);
+        }
+        holds
+    }
+
+    fn asked(&self) -> Vec<(Metric, Option<f64>)> {
+        self.limits.iter().map(|l| (l.metric, l.quantile)).collect()
+    }
+
+    fn loaded<'s>(&'s self, speed: &'s Speed, (rate, times): (f64, f64), replicas: u32) -> Loaded<'s> {
         let t = self.traffic;
-        let asked: Vec<(Metric, Option<f64>)> = self.limits.iter().map(|l| (l.metric, l.quantile)).collect();
         let users = match self.load {
             PoolLoad::Clients(clients) => (clients * times).ceil().clamp(1.0, 1e6) as u32,
             PoolLoad::Rate(_) => 1,
         };
-        let loaded = Loaded {
+        Loaded {
             curve: &speed.slowed,
             limits: speed.limits,
             replicas,
@@ -105,19 +125,26 @@ impl Demand<'_> {
             },
             sessions: t.sessions.map(|s| (s, users)),
             requests: self.replay,
-        };
-        let share = |found: &[Interval], halves: f64| self.share(speed, found, factor, halves);
-        let near = !self.carries(speed, 0.0, MOST_REPLICAS, factor * NEAR);
-        if near && !loaded.alone().within(&asked, share) {
-            // Else each number of replicas would be chosen, replayed and left out, one after the other.
-            speed.refuted.note_never(factor, self.network_ms);
-            return false;
         }
-        let holds = loaded.within(&asked, share);
-        if !holds {
-            speed.refuted.note(rate * times, replicas, factor, self.network_ms);
-        }
-        holds
+    }
+
+    /// The limit that the replay of the undisturbed load on `replicas` comes nearest to, with the replayed figure and the
+    /// half of its interval, ms at confidence, network included.
+    pub fn tightest(&self, speed: &Speed, rate: f64, replicas: u32) -> Option<(&Limit<'_>, f64, f64)> {
+        let share = |found: &[Interval], halves: f64| self.share(speed, found, 1.0, halves);
+        let (_, found) = self.loaded(speed, (rate, 1.0), replicas).decided(&self.asked(), share);
+        let figures = self.limits.iter().zip(found).map(|(limit, f)| match limit.metric {
+            Metric::Tpot => (limit, f.mean, f.half),
+            Metric::Ttft | Metric::E2e => (limit, f.mean * speed.g + self.network_ms, f.half * speed.g),
+        });
+        figures.max_by(|a, b| (a.1 / a.0.limit_ms).total_cmp(&(b.1 / b.0.limit_ms)))
+    }
+
+    /// Whether the undisturbed load has to be looked at by itself: what fewer replicas do with no less load and no looser
+    /// limits, more of them do with the rest.
+    pub fn plays_undisturbed(&self, lost: u32) -> bool {
+        let implied = |times: f64| times >= 1.0 && self.slo_factor <= 1.0;
+        !(lost > 0 && implied(self.capacity) || self.region_loss.is_some_and(implied))
     }
 
     /// Whether a replay of it is known to have contradicted a limit.
@@ -161,13 +188,9 @@ impl Demand<'_> {
         carried: impl Fn((f64, f64), u32, f64) -> bool,
     ) -> bool {
         let left = replicas.saturating_sub(lost);
-        // What fewer replicas do with no less load and no looser limits, more of them do with the rest.
-        let implied = |times: f64| times >= 1.0 && self.slo_factor <= 1.0;
         (lost == 0 || carried((rate, self.capacity), left, self.slo_factor))
             && self.region_loss.is_none_or(|x| carried((rate, x), replicas, self.slo_factor))
-            && ((lost > 0 && implied(self.capacity))
-                || self.region_loss.is_some_and(implied)
-                || carried((rate, 1.0), replicas, 1.0))
+            && (!self.plays_undisturbed(lost) || carried((rate, 1.0), replicas, 1.0))
     }
 
     /// What the load is multiplied by for what is left of a pool in a failure in which `percent` of the requests are answered elsewhere.

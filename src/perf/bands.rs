@@ -5,7 +5,7 @@ use super::kernel::family;
 use super::ledger::Measured;
 use super::types::{Band, Configuration, RequestShape};
 use crate::catalog::{Evidence, ModelArch};
-use crate::spec::Quantization;
+use crate::spec::{EngineName, Quantization};
 
 /// The classes that errors were measured in.
 pub(crate) fn class(arch: &ModelArch) -> &'static str {
@@ -30,6 +30,21 @@ const ASSUMED_AMD: (f64, f64) = (1.0, 1.0);
 const AMD_SHIFT: f64 = 0.7;
 /// Added in quadrature where no measured row has such a layout or precision.
 const EXTRAPOLATED: f64 = 0.3;
+
+/// Engines older than any that was measured: the first version that is not, and the logarithm of how much longer published
+/// batches of 2024 took than this predicts, with its deviation over rows (`ACCURACY.md`, "Static batches of 2024"). vLLM
+/// changed its engine in 0.8.0 ("we have now enabled V1 engine by default", its release notes), TensorRT-LLM in 1.0.
+const VINTAGES: [Vintage; 2] = [
+    Vintage { engine: EngineName::Vllm, since: (0, 8), mu: 0.32, sigma: 0.23 },
+    Vintage { engine: EngineName::Trtllm, since: (1, 0), mu: 0.18, sigma: 0.38 },
+];
+
+struct Vintage {
+    engine: EngineName,
+    since: (u32, u32),
+    mu: f64,
+    sigma: f64,
+}
 
 /// The lengths and loads that the aggregated calibration rows cover; beyond them nothing measured stands behind
 /// a figure.
@@ -134,6 +149,24 @@ pub(crate) fn judge(
     if let Some(what) = MeasuredRange::beyond(shape) {
         judged.widen(format!("extrapolated: {what}"));
     }
+    if shape.prefix_cached > 0.0 {
+        judged.widen_by(
+            EXTRAPOLATED * shape.prefix_cached.min(1.0),
+            "prompts out of the prefix cache were never measured".into(),
+        );
+    }
+    let old = VINTAGES.iter().find(|v| v.engine == c.engine.name && c.engine.version < v.since);
+    if let Some(Vintage { since: (major, minor), mu, sigma, .. }) = old {
+        for band in [&mut judged.ttft, &mut judged.tpot] {
+            band.mu += mu;
+            band.groups = 0;
+        }
+        let slower = crate::math::exp(*mu);
+        judged.widen_by(
+            *sigma,
+            format!("{engine} before {major}.{minor} took {slower:.2} times as long in batches of 2024"),
+        );
+    }
     if c.layout.pp > 1 {
         judged.widen("pipeline parallelism was never measured".into());
     }
@@ -152,9 +185,13 @@ pub(crate) fn judge(
 
 impl Judged {
     /// Less sure, for this reason.
-    fn widen(&mut self, why: String) {
+    pub(super) fn widen(&mut self, why: String) {
+        self.widen_by(EXTRAPOLATED, why);
+    }
+
+    fn widen_by(&mut self, sigma: f64, why: String) {
         for band in [&mut self.ttft, &mut self.tpot] {
-            band.sigma = crate::math::sqrt(band.sigma * band.sigma + EXTRAPOLATED * EXTRAPOLATED);
+            band.sigma = crate::math::sqrt(band.sigma * band.sigma + sigma * sigma);
         }
         self.evidence = Evidence::Modelled;
         self.notes.push(why);

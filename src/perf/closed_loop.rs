@@ -3,7 +3,7 @@
 //! It is what benchmarks measure, so it is how the method is compared with them; user traffic is
 //! [`super::ServiceCurve::latency`].
 
-use super::bands::judge;
+use super::bands::{MeasuredRange, judge};
 use super::constants::{EngineConstants, Harness};
 use super::ledger::{self, Conditions};
 use super::memory;
@@ -194,7 +194,13 @@ fn corrected(
     let gpus = f64::from(c.layout.accelerators());
     let at = ledger::variables(clients, shape.input.mean, shape.output.mean, gpus);
     let (more_ttft, more_tpot) = measured.residual.at(&at);
-    let judged = judge(c, &measured, pass.quantization(), pass.own_curves, shape);
+    let mut judged = judge(c, &measured, pass.quantization(), pass.own_curves, shape);
+    if clients > MeasuredRange::CLIENTS {
+        let most = MeasuredRange::CLIENTS;
+        judged.widen(format!(
+            "extrapolated: {clients:.0} requests in flight on an attention rank, {most:.0} were measured"
+        ));
+    }
     // A band that is assumed and does not lie around the physics (AMD) says where the truth is expected.
     let centred = |seconds: f64, band: Band| match band.groups {
         0 => (seconds * math::exp(band.mu), Band { mu: 0.0, ..band }),

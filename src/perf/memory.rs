@@ -40,8 +40,7 @@ pub(crate) fn overhead_bytes(c: &Configuration<'_>, rank: &Rank, precision: &Pre
         EngineName::Vllm | EngineName::Own => {}
     }
     let tokens = f64::from(c.engine.max_num_batched_tokens);
-    let vocab = if rank.encoder { 0.0 } else { f64::from(c.arch.vocab) };
-    let sampler = 3.74 * 4.0 * vocab * f64::from(c.engine.max_num_seqs);
+    let sampler = if rank.encoder { 0.0 } else { sampling_bytes(c) };
     // The kernels of gpt-oss keep no such buffers: both reports are its sampling buffers alone.
     let grouped = precision.quantization != Quantization::Mxfp4;
     let experts = c.arch.moe.as_ref().filter(|_| grouped).map_or(0.0, |m| {
@@ -96,7 +95,46 @@ pub(crate) fn fit(
         return Err(DoesNotFit::Context { needed, available: limit });
     }
     let (fit, rank, precision, refused) = divide(c, shape, precision);
-    refused.map_or(Ok((fit, rank, precision)), Err)
+    match refused.or_else(|| warm_up(c, &fit, &precision)) {
+        Some(refused) => Err(refused),
+        None => Ok((fit, rank, precision)),
+    }
+}
+
+/// GiB of CUDA graphs that vLLM 0.19 reported for gpt-oss-20b.
+const GRAPHS_GIB: f64 = 1.55;
+
+/// Whether vLLM runs out of memory in the warm-up of its sampler though its share is enough.
+///
+/// Of mxfp4 experts the report of activations is the sampling buffers alone. At 0.95 of an H100 they did not fit beside the
+/// CUDA graphs in what vLLM leaves free, and two of two starts of gpt-oss-20b failed in that warm-up; at 0.90, where nothing of the
+/// kind was seen, they do on that card, and smaller ones start by the same default.
+fn warm_up(c: &Configuration<'_>, fit: &MemoryFit, precision: &Precision) -> Option<DoesNotFit> {
+    let seen = c.engine.name == EngineName::Vllm
+        && c.engine.version >= (0, 17)
+        && c.engine.gpu_memory_utilization > 0.9;
+    if !seen || precision.quantization != Quantization::Mxfp4 {
+        return None;
+    }
+    let free = fit.device * (1.0 - c.engine.gpu_memory_utilization);
+    let needed = sampling_bytes(c) + GRAPHS_GIB * GIB;
+    (needed > free).then(|| DoesNotFit::Memory {
+        needed: fit.usable + needed,
+        available: fit.device,
+        reason: format!(
+            "sampling buffers of {} sequences and CUDA graphs, {:.1} GiB, do not fit into the {:.1} GiB that {:.0} % utilization leaves: 90 % does, or \
+             fewer sequences",
+            c.engine.max_num_seqs,
+            needed / GIB,
+            free / GIB,
+            c.engine.gpu_memory_utilization * 100.0
+        ),
+    })
+}
+
+/// Buffers of vLLM's sampler: 3.74 fp32 logits for each sequence slot, fitted.
+fn sampling_bytes(c: &Configuration<'_>) -> f64 {
+    3.74 * 4.0 * f64::from(c.arch.vocab) * f64::from(c.engine.max_num_seqs)
 }
 
 /// Where the memory goes, and the refusal if it is too little; as many sequences as there are slots then.

@@ -11,12 +11,14 @@ use super::closed_loop::{self, Benchmark, Script};
 use super::ledger::Conditions;
 use super::types::{ClosedLoop, Configuration, DoesNotFit, EngineSettings, Layout, RequestShape};
 use super::{default_version, kernel, precision};
-use crate::catalog::{Accelerator, Catalog, ModelArch};
+use crate::catalog::{Accelerator, Catalog, ModelArch, ModelKind};
 use crate::spec::{EngineName, KvCacheDtype, Lengths, Quantization};
 
 /// DeepSeek-R1, and its twin V3.
 const DEEPSEEK: [&str; 2] = ["deepseek-ai/DeepSeek-R1", "deepseek-ai/DeepSeek-V3"];
 const LLAMA: &str = "meta-llama/Meta-Llama-3.1-70B";
+/// Of one replica: beyond any domain of fast links that is built.
+const MOST_ACCELERATORS: u32 = 65_536;
 
 /// The columns of a table of points.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,8 +65,16 @@ impl<'t> Row<'t> {
         self.text(column).parse::<f64>().ok().filter(|x| x.is_finite() && *x > 0.0)
     }
 
-    fn count(&self, column: &str) -> Option<u32> {
-        self.number(column).filter(|x| *x >= 1.0 && *x <= 1e6).map(|x| x as u32)
+    /// The whole number of a column, `None` of an empty one.
+    ///
+    /// # Errors
+    /// It is something else.
+    fn count(&self, column: &str) -> Result<Option<u32>, String> {
+        match (self.text(column), self.number(column)) {
+            ("", _) => Ok(None),
+            (_, Some(x)) if (1.0..=1e6).contains(&x) && x.fract() == 0.0 => Ok(Some(x as u32)),
+            (text, _) => Err(format!("{column} `{text}`: a whole number of at least 1")),
+        }
     }
 }
 
@@ -93,8 +103,8 @@ pub struct Case<'a> {
     pub notes: Vec<String>,
 }
 
-/// The precision that a row's label stands for.
-fn quantization(dtype: &str, moe: &str, arch: &ModelArch) -> Option<Quantization> {
+/// The precision that a row's label stands for, of a checkpoint stored as `own`.
+fn quantization(dtype: &str, moe: &str, arch: &ModelArch, own: Quantization) -> Option<Quantization> {
     Some(match dtype {
         // gpt-oss is published in mxfp4 whatever the label says.
         _ if arch.native == Quantization::Mxfp4 => Quantization::Mxfp4,
@@ -106,6 +116,7 @@ fn quantization(dtype: &str, moe: &str, arch: &ModelArch) -> Option<Quantization
         "fp8" if matches!(arch.native, Quantization::Fp8 | Quantization::Fp8Block) || moe == "fp8_block" => {
             Quantization::Fp8Block
         }
+        "fp8" if own == Quantization::Fp8Block => Quantization::Fp8Block,
         "fp8" => Quantization::Fp8,
         "fp8_block" => Quantization::Fp8Block,
         "bf16" | "fp16" | "bfloat16" | "float16" => Quantization::Bf16,
@@ -137,14 +148,19 @@ impl<'a> Case<'a> {
     /// Reads a row; `own` stands in for models that the catalogue does not know.
     ///
     /// # Errors
-    /// What names nothing that is known: the model, the accelerator or the engine.
+    /// What names nothing that is known (the model, the accelerator or the engine), a cell that is no number of its kind,
+    /// lengths beyond the model's context, or a layout on more accelerators than there are.
     pub fn read(row: &Row<'_>, catalog: &'a Catalog, own: Option<&'a ModelArch>) -> Result<Self, String> {
         let mut notes: Vec<String> = Vec::new();
         let (model, arch_name) = (row.text("model"), row.text("arch"));
-        let known = |name: &str| catalog.resolve_checkpoint(name).map(|found| found.0);
-        let arch = known(model).or_else(|| known(arch_name)).or(own).ok_or_else(|| {
+        let known = |name: &str| catalog.resolve_checkpoint(name);
+        let own = own.map(|arch| (arch, arch.native));
+        let (arch, stored) = known(model).or_else(|| known(arch_name)).or(own).ok_or_else(|| {
             format!("no model `{model}` in the catalogue; give its config.json with --model-config")
         })?;
+        if matches!(arch.kind, ModelKind::Embedding | ModelKind::Encoder) {
+            return Err(format!("{} writes no text, and has no time per output token", arch.id));
+        }
         let system = row.text("system");
         let accelerator = catalog
             .accelerators
@@ -177,35 +193,68 @@ impl<'a> Case<'a> {
         let isl = or("isl", 1024.0)?;
         let osl = or("osl", 1024.0)?;
         let concurrency = or("concurrency", 1.0)?;
+        let longest = isl + osl;
+        if arch.max_context > 0 && longest > f64::from(arch.max_context) {
+            return Err(
+                DoesNotFit::Context { needed: longest, available: f64::from(arch.max_context) }.to_string()
+            );
+        }
         let ratio = match (row.text("random_range_ratio"), row.number("random_range_ratio")) {
             (_, Some(x)) if x <= 1.0 => x,
-            ("", _) => 1.0,
+            ("", _) => {
+                notes.push("no random_range_ratio: 1, all requests are as long".into());
+                1.0
+            }
             (text, _) => return Err(format!("random_range_ratio `{text}`: a share above 0, at most 1")),
         };
         let dtype = row.text("dtype");
-        let quantization = quantization(dtype, row.text("moe_quant_mode"), arch).unwrap_or_else(|| {
-            notes.push(format!("no precision `{dtype}`: the checkpoint's own"));
-            arch.native
-        });
-        let disaggregated = row.text("mode") == "disagg";
-        let gpus = row.count("num_gpus");
-        let layout = |prefix: &str, notes: &mut Vec<String>| {
+        let quantization =
+            quantization(dtype, row.text("moe_quant_mode"), arch, stored).unwrap_or_else(|| {
+                let own = precision::resolve_native(arch, stored);
+                notes.push(format!("no precision `{dtype}`: the checkpoint's own, {}", own.as_str()));
+                own
+            });
+        let disaggregated = match row.text("mode") {
+            "agg" => false,
+            "disagg" => true,
+            "" => {
+                notes.push("no mode: agg".into());
+                false
+            }
+            other => return Err(format!("mode `{other}`: agg or disagg")),
+        };
+        let gpus = row.count("num_gpus")?;
+        if build.is_empty() {
+            let (major, minor) = version("", name);
+            notes.push(format!("no backend_version: as {major}.{minor}"));
+        }
+        let layout = |prefix: &str, notes: &mut Vec<String>| -> Result<Layout, String> {
             let column = |agg: &str, disagg: &str| {
                 if prefix.is_empty() { agg.to_owned() } else { format!("{prefix}_{disagg}") }
             };
-            let dp = row.count(&column("attn_dp", "attention_dp_size"));
-            let pp = row.count(&column("pp", "pp_size")).unwrap_or(1);
-            let ep = row.count(&column("moe_ep", "moe_ep_size")).unwrap_or(1);
-            let tp = row.count(&column("attn_tp", "tp_size")).unwrap_or_else(|| {
-                let tp = if prefix.is_empty() {
-                    (gpus.unwrap_or(1) / dp.unwrap_or(1) / pp).clamp(1, 8)
-                } else {
-                    1
-                };
-                notes.push(format!("no {}: {tp}", column("attn_tp", "tp_size")));
-                tp
-            });
-            Layout { tp, pp, dp: dp.unwrap_or(1), ep }
+            let mut or = |column: String, default: u32| -> Result<u32, String> {
+                Ok(row.count(&column)?.unwrap_or_else(|| {
+                    notes.push(format!("no {column}: {default}"));
+                    default
+                }))
+            };
+            let dp = or(column("attn_dp", "attention_dp_size"), 1)?;
+            let pp = or(column("pp", "pp_size"), 1)?;
+            let ep = match arch.moe {
+                Some(_) => or(column("moe_ep", "moe_ep_size"), 1)?,
+                None => row.count(&column("moe_ep", "moe_ep_size"))?.unwrap_or(1),
+            };
+            let large = || format!("a layout of dp {dp} and pp {pp} is too large");
+            let others = dp.checked_mul(pp).ok_or_else(large)?;
+            let fill = if prefix.is_empty() { (gpus.unwrap_or(1) / others).clamp(1, 8) } else { 1 };
+            let tp = or(column("attn_tp", "tp_size"), fill)?;
+            match tp.checked_mul(others).filter(|all| *all <= MOST_ACCELERATORS) {
+                Some(all) if prefix.is_empty() && gpus.is_some_and(|g| g < all) => {
+                    Err(format!("num_gpus {} is less than the {all} of the layout", gpus.unwrap_or_default()))
+                }
+                Some(_) => Ok(Layout { tp, pp, dp, ep }),
+                None => Err(format!("tp {tp} in {}", large())),
+            }
         };
         let inference_x = ratio < 1.0;
         let blackwell = kernel::family(accelerator) == "blackwell";
@@ -230,14 +279,14 @@ impl<'a> Case<'a> {
             },
         };
         let (decode, replicas, prefill) = if disaggregated {
-            let decode = layout("decode", &mut notes);
+            let decode = layout("decode", &mut notes)?;
             let workers = row.number("decode_num_workers").unwrap_or(1.0);
-            let prompt = layout("prefill", &mut notes);
+            let prompt = layout("prefill", &mut notes)?;
             let prompts = row.number("prefill_batch_size").unwrap_or(1.0);
             let prefillers = row.number("prefill_num_workers").unwrap_or(1.0);
             (decode, workers, Some((configuration(prompt), prefillers, prompts)))
         } else {
-            let layout = layout("", &mut notes);
+            let layout = layout("", &mut notes)?;
             let replicas = gpus.map_or(1, |g| (g / layout.accelerators().max(1)).max(1));
             (layout, f64::from(replicas), None)
         };

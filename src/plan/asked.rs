@@ -118,7 +118,7 @@ impl Plan {
         }
         let none = BTreeMap::new();
         let existing = prior.map_or(&none, |state| &state.resources);
-        self.replace(&asked.replace, existing)?;
+        self.replace(&asked.replace, prior, existing)?;
         let left = self.left_out(&asked, existing);
         if let Some(addr) = asked.replace.iter().find(|addr| left.contains(addr)) {
             return Err(AskedError::Elsewhere(addr.clone()));
@@ -150,6 +150,7 @@ impl Plan {
     fn replace(
         &mut self,
         addrs: &[ResourceAddr],
+        prior: Option<&State>,
         existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
     ) -> Result<(), AskedError> {
         for addr in addrs {
@@ -180,7 +181,7 @@ impl Plan {
         for (addr, change) in &owned {
             changes.insert(addr, change.clone());
         }
-        let order = follow(&mut changes, existing);
+        let order = follow(&mut changes, prior);
         self.steps = steps(&changes, &order, existing);
         self.changes = changes.into_values().collect();
         Ok(())

@@ -10,7 +10,7 @@ use super::{Action, Asked, BudgetLine, Change, Leftover, Plan, Prior, Rollout, S
 use super::{diff, file, order, prevented, replace};
 use crate::placement::Placement;
 use crate::render::Artifact;
-use crate::state::{State, StateResource};
+use crate::state::{Spare, State, StateResource};
 
 /// What is wanted: each resource with the addresses that it needs.
 pub type Desired = BTreeMap<ResourceAddr, (Resource, Vec<ResourceAddr>)>;
@@ -85,7 +85,7 @@ pub fn between(
     for (addr, (after, needs)) in desired {
         changes.insert(addr, wanted(&reasons, addr, existing.get(addr), after, needs));
     }
-    let order = follow(&mut changes, existing);
+    let order = follow(&mut changes, prior);
     for (addr, recorded) in existing.iter().filter(|(a, _)| !desired.contains_key(*a)) {
         changes.insert(
             addr,
@@ -136,8 +136,11 @@ pub fn between(
 /// Follows through what a replacement means for others; gives what is wanted, each after what it needs.
 pub(super) fn follow(
     changes: &mut BTreeMap<&ResourceAddr, Change>,
-    existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
+    prior: Option<&State>,
 ) -> Vec<ResourceAddr> {
+    let nothing = (BTreeMap::new(), Vec::new());
+    let (existing, spares) =
+        prior.map_or((&nothing.0, &nothing.1), |state| (&state.resources, &state.spares));
     let needs: Vec<(ResourceAddr, Vec<ResourceAddr>)> = changes
         .values()
         .filter(|c| c.after.is_some())
@@ -145,12 +148,12 @@ pub(super) fn follow(
         .collect();
     let order = order::dependencies_first(&needs.iter().map(|(a, n)| (a, n.as_slice())).collect());
     for addr in &order {
-        replace_with_network(changes, addr);
+        replace_with_network(changes, addr, existing);
         // A run that has ended needs nothing any more.
         if existing.get(*addr).is_none_or(|thing| !thing.complete) {
-            point_to_replaced(changes, addr);
+            point_to_new(changes, addr, existing);
         }
-        move_off_old(changes, addr, existing);
+        move_off_old(changes, addr, (existing, spares));
     }
     order.into_iter().cloned().collect()
 }
@@ -275,24 +278,53 @@ fn leftovers(state: &State) -> Vec<Leftover> {
     state.spares.iter().filter_map(of).collect()
 }
 
-/// What stays and needs something that is replaced must be told of the new one.
-fn point_to_replaced(changes: &mut BTreeMap<&ResourceAddr, Change>, addr: &ResourceAddr) {
+/// Whether something that exists stands on what is not there any more and is made anew by one of these changes. A run that has ended needs
+/// nothing.
+fn lost(
+    changes: &BTreeMap<&ResourceAddr, Change>,
+    thing: Option<&Arc<StateResource>>,
+    need: &ResourceAddr,
+) -> bool {
+    let Some(thing) = thing.filter(|thing| !thing.complete) else { return false };
+    // What was given back to the record is known to need only what was there then; its attributes name the rest.
+    let names = |value: &Attr| matches!(value, Attr::Text(text) if text == need.as_str());
+    changes.get(need).is_some_and(|other| other.action == Action::Create)
+        && (thing.depends_on.contains(need) || thing.resource.attributes.values().any(names))
+}
+
+/// What stays and needs something that is replaced, or made in the place of what is gone, must be told of the new one.
+fn point_to_new(
+    changes: &mut BTreeMap<&ResourceAddr, Change>,
+    addr: &ResourceAddr,
+    existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
+) {
     let Some(change) = changes.get(addr).filter(|change| change.action == Action::Keep) else { return };
-    let replaced = |need: &&ResourceAddr| changes.get(need).is_some_and(|c| c.action == Action::Replace);
-    let Some(need) = change.depends_on.iter().find(replaced).cloned() else { return };
-    let Some(change) = changes.get_mut(addr) else { return };
+    let replaced = |need: &ResourceAddr| changes.get(need).is_some_and(|c| c.action == Action::Replace);
+    let lost = |need: &ResourceAddr| lost(changes, existing.get(addr), need);
+    let why = change.depends_on.iter().find_map(|need| match need {
+        need if replaced(need) => Some(format!("{need} is replaced: it is pointed to the new one")),
+        need if lost(need) => Some(format!("{need} is not there any more: it is pointed to the new one")),
+        _ => None,
+    });
+    let (Some(why), Some(change)) = (why, changes.get_mut(addr)) else { return };
     change.action = Action::Update;
-    change.reasons.push(format!("{need} is replaced: it is pointed to the new one"));
+    change.reasons.push(why);
 }
 
 /// What still stands on something whose place another one has taken, since an apply ended in between, goes to the new one as well.
 fn move_off_old(
     changes: &mut BTreeMap<&ResourceAddr, Change>,
     addr: &ResourceAddr,
-    existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
+    (existing, spares): (&BTreeMap<ResourceAddr, Arc<StateResource>>, &[Spare]),
 ) {
     let Some(thing) = existing.get(addr) else { return };
     let Some(old) = thing.stands_on_old(existing) else { return };
+    // A run that has ended only has to make way for the removal of what is still there.
+    let id = thing.stands_on.get(old.0);
+    let there = || spares.iter().any(|s| s.address == *old.0 && s.thing.id.as_ref() == id);
+    if thing.complete && !there() {
+        return;
+    }
     let Some(change) = changes.get_mut(addr) else { return };
     let follows = change.after.as_ref().is_some_and(|after| replace::follows(old.1, after.kind));
     let action = if follows { Action::Replace } else { Action::Update };
@@ -302,25 +334,33 @@ fn move_off_old(
     }
 }
 
-/// Replaces what stands in a network that is replaced.
-fn replace_with_network(changes: &mut BTreeMap<&ResourceAddr, Change>, addr: &ResourceAddr) {
+/// Replaces what stands in a network that is replaced or gone.
+fn replace_with_network(
+    changes: &mut BTreeMap<&ResourceAddr, Change>,
+    addr: &ResourceAddr,
+    existing: &BTreeMap<ResourceAddr, Arc<StateResource>>,
+) {
     let Some(change) = changes.get(addr) else { return };
     let (Some(after), Some(_)) = (&change.after, &change.before) else { return };
     let named = match after.attributes.get("network") {
         Some(Attr::Text(name)) => ResourceAddr::parse(name.as_str()).ok(),
         _ => None,
     };
-    let held = change.depends_on.iter().chain(&named).find(|need| {
-        let replaced = changes.get(need).filter(|c| c.action == Action::Replace);
-        let kind = replaced.and_then(|c| c.after.as_ref()).map(|r| r.kind);
-        kind.is_some_and(|kind| replace::follows(kind, after.kind))
+    let held = change.depends_on.iter().chain(&named).find_map(|need| {
+        let other = changes.get(need)?;
+        let what = match other.action {
+            Action::Replace => "replaced",
+            Action::Create if lost(changes, existing.get(addr), need) => "not there any more",
+            _ => return None,
+        };
+        replace::follows(other.after.as_ref()?.kind, after.kind).then(|| {
+            format!(
+                "{need} is {what} and it cannot be moved out of it: the new one is made before the old one is removed"
+            )
+        })
     });
-    let Some(held) = held.cloned() else { return };
-    let Some(change) = changes.get_mut(addr) else { return };
+    let (Some(why), Some(change)) = (held, changes.get_mut(addr)) else { return };
     change.action = Action::Replace;
-    let why = format!(
-        "{held} is replaced and it cannot be moved out of it: the new one is made before the old one is removed"
-    );
     if !change.reasons.contains(&why) {
         change.reasons.push(why);
     }

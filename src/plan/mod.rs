@@ -36,7 +36,7 @@ pub use destroy::destroy;
 pub use dip::{Dip, dips};
 pub use prevented::prevented;
 pub use refused::{REFUSED_HOURS, in_words as refused_in_words, refused};
-pub use replace::forces_replacement;
+pub use replace::{follows, forces_replacement};
 pub use rollback::{Rollback, RollbackError, name_of, names_of, rollback};
 pub use rollout::{Rollout, rollouts};
 pub use running::running;

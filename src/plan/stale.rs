@@ -78,7 +78,11 @@ impl Plan {
             return reasons;
         }
         if self.spec_digest != spec_digest {
-            reasons.push("the spec, or a file that it names, has changed since the plan was made".to_owned());
+            reasons.push(
+                "the spec, or a file that it names, has changed since the plan was made, or its variables have other values: \
+                 what was given with --var, --var-file or in RHUMB_VAR_NAME has to be given again"
+                    .to_owned(),
+            );
         }
         if self.catalog_digest != catalog_digest {
             reasons.push(

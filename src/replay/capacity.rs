@@ -142,16 +142,26 @@ impl Loaded<'_> {
     ///
     /// More than 64 replicas are judged by [`played`], which are at most 3.1 % fewer.
     pub fn within(&self, asked: &[(Metric, Option<f64>)], share: impl Fn(&[Interval], f64) -> f64) -> bool {
+        self.decided(asked, share).0
+    }
+
+    /// The same with the figures that settled it.
+    pub fn decided(
+        &self,
+        asked: &[(Metric, Option<f64>)],
+        share: impl Fn(&[Interval], f64) -> f64,
+    ) -> (bool, Vec<Interval>) {
         let of = Loaded { replicas: played(self.replicas), ..*self };
         let quick = Loaded { requests: self.requests / 5, ..of }.figures(asked);
         let at = |halves| share(&quick, halves);
         if at(1.0) <= 0.9 || at(3.0) <= 0.98 {
-            return true;
+            return (true, quick);
         }
         if at(-1.0) > 1.05 || at(-2.0) > 1.0 {
-            return false;
+            return (false, quick);
         }
-        share(&of.figures(asked), 1.0) <= 1.0
+        let all = of.figures(asked);
+        (share(&all, 1.0) <= 1.0, all)
     }
 
     /// The same requests, each with a replica for itself: on no number of replicas do they take less time.

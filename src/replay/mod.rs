@@ -30,10 +30,10 @@ pub use capacity::{Loaded, NEAR, played};
 pub use engine::Limits;
 pub use fleet::{Fleet, Kind, Outcome, Request, Routing, Run, Source, Use, run};
 pub use placed::{METRICS, PoolUse, curve_of, limits_of};
-pub use statistics::{Interval, Sample};
+pub use statistics::{Interval, Sample, percentile};
 pub use timing::{Linear, Step, Tabulated, Timing};
 pub use training::{TRIALS, Trial, interruptions_per_hour, planned_pace, trial};
 pub use verify::{
     Asked, Attainment, Buys, Fewer, Kept, Options, Quantiles, RUNS, Scenario, Verification, Verified,
-    VerifiedBatch, VerifiedTraining, percentile, verify,
+    VerifiedBatch, VerifiedTraining, verify,
 };

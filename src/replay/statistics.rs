@@ -61,6 +61,11 @@ pub(super) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
     (at < values.len()).then(|| *values.select_nth_unstable_by(at, f64::total_cmp).1)
 }
 
+/// `p95`, `mean`.
+pub fn percentile(q: Option<f64>) -> String {
+    q.map_or("mean".into(), |q| format!("p{}", crate::math::round_to(q * 100.0, 4)))
+}
+
 /// A figure from several independent runs and half the width of its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {

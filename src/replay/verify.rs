@@ -1,9 +1,12 @@
 //! A plan's promises under replayed traffic.
 
+mod kept;
 mod scenarios;
 
 use rayon::prelude::*;
 use rhumb_api::Money;
+
+pub use kept::Kept;
 
 use super::placed::{METRICS, Placed, Played, PoolUse, Setting};
 use super::statistics::{Interval, Sample};
@@ -49,6 +52,9 @@ pub struct Verified {
     pub recorded: bool,
     /// Requests of each scenario.
     pub requests: usize,
+    /// Recorded requests that an engine refuses, which are not played: longer than the plan's `max_model_len`, which stands beside
+    /// them.
+    pub refused: (usize, u32),
     /// In reading order.
     pub scenarios: Vec<Scenario>,
     /// Pools by address with what one machine fewer would do.
@@ -143,17 +149,6 @@ pub struct Quantiles {
     pub ms: Vec<f64>,
 }
 
-/// Whether an objective was kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// Yes, beyond the noise of the runs.
-    Yes,
-    /// The limit lies within the interval of the figure.
-    Unsure,
-    /// No, beyond the noise of the runs.
-    No,
-}
-
 /// An objective against the replay.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attainment {
@@ -219,7 +214,7 @@ impl Scenario {
 impl Verification {
     /// Whether every promise held.
     pub fn passed(&self) -> bool {
-        self.services.iter().all(|s| !s.scenarios.iter().any(Scenario::broken))
+        self.services.iter().all(|s| s.refused.0 == 0 && !s.scenarios.iter().any(Scenario::broken))
             && self.batches.iter().all(VerifiedBatch::kept)
             && self.trainings.iter().all(|t| t.kept != Kept::No)
     }
@@ -260,18 +255,29 @@ pub fn verify(
         };
         let mut play = Placed::new(world, spec, service, placed)?;
         let part = service.part_of.as_ref();
+        // A request may come to any of the pools.
+        let pools = placed.pools.iter().filter(|p| p.stands_in.is_none());
+        let longest = pools.map(|p| p.engine.max_model_len).min().unwrap_or(u32::MAX);
+        let mut refused = 0;
         if let Some(trace) = options.traces.get(part.map_or(&service.name, |of| &of.service.name)) {
             let own = |r: &&RecordedRequest| part.is_none_or(|of| of.slice.takes(r.input as u32));
-            let requests: Vec<RecordedRequest> = trace.requests.iter().filter(own).copied().collect();
+            let (requests, long): (Vec<RecordedRequest>, Vec<RecordedRequest>) =
+                trace.requests.iter().filter(own).partition(|r| r.input + r.output <= f64::from(longest));
+            refused = long.len();
             if requests.len() < 2 {
-                return Err(format!("the recorded traffic has fewer than two requests for {address}"));
+                let long = if refused > 0 {
+                    format!(" of {longest} tokens or less, the plan's max_model_len")
+                } else {
+                    String::new()
+                };
+                return Err(format!("the recorded traffic has fewer than two requests{long} for {address}"));
             }
             play.record(&requests);
         }
-        all.push((play, placed, address));
+        all.push((play, placed, address, (refused, longest)));
     }
     let settings: Vec<Vec<Planned>> =
-        all.iter().map(|(play, placed, _)| scenarios::scenarios(play, placed)).collect();
+        all.iter().map(|(play, placed, ..)| scenarios::scenarios(play, placed)).collect();
     let fewer: Vec<Vec<(usize, Setting)>> = all.iter().map(|(play, ..)| one_fewer(play)).collect();
     let total: usize =
         settings.iter().map(Vec::len).sum::<usize>() + fewer.iter().map(Vec::len).sum::<usize>();
@@ -280,7 +286,7 @@ pub fn verify(
         let n = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         (options.progress)(n, total as u64);
     };
-    for (((play, placed, address), planned), fewer) in all.iter().zip(settings).zip(fewer) {
+    for (((play, placed, address, refused), planned), fewer) in all.iter().zip(settings).zip(fewer) {
         let scenarios: Vec<Scenario> = planned
             .into_par_iter()
             .map(|p| {
@@ -302,6 +308,7 @@ pub fn verify(
             traffic: traffic(play),
             recorded: play.recorded.is_some(),
             requests: count(play, options),
+            refused: *refused,
             scenarios,
             fewer,
         });
@@ -479,16 +486,11 @@ fn named(o: &Attainment) -> String {
     format!(
         "{} {} {:.0} ms against {:.0} ms for {}",
         o.metric.as_str(),
-        percentile(o.quantile),
+        super::percentile(o.quantile),
         o.ms.mean,
         o.limit_ms,
         o.origin
     )
-}
-
-/// `p95`, `mean`.
-pub fn percentile(q: Option<f64>) -> String {
-    q.map_or("mean".into(), |q| format!("p{}", crate::math::round_to(q * 100.0, 4)))
 }
 
 /// The runs of a setting: as many seeds, or a recorded hour in as many blocks.
@@ -543,13 +545,7 @@ fn measure(play: &Placed<'_>, runs: &[Played], factor: f64) -> (Vec<Attainment>,
                     mean: pooled.within(limit_ms).unwrap_or(0.0),
                     ..Interval::of(&each.iter().filter_map(|s| s.within(limit_ms)).collect::<Vec<_>>())
                 };
-                let kept = if ms.mean + ms.half <= limit_ms {
-                    Kept::Yes
-                } else if ms.mean - ms.half > limit_ms {
-                    Kept::No
-                } else {
-                    Kept::Unsure
-                };
+                let kept = Kept::of(&ms, limit_ms);
                 attained.push(Attainment {
                     origin: origin.name.clone(),
                     metric: METRICS[m],

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::json::usd;
 use super::placements::{machines, precision};
-use super::{Block, Cell, Section, Table, number};
+use super::{Block, Cell, Report, Section, Table, Tone, number};
 use crate::placement::{Fallback, Fallbacks, FleetFallback, WorkloadPlacement};
 use crate::plan::Plan;
 
-/// Fallbacks shown of a pool in the plan itself; its file and JSON hold all.
+/// Fallbacks shown of a pool among all else that a plan says; [`all_fallbacks`] shows every one.
 const SHOWN: usize = 3;
 
 fn row(first: Option<&str>, f: &Fallback) -> Vec<Cell> {
@@ -60,13 +60,24 @@ fn fleet_row(first: Option<&str>, f: &FleetFallback) -> Vec<Cell> {
 }
 
 /// The cheapest, and the last: that is the one of another kind, where the cheapest are all alike.
-fn shown<T>(list: &[T]) -> impl Iterator<Item = &T> {
-    let (head, tail) = if list.len() > SHOWN { list.split_at(SHOWN - 1) } else { (list, &list[..0]) };
+fn shown<T>(list: &[T], most: usize) -> impl Iterator<Item = &T> {
+    let (head, tail) = if list.len() > most { list.split_at(most - 1) } else { (list, &list[..0]) };
     head.iter().chain(tail.last())
+}
+
+/// A plan's fallbacks alone, and each of them: an apply takes any without asking again, so whoever approves it has to see it.
+pub fn all_fallbacks(plan: &Plan) -> Report {
+    let sections = section(plan, usize::MAX).into_iter().collect();
+    Report { sections: super::equal::told_once(plan, sections), ..super::report(plan) }
 }
 
 /// What is done where machines are refused; nothing if no pool has a fallback.
 pub(super) fn fallbacks(plan: &Plan) -> Option<Section> {
+    section(plan, SHOWN)
+}
+
+fn section(plan: &Plan, most: usize) -> Option<Section> {
+    let mut hidden = 0;
     let mut table = Table {
         columns: vec![
             ("instead of", false),
@@ -79,21 +90,27 @@ pub(super) fn fallbacks(plan: &Plan) -> Option<Section> {
         rows: Vec::new(),
     };
     for of in plan.placement.workloads.values().flat_map(|w| &w.fallbacks) {
-        for (k, fallback) in shown(&of.list).enumerate() {
+        hidden += of.list.len().saturating_sub(most);
+        for (k, fallback) in shown(&of.list, most).enumerate() {
             table.rows.push(row((k == 0).then_some(of.pool.as_str()), fallback));
         }
     }
     for fleet in &plan.placement.fleets {
-        for (k, fallback) in shown(&fleet.fallbacks).enumerate() {
+        hidden += fleet.fallbacks.len().saturating_sub(most);
+        for (k, fallback) in shown(&fleet.fallbacks, most).enumerate() {
             // Spaces, where a line may end: the address has none.
             let place = format!("shared {} in {}/{}", fleet.instance_type, fleet.cloud, fleet.region);
             table.rows.push(fleet_row((k == 0).then_some(place.as_str()), fallback));
         }
     }
+    let more = (hidden > 0).then(|| {
+        let text = format!("and {hidden} more: rhumb show PLAN --view fallbacks");
+        Block::Lines(vec![Cell::tone(text, Tone::Dim)])
+    });
     (!table.rows.is_empty()).then(|| Section {
         name: "fallbacks",
         heading: format!("If machines are refused{}", at_most(plan).unwrap_or_default()),
-        blocks: vec![Block::Table(table)],
+        blocks: [Block::Table(table)].into_iter().chain(more).collect(),
     })
 }
 

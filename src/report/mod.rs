@@ -33,6 +33,7 @@ mod why_not;
 
 pub use basis::facts;
 pub use choice::explain;
+pub use fallbacks::all_fallbacks;
 pub use infeasible::infeasible;
 pub(crate) use placements::{layout, machines, precision};
 pub use why_not::{json as why_not_json, why_not};

@@ -81,7 +81,7 @@ pub fn decode(name: &str, text: &str) -> Result<State, StateError> {
         other => {
             let message = format!("it has version {other}, this rhumb reads versions 1 to {VERSION}");
             let at = text.find("\"rhumb_state\"");
-            Err(text.error(at, message, "use the rhumb that wrote it, or a newer one"))
+            Err(text.error(at, message, super::NEWER))
         }
     }
 }

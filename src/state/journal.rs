@@ -191,7 +191,7 @@ impl<'a> Lines<'a> {
                 "the journal has version {}, this rhumb reads version {VERSION}",
                 version.rhumb_journal
             );
-            return Err(self.error(DIGITS + 2, message, "use the rhumb that wrote it, or a newer one"));
+            return Err(self.error(DIGITS + 2, message, super::NEWER));
         }
         serde_json::from_str(json).map_err(|e| self.json(&e))
     }

@@ -317,6 +317,9 @@ impl StateResource {
     }
 }
 
+/// What to do about a state that a newer program wrote: nothing is wrong with it.
+pub const NEWER: &str = "use the rhumb that wrote it, or a newer one";
+
 /// Why a state cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateError {

@@ -53,6 +53,7 @@ fn order(n: u64, address: &str, kind: ResourceKind, needs: &[(&str, &str)]) -> O
         resource: resource(kind),
         needs: needs.iter().map(|(need, id)| (addr(need), (*id).to_owned())).collect(),
         files: [("start.sh".to_owned(), "#!/bin/sh\n".to_owned())].into(),
+        takes_over: None,
     }
 }
 

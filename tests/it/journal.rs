@@ -35,6 +35,7 @@ fn order(address: &ResourceAddr, token: &Token, machines: usize) -> Order {
         resource: Resource { kind: ResourceKind::Fleet, cloud: Cloud::Aws, region, attributes },
         needs: [].into(),
         files: [].into(),
+        takes_over: None,
     }
 }
 

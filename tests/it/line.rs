@@ -32,7 +32,9 @@ pub fn world(spec: &Spec, catalog: &Catalog) -> World {
     }
     rhumb::placement::stand(&mut catalog, spec).unwrap();
     let arch = |model: &spec::Model| match &model.source {
-        ModelSource::Known { id, .. } => Some(catalog.model(id).unwrap().clone()),
+        ModelSource::Known { written, id } => {
+            Some(catalog.checkpoint(written).unwrap_or_else(|| catalog.model(id).unwrap().clone()))
+        }
         ModelSource::Config(file) => panic!("{}: tests read no files", file.path),
         ModelSource::Measured(_) => None,
     };

@@ -39,6 +39,7 @@ mod changing;
 mod check;
 mod check_changes;
 mod check_plan;
+mod checkpoints;
 mod determinism;
 mod diff;
 mod explore;

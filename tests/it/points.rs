@@ -167,7 +167,7 @@ fn what_a_row_lacks_or_breaks_is_said_in_its_note() {
     let answers = parse(&text);
     let note = |i: usize| answers[i]["note"].as_str();
     let figure = |i: usize| answers[i]["tpot_ms"].parse::<f64>().ok();
-    assert_eq!(note(0), "");
+    assert_eq!(note(0), "no attn_dp: 1; no pp: 1");
     assert!(note(1).contains("no isl: 1024") && note(1).contains("no concurrency: 1"), "{}", note(1));
     // 141 GB of weights do not fit an H100 of 80 GB.
     assert!(note(2).contains("should not run") && note(2).contains("GiB"), "{}", note(2));
@@ -182,6 +182,130 @@ fn what_a_row_lacks_or_breaks_is_said_in_its_note() {
     assert_eq!(json["schema"], "rhumb.predict-points/1");
     assert_eq!(json["points"].as_array().unwrap().len(), rows.len());
     assert!(json["points"][3]["tpot_ms"].is_null());
+}
+
+/// Cells that are no number of their kind, contradictions, and lengths beyond the model's 131,072 tokens refuse their row, and
+/// no other.
+#[test]
+fn a_bad_cell_is_the_reason_of_its_row_alone() {
+    let columns = [&COLUMNS[..], &["attn_dp", "pp", "moe_ep"]].concat();
+    let bad = [
+        ("attn_dp", "-5", "attn_dp `-5`"),
+        ("moe_ep", "nan", "moe_ep `nan`"),
+        ("attn_tp", "1.9", "attn_tp `1.9`: a whole number"),
+        ("attn_tp", "four", "attn_tp `four`"),
+        ("num_gpus", "2", "num_gpus 2 is less than the 4 of the layout"),
+        ("attn_tp", "1000000", "too large"),
+        ("mode", "bogus", "mode `bogus`: agg or disagg"),
+        ("isl", "1e300", "more than the context of 131072"),
+        ("isl", "131000", "132024 tokens are more than the context of 131072"),
+        ("model", "BAAI/bge-m3", "writes no text"),
+    ];
+    let mut rows: Table = bad.iter().map(|(column, cell, _)| row(&[(column, cell)])).collect();
+    rows.push(row(&[("attn_dp", "1000000"), ("pp", "1000000"), ("num_gpus", "")]));
+    rows.push(row(&[("attn_dp", "1"), ("pp", "1")]));
+    let (text, errors, exit) = ask(&rows, &columns, &[]);
+    assert_eq!((errors.as_str(), exit), ("", 0));
+    let answers = parse(&text);
+    for ((column, cell, says), answer) in bad.iter().zip(&answers) {
+        assert!(
+            answer["note"].starts_with("no prediction: ") && answer["note"].contains(says),
+            "{column} {cell}: {answer:?}"
+        );
+        assert_eq!(answer["ttft_ms"], "", "{column} {cell}");
+    }
+    assert!(
+        answers[bad.len()]["note"].contains("dp 1000000 and pp 1000000 is too large"),
+        "{:?}",
+        answers[bad.len()]
+    );
+    assert_eq!(answers[bad.len() + 1]["note"], "");
+    assert_ne!(answers[bad.len() + 1]["ttft_ms"], "");
+}
+
+/// A checkpoint's own precision is that of its name, whether the row says so, says nothing or nonsense.
+#[test]
+fn a_compressed_checkpoint_is_what_its_name_says() {
+    let of = |model, dtype| row(&[("model", model), ("dtype", dtype), ("num_gpus", "1"), ("attn_tp", "1")]);
+    let rows = vec![
+        of("Qwen/Qwen3-32B-FP8", ""),
+        of("Qwen/Qwen3-32B-FP8", "fp8"),
+        of("Qwen/Qwen3-32B-FP8", "xyz"),
+        of("Qwen/Qwen3-32B", "fp8_block"),
+        of("Qwen/Qwen3-32B-AWQ", ""),
+        of("Qwen/Qwen3-32B", "int4"),
+        of("Qwen/Qwen3-32B", ""),
+        of("Qwen/Qwen3-32B", "bf16"),
+    ];
+    let (text, ..) = ask(&rows, &COLUMNS, &[]);
+    let answers = parse(&text);
+    let tpot = |i: usize| number(&answers[i], "tpot_ms");
+    assert_eq!([tpot(0), tpot(1), tpot(2)], [tpot(3); 3]);
+    assert_eq!((tpot(4), tpot(6)), (tpot(5), tpot(7)));
+    assert!(tpot(0) < 0.7 * tpot(6), "{} {}", tpot(0), tpot(6));
+    assert!(
+        answers[2]["note"].contains("no precision `xyz`: the checkpoint's own, fp8_block"),
+        "{:?}",
+        answers[2]
+    );
+}
+
+#[test]
+fn one_token_has_no_time_per_output_token() {
+    let (text, ..) = ask(&vec![row(&[("osl", "1")])], &COLUMNS, &[]);
+    let answer = &parse(&text)[0];
+    for column in ["tpot_ms", "tpot_lo", "tpot_hi"] {
+        assert_eq!(answer[column], "", "{column}");
+    }
+    assert!(
+        number(answer, "ttft_ms") > 0.0 && answer["note"].contains("one token has no time per output token")
+    );
+}
+
+/// More in flight than anybody measured is extrapolated: 1,024 on an attention rank.
+#[test]
+fn loads_beyond_the_measured_are_modelled() {
+    let rows: Table = ["1024", "1025"].map(|c| row(&[("concurrency", c)])).into();
+    let (text, ..) = ask(&rows, &COLUMNS, &[]);
+    let answers = parse(&text);
+    assert_eq!(
+        (answers[0]["evidence"].as_str(), answers[1]["evidence"].as_str()),
+        ("calibrated", "modelled")
+    );
+    assert!(answers[1]["note"].contains("extrapolated: 1025 requests in flight"), "{:?}", answers[1]);
+}
+
+/// Engines of 2024 took longer: vLLM before 0.8 by e^0.32, TensorRT-LLM before 1.0 by e^0.18, beside what its builds are off anyway.
+#[test]
+fn engines_older_than_any_that_was_measured_are_slower_and_modelled() {
+    let of = |backend, version| row(&[("backend", backend), ("backend_version", version)]);
+    let rows = vec![of("vllm", "0.8.0"), of("vllm", "0.7.3"), of("trtllm", "1.0.0"), of("trtllm", "0.20.0")];
+    let (text, ..) = ask(&rows, &COLUMNS, &[]);
+    let answers = parse(&text);
+    for (new, old, slower) in [(0, 1, 0.32_f64.exp()), (2, 3, 0.18_f64.exp())] {
+        let ratio = number(&answers[old], "tpot_ms") / number(&answers[new], "tpot_ms");
+        assert!((ratio / slower - 1.0).abs() < 0.08, "{ratio}");
+        assert_eq!(
+            (answers[new]["evidence"].as_str(), answers[old]["evidence"].as_str()),
+            ("calibrated", "modelled")
+        );
+        assert!(answers[old]["note"].contains("times as long in batches of 2024"), "{:?}", answers[old]);
+    }
+}
+
+/// A `config.json` that cannot be read is the reason of the rows that need it.
+#[test]
+fn a_broken_config_refuses_its_rows_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("nobody/knows-this");
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::write(own.join("config.json"), "{").unwrap();
+    let rows = vec![row(&[]), row(&[("id", "d"), ("model", "nobody/knows-this")])];
+    let (text, errors, exit) = ask(&rows, &COLUMNS, &["--model-config", folder.path().to_str().unwrap()]);
+    assert_eq!((errors.as_str(), exit), ("", 0));
+    let answers = parse(&text);
+    assert_ne!(answers[0]["tpot_ms"], "");
+    assert!(answers[1]["note"].starts_with("no prediction: --model-config"), "{:?}", answers[1]);
 }
 
 #[test]

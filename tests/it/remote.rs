@@ -65,6 +65,7 @@ fn change(i: usize) -> [Record; 2] {
         },
         needs: [].into(),
         files: [].into(),
+        takes_over: None,
     };
     let call = Call::Create(order);
     let intent = Intent { token: token.clone(), address, call, depends_on: Vec::new(), accepted: None };

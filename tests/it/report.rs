@@ -1,5 +1,6 @@
 //! Reports of plans: JSON against its published schema, unknown amounts, plain text.
 
+use rhumb::report::Block;
 use rhumb::report::json::PLAN_SCHEMA;
 use serde_json::{Value, json};
 
@@ -34,6 +35,34 @@ fn counts_beyond_any_sum_are_shown() {
     }
     let text = format!("{:?}", rhumb::report::report(&plan).sections);
     assert!(text.contains(&u64::MAX.to_string()));
+}
+
+/// An apply takes any of them without asking again: whoever approves a plan sees each, or that there are more.
+#[test]
+fn fallbacks_are_shown_or_counted() {
+    let mut plan = super::planfile::sample::plan();
+    plan.rollback = None;
+    for list in plan.placement.workloads.values_mut().flat_map(|w| &mut w.fallbacks).map(|of| &mut of.list) {
+        *list = list.iter().cycle().take(5 * list.len()).cloned().collect();
+    }
+    let pools = plan.placement.workloads.values().flat_map(|w| &w.fallbacks);
+    let filled = pools.filter(|of| !of.list.is_empty()).count();
+    let fleets: usize = plan.placement.fleets.iter().map(|fleet| fleet.fallbacks.len()).sum();
+    assert!(filled > 0);
+    let told = |report: rhumb::report::Report| {
+        let section = report.sections.into_iter().find(|s| s.name == "fallbacks").expect("fallbacks");
+        let (mut rows, mut lines) = (0, String::new());
+        for block in section.blocks {
+            match block {
+                Block::Table(table) => rows += table.rows.len(),
+                Block::Lines(all) => lines.extend(all.into_iter().map(|line| line.text)),
+            }
+        }
+        (rows, lines)
+    };
+    let more = format!("and {} more: rhumb show PLAN --view fallbacks", 2 * filled);
+    assert_eq!(told(rhumb::report::report(&plan)), (3 * filled + fleets, more));
+    assert_eq!(told(rhumb::report::all_fallbacks(&plan)), (5 * filled + fleets, String::new()));
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn made(state: &mut State, i: usize, id: &str) -> Handle {
         attributes: Attributes::default(),
     };
     let tags = Tags { lineage: state.lineage.clone(), address: addr(0), token: token(i) };
-    let order = Order { tags, resource, needs: [].into(), files: [].into() };
+    let order = Order { tags, resource, needs: [].into(), files: [].into(), takes_over: None };
     intend(state, i, Call::Create(order), &[]).unwrap();
     let outcome = Outcome::Done { id: Some(id.to_owned()), outputs: [].into() };
     state.take(&Record::Ended { token: token(i), outcome }).unwrap();
@@ -363,8 +363,8 @@ fn intent(i: usize, lineage: &str, part: Part) -> Intent {
     let Resource { kind, cloud, region, .. } = thing.resource.clone();
     let handle = Handle { cloud, region, kind, id: "x".to_owned() };
     let tags = Tags { lineage: lineage.to_owned(), address: addr(i), token: token(i) };
-    let order =
-        Order { tags, resource: thing.resource, needs: [(addr(9), "y".to_owned())].into(), files: [].into() };
+    let needs = [(addr(9), "y".to_owned())].into();
+    let order = Order { tags, resource: thing.resource, needs, files: [].into(), takes_over: None };
     let call = match thing.since % 3 {
         0 => Call::Create(order),
         1 => Call::Update(handle, order),

@@ -101,6 +101,38 @@ fn the_constraint_that_buys_a_machine_is_named() {
     assert!(failure[0]["objectives"].as_array().unwrap().iter().all(|o| o["kept"] != "no"));
 }
 
+/// Two requests have no interval, and are judged as they are.
+#[test]
+fn a_trace_too_short_for_an_interval_is_judged_by_itself() {
+    let folder = spec("");
+    let write = |rows: &str| {
+        std::fs::write(folder.path().join("trace.csv"), format!("time,input_tokens,output_tokens\n{rows}"))
+            .unwrap();
+    };
+    let kept = |found: &Value| -> Vec<String> {
+        let all = named(&found["services"][0], "planned")[0]["objectives"].as_array().unwrap().clone();
+        all.iter().map(|o| o["kept"].as_str().unwrap().to_owned()).collect()
+    };
+    write("0,50,5\n1,60,5\n");
+    let (found, code) = json(folder.path(), &["--trace", "trace.csv"]);
+    assert!(code == 0 && kept(&found).iter().all(|k| k == "yes"), "{found}");
+}
+
+/// What is longer than an engine takes is refused by it: a promise that cannot be kept.
+#[test]
+fn requests_that_an_engine_refuses_break_the_promise() {
+    let folder = spec("");
+    let rows: String =
+        (0..400).map(|i| format!("{i},{},5\n", if i % 100 == 7 { 40_000 } else { 60 })).collect();
+    std::fs::write(folder.path().join("trace.csv"), format!("time,input_tokens,output_tokens\n{rows}"))
+        .unwrap();
+    let (found, code) = json(folder.path(), &["--trace", "trace.csv"]);
+    let service = &found["services"][0];
+    assert_eq!((code, &service["refused"], &service["requests"]), (3, &4.into(), &396.into()), "{found}");
+    let (text, ..) = verify(folder.path(), &["--trace", "trace.csv"]);
+    assert!(text.contains("4 of 400 recorded requests are longer than") && text.contains("BROKEN"), "{text}");
+}
+
 /// The plan was made for 3 requests/s; played with 40/s it cannot hold.
 #[test]
 fn a_broken_promise_is_exit_3() {

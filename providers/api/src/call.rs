@@ -68,6 +68,16 @@ pub struct Tags {
     pub token: Token,
 }
 
+/// Whose a thing is before somebody takes it over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// Nobody's: it has no tags, as what was made by hand or by another tool.
+    Nobody,
+    /// That of the deployment with this lineage.
+    Lineage(String),
+}
+
 /// An order to make something, or to make something that exists into this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +91,12 @@ pub struct Order {
     /// Files that its machines get, by name; no secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
+    /// Of an update of what is not this deployment's yet: whose it is. From when it is accepted on, the thing is tagged with the tags of this
+    /// order, whole, as if it had been made by it. Where it is of somebody else, or is tagged where it should not be, it is
+    /// [`crate::ErrorKind::Invalid`] and stays as it is; where it is this deployment's already, it is an update like any other, so that the
+    /// same may be sent again. A create takes nothing over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_over: Option<Owner>,
 }
 
 /// A thing that exists, by the cloud's own id.
@@ -131,9 +147,11 @@ pub mod outputs {
 pub struct Observed {
     /// What and where.
     pub handle: Handle,
-    /// What it is tagged with: lineage and token of the order that made it, and the address of the last order of it.
-    pub tags: Tags,
-    /// As it is, in the words of [`Resource::attributes`].
+    /// What it is tagged with: lineage and token of the order that made it or took it over, and the address of the last order of it; `None`
+    /// of what no order made. A tag by itself, or one that is no address or no token, is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Tags>,
+    /// As it is, in the words of [`Resource::attributes`]. What it names by address and what has no tags is named by its cloud's id.
     pub attributes: Attributes,
     /// How far it is.
     pub status: Status,
@@ -147,6 +165,23 @@ pub struct Observed {
     /// What its cloud has given it, by name ([`outputs`]); no secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
+}
+
+impl Observed {
+    /// Whether it is tagged with a lineage.
+    pub fn is_of(&self, lineage: &str) -> bool {
+        self.tags.as_ref().is_some_and(|tags| tags.lineage == lineage)
+    }
+
+    /// The address that it is tagged with.
+    pub fn address(&self) -> Option<&ResourceAddr> {
+        self.tags.as_ref().map(|tags| &tags.address)
+    }
+
+    /// The intent that it is tagged with.
+    pub fn token(&self) -> Option<&Token> {
+        self.tags.as_ref().map(|tags| &tags.token)
+    }
 }
 
 /// What a list is of: everything of a deployment in a region, or what one intent made.
@@ -170,7 +205,8 @@ pub struct Scope {
 pub enum Call {
     /// Make it. The same token again makes nothing new, where [`crate::Guarantees::deduplicates`].
     Create(Order),
-    /// Make what exists into this; the same again changes nothing. Tags stay those of the order that made it.
+    /// Make what exists into this; the same again changes nothing. Lineage and token stay those of the order that made it, unless the
+    /// order takes it over. What is of another lineage or of none is [`crate::ErrorKind::Invalid`] otherwise.
     Update(Handle, Order),
     /// Remove it; it is no error if it is gone.
     Delete(Handle),

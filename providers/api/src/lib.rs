@@ -20,7 +20,7 @@ mod resource;
 pub use address::{AddressError, ResourceAddr};
 pub use attributes::Attributes;
 pub use call::{
-    Answer, Call, Handle, Observed, Order, Reply, Scope, Status, Tags, Token, TokenError, outputs,
+    Answer, Call, Handle, Observed, Order, Owner, Reply, Scope, Status, Tags, Token, TokenError, outputs,
 };
 pub use capability::{Among, Capability, Uses, covered, uncovered};
 pub use error::{ErrorKind, ProviderError};

@@ -116,8 +116,8 @@ impl SimCloud {
             .filter(|seen| {
                 seen.handle.cloud == scope.cloud
                     && seen.handle.region == scope.region
-                    && seen.tags.lineage == scope.lineage
-                    && scope.token.as_ref().is_none_or(|token| *token == seen.tags.token)
+                    && seen.is_of(&scope.lineage)
+                    && scope.token.as_ref().is_none_or(|token| seen.token() == Some(token))
             })
             .collect();
         all.sort_by(|a, b| a.handle.cmp(&b.handle));

@@ -444,8 +444,9 @@ impl SimCloud {
                 (Some(order.tags.address.clone()), Some(order.tags.token.clone()))
             }
             Call::Delete(handle) | Call::Read(handle) => {
-                let tags = self.things.get(handle).map(|thing| &thing.tags);
-                let tags = tags.or_else(|| self.gone.get(handle).map(|ghost| &ghost.observed.tags));
+                let there = self.things.get(handle).map(|thing| &thing.tags);
+                let tags = there.or_else(|| self.gone.get(handle).map(|ghost| &ghost.observed.tags));
+                let tags = tags.and_then(Option::as_ref);
                 (tags.map(|t| t.address.clone()), tags.map(|t| t.token.clone()))
             }
             Call::List(scope) => (None, scope.token.clone()),

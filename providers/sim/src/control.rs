@@ -37,10 +37,7 @@ impl Control {
     pub async fn inventory(&self, lineage: Option<&str>) -> Result<Vec<Observed>, ControlError> {
         let all: Vec<Observed> = self.get("/inventory").await?;
         // Filtered here, so that a lineage needs no quoting.
-        Ok(all
-            .into_iter()
-            .filter(|seen| lineage.is_none_or(|lineage| seen.tags.lineage == lineage))
-            .collect())
+        Ok(all.into_iter().filter(|seen| lineage.is_none_or(|lineage| seen.is_of(lineage))).collect())
     }
 
     /// What happened.
@@ -94,6 +91,14 @@ impl Control {
         value: Option<Attr>,
     ) -> Result<(), ControlError> {
         self.done("/set", &Change { handle: handle.clone(), name: name.to_owned(), value }).await
+    }
+
+    /// Takes all tags off a thing by hand.
+    ///
+    /// # Errors
+    /// No reply, or there is no such thing.
+    pub async fn untag(&self, handle: &Handle) -> Result<(), ControlError> {
+        self.done("/untag", &Of { handle: handle.clone() }).await
     }
 
     /// Removes a thing by hand.

@@ -12,7 +12,7 @@ const MINUTE_MS: u64 = 60_000;
 
 /// The least time from start to start of a run, and between two tries to make up for lost machines: a world that
 /// says 0 would not get on.
-const LEAST_MS: u64 = 1_000;
+pub(crate) const LEAST_MS: u64 = 1_000;
 
 impl SimCloud {
     /// The change under way is over.
@@ -51,11 +51,7 @@ impl SimCloud {
         let watched = thing.has_machines() && thing.spot() && self.world.spot.per_hour_ppm > 0;
         self.set_machines(handle, wanted);
         self.become_(handle, status);
-        let warm = self.draw(self.world.warm_ms);
-        match warm {
-            0 => self.warm(handle, generation),
-            _ => self.after(warm, Happening::Warm(handle.clone(), generation)),
-        }
+        self.warm_up(handle, generation);
         self.follow(handle);
         if watched && !complete {
             self.after(MINUTE_MS, Happening::SpotMinute(handle.clone(), generation));
@@ -68,6 +64,14 @@ impl SimCloud {
         }
     }
 
+    /// Machines have started: they answer their health check once their engines have loaded their weights.
+    pub(crate) fn warm_up(&mut self, handle: &Handle, generation: u64) {
+        match self.draw(self.world.warm_ms) {
+            0 => self.warm(handle, generation),
+            ms => self.after(ms, Happening::Warm(handle.clone(), generation)),
+        }
+    }
+
     /// Engines have loaded their weights.
     pub(crate) fn warm(&mut self, handle: &Handle, generation: u64) {
         let Some(thing) = self.current(handle, generation) else { return };
@@ -75,10 +79,13 @@ impl SimCloud {
     }
 
     /// A run starts, if the thing is one that ends by itself.
-    fn start_run(&mut self, handle: &Handle) {
+    pub(crate) fn start_run(&mut self, handle: &Handle) {
         let runs = self.world.runs;
         let now = self.now;
         let Some(thing) = self.things.get_mut(handle) else { return };
+        if thing.awaits.is_some() {
+            return self.begin(handle);
+        }
         if thing.between_runs {
             return;
         }
@@ -109,28 +116,30 @@ impl SimCloud {
         if !scheduled {
             self.become_(handle, Status::Complete);
         }
+        if let Some(thing) = self.things.get(handle).cloned() {
+            self.release_after(&thing);
+        }
     }
 
     /// The next run of one with a schedule; it is left out if there are no machines for it.
     pub(crate) fn run_starts(&mut self, handle: &Handle) {
         let Some(thing) = self.things.get(handle) else { return };
+        if thing.awaits.is_some() {
+            return self.begin(handle);
+        }
         if !thing.scheduled() {
             return;
         }
-        let pool = pool_of(thing);
-        let count = thing.count();
-        let room = self.quota_left(&pool).min(self.stock_left(&pool));
-        if !thing.between_runs || thing.status != Status::Ready || count > room {
+        if !thing.between_runs || thing.status != Status::Ready {
             let period = self.world.runs.period_ms.max(LEAST_MS);
             self.after(period, Happening::RunStarts(handle.clone()));
             return;
         }
+        let awaits = self.awaited(thing.lineage(), &thing.attributes);
         if let Some(thing) = self.things.get_mut(handle) {
-            thing.between_runs = false;
-            thing.running = count;
+            thing.awaits = Some(awaits);
         }
-        self.set_machines(handle, count);
-        self.start_run(handle);
+        self.begin(handle);
     }
 
     pub(crate) fn spot_minute(&mut self, handle: &Handle, generation: u64) {
@@ -197,6 +206,7 @@ impl SimCloud {
         if let Some(thing) = self.things.remove(handle) {
             let ghost = Ghost { observed: thing.observed(), made_ms: thing.made_ms, gone_ms: self.now };
             self.gone.insert(handle.clone(), ghost);
+            self.release_after(&thing);
         }
     }
 
@@ -221,7 +231,8 @@ impl SimCloud {
         let price = thing.purchase().and_then(|purchase| {
             self.world.price(handle.cloud, &handle.region, thing.instance_type(), purchase)
         });
-        self.meter.add(&thing.tags.address, thing.machines, since, price);
+        let address = thing.tags.as_ref().map(|tags| &tags.address);
+        self.meter.add(address, thing.machines, since, price);
     }
 
     pub(crate) fn become_(&mut self, handle: &Handle, status: Status) {
@@ -232,7 +243,7 @@ impl SimCloud {
     }
 
     pub(crate) fn note_thing(&mut self, handle: &Handle, event: Event) {
-        let tags = self.things.get(handle).map(|thing| &thing.tags);
+        let tags = self.things.get(handle).and_then(|thing| thing.tags.as_ref());
         let entry = Entry {
             at_ms: self.now,
             call: None,

@@ -54,15 +54,11 @@ impl SimCloud {
         }
     }
 
-    /// More machines start; they answer their health check once their engines have loaded.
+    /// More machines start.
     fn grow(&mut self, handle: &Handle) {
         let Some(generation) = self.things.get(handle).map(|thing| thing.generation) else { return };
-        if self.fill(handle, generation) == 0 {
-            return;
-        }
-        match self.draw(self.world.warm_ms) {
-            0 => self.warm(handle, generation),
-            ms => self.after(ms, Happening::Warm(handle.clone(), generation)),
+        if self.fill(handle, generation) > 0 {
+            self.warm_up(handle, generation);
         }
     }
 }

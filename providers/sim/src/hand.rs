@@ -20,8 +20,8 @@ pub enum HandError {
 }
 
 impl SimCloud {
-    /// Changes or removes an attribute of a thing. Another `count` changes its machines too, whatever the stock; with a schedule, until
-    /// the next entry of it. Another schedule is followed at once; without one, it keeps the machines that it has.
+    /// Changes or removes an attribute of a thing. Another `count` changes its machines too, whatever the stock; those that are new answer
+    /// their health check after [`World::warm_ms`], as all others; with a schedule, until the next entry of it. Another schedule is followed at once; without one, it keeps the machines that it has.
     ///
     /// # Errors
     /// There is no such thing.
@@ -44,15 +44,34 @@ impl SimCloud {
             thing.moved = number(&thing.attributes, name);
         }
         let by_count = name == "count" && thing.has_machines() && thing.wanted() != machines;
-        let machines = if by_count { thing.wanted() } else { machines };
+        let had = machines;
+        let machines = if by_count { thing.wanted() } else { had };
         if by_count {
             thing.running = machines;
+            thing.healthy = thing.healthy.min(machines);
         }
+        let generation = thing.generation;
         self.set_machines(handle, machines);
         self.note_thing(handle, Event::ByHand);
+        if machines > had {
+            self.warm_up(handle, generation);
+        }
         if matches!(name, "schedule" | "time_zone" | "min_count" | "max_count") {
             self.follow(handle);
         }
+        Ok(())
+    }
+
+    /// Takes all tags off a thing: it is then nobody's, and its token finds it no more.
+    ///
+    /// # Errors
+    /// There is no such thing.
+    pub fn untag(&mut self, handle: &Handle) -> Result<(), HandError> {
+        // Its machines are paid for by its address: those of before, up to now.
+        self.accrue(handle);
+        let Some(thing) = self.things.get_mut(handle) else { return Err(HandError::Missing(handle.clone())) };
+        thing.tags = None;
+        self.note_thing(handle, Event::ByHand);
         Ok(())
     }
 
@@ -82,7 +101,7 @@ impl SimCloud {
     }
 
     /// Puts a thing there that was not ordered here. It stands on nothing, its status does not change by itself,
-    /// and its machines are those of `running`. Lists take it for made at the time 0.
+    /// and its machines are those of `running`. Lists take it for made at the time 0, and never show it without tags.
     ///
     /// # Errors
     /// There is or was a thing with that handle.
@@ -92,7 +111,9 @@ impl SimCloud {
             return Err(HandError::Taken(handle));
         }
         let machines = seen.running.unwrap_or(0);
-        self.tokens.entry(seen.tags.token.clone()).or_insert_with(|| (None, handle.clone()));
+        if let Some(tags) = &seen.tags {
+            self.tokens.entry(tags.token.clone()).or_insert_with(|| (None, handle.clone()));
+        }
         let thing = Thing {
             handle: handle.clone(),
             tags: seen.tags,
@@ -108,6 +129,7 @@ impl SimCloud {
             failing: None,
             stands_on: std::collections::BTreeSet::new(),
             run_ends_ms: None,
+            awaits: None,
             between_runs: false,
             making_up: false,
             healthy: seen.healthy.unwrap_or(machines),

@@ -28,6 +28,7 @@ mod request;
 mod routes;
 pub mod server;
 mod thing;
+mod wait;
 mod wire;
 mod world;
 

@@ -19,7 +19,7 @@ const HOUR_MS: i128 = 3_600_000;
 pub struct Bill {
     /// For all machines that have a price.
     pub total: Money,
-    /// The same by the address that machines were made for.
+    /// The same by the address that machines were made for, of those that are tagged with one.
     pub by_address: BTreeMap<ResourceAddr, Money>,
     /// Milliseconds of machines, with those that have no price.
     pub machine_ms: u64,
@@ -43,14 +43,14 @@ impl Bill {
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
     /// Micro-dollars per hour times milliseconds: exact.
-    spent: BTreeMap<ResourceAddr, i128>,
+    spent: BTreeMap<Option<ResourceAddr>, i128>,
     machine_ms: u64,
     unpriced_machine_ms: u64,
 }
 
 impl Meter {
     /// Adds so many machines for so long.
-    pub fn add(&mut self, address: &ResourceAddr, machines: u32, ms: u64, per_hour: Option<Money>) {
+    pub fn add(&mut self, address: Option<&ResourceAddr>, machines: u32, ms: u64, per_hour: Option<Money>) {
         if machines == 0 || ms == 0 {
             return;
         }
@@ -58,7 +58,7 @@ impl Meter {
         self.machine_ms = self.machine_ms.saturating_add(machine_ms);
         match per_hour {
             Some(price) => {
-                let spent = self.spent.entry(address.clone()).or_default();
+                let spent = self.spent.entry(address.cloned()).or_default();
                 *spent = spent.saturating_add(i128::from(machine_ms) * i128::from(price.micros()));
             }
             None => self.unpriced_machine_ms = self.unpriced_machine_ms.saturating_add(machine_ms),
@@ -69,7 +69,11 @@ impl Meter {
     pub fn bill(&self) -> Bill {
         Bill {
             total: money(self.spent.values().fold(0, |sum, part| sum.saturating_add(*part))),
-            by_address: self.spent.iter().map(|(address, part)| (address.clone(), money(*part))).collect(),
+            by_address: self
+                .spent
+                .iter()
+                .filter_map(|(addr, part)| Some((addr.clone()?, money(*part))))
+                .collect(),
             machine_ms: self.machine_ms,
             unpriced_machine_ms: self.unpriced_machine_ms,
         }
@@ -90,9 +94,9 @@ mod tests {
         let mut meter = Meter::default();
         let address = ResourceAddr::parse("a/b").unwrap();
         for _ in 0..3 {
-            meter.add(&address, 1, 1, Some(Money::from_micros(1_200_000)));
+            meter.add(Some(&address), 1, 1, Some(Money::from_micros(1_200_000)));
         }
-        meter.add(&address, 2, 1_800_000, None);
+        meter.add(Some(&address), 2, 1_800_000, None);
         let bill = meter.bill();
         assert_eq!(bill.total.micros(), 1);
         assert_eq!(bill.by_address[&address].micros(), 1);

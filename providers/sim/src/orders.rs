@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_api::{
-    Attr, Attributes, ErrorKind, Handle, Order, ProviderError, Purchase, Reply, Resource, ResourceAddr,
-    ResourceKind, Status, preflight,
+    Attr, Attributes, ErrorKind, Handle, Order, Owner, ProviderError, Purchase, Reply, Resource,
+    ResourceAddr, ResourceKind, Status, Tags, preflight,
 };
 
 use crate::arrival::Outcome;
@@ -45,6 +45,9 @@ pub(crate) struct Course {
 impl SimCloud {
     pub(crate) fn create(&mut self, order: &Order, course: Course) -> Result<Outcome, ProviderError> {
         check(order, &self.world)?;
+        if order.takes_over.is_some() {
+            return Err(error(ErrorKind::Invalid, "what is made is nobody's to be taken over"));
+        }
         if self.world.deduplicates
             && let Some((made_with, handle)) = self.tokens.get(&order.tags.token)
         {
@@ -64,7 +67,10 @@ impl SimCloud {
         let stands_on = self.needed(order)?;
         let resource = &order.resource;
         let has_machines = has_machines(resource.kind);
-        let machines = if has_machines { self.due(resource.kind, &resource.attributes) } else { 0 };
+        let awaits = self.awaited(Some(&order.tags.lineage), &resource.attributes);
+        let awaits = (resource.kind == ResourceKind::JobRun && !awaits.is_empty()).then_some(awaits);
+        let works = has_machines && awaits.is_none();
+        let machines = if works { self.due(resource.kind, &resource.attributes) } else { 0 };
         if has_machines {
             self.room(&pool_of(&order.resource), count(&resource.attributes))?;
         }
@@ -85,7 +91,7 @@ impl SimCloud {
         };
         let thing = Thing {
             handle: handle.clone(),
-            tags: order.tags.clone(),
+            tags: Some(order.tags.clone()),
             attributes: resource.attributes.clone(),
             order: Some(order.clone()),
             before: None,
@@ -97,6 +103,7 @@ impl SimCloud {
             failing: course.fails,
             stands_on,
             run_ends_ms: None,
+            awaits,
             between_runs: false,
             complete: false,
             making_up: false,
@@ -132,11 +139,9 @@ impl SimCloud {
         let Some(thing) = self.things.get(handle) else {
             return Err(error(ErrorKind::NotFound, format!("there is no {handle}")));
         };
-        if thing.tags.lineage != order.tags.lineage {
-            return Err(error(ErrorKind::Invalid, format!("{handle} is of another deployment")));
-        }
+        let tags = self.tags_after(thing, order)?;
         let same = thing.attributes == resource.attributes
-            && thing.tags.address == order.tags.address
+            && thing.tags.as_ref() == Some(&tags)
             && thing.order.as_ref().is_none_or(|o| o.needs == order.needs && o.files == order.files);
         match thing.status {
             Status::Deleting => {
@@ -155,7 +160,8 @@ impl SimCloud {
         }
         self.check_secrets(&order.resource)?;
         let stands_on = self.needed(order)?;
-        let idle = thing.complete || thing.between_runs || !thing.has_machines();
+        let awaits = self.awaited_still(thing, &resource.attributes);
+        let idle = thing.idle() || !thing.has_machines();
         let beside = beside(&thing.attributes, &resource.attributes);
         // What is too many goes first, and the others are made anew then.
         let due = self.due(handle.kind, &resource.attributes);
@@ -168,7 +174,8 @@ impl SimCloud {
         self.set_machines(handle, machines);
         let (begins, now) = (self.world.begins, self.now);
         let Some(thing) = self.things.get_mut(handle) else { return Ok(Outcome::nothing()) };
-        thing.tags.address.clone_from(&order.tags.address);
+        thing.tags = Some(tags);
+        thing.awaits = awaits;
         let attributes = std::mem::replace(&mut thing.attributes, resource.attributes.clone());
         thing.moved = said(handle.kind, &thing.attributes, begins, now);
         let anew = made_anew(&attributes, &thing.attributes);
@@ -213,6 +220,22 @@ impl SimCloud {
         Ok(Outcome::of(Event::Removed, seen))
     }
 
+    /// What a thing is tagged with once an order of it is accepted: who made it stays, unless it is taken over.
+    fn tags_after(&self, thing: &Thing, order: &Order) -> Result<Tags, ProviderError> {
+        let handle = &thing.handle;
+        let refused = |why: String| Err(error(ErrorKind::Invalid, why));
+        match (&thing.tags, &order.takes_over) {
+            // The same again, when it was taken over already.
+            (Some(tags), _) if tags.lineage == order.tags.lineage => {
+                Ok(Tags { address: order.tags.address.clone(), ..tags.clone() })
+            }
+            (None, Some(Owner::Nobody)) => Ok(order.tags.clone()),
+            (Some(tags), Some(Owner::Lineage(lineage))) if tags.lineage == *lineage => Ok(order.tags.clone()),
+            (Some(_), _) => refused(format!("{handle} is of another deployment")),
+            (None, _) => refused(format!("{handle} is of no deployment")),
+        }
+    }
+
     /// Whether the secrets exist that a resource names.
     fn check_secrets(&self, resource: &Resource) -> Result<(), ProviderError> {
         match preflight::secrets(resource).into_iter().find(|reference| !self.has_secret(reference)) {
@@ -233,7 +256,8 @@ impl SimCloud {
         for (address, id) in &order.needs {
             let Some((_, kind)) = named.iter().find(|(name, _)| name == address.as_str()) else {
                 // Runs come after runs of other regions and clouds; an id alone does not say where.
-                let there = self.things.values().any(|t| t.handle.id == *id && t.tags.address == *address);
+                let same = self.things.values().filter(|thing| thing.handle.id == *id);
+                let there = same.filter_map(|thing| thing.tags.as_ref()).any(|tags| tags.address == *address);
                 if there {
                     continue;
                 }
@@ -248,7 +272,8 @@ impl SimCloud {
             let Some(thing) = self.things.get(&handle) else {
                 return Err(error(ErrorKind::Invalid, format!("there is no {handle}")));
             };
-            if thing.tags.address != *address || thing.tags.lineage != order.tags.lineage {
+            let made_for = |tags: &Tags| tags.address == *address && tags.lineage == order.tags.lineage;
+            if !thing.tags.as_ref().is_some_and(made_for) {
                 return Err(error(ErrorKind::Invalid, format!("{handle} was not made for `{address}`")));
             }
             match &thing.status {
@@ -326,15 +351,21 @@ pub(crate) fn pool_of(resource: &Resource) -> Pool {
     (resource.cloud, resource.region.clone(), name.to_owned(), spot)
 }
 
-/// The attributes of a thing with the addresses that an order has for the same things: a deployment may rename what it has.
+/// The attributes of a thing with the addresses that an order has for the same things: a deployment may rename what it has, and what was
+/// nobody's names what it stands on by ids.
 fn in_new_words(thing: &Thing, order: &Order) -> Attributes {
-    let Some(before) = &thing.order else { return thing.attributes.clone() };
     let renamed = |old: &ResourceAddr, id: &String| {
         let new = order.needs.iter().find(|(_, now)| *now == id).map(|(new, _)| new);
         new.filter(|new| *new != old).map(|new| (old.to_string(), new.to_string()))
     };
-    let names: BTreeMap<String, String> =
-        before.needs.iter().filter_map(|(old, id)| renamed(old, id)).collect();
+    let before = thing.order.iter().flat_map(|before| &before.needs);
+    let mut names: BTreeMap<String, String> = before.filter_map(|(old, id)| renamed(old, id)).collect();
+    if thing.tags.is_none() {
+        names.extend(order.needs.iter().map(|(address, id)| (id.clone(), address.to_string())));
+    }
+    if names.is_empty() {
+        return thing.attributes.clone();
+    }
     let word = |value: &Attr| match value {
         Attr::Text(text) => names.get(text).map_or_else(|| value.clone(), |new| new.as_str().into()),
         other => other.clone(),

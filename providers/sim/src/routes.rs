@@ -123,7 +123,7 @@ pub(crate) async fn inventory(
 ) -> Result<Response, Problem> {
     let Query(of) = query.map_err(bad)?;
     let mut all: Vec<Observed> = hall.with(|cloud| cloud.inventory());
-    all.retain(|seen| of.lineage.as_ref().is_none_or(|lineage| *lineage == seen.tags.lineage));
+    all.retain(|seen| of.lineage.as_ref().is_none_or(|lineage| seen.is_of(lineage)));
     Ok(Json(all).into_response())
 }
 
@@ -183,6 +183,12 @@ pub(crate) struct Of {
 pub(crate) async fn vanish(State(hall): State<Arc<Hall>>, body: Body) -> Result<Response, Problem> {
     let of: Of = parse(body)?;
     hall.with(|cloud| cloud.vanish(&of.handle))?;
+    Ok(done())
+}
+
+pub(crate) async fn untag(State(hall): State<Arc<Hall>>, body: Body) -> Result<Response, Problem> {
+    let of: Of = parse(body)?;
+    hall.with(|cloud| cloud.untag(&of.handle))?;
     Ok(done())
 }
 

@@ -139,6 +139,13 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: "POST",
+        path: "/untag",
+        body: "{\"handle\"}",
+        what: "takes all tags off a thing by hand: it is nobody's then",
+        answer: || post(routes::untag),
+    },
+    Route {
+        method: "POST",
         path: "/vanish",
         body: "{\"handle\"}",
         what: "removes a thing by hand, whatever stands on it",
@@ -155,7 +162,7 @@ pub const ROUTES: &[Route] = &[
         method: "POST",
         path: "/plant",
         body: "a thing as the inventory shows it",
-        what: "puts a thing there that was not ordered",
+        what: "puts a thing there that was not ordered; without \"tags\", one that was made without rhumb",
         answer: || post(routes::plant),
     },
     Route {

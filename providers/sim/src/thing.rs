@@ -11,8 +11,8 @@ use rhumb_api::{
 pub struct Thing {
     /// What and where.
     pub handle: Handle,
-    /// Of the order that made it.
-    pub tags: Tags,
+    /// Of the order that made it or took it over; none of what somebody made otherwise.
+    pub tags: Option<Tags>,
     /// As it is, or is being made into.
     pub attributes: Attributes,
     /// The last order that was accepted for it; none of what was not ordered here.
@@ -37,6 +37,9 @@ pub struct Thing {
     pub run_ends_ms: Option<u64>,
     /// Whether it is a run with a schedule that waits for its next start.
     pub between_runs: bool,
+    /// The workloads whose runs must be complete before this run starts, once its start is due; empty while it waits for
+    /// machines alone, and none of a run that has started, or whose start is not due.
+    pub awaits: Option<BTreeSet<String>>,
     /// Whether it is a run that has ended for good.
     pub complete: bool,
     /// Whether machines that were lost are going to be made up for.
@@ -54,6 +57,11 @@ pub struct Thing {
 }
 
 impl Thing {
+    /// The deployment that it is of, if it is of one.
+    pub fn lineage(&self) -> Option<&str> {
+        self.tags.as_ref().map(|tags| tags.lineage.as_str())
+    }
+
     /// Whether things of its kind have machines.
     pub fn has_machines(&self) -> bool {
         has_machines(self.handle.kind)
@@ -66,7 +74,17 @@ impl Thing {
 
     /// Machines that it is to have now.
     pub fn wanted(&self) -> u32 {
-        if self.complete || self.between_runs { 0 } else { self.count() }
+        if self.idle() { 0 } else { self.count() }
+    }
+
+    /// Whether it is a run that has none of its machines: it has ended, or waits for its start.
+    pub fn idle(&self) -> bool {
+        self.complete || self.between_runs || self.awaits.is_some()
+    }
+
+    /// Whether what comes after this run need not wait for it: it has ended, and is not to start again now.
+    pub fn has_run(&self) -> bool {
+        self.complete || (self.between_runs && self.awaits.is_none())
     }
 
     /// The cloud's name of the type of its machines.
@@ -160,6 +178,15 @@ pub fn has_machines(kind: ResourceKind) -> bool {
 /// The attribute `count`; 0 without one.
 pub fn count(attributes: &Attributes) -> u32 {
     number(attributes, "count").unwrap_or(0)
+}
+
+/// The workloads that a run with these attributes comes after.
+pub fn after(attributes: &Attributes) -> BTreeSet<&str> {
+    let Some(Attr::List(names)) = attributes.get("after") else { return BTreeSet::new() };
+    names
+        .iter()
+        .filter_map(|name| if let Attr::Text(name) = name { Some(name.as_str()) } else { None })
+        .collect()
 }
 
 /// An attribute that is a text.

@@ -47,18 +47,28 @@ impl Machine<'_> {
             return self.ask(task, ask);
         }
         if self.stopping {
-            return self.leave(task, "it was asked to end".to_owned());
+            return self.give_up(task, ask, "it was asked to end".to_owned());
         }
         let patience = self.options.patience_ms;
         let Some(under) = &mut self.tasks[task].under else { return };
         under.paused_ms = under.paused_ms.saturating_add(ms);
         under.since_sent_ms = under.since_sent_ms.saturating_add(ms);
         if under.paused_ms > patience {
-            return self.leave(task, format!("it was not over after {} s", patience / 1_000));
+            return self.give_up(task, ask, format!("it was not over after {} s", patience / 1_000));
         }
         self.numbers += 1;
         self.timers.insert(self.numbers, (task, ask));
         self.effects.push(Effect::Wait { number: self.numbers, ms });
+    }
+
+    /// Ends what would be asked again. A call that was refused each time has had no effect and has failed, so that nobody sends it later
+    /// for a plan of long ago; of all else it is not known how it ended.
+    pub(super) fn give_up(&mut self, task: usize, ask: Ask, why: String) {
+        let under = self.tasks[task].under.as_mut();
+        let refused = under.filter(|under| ask == Ask::Call && !under.unknown).and_then(|u| u.refused.take());
+        let Some(error) = refused else { return self.leave(task, why) };
+        let message = format!("{}; {why}", error.message);
+        self.failed(task, &ProviderError { message, ..error }, None);
     }
 
     /// Asks again after a pause that grows.
@@ -116,8 +126,8 @@ impl Machine<'_> {
                 // A late copy of a change must not come after a later change.
                 self.again(task, Ask::Call, &error, guarantees.call_lag_ms);
             }
-            ErrorKind::Throttled => self.again(task, Ask::Call, &error, 0),
-            ErrorKind::Conflict if under.tries < MOST_CONFLICTS => self.again(task, Ask::Call, &error, 0),
+            ErrorKind::Throttled => self.refused_for_now(task, error),
+            ErrorKind::Conflict if under.tries < MOST_CONFLICTS => self.refused_for_now(task, error),
             ErrorKind::NotFound if matches!(under.intent.call, Call::Delete(_)) => {
                 self.outcome(task, Outcome::done());
             }
@@ -133,6 +143,14 @@ impl Machine<'_> {
             }
             _ => self.failed(task, &error, None),
         }
+    }
+
+    /// The call had no effect and is sent again.
+    fn refused_for_now(&mut self, task: usize, error: ProviderError) {
+        if let Some(under) = &mut self.tasks[task].under {
+            under.refused = Some(error.clone());
+        }
+        self.again(task, Ask::Call, &error, 0);
     }
 
     /// A look-up was answered with an error.
@@ -153,7 +171,7 @@ impl Machine<'_> {
     fn found(&mut self, task: usize, found: &[Observed]) {
         let Some(under) = &mut self.tasks[task].under else { return };
         let token = under.intent.token.clone();
-        let mut own: Vec<&Observed> = found.iter().filter(|o| o.tags.token == token).collect();
+        let mut own: Vec<&Observed> = found.iter().filter(|o| o.token() == Some(&token)).collect();
         own.sort_by(|a, b| a.handle.cmp(&b.handle));
         if let Some((first, others)) = own.split_first() {
             under.verdict = None;
@@ -272,7 +290,8 @@ impl Machine<'_> {
 
 impl Under {
     pub(super) fn new(intent: Intent) -> Self {
-        Under { intent, tries: 0, looks: 0, paused_ms: 0, unknown: false, verdict: None, since_sent_ms: 0 }
+        let (verdict, refused) = (None, None);
+        Under { intent, tries: 0, looks: 0, paused_ms: 0, unknown: false, verdict, refused, since_sent_ms: 0 }
     }
 
     fn handle(&self) -> Option<Handle> {

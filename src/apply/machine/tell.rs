@@ -33,6 +33,7 @@ impl Machine<'_> {
             resource: thing.resource.clone(),
             needs,
             files: thing.files.clone(),
+            takes_over: None,
         };
         let depends_on = thing.depends_on.clone();
         let call = Call::Update(handle, order);

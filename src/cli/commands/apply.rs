@@ -14,13 +14,14 @@ use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::held::{Held, store_failure, who};
 use crate::cli::planning::{self, NoPlan, PlanArgs};
 use crate::cli::saved::Basis;
+use crate::cli::spend::Now;
 use crate::cli::state::clean;
 use crate::cli::stdout::{print, print_error};
 use crate::cli::view::terminal;
 use crate::cli::watch::{self, SearchArgs};
 use crate::cli::{Exit, Failure, Settings, files, keys, reality};
 use crate::optimize::{Standing, Watch};
-use crate::plan::{self, Plan, VerifyingKey};
+use crate::plan::{self, LeftWhy, Plan, VerifyingKey};
 use crate::report;
 use crate::state::{Deed, Record, State, Taken, What};
 pub use view::View;
@@ -120,7 +121,8 @@ fn of_plan(
         if settings.json {
             let mut view = View::new(settings);
             view.applied(deed);
-            view.end(&plan, &Summary::default(), held.state(), &basis.catalog)?;
+            let now = held.state().map(|state| Now::recorded(state, &basis.catalog));
+            view.end(&plan, &Summary::default(), now)?;
         } else {
             print(&told)?;
         }
@@ -190,11 +192,14 @@ pub fn approve(
     }
     clouds.can(plan)?;
     let nothing = plan.steps.is_empty() && plan.leftovers.is_empty();
-    // What an apply that was cut off began is as planned by now: that is recorded as an apply that had nothing to do.
+    // What an apply that was cut off began is as planned by now, or what a look has found is planned so by now: that is recorded as an apply
+    // that had nothing to do.
     let cut_off = held.state().is_some_and(|state| state.applying.is_some());
-    if nothing && !cut_off {
+    let whole = plan.left.iter().all(|left| left.why != LeftWhy::Asked);
+    if nothing && !cut_off && !(whole && held.is_unlike_the_last_apply()?) {
         if settings.json {
-            View::new(settings).end(plan, &Summary::default(), held.state(), catalog)?;
+            let now = held.state().map(|state| Now::of(state, clouds, catalog));
+            View::new(settings).end(plan, &Summary::default(), now)?;
         }
         return Ok(Exit::Done);
     }
@@ -249,7 +254,11 @@ fn execute(
     summary.taken.splice(0..0, earlier);
     // What is durable is durable without it: it makes the next reading short.
     let compacted = if summary.unrecorded.is_none() { store.compact() } else { Ok(()) };
-    view.end(plan, &summary, Some(store.state()), catalog)?;
+    let now = match summary.interrupted {
+        false => Now::after(&summary, store.state(), clouds, catalog),
+        true => Now::recorded(store.state(), catalog),
+    };
+    view.end(plan, &summary, Some(now))?;
     compacted.map_err(store_failure)?;
     Ok(match () {
         () if summary.complete() => Exit::Done,

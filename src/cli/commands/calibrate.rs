@@ -1,6 +1,6 @@
 //! `rhumb calibrate`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, ModelArch};
 use crate::cli::load::{read_named, read_text_named};
 use crate::cli::stdout::print;
 use crate::cli::{Exit, Failure, Settings, files, progress};
-use crate::perf::{Against, Calibration, Calibrator, Compared, Disagreement, Load, Run};
+use crate::perf::{Against, Calibration, Calibrator, Compared, Disagreement, Run};
 
 /// Record your own benchmark runs, so that predictions near them are corrected
 ///
@@ -18,8 +18,10 @@ use crate::perf::{Against, Calibration, Calibrator, Compared, Disagreement, Load
 /// (profile_export_*.json), compares each run with its prediction, and keeps the measurements in a file that
 /// a spec names under `calibration`. What the files do not say comes from the options, or from their own
 /// metadata (vllm: --metadata gpu=... tp=...; guidellm: labels). A file with a fault is refused and nothing
-/// is written. A run that contradicts its prediction or another run is refused with exit 3, unless --accept
-/// records it as it is: it then counts for its own configuration alone.
+/// is written. A run that held clearly fewer requests in flight than it was asked for is left out, and one
+/// that repeats another in a second file or writing is recorded once. A run that contradicts its prediction
+/// or another run is refused with exit 3, unless --accept records it as it is: it then counts for its own
+/// configuration alone.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Result files
@@ -72,6 +74,10 @@ struct Outcome<'a> {
     /// Ids of the runs of this call that were not known before.
     new: BTreeSet<(String, u32)>,
     known: usize,
+    /// Runs that say once more what another says, and how often: file, and the other's file and date.
+    repeats: BTreeMap<(String, String, String), usize>,
+    /// Those of the calibration file itself.
+    repeated: usize,
     left_out: Vec<String>,
     disagreements: Vec<Disagreement>,
     written: bool,
@@ -95,12 +101,23 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let mut all: Vec<Run> = before.runs().to_vec();
     let mut new = BTreeSet::new();
     let mut known = 0;
+    let mut repeats = BTreeMap::new();
     for run in runs {
-        match all.iter().find(|r| r.id() == run.id()) {
-            Some(other) if other.deployment == run.deployment => known += 1,
+        let alike = all.iter().filter(|r| r.repeats(&run));
+        match alike.max_by_key(|r| r.deployment == run.deployment) {
+            Some(other) if other.deployment == run.deployment => {
+                known += usize::from(!new.contains(&(other.sha256.clone(), other.part)));
+                if other.id() != run.id() {
+                    *repeats.entry((run.file, other.file.clone(), other.date.clone())).or_default() += 1;
+                }
+            }
             Some(other) => {
+                let whose = match &other.file {
+                    file if *file == run.file => String::new(),
+                    file => format!("the run in {file}, "),
+                };
                 return Err(Failure::error(format!(
-                    "{}: already recorded in {name} as {}, now stated as {}\n  fix: correct the options, or take \
+                    "{}: {whose}already recorded in {name} as {}, now stated as {}\n  fix: correct the options, or take \
                      its entry out of {name}",
                     run.file, other.deployment, run.deployment
                 )));
@@ -134,6 +151,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         disagreements,
         written: !refused && !new.is_empty(),
         known,
+        repeats,
+        repeated: before.repeated,
         total: all.len(),
         new,
         name,
@@ -236,14 +255,6 @@ fn contradicts(c: &Compared) -> bool {
     [c.tpot, c.ttft].into_iter().flatten().any(|a| a.contradicts())
 }
 
-/// `16 in flight` or `4 requests/s (23 in flight)`.
-fn load(load: Load) -> String {
-    match load {
-        Load::Closed { concurrency } => format!("{concurrency} in flight"),
-        Load::Open { rate, in_flight, .. } => format!("{rate} requests/s ({in_flight:.0} in flight)"),
-    }
-}
-
 impl Outcome<'_> {
     fn news(&self) -> impl Iterator<Item = &Compared> {
         self.calibrator.compared().iter().filter(|c| self.new.contains(&(c.run.sha256.clone(), c.run.part)))
@@ -257,11 +268,8 @@ impl Outcome<'_> {
             text += &format!("{} ({})\n  {}\n", r.file, r.tool, r.deployment);
             let date = if r.date.is_empty() { "undated" } else { &r.date };
             let (input, output) = (r.input, r.output);
-            text += &format!(
-                "  {}, {input:.0} + {output:.0} tokens, {} requests, {date}\n",
-                load(r.load),
-                r.requests
-            );
+            text +=
+                &format!("  {}, {input:.0} + {output:.0} tokens, {} requests, {date}\n", r.load, r.requests);
             for (name, against) in [("TPOT", c.tpot), ("TTFT", c.ttft)] {
                 let Some(a) = against else { continue };
                 let mark = if a.contradicts() { "  CONTRADICTION" } else { "" };
@@ -287,6 +295,15 @@ impl Outcome<'_> {
         }
         for why in self.left_out.iter().filter(|_| !quiet) {
             text += &format!("left out: {why}\n");
+        }
+        for ((file, other, date), n) in self.repeats.iter().filter(|_| !quiet) {
+            let of = if date.is_empty() { String::new() } else { format!(" of {date}") };
+            let times = if *n == 1 { String::new() } else { format!(" {n} times") };
+            text += &format!("recorded once: {file} repeats the run{of} in {other}{times}\n");
+        }
+        if self.repeated > 0 && !quiet {
+            text +=
+                &format!("{}: {} of its entries repeat others and do not count\n", self.name, self.repeated);
         }
         if bad > 0 && !self.written {
             text += "nothing was written: measurement and prediction, or two measurements, cannot both be right.\n  \
@@ -347,12 +364,19 @@ impl Outcome<'_> {
                 json!({ "metric": d.metric, "ratio": d.ratio, "limit": d.limit, "files": files })
             })
             .collect();
+        let repeats: Vec<Value> = self
+            .repeats
+            .iter()
+            .map(|((file, other, date), n)| json!({ "file": file, "of": other, "date": date, "times": n }))
+            .collect();
         json!({
             "schema": "rhumb.calibrate/1",
             "file": self.name,
             "written": self.written,
             "runs_in_file": self.total,
             "known_before": self.known,
+            "repeats": repeats,
+            "repeated_in_file": self.repeated,
             "runs": runs,
             "disagreements": disagreements,
             "left_out": self.left_out,

@@ -152,7 +152,9 @@ fn seen(handle: &Handle, clouds: &Clouds) -> Result<Observed, Failure> {
 
 /// Two deployments may not own one thing: each would remove it in its own time.
 fn owned(seen: &Observed, args: &Args, held: &Held) -> Result<(), Failure> {
-    let theirs = &seen.tags.lineage;
+    let Some(theirs) = seen.tags.as_ref().map(|tags| &tags.lineage) else {
+        return Err(Failure::error(format!("{}: it was made by no deployment: it has no tags", args.id)));
+    };
     let ours = held.state().is_some_and(|state| state.lineage == *theirs);
     if ours || args.lineage.as_ref() == Some(theirs) {
         return Ok(());

@@ -3,6 +3,7 @@
 mod extras;
 mod loads;
 mod points;
+mod replayed;
 mod training;
 mod view;
 
@@ -16,8 +17,8 @@ use crate::cli::{Exit, Failure, Settings};
 use crate::diagnostic::did_you_mean;
 use crate::perf::adapters::{self, Adapters};
 use crate::perf::{
-    Band, Calibrator, ClosedLoop, Conditions, Configuration, DoesNotFit, EngineSettings, Latency, Layout,
-    RequestShape, ServiceCurve, benchmark, closed_loop, curve, default_version, layouts,
+    Band, Calibrator, Configuration, DoesNotFit, EngineSettings, Latency, Layout, RequestShape, ServiceCurve,
+    closed_loop, curve, default_version, layouts,
 };
 use crate::spec::{Arrivals, EngineName, KvCacheDtype, Lengths, Quantization};
 
@@ -130,8 +131,10 @@ struct Predicted {
     curve: ServiceCurve,
     /// Requests/s of one replica, and latency there; `None` where it is over the capacity.
     load: (f64, Option<Latency>),
-    /// The closed loop, if one was asked for.
-    closed: Option<(ClosedLoop, (f64, f64))>,
+    /// The percentiles there as a replay has them, where the closed form was not checked.
+    replayed: Option<replayed::Replayed>,
+    /// The closed loop, if one was asked for: what a benchmark measures, and the batch of a rank.
+    closed: Option<(loads::Load, Option<f64>)>,
     /// By requests in flight, of a single configuration.
     loads: Vec<loads::Load>,
 }
@@ -303,19 +306,20 @@ fn predict(c: &Configuration<'_>, q: &Question<'_>) -> Result<Predicted, DoesNot
     let replicas = f64::from(q.replicas.max(1));
     let closed = match q.concurrency {
         Some(all) => {
-            let conditions = Conditions { fixed_lengths: Some(true), build: None };
-            let found = closed_loop(c, &q.shape, all / replicas)?;
-            let measured = benchmark(c, &q.shape, all / replicas, &conditions)?;
-            let measured = q.calibrator.apply_to_benchmark(measured, c, &q.shape, all / replicas);
-            Some((found, (measured.ttft_s, measured.tpot_s)))
+            let each = (all / replicas).max(1.0);
+            let generates = q.shape.output.mean > 0.0;
+            let batch = if generates { Some(closed_loop(c, &q.shape, each)?.batch) } else { None };
+            Some((loads::at(c, q, &curve, each)?, batch))
         }
         None => None,
     };
     let rate = q.rate.map_or(0.8 * curve.saturation_rate(), |r| r / replicas);
     let latency = curve.latency(rate, q.replicas, Arrivals::Poisson);
+    let asked = q.single && q.rate.is_some() && latency.is_some();
+    let replayed = if asked { replayed::of(c, q, &curve, rate) } else { None };
     // What a benchmark measures of a replica with adapters is not predicted.
     let loads = if q.single && q.adapters.is_none() { loads::of(c, q, &curve)? } else { Vec::new() };
-    Ok(Predicted { load: (rate, latency), curve, closed, loads })
+    Ok(Predicted { load: (rate, latency), replayed, curve, closed, loads })
 }
 
 /// Runs the command.
@@ -351,6 +355,20 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             positive(name, value, false)?;
         }
     }
+    let replicas = f64::from(args.replicas);
+    if let Some(clients) = args.concurrency.filter(|clients| *clients < replicas) {
+        return Err(Failure::usage(format!(
+            "--concurrency {clients}: at least one request for each replica"
+        )));
+    }
+    if args.concurrency.is_some() && gpus.len() > 1 && args.gpu.is_some() {
+        let all: Vec<&str> = gpus.iter().map(|g| g.id.as_str()).collect();
+        return Err(Failure::usage(format!(
+            "--concurrency asks for one accelerator, and --gpu {} is several; name one of {}",
+            args.gpu.as_deref().unwrap_or_default(),
+            all.join(", ")
+        )));
+    }
     for (name, value) in [
         ("pp", args.pp),
         ("dp", args.dp),
@@ -375,7 +393,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         version: args.engine_version.as_deref().map_or(Ok(default_version(name)), version)?,
         max_num_seqs: args.max_num_seqs,
         max_num_batched_tokens: 8192,
-        max_model_len: args.max_model_len.unwrap_or(longest.min(f64::from(u32::MAX)) as u32),
+        max_model_len: args.max_model_len.unwrap_or(longest.ceil().min(f64::from(u32::MAX)) as u32),
         gpu_memory_utilization: 0.90,
     };
     let single = gpus.len() == 1 && args.gpu.is_some() && (args.tp.is_some() || args.precision.is_some());

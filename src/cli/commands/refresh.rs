@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::apply::{Drift, Found, differing};
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::held::Held;
-use crate::cli::state::StateArgs;
+use crate::cli::state::{StateArgs, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, reality};
 use crate::state::State;
@@ -124,6 +124,7 @@ fn words(addr: &ResourceAddr, found: &Found, before: &State) -> (char, String) {
         }
         Found::Settled => ('=', "its last change failed and left it as it was".to_owned()),
         Found::Vanished => ('-', "it is not there any more".to_owned()),
+        Found::Others(lineage) => ('-', of_others(lineage)),
         Found::Completed => ('=', "it has run to its end".to_owned()),
         Found::Failed(why) => ('!', format!("it has failed: {why}")),
         Found::Stray(..) => (
@@ -131,6 +132,15 @@ fn words(addr: &ResourceAddr, found: &Found, before: &State) -> (char, String) {
             "it has the tags of this deployment and is in no record: the next apply removes it".to_owned(),
         ),
     }
+}
+
+/// What is said of a thing whose id is another one's by now.
+pub fn of_others(lineage: &str) -> String {
+    // A cloud says it, of whoever wrote it there.
+    format!(
+        "what has its id is of another deployment (lineage {}): ours is not there any more",
+        clean(lineage)
+    )
 }
 
 fn value(attr: Option<&Attr>) -> String {
@@ -159,6 +169,7 @@ fn json(drift: &Drift, before: &State, recorded: bool) -> Value {
             }
             Found::Settled => ("settled", Value::Null),
             Found::Vanished => ("gone", Value::Null),
+            Found::Others(lineage) => ("gone", json!(of_others(lineage))),
             Found::Completed => ("completed", Value::Null),
             Found::Failed(why) => ("failed", json!(why)),
             Found::Stray(..) => ("stray", Value::Null),
@@ -166,7 +177,7 @@ fn json(drift: &Drift, before: &State, recorded: bool) -> Value {
         let mut row = json!({ "address": addr, "id": handle.id, "found": kind });
         match found {
             Found::Changed(..) => row["attributes"] = more,
-            Found::Failed(_) => row["why"] = more,
+            Found::Failed(_) | Found::Others(_) => row["why"] = more,
             _ => {}
         }
         row

@@ -95,7 +95,11 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         View::Basis => Some(&["basis", "caveats"]),
         View::Quotas => Some(&["quotas"]),
     };
-    let mut out = terminal::text(&report::report(&plan), settings, only);
+    let report = match args.view {
+        View::Fallbacks => report::all_fallbacks(&plan),
+        _ => report::report(&plan),
+    };
+    let mut out = terminal::text(&report, settings, only);
     if matches!(args.view, View::All | View::Summary) {
         out.push_str(&signers(&plan, &signatures));
     }

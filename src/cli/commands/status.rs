@@ -2,21 +2,23 @@
 
 mod view;
 
-use rhumb_api::{Attr, Handle, Money, Observed, Resource, ResourceAddr, ResourceKind, Status};
+use rhumb_api::{Attributes, Money, Observed, ResourceAddr, ResourceKind, Status};
 
 use super::apply::View;
-use crate::apply::{Drift, Found, Recorder, Survey, differing};
+use super::refresh::of_others;
+use crate::apply::{Drift, Found, Survey, differing};
 use crate::catalog::Catalog;
 use crate::cli::clouds::{CloudArgs, Clouds};
-use crate::cli::spend::{self, Cost, cost};
+use crate::cli::spend::{self, Cost, Nowhere, Standing, cost, number};
 use crate::cli::state::{StateArgs, StatePlace};
+use crate::cli::wanted::{Wanted, not_complete};
 use crate::cli::{Exit, Failure, Settings, load, reality};
-use crate::state::{Record, State, StateResource};
+use crate::state::{Deed, State, StateResource};
 
 /// Show how what was deployed is, how much of it runs, and what it costs an hour
 ///
-/// What exists is looked at; nothing is recorded and no lock is taken, so that it can be asked while an apply is under way. Exits with 3 when
-/// something is not as it should be.
+/// What exists is looked at; nothing is recorded and no lock is taken, so that it can be asked while an apply is under way. Things should be
+/// as the last apply left them, whatever a look has recorded since. Exits with 3 when something is not as it should be.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which deployment.
@@ -33,7 +35,7 @@ pub struct Args {
 /// How a thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Health {
-    /// As recorded, with the machines that it should have.
+    /// As the last apply left it, with the machines that it should have.
     Ready,
     /// Recorded so, and not looked at.
     Recorded,
@@ -43,6 +45,8 @@ enum Health {
     Changing,
     /// Fewer machines run than should.
     Short,
+    /// More machines run than may.
+    Over,
     /// Fewer machines answer their health check than should.
     Unhealthy,
     /// Of a run that begins by its schedule: it has no machines until then.
@@ -67,6 +71,7 @@ impl Health {
             Health::Complete => "complete",
             Health::Changing => "changing",
             Health::Short => "short",
+            Health::Over => "over",
             Health::Unhealthy => "unhealthy",
             Health::Waiting => "waiting",
             Health::Changed => "changed",
@@ -91,7 +96,7 @@ struct Row {
     health: Health,
     /// What is to be said of that.
     why: Option<String>,
-    /// Machines that run; those that are recorded if nothing was looked at.
+    /// Machines that run; those of its peak if nothing was looked at.
     machines: Option<u32>,
     /// Of them, those that answer their health check as they should; unknown where there is none, and of what was not looked at.
     healthy: Option<u32>,
@@ -104,6 +109,10 @@ struct Row {
 struct Shown<'a> {
     state: &'a State,
     looked: bool,
+    /// The last apply, if it was not complete.
+    unfinished: Option<&'a Deed>,
+    /// What the last apply left is not known any more.
+    lost: bool,
     rows: Vec<Row>,
     /// What could not be looked at.
     unseen: Vec<(String, String)>,
@@ -114,6 +123,8 @@ impl Shown<'_> {
         self.unseen.is_empty()
             && self.state.open.is_empty()
             && self.state.applying.is_none()
+            && self.unfinished.is_none()
+            && !self.lost
             && self.rows.iter().all(|row| row.health.is_well())
     }
 
@@ -131,15 +142,6 @@ impl Shown<'_> {
     }
 }
 
-/// A look records nothing.
-struct Nowhere;
-
-impl Recorder for Nowhere {
-    fn append(&mut self, _: &[Record]) -> Result<(), String> {
-        Ok(())
-    }
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -153,7 +155,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         false => Catalog::embedded(),
     };
     let drift = if args.recorded { None } else { Some(look(&state, &place, args, settings)?) };
-    let shown = shown(&state, drift.as_ref(), &catalog);
+    let wanted = Wanted::of(&place, &state)?;
+    let shown = shown(&state, &wanted, drift.as_ref(), &catalog);
     view::show(&shown, settings)?;
     Ok(if shown.is_well() { Exit::Done } else { Exit::CheckFailed })
 }
@@ -175,60 +178,80 @@ fn look(state: &State, place: &StatePlace, args: &Args, settings: &Settings) -> 
     Ok(drift)
 }
 
-fn shown<'a>(state: &'a State, drift: Option<&Drift>, catalog: &Catalog) -> Shown<'a> {
+fn shown<'a>(state: &'a State, wanted: &Wanted, drift: Option<&Drift>, catalog: &Catalog) -> Shown<'a> {
     let mut rows = Vec::new();
-    for (addr, thing) in &state.resources {
-        let (health, why) = health(addr, thing, drift);
-        rows.push(row(addr, thing, (health, why), drift, catalog));
+    for (addr, thing, standing) in spend::things(state, drift) {
+        let found = match standing {
+            Standing::Used => health(&addr, &thing, wanted.attributes(&addr, &thing), drift),
+            Standing::Spare(why) => {
+                (Health::Superfluous, Some(format!("{}: the next apply removes it", why.as_str())))
+            }
+            Standing::Stray => {
+                let why = "it has the tags of this deployment and is in no record";
+                (Health::Superfluous, Some(why.to_owned()))
+            }
+        };
+        let should = wanted.attributes(&addr, &thing);
+        rows.push(row(&addr, &thing, should, found, drift, catalog));
     }
-    for spare in &state.spares {
-        let why = Some(format!("{}: the next apply removes it", spare.why.as_str()));
-        rows.push(row(&spare.address, &spare.thing, (Health::Superfluous, why), drift, catalog));
-    }
-    let strays = drift.iter().flat_map(|drift| &drift.found);
-    for ((addr, handle), found) in strays {
-        let Found::Stray(_, attributes) = found else { continue };
-        let (kind, cloud, region) = (handle.kind, handle.cloud, handle.region.clone());
-        let resource = Resource { kind, cloud, region, attributes: attributes.clone() };
-        let thing = StateResource { id: Some(handle.id.clone()), ..StateResource::of(resource, Vec::new()) };
-        let why = Some("it has the tags of this deployment and is in no record".to_owned());
-        rows.push(row(addr, &thing, (Health::Superfluous, why), drift, catalog));
-    }
+    rows.extend(wanted.gone(state).map(|(addr, thing)| Row {
+        addr: addr.clone(),
+        id: thing.id.clone(),
+        kind: thing.resource.kind,
+        health: Health::Gone,
+        why: Some(
+            "it is not there any more, which a look has recorded: the next plan makes it anew".to_owned(),
+        ),
+        machines: spend::count(&thing.resource.attributes).map(|_| 0),
+        healthy: None,
+        planned: planned(&thing.resource.attributes),
+        cost: Cost::Nothing,
+    }));
+    rows.sort_by(|a, b| {
+        (a.health == Health::Superfluous, &a.addr).cmp(&(b.health == Health::Superfluous, &b.addr))
+    });
     let unseen = drift.map_or_else(Vec::new, |drift| drift.unseen.clone());
-    Shown { state, looked: drift.is_some(), rows, unseen }
+    let lost = matches!(wanted, Wanted::Lost);
+    Shown { state, looked: drift.is_some(), unfinished: not_complete(state), lost, rows, unseen }
 }
 
-fn seen<'d>(thing: &StateResource, drift: Option<&'d Drift>) -> Option<&'d Observed> {
-    drift?.seen.get(&thing.handle()?)
-}
-
-fn health(addr: &ResourceAddr, thing: &StateResource, drift: Option<&Drift>) -> (Health, Option<String>) {
+fn health(
+    addr: &ResourceAddr,
+    thing: &StateResource,
+    should: &Attributes,
+    drift: Option<&Drift>,
+) -> (Health, Option<String>) {
     let doubt = thing.doubtful.clone();
+    let changed = |now: &Attributes, by: &str| {
+        let names: Vec<String> = differing(should, now).into_iter().collect();
+        (!names.is_empty())
+            .then(|| (Health::Changed, Some(format!("others have changed {}{by}", names.join(", ")))))
+    };
     let Some(drift) = drift else {
+        let changed = changed(&thing.resource.attributes, ", which a look has recorded");
         return match (thing.complete, doubt) {
             (true, _) => (Health::Complete, None),
             (false, Some(why)) => (Health::Failed, Some(why)),
-            (false, None) => (Health::Recorded, None),
+            (false, None) => changed.unwrap_or((Health::Recorded, None)),
         };
     };
-    let found = thing.handle().and_then(|handle: Handle| drift.found.get(&(addr.clone(), handle)));
+    let found = thing.handle().and_then(|handle| drift.found.get(&(addr.clone(), handle)));
     match found {
         Some(Found::Vanished) => return (Health::Gone, Some("it is not there any more".to_owned())),
+        Some(Found::Others(lineage)) => return (Health::Gone, Some(of_others(lineage))),
         Some(Found::Failed(why)) => return (Health::Failed, Some(why.clone())),
         Some(Found::Completed) => return (Health::Complete, None),
-        Some(Found::Changed(now, _)) => {
-            let names: Vec<String> = differing(&thing.resource.attributes, now).into_iter().collect();
-            // What its cloud gave it may be another.
-            if !names.is_empty() {
-                return (Health::Changed, Some(format!("others have changed {}", names.join(", "))));
-            }
-        }
-        Some(Found::Settled | Found::Stray(..)) | None => {}
+        Some(Found::Changed(..) | Found::Settled | Found::Stray(..)) | None => {}
+    }
+    let seen = spend::seen(thing, Some(drift));
+    let ready = seen.filter(|seen| matches!(seen.status, Status::Ready | Status::Complete));
+    if let Some(changed) = ready.and_then(|seen| changed(&seen.attributes, "")) {
+        return changed;
     }
     if thing.complete {
         return (Health::Complete, None);
     }
-    let Some(seen) = seen(thing, Some(drift)) else { return (Health::Unseen, None) };
+    let Some(seen) = seen else { return (Health::Unseen, None) };
     match &seen.status {
         Status::Pending | Status::Deleting => return (Health::Changing, None),
         Status::Complete => return (Health::Complete, None),
@@ -238,52 +261,53 @@ fn health(addr: &ResourceAddr, thing: &StateResource, drift: Option<&Drift>) -> 
     if spend::waits(&thing.resource) && seen.running == Some(0) && doubt.is_none() {
         return (Health::Waiting, None);
     }
-    let least = planned(&thing.resource).map(|(least, _)| least);
-    match (seen.running.zip(least), seen.healthy.zip(least)) {
-        (Some((running, least)), _) if running < least => (Health::Short, None),
-        (_, Some((healthy, least))) if healthy < least => {
-            let why = format!("{healthy} of its machines answer their health check, it should have {least}");
-            (Health::Unhealthy, Some(why))
-        }
-        _ => match doubt.filter(|_| !matches!(found, Some(Found::Settled))) {
-            Some(why) => (Health::Failed, Some(why)),
-            None => (Health::Ready, None),
-        },
+    match (capacity(should, seen), doubt.filter(|_| !matches!(found, Some(Found::Settled)))) {
+        (Some(wrong), _) => wrong,
+        (None, Some(why)) => (Health::Failed, Some(why)),
+        (None, None) => (Health::Ready, None),
     }
 }
 
-/// The fewest and the most machines that something should have; `None` of what has none.
-fn planned(resource: &Resource) -> Option<(u32, u32)> {
-    let number = |name: &str| match resource.attributes.get(name) {
-        Some(Attr::Int(n)) => u32::try_from(*n).ok(),
-        _ => None,
+/// What is wrong with the machines of something that is ready. A fleet that follows its load should have as many as its cloud has decided on
+/// by now, as a rollout waits for; what it may have at least is no measure of that.
+fn capacity(should: &Attributes, seen: &Observed) -> Option<(Health, Option<String>)> {
+    let (least, most) = planned(should)?;
+    let due = if least < most {
+        spend::count(&seen.attributes).map_or(least, |n| n.clamp(least, most))
+    } else {
+        least
     };
-    let count = number("count")?;
-    Some((number("min_count").unwrap_or(count), number("max_count").unwrap_or(count)))
+    let running = seen.running?;
+    let by_now = if least < due { " by now" } else { "" };
+    if running < due {
+        return Some((
+            Health::Short,
+            Some(format!("{running} of its machines run, it should have {due}{by_now}")),
+        ));
+    }
+    if running > most {
+        return Some((Health::Over, Some(format!("{running} of its machines run, it may have {most}"))));
+    }
+    let healthy = seen.healthy.filter(|healthy| *healthy < due)?;
+    let why = format!("{healthy} of its machines answer their health check, it should have {due}{by_now}");
+    Some((Health::Unhealthy, Some(why)))
+}
+
+/// The fewest and the most machines that something should have; `None` of what has none.
+fn planned(of: &Attributes) -> Option<(u32, u32)> {
+    let count = spend::count(of)?;
+    Some((number(of, "min_count").unwrap_or(count), number(of, "max_count").unwrap_or(count)))
 }
 
 fn row(
     addr: &ResourceAddr,
     thing: &StateResource,
+    should: &Attributes,
     (health, why): (Health, Option<String>),
     drift: Option<&Drift>,
     catalog: &Catalog,
 ) -> Row {
-    let planned = planned(&thing.resource).filter(|_| health != Health::Complete);
-    let counted = match thing.resource.attributes.get("count") {
-        Some(Attr::Int(n)) => u32::try_from(*n).ok(),
-        _ => None,
-    };
-    let machines = match (health, drift) {
-        (Health::Complete | Health::Gone, _) => counted.map(|_| 0),
-        (_, Some(_)) => seen(thing, drift).and_then(|seen| seen.running),
-        (_, None) => counted,
-    };
-    let healthy = seen(thing, drift).and_then(|seen| seen.healthy);
-    let cost = match health {
-        Health::Complete | Health::Gone | Health::Waiting => Cost::Nothing,
-        _ => cost(&thing.resource, machines, catalog),
-    };
+    let machines = spend::machines(addr, thing, drift);
     Row {
         addr: addr.clone(),
         id: thing.id.clone(),
@@ -291,8 +315,62 @@ fn row(
         health,
         why,
         machines,
-        healthy,
-        planned,
-        cost,
+        healthy: spend::seen(thing, drift).and_then(|seen| seen.healthy),
+        planned: planned(should).filter(|_| health != Health::Complete),
+        cost: cost(&thing.resource, machines, catalog),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rhumb_api::{Attr, Cloud, Handle};
+
+    use super::*;
+
+    /// What is said of a fleet that should have `count` machines, or from `least` to `most` of them.
+    fn said(should: [i64; 3], running: u32, healthy: u32, due: i64) -> Option<Health> {
+        let with = |count| {
+            let names = ["min_count", "count", "max_count"];
+            let numbers = [should[0], count, should[2]];
+            names
+                .into_iter()
+                .zip(numbers)
+                .map(|(name, n)| (name.to_owned(), Attr::Int(n)))
+                .collect::<Attributes>()
+        };
+        let handle = Handle {
+            cloud: Cloud::Aws,
+            region: "eu-west-1".into(),
+            kind: ResourceKind::Fleet,
+            id: "a".into(),
+        };
+        let seen = Observed {
+            handle,
+            tags: None,
+            attributes: with(due),
+            status: Status::Ready,
+            running: Some(running),
+            healthy: Some(healthy),
+            outputs: std::collections::BTreeMap::new(),
+        };
+        capacity(&with(should[1]), &seen).map(|(health, _)| health)
+    }
+
+    #[test]
+    fn machines_are_measured_by_what_is_wanted_now() {
+        // Of a fleet that has as many at all hours, what is planned.
+        assert_eq!(said([8, 8, 8], 8, 8, 8), None);
+        assert_eq!(said([8, 8, 8], 7, 7, 7), Some(Health::Short));
+        assert_eq!(said([8, 8, 8], 8, 2, 8), Some(Health::Unhealthy));
+        assert_eq!(said([8, 8, 8], 9, 9, 9), Some(Health::Over));
+        // Of one that follows its load, what its cloud has decided on.
+        assert_eq!(said([2, 8, 8], 8, 2, 8), Some(Health::Unhealthy));
+        assert_eq!(said([2, 8, 8], 3, 3, 8), Some(Health::Short));
+        assert_eq!(said([2, 8, 8], 2, 2, 2), None);
+        assert_eq!(said([2, 8, 8], 8, 2, 2), None, "they are on their way out");
+        assert_eq!(said([2, 8, 8], 9, 9, 8), Some(Health::Over));
+        assert_eq!(said([2, 8, 8], 1, 1, 1), Some(Health::Short), "somebody took them");
+        assert_eq!(said([0, 8, 8], 0, 0, 0), None);
+        assert_eq!(said([0, 8, 8], 8, 0, 8), Some(Health::Unhealthy));
     }
 }

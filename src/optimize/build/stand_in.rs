@@ -48,7 +48,7 @@ impl Draft {
         pool.latency = speed.curve.latency(rate / f64::from(n.max(1)), n, demand.arrivals);
         let (model, quality, percent) = (named.model.clone(), named.quality, standing.percent);
         pool.stands_in = Some(StandsIn { pool: of.addr.clone(), model, quality, percent, rate });
-        self.caveats.extend(super::replayed(job, &failed, speed, &pool));
+        self.caveats.extend(super::replayed(job, &failed, speed, &pool, 0));
         let way = &table.machines[table.sites[standing.site].machine].ways[standing.way];
         self.bill(job, table, &alone, &pool, Runs::Always, weights_gib(speed, way));
         Some(pool)

@@ -26,8 +26,8 @@ use near::{Posterior, Said, Spot};
 /// Least share of the variance that runs must explain before a prediction is touched.
 const LEAST_EXPLAINED: f64 = 0.01;
 
-/// How the note of a prediction begins that a recorded contradiction decides.
-pub const CONTRADICTED: &str = "stands on a run";
+/// How the note of a prediction begins whose configuration has a recorded contradiction.
+pub const CONTRADICTED: &str = "accepted contradiction";
 
 /// Which latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +185,8 @@ impl Calibrator {
         let loads = [most / 4.0, most].map(|b| (b / lanes).max(1.0));
         let shape = curve.shape;
         let Some((tpot, ttft)) = self.changes(c, &shape, &loads, curve.tpot_band, curve.ttft_band) else {
+            let mut curve = curve;
+            curve.notes.extend(self.contradictions(c, "near that load figures follow it, and these do not"));
             return curve;
         };
         let before = curve.tpot_band;
@@ -197,17 +199,14 @@ impl Calibrator {
             found.evidence = Evidence::Calibrated;
         }
         found.notes.insert(0, note);
-        for run in self.accepted(c) {
-            let when = if run.date.is_empty() { "undated" } else { &run.date };
-            found.notes.push(format!(
-                "{CONTRADICTED} ({}, {when}) that contradicts the prediction or another run; its owner stands by it",
-                run.file
-            ));
-        }
+        found.notes.extend(self.contradictions(c, "these figures follow it"));
         found
     }
 
     /// A benchmark's prediction as the runs near it correct it; unchanged if there are none.
+    ///
+    /// Under the very load of a run that its owner stands by, the figure is what was measured: between that
+    /// and a prediction that cannot be right with it, nothing is the better for being averaged.
     #[must_use]
     pub fn apply_to_benchmark(
         &self,
@@ -217,20 +216,73 @@ impl Calibrator {
         concurrency: f64,
     ) -> Benchmark {
         let clients = concurrency / f64::from(c.layout.dp.max(1));
-        let Some((tpot, ttft)) = self.changes(c, shape, &[clients], found.tpot_band, found.ttft_band) else {
+        let Some((mut tpot, mut ttft)) = self.changes(c, shape, &[clients], found.tpot_band, found.ttft_band)
+        else {
             return found;
         };
+        let here = self.measured(c, shape, concurrency);
+        if let Some((measured_ttft_s, measured_tpot_s)) = here {
+            tpot.shift = math::ln(measured_tpot_s / found.tpot_s);
+            ttft.shift = math::ln(measured_ttft_s / found.ttft_s);
+            (tpot.band.mu, ttft.band.mu) = (0.0, 0.0);
+        }
         let mut notes = found.notes;
         notes.insert(0, self.note(c, &tpot, found.tpot_band));
+        let follows = if here.is_some() { "this is what was measured" } else { "this figure follows it" };
+        notes.extend(self.contradictions(c, follows));
         let own = self.of_this(c).next().is_some();
         Benchmark {
             ttft_s: found.ttft_s * math::exp(ttft.shift),
             tpot_s: found.tpot_s * math::exp(tpot.shift),
             ttft_band: ttft.band,
             tpot_band: tpot.band,
-            evidence: if own { Evidence::Calibrated } else { found.evidence },
+            evidence: match here {
+                Some(_) => Evidence::Measured,
+                None if own => Evidence::Calibrated,
+                None => found.evidence,
+            },
             notes,
         }
+    }
+
+    /// TTFT and TPOT, seconds, as the runs of a configuration measured them under this load, in the
+    /// geometric mean, if its owner stands by one of them.
+    fn measured(&self, c: &Configuration<'_>, shape: &RequestShape, concurrency: f64) -> Option<(f64, f64)> {
+        // Counts that differ by less are written alike; a prompt's mean is rarely whole.
+        let equal = |a: f64, b: f64| (a - b).abs() <= 0.01 * a.max(b);
+        let same = |r: &&Compared| {
+            matches!(r.run.load, Load::Closed { concurrency: held } if equal(held, concurrency))
+                && equal(r.run.input, shape.input.mean)
+                && equal(r.run.output, shape.output.mean)
+                && shape.prefix_cached <= 0.0
+        };
+        let here: Vec<&Run> = self.of_this(c).filter(same).map(|r| &r.run).collect();
+        here.iter().any(|r| r.accepted).then(|| {
+            let mean = |ms: fn(&Run) -> f64| {
+                math::exp(here.iter().map(|r| math::ln(ms(r) / 1e3)).sum::<f64>() / here.len() as f64)
+            };
+            (mean(|r| r.ttft.ms), mean(|r| r.tpot.ms))
+        })
+    }
+
+    /// A note for each run of a configuration that its owner stands by: which, how far off, and how what is
+    /// noted relates to it.
+    fn contradictions(&self, c: &Configuration<'_>, follows: &str) -> Vec<String> {
+        let accepted = self.of_this(c).filter(|r| r.run.accepted);
+        let note = |r: &Compared| {
+            let off = |name: &str, a: Option<Against>| {
+                a.map(|a| format!("{name} {:.2} times", a.measured_ms / a.predicted_ms))
+            };
+            let off: Vec<String> = [off("TPOT", r.tpot), off("TTFT", r.ttft)].into_iter().flatten().collect();
+            let Run { file, date, load, input, output, .. } = &r.run;
+            let date = if date.is_empty() { "undated" } else { date };
+            format!(
+                "{CONTRADICTED}: the run {file} ({date}; {load}, {input:.0} + {output:.0} tokens) measured {} what is \
+                 predicted without it; {follows}",
+                off.join(" and ")
+            )
+        };
+        accepted.map(note).collect()
     }
 
     /// What a run is expected to measure, whatever it says it did: mean of TTFT and TPOT, ms, each with its
@@ -253,11 +305,6 @@ impl Calibrator {
     fn of_this(&self, c: &Configuration<'_>) -> impl Iterator<Item = &Compared> {
         let d = Deployment::of(c);
         self.compared.iter().filter(move |r| r.spot.is_some() && r.run.deployment == d)
-    }
-
-    /// Runs that a plan with this configuration stands on although they contradict its prediction.
-    pub fn accepted(&self, c: &Configuration<'_>) -> Vec<&Run> {
-        self.of_this(c).map(|r| &r.run).filter(|r| r.accepted).collect()
     }
 
     /// What changes about TPOT and TTFT, if anything.

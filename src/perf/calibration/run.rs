@@ -83,6 +83,32 @@ impl Load {
             Load::Open { in_flight, .. } => *in_flight,
         }
     }
+
+    fn is_alike(&self, other: &Self) -> bool {
+        let how = match (self, other) {
+            (Load::Closed { .. }, Load::Closed { .. }) => true,
+            (Load::Open { rate, poisson, .. }, Load::Open { rate: r, poisson: p, .. }) => {
+                alike(*rate, *r) && poisson == p
+            }
+            _ => false,
+        };
+        how && alike(self.in_flight(), other.in_flight())
+    }
+}
+
+impl std::fmt::Display for Load {
+    /// `16 in flight` or `4 requests/s (23 in flight)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Load::Closed { concurrency } => write!(f, "{concurrency} in flight"),
+            Load::Open { rate, in_flight, .. } => write!(f, "{rate} requests/s ({in_flight:.0} in flight)"),
+        }
+    }
+}
+
+/// Equal but for how a program wrote the number; repeated measurements differ by percents.
+fn alike(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-6 * a.abs().max(b.abs())
 }
 
 /// A measured mean.
@@ -129,9 +155,28 @@ pub struct Run {
 }
 
 impl Run {
-    /// What names it: file and part.
+    /// Where it was read: file and part. The same run may stand in another file: [`Run::repeats`].
     pub fn id(&self) -> (&str, u32) {
         (&self.sha256, self.part)
+    }
+
+    /// Whether the other is the same measurement, whatever its file is called, how that is formatted and
+    /// what it is said to have run on. Spreads and whether lengths were equal are not compared: files of
+    /// one run may or may not tell them, as they may the date.
+    pub fn repeats(&self, other: &Self) -> bool {
+        let date = self.date == other.date || self.date.is_empty() || other.date.is_empty();
+        self.id() == other.id()
+            || date
+                && self.requests == other.requests
+                && self.load.is_alike(&other.load)
+                && [
+                    (self.input, other.input),
+                    (self.output, other.output),
+                    (self.ttft.ms, other.ttft.ms),
+                    (self.tpot.ms, other.tpot.ms),
+                ]
+                .iter()
+                .all(|(a, b)| alike(*a, *b))
     }
 
     fn order(&self, other: &Self) -> std::cmp::Ordering {
@@ -148,16 +193,29 @@ pub struct Calibration {
     pub name: String,
     /// SHA-256 of their canonical form; empty if there is none.
     pub digest: String,
+    /// Runs that were given and left out because they repeat one of those that stay.
+    pub repeated: usize,
     runs: Vec<Run>,
 }
 
 impl Calibration {
-    /// Puts runs in order; of those with one [`Run::id`] the first stays.
+    /// Puts runs in order; of those of one deployment that repeat each other the first stays, accepted if
+    /// any of them is: written twice, a run would count as two and narrow the bands.
     pub fn new(name: impl Into<String>, digest: impl Into<String>, mut runs: Vec<Run>) -> Self {
         runs.sort_by(Run::order);
-        let mut seen = std::collections::BTreeSet::new();
-        runs.retain(|r| seen.insert((r.sha256.clone(), r.part)));
-        Calibration { name: name.into(), digest: digest.into(), runs }
+        let given = runs.len();
+        let mut kept: Vec<Run> = Vec::with_capacity(given);
+        for run in runs {
+            let mut near = kept.iter_mut().rev().take_while(|k| {
+                k.deployment == run.deployment && alike(k.load.in_flight(), run.load.in_flight())
+            });
+            match near.find(|k| k.repeats(&run)) {
+                Some(first) => first.accepted |= run.accepted,
+                None => kept.push(run),
+            }
+        }
+        let repeated = given - kept.len();
+        Calibration { name: name.into(), digest: digest.into(), repeated, runs: kept }
     }
 
     /// The runs, by configuration and load.

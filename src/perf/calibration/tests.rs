@@ -6,7 +6,7 @@ use super::compare::NOISE;
 use super::near::{Posterior, SHARED, Said, Spot, nearness};
 use super::*;
 use crate::perf::testing::{arch, configuration, gpu, shape};
-use crate::perf::{Layout, curve, layouts};
+use crate::perf::{Layout, benchmark, curve, layouts};
 use crate::spec::{EngineName, KvCacheDtype, Quantization};
 
 fn deployment(model: &str, accelerator: &str, tp: u32) -> Deployment {
@@ -139,7 +139,9 @@ fn many_consistent_runs_narrow_to_the_noise_and_move_the_figure() {
             [most / 8.0, most / 4.0, most / 2.0, most, most / 3.0, most / 1.5].iter().enumerate()
         {
             for repeat in 0..8 {
-                runs.push(a_run(&own(), *clients, (factor, factor), (i * 8 + repeat) as u32));
+                // Repeats that agree in all digits would be one run.
+                let factor = factor * (1.0 + 1e-4 * (f64::from(repeat) - 3.5));
+                runs.push(a_run(&own(), *clients, (factor, factor), i as u32 * 8 + repeat));
             }
         }
         let found = calibrator(&runs).apply(plain.clone(), &c, None);
@@ -182,13 +184,100 @@ fn what_its_owner_stands_by_counts_at_home_and_nowhere_else() {
     let found = calibrator(&[run]);
     assert!(found.compared()[0].tpot.unwrap().contradicts());
     let plain = curve(&home, &shape(1024.0, 256.0)).unwrap();
-    assert!(found.apply(plain.clone(), &home, None).beta_s > plain.beta_s * 1.2);
-    assert_eq!(found.accepted(&home).len(), 1);
+    let applied = found.apply(plain.clone(), &home, None);
+    assert!(applied.beta_s > plain.beta_s * 1.2);
+    assert!(
+        applied.notes.iter().any(|n| n.starts_with(CONTRADICTED) && n.ends_with("these figures follow it"))
+    );
     for layout in layouts(&a, 8, 1).into_iter().filter(|l| *l != home.layout) {
         let c = Configuration { layout, ..home };
         let Ok(plain) = curve(&c, &shape(1024.0, 256.0)) else { continue };
         assert_eq!(found.apply(plain.clone(), &c, None), plain, "{layout}");
     }
+}
+
+#[test]
+fn under_the_very_load_of_an_accepted_run_the_figure_is_the_measured_one_and_says_so() {
+    let (a, g) = (arch("llama-3.1-70b"), gpu("h100"));
+    let home = configuration(&a, &g, 8);
+    let mut run = a_run(&own(), 32.0, (1.0, 6.0), 0);
+    run.accepted = true;
+    let (ttft, tpot) = (run.ttft.ms, run.tpot.ms);
+    let found = calibrator(&[run]);
+    let at = |found: &Calibrator, input: f64, clients: f64| {
+        let conditions = Conditions { fixed_lengths: None, build: None };
+        let plain = benchmark(&home, &shape(input, 256.0), clients, &conditions).unwrap();
+        (found.apply_to_benchmark(plain.clone(), &home, &shape(input, 256.0), clients), plain)
+    };
+    let noted = |notes: &[String]| -> Vec<String> {
+        notes.iter().filter(|n| n.starts_with(CONTRADICTED)).cloned().collect()
+    };
+    let (there, _) = at(&found, 1024.0, 32.0);
+    assert_eq!(there.evidence, Evidence::Measured);
+    assert!((there.tpot_s * 1e3 / tpot - 1.0).abs() < 1e-9 && there.tpot_band.mu == 0.0, "{there:?}");
+    assert!((there.ttft_s * 1e3 / ttft - 1.0).abs() < 1e-9 && there.ttft_band.mu == 0.0, "{there:?}");
+    let told = "accepted contradiction: the run 0.json (2026-11-20; 32 in flight, 1024 + 256 tokens) measured TPOT 6.00 \
+                times and TTFT 1.00 times what is predicted without it; this is what was measured";
+    assert_eq!(noted(&there.notes), [told]);
+    assert!(there.notes[0].contains("tokens take 600 % of what is predicted"), "{:?}", there.notes);
+    // Another load or length is what the run says about it, and no measurement.
+    for (input, clients) in [(1024.0, 40.0), (1100.0, 32.0)] {
+        let (near, plain) = at(&found, input, clients);
+        assert_eq!(near.evidence, Evidence::Calibrated);
+        assert!(near.tpot_s > plain.tpot_s && near.tpot_s < there.tpot_s, "{near:?}");
+        assert!(noted(&near.notes)[0].ends_with("; this figure follows it"), "{:?}", near.notes);
+    }
+    // A run that fits its prediction corrects it, as before.
+    let fitting = calibrator(&[a_run(&own(), 32.0, (1.0, 1.1), 0)]);
+    let (there, _) = at(&fitting, 1024.0, 32.0);
+    assert_eq!((there.evidence, noted(&there.notes).len()), (Evidence::Calibrated, 0));
+    // Where it makes the loads of a curve differ by more than the band, none of them can follow it, and that is told.
+    let plain = curve(&home, &shape(1024.0, 256.0)).unwrap();
+    let mut far = a_run(&own(), f64::from(plain.max_batch), (30.0, 30.0), 0);
+    far.accepted = true;
+    let told = calibrator(&[far]).apply(plain.clone(), &home, None);
+    let after = noted(&told.notes);
+    assert_eq!((after.len(), told.beta_s), (1, plain.beta_s), "{after:?}");
+    assert!(after[0].ends_with("near that load figures follow it, and these do not"), "{after:?}");
+}
+
+#[test]
+fn a_run_is_one_however_often_and_wherever_it_is_written() {
+    let run = a_run(&own(), 32.0, (1.0, 1.1), 0);
+    let other = |change: fn(&mut Run)| {
+        let mut other = Run { file: "copy.json".into(), sha256: "1".repeat(64), part: 4, ..run.clone() };
+        change(&mut other);
+        other
+    };
+    let kept = |b: Run| {
+        let all = Calibration::new("", "", vec![run.clone(), b]);
+        (all.runs().len(), all.repeated)
+    };
+    // Formatted otherwise, without its spreads, its lists of lengths or its date.
+    assert_eq!(kept(other(|_| ())), (1, 1));
+    assert_eq!(kept(other(|r| r.tpot.ms *= 1.0 + 1e-9)), (1, 1));
+    assert_eq!(kept(other(|r| r.tpot.error = 0.02)), (1, 1));
+    assert_eq!(kept(other(|r| r.fixed_lengths = Some(true))), (1, 1));
+    assert_eq!(kept(other(|r| r.date.clear())), (1, 1));
+    // Measured again, or something else.
+    assert_eq!(kept(other(|r| r.tpot.ms *= 1.001)), (2, 0));
+    assert_eq!(kept(other(|r| r.ttft.ms *= 1.001)), (2, 0));
+    assert_eq!(kept(other(|r| r.date = "2026-11-21".into())), (2, 0));
+    assert_eq!(kept(other(|r| r.requests += 1)), (2, 0));
+    assert_eq!(kept(other(|r| r.input += 1.0)), (2, 0));
+    assert_eq!(kept(other(|r| r.load = Load::Closed { concurrency: 33.0 })), (2, 0));
+    let open = |r: &mut Run| r.load = Load::Open { rate: 4.0, in_flight: 32.0, poisson: true };
+    assert_eq!(kept(other(open)), (2, 0));
+    assert_eq!(kept(other(|r| r.deployment.version = (0, 20))), (2, 0));
+    // One that its owner stands by is not lost behind a copy.
+    let all = Calibration::new("", "", vec![run.clone(), other(|r| r.accepted = true)]);
+    assert!(all.runs().len() == 1 && all.runs()[0].accepted);
+    let copies: Vec<Run> = (0..30).map(|part| Run { part, ..run.clone() }).collect();
+    let (one, many) = (calibrator(&copies[..1]), calibrator(&copies));
+    let (a, g) = (arch("llama-3.1-70b"), gpu("h100"));
+    let c = configuration(&a, &g, 8);
+    let plain = curve(&c, &shape(1024.0, 256.0)).unwrap();
+    assert_eq!(one.apply(plain.clone(), &c, None), many.apply(plain, &c, None));
 }
 
 #[test]

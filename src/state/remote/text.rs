@@ -207,10 +207,7 @@ impl<'a> Lines<'a> {
             Some(other) => {
                 let message = format!("it has version {other}, this rhumb reads version {VERSION}");
                 let error = self.error(DIGITS + 2, message);
-                Err(StateError {
-                    help: Some("use the rhumb that wrote it, or a newer one".to_owned()),
-                    ..error
-                })
+                Err(StateError { help: Some(crate::state::NEWER.to_owned()), ..error })
             }
             None => Err(self.error(DIGITS + 2, format!("it is another object: there is no `{key}`"))),
         }

@@ -1,7 +1,7 @@
 //! Fits the constants of the forward pass and of the benchmarks' harness: Levenberg-Marquardt on the
 //! logarithms of TPOT and TTFT under a soft absolute loss, every constant drawn to its prior.
 
-use rhumb::perf::{ENGINES, EngineConstants, FORMATS, Harness};
+use rhumb::perf::{ClosedLoop, ENGINES, EngineConstants, FORMATS, Harness};
 use rhumb::spec::EngineName;
 
 use super::linear::solve;
@@ -13,9 +13,44 @@ const SCALES: (f64, f64) = (0.12, 0.30);
 /// `perf_convert fit` prints, fall steeply up to 3 and little beyond.
 const PRIOR: f64 = 4.0;
 
+/// A mechanism beside the curves of the kernels, that a fit may have to do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Off {
+    Kernels,
+    Formats,
+    Host,
+    Alone,
+    Start,
+    Gather,
+    Shares,
+    Cluster,
+    Synchrony,
+    Drafted,
+    Held,
+}
+
+impl Off {
+    /// With what each one is.
+    pub const ALL: [(Off, &'static str); 11] = [
+        (Off::Kernels, "factors of each engine on the kernels' curves"),
+        (Off::Formats, "factors of expert kernels by precision"),
+        (Off::Host, "time of a step on the host"),
+        (Off::Alone, "floor of launches under a lone prompt"),
+        (Off::Start, "start, start for each request and steps before the first token"),
+        (Off::Gather, "prompts held back until other attention ranks have one"),
+        (Off::Shares, "fitted shares of others' prompts that a request waits for"),
+        (Off::Cluster, "requests that end together come back together"),
+        (Off::Synchrony, "waves of equal lengths"),
+        (Off::Drafted, "drafted tokens of DeepSeek-R1 rows"),
+        (Off::Held, "steps that two published scripts hold a prompt back"),
+    ];
+}
+
 /// The fitted constants.
 #[derive(Clone, Copy, Debug)]
 pub struct Physics {
+    /// What was left out of the fit, and is of the predictions.
+    off: Option<Off>,
     pub engines: [EngineConstants; 3],
     /// By engine, then spread and fixed lengths.
     pub harnesses: [[Harness; 2]; 3],
@@ -72,7 +107,30 @@ fn shared(theta: &[f64], engine: usize, fixed: usize) -> f64 {
     theta[0] + theta[1 + fixed] + theta[3 + engine] + theta[6 + 2 * engine + fixed]
 }
 
-fn physics(theta: &[f64; SIZE]) -> Physics {
+fn physics(theta: &[f64; SIZE], off: Option<Off>) -> Physics {
+    let mut all = with_all(theta);
+    all.off = off;
+    let engines = all.engines.iter_mut();
+    let harnesses = all.harnesses.iter_mut().flatten();
+    match off {
+        None | Some(Off::Held) => {}
+        Some(Off::Kernels) => engines.for_each(|e| (e.decode, e.prefill) = ([1.0; PARTS], [1.0; PARTS])),
+        Some(Off::Formats) => all.formats = [[1.0; 2]; FORMATS.len()],
+        Some(Off::Host) => engines.for_each(|e| (e.host_s, e.sequence_s, e.host_prefill_s) = (0.0, 0.0, 0.0)),
+        Some(Off::Alone) => engines.for_each(|e| e.layer_s = 0.0),
+        Some(Off::Start) => {
+            harnesses.for_each(|h| (h.start_s, h.start_per_request_s, h.steps) = (0.0, 0.0, 0.0));
+        }
+        Some(Off::Gather) => harnesses.for_each(|h| h.gather = 0.0),
+        Some(Off::Shares) => harnesses.for_each(|h| (h.prefill, h.mix) = (1.0, 1.0)),
+        Some(Off::Cluster) => harnesses.for_each(|h| h.cluster = 0.0),
+        Some(Off::Synchrony) => harnesses.for_each(|h| h.synchrony = 0.0),
+        Some(Off::Drafted) => engines.for_each(|e| e.drafted = 1.0),
+    }
+    all
+}
+
+fn with_all(theta: &[f64; SIZE]) -> Physics {
     let e = |i: usize| theta[i].exp();
     let side = |engine: usize, from: usize| {
         std::array::from_fn(|part| (theta[from + part] + theta[from + PARTS * (1 + engine) + part]).exp())
@@ -85,6 +143,7 @@ fn physics(theta: &[f64; SIZE]) -> Physics {
     let cluster = start + 3 * SHARED;
     let layer = cluster + 2;
     Physics {
+        off: None,
         formats: std::array::from_fn(|f| std::array::from_fn(|s| e(formats + 2 * f + s))),
         engines: std::array::from_fn(|i| EngineConstants {
             decode: side(i, 0),
@@ -126,7 +185,8 @@ impl Physics {
         let i = index(p.engine);
         let format = FORMATS.iter().position(|f| f.as_str() == p.precision);
         let [decode, prefill] = format.map_or([1.0; 2], |f| self.formats[f]);
-        p.physics
+        let hold = if self.off == Some(Off::Held) { 0.0 } else { p.physics.hold };
+        ClosedLoop { hold, ..p.physics }
             .latency(&self.engines[i].with_experts(decode, prefill), &self.harnesses[i][usize::from(p.fixed)])
     }
 
@@ -136,12 +196,12 @@ impl Physics {
         ((p.ttft_s / ttft).ln(), (p.tpot_s / tpot).ln())
     }
 
-    /// Fits all constants on these points.
-    pub fn fit(points: &[&Point]) -> Self {
+    /// Fits all constants on these points, without a mechanism if one is named.
+    pub fn fit(points: &[&Point], off: Option<Off>) -> Self {
         let w: Vec<f64> = weights(points).into_iter().map(f64::sqrt).collect();
         let (mean, sd) = priors();
         let residuals = |theta: &[f64; SIZE]| -> Vec<f64> {
-            let model = physics(theta);
+            let model = physics(theta, off);
             let mut out = Vec::with_capacity(2 * points.len());
             for (p, w) in points.iter().zip(&w) {
                 let (ttft, tpot) = model.residual(p);
@@ -208,7 +268,7 @@ impl Physics {
                 break;
             }
         }
-        physics(&theta)
+        physics(&theta, off)
     }
 
     /// Lines of `constants.tsv`: engine, group, name, value, rows.

@@ -1,11 +1,13 @@
 //! Turns the collected performance data into the tables that the build carries, fits the bands and
 //! writes the accuracy report. A tool for maintainers; needs the feature `convert`.
 //!
-//! `perf_convert tables DIR`, `fit|nearness|training|report DIR DATE REVISION`, `grid DATE REVISION`, `bench`; DIR holds the
+//! `perf_convert tables DIR`, `fit|nearness|training|report|ablate DIR DATE REVISION`, `grid DATE REVISION`, `bench`; DIR holds the
 //! collected files.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod ablation;
 mod bands;
+mod batches;
 mod bench;
 mod decisions;
 mod fit;
@@ -264,7 +266,8 @@ fn main() -> Outcome<()> {
             // and call again.
             training::constants(date, revision)
         }
+        [_, "ablate", dir, date, revision] => ablation::write(Path::new(dir), date, revision),
         [_, "report", dir, date, revision] => report::write(Path::new(dir), date, revision),
-        _ => Err("usage: perf_convert tables DIR, fit|nearness|training|report DIR DATE REVISION, grid DATE REVISION, bench".into()),
+        _ => Err("usage: perf_convert tables DIR, fit|nearness|training|report|ablate DIR DATE REVISION, grid DATE REVISION, bench".into()),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use rhumb::perf::{Key, Residual};
 
-use super::fit::Physics;
+use super::fit::{Off, Physics};
 use super::linear::solve;
 use super::points::{Point, weights};
 
@@ -36,7 +36,12 @@ impl Kind {
 
 impl Model {
     pub fn fit(points: &[&Point]) -> Self {
-        let physics = Physics::fit(points);
+        Self::without(points, None)
+    }
+
+    /// The same without a mechanism, if one is named.
+    fn without(points: &[&Point], off: Option<Off>) -> Self {
+        let physics = Physics::fit(points, off);
         let residuals: Vec<(f64, f64)> = points.iter().map(|p| physics.residual(p)).collect();
         let mut columns: BTreeMap<Key, (usize, f64, usize)> = BTreeMap::new();
         let mut size = 0;
@@ -165,10 +170,19 @@ pub fn leave_out<'a, F: Ord + Send>(
     points: &[&'a Point],
     fold: impl Fn(&Point) -> F + Sync,
 ) -> Vec<LeftOut<'a>> {
+    leave_out_without(points, fold, None)
+}
+
+/// The same without a mechanism, if one is named.
+pub fn leave_out_without<'a, F: Ord + Send>(
+    points: &[&'a Point],
+    fold: impl Fn(&Point) -> F + Sync,
+    off: Option<Off>,
+) -> Vec<LeftOut<'a>> {
     let folds: BTreeSet<F> = points.iter().map(|p| fold(p)).collect();
     let of_fold = |f: F| {
         let (own, others): (Vec<&Point>, Vec<&Point>) = points.iter().copied().partition(|p| fold(p) == f);
-        let model = Model::fit(&others);
+        let model = Model::without(&others, off);
         let left = |point| {
             let (ttft, tpot) = model.residual(point);
             let physics = model.physics.residual(point);

@@ -20,7 +20,7 @@ fn lengths(mean: f64, max: f64) -> Lengths {
 
 /// vLLM under a constant rate: TPOT and end to end of a service curve; nothing was fitted on these.
 pub fn write(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
-    let mut by_gpu: BTreeMap<String, [Vec<f64>; 4]> = BTreeMap::new();
+    let mut by_gpu: BTreeMap<String, [Vec<f64>; 8]> = BTreeMap::new();
     let mut refused = 0;
     let mut overload = (0, 0);
     for row in &rows(dir, "llmd_measured_calibration.csv")? {
@@ -92,10 +92,20 @@ pub fn write(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
             sessions: None,
             requests: 8_000,
         };
-        let replayed = loaded.figures(&[(Metric::Tpot, None), (Metric::E2e, None)]);
+        let tails = [("e2e_p90_ms", 0.9), ("e2e_p99_ms", 0.99)];
+        let asked = [(Metric::Tpot, None), (Metric::E2e, None)].into_iter();
+        let asked: Vec<_> = asked.chain(tails.map(|(_, q)| (Metric::E2e, Some(q)))).collect();
+        let replayed = loaded.figures(&asked);
         let entry = by_gpu.entry(gpu.to_owned()).or_default();
         entry[2].push((number(row, "tpot_mean_ms") / replayed[0].mean).ln());
         entry[3].push((number(row, "e2e_mean_ms") / replayed[1].mean).ln());
+        for (i, (column, q)) in tails.into_iter().enumerate() {
+            let measured = number(row, column);
+            if measured > 0.0 {
+                entry[4 + 2 * i].push((measured / latency.e2e.at(Some(q))).ln());
+                entry[5 + 2 * i].push((measured / replayed[2 + i].mean).ln());
+            }
+        }
         entry[0].push((number(row, "tpot_mean_ms") / latency.tpot.mean).ln());
         entry[1].push((number(row, "e2e_mean_ms") / latency.e2e.mean).ln());
     }
@@ -112,7 +122,9 @@ pub fn write(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
         out,
         "| accelerator | rows | TPOT % | E2E % | TPOT bias | replayed TPOT % | replayed E2E % |\n|---|---|---|---|---|---|---|"
     )?;
-    for (gpu, [tpot, e2e, tpot_replayed, e2e_replayed]) in by_gpu {
+    for (gpu, [tpot, e2e, tpot_replayed, e2e_replayed, ..]) in &by_gpu {
+        let (tpot, e2e) = (tpot.clone(), e2e.clone());
+        let (tpot_replayed, e2e_replayed) = (tpot_replayed.clone(), e2e_replayed.clone());
         let bias = (quantile(tpot.clone(), 0.5).exp() - 1.0) * 100.0;
         writeln!(
             out,
@@ -122,6 +134,32 @@ pub fn write(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
             error(e2e),
             error(tpot_replayed),
             error(e2e_replayed)
+        )?;
+    }
+    writeln!(
+        out,
+        "\nPercentiles end to end, of rows that state them. Lengths are equal and arrivals even there, so that the spread is of"
+    )?;
+    writeln!(out, "the engine and the client alone.\n")?;
+    writeln!(
+        out,
+        "| accelerator | rows | E2E p90 % | replayed | measured p90 / replayed | rows | E2E p99 % | replayed | measured p99 / replayed |\n|---|---|---|---|---|---|---|---|---|"
+    )?;
+    for (gpu, [.., p90, p90_replayed, p99, p99_replayed]) in &by_gpu {
+        let ratio = |x: &[f64]| {
+            if x.is_empty() { "-".into() } else { format!("{:.2}", quantile(x.to_vec(), 0.5).exp()) }
+        };
+        writeln!(
+            out,
+            "| {gpu} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            p90.len(),
+            error(p90.clone()),
+            error(p90_replayed.clone()),
+            ratio(p90_replayed),
+            p99.len(),
+            error(p99.clone()),
+            error(p99_replayed.clone()),
+            ratio(p99_replayed)
         )?;
     }
     writeln!(

@@ -10,7 +10,7 @@ use rhumb::perf::points::Case;
 use super::bands::{self, Fitted, Judged, groups};
 use super::model::{LeftOut, leave_out, tenth};
 use super::points::{self, Point, number};
-use super::{Outcome, decisions, memory, open_loop, others, quantile, training};
+use super::{Outcome, batches, decisions, memory, open_loop, others, quantile, training};
 
 /// Median and 90th percentile of `|predicted / measured - 1|`, percent.
 pub fn error(residuals: Vec<f64>) -> String {
@@ -315,6 +315,7 @@ pub fn write(dir: &Path, date: &str, revision: &str) -> Outcome<()> {
     }
     disaggregated(&mut out, dir, &catalog)?;
     open_loop::write(&mut out, dir, &catalog)?;
+    batches::write(&mut out, dir, &catalog)?;
     memory::write(&mut out, &catalog)?;
     training::write(&mut out, &catalog)?;
     others::write(&mut out, dir)?;

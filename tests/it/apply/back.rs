@@ -388,7 +388,7 @@ fn events_of_health_follow_the_schema() {
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     let fleet =
         desk.sim.inventory().into_iter().find(|seen| seen.handle.kind == ResourceKind::Fleet).expect("one");
-    let address = fleet.tags.address.as_str();
+    let address = fleet.address().expect("tagged").as_str();
     let out = desk.ok(&["apply", ".", "--yes", "--json", "--replace", address]);
     let events: Vec<Value> = out.lines().map(|line| follows(EVENTS, line)).collect();
     let health = events.iter().find(|event| event["stage"] == "healthy").expect("an event");

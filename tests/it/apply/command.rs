@@ -159,7 +159,8 @@ fn refused_machines_are_made_up_for_by_the_plans_own_fallback() {
     assert!(out.contains(&format!("{} stands in, as planned", first.by)), "{out}");
     let more = format!("what stands in costs {} USD a month more", first.more_per_month);
     assert!(out.contains(&more) && !out.contains("USD an hour now, as planned"), "{out}");
-    let addresses: Vec<String> = sim.inventory().iter().map(|t| t.tags.address.to_string()).collect();
+    let addresses: Vec<String> =
+        sim.inventory().iter().map(|t| t.address().expect("tagged").to_string()).collect();
     assert!(addresses.iter().any(|a| a.starts_with(first.by.as_str())), "{addresses:?}");
     assert!(!addresses.iter().any(|a| a.starts_with(pool.addr.as_str())), "{addresses:?}");
     // Nothing is left of what was begun for the machines that were refused.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rhumb::plan::{Action, Change, Standby};
 use rhumb::state::{Intent, State, StateResource, Taken};
-use rhumb_api::{Call, Handle, Resource, ResourceAddr, Token};
+use rhumb_api::{Call, Handle, Order, ResourceAddr, ResourceKind, Token};
 use rhumb_sim::{CallNo, Entry, Event, Stock, Verb, World, forces_replacement};
 
 use super::deployment::{Region, standby};
@@ -127,8 +127,11 @@ impl Decided {
         if order.needs.keys().collect::<BTreeSet<_>>() != needs {
             return Err("the plan has it need something else".to_owned());
         }
+        let earlier = self.there.as_ref().is_some_and(|thing| thing.since > plan.from.unwrap_or(0));
         let verb = match action {
-            _ if stands_in => self.towards(after),
+            _ if stands_in => self.towards(order),
+            // What an earlier try has made or changed otherwise.
+            _ if !taken.is_empty() && earlier && self.towards(order).is_some() => self.towards(order),
             Action::Create | Action::Replace => Some(Verb::Create),
             Action::Update => Some(Verb::Update),
             Action::Keep | Action::Remove => None,
@@ -137,10 +140,19 @@ impl Decided {
     }
 
     /// How something becomes what stands in wants: it was planned without what the first try has made.
-    fn towards(&self, after: &Resource) -> Option<Verb> {
-        let Some(there) = &self.there else { return Some(Verb::Create) };
+    fn towards(&self, order: &Order) -> Option<Verb> {
+        let (Some(there), after) = (&self.there, &order.resource) else { return Some(Verb::Create) };
+        let old = |kind: &str| {
+            let mut other = there.stands_on.iter().filter(|(addr, id)| order.needs.get(*addr) != Some(*id));
+            other.any(|(addr, _)| addr.as_str().ends_with(kind))
+        };
+        if old("/network") && !matches!(after.kind, ResourceKind::Network | ResourceKind::LaunchTemplate) {
+            return Some(Verb::Create);
+        }
         let mut names = there.resource.attributes.differing(&after.attributes).peekable();
-        names.peek()?;
+        if names.peek().is_none() {
+            return (there.doubtful.is_some() || old("")).then_some(Verb::Update);
+        }
         let anew = names.any(|name| forces_replacement(after.kind, name));
         Some(if anew { Verb::Create } else { Verb::Update })
     }
@@ -156,7 +168,9 @@ impl Decided {
         match change {
             Some((_, change)) if change.action == Action::Remove => Ok(()),
             Some((stands_in, change)) if stands_in || change.action == Action::Replace => {
-                if first && !made_by_it { Ok(()) } else { Err(format!("the plan says {:?}", change.action)) }
+                // A removal that failed is recorded later than the plan.
+                let old = !made_by_it || own.doubtful.is_some();
+                if first && old { Ok(()) } else { Err(format!("the plan says {:?}", change.action)) }
             }
             Some((_, change)) if change.before.is_none() && made_by_it && goes_back(plan, &self.address) => {
                 Ok(())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb::plan::{self, Action, Desired};
-use rhumb::state::{Record, State};
+use rhumb::state::{Record, State, Taken};
 use rhumb_api::ResourceAddr;
 use rhumb_sim::{Stock, World};
 
@@ -27,7 +27,7 @@ pub fn plans() -> Vec<(String, plan::Plan)> {
     all
 }
 
-fn wanted(plan: &plan::Plan) -> Desired {
+pub fn wanted(plan: &plan::Plan) -> Desired {
     let of = |change: &plan::Change| {
         Some((change.addr.clone(), (change.after.clone()?, change.depends_on.clone())))
     };
@@ -92,7 +92,7 @@ fn what_forces_a_replacement_is_the_same_to_planner_and_cloud() {
 }
 
 /// A world without the machines of these pools.
-fn without<'p>(pools: impl IntoIterator<Item = &'p ResourceAddr>) -> World {
+pub fn without<'p>(pools: impl IntoIterator<Item = &'p ResourceAddr>) -> World {
     let mut world = World { seed: 5, ..World::default() };
     for gone in pools {
         let mut parts = gone.as_str().split('/').skip(1);
@@ -104,6 +104,31 @@ fn without<'p>(pools: impl IntoIterator<Item = &'p ResourceAddr>) -> World {
         }
     }
     world
+}
+
+/// What a plan leads to once these have been taken: of each pool, the last counts.
+pub fn standing(plan: &plan::Plan, took: &[Taken]) -> Desired {
+    let mut wanted = wanted(plan);
+    let last: BTreeMap<_, _> = took.iter().map(|taken| (&taken.pool, taken)).collect();
+    for taken in last.into_values() {
+        let is = |s: &&plan::Standby| (&s.pool, &s.by, s.spot) == (&taken.pool, &taken.by, taken.spot);
+        let standby = plan.standbys.iter().find(is).expect("what was taken is of the plan");
+        wanted.retain(|addr, _| !standby.without.contains(addr));
+        for change in standby.changes.iter().filter(|change| change.action != Action::Remove) {
+            let after = change.after.clone().expect("made or changed");
+            wanted.insert(change.addr.clone(), (after, change.depends_on.clone()));
+        }
+    }
+    wanted
+}
+
+/// What was taken, in this order.
+pub fn took(theatre: &Theatre) -> Vec<Taken> {
+    let taken = theatre.history.iter().filter_map(|record| match record {
+        Record::Took(taken) => Some(taken.clone()),
+        _ => None,
+    });
+    taken.collect()
 }
 
 /// What is wrong after an apply that was refused everything which may stand in for a pool: what there is must be recorded, and a plan
@@ -142,14 +167,7 @@ fn every_pool_that_is_refused_is_made_up_for_as_planned() {
             let mut theatre = Theatre::new(without(gone));
             let work = work(&name, &plan);
             let end = theatre.apply(&work, None);
-            let took: Vec<_> = theatre
-                .history
-                .iter()
-                .filter_map(|record| match record {
-                    Record::Took(taken) => Some(taken.clone()),
-                    _ => None,
-                })
-                .collect();
+            let took = took(&theatre);
             let End::Finished(summary) = end else { panic!("{name}: it ends") };
             if !summary.complete() {
                 // All that the plan has for a pool may be of machines that are gone.
@@ -169,19 +187,7 @@ fn every_pool_that_is_refused_is_made_up_for_as_planned() {
             // What the same machines were refused to as well is made up for too. Of each pool, the last counts.
             let last: BTreeMap<_, _> = took.iter().map(|taken| (&taken.pool, taken)).collect();
             assert!(last.contains_key(pool), "{name} {pool}: {took:?}");
-            let mut wanted = wanted(&plan);
-            for taken in last.into_values() {
-                let standby = plan
-                    .standbys
-                    .iter()
-                    .find(|s| (&s.pool, &s.by, s.spot) == (&taken.pool, &taken.by, taken.spot))
-                    .expect("what was taken is of the plan");
-                wanted.retain(|addr, _| !standby.without.contains(addr));
-                for change in standby.changes.iter().filter(|change| change.action != Action::Remove) {
-                    let after = change.after.clone().expect("made or changed");
-                    wanted.insert(change.addr.clone(), (after, change.depends_on.clone()));
-                }
-            }
+            let wanted = standing(&plan, &took);
             assert_eq!(theatre.faults(&wanted), Vec::<String>::new(), "{name} {pool}");
             assert_eq!(theatre.unplanned(&[&work]), Vec::<String>::new(), "{name} {pool}");
         }

@@ -43,7 +43,7 @@ fn fleets(theatre: &Theatre) -> Vec<Observed> {
 }
 
 fn healthy(theatre: &Theatre) -> Vec<(String, u32)> {
-    let of = |seen: Observed| (seen.tags.address.to_string(), seen.healthy.expect("told"));
+    let of = |seen: Observed| (seen.address().expect("tagged").to_string(), seen.healthy.expect("told"));
     fleets(theatre).into_iter().map(of).collect()
 }
 

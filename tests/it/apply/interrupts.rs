@@ -70,7 +70,7 @@ fn unknown(sim: &Sim, recorded: Option<&State>, again: bool) -> Vec<Wrong> {
             let of = |intent: &Intent| again || intent.accepted.as_ref() == Some(&seen.handle.id);
             state.resources.values().any(|thing| thing.handle().as_ref() == Some(&seen.handle))
                 || state.spares.iter().any(|spare| spare.thing.handle().as_ref() == Some(&seen.handle))
-                || state.open.get(&seen.tags.token).is_some_and(of)
+                || state.open.get(seen.token().expect("tagged")).is_some_and(of)
         })
     };
     let unknown = sim.inventory().into_iter().filter(|seen| !known(seen));
@@ -207,7 +207,7 @@ fn what_happens_meanwhile_is_seen() {
     let other = |sim: &Sim| {
         let mut other = fleet(sim);
         other.handle.id.push('x');
-        other.tags.token = Token::parse("0".repeat(32)).expect("a token");
+        other.tags.as_mut().expect("tagged").token = Token::parse("0".repeat(32)).expect("a token");
         sim.plant(&other);
     };
     seen(&other, &[&[Kind::Leaked], &[Kind::Duplicated]]);

@@ -187,7 +187,7 @@ fn what_is_recorded_can_be_looked_at_and_left_to_others() {
     assert_eq!(out.lines().count(), 7, "{out}");
     assert!(out.contains("SIMULATED") && out.contains("net-00000001"), "{out}");
     let fleet = desk.thing(ResourceKind::Fleet);
-    let address = fleet.tags.address.as_str();
+    let address = fleet.address().expect("tagged").as_str();
     let (out, _, code) = desk.here(&["state", "show", address]);
     let shown: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!((code, shown["id"].as_str()), (0, Some(fleet.handle.id.as_str())));
@@ -196,7 +196,7 @@ fn what_is_recorded_can_be_looked_at_and_left_to_others() {
     assert_eq!(state.resources.len(), 5);
     let (_, err, code) = desk.here(&["state", "show", &address.replace("on_demand", "on_demad")]);
     assert!(code == 1 && err.contains(&format!("did you mean {address}?")), "{err}");
-    let network = desk.thing(ResourceKind::Network).tags.address;
+    let network = desk.thing(ResourceKind::Network).tags.expect("tagged").address;
     let (_, err, code) = desk.here(&["state", "rm", network.as_str()]);
     assert!(code == 1 && err.contains("stands on it"), "{err}");
     let (out, err, code) = desk.here(&["state", "rm", address]);

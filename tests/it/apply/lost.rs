@@ -77,7 +77,7 @@ fn a_restore_that_is_killed_has_recorded_nothing() {
     let desk = Desk::new();
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     let first = serial(&desk);
-    let fleet = fleets(&desk).remove(0).tags.address;
+    let fleet = fleets(&desk).remove(0).tags.expect("tagged").address;
     desk.ok(&["apply", ".", "--yes", "--quiet", "--replace", fleet.as_str()]);
     let serves = fleets(&desk).remove(0).handle;
     desk.lose();
@@ -255,7 +255,7 @@ fn what_was_left_to_others_since_stays_theirs() {
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     let first = serial(&desk);
     let theirs = fleets(&desk).remove(0);
-    desk.here(&["state", "rm", theirs.tags.address.as_str()]);
+    desk.here(&["state", "rm", theirs.address().expect("tagged").as_str()]);
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     assert_eq!(fleets(&desk).len(), 2);
     desk.lose();

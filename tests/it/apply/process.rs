@@ -150,7 +150,7 @@ impl Sim {
         let mut wrong = Vec::new();
         let mut times: BTreeMap<&ResourceAddr, usize> = BTreeMap::new();
         for seen in &there {
-            *times.entry(&seen.tags.address).or_default() += 1;
+            *times.entry(seen.address().expect("tagged")).or_default() += 1;
         }
         let twice = times.iter().filter(|(_, n)| **n > 1);
         wrong.extend(twice.map(|(addr, n)| Kind::Duplicated.is(format!("{addr} is there {n} times"))));
@@ -175,8 +175,8 @@ impl Sim {
                     wrong.push(Kind::Otherwise.is(format!("{addr} is not as it {told}: {names:?}")));
                 }
             }
-            if *addr != &seen.tags.address || !matches!(seen.status, Status::Ready | Status::Complete) {
-                let (told, status) = (&seen.tags.address, &seen.status);
+            if Some(*addr) != seen.address() || !matches!(seen.status, Status::Ready | Status::Complete) {
+                let (told, status) = (seen.address().expect("tagged"), &seen.status);
                 wrong.push(Kind::Otherwise.is(format!("{addr} is {told}, {status:?}")));
             }
         }
@@ -235,7 +235,9 @@ fn what_is_left_missing_there_twice_or_otherwise_is_seen() {
         for (name, was) in thing.attributes.iter() {
             sim.set_attribute(&thing.handle, name, Some("by hand".into()));
             let told: Vec<String> = seen(&wanted).into_iter().map(|w| w.what).collect();
-            let of = |told: &str| format!("{} is not as it {told}: [\"{name}\"]", thing.tags.address);
+            let of = |told: &str| {
+                format!("{} is not as it {told}: [\"{name}\"]", thing.address().expect("tagged"))
+            };
             assert_eq!(told, [of("is recorded"), of("is wanted")]);
             sim.set_attribute(&thing.handle, name, Some(was.clone()));
         }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use rhumb::apply::{Drift, Effect, Engine as _, Event, Found, Survey};
-use rhumb::plan::Desired;
+use rhumb::plan::{Action, Change, Desired, Rollout};
 use rhumb::state::{Record, Spared, State, What};
 use rhumb_api::{Attr, ErrorKind, Handle, Observed, ProviderError, ResourceKind, Status, Tags, Token};
-use rhumb_sim::{Rule, Verb, What as Does, World};
+use rhumb_sim::{Rule, Stock, Verb, What as Does, World};
 
 use super::deployment::{Region, run};
+use super::life::Desk;
 use super::world::{End, Plan, Theatre};
 
 /// Looks once, on virtual time.
@@ -123,7 +124,7 @@ fn what_others_did_is_found_and_planned_back() {
     let tags = Tags { lineage: "demo-1".into(), address: super::deployment::addr("services.old/x"), token };
     let planted = Observed {
         handle: stray.clone(),
-        tags,
+        tags: Some(tags),
         attributes: [("zones", Attr::Int(1))].into(),
         status: Status::Ready,
         running: None,
@@ -134,8 +135,9 @@ fn what_others_did_is_found_and_planned_back() {
     // Of another deployment: none of our business.
     let mut other = planted;
     other.handle.id = "vpc-98".into();
-    other.tags.lineage = "other".into();
-    other.tags.token = Token::parse("1123456789abcdef0123456789abcdef").expect("a token");
+    let tags = other.tags.as_mut().expect("tagged");
+    tags.lineage = "other".into();
+    tags.token = Token::parse("1123456789abcdef0123456789abcdef").expect("a token");
     theatre.cloud.plant(other.clone()).expect("planted");
     let state = theatre.durable.clone();
     let drift = look(&mut theatre, &state);
@@ -184,6 +186,51 @@ fn machines_that_a_fleet_has_by_its_load_are_no_difference() {
         let told = drift.found.keys().any(|(_, of)| *of == fleet);
         assert_eq!(told, differs, "{count}: {drift:?}");
     }
+    // A number beyond the bounds that was recorded does not stay for ever.
+    let of = |theatre: &Theatre| {
+        let thing = theatre.durable.resources.values().find(|t| t.handle().as_ref() == Some(&fleet));
+        thing.expect("recorded").resource.attributes["count"].clone()
+    };
+    let planned = of(&theatre);
+    for (count, recorded) in [(5, Attr::Int(5)), (3, Attr::Int(3)), (4, Attr::Int(3))] {
+        theatre.cloud.set_attribute(&fleet, "count", Some(Attr::Int(count))).expect("changed");
+        let state = theatre.durable.clone();
+        let drift = look(&mut theatre, &state);
+        record(&mut theatre, &drift);
+        assert_eq!(of(&theatre), recorded, "{count}");
+    }
+    // What is otherwise besides does not take the number along.
+    theatre.cloud.set_attribute(&fleet, "image", Some("other".into())).expect("changed");
+    let state = theatre.durable.clone();
+    let drift = look(&mut theatre, &state);
+    record(&mut theatre, &drift);
+    assert_eq!(of(&theatre), Attr::Int(3));
+    assert!(planned != Attr::Int(5));
+}
+
+/// Where names are ids, an old record may name what others have made since; what was taken over from others stays ours.
+#[test]
+fn what_others_made_under_our_ids_is_not_ours() {
+    let (mut theatre, _) = standing(quick());
+    theatre.rest();
+    let mut state = State { lineage: "old-1".into(), ..theatre.durable.clone() };
+    let drift = look(&mut theatre, &state);
+    let others = drift.found.values().filter(|found| **found == Found::Others("demo-1".into())).count();
+    assert_eq!((others, drift.seen.len()), (state.resources.len(), 0), "{drift:?}");
+    for record in drift.records("a@b", "2026-11-25T00:00:00Z") {
+        state.take(&record).expect("a record that fits");
+    }
+    assert!(state.resources.is_empty(), "nothing of theirs is ever removed by us");
+    let mut state = State { lineage: "old-1".into(), ..theatre.durable.clone() };
+    for thing in state.resources.values_mut() {
+        std::sync::Arc::make_mut(thing).token = None;
+    }
+    let drift = look(&mut theatre, &state);
+    assert!(
+        !drift.found.values().any(|found| matches!(found, Found::Others(_) | Found::Vanished)),
+        "{drift:?}"
+    );
+    assert_eq!(drift.seen.len(), state.resources.len());
 }
 
 /// A list that lags shows what is gone and does not show what is there: neither is taken for the truth.
@@ -295,6 +342,171 @@ fn whatever_others_do_one_refresh_and_one_apply_lead_back() {
         assert!(complete, "{seed}: {end:?} {drift:?}");
         theatre.rest();
         assert_eq!(theatre.faults(&wanted), Vec::<String>::new(), "{seed}");
+        let again = Plan::new("again", Some(&theatre.durable), &wanted);
+        assert!(again.order.is_empty(), "{seed}: {:?} {drift:?}", again.order);
     }
     assert!(changed > 40 && gone > 20, "{changed} {gone}");
+}
+
+/// What is gone is made anew, and the plan that says so tells all that this means for what stood on it: afterwards nothing is left to do.
+#[test]
+fn what_stood_on_what_is_gone_is_told_with_it() {
+    let chat = "services.chat/aws/eu-west-1";
+    let (pool, fleet) = ("g6e.xlarge/launch_template", "g6e.xlarge/on_demand");
+    let told: [(&[&str], &[(&str, Action)]); 6] = [
+        (&["load_balancer"], &[("load_balancer", Action::Create), (fleet, Action::Update)]),
+        (
+            &["firewall"],
+            &[("firewall", Action::Create), (pool, Action::Update), ("load_balancer", Action::Update)],
+        ),
+        (&[pool], &[(pool, Action::Create), (fleet, Action::Update)]),
+        (&[fleet], &[(fleet, Action::Create)]),
+        (
+            &["network"],
+            &[
+                ("network", Action::Create),
+                ("firewall", Action::Replace),
+                (pool, Action::Update),
+                ("load_balancer", Action::Replace),
+                (fleet, Action::Replace),
+            ],
+        ),
+        (
+            &["network", "firewall", "load_balancer"],
+            &[
+                ("network", Action::Create),
+                ("firewall", Action::Create),
+                (pool, Action::Update),
+                ("load_balancer", Action::Create),
+                (fleet, Action::Replace),
+            ],
+        ),
+    ];
+    let pointed = format!("{chat}/firewall is replaced: it is pointed to the new one");
+    for (gone, told) in told {
+        let (mut theatre, wanted) = standing(quick());
+        theatre.rest();
+        for name in gone {
+            let handle = handle(&theatre, &format!("{chat}/{name}"));
+            theatre.cloud.vanish(&handle).expect("it was there");
+        }
+        let state = theatre.durable.clone();
+        let drift = look(&mut theatre, &state);
+        record(&mut theatre, &drift);
+        let plan = Plan::new("back", Some(&theatre.durable), &wanted);
+        let changes = plan.changes.iter().filter(|change| change.action != Action::Keep);
+        let is: BTreeMap<&str, Action> =
+            changes.map(|change| (change.addr.as_str(), change.action)).collect();
+        let expected: BTreeMap<String, Action> =
+            told.iter().map(|(name, action)| (format!("{chat}/{name}"), *action)).collect();
+        assert_eq!(is, expected.iter().map(|(addr, action)| (addr.as_str(), *action)).collect(), "{gone:?}");
+        let why = |c: &Change| c.action == Action::Create || c.reasons[0].contains("is not there any more");
+        let told = |c: &&Change| c.action != Action::Keep && c.reasons[0] != pointed;
+        assert!(plan.changes.iter().filter(told).all(why), "{gone:?}: {:?}", plan.changes);
+        theatre.converge(&plan);
+        theatre.rest();
+        assert_eq!(theatre.faults(&wanted), Vec::<String>::new(), "{gone:?}");
+        let again = Plan::new("again", Some(&theatre.durable), &wanted);
+        assert!(again.order.is_empty(), "{gone:?}: {:?}", again.order);
+        let ids = |at: &str| {
+            theatre
+                .durable
+                .resources
+                .iter()
+                .filter(|(addr, _)| addr.as_str().ends_with(at))
+                .find_map(|(_, thing)| thing.id.clone())
+        };
+        let chat_fleet = theatre
+            .durable
+            .resources
+            .iter()
+            .find(|(addr, _)| addr.as_str().ends_with(fleet))
+            .expect("a fleet")
+            .1;
+        let balancer = chat_fleet.stands_on.iter().find(|(addr, _)| addr.as_str().ends_with("load_balancer"));
+        assert_eq!(
+            balancer.map(|(_, id)| id.clone()),
+            ids("load_balancer"),
+            "{gone:?}: machines are behind what answers"
+        );
+    }
+}
+
+/// A run that has ended is not run again for what it needed being gone.
+#[test]
+fn a_run_that_has_ended_misses_nothing() {
+    let (mut theatre, wanted) = standing(quick());
+    theatre.rest();
+    let state = theatre.durable.clone();
+    let ended = look(&mut theatre, &state);
+    record(&mut theatre, &ended);
+    assert!(theatre.durable.resources.values().any(|thing| thing.complete));
+    for name in ["network", "launch_template"] {
+        let all = theatre.durable.resources.iter();
+        let of_it =
+            all.filter(|(addr, _)| addr.workload() == "batches.nightly" && addr.as_str().ends_with(name));
+        let handles: Vec<Handle> = of_it.filter_map(|(_, thing)| thing.handle()).collect();
+        handles.iter().for_each(|handle| theatre.cloud.vanish(handle).expect("it was there"));
+    }
+    let state = theatre.durable.clone();
+    let drift = look(&mut theatre, &state);
+    record(&mut theatre, &drift);
+    let plan = Plan::new("back", Some(&theatre.durable), &wanted);
+    let run = plan.changes.iter().find(|change| change.addr.as_str().ends_with("g2-standard-4/on_demand"));
+    assert_eq!(run.map(|change| change.action), Some(Action::Keep));
+    theatre.converge(&plan);
+    let again = Plan::new("again", Some(&theatre.durable), &wanted);
+    assert!(again.order.is_empty(), "{:?}", again.order);
+}
+
+/// On the way back of machines that were refused, what was made in the place of something that is gone stays where what serves stands on
+/// it by now.
+#[test]
+fn what_serves_keeps_what_was_made_for_it() {
+    let (mut theatre, wanted) = standing(quick());
+    theatre.rest();
+    let balancer = handle(&theatre, "eu-west-1/load_balancer");
+    theatre.cloud.vanish(&balancer).expect("it was there");
+    let state = theatre.durable.clone();
+    let drift = look(&mut theatre, &state);
+    record(&mut theatre, &drift);
+    let mut more = wanted.clone();
+    let mut grown = Region::new("services.chat", "eu-west-1");
+    grown.pools.insert("p5.48xlarge".into(), (2, 1));
+    more.extend(grown.wanted());
+    let (cloud, region, instance_type) = (grown.cloud, grown.region, "p5.48xlarge".into());
+    let stock = vec![Stock { cloud, region, instance_type, spot: false, machines: Some(0) }];
+    theatre.cloud.set_world(World { stock, ..quick() });
+    let mut plan = Plan::new("more", Some(&theatre.durable), &more);
+    plan.rollouts.push(Rollout {
+        workload: "services.chat".into(),
+        health_timeout_s: 600,
+        roll_back: true,
+        waves: vec![vec!["aws/eu-west-1".into()]],
+    });
+    let End::Finished(summary) = theatre.apply(&plan, None) else { panic!("nobody killed it") };
+    assert!(!summary.complete() && summary.went_back == ["services.chat"], "{summary:?}");
+    let again = Plan::new("again", Some(&theatre.durable), &wanted);
+    assert!(again.order.is_empty(), "{:?}", again.order);
+}
+
+/// By the commands that people type: the plan that makes anew what is gone is checked, and nothing is left to do after it.
+#[test]
+fn what_is_gone_is_planned_checked_and_made_by_one_apply() {
+    for (kind, told) in [
+        (ResourceKind::LoadBalancer, "1 to create, 1 to change, 0 to remove"),
+        (ResourceKind::Network, "4 to create, 1 to change, 3 to remove"),
+    ] {
+        let desk = Desk::new();
+        desk.ok(&["apply", ".", "--yes", "--quiet"]);
+        let there = desk.sim.inventory().into_iter().find(|seen| seen.handle.kind == kind);
+        desk.sim.vanish(&there.expect("it was made").handle);
+        let out = desk.ok(&["plan", ".", "--refresh", "--out", "back.plan"]);
+        assert!(out.contains(told), "{kind}: {out}");
+        let (out, err, code) = desk.here(&["check", "--plan", "back.plan"]);
+        assert_eq!(code, 0, "{kind}: {out}{err}");
+        desk.ok(&["apply", "back.plan", "--quiet"]);
+        let (out, err, code) = desk.there(&["plan", ".", "--refresh", "--detailed-exitcode", "--quiet"]);
+        assert_eq!(code, 0, "{kind}: {out}{err}");
+    }
 }

@@ -61,7 +61,7 @@ fn a_service_is_renamed_where_it_stands() {
     desk.sim.set_attribute(fleet, "count", Some(Attr::Int(8)));
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     assert_eq!(handles(&desk), before, "nothing was made anew");
-    let tagged = |seen: &rhumb_api::Observed| seen.tags.address.workload() == "services.bot";
+    let tagged = |seen: &rhumb_api::Observed| seen.address().expect("tagged").workload() == "services.bot";
     assert!(desk.sim.inventory().iter().all(tagged));
     let (out, _, code) = desk.there(&["plan", ".", "--refresh", "--detailed-exitcode", "--quiet"]);
     assert_eq!(code, 0, "{out}");
@@ -163,7 +163,7 @@ fn what_the_record_has_lost_is_restored() {
     let (out, err, code) = desk.there(&["state", "restore", ".", "--to", &serial]);
     assert!(code == 0 && out.starts_with("Nothing that is there"), "{out}{err}");
     let fleet = desk.sim.inventory().into_iter().find(|seen| seen.handle.kind == ResourceKind::Fleet);
-    let address = fleet.expect("a fleet").tags.address;
+    let address = fleet.expect("a fleet").tags.expect("tagged").address;
     desk.here(&["state", "rm", address.as_str()]);
     let (_, err, code) = desk.there(&["state", "restore", ".", "--to", "3"]);
     assert!(code == 1 && err.contains("there is no version of serial 3; kept are"), "{err}");

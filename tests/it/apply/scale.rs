@@ -37,7 +37,7 @@ impl Prompt {
             let Resource { attributes, .. } = resource;
             Reply::One(Some(Observed {
                 handle,
-                tags,
+                tags: Some(tags),
                 attributes,
                 status: Status::Ready,
                 running: None,
@@ -60,7 +60,7 @@ impl Prompt {
                 let address = ResourceAddr::parse("services.any").expect("an address");
                 Reply::One(Some(Observed {
                     handle: handle.clone(),
-                    tags: Tags { lineage: "any".into(), address, token },
+                    tags: Some(Tags { lineage: "any".into(), address, token }),
                     attributes: Attributes::default(),
                     status: Status::Ready,
                     running: None,

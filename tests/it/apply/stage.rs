@@ -419,10 +419,11 @@ fn what_was_not_applied_needs_somebody_and_calls_of_others_are_seen() {
     let seen = sim.inventory().pop().expect("something");
     let Handle { kind, cloud, region, .. } = seen.handle.clone();
     let resource = Resource { kind, cloud, region, attributes: seen.attributes };
-    let (tags, needs, files) = (seen.tags.clone(), [].into(), [].into());
-    let _ = sim.ask(&Call::Update(seen.handle, Order { tags, resource, needs, files }));
+    let tags = seen.tags.clone().expect("tagged");
+    let (address, needs, files) = (tags.address.clone(), [].into(), [].into());
+    let _ = sim.ask(&Call::Update(seen.handle, Order { tags, resource, needs, files, takes_over: None }));
     let wrong = stage.faults();
-    let told = format!("update of {} is not in the plan", seen.tags.address);
+    let told = format!("update of {address} is not in the plan");
     assert!(wrong.len() == 1 && has(&wrong, Kind::Otherwise, &told), "{wrong:?}");
 }
 
@@ -436,7 +437,7 @@ fn a_lagging_cloud_makes_twice_and_does_not_show_it() {
     let tags = Tags { lineage: LINEAGE.to_owned(), address, token: token.clone() };
     let (cloud, region) = (resource.cloud, resource.region.clone());
     let list = Call::List(Scope { cloud, region, lineage: LINEAGE.to_owned(), token: Some(token) });
-    let create = Call::Create(Order { tags, resource, needs: [].into(), files: [].into() });
+    let create = Call::Create(Order { tags, resource, needs: [].into(), files: [].into(), takes_over: None });
     for (clouds, made, shown) in [(Clouds::Exact, 1, 1), (Clouds::Lagging, 2, 0)] {
         sim.reset(&clouds.of(&quick()));
         for _ in 0..2 {

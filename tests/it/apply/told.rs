@@ -1,7 +1,7 @@
 //! What the commands say of a deployment: whose it is, how it is, what it costs, and how an apply ended.
 
-use rhumb_api::{ErrorKind, Handle, ProviderError, ResourceKind};
-use rhumb_sim::{Client, Rule, Verb, What, World};
+use rhumb_api::{Attr, ErrorKind, Handle, ProviderError, ResourceKind};
+use rhumb_sim::{Client, Moment, Rule, Verb, What, World};
 use serde_json::Value;
 
 use super::life::Desk;
@@ -119,7 +119,6 @@ fn a_run_that_waits_for_its_hour_is_well() {
     write(&desk, &std::fs::read_to_string("examples/nightly-embedding/deploy.yaml").expect("read"));
     let (out, err, code) = desk.there(&["apply", ".", "--yes", "--quiet"]);
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("it would cost now 0.00 USD an hour"), "{out}");
     let run = desk.sim.inventory().into_iter().find(|seen| seen.handle.kind == ResourceKind::JobRun);
     let run = run.expect("a run");
     let (told, code) = status(&desk);
@@ -131,22 +130,176 @@ fn a_run_that_waits_for_its_hour_is_well() {
     }
 }
 
-/// What an apply says that it costs is what the status says.
+/// What an apply says that it costs is what the status says: of machines that are there all the time, of those that follow their load, of a
+/// run that is under way, and where it failed.
 #[test]
 fn an_apply_tells_what_it_costs_now_as_the_status_does() {
+    for (example, by) in
+        [("support-chat", "record"), ("retail-assistant", "look"), ("nightly-embedding", "look")]
+    {
+        let desk = Desk::new();
+        desk.sim.reset(&peak());
+        write(&desk, &std::fs::read_to_string(format!("examples/{example}/deploy.yaml")).expect("read"));
+        let out = desk.ok(&["apply", ".", "--yes", "--json"]);
+        let end: Value =
+            out.lines().filter_map(|line| serde_json::from_str(line).ok()).next_back().expect("events");
+        let (told, _) = status(&desk);
+        // To the cent, as money is told.
+        let close = |a: &Value, b: &Value| {
+            let said: f64 = a.as_str().expect("a text").parse().expect("a number");
+            (said - b.as_f64().expect("a number")).abs() < 0.006
+        };
+        assert!(close(&end["usd_per_hour_now"], &told["usd_per_hour"]), "{example}: {end} {told}");
+        assert_eq!(end["unpriced_now"], told["unpriced"], "{example}");
+        assert_eq!(end["now_by"].as_str(), Some(by), "{example}");
+        assert!(told["usd_per_hour"].as_f64() > Some(0.1), "{example}: machines run: {told}");
+        if example == "nightly-embedding" {
+            let (out, _, _) = desk.here(&["status", "--recorded"]);
+            assert!(out.contains("an hour at its peak, with every run under way"), "{out}");
+        }
+    }
+}
+
+/// Monday evening, when all customers are awake.
+fn peak() -> World {
+    World { begins: Moment::parse("2026-01-05T17:30:00Z").expect("a moment"), ..quick() }
+}
+
+/// What a fleet that follows its load may have at least is no measure of what it should have at the peak.
+#[test]
+fn a_fleet_that_follows_its_load_is_measured_by_what_it_should_have_now() {
     let desk = Desk::new();
-    let out = desk.ok(&["apply", ".", "--yes", "--json"]);
-    let end: Value =
-        out.lines().filter_map(|line| serde_json::from_str(line).ok()).next_back().expect("events");
-    let (told, _) = status(&desk);
-    // To the cent, as money is told.
-    let close = |a: &Value, b: &Value| {
-        let said: f64 = a.as_str().expect("a text").parse().expect("a number");
-        (said - b.as_f64().expect("a number")).abs() < 0.006
+    desk.sim.reset(&peak());
+    write(&desk, &std::fs::read_to_string("examples/retail-assistant/deploy.yaml").expect("read"));
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let row = |told: &Value| {
+        let rows = told["resources"].as_array().expect("rows").iter();
+        rows.max_by_key(|row| row["planned_machines"]["most"].as_u64()).expect("a row").clone()
     };
-    assert!(close(&end["usd_per_hour_now"], &told["usd_per_hour"]), "{end} {told}");
-    assert_eq!(end["unpriced_now"], told["unpriced"]);
-    assert_eq!(end["unpriced_now"].as_u64(), Some(1), "the load balancer");
+    let (told, code) = status(&desk);
+    let fleet = row(&told);
+    let (least, running) = (fleet["planned_machines"]["least"].as_u64(), fleet["machines"].as_u64());
+    assert!(code == 0 && least < running, "{fleet}");
+    let all = desk.sim.inventory().into_iter();
+    let handle = all.map(|seen| seen.handle).find(|handle| fleet["id"] == handle.id.as_str()).expect("there");
+    healthy(&desk, &handle, least.and_then(|least| u32::try_from(least).ok()));
+    let (told, code) = status(&desk);
+    let now = row(&told);
+    assert_eq!((code, &now["health"], now["healthy"].as_u64()), (3, &"unhealthy".into(), least), "{now}");
+    assert!(now["why"].as_str().is_some_and(|why| why.ends_with(" by now")), "{now}");
+}
+
+/// What a look has recorded is no measure of how things should be: a look in a pipeline may not silence whoever watches.
+#[test]
+fn a_look_does_not_make_it_well() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let fleet = handle(&desk, ResourceKind::Fleet);
+    desk.sim.set_attribute(&fleet, "count", Some(Attr::Int(2)));
+    desk.ok(&["refresh", "."]);
+    let (told, code) = status(&desk);
+    let row =
+        told["resources"].as_array().expect("rows").iter().find(|row| row["kind"] == "fleet").expect("one");
+    assert_eq!(
+        (code, &row["health"], &row["planned_machines"]["least"]),
+        (3, &"changed".into(), &8.into()),
+        "{row}"
+    );
+    let (out, _, code) = desk.here(&["status", "--recorded"]);
+    assert!(code == 3 && out.contains("others have changed count, which a look has recorded"), "{out}");
+    desk.sim.vanish(&fleet);
+    desk.ok(&["refresh", "."]);
+    let (told, code) = status(&desk);
+    assert_eq!((code, health(&told, "on_demand").as_str(), &told["well"]), (3, "gone", &Value::Bool(false)));
+    // Planned back, it is well.
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    assert_eq!(status(&desk).1, 0);
+    // Left to others, it is nothing that should be there.
+    desk.sim.set_attribute(&handle(&desk, ResourceKind::Fleet), "count", Some(Attr::Int(3)));
+    desk.ok(&["refresh", "."]);
+    let address = desk.sim.inventory().into_iter().find(|seen| seen.handle.kind == ResourceKind::Fleet);
+    let address = address.and_then(|seen| seen.address().cloned()).expect("tagged");
+    let (out, err, code) = desk.here(&["forget", address.as_str()]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(status(&desk).1, 0);
+}
+
+/// Where nothing says how the last apply left it, nobody says that it is well; an apply that finds all as planned ends that.
+#[test]
+fn what_cannot_be_measured_is_not_well() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let fleet = handle(&desk, ResourceKind::Fleet);
+    for count in [2, 8] {
+        desk.sim.set_attribute(&fleet, "count", Some(Attr::Int(count)));
+        desk.ok(&["refresh", "."]);
+    }
+    assert_eq!(status(&desk).1, 0, "it is as the apply left it");
+    for entry in std::fs::read_dir(desk.path()).expect("listed").flatten() {
+        if entry.file_name().to_string_lossy().contains("version-") {
+            std::fs::remove_file(entry.path()).expect("removed");
+        }
+    }
+    let (told, code) = status(&desk);
+    assert_eq!((code, &told["last_apply_lost"], &told["well"]), (3, &Value::Bool(true), &Value::Bool(false)));
+    let (out, _, _) = desk.there(&["status"]);
+    assert!(out.contains("nobody can tell whether all is as it should be. Apply again"), "{out}");
+    let out = desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    assert!(out.contains("0 created, 0 changed, 0 removed"), "{out}");
+    assert_eq!(status(&desk).1, 0);
+}
+
+/// A look puts an end to an apply that was not complete, and not to what is missing.
+#[test]
+fn a_look_does_not_complete_an_apply() {
+    let desk = Desk::new();
+    let what = What::Error(ProviderError::new(ErrorKind::Denied, "no"));
+    let (verb, kind) = (Some(Verb::Create), Some(ResourceKind::Fleet));
+    let rule = Rule { verb, kind, address: None, nth: None, times: None, what };
+    desk.sim.reset(&World { rules: vec![rule], ..quick() });
+    let (_, _, code) = desk.there(&["apply", ".", "--yes", "--quiet"]);
+    assert_eq!(code, 1);
+    desk.sim.set_attribute(&handle(&desk, ResourceKind::Network), "zones", Some(Attr::Int(9)));
+    desk.ok(&["refresh", "."]);
+    desk.sim.set_attribute(&handle(&desk, ResourceKind::Network), "zones", Some(Attr::Int(9)));
+    let (told, code) = status(&desk);
+    assert!(code == 3 && told["applying"].is_string(), "{told}");
+}
+
+/// What has the ids of an old record was made by another deployment since: nobody changes or removes it.
+#[test]
+fn things_of_another_deployment_under_the_same_ids_are_not_ours() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    let path = desk.path().join("rhumb.state.json");
+    let text = std::fs::read_to_string(&path).expect("read");
+    let state = rhumb::state::file::decode("state", &text).expect("a state");
+    std::fs::write(&path, text.replace(&state.lineage, "another-one")).expect("written");
+    std::fs::remove_file(desk.path().join("rhumb.state.json.journal")).expect("removed");
+    let (out, _, code) = desk.there(&["refresh", ".", "--dry-run", "--detailed-exitcode"]);
+    let said = format!("what has its id is of another deployment (lineage {})", state.lineage);
+    assert!(code == 2 && out.matches(&said).count() == 5, "{out}");
+    assert_eq!(health(&status(&desk).0, "on_demand"), "gone");
+    desk.ok(&["destroy", ".", "--yes", "--quiet"]);
+    assert_eq!(desk.sim.inventory().len(), 5, "nothing of theirs was removed");
+}
+
+/// An apply after which nothing is left is told by its name, also once others came after it.
+#[test]
+fn a_destruction_is_told_as_one() {
+    let desk = Desk::new();
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    desk.ok(&["destroy", ".", "--yes", "--quiet"]);
+    let whats = || -> Vec<String> {
+        let told: Value = serde_json::from_str(&desk.here(&["history", "--json"]).0).expect("JSON");
+        let all = told["history"].as_array().expect("deeds").iter();
+        all.map(|deed| deed["what"].as_str().expect("a word").to_owned()).collect()
+    };
+    assert_eq!(whats(), ["apply", "destroy"]);
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    assert_eq!(whats(), ["apply", "destroy", "apply"]);
+    let (out, _, _) = desk.here(&["history"]);
+    assert_eq!(out.matches(" destroy ").count(), 1, "{out}");
 }
 
 /// An apply that was cut off before its end, and whose calls all came through, is recorded as ended by the next one.
@@ -232,7 +385,7 @@ fn waves_follow_one_another() {
     // New machines that do not serve.
     let images = |desk: &Desk| -> Vec<String> {
         let all = desk.sim.inventory().into_iter();
-        let of = all.filter(|seen| seen.tags.address.as_str().starts_with("services.trees/"));
+        let of = all.filter(|seen| seen.address().expect("tagged").as_str().starts_with("services.trees/"));
         of.filter_map(|seen| Some(format!("{:?}", seen.attributes.get("server")?))).collect()
     };
     let now = images(&desk);

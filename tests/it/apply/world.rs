@@ -258,8 +258,8 @@ impl Theatre {
         let mut wrong = Vec::new();
         for (handle, seen) in &there {
             match known.get(handle) {
-                None => wrong.push(format!("leaked: {handle} of {}", seen.tags.address)),
-                Some(addr) if **addr != seen.tags.address => {
+                None => wrong.push(format!("leaked: {handle} of {:?}", seen.address())),
+                Some(addr) if Some(*addr) != seen.address() => {
                     wrong.push(format!("{handle}: of another address"))
                 }
                 Some(_) => {}
@@ -324,7 +324,7 @@ impl Theatre {
     pub fn made_twice(&self) -> Vec<String> {
         let mut made: BTreeMap<_, u32> = BTreeMap::new();
         for seen in self.cloud.inventory() {
-            *made.entry(seen.tags.token).or_default() += 1;
+            *made.entry(seen.tags.expect("tagged").token).or_default() += 1;
         }
         made.into_iter().filter(|(_, n)| *n > 1).map(|(token, n)| format!("{token}: {n} things")).collect()
     }

@@ -301,5 +301,5 @@ fn the_readme_shows_worlds_as_they_are() {
     let end = out.find("  Amounts are").unwrap();
     assert!(readme.contains(&out[start..end]), "{}", &out[start..end]);
     let relaxed = out.lines().find(|l| l.trim_start().starts_with("ttft ") && l.contains("instead"));
-    assert!(relaxed.is_some_and(|l| l.contains("ttft p95 450 ms instead")), "{relaxed:?}");
+    assert!(relaxed.is_some_and(|l| l.contains("ttft p95 455 ms instead")), "{relaxed:?}");
 }

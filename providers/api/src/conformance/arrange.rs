@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{Call, ErrorKind};
+use crate::{Call, ErrorKind, Handle};
 
 /// Something that comes about in its time.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -79,6 +79,10 @@ pub trait Arrange: Send + Sync {
     ///
     /// An error says what the double cannot do; nothing is changed then.
     fn trouble(&self, what: Trouble, verb: Verb) -> Later<'_, Result<(), String>>;
+    /// Takes all tags off a thing, as somebody may do by hand: it is then as what no order made.
+    ///
+    /// An error says what the double cannot do; nothing is changed then.
+    fn untag<'a>(&'a self, handle: &'a Handle) -> Later<'a, Result<(), String>>;
     /// Ends all trouble. What it did to calls that were sent stays.
     fn calm(&self) -> Later<'_, ()>;
 }

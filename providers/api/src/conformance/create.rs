@@ -59,9 +59,19 @@ async fn tags(t: &Trial<'_>) -> Done {
     for kind in t.kinds() {
         let order = t.order(*kind, &ids);
         let seen = t.some(&Call::Create(order.clone())).await?;
-        ensure!(seen.tags == order.tags, "the answer to the create of a {kind} has tags {:?}", seen.tags);
+        ensure!(
+            seen.tags.as_ref() == Some(&order.tags),
+            "the answer to the create of a {kind} has tags {:?}",
+            seen.tags
+        );
         let read = t.ready(&seen.handle).await?;
-        ensure!(read.tags == order.tags, "{} has tags {:?}, not {:?}", seen.handle, read.tags, order.tags);
+        ensure!(
+            read.tags.as_ref() == Some(&order.tags),
+            "{} has tags {:?}, not {:?}",
+            seen.handle,
+            read.tags,
+            order.tags
+        );
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::Check;
 use super::Place;
 use super::check::{Done, Stop, check, ensure};
 use super::samples::order;
-use super::trial::{Ids, Trial};
+use super::trial::{Ids, Trial, token_of};
 use crate::{Handle, Observed, Order, ResourceKind};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -55,7 +55,7 @@ async fn complete(t: &Trial<'_>) -> Done {
 
 async fn token(t: &Trial<'_>) -> Done {
     for seen in everything(t).await? {
-        let listed = t.list(Some(&seen.tags.token)).await?;
+        let listed = t.list(Some(token_of(&seen)?)).await?;
         let right = listed.len() == 1 && listed[0].handle == seen.handle;
         ensure!(right, "the token of {} finds {:?}", seen.handle, handles(&listed));
     }
@@ -82,7 +82,7 @@ async fn other_lineage(t: &Trial<'_>) -> Done {
         let right = listed.len() == 1 && listed[0].handle == own.handle;
         ensure!(right, "the lineage of {} alone has {:?}", own.handle, handles(&listed));
     }
-    let stolen = t.list(Some(&theirs.tags.token)).await?;
+    let stolen = t.list(Some(token_of(&theirs)?)).await?;
     ensure!(stolen.is_empty(), "a token of another lineage finds {:?}", handles(&stolen));
     Ok(())
 }
@@ -91,7 +91,7 @@ async fn region(t: &Trial<'_>) -> Done {
     let (here, there) = (t.place().region.as_str(), t.bench().elsewhere);
     let near = t.make(&alone(t, &t.lineage, here)).await?;
     let lost = Handle { region: there.to_owned(), ..near.handle.clone() };
-    let found = t.read(&lost).await?.filter(|seen| seen.tags.token == near.tags.token);
+    let found = t.read(&lost).await?.filter(|seen| seen.tags == near.tags);
     ensure!(found.is_none(), "{} is in {there} as well", near.handle);
     let far = t.make(&alone(t, &t.lineage, there)).await?;
     t.list_lag().await;
@@ -110,7 +110,7 @@ async fn forgets(t: &Trial<'_>) -> Done {
     for kind in t.kinds() {
         let (_, seen) = t.sample(*kind, &ids).await?;
         // It has been in lists.
-        t.made_by(&seen.tags.token, 1).await?;
+        t.made_by(token_of(&seen)?, 1).await?;
         t.remove(&seen.handle).await?;
         gone.push(seen);
     }
@@ -119,7 +119,7 @@ async fn forgets(t: &Trial<'_>) -> Done {
     let still = gone.iter().find(|seen| handles(&listed).contains(&seen.handle));
     ensure!(still.is_none(), "a list still has {:?}", still.map(|seen| &seen.handle));
     for seen in gone {
-        let listed = t.list(Some(&seen.tags.token)).await?;
+        let listed = t.list(Some(token_of(&seen)?)).await?;
         ensure!(listed.is_empty(), "the token of {} still finds it", seen.handle);
     }
     Ok(())

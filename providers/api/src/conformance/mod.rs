@@ -21,6 +21,7 @@ mod repeat;
 mod report;
 mod runs;
 mod samples;
+mod takeover;
 mod trial;
 mod update;
 
@@ -81,6 +82,7 @@ pub fn checks() -> Vec<Check> {
         create::CHECKS,
         repeat::CHECKS,
         update::CHECKS,
+        takeover::CHECKS,
         remove::CHECKS,
         runs::CHECKS,
         list::CHECKS,

@@ -3,7 +3,7 @@
 use super::Check;
 use super::check::{Done, Stop, check, ensure};
 use super::create::nobody;
-use super::trial::{Ids, Trial, same_attributes};
+use super::trial::{Ids, Trial, same_attributes, token_of};
 use crate::{Call, ErrorKind, Handle, ResourceKind, Status};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -43,7 +43,7 @@ async fn removal(t: &Trial<'_>) -> Done {
         let (_, second) = t.sample(*kind, &ids).await?;
         t.remove(&first.handle).await?;
         t.unchanged(&second).await?;
-        let left = t.made_by(&second.tags.token, 1).await?;
+        let left = t.made_by(token_of(&second)?, 1).await?;
         ensure!(left[0].handle == second.handle, "{} is not listed any more", second.handle);
     }
     Ok(())

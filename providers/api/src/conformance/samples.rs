@@ -160,6 +160,7 @@ pub fn order(place: &Place, kind: ResourceKind, token: Token, ids: &BTreeMap<Res
         resource: Resource { kind, cloud: place.cloud, region: place.region.clone(), attributes },
         needs,
         files: BTreeMap::new(),
+        takes_over: None,
     }
 }
 

@@ -133,8 +133,7 @@ impl<'a> Trial<'a> {
             (Ok(Reply::One(Some(seen))), Call::Create(_)) => note(seen),
             // An adapter that lists others' things must not lead to their removal.
             (Ok(Reply::Many(all)), _) => {
-                let ours =
-                    |seen: &&Observed| [&self.lineage, &self.other_lineage].contains(&&seen.tags.lineage);
+                let ours = |seen: &&Observed| seen.is_of(&self.lineage) || seen.is_of(&self.other_lineage);
                 all.iter().filter(ours).for_each(note);
             }
             _ => {}
@@ -394,6 +393,11 @@ impl<'a> Trial<'a> {
             }
         }
     }
+}
+
+/// The token of what has tags.
+pub(super) fn token_of(seen: &Observed) -> Result<&Token, Stop> {
+    seen.token().ok_or_else(|| Stop::Failed(format!("{} has no tags", seen.handle)))
 }
 
 /// That a thing has the attributes that it should have, and no others.

@@ -45,7 +45,12 @@ async fn tags(t: &Trial<'_>) -> Done {
         let answer = t.some(&Call::Update(made.handle.clone(), order.clone())).await?;
         let now = t.ready(&made.handle).await?;
         for seen in [answer, now] {
-            ensure!(seen.tags == made_by.tags, "after an update {} has tags {:?}", made.handle, seen.tags);
+            ensure!(
+                seen.tags.as_ref() == Some(&made_by.tags),
+                "after an update {} has tags {:?}",
+                made.handle,
+                seen.tags
+            );
         }
         // What the update was sent by finds nothing, and what it was made by still does.
         t.made_by(&made_by.tags.token, 1).await?;
@@ -65,7 +70,12 @@ async fn address(t: &Trial<'_>) -> Done {
         let now = t.ready(&made.handle).await?;
         let tags = Tags { address: order.tags.address.clone(), ..made_by.tags.clone() };
         for seen in [answer, now] {
-            ensure!(seen.tags == tags, "renamed by an update, {} has tags {:?}", made.handle, seen.tags);
+            ensure!(
+                seen.tags.as_ref() == Some(&tags),
+                "renamed by an update, {} has tags {:?}",
+                made.handle,
+                seen.tags
+            );
         }
         t.made_by(&made_by.tags.token, 1).await?;
     }

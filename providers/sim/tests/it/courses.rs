@@ -205,7 +205,7 @@ fn a_price_that_is_not_known_is_told() {
     bench.wait(3_600_000);
     let bill = bench.cloud.bill(bench.now);
     assert_eq!(bill.total.micros(), 2_000_000);
-    assert_eq!(bill.by_address[&fleet.tags.address].micros(), 2_000_000);
+    assert_eq!(bill.by_address[fleet.address().unwrap()].micros(), 2_000_000);
 }
 
 /// Machines that are made anew come as the fleet says: some more for a while, or some fewer.

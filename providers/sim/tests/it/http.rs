@@ -6,7 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rhumb_api::conformance::{LINEAGE, order, token};
 use rhumb_api::{
-    Attr, Call, Cloud, ErrorKind, Handle, Observed, Provider, Reply, ResourceKind, Scope, Status,
+    Attr, Call, Cloud, ErrorKind, Handle, Observed, Order, Owner, Provider, Reply, ResourceKind, Scope,
+    Status,
 };
 use rhumb_sim::server::{Clock, ROUTES, serve};
 use rhumb_sim::{Client, ConnectError, Event, Faults, Rule, Span, Verb, What, World};
@@ -85,10 +86,22 @@ async fn strings_are_pulled() {
     assert!(control.inventory(Some("another")).await.unwrap().is_empty());
     control.set_attribute(&seen.handle, "zones", Some(Attr::Int(9))).await.unwrap();
     assert_eq!(ready(&client, &seen.handle).await.attributes["zones"], Attr::Int(9));
+    control.untag(&seen.handle).await.unwrap();
+    let nobodys = Some(Observed { tags: None, ..seen.clone() });
+    let read = client.call(&Call::Read(seen.handle.clone())).await.unwrap();
+    let Reply::One(Some(bare)) = read else { panic!("{read:?}") };
+    assert_eq!(Some(Observed { attributes: seen.attributes.clone(), ..bare.clone() }), nobodys);
+    let mut takes = order(&place(), ResourceKind::Network, token(2), &BTreeMap::new());
+    let update = |takes: &Order| Call::Update(seen.handle.clone(), takes.clone());
+    assert_eq!(client.call(&update(&takes)).await.unwrap_err().kind, ErrorKind::Invalid);
+    takes.takes_over = Some(Owner::Nobody);
+    client.call(&update(&takes)).await.unwrap();
+    assert_eq!(ready(&client, &seen.handle).await.tags, Some(takes.tags));
     control.vanish(&seen.handle).await.unwrap();
+    assert!(control.untag(&seen.handle).await.unwrap_err().to_string().starts_with("404"));
     assert!(control.vanish(&seen.handle).await.unwrap_err().to_string().starts_with("404"));
     let other = Handle { id: "net-planted".to_owned(), ..seen.handle.clone() };
-    let planted = Observed { handle: other, ..seen };
+    let planted = Observed { handle: other, tags: None, ..seen };
     control.plant(&planted).await.unwrap();
     assert!(control.plant(&planted).await.unwrap_err().to_string().starts_with("409"));
     assert_eq!(control.inventory(None).await.unwrap(), vec![planted]);

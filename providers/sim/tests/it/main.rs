@@ -8,6 +8,8 @@ mod faults;
 mod http;
 mod inprocess;
 mod oracle;
+mod owners;
 mod schedules;
 mod strictness;
 mod tokens;
+mod waiting;

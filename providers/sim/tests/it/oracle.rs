@@ -151,7 +151,7 @@ fn holds(cloud: &SimCloud) {
         }
     }
     if cloud.guarantees().deduplicates {
-        let mut tokens: Vec<_> = cloud.inventory().into_iter().map(|seen| seen.tags.token).collect();
+        let mut tokens: Vec<_> = cloud.inventory().into_iter().map(|seen| seen.tags.unwrap().token).collect();
         tokens.sort();
         assert!(tokens.windows(2).all(|pair| pair[0] != pair[1]), "two things of one token");
     }

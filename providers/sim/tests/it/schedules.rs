@@ -206,7 +206,7 @@ fn a_hand_moves_it_until_the_next_entry_and_another_schedule_at_once() {
     let made = fleet(&mut bench, &following(DAILY, "UTC"));
     bench.cloud.set_attribute(&made.handle, "count", Some(Attr::Int(5))).unwrap();
     bench.wait(HOUR_MS);
-    assert_eq!(seen(&mut bench, &made.handle), (Attr::Int(5), Some(5), Some(3), Status::Ready));
+    assert_eq!(seen(&mut bench, &made.handle), (Attr::Int(5), Some(5), Some(5), Status::Ready));
     bench.wait(6 * HOUR_MS - bench.now);
     assert_eq!(seen(&mut bench, &made.handle).1, Some(7));
     let of = |entries, name| {

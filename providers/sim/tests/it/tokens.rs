@@ -60,7 +60,7 @@ fn a_second_of_one_address_stands_beside_the_first() {
     let first = bench.sample(ResourceKind::Network);
     let second = bench.sample(ResourceKind::Network);
     assert_ne!(first.handle.id, second.handle.id);
-    assert_eq!(first.tags.address, second.tags.address);
+    assert_eq!(first.address(), second.address());
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn hands_change_remove_and_plant() {
     let token = bench.token();
     let planted = Observed {
         handle: Handle { id: "net-00000002".to_owned(), kind: ResourceKind::Network, ..seen.handle },
-        tags: Tags { token: token.clone(), ..seen.tags },
+        tags: seen.tags.map(|tags| Tags { token: token.clone(), ..tags }),
         attributes: seen.attributes,
         status: Status::Ready,
         running: None,

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::apply::{Engine, Progress, Recorder, Stage, Summary, Verb, drive};
-use crate::catalog::Catalog;
 use crate::cli::clouds::Clouds;
+use crate::cli::spend::Now;
 use crate::cli::stdout::{print, print_error};
-use crate::cli::{Failure, Settings, files, spend};
+use crate::cli::{Failure, Settings, files};
 use crate::plan::{Action, LeftWhy, Plan, Standby};
 use crate::report;
-use crate::state::{Deed, State};
+use crate::state::Deed;
 
 /// Name and version of the event stream, one JSON object a line: `src/cli/commands/apply/schema.json`.
 const SCHEMA: &str = "rhumb.apply/1";
@@ -174,13 +174,7 @@ impl<'s> View<'s> {
     ///
     /// # Errors
     /// Standard output is closed.
-    pub fn end(
-        &mut self,
-        plan: &Plan,
-        summary: &Summary,
-        state: Option<&State>,
-        catalog: &Catalog,
-    ) -> Result<(), Failure> {
+    pub fn end(&mut self, plan: &Plan, summary: &Summary, now: Option<Now>) -> Result<(), Failure> {
         self.close();
         let elapsed = self.started.elapsed();
         let list = |entries: &[(Verb, rhumb_api::ResourceAddr, String)]| -> Vec<Value> {
@@ -189,7 +183,6 @@ impl<'s> View<'s> {
         };
         let count = |verb: Verb| summary.done.iter().filter(|(v, _)| *v == verb).count();
         let (made, changed, removed) = (count(Verb::Create), count(Verb::Update), count(Verb::Delete));
-        let now = state.map(|state| spend::of_state(state, catalog));
         self.event(json!({
             "event": "end",
             "complete": summary.complete(),
@@ -205,8 +198,9 @@ impl<'s> View<'s> {
             "not_back": summary.not_back,
             "unrecorded": summary.unrecorded,
             "planned_per_hour": report::per_hour(plan).to_string(),
-            "usd_per_hour_now": now.as_ref().map(|now| now.usd.to_string()),
-            "unpriced_now": now.as_ref().map(|now| now.unpriced),
+            "usd_per_hour_now": now.as_ref().map(|now| now.sum.usd.to_string()),
+            "unpriced_now": now.as_ref().map(|now| now.sum.unpriced),
+            "now_by": now.as_ref().map(|now| now.by.as_str()),
             "elapsed_ms": elapsed.as_millis() as u64,
         }));
         if self.settings.json {
@@ -261,11 +255,7 @@ impl<'s> View<'s> {
             None => format!("Ended after {seconds:.1} s: {counts}. Everything is recorded; apply again to go on.\n"),
         });
         if let Some(now) = now.filter(|_| !plan.destroy || !summary.complete()) {
-            let costs = match state.is_some_and(|state| state.simulated) {
-                true => "SIMULATED: by what is recorded it would cost now",
-                false => "By what is recorded it costs now",
-            };
-            text.push_str(&format!("{costs} {}", now.in_words()));
+            text.push_str(&now.in_words());
             if let Some(planned) = report::planned_per_hour(plan) {
                 text.push_str(&format!("; planned for the mean of all hours: {planned}"));
             }

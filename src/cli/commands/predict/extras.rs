@@ -13,7 +13,7 @@ use crate::math::round_to;
 use crate::perf::adapters::{self, Adapters};
 use crate::perf::energy::{Energy, FACTOR, energy};
 use crate::perf::start_up::{Phase, start_up};
-use crate::perf::{Configuration, cpu};
+use crate::perf::{Configuration, DoesNotFit, cpu};
 
 /// Arguments of adapters and of processors.
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,14 @@ pub fn on_processor(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let output = positive("osl", args.osl.unwrap_or(256.0), false)?;
     let quantization = super::precision(args, &catalog)?.unwrap_or(crate::spec::Quantization::Int4);
     let name = quantization.as_str();
-    let found = cpu::decode(&arch, quantization, input + output / 2.0, bandwidth * 1e9);
+    // Figures are of the middle of the answer, but all of it has to fit.
+    let longest = input + output;
+    let most = f64::from(arch.max_context);
+    let found = if longest > most {
+        Err(DoesNotFit::Context { needed: longest, available: most })
+    } else {
+        cpu::decode(&arch, quantization, input + output / 2.0, bandwidth * 1e9)
+    };
     let low = |x: f64| x * cpu::BAND.factor(0.1);
     let high = |x: f64| x * cpu::BAND.factor(0.9);
     let text = if settings.json {
@@ -125,7 +132,8 @@ fn phases(c: &Configuration<'_>, p: &Predicted) -> [Phase; 4] {
 /// Energy at the batch of the load that was asked for.
 fn joules(c: &Configuration<'_>, p: &Predicted) -> Option<(f64, Energy)> {
     let batch = match (&p.closed, &p.load.1) {
-        (Some((closed, _)), _) => closed.batch * f64::from(c.layout.dp),
+        (Some((_, Some(batch))), _) => batch * f64::from(c.layout.dp),
+        (Some((load, None)), _) => load.in_flight,
         (None, Some(latency)) => latency.batch,
         (None, None) => f64::from(p.curve.max_batch),
     };

@@ -19,33 +19,46 @@ use crate::perf::points::{Case, Columns, Row};
 const COLUMNS: [&str; 9] =
     ["id", "ttft_ms", "tpot_ms", "ttft_lo", "ttft_hi", "tpot_lo", "tpot_hi", "evidence", "note"];
 
-/// An answer: a benchmark's figures, or why there are none.
-type Answer = Result<Benchmark, String>;
+/// An answer: a benchmark's figures and whether a request has a time between tokens, or why there are none.
+type Answer = Result<(Benchmark, bool), String>;
 
 /// TTFT and TPOT, then the ends of their intervals in the order of [`COLUMNS`], milliseconds.
-fn figures(b: &Benchmark) -> [f64; 6] {
+fn figures(answer: &Answer) -> [Option<f64>; 6] {
+    let Ok((b, between)) = answer else { return [None; 6] };
     let (ttft, tpot) = (edges(b.ttft_s, &b.ttft_band), edges(b.tpot_s, &b.tpot_band));
-    [b.ttft_s, b.tpot_s, ttft.0, ttft.1, tpot.0, tpot.1].map(|s| round_to(s * 1e3, 4))
+    let of_tokens = |s: f64| Some(s).filter(|_| *between);
+    let all = [
+        Some(b.ttft_s),
+        of_tokens(b.tpot_s),
+        Some(ttft.0),
+        Some(ttft.1),
+        of_tokens(tpot.0),
+        of_tokens(tpot.1),
+    ];
+    all.map(|s| s.map(|s| round_to(s * 1e3, 4)))
 }
 
 fn note(answer: &Answer) -> String {
     match answer {
-        Ok(b) => b.notes.join("; "),
+        Ok((b, between)) => {
+            let one = Some("one token has no time per output token").filter(|_| !between);
+            b.notes.iter().map(String::as_str).chain(one).collect::<Vec<_>>().join("; ")
+        }
         Err(why) => format!("no prediction: {why}"),
     }
 }
 
 /// `config.json` files that stand in for models the catalogue does not know, by the name in the table.
 struct Own {
-    models: BTreeMap<String, ModelArch>,
+    models: BTreeMap<String, Result<ModelArch, String>>,
 }
 
 impl Own {
     /// Looks for each unknown name in `at`: the file itself, or in a folder `NAME/config.json` or
     /// `NAME.json` for the whole name or its last part, or one `config.json` for all.
-    fn read(folder: &Path, at: Option<&Path>, unknown: &[&str]) -> Result<Self, Failure> {
+    fn read(folder: &Path, at: Option<&Path>, unknown: &[&str]) -> Self {
         let mut models = BTreeMap::new();
-        let Some(at) = at else { return Ok(Own { models }) };
+        let Some(at) = at else { return Own { models } };
         let root = folder.join(at);
         for name in unknown {
             let last = name.rsplit('/').next().unwrap_or(name);
@@ -64,10 +77,10 @@ impl Own {
             let shown = place.display().to_string();
             let arch = read_named(folder, &shown)
                 .and_then(|text| ModelArch::from_hf_config(&shown, &text))
-                .map_err(|e| Failure::error(format!("--model-config {shown}: {e}")))?;
+                .map_err(|e| format!("--model-config {shown}: {e}"));
             models.insert((*name).to_owned(), arch);
         }
-        Ok(Own { models })
+        Own { models }
     }
 }
 
@@ -115,7 +128,7 @@ fn records(name: &str, text: &str) -> Result<(Columns, Vec<csv::StringRecord>), 
 /// The answers as text.
 ///
 /// # Errors
-/// As of [`records`], or a `config.json` cannot be read.
+/// As of [`records`].
 fn answers(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Vec<(String, Answer)>, Failure> {
     let text = read_text_named(&settings.dir, name).map_err(|e| Failure::error(format!("{name}: {e}")))?;
     let (columns, records) = records(name, &text)?;
@@ -129,10 +142,12 @@ fn answers(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Vec
         unknown.sort_unstable();
         unknown.dedup();
     }
-    let own = Own::read(&settings.dir, config, &unknown)?;
+    let own = Own::read(&settings.dir, config, &unknown);
     let answer = |row: &Row<'_>| -> Answer {
-        let case = Case::read(row, &catalog, own.models.get(row.text("model")))?;
-        case.predict().map_err(|e| e.to_string())
+        let own = own.models.get(row.text("model")).map(|own| own.as_ref().map_err(Clone::clone));
+        let case = Case::read(row, &catalog, own.transpose()?)?;
+        let found = case.predict().map_err(|e| e.to_string())?;
+        Ok((found, case.shape.output.max > 1.0))
     };
     Ok(rows.iter().map(|row| (row.text("id").to_owned(), answer(row))).collect())
 }
@@ -147,13 +162,13 @@ pub fn run(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Exi
         let points: Vec<_> = answers
             .iter()
             .map(|(id, answer)| {
-                let of = |i: usize| answer.as_ref().ok().map(|b| figures(b)[i]);
+                let figures = figures(answer);
                 json!({
                     "id": id,
-                    "ttft_ms": of(0), "tpot_ms": of(1),
-                    "ttft_lo": of(2), "ttft_hi": of(3),
-                    "tpot_lo": of(4), "tpot_hi": of(5),
-                    "evidence": answer.as_ref().ok().map(|b| b.evidence.as_str()),
+                    "ttft_ms": figures[0], "tpot_ms": figures[1],
+                    "ttft_lo": figures[2], "ttft_hi": figures[3],
+                    "tpot_lo": figures[4], "tpot_hi": figures[5],
+                    "evidence": answer.as_ref().ok().map(|(b, _)| b.evidence.as_str()),
                     "note": note(answer),
                 })
             })
@@ -166,15 +181,14 @@ pub fn run(settings: &Settings, name: &str, config: Option<&Path>) -> Result<Exi
         let mut cell = String::new();
         for (id, answer) in &answers {
             writer.write_field(id).map_err(wrote)?;
-            let figures = answer.as_ref().ok().map(figures);
-            for i in 0..6 {
+            for figure in figures(answer) {
                 cell.clear();
-                if let Some(figures) = figures {
-                    let _ = write!(cell, "{}", figures[i]);
+                if let Some(figure) = figure {
+                    let _ = write!(cell, "{figure}");
                 }
                 writer.write_field(&cell).map_err(wrote)?;
             }
-            writer.write_field(answer.as_ref().map_or("", |b| b.evidence.as_str())).map_err(wrote)?;
+            writer.write_field(answer.as_ref().map_or("", |(b, _)| b.evidence.as_str())).map_err(wrote)?;
             writer.write_field(note(answer)).map_err(wrote)?;
             writer.write_record(None::<&[u8]>).map_err(wrote)?;
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Predicted, Question, Row, extras, loads, precision_name};
+use super::{Predicted, Question, Row, edges, extras, loads, precision_name};
 use crate::cli::Settings;
 use crate::cli::view::terminal;
 use crate::math::round_to;
@@ -79,17 +79,34 @@ fn memory(out: &mut String, m: &MemoryFit) {
     let _ = writeln!(out, "  at most {} sequences at once", m.max_sequences);
 }
 
-fn percentile_table(q: &Question<'_>, latency: &Latency, settings: &Settings) -> String {
-    let columns = [("", false), ("mean", true), ("p50", true), ("p95", true), ("p99", true)];
-    let row = |name: &str, p: &Percentiles| {
+fn percentile_table(
+    q: &Question<'_>,
+    predicted: &Predicted,
+    latency: &Latency,
+    settings: &Settings,
+) -> String {
+    let columns = [
+        ("", false),
+        ("mean", true),
+        ("p50", true),
+        ("p95", true),
+        ("p99", true),
+        ("80 % band of p95", true),
+    ];
+    let (ttft, tpot) = (&predicted.curve.ttft_band, &predicted.curve.tpot_band);
+    // First token and tokens may be off together.
+    let wider = if ttft.sigma > tpot.sigma { ttft } else { tpot };
+    let row = |name: &str, p: &Percentiles, band: &Band| {
         let mut cells = vec![Cell::plain(name)];
         cells.extend([None, Some(0.5), Some(0.95), Some(0.99)].map(|x| Cell::plain(milliseconds(p.at(x)))));
+        let (lo, hi) = edges(p.at(Some(0.95)), band);
+        cells.push(Cell::plain(format!("{} to {}", milliseconds(lo), milliseconds(hi))));
         cells
     };
-    let mut rows = vec![row("TTFT", &latency.ttft)];
-    if q.shape.output.mean > 0.0 {
-        rows.push(row("TPOT", &latency.tpot));
-        rows.push(row("E2E", &latency.e2e));
+    let mut rows = vec![row("TTFT", &latency.ttft, ttft)];
+    if q.shape.output.mean > 1.0 {
+        rows.push(row("TPOT", &latency.tpot, tpot));
+        rows.push(row("E2E", &latency.e2e, wider));
     }
     // Five short columns fit any window.
     terminal::grid(&columns, &rows, settings)
@@ -102,7 +119,7 @@ pub fn single(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String
         if p.loads.is_empty() {
             out.push_str("\nby requests in flight: not predicted with adapters\n");
         } else {
-            out.push_str(&loads::text(&p.loads, settings));
+            out.push_str(&loads::text(&p.loads, &p.curve.notes, settings));
         }
     }
     out
@@ -133,13 +150,13 @@ fn full(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
         }
     };
     let _ = writeln!(out, "class: {}", p.curve.evidence.as_str());
-    let _ = writeln!(
-        out,
-        "band: the truth is below TPOT {} and TTFT {} with {:.0} % confidence",
-        band(&p.curve.tpot_band),
-        band(&p.curve.ttft_band),
-        CONFIDENCE * 100.0
-    );
+    let ttft = band(&p.curve.ttft_band);
+    let bands = if q.shape.output.mean > 0.0 {
+        format!("TPOT {} and TTFT {ttft}", band(&p.curve.tpot_band))
+    } else {
+        format!("answer {ttft}")
+    };
+    let _ = writeln!(out, "band: the truth is below {bands} with {:.0} % confidence", CONFIDENCE * 100.0);
     for note in &p.curve.notes {
         let _ = writeln!(out, "note: {note}");
     }
@@ -156,17 +173,8 @@ fn full(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
         milliseconds(p.curve.w_s * 1e3),
     );
     let extras = extras::text(q, c, p);
-    if let Some((closed, (ttft, tpot))) = &p.closed {
-        let cycle = ttft + q.shape.output.mean * tpot;
-        let in_flight = q.concurrency.unwrap_or(0.0);
-        let _ = writeln!(
-            out,
-            "\n{in_flight:.0} requests in flight (closed loop, as in a benchmark with equal lengths): mean TTFT {}, mean TPOT {}, {} requests/s; {:.0} decoded together on a rank",
-            milliseconds(ttft * 1e3),
-            milliseconds(tpot * 1e3),
-            per_second(in_flight / cycle),
-            closed.batch,
-        );
+    if let Some((load, batch)) = &p.closed {
+        let _ = writeln!(out, "\n{}", load.told(f64::from(q.replicas), *batch, &p.curve.notes));
         out.push_str(&extras);
         return out;
     }
@@ -183,7 +191,10 @@ fn full(q: &Question<'_>, rows: &[Row<'_>], settings: &Settings) -> String {
                 l.utilization * 100.0,
                 l.batch
             );
-            out.push_str(&percentile_table(q, l, settings));
+            match &p.replayed {
+                Some(replayed) => out.push_str(&replayed.text(settings)),
+                None => out.push_str(&percentile_table(q, p, l, settings)),
+            }
         }
         None => {
             let _ = writeln!(
@@ -351,11 +362,7 @@ fn row_json(q: &Question<'_>, row: &Row<'_>) -> Value {
                 "prefill_terms": terms_json(&p.curve.prefill_terms),
             });
             let load = match (&p.closed, &p.load) {
-                (Some((closed, (ttft, tpot))), _) => json!({
-                    "concurrency": q.concurrency,
-                    "ttft_mean_ms": rounded(ttft * 1e3), "tpot_mean_ms": rounded(tpot * 1e3),
-                    "batch_per_rank": rounded(closed.batch),
-                }),
+                (Some((load, batch)), _) => load.told_json(f64::from(q.replicas), *batch),
                 (None, (rate, Some(l))) => json!({
                     "requests_per_s": rounded(rate * f64::from(q.replicas)), "replicas": q.replicas,
                     "utilization": rounded(l.utilization), "in_flight": rounded(l.batch),
@@ -368,6 +375,9 @@ fn row_json(q: &Question<'_>, row: &Row<'_>) -> Value {
             };
             if let Some(object) = more.as_object_mut() {
                 object.insert("load".into(), load);
+                if let Some(replayed) = &p.replayed {
+                    object.insert("replayed".into(), replayed.json());
+                }
                 if !p.loads.is_empty() {
                     object.insert("loads".into(), loads::json(&p.loads));
                 }

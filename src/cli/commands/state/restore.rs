@@ -14,6 +14,7 @@ use crate::cli::held::{Held, store_failure, who};
 use crate::cli::state::{PlaceKind, StateArgs, StatePlace, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, reality};
+use crate::state::NEWER;
 use crate::state::local::MOST_VERSIONS;
 use crate::state::{Record, Returned, Spared, State, StateResource};
 
@@ -151,7 +152,7 @@ fn opened(place: &StatePlace, args: &StateArgs, settings: &Settings) -> Result<(
         Err(failure) => failure,
     };
     match (failure, args.read(settings), &place.kind) {
-        (Failure::Message { exit, text }, Err(_), PlaceKind::File(_)) => {
+        (Failure::Message { exit, text }, Err(_), PlaceKind::File(_)) if !text.contains(NEWER) => {
             let name = &place.name;
             let help = format!(
                 "move {name} and {name}.journal away, and restore again: the versions beside them stay"
@@ -244,7 +245,7 @@ fn renamed(held: &Held, drift: &Drift) -> BTreeMap<ResourceAddr, ResourceAddr> {
     let Some(state) = held.state() else { return BTreeMap::new() };
     let told = |(addr, thing): (&ResourceAddr, &Arc<StateResource>)| {
         let handle = thing.handle()?;
-        let tagged = &drift.seen.get(&handle)?.tags.address;
+        let tagged = drift.seen.get(&handle)?.address()?;
         // The name that it was to lose is not another one.
         (thing.known_as.get(addr) != Some(tagged)).then_some((handle, tagged))
     };
@@ -306,7 +307,7 @@ fn returned(
         let (Some(mut again), Some(handle)) = (Returned::of(thing), thing.handle()) else { continue };
         let named = (address.clone(), handle.id.clone());
         match found.get(&(address.clone(), handle)) {
-            Some(Found::Vanished) => {
+            Some(Found::Vanished | Found::Others(_)) => {
                 told.gone.push(named);
                 continue;
             }

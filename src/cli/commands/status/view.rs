@@ -13,6 +13,9 @@ use crate::report::{Cell, Tone};
 /// Name and version of the output: `src/cli/commands/status/schema.json`.
 const SCHEMA: &str = "rhumb.status/1";
 
+/// Why nobody can tell.
+const LOST: &str = "A look has recorded something since the last apply, and what that left is not kept: by the record alone nobody can tell whether all is as it should be. Apply again: also an apply that has nothing to do is recorded then.\n";
+
 pub fn show(shown: &Shown<'_>, settings: &Settings) -> Result<(), Failure> {
     if settings.json {
         return terminal::print(&format!("{}\n", json(shown)));
@@ -39,14 +42,24 @@ pub fn show(shown: &Shown<'_>, settings: &Settings) -> Result<(), Failure> {
         let open = shown.state.open.len();
         text.push_str(&format!("An apply is under way or was cut off: {open} calls have an unknown end.\n"));
     }
-    if let Some(applying) = shown.state.applying.as_ref().filter(|_| shown.state.open.is_empty()) {
-        let plan = applying.plan.get(..12).unwrap_or(&applying.plan);
+    if let Some(plan) = unfinished(shown).filter(|_| shown.state.open.is_empty()) {
+        let plan = plan.get(..12).unwrap_or(plan);
         text.push_str(&format!(
-            "The apply of the plan {plan} is not complete: not all of it is there. Apply again.\n"
+            "The apply of the plan {} is not complete: not all of it is there. Apply again.\n",
+            clean(plan)
         ));
+    }
+    if shown.lost {
+        text.push_str(LOST);
     }
     text.push_str(&summary(shown));
     terminal::print(&text)
+}
+
+/// The plan whose apply is under way or was not complete.
+fn unfinished<'a>(shown: &'a Shown<'_>) -> Option<&'a str> {
+    let applying = shown.state.applying.as_ref().map(|applying| applying.plan.as_str());
+    applying.or(shown.unfinished.map(|deed| deed.plan.as_deref().unwrap_or_default()))
 }
 
 fn cells(row: &Row) -> Vec<Cell> {
@@ -55,6 +68,7 @@ fn cells(row: &Row) -> Vec<Cell> {
         Health::Recorded | Health::Waiting => Tone::Plain,
         Health::Changing
         | Health::Short
+        | Health::Over
         | Health::Unhealthy
         | Health::Changed
         | Health::Superfluous
@@ -110,8 +124,10 @@ fn summary(shown: &Shown<'_>) -> String {
         .collect();
     let of = if of.is_empty() { String::new() } else { format!(" (listed: {})", of.join(", ")) };
     let simulated = if shown.state.simulated { "SIMULATED: would cost" } else { "Costs" };
+    // What is recorded says what was ordered, not what its cloud makes of that at this hour.
+    let peak = if shown.looked { "" } else { " at its peak, with every run under way" };
     text.push_str(&format!(
-        "{simulated} {at_least}{:.2} USD an hour{of}{unpriced}.\n",
+        "{simulated} {at_least}{:.2} USD an hour{peak}{of}{unpriced}.\n",
         shown.per_hour().usd()
     ));
     text
@@ -150,7 +166,8 @@ fn json(shown: &Shown<'_>) -> Value {
         "looked": shown.looked,
         "well": shown.is_well(),
         "open_calls": shown.state.open.len(),
-        "applying": shown.state.applying.as_ref().map(|applying| &applying.plan),
+        "applying": unfinished(shown),
+        "last_apply_lost": shown.lost,
         "resources": resources,
         "unseen": shown.unseen.iter().map(|(what, why)| json!({ "what": what, "why": why })).collect::<Vec<_>>(),
         "usd_per_hour": shown.per_hour().usd(),

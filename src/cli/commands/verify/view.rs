@@ -147,6 +147,15 @@ pub(super) fn text(found: &Verification, spec: &Spec, settings: &Settings) -> St
         )]));
         blocks.push(used(s, &pools));
         let lost = s.scenarios.iter().filter(|c| c.lost > 0.0);
+        if s.refused.0 > 0 {
+            let (n, longest) = s.refused;
+            let all = n + s.requests;
+            let line = format!(
+                "{n} of {all} recorded requests are longer than the {longest} tokens of the plan's max_model_len: an engine \
+                 refuses them, and they are not played"
+            );
+            blocks.push(Block::Lines(vec![Cell::tone(line, Tone::Bad)]));
+        }
         blocks.push(Block::Lines(
             lost.map(|c| {
                 Cell::tone(
@@ -234,7 +243,9 @@ fn summary(found: &Verification) -> String {
             + found.trainings.iter().filter(|t| t.kept == k).count()
     };
     let (no, unsure) = (count(Kept::No), count(Kept::Unsure));
-    let lost = all().filter(|s| s.lost > 0.0).count() + found.batches.iter().filter(|b| !b.kept()).count();
+    let refused = found.services.iter().filter(|s| s.refused.0 > 0).count();
+    let lost =
+        all().filter(|s| s.lost > 0.0).count() + found.batches.iter().filter(|b| !b.kept()).count() + refused;
     let spare = |shared: bool| {
         let all = found.services.iter().flat_map(|s| &s.fewer).filter(|f| f.verdict == Buys::Nothing);
         all.filter(|f| f.per_month.is_none() == shared).count()
@@ -394,6 +405,7 @@ pub(super) fn json(found: &Verification, spec: &Spec, seed: u64) -> Value {
                 "address": s.address,
                 "traffic": s.traffic,
                 "requests": s.requests,
+                "refused": s.refused.0,
                 "scenarios": scenarios,
                 "one_machine_fewer": fewer,
             })

@@ -458,13 +458,13 @@ impl Stage {
         wrong.extend(self.log.damage.iter().map(|why| format!("the log does not fit together: {why}")));
         let there = self.cloud.inventory();
         for seen in &there {
-            let known = state.resources.get(&seen.tags.address).and_then(|thing| thing.handle());
+            let known = state.resources.get(seen.address().expect("tagged")).and_then(|thing| thing.handle());
             if known.as_ref() != Some(&seen.handle) {
-                wrong.push(format!("leaked: {} of {}", seen.handle.id, seen.tags.address));
+                wrong.push(format!("leaked: {} of {}", seen.handle.id, seen.address().expect("tagged")));
             }
         }
         for (addr, (want, _)) in self.story.after {
-            let of = there.iter().filter(|seen| seen.tags.address == *addr).collect::<Vec<_>>();
+            let of = there.iter().filter(|seen| seen.address() == Some(addr)).collect::<Vec<_>>();
             if of.len() != 1 {
                 wrong.push(format!("{addr} is there {} times", of.len()));
             }
@@ -472,7 +472,7 @@ impl Stage {
                 wrong.push(format!("{addr} is not as it was wanted"));
             }
         }
-        if there.iter().any(|seen| !self.story.after.contains_key(&seen.tags.address)) {
+        if there.iter().any(|seen| !self.story.after.contains_key(seen.address().expect("tagged"))) {
             wrong.push("something is there that nobody wants".to_owned());
         }
         for (addr, thing) in &state.resources {

@@ -72,7 +72,7 @@ impl Broken {
             let (lineage, address) = (asked.lineage.clone().unwrap_or_default(), wanted.address.clone());
             let tags = Tags { lineage, address, token: self.fresh() };
             let (needs, files) = (BTreeMap::new(), BTreeMap::new());
-            let order = Order { tags, resource: wanted.resource.clone(), needs, files };
+            let order = Order { tags, resource: wanted.resource.clone(), needs, files, takes_over: None };
             drop(self.plant(&order, None));
         }
     }

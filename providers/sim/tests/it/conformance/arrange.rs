@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rhumb_api::conformance::{Arrange, Later, Place, Trouble};
-use rhumb_api::{ErrorKind, Observed, ProviderError};
+use rhumb_api::{ErrorKind, Handle, Observed, ProviderError};
 use rhumb_sim::{Control, Denial, InProcess, Quota, Rate, Rule, Stock, Verb, What, World};
 
 /// A world with trouble in it.
@@ -102,6 +102,10 @@ impl Arrange for Inside {
         })
     }
 
+    fn untag<'a>(&'a self, handle: &'a Handle) -> Later<'a, Result<(), String>> {
+        Box::pin(async { self.sim.with(|cloud| cloud.untag(handle)).map_err(|error| error.to_string()) })
+    }
+
     fn calm(&self) -> Later<'_, ()> {
         Box::pin(async { self.sim.with(|cloud| cloud.set_world(self.base.clone())) })
     }
@@ -126,6 +130,10 @@ impl Arrange for Remote {
             let world = troubled(&self.base, &self.place, what, verb, &there)?;
             self.control.set_world(&world).await.map(drop).map_err(|error| error.to_string())
         })
+    }
+
+    fn untag<'a>(&'a self, handle: &'a Handle) -> Later<'a, Result<(), String>> {
+        Box::pin(async { self.control.untag(handle).await.map_err(|error| error.to_string()) })
     }
 
     fn calm(&self) -> Later<'_, ()> {

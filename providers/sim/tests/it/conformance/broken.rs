@@ -49,6 +49,9 @@ pub enum Fault {
     UpdatesByAddress,
     UpdateOfTheMissingIsInvalid,
     UpdateOfTheMissingIsNothing,
+    UpdatesWhatIsOthers,
+    TakesOverInWordsAlone,
+    TagsTheUntagged,
     OneThingPerAddress,
     DeletesByAddress,
     DeletesNothing,
@@ -57,6 +60,7 @@ pub enum Fault {
     DeletesUnderOthers,
     ConflictIsForEver,
     RunsNeverEnd,
+    RunsDoNotWait,
     CompleteKeepsMachines,
     CompleteVanishes,
     FailedIsReady,
@@ -229,7 +233,7 @@ impl Broken {
         let (tags, attributes) = (order.tags.clone(), resource.attributes.clone());
         let seen = Observed {
             handle,
-            tags,
+            tags: Some(tags),
             attributes,
             status: Status::Ready,
             running: None,
@@ -359,6 +363,12 @@ impl Broken {
 
     pub(super) fn listed(&self) -> Vec<Observed> {
         self.memory().listed.values().cloned().collect()
+    }
+
+    /// What a thing was made with.
+    pub(super) fn made(&self, handle: &Handle) -> Option<Order> {
+        let memory = self.memory();
+        memory.made.values().find(|(_, made)| made == handle).map(|(order, _)| order.clone())
     }
 
     pub(super) fn updates(&self, handle: &Handle) -> Option<Order> {

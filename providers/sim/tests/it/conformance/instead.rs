@@ -1,6 +1,6 @@
 //! What a broken adapter does with calls, other than sending them.
 
-use rhumb_api::{Answer, Call, ErrorKind, Handle, Order, Reply, Scope, Status, preflight};
+use rhumb_api::{Answer, Call, ErrorKind, Handle, Order, Owner, Reply, Scope, Status, preflight};
 
 use super::broken::{Broken, Fault, UNKNOWN, err, one};
 
@@ -53,6 +53,11 @@ impl Broken {
                 order.resource.attributes.remove("tls_certificate");
                 Some(self.ask(Call::Create(order)).await)
             }
+            (Fault::RunsDoNotWait, None) if order.resource.attributes.contains_key("after") => {
+                let mut order = order.clone();
+                order.resource.attributes.remove("after");
+                Some(self.ask(Call::Create(order)).await)
+            }
             (Fault::LeavesOutTheUnknown, _) if order.resource.attributes.contains_key(UNKNOWN) => {
                 let mut order = order.clone();
                 order.resource.attributes.remove(UNKNOWN);
@@ -77,6 +82,15 @@ impl Broken {
                     }
                 }
                 Some(self.ask(Call::Update(handle.clone(), order)).await)
+            }
+            Fault::UpdatesWhatIsOthers => {
+                let seen = self.ask(Call::Read(handle.clone())).await;
+                let tags = one(&seen)?.tags.clone();
+                let takes_over = Some(tags.map_or(Owner::Nobody, |tags| Owner::Lineage(tags.lineage)));
+                Some(self.ask(Call::Update(handle.clone(), Order { takes_over, ..order.clone() })).await)
+            }
+            Fault::TakesOverInWordsAlone if order.takes_over.is_some() => {
+                Some(self.ask(Call::Read(handle.clone())).await)
             }
             Fault::FailedStaysFailed => {
                 let seen = self.ask(Call::Read(handle.clone())).await;

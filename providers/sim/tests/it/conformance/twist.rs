@@ -31,7 +31,9 @@ fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
             }
         }),
         Fault::TagsWithTheParent => each(answer, |seen| {
-            seen.tags.address = seen.tags.address.parent().unwrap_or(seen.tags.address.clone());
+            if let Some(tags) = &mut seen.tags {
+                tags.address = tags.address.parent().unwrap_or(tags.address.clone());
+            }
         }),
         Fault::DropsAnAttribute => each(answer, |seen| drop(seen.attributes.remove("labels"))),
         Fault::AddsAnAttribute => each(answer, |seen| {
@@ -86,15 +88,20 @@ fn of_things(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
         }),
         Fault::UpdateReplacesTags => each(answer, |seen| {
             if let Some(order) = adapter.updates(&seen.handle) {
-                seen.tags = order.tags;
+                seen.tags = Some(order.tags);
             }
+        }),
+        Fault::TagsTheUntagged => each(answer, |seen| {
+            let made = adapter.made(&seen.handle);
+            seen.tags = seen.tags.take().or(made.map(|order| order.tags));
         }),
         Fault::UpdateKeepsTheAddress => each(answer, |seen| {
             if adapter.updates(&seen.handle).is_some()
-                && let Some(parent) = seen.tags.address.parent()
-                && seen.tags.address.as_str().ends_with("/renamed")
+                && let Some(tags) = &mut seen.tags
+                && let Some(parent) = tags.address.parent()
+                && tags.address.as_str().ends_with("/renamed")
             {
-                seen.tags.address = parent;
+                tags.address = parent;
             }
         }),
         Fault::DeletingIsReady if !matches!(call, Call::List(_)) => each(answer, |seen| {
@@ -208,8 +215,8 @@ fn of_list(adapter: &Broken, call: &Call, answer: Answer) -> Answer {
         Fault::ListsAreEmpty => lists(answer, Vec::clear),
         Fault::ListsKeepTheGone => lists(answer, |all| {
             for old in adapter.listed() {
-                let token = scope.token.as_ref().is_none_or(|token| *token == old.tags.token);
-                let ours = old.tags.lineage == scope.lineage && old.handle.region == scope.region && token;
+                let token = scope.token.as_ref().is_none_or(|token| old.token() == Some(token));
+                let ours = old.is_of(&scope.lineage) && old.handle.region == scope.region && token;
                 if ours && all.iter().all(|seen| seen.handle != old.handle) {
                     all.push(old);
                 }
