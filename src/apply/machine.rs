@@ -319,7 +319,7 @@ impl<'a> Machine<'a> {
         let from = work.from.unwrap_or(0);
         let there = self.state.resources.get(&change.addr);
         let is_so = |thing: &Arc<StateResource>| {
-            let as_told = thing.doubtful.is_none() && thing.known_as.is_empty();
+            let as_told = thing.doubtful.is_none() && !thing.is_to_be_told();
             let as_told = as_told && thing.stands_on_old(&self.state.resources).is_none();
             thing.since > from && thing.resource == *after && as_told
         };
@@ -327,7 +327,11 @@ impl<'a> Machine<'a> {
         if there.is_some_and(is_so) {
             return self.end(task, None);
         }
+        if let Some(first) = self.foreign(&change.depends_on) {
+            return self.take_over(task, first);
+        }
         let handle = there.map(|thing| thing.handle());
+        let takes_over = there.and_then(|thing| thing.owner.clone());
         let verb = if change.action == Action::Update { Verb::Update } else { Verb::Create };
         let token = token(&self.state.lineage, self.state.serial, &work.plan, verb, &change.addr);
         let mut needs = BTreeMap::new();
@@ -344,7 +348,7 @@ impl<'a> Machine<'a> {
         let files = work.files(&change.addr, &self.state);
         let order = Order { tags, resource: after.clone(), needs, files, takes_over: None };
         let call = match (change.action, handle) {
-            (Action::Update, Some(Some(handle))) => Call::Update(handle, order),
+            (Action::Update, Some(Some(handle))) => Call::Update(handle, Order { takes_over, ..order }),
             (Action::Update, _) => {
                 return self.fail(task, "it is not in the state, or without an id".to_owned());
             }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rhumb_api::{
-    Answer, Attr, Attributes, Call, Cloud, ErrorKind, Handle, Observed, ProviderError, Reply, ResourceAddr,
-    Scope, Status, Tags, malformed,
+    Answer, Attr, Attributes, Call, Cloud, ErrorKind, Handle, Observed, Owner, ProviderError, Reply,
+    ResourceAddr, Scope, Status, Tags, malformed,
 };
 
 use super::{Effect, Engine, Event, Options, Summary};
@@ -236,10 +236,15 @@ impl<'a> Survey<'a> {
             }
             return;
         };
-        // Where names are ids, another deployment may have made its own thing of a name that was free again. An imported one has the tags of
-        // whoever made it, and no token of ours.
+        // Where names are ids, another deployment may have made its own thing of a name that was free again. What is to be taken over has the
+        // tags of whoever it is recorded to be of; older versions did not record whose.
         if let Some((addr, _)) = known.filter(|(_, thing)| {
-            thing.token.is_some() && seen.tags.as_ref().is_some_and(|tags| tags.lineage != self.state.lineage)
+            let recorded = |lineage: &str| match &thing.owner {
+                Some(owner) => *owner == Owner::Lineage(lineage.to_owned()),
+                None => thing.token.is_none(),
+            };
+            let theirs = |tags: &Tags| tags.lineage != self.state.lineage && !recorded(&tags.lineage);
+            seen.tags.as_ref().is_some_and(theirs)
         }) {
             let theirs = seen.tags.map(|tags| tags.lineage).unwrap_or_default();
             self.found.insert((addr.clone(), handle.clone()), Found::Others(theirs));

@@ -8,6 +8,7 @@
 
 mod names;
 mod since;
+mod together;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,19 +73,16 @@ impl Work<'_> {
 
     /// As [`Work::changes`]; but of these workloads, what was made or changed is led back to what it was before the plan.
     pub(super) fn changes_back(&self, state: &State, going_back: &BTreeSet<String>) -> Vec<Change> {
-        let mut wanted: BTreeMap<&ResourceAddr, Cow<'_, Change>> =
-            self.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))).collect();
         let standing_in = self.standing_in(state);
-        for standby in &standing_in {
-            for addr in &standby.without {
-                wanted.remove(addr);
-            }
-            wanted.extend(standby.changes.iter().map(|change| (&change.addr, Cow::Borrowed(change))));
-        }
+        let mut wanted = together::together(self.changes, &standing_in);
         if !standing_in.is_empty() {
             for change in wanted.values_mut() {
-                if let Cow::Borrowed(planned) = *change {
-                    *change = self.now(planned, state);
+                let other = match self.now(change, state) {
+                    Cow::Owned(other) => Some(other),
+                    Cow::Borrowed(_) => None,
+                };
+                if let Some(other) = other {
+                    *change = Cow::Owned(other);
                 }
             }
         }

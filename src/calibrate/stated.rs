@@ -186,6 +186,7 @@ impl Stated {
         let version = self.one(7, metadata, version)?.ok_or_else(|| missing(7, "the engine's version"))?;
         let precision = self
             .one(8, metadata, |text| match precision(catalog, text) {
+                Some(Quantization::Native) => Ok(resolved(arch, checkpoint)),
                 Some(q) => Ok(resolved(arch, q)),
                 None => why(
                     format!("no precision `{text}`"),

@@ -77,7 +77,9 @@ impl Held {
         let holder = Holder { by: who(), at: settings.clock.to_string() };
         let opened = match &place.kind {
             PlaceKind::File(path) => {
-                match LocalStore::open(state::disk()?, path, &place.name, &holder).map_err(store_failure)? {
+                match LocalStore::open(state::disk()?, path, &place.name, &holder)
+                    .map_err(|e| place.cannot_open(e))?
+                {
                     local::Opened::Nothing(vacant) => Opened::Nothing(Vacant::Local(vacant)),
                     local::Opened::Recorded(store) => Opened::Recorded(Store::Local(store)),
                 }

@@ -12,7 +12,7 @@ use crate::optimize::{self, Watch};
 use crate::placement::{Infeasible, Running, Stop, World};
 use crate::plan::{self, Plan};
 use crate::render::RenderError;
-use crate::spec::{ModelSource, Service, Spec};
+use crate::spec::{ModelSource, Quantization, Service, Spec};
 use crate::state::State;
 use crate::{PlanError, PlanningInput};
 
@@ -225,19 +225,27 @@ fn architectures(
                 Some(arch) => {
                     let published = catalog.model(id).is_some_and(|base| base.native == arch.native);
                     let others = model.variants.values().filter(|v| {
-                        !published
-                            && v.source.is_none()
-                            && crate::perf::resolved(&arch, v.quantization) != arch.native
+                        !published && v.source.is_none() && v.quantization != Quantization::Native
                     });
+                    let trained = spec.trainings.values().filter(|t| !published && t.model == *name);
+                    problems.extend(trained.map(|t| {
+                        let stored = arch.native.as_str();
+                        Diagnostic::error(
+                            "compressed-source",
+                            format!("`{written}` is stored as {stored}: training begins with the uncompressed weights"),
+                        )
+                        .at(map, &t.at.join("model"))
+                        .help(format!("train a model whose source is `{id}`"))
+                    }));
                     problems.extend(others.map(|v| {
                         let (stored, asked) = (arch.native.as_str(), v.quantization.as_str());
                         Diagnostic::error(
                             "compressed-source",
-                            format!("`{written}` is stored as {stored}: no {asked} weights are made of it"),
+                            format!("`{written}` is stored as {stored}: nothing is made of it, {asked} neither"),
                         )
                         .at(map, &v.at)
                         .help(format!(
-                            "name `{id}` as the model's source, or a `source` of the variant's own"
+                            "leave `quantization` away for what is stored; for others name `{id}` as the model's source, or a `source` of the variant's own"
                         ))
                     }));
                     archs.insert(name.clone(), arch);

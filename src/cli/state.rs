@@ -13,7 +13,7 @@ use crate::state::disk::{Disk, RealDisk};
 #[cfg(debug_assertions)]
 use crate::state::faulty::{Fault, FaultyDisk, Moment};
 use crate::state::remote::{self, Place};
-use crate::state::{NEWER, State, StateError, local};
+use crate::state::{State, StateError, StoreError, local};
 
 /// Where a state is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,13 @@ fn followed(mut path: PathBuf) -> PathBuf {
 }
 
 impl StatePlace {
+    /// A file as the user named it; of a link, which nobody must move in its place, the file that it leads to.
+    fn file(path: PathBuf, name: String) -> Self {
+        let file = followed(path.clone());
+        let name = if file == path { name } else { file.display().to_string() };
+        StatePlace { kind: PlaceKind::File(file), name }
+    }
+
     /// The place that was typed: a file, relative to the working folder, or an address (`s3://BUCKET/KEY`).
     ///
     /// # Errors
@@ -52,7 +59,7 @@ impl StatePlace {
     pub fn named(typed: &Path, settings: &Settings) -> Result<Self, Failure> {
         let name = typed.to_string_lossy().into_owned();
         if !Place::is_meant(&name) {
-            return Ok(StatePlace { kind: PlaceKind::File(followed(settings.dir.join(typed))), name });
+            return Ok(StatePlace::file(settings.dir.join(typed), name));
         }
         // What was typed is not repeated before it is known to hold no credentials.
         let place = Place::parse(&name).map_err(|e| Failure::usage(format!("--state: {e}")))?;
@@ -73,8 +80,7 @@ impl StatePlace {
             return StatePlace::named(path, settings);
         }
         let Some(remote) = &spec.state.remote else {
-            let kind = PlaceKind::File(followed(folder.join(&spec.state.path)));
-            return Ok(StatePlace { kind, name: spec.state.path.clone() });
+            return Ok(StatePlace::file(folder.join(&spec.state.path), spec.state.path.clone()));
         };
         let place = Place::parse(&remote.address).map_err(|e| Failure::error(format!("`state`: {e}")))?;
         Ok(StatePlace { name: place.to_string(), kind: PlaceKind::Bucket(place, remote.options.clone()) })
@@ -98,18 +104,27 @@ impl StatePlace {
         }
     }
 
-    /// Why a file cannot be read, and where its state still is.
+    /// Why a file cannot be read, and, if it is damaged, where its state still is.
     fn damaged(&self, path: &Path, error: &StateError) -> Failure {
         let text = error.to_string();
-        let newer = error.help.as_deref() == Some(NEWER);
+        // Nothing is wrong with what a newer program wrote, or with what may not be read.
+        let damage = error.help.as_deref().is_some_and(|help| help.contains("from a copy"));
         let versions = local::versions(&mut RealDisk::new(), path, &self.name).unwrap_or_default();
         match versions.last() {
-            Some(last) if !newer => Failure::error(format!(
+            Some(last) if damage => Failure::error(format!(
                 "{text}\nversions of it lie beside, the last of serial {last}: move {0} and {0}.journal away, and `rhumb state restore --to {last}` \
                  brings it back",
                 self.name
             )),
             _ => Failure::error(text),
+        }
+    }
+
+    /// Why it cannot be opened.
+    pub fn cannot_open(&self, error: StoreError) -> Failure {
+        match (&self.kind, error) {
+            (PlaceKind::File(path), StoreError::Unreadable(error)) => self.damaged(path, &error),
+            (_, error) => store_failure(error),
         }
     }
 

@@ -314,7 +314,10 @@ fn precision(spec: &mut Spec, world: &mut World, of: &str, to: Quantization) {
     };
     let Some(own) = own else { return };
     let Some(mut model) = spec.models.get(&own).cloned() else { return };
-    model.variants.retain(|_, v| v.quantization == to);
+    let stored = world.archs.get(&own).map(|arch| arch.native);
+    model.variants.retain(|_, v| {
+        v.quantization == to || (v.quantization == Quantization::Native && stored == Some(to))
+    });
     if model.variants.is_empty() {
         let name = to.as_str().to_owned();
         let at = model.at.clone();

@@ -78,7 +78,8 @@ fn dataset(dataset: Option<&Dataset>) -> Value {
 fn model(spec: &Spec, name: &str) -> Value {
     let Some(model) = spec.models.get(name) else { return Value::Null };
     let source = match &model.source {
-        ModelSource::Known { id, .. } => json!(id),
+        // Another repository has other weights, be it of the same model.
+        ModelSource::Known { written, id } => json!(if written.contains('/') { written } else { id }),
         ModelSource::Config(file) => json!({ "config": file.path }),
         ModelSource::Measured(measured) => {
             json!({ "image": measured.image, "command": measured.command })

@@ -201,13 +201,9 @@ fn corrected(
             "extrapolated: {clients:.0} requests in flight on an attention rank, {most:.0} were measured"
         ));
     }
-    // A band that is assumed and does not lie around the physics (AMD) says where the truth is expected.
-    let centred = |seconds: f64, band: Band| match band.groups {
-        0 => (seconds * math::exp(band.mu), Band { mu: 0.0, ..band }),
-        _ => (seconds, band),
-    };
-    let (ttft_s, ttft_band) = centred(ttft * math::exp(more_ttft), judged.ttft);
-    let (tpot_s, tpot_band) = centred(tpot * math::exp(more_tpot), judged.tpot);
+    let slower = judged.slower;
+    let (ttft_s, tpot_s) = (ttft * math::exp(more_ttft + slower), tpot * math::exp(more_tpot + slower));
+    let (ttft_band, tpot_band) = (judged.ttft, judged.tpot);
     Benchmark { ttft_s, tpot_s, ttft_band, tpot_band, evidence: judged.evidence, notes: judged.notes }
 }
 
@@ -255,9 +251,10 @@ pub(crate) fn disaggregated(
         judged.notes.push(format!("predicted although it should not run: {why}"));
     }
     let wide = |band: Band, sigma: f64| Band { mu: 0.0, sigma: sigma.max(band.sigma), groups: 0 };
+    let slower = math::exp(judged.slower);
     Ok(Benchmark {
-        ttft_s: ttft,
-        tpot_s: tpot,
+        ttft_s: ttft * slower,
+        tpot_s: tpot * slower,
         ttft_band: wide(judged.ttft, 2.0),
         tpot_band: wide(judged.tpot, 0.7),
         evidence: Evidence::Modelled,

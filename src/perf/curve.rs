@@ -112,6 +112,7 @@ pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<Servi
     let pass = Pass::new(c, rank, precision)?;
     let measured = ledger::measured(c, &Conditions::default());
     let judged = judge(c, &measured, quantization, pass.own_curves, shape);
+    let slower = math::exp(judged.slower);
     let mut notes = judged.notes;
     notes.extend(note.map(str::to_owned));
     let figures = if shape.output.mean > 0.0 && !rank.encoder {
@@ -119,7 +120,7 @@ pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<Servi
     } else {
         encoder(c, &pass, shape, &memory)
     };
-    Ok(ServiceCurve {
+    let curve = ServiceCurve {
         alpha_s: figures.alpha,
         beta_s: figures.beta,
         w_s: figures.w,
@@ -137,7 +138,8 @@ pub(crate) fn curve(c: &Configuration<'_>, shape: &RequestShape) -> Result<Servi
         decode_terms: figures.decode_terms,
         prefill_terms: figures.prefill_terms,
         launches: false,
-    })
+    };
+    Ok(if slower > 1.0 { curve.slowed(slower) } else { curve })
 }
 
 struct Figures {

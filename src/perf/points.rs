@@ -72,6 +72,8 @@ impl<'t> Row<'t> {
     fn count(&self, column: &str) -> Result<Option<u32>, String> {
         match (self.text(column), self.number(column)) {
             ("", _) => Ok(None),
+            // Of models without experts.
+            ("0", _) if column.contains("moe_") => Ok(Some(1)),
             (_, Some(x)) if (1.0..=1e6).contains(&x) && x.fract() == 0.0 => Ok(Some(x as u32)),
             (text, _) => Err(format!("{column} `{text}`: a whole number of at least 1")),
         }
@@ -127,7 +129,14 @@ fn quantization(dtype: &str, moe: &str, arch: &ModelArch, own: Quantization) -> 
 /// The version of a build: `0.17.0` is (0, 17). Builds without a version in InferenceX are of late 2025;
 /// nightly builds are the newest.
 fn version(build: &str, engine: EngineName) -> (u32, u32) {
-    let mut parts = build.split('.').filter_map(|p| p.parse().ok());
+    // Containers of TensorRT-LLM have numbers of their own.
+    if engine == EngineName::Trtllm
+        && build.starts_with("0.")
+        && (build.contains("post") || build.contains('-'))
+    {
+        return default_version(engine);
+    }
+    let mut parts = build.trim_start_matches('v').split('.').filter_map(|p| p.parse().ok());
     match (build, parts.next(), parts.next()) {
         (_, Some(a), Some(b)) => (a, b),
         ("", ..) => match engine {
@@ -249,10 +258,14 @@ impl<'a> Case<'a> {
             let fill = if prefix.is_empty() { (gpus.unwrap_or(1) / others).clamp(1, 8) } else { 1 };
             let tp = or(column("attn_tp", "tp_size"), fill)?;
             match tp.checked_mul(others).filter(|all| *all <= MOST_ACCELERATORS) {
-                Some(all) if prefix.is_empty() && gpus.is_some_and(|g| g < all) => {
-                    Err(format!("num_gpus {} is less than the {all} of the layout", gpus.unwrap_or_default()))
+                Some(all) => {
+                    if let Some(few) = gpus.filter(|g| prefix.is_empty() && *g < all) {
+                        notes.push(format!(
+                            "num_gpus {few} is less than the {all} of the layout: one replica of it"
+                        ));
+                    }
+                    Ok(Layout { tp, pp, dp, ep })
                 }
-                Some(_) => Ok(Layout { tp, pp, dp, ep }),
                 None => Err(format!("tp {tp} in {}", large())),
             }
         };

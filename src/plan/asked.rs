@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rhumb_api::ResourceAddr;
 
 use super::between::{follow, steps};
+use super::standby::following;
 use super::{Action, Change, Left, LeftWhy, Plan};
 use crate::diagnostic::did_you_mean;
 use crate::state::{State, StateResource};
@@ -184,6 +185,7 @@ impl Plan {
         let order = follow(&mut changes, prior);
         self.steps = steps(&changes, &order, existing);
         self.changes = changes.into_values().collect();
+        self.standbys = following(std::mem::take(&mut self.standbys), &self.changes, prior);
         Ok(())
     }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhumb_api::{Attr, Resource, ResourceAddr};
+use rhumb_api::{Attr, Owner, Resource, ResourceAddr};
 
 use super::reasons::Reasons;
 use super::{Action, Asked, BudgetLine, Change, Leftover, Plan, Prior, Rollout, Standby, Step, Year};
-use super::{diff, file, order, prevented, replace};
+use super::{diff, file, order, replace};
 use crate::placement::Placement;
 use crate::render::Artifact;
 use crate::state::{Spare, State, StateResource};
@@ -102,8 +102,7 @@ pub fn between(
     }
     let steps = steps(&changes, &order, existing);
     let changes: Vec<Change> = changes.into_values().collect();
-    let mut standbys = header.standbys;
-    standbys.retain(|standby| prevented(&standby.changes, &changes).is_empty());
+    let standbys = super::standby::following(header.standbys, &changes, prior);
     Plan {
         name: header.name,
         created: header.created,
@@ -198,7 +197,7 @@ fn wanted(
         None => (Action::Create, vec![reasons.creation(addr, after)]),
         Some(_) if fields.is_empty() => {
             let failed = doubtful.map(|why| format!("its last change failed: {why}"));
-            let why: Vec<String> = failed.into_iter().chain(recorded.and_then(renamed)).collect();
+            let why: Vec<String> = failed.into_iter().chain(recorded.map_or_else(Vec::new, told)).collect();
             (if why.is_empty() { Action::Keep } else { Action::Update }, why)
         }
         Some(_) if forced => {
@@ -212,7 +211,7 @@ fn wanted(
             (Action::Replace, why)
         }
         Some(_) => {
-            let why = fields.iter().map(diff::in_words).chain(recorded.and_then(renamed));
+            let why = fields.iter().map(diff::in_words).chain(recorded.map_or_else(Vec::new, told));
             (Action::Update, why.collect())
         }
     };
@@ -229,10 +228,19 @@ fn wanted(
     change
 }
 
-/// Its cloud is told of addresses that were renamed; a run that has ended is left alone.
-fn renamed(thing: &Arc<StateResource>) -> Option<String> {
-    let (now, known) = thing.known_as.first_key_value()?;
-    (!thing.complete).then(|| format!("{now} was renamed: its cloud knows it as {known}"))
+/// What its cloud is told though nothing differs: whose it is by now, and addresses that were renamed. A run that has ended is left alone.
+fn told(thing: &Arc<StateResource>) -> Vec<String> {
+    if thing.complete {
+        return Vec::new();
+    }
+    let owner = thing.owner.as_ref().map(|owner| match owner {
+        Owner::Nobody => "it is taken over from nobody".to_owned(),
+        Owner::Lineage(lineage) => format!("it is taken over from {lineage}"),
+    });
+    // The addresses of another deployment were never ours: nobody renamed them.
+    let renamed = thing.known_as.first_key_value().filter(|_| owner.is_none());
+    let renamed = renamed.map(|(now, known)| format!("{now} was renamed: its cloud knows it as {known}"));
+    owner.into_iter().chain(renamed).collect()
 }
 
 /// The change of something, looked at alone, for somebody who knows why.

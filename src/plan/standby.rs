@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rhumb_api::{Money, Resource, ResourceAddr, ResourceKind};
 
-use super::Change;
-use super::between::{Desired, change};
+use super::between::{Desired, change, follow};
+use super::{Action, Change, prevented};
 use crate::graph::{Graph, Unplaced};
 use crate::placement::{Fallback, Placement, WorkloadPlacement};
 use crate::render::{self, Artifact, RenderError};
@@ -102,6 +102,57 @@ pub fn standbys(
     Ok(found)
 }
 
+/// The same standbys, followed through as a plan is: what stands on what the plan or they replace or make again is replaced, or pointed to
+/// the new one. One by which something would go that is to be kept is left out. `changes` are those of the plan, ordered by address.
+pub(super) fn following(standbys: Vec<Standby>, changes: &[Change], prior: Option<&State>) -> Vec<Standby> {
+    let mut of_workload: BTreeMap<&str, BTreeMap<&ResourceAddr, &Change>> = BTreeMap::new();
+    for change in changes {
+        of_workload.entry(change.addr.workload()).or_default().insert(&change.addr, change);
+    }
+    let recorded: BTreeSet<&str> =
+        prior.iter().flat_map(|state| state.resources.keys()).map(ResourceAddr::workload).collect();
+    let planned = |addr: &ResourceAddr| of_workload.get(addr.workload())?.get(addr).copied();
+    let followed = |mut standby: Standby| {
+        let workload = standby.pool.workload();
+        // What does not exist stands on nothing.
+        if standby.changes.iter().all(|change| !recorded.contains(change.addr.workload())) {
+            return standby;
+        }
+        let own = std::mem::take(&mut standby.changes);
+        let rest = of_workload.get(workload).into_iter().flatten();
+        let rest = rest.filter(|(addr, _)| !standby.without.contains(addr));
+        let mut changes: BTreeMap<&ResourceAddr, Change> =
+            rest.map(|(addr, change)| (*addr, (*change).clone())).collect();
+        changes.extend(own.iter().map(|change| (&change.addr, beside(change, planned(&change.addr)))));
+        let needed = changes.values().flat_map(|change| &change.depends_on);
+        let foreign = needed.filter(|need| !changes.contains_key(*need)).filter_map(planned);
+        let foreign: BTreeMap<&ResourceAddr, Change> =
+            foreign.map(|change| (&change.addr, change.clone())).collect();
+        let others: BTreeSet<&ResourceAddr> = foreign.keys().copied().collect();
+        changes.extend(foreign);
+        follow(&mut changes, prior);
+        changes.retain(|addr, change| {
+            let otherwise = planned(addr).is_none_or(|planned| planned.action != change.action);
+            let is_own = own.binary_search_by(|own| own.addr.cmp(addr)).is_ok();
+            is_own || (otherwise && !others.contains(addr))
+        });
+        standby.changes = changes.into_values().collect();
+        standby
+    };
+    let standbys = standbys.into_iter().map(followed);
+    standbys.filter(|standby| prevented(&standby.changes, changes).is_empty()).collect()
+}
+
+/// A change of a standby beside that of the plan: where it only needs something else, the plan says what happens to it.
+fn beside(change: &Change, planned: Option<&Change>) -> Change {
+    match planned {
+        Some(planned) if change.after.is_some() && planned.after == change.after => {
+            Change { depends_on: change.depends_on.clone(), ..planned.clone() }
+        }
+        _ => change.clone(),
+    }
+}
+
 /// A change of a standby as it is once something of it may exist.
 pub fn against(planned: &Change, recorded: Option<&Arc<StateResource>>) -> Change {
     match recorded {
@@ -176,8 +227,19 @@ fn lead_others(
 fn changes(planned: &Planned<'_>, wanted: &Desired, moved: &Desired, prior: Option<&State>) -> Vec<Change> {
     let existing = |addr: &ResourceAddr| prior.and_then(|state| state.resources.get(addr));
     let differs = wanted.iter().filter(|(addr, is)| planned.get(addr).is_none_or(|was| was != is));
-    let made =
-        differs.chain(moved).map(|(addr, (after, needs))| change(addr, existing(addr), Some(after), needs));
+    let made = differs.chain(moved).map(|(addr, (after, needs))| {
+        let mut made = change(addr, existing(addr), Some(after), needs);
+        let as_told = |thing: &Arc<StateResource>| thing.doubtful.is_none() && thing.known_as.is_empty();
+        let told = existing(addr).filter(|thing| !thing.complete && !as_told(thing));
+        if let Some(told) = told.filter(|_| made.action == Action::Keep) {
+            made.action = Action::Update;
+            made.reasons.push(match &told.doubtful {
+                Some(why) => format!("its last change failed: {why}"),
+                None => "its cloud knows it by another address".to_owned(),
+            });
+        }
+        made
+    });
     // What exists and neither it nor the other has is removed by both.
     let gone = planned.keys().filter(|addr| !wanted.contains_key(**addr)).filter_map(|addr| {
         let there = existing(addr)?;

@@ -123,7 +123,7 @@ impl Draws {
 }
 
 /// Conversations of `sessions.turns` requests each, at least `count` requests, for `users` at the same time: the first ones
-/// start evenly over a conversation without answers' times. Prompts grow by what was said.
+/// start anywhere in a conversation without answers' times. Prompts grow by what was said.
 pub fn conversations(
     sessions: &Sessions,
     output: &Lengths,
@@ -134,13 +134,14 @@ pub fn conversations(
 ) -> Vec<Request> {
     let mut inputs = Random::new(seed, "inputs");
     let mut outputs = Random::new(seed, "outputs");
+    let mut starts = Random::new(seed, "starts");
     let turns = sessions.turns.max(1);
     let runs = count.div_ceil(turns as usize).max(users as usize);
     let lasts = f64::from(turns) * (sessions.think_s + 1.0);
     let (added, answers) = (Lognormal::of(&sessions.added), Lognormal::of(output));
     let mut requests = Vec::with_capacity(runs * turns as usize);
     for run in 0..runs {
-        let at_s = if run < users as usize { lasts * run as f64 / f64::from(users.max(1)) } else { 0.0 };
+        let at_s = if run < users as usize { lasts * starts.uniform() } else { 0.0 };
         let mut said = 0_u32;
         for _ in 0..turns {
             let input = said.saturating_add(added.draw(&mut inputs).max(1));

@@ -44,7 +44,11 @@ const REMEMBERED: usize = 50_000;
 /// Where the closed form without any load takes more than this part of a limit, requests by themselves are played as well.
 pub const NEAR: f64 = 0.8;
 
-/// The replicas that a replay of so many is made with: up to 64 as they are, of more the six leading binary digits. What fewer do,
+/// Most replicas that are played: of more so many at the same load each, which more of them share as well. A replay of thousands would
+/// have to be of tens of millions of requests to fill them.
+const FLEET: u32 = 64;
+
+/// The replicas that a replay of so many stands for: up to 64 as they are, of more the six leading binary digits. What fewer do,
 /// more of them do, and where many counts in turn are too few, not each of them is played.
 pub fn played(replicas: u32) -> u32 {
     let low = (u32::BITS - replicas.leading_zeros()).saturating_sub(6);
@@ -140,7 +144,7 @@ impl Loaded<'_> {
     /// A fifth of the requests settles what is far from its limits: by itself, or by so many of its own
     /// half-widths that all of the requests would have to be off by six standard errors to say otherwise.
     ///
-    /// More than 64 replicas are judged by [`played`], which are at most 3.1 % fewer.
+    /// More than 64 replicas are judged by [`played`], which are at most 3.1 % fewer, and these by 64 with the load of each.
     pub fn within(&self, asked: &[(Metric, Option<f64>)], share: impl Fn(&[Interval], f64) -> f64) -> bool {
         self.decided(asked, share).0
     }
@@ -151,7 +155,7 @@ impl Loaded<'_> {
         asked: &[(Metric, Option<f64>)],
         share: impl Fn(&[Interval], f64) -> f64,
     ) -> (bool, Vec<Interval>) {
-        let of = Loaded { replicas: played(self.replicas), ..*self };
+        let of = self.in_small();
         let quick = Loaded { requests: self.requests / 5, ..of }.figures(asked);
         let at = |halves| share(&quick, halves);
         if at(1.0) <= 0.9 || at(3.0) <= 0.98 {
@@ -162,6 +166,21 @@ impl Loaded<'_> {
         }
         let all = of.figures(asked);
         (share(&all, 1.0) <= 1.0, all)
+    }
+
+    /// At most 64 replicas under the same load each.
+    fn in_small(&self) -> Self {
+        let replicas = played(self.replicas);
+        let share = f64::from(FLEET) / f64::from(replicas.max(1));
+        if share >= 1.0 {
+            return Loaded { replicas, ..*self };
+        }
+        Loaded {
+            replicas: FLEET,
+            stream: Stream { rate: self.stream.rate * share, ..self.stream },
+            sessions: self.sessions.map(|(s, users)| (s, libm::ceil(f64::from(users) * share) as u32)),
+            ..*self
+        }
     }
 
     /// The same requests, each with a replica for itself: on no number of replicas do they take less time.
@@ -203,6 +222,11 @@ impl Loaded<'_> {
             key.extend(digest.finalize().chunks(8).map(word));
         }
         key
+    }
+
+    /// Requests that a replay of it plays, over all runs.
+    pub fn plays(&self) -> usize {
+        RUNS * self.each()
     }
 
     /// Requests of a run.

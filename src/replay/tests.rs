@@ -364,6 +364,20 @@ fn a_part_of_the_requests_says_what_all_of_them_say() {
     assert_eq!(*asked.borrow(), [1.0, 3.0, -1.0, -2.0, 1.0]);
 }
 
+/// A fleet of thousands is judged by 64 replicas at the load of each, which a million requests fill; by itself it would seem idle.
+#[test]
+fn large_fleets_are_judged_by_small_ones_at_the_same_load() {
+    use crate::placement::Metric;
+    let served = Served::new();
+    let each = 0.9 * served.curve.saturation_rate();
+    let asked = [(Metric::Tpot, Some(0.95))];
+    let of = |replicas: u32| served.loaded(Arrivals::Poisson, replicas, each * f64::from(replicas), 20_000);
+    let figure = |replicas: u32| of(replicas).decided(&asked, |f, _| f[0].mean).1[0];
+    assert_eq!(figure(4096), figure(64));
+    // Six leading binary digits: these are 4,096 under some more load.
+    assert!(figure(4200).mean >= figure(4096).mean);
+}
+
 /// A table made of the line gives the line's outcomes; one twice as slow at large batches slower ones under load only.
 #[test]
 fn a_table_of_the_line_is_the_line() {

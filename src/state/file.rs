@@ -1,8 +1,8 @@
-//! The state file, format version 6: one JSON object.
+//! The state file, format version 7: one JSON object.
 //!
 //! ```json
 //! {
-//!   "rhumb_state": 6,
+//!   "rhumb_state": 7,
 //!   "lineage": "6f1c...",
 //!   "serial": 12,
 //!   "simulated": false,
@@ -22,7 +22,8 @@
 //!       "stands_on": {},
 //!       "outputs": {},
 //!       "files": {},
-//!       "known_as": {}
+//!       "known_as": {},
+//!       "owner": null
 //!     }
 //!   ],
 //!   "spares": [{ "address": "...", "why": "replaced", "kind": "fleet", "...": "as above" }],
@@ -38,19 +39,19 @@
 //! ```
 //!
 //! Keys that are not listed here are refused: a file that says more than this version knows would lose it
-//! with the next write. Version 5 did not know `known_as`, version 4 neither `outputs`, `files` and `refusals`, version 3 neither `regions`,
+//! with the next write. Version 6 did not know `owner`, version 5 neither `known_as`, version 4 neither `outputs`, `files` and `refusals`, version 3 neither `regions`,
 //! version 2 neither `complete`, `forgotten` and `history`; version 1 knew `lineage`, `serial` and `resources` only, without `token`, `since` and `doubtful`; all are still read, and never
 //! written.
 
 mod text;
 mod v1;
-mod v6;
+mod v7;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use rhumb_api::{Attributes, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
+use rhumb_api::{Attributes, Cloud, Handle, Owner, Resource, ResourceAddr, ResourceKind, Token};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -58,7 +59,7 @@ use super::{Applying, Deed, Intent, Refusal, Spared, State, StateError, StateRes
 pub(super) use text::{Text, serde_message};
 
 /// The version that is written.
-const VERSION: u64 = 6;
+const VERSION: u64 = 7;
 
 /// Enough to tell the version, whatever else there is.
 #[derive(Deserialize)]
@@ -77,7 +78,7 @@ pub fn decode(name: &str, text: &str) -> Result<State, StateError> {
     let version: Version = text.parse()?;
     match version.rhumb_state {
         1 => v1::decode(&text),
-        version @ 2..=VERSION => v6::decode(&text, version),
+        version @ 2..=VERSION => v7::decode(&text, version),
         other => {
             let message = format!("it has version {other}, this rhumb reads versions 1 to {VERSION}");
             let at = text.find("\"rhumb_state\"");
@@ -177,6 +178,7 @@ struct Thing<'a> {
     outputs: &'a BTreeMap<String, String>,
     files: &'a BTreeMap<String, String>,
     known_as: &'a BTreeMap<ResourceAddr, ResourceAddr>,
+    owner: Option<&'a Owner>,
 }
 
 impl<'a> Thing<'a> {
@@ -199,6 +201,7 @@ impl<'a> Thing<'a> {
             outputs: &entry.outputs,
             files: &entry.files,
             known_as: &entry.known_as,
+            owner: entry.owner.as_ref(),
         }
     }
 }

@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rhumb_api::{
-    Attr, Attributes, Cloud, ErrorKind, Handle, Purchase, Resource, ResourceAddr, ResourceKind, Token,
+    Attr, Attributes, Cloud, ErrorKind, Handle, Owner, Purchase, Resource, ResourceAddr, ResourceKind, Token,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +83,7 @@ pub struct StateResource {
     pub resource: Resource,
     /// The cloud's own id for it.
     pub id: Option<String>,
-    /// The intent that it was made by; unknown of what older versions recorded.
+    /// The intent that it was made or taken over by; unknown of what older versions recorded, and of what is to be taken over.
     pub token: Option<Token>,
     /// The serial of the record that says so.
     pub since: u64,
@@ -100,9 +100,11 @@ pub struct StateResource {
     pub outputs: BTreeMap<String, String>,
     /// Files that its machines get, by name; nothing of what older versions recorded.
     pub files: BTreeMap<String, String>,
-    /// Addresses that were renamed ([`Record::Rename`]) since it was last made or changed, its own and those that its attributes name:
-    /// the new one, and the one by which its cloud still knows it.
+    /// Addresses that were renamed ([`Record::Rename`]) since it was last made or changed, or that another deployment gave to what was taken
+    /// over from it, its own and those that its attributes name: the new one, and the one by which its cloud still knows it.
     pub known_as: BTreeMap<ResourceAddr, ResourceAddr>,
+    /// Whose its cloud says that it is ([`Record::Import`]), until an update that takes it over is done; none of what is this deployment's.
+    pub owner: Option<Owner>,
 }
 
 /// One thing that is to be removed.
@@ -282,6 +284,7 @@ impl StateResource {
             outputs: BTreeMap::new(),
             files: BTreeMap::new(),
             known_as: BTreeMap::new(),
+            owner: None,
         }
     }
 
@@ -297,13 +300,21 @@ impl StateResource {
         old.min_by_key(|(addr, kind)| (*kind != ResourceKind::Network, *addr))
     }
 
-    /// Attributes in its cloud's words, in ours: with the addresses that were renamed since it was told.
+    /// Attributes in its cloud's words, in ours: with the addresses that were renamed since it was told. What is not ours yet may name by
+    /// their ids what it stands on.
     pub fn in_our_words(&self, seen: Attributes) -> Attributes {
-        if self.known_as.is_empty() {
+        if self.known_as.is_empty() && self.owner.is_none() {
             return seen;
         }
-        let texts = self.known_as.iter().map(|(now, known)| (known.as_str(), now.as_str())).collect();
-        record::exchanged(&seen, &texts)
+        let ids = self.stands_on.iter().filter(|_| self.owner.is_some());
+        let texts = ids.map(|(now, id)| (id.as_str(), now.as_str()));
+        let known = self.known_as.iter().map(|(now, known)| (known.as_str(), now.as_str()));
+        record::exchanged(&seen, &texts.chain(known).collect())
+    }
+
+    /// Whether its cloud is to be told of it though nothing differs: it is another deployment's or nobody's, or has other addresses by now.
+    pub fn is_to_be_told(&self) -> bool {
+        !self.known_as.is_empty() || self.owner.is_some()
     }
 
     /// The thing by its cloud's id; `None` if that was never recorded.

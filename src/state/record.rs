@@ -1,13 +1,16 @@
 //! How a state changes.
 
 mod ended;
+mod imported;
 mod renamed;
 mod returned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rhumb_api::{Attributes, Call, Cloud, ErrorKind, Handle, ProviderError, Resource, ResourceAddr, Token};
+use rhumb_api::{
+    Attributes, Call, Cloud, ErrorKind, Handle, Owner, ProviderError, Resource, ResourceAddr, Token,
+};
 use serde::{Deserialize, Serialize};
 
 pub(super) use renamed::{Names, exchanged, told};
@@ -124,7 +127,7 @@ pub enum Record {
     Import {
         /// The address that it has from now on.
         address: ResourceAddr,
-        /// As it is.
+        /// As it is, in our words.
         resource: Resource,
         /// The cloud's id.
         id: String,
@@ -133,6 +136,12 @@ pub enum Record {
         /// What its cloud has given it.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         outputs: BTreeMap<String, String>,
+        /// Whose it is, until it is changed; none of what is this deployment's already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<Owner>,
+        /// Addresses by which its cloud knows it and what it names, as that other deployment has said them.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        known_as: BTreeMap<ResourceAddr, ResourceAddr>,
         /// Who took it over.
         by: String,
         /// When, RFC 3339, UTC.
@@ -356,12 +365,8 @@ impl State {
                     why: Spared::Stray,
                 });
             }
-            Record::Import { address, resource, id, depends_on, outputs, by, at } => {
-                self.import(address, resource, id, depends_on, serial)?;
-                if let Some(thing) = self.resources.get_mut(address).map(Arc::make_mut) {
-                    thing.outputs.clone_from(outputs);
-                }
-                self.regions.insert((resource.cloud, resource.region.clone()));
+            Record::Import { address, by, at, .. } => {
+                self.import(record, serial)?;
                 self.did(serial, What::Import, (by, at), None, Some(address.clone()));
             }
             Record::Retry { by, at } => {
@@ -448,38 +453,6 @@ impl State {
     pub fn knows(&self, handle: &Handle) -> bool {
         let things = self.resources.values().chain(self.spares.iter().map(|spare| &spare.thing));
         things.into_iter().any(|thing| thing.handle().as_ref() == Some(handle))
-    }
-
-    fn import(
-        &mut self,
-        address: &ResourceAddr,
-        resource: &Resource,
-        id: &str,
-        depends_on: &[ResourceAddr],
-        serial: u64,
-    ) -> Result<(), RecordError> {
-        if self.resources.contains_key(address) || self.open.values().any(|i| i.address == *address) {
-            return Err(RecordError(format!("{address} is recorded already")));
-        }
-        if self.needs(depends_on, address) {
-            return Err(RecordError(format!("{address} would depend on itself")));
-        }
-        let depends_on = each_once(depends_on);
-        let id_of = |need: &ResourceAddr| Some((need.clone(), self.resources.get(need)?.id.clone()?));
-        let stands_on = depends_on.iter().filter_map(id_of).collect();
-        let thing = StateResource {
-            id: Some(id.to_owned()),
-            since: serial,
-            stands_on,
-            ..StateResource::of(resource.clone(), depends_on)
-        };
-        if thing.handle().is_some_and(|handle| self.knows(&handle)) {
-            return Err(RecordError(format!("{id} is recorded already, with another address")));
-        }
-        self.applying = None;
-        self.forgotten.retain(|handle| thing.handle().as_ref() != Some(handle));
-        self.resources.insert(address.clone(), Arc::new(thing));
-        Ok(())
     }
 
     fn intend(&mut self, intent: &Intent) -> Result<(), RecordError> {

@@ -63,11 +63,17 @@ fn nothing_is_made_of_compressed_weights() {
     assert_eq!(code, 1, "{err}");
     for part in [
         "compressed-source",
-        "is stored as fp8_block: no bf16 weights are made of it",
+        "is stored as fp8_block: nothing is made of it, bf16 neither",
         "deploy.yaml:4:",
         "Qwen/Qwen3-32B`",
     ] {
         assert!(err.contains(part), "{part}: {err}");
+    }
+    // However it is called: what is stored has no name of its own.
+    for named in ["fp8: {}", "a: { quantization: fp8_block }"] {
+        let (_, err, code) =
+            plan(folder.path(), &format!("{{ source: Qwen/Qwen3-32B-FP8, variants: {{ {named} }} }}"), &[]);
+        assert!(code == 1 && err.contains("leave `quantization` away"), "{named}: {err}");
     }
     let own = "{ source: Qwen/Qwen3-32B-FP8, variants: { native: {}, w4: { quantization: int4, source: Qwen/Qwen3-32B-AWQ } } }";
     assert_eq!(plan(folder.path(), own, &[]).2, 0);

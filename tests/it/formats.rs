@@ -8,8 +8,8 @@ use rhumb::state::journal::{encode_header, encode_record, replay};
 use rhumb::state::remote::{self, Remote};
 use rhumb::state::{Failed, Intent, Outcome, Record, Returned, Spared, State, StateResource, Taken};
 use rhumb_api::{
-    Attr, Attributes, Call, Cloud, ErrorKind, Handle, Order, Purchase, Resource, ResourceAddr, ResourceKind,
-    Tags, Token,
+    Attr, Attributes, Call, Cloud, ErrorKind, Handle, Order, Owner, Purchase, Resource, ResourceAddr,
+    ResourceKind, Tags, Token,
 };
 
 use crate::remote::shelf::Shelf;
@@ -122,6 +122,8 @@ fn every() -> Vec<Record> {
             id: id("run-1"),
             depends_on: vec![addr(net)],
             outputs: BTreeMap::new(),
+            owner: None,
+            known_as: BTreeMap::new(),
             by: by.clone(),
             at: at.clone(),
         },
@@ -227,6 +229,55 @@ fn a_journal_of_version_1_with_every_record_is_read_as_it_was_meant() {
     let unknown = made().replace("\"undo\"", "\"undone\"");
     let error = replay("journal-1.txt", unknown.as_bytes(), None).expect_err("refused");
     assert!(error.place.is_some() && error.help.is_some(), "{error}");
+}
+
+/// What is taken over says whose it was, only where it is; a reader of before has no words for it, and refuses it.
+#[test]
+fn a_journal_with_something_that_is_taken_over_is_read_as_it_was_meant() {
+    let (by, at) = ("ann@laptop".to_owned(), "2026-11-30T06:00:00Z".to_owned());
+    let (net, there) = ("services.chat/network", ResourceKind::Network);
+    let owner = Owner::Lineage("5e6d7c8b".to_owned());
+    let import = Record::Import {
+        address: addr(net),
+        resource: resource(there),
+        id: "net-1".to_owned(),
+        depends_on: Vec::new(),
+        outputs: BTreeMap::new(),
+        owner: Some(owner.clone()),
+        known_as: [(addr(net), addr("services.desk/network"))].into(),
+        by,
+        at,
+    };
+    let takes = Order { takes_over: Some(owner.clone()), ..order(1, net, there, &[]) };
+    let failed = Failed { kind: ErrorKind::Invalid, message: "no".into(), left: None, gone: false };
+    let update = |n, order| intend(n, net, Call::Update(handle(there, "net-1"), order), &[]);
+    let records = [
+        import,
+        update(1, takes.clone()),
+        Record::Ended { token: token(1), outcome: Outcome::Failed(failed) },
+        update(2, takes),
+        done(2, None),
+        update(3, order(3, net, there, &[])),
+        done(3, None),
+    ];
+    let made = || {
+        let lines = records.iter().zip(1..).map(|(record, serial)| encode_record(serial, record));
+        encode_header(LINEAGE, true, 0) + &lines.collect::<String>()
+    };
+    let text = fixture("journal-1-taken-over.txt", &made);
+    assert_eq!(text, made());
+    // By hand: it is theirs until an update that takes it over is done, and has the token of that from then on.
+    let after = |n: usize| {
+        let lines: String = text.split_inclusive('\n').take(n + 1).collect();
+        let state = replay("journal", lines.as_bytes(), None).expect("readable").state.expect("a state");
+        let thing = &state.resources[&addr(net)];
+        (thing.owner.clone(), thing.token.clone(), thing.known_as.len())
+    };
+    assert_eq!(after(1), (Some(owner.clone()), None, 1));
+    assert_eq!(after(3), (Some(owner), None, 1));
+    assert_eq!(after(5), (None, Some(token(2)), 0));
+    assert_eq!(after(7), (None, Some(token(2)), 0));
+    assert!(every().iter().all(|record| !encode_record(1, record).contains("owner")));
 }
 
 #[test]

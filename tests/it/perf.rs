@@ -344,7 +344,7 @@ fn predict_as_json_has_every_row_of_the_table() {
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     for args in [
         &["--model", "Qwen/Qwen3-8B", "--rate", "2"][..],
-        &["--model", "Qwen/Qwen3-8B", "--concurrency", "8"],
+        &["--model", "Qwen/Qwen3-8B", "--tp", "1", "--concurrency", "8"],
         &["--model", "Qwen/Qwen3-8B", "--tp", "1"],
         &["--model", "Qwen/Qwen3-8B", "--rate", "100000"],
         &["--model", "BAAI/bge-m3", "--tp", "1"],

@@ -9,8 +9,8 @@ use rhumb::state::{
     StateResource, Taken, What, file,
 };
 use rhumb_api::{
-    Attr, Attributes, Call, Cloud, ErrorKind, Handle, Order, Resource, ResourceAddr, ResourceKind, Tags,
-    Token,
+    Attr, Attributes, Call, Cloud, ErrorKind, Handle, Order, Owner, Resource, ResourceAddr, ResourceKind,
+    Tags, Token,
 };
 
 /// Version 1.
@@ -25,6 +25,8 @@ const FOUR: &str = include_str!("fixtures/state/four.json");
 const FIVE: &str = include_str!("fixtures/state/five.json");
 /// Version 6.
 const SIX: &str = include_str!("fixtures/state/six.json");
+/// Version 7.
+const SEVEN: &str = include_str!("fixtures/state/seven.json");
 
 fn refused(text: &str) -> StateError {
     match file::decode("s.json", text) {
@@ -53,18 +55,20 @@ fn a_file_of_version_1_reads_as_one_of_a_real_cloud_in_which_nothing_is_under_wa
     assert_eq!(firewall.resource.kind, ResourceKind::Firewall);
     assert_eq!((&firewall.token, firewall.since, &firewall.doubtful), (&None, 7, &None));
     assert_eq!(state.regions, [(Cloud::Aws, "eu-west-1".to_owned())].into());
-    // It is written as version 6, which is the same state.
+    // It is written as version 7, which is the same state.
     assert_eq!(file::decode("one.json", &file::encode(&state)).unwrap(), state);
 }
 
 #[test]
 fn the_canonical_text_reads_back_to_itself() {
-    let state = file::decode("six.json", SIX).unwrap();
+    let state = file::decode("seven.json", SEVEN).unwrap();
     assert_eq!((state.serial, state.resources.len(), state.simulated), (12, 2, true));
-    assert_eq!(file::encode(&state), SIX);
+    assert_eq!(file::encode(&state), SEVEN);
     let things: Vec<&StateResource> = state.resources.values().map(Arc::as_ref).collect();
     let known: Vec<&str> = things[0].known_as.values().map(ResourceAddr::as_str).collect();
     assert_eq!((known, things[1].known_as.len()), (vec!["services.bot/aws/eu-west-1/firewall"], 0));
+    let theirs = Owner::Lineage("5e6d7c8b-0000-4000-8000-1f2a3b4c5d6e".to_owned());
+    assert_eq!((things[0].owner.as_ref(), things[1].owner.as_ref()), (Some(&theirs), Some(&Owner::Nobody)));
     assert_eq!(things[0].outputs["address"], "lb-1.eu-west-1.example.com");
     assert_eq!(things[1].files["start.sh"], "#!/bin/sh\nexec serve\n");
     assert_eq!((state.refusals.len(), state.refusals[0].instance_type.as_str()), (1, "g6.xlarge"));
@@ -78,6 +82,21 @@ fn the_canonical_text_reads_back_to_itself() {
     let regions: Vec<&str> = state.regions.iter().map(|(_, region)| region.as_str()).collect();
     assert_eq!(regions, ["eu-west-1", "us-east-1"]);
     assert!(state.places().contains(&(Cloud::Aws, "us-east-1".to_owned())));
+}
+
+#[test]
+fn a_file_of_version_6_reads_as_one_in_which_nothing_is_to_be_taken_over() {
+    let (old, mut of) = (file::decode("six.json", SIX).unwrap(), file::decode("seven.json", SEVEN).unwrap());
+    for thing in of.resources.values_mut() {
+        Arc::make_mut(thing).owner = None;
+    }
+    assert_eq!(old, of);
+    let error = refused(&exchanged(SIX, "\"since\": 3,", "\"since\": 3, \"owner\": null,"));
+    assert!(error.to_string().contains("unknown field `owner` in version 6"), "{error}");
+    let error = refused(&exchanged(SIX, "\"rhumb_state\": 6", "\"rhumb_state\": 7"));
+    assert!(error.to_string().contains("missing field `owner`"), "{error}");
+    let error = refused(&exchanged(SEVEN, "\"rhumb_state\": 7", "\"rhumb_state\": 6"));
+    assert!(error.to_string().contains("unknown field `owner` in version 6"), "{error}");
 }
 
 #[test]
@@ -174,7 +193,7 @@ fn every_fault_is_refused_at_its_place() {
     #[rustfmt::skip]
     let faults = [
         (changed("\"serial\": 7", "\"serial\": 7, \"note\": 1"), (4, 21), "unknown field `note`"),
-        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 7"), (2, 3), "it has version 7, this rhumb reads versions 1 to 6"),
+        (changed("\"rhumb_state\": 1", "\"rhumb_state\": 8"), (2, 3), "it has version 8, this rhumb reads versions 1 to 7"),
         (changed("\"serial\": 7", "\"serial\": -7"), (4, 14), "invalid value: integer `-7`, expected u64"),
         (changed("\"zones\": 3", "\"zones\": 3.5"), (0, 0), "did not match"),
         (changed("\"kind\": \"firewall\"", "\"kind\": \"fire\\u001bwall\""), (8, 30), "unknown variant `fire?wall`"),
@@ -242,8 +261,8 @@ fn every_fault_of_the_last_version_is_refused_at_its_place() {
         }
     }
     // That something is gone is a fact, whoever depends on it.
-    let gone = exchanged(SIX, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
-    assert_eq!(file::encode(&file::decode("six.json", &gone).unwrap()), gone);
+    let gone = exchanged(SEVEN, needed, "\"services.chat/aws/eu-west-1/gone\"\n      ]");
+    assert_eq!(file::encode(&file::decode("seven.json", &gone).unwrap()), gone);
 }
 
 /// Records of one address: a thing made, and the call that is made next.
@@ -354,6 +373,8 @@ fn thing(i: usize, part: Part) -> StateResource {
         outputs: (0..i).filter(|d| bits >> d & 3 == 2).map(|d| (format!("o{d}"), "x".to_owned())).collect(),
         files: (0..i).filter(|d| bits >> d & 3 == 3).map(|d| (format!("f{d}"), "a\nb".to_owned())).collect(),
         known_as: (0..i).filter(|d| bits >> d & 5 == 5).map(|d| (addr(d), addr(d + 9))).collect(),
+        owner: [None, Some(Owner::Nobody), Some(Owner::Lineage("\u{e9}".to_owned()))][usize::from(bits) % 3]
+            .clone(),
     }
 }
 

@@ -275,6 +275,14 @@ impl Machine<'_> {
             self.summary.done.push(told);
         }
         match self.tasks[task].job.clone() {
+            // What it needs was taken over first.
+            Job::Make(at) if !self.is_of(task, at) => {
+                self.tasks[task].under = None;
+                match self.stopping {
+                    true => self.not_begun(task, "it was asked to end"),
+                    false => self.make(task, at),
+                }
+            }
             Job::Unmake(address, which) => self.unmake(task, &address, which),
             Job::Settle(_) => {
                 // What the plan keeps may be what is gone now: on the way back it was to go.
@@ -285,6 +293,12 @@ impl Machine<'_> {
             }
             _ => self.end(task, None),
         }
+    }
+
+    /// Whether what is under way is what a change is of.
+    fn is_of(&self, task: usize, change: usize) -> bool {
+        let under = self.tasks[task].under.as_ref().map(|under| &under.intent.address);
+        under == self.changes.get(change).map(|change| &change.addr)
     }
 }
 

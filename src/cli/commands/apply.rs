@@ -254,11 +254,14 @@ fn execute(
     summary.taken.splice(0..0, earlier);
     // What is durable is durable without it: it makes the next reading short.
     let compacted = if summary.unrecorded.is_none() { store.compact() } else { Ok(()) };
+    // What was applied is told, also to whoever interrupts the look at it.
+    let gentle = files::end_gently();
     let now = match summary.interrupted {
         false => Now::after(&summary, store.state(), clouds, catalog),
         true => Now::recorded(store.state(), catalog),
     };
     view.end(plan, &summary, Some(now))?;
+    drop(gentle);
     compacted.map_err(store_failure)?;
     Ok(match () {
         () if summary.complete() => Exit::Done,

@@ -1,8 +1,10 @@
 //! `rhumb import`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use rhumb_api::{Call, Handle, Observed, Reply, Resource, ResourceAddr, Status};
+use rhumb_api::{Call, Handle, Observed, Owner, Reply, Resource, ResourceAddr, Status};
 use serde_json::json;
 
 use crate::apply::differing;
@@ -14,12 +16,13 @@ use crate::cli::state::address;
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings};
 use crate::plan::{Change, Plan};
-use crate::state::Record;
+use crate::state::{Record, StateResource};
 
 /// Take over something that exists: from now on it is recorded, planned and removed as if it had been made here
 ///
 /// The address is one that the plan has and nothing is recorded for; kind, cloud and region follow from it. What is imported is otherwise
-/// than planned as far as the next plan says so. The spec is that of the folder (-C chooses it).
+/// than planned as far as the next plan says so. What has the tags of another deployment, or none, gets ours with the next apply. The spec is
+/// that of the folder (-C chooses it).
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The address that it gets
@@ -31,6 +34,9 @@ pub struct Args {
     /// It was made by another deployment, of this lineage, which is gone or has left it to others
     #[arg(long, value_name = "LINEAGE")]
     lineage: Option<String>,
+    /// It was made by no deployment, by hand or by another tool, which will not change or remove it any more
+    #[arg(long, conflicts_with = "lineage")]
+    untagged: bool,
     /// Where it is.
     #[command(flatten)]
     clouds: CloudArgs,
@@ -65,7 +71,7 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let handle =
         Handle { cloud: wanted.cloud, region: wanted.region.clone(), kind: wanted.kind, id: args.id.clone() };
     let seen = seen(&handle, &clouds)?;
-    owned(&seen, args, &held)?;
+    let owner = owner(&seen, args, &held)?;
     let state = held.state();
     let missing = |need: &&ResourceAddr| state.is_none_or(|state| !state.resources.contains_key(*need));
     if let Some(need) = change.depends_on.iter().find(missing) {
@@ -74,17 +80,22 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             args.address
         )));
     }
+    let resources = state.map(|state| &state.resources);
+    let thing = in_our_words(&seen, (change, wanted), owner, resources.unwrap_or(&BTreeMap::new()));
     let record = Record::Import {
         address: args.address.clone(),
-        resource: Resource { attributes: seen.attributes.clone(), ..wanted.clone() },
+        resource: thing.resource.clone(),
         id: args.id.clone(),
-        depends_on: change.depends_on.clone(),
-        outputs: seen.outputs.clone(),
+        depends_on: thing.depends_on,
+        outputs: thing.outputs,
+        owner: thing.owner,
+        known_as: thing.known_as,
         by: who(),
         at: settings.clock.to_string(),
     };
     held.store(clouds.simulated)?.append(&[record]).map_err(store_failure)?;
-    let differs: Vec<String> = differing(&wanted.attributes, &seen.attributes).into_iter().collect();
+    let differs: Vec<String> =
+        differing(&wanted.attributes, &thing.resource.attributes).into_iter().collect();
     let text = if settings.json {
         let value =
             json!({ "schema": "rhumb.import/1", "address": args.address, "id": args.id, "differs": differs });
@@ -150,17 +161,46 @@ fn seen(handle: &Handle, clouds: &Clouds) -> Result<Observed, Failure> {
     }
 }
 
-/// Two deployments may not own one thing: each would remove it in its own time.
-fn owned(seen: &Observed, args: &Args, held: &Held) -> Result<(), Failure> {
+/// Whose it is; none if it is ours. Two deployments may not own one thing: each would remove it in its own time.
+fn owner(seen: &Observed, args: &Args, held: &Held) -> Result<Option<Owner>, Failure> {
     let Some(theirs) = seen.tags.as_ref().map(|tags| &tags.lineage) else {
-        return Err(Failure::error(format!("{}: it was made by no deployment: it has no tags", args.id)));
+        return match args.untagged {
+            true => Ok(Some(Owner::Nobody)),
+            false => Err(Failure::error(format!(
+                "{}: it was made by no deployment: it has no tags; if nothing else changes or removes it any more, say --untagged",
+                args.id
+            ))),
+        };
     };
-    let ours = held.state().is_some_and(|state| state.lineage == *theirs);
-    if ours || args.lineage.as_ref() == Some(theirs) {
-        return Ok(());
+    if held.state().is_some_and(|state| state.lineage == *theirs) {
+        return Ok(None);
+    }
+    if args.lineage.as_ref() == Some(theirs) {
+        return Ok(Some(Owner::Lineage(theirs.clone())));
     }
     Err(Failure::error(format!(
         "{}: it was made by another deployment; if that is gone, or has left it to others (`rhumb state rm`), say --lineage {theirs}",
         args.id
     )))
+}
+
+/// The thing as it is recorded: with our addresses of what it names, by the addresses that the other deployment gave to that, or by ids.
+fn in_our_words(
+    seen: &Observed,
+    (change, wanted): (&Change, &Resource),
+    owner: Option<Owner>,
+    recorded: &BTreeMap<ResourceAddr, Arc<StateResource>>,
+) -> StateResource {
+    let mut thing = StateResource::of(wanted.clone(), change.depends_on.clone());
+    thing.outputs.clone_from(&seen.outputs);
+    let needs = change.depends_on.iter().filter_map(|need| Some((need, recorded.get(need)?)));
+    for (need, needed) in needs {
+        thing.stands_on.extend(needed.id.clone().map(|id| (need.clone(), id)));
+        thing.known_as.extend(needed.known_as.get(need).map(|theirs| (need.clone(), theirs.clone())));
+    }
+    let theirs = seen.address().filter(|theirs| **theirs != change.addr);
+    thing.known_as.extend(theirs.map(|theirs| (change.addr.clone(), theirs.clone())));
+    thing.owner = owner;
+    thing.resource.attributes = thing.in_our_words(seen.attributes.clone());
+    thing
 }

@@ -347,7 +347,8 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         "fp8" => KvCacheDtype::Fp8,
         other => return Err(unknown("KV cache precision", other, ["auto", "bf16", "fp8"])),
     };
-    let precision = precision(args, &catalog)?;
+    let precision =
+        precision(args, &catalog)?.map(|q| if q == Quantization::Native { checkpoint } else { q });
     for (name, value) in
         [("rate", args.rate), ("concurrency", args.concurrency), ("rdma-gbps", args.rdma_gbps)]
     {
@@ -361,12 +362,13 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
             "--concurrency {clients}: at least one request for each replica"
         )));
     }
-    if args.concurrency.is_some() && gpus.len() > 1 && args.gpu.is_some() {
-        let all: Vec<&str> = gpus.iter().map(|g| g.id.as_str()).collect();
+    let single = gpus.len() == 1 && args.gpu.is_some() && (args.tp.is_some() || args.precision.is_some());
+    if args.concurrency.is_some() && !single {
+        let several = gpus.len() > 1 && args.gpu.is_some();
+        let all: Vec<&str> = gpus.iter().map(|g| g.id.as_str()).filter(|_| several).collect();
+        let which = if several { format!(" (one of {})", all.join(", ")) } else { String::new() };
         return Err(Failure::usage(format!(
-            "--concurrency asks for one accelerator, and --gpu {} is several; name one of {}",
-            args.gpu.as_deref().unwrap_or_default(),
-            all.join(", ")
+            "--concurrency is of one configuration: name an accelerator with --gpu{which} and a layout with --tp"
         )));
     }
     for (name, value) in [
@@ -396,7 +398,6 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         max_model_len: args.max_model_len.unwrap_or(longest.ceil().min(f64::from(u32::MAX)) as u32),
         gpu_memory_utilization: 0.90,
     };
-    let single = gpus.len() == 1 && args.gpu.is_some() && (args.tp.is_some() || args.precision.is_some());
     let question = Question {
         arch: &arch,
         shape,

@@ -2,7 +2,7 @@
 
 mod view;
 
-use rhumb_api::{Attributes, Money, Observed, ResourceAddr, ResourceKind, Status};
+use rhumb_api::{Attr, Attributes, Money, Observed, Resource, ResourceAddr, ResourceKind, Status};
 
 use super::apply::View;
 use super::refresh::of_others;
@@ -182,7 +182,10 @@ fn shown<'a>(state: &'a State, wanted: &Wanted, drift: Option<&Drift>, catalog: 
     let mut rows = Vec::new();
     for (addr, thing, standing) in spend::things(state, drift) {
         let found = match standing {
-            Standing::Used => health(&addr, &thing, wanted.attributes(&addr, &thing), drift),
+            Standing::Used => {
+                let may_wait = may_wait(&thing.resource, state, drift);
+                health(&addr, &thing, wanted.attributes(&addr, &thing), drift, may_wait)
+            }
             Standing::Spare(why) => {
                 (Health::Superfluous, Some(format!("{}: the next apply removes it", why.as_str())))
             }
@@ -215,11 +218,28 @@ fn shown<'a>(state: &'a State, wanted: &Wanted, drift: Option<&Drift>, catalog: 
     Shown { state, looked: drift.is_some(), unfinished: not_complete(state), lost, rows, unseen }
 }
 
+/// Whether a run may be without machines by now: between its hours, or until a run before it is complete.
+fn may_wait(run: &Resource, state: &State, drift: Option<&Drift>) -> bool {
+    let before = match run.attributes.get("after") {
+        Some(Attr::List(names)) => names.as_slice(),
+        _ => &[],
+    };
+    let open = |addr: &ResourceAddr, thing: &StateResource| {
+        let ended = spend::seen(thing, drift).is_some_and(|seen| seen.status == Status::Complete);
+        let named = |name: &Attr| matches!(name, Attr::Text(name) if addr.workload() == name.as_str());
+        thing.resource.kind == ResourceKind::JobRun && before.iter().any(named) && !thing.complete && !ended
+    };
+    spend::waits(run)
+        && (run.attributes.contains_key("schedule")
+            || state.resources.iter().any(|(addr, thing)| open(addr, thing)))
+}
+
 fn health(
     addr: &ResourceAddr,
     thing: &StateResource,
     should: &Attributes,
     drift: Option<&Drift>,
+    may_wait: bool,
 ) -> (Health, Option<String>) {
     let doubt = thing.doubtful.clone();
     let changed = |now: &Attributes, by: &str| {
@@ -258,7 +278,7 @@ fn health(
         Status::Failed(why) => return (Health::Failed, Some(why.to_string())),
         Status::Ready => {}
     }
-    if spend::waits(&thing.resource) && seen.running == Some(0) && doubt.is_none() {
+    if may_wait && seen.running == Some(0) && doubt.is_none() {
         return (Health::Waiting, None);
     }
     match (capacity(should, seen), doubt.filter(|_| !matches!(found, Some(Found::Settled)))) {

@@ -35,9 +35,8 @@ pub(super) fn replayed(
     let rates = [1.0, demand.capacity, demand.region_loss.unwrap_or(1.0)].map(|x| reaching * x);
     if speed.refuted.on_fewer(&rates, pool.replicas, demand.network_ms) {
         return Some(format!(
-            "{addr}: the closed form would have done with less, but a replay of {} requests breaks a limit there; \
+            "{addr}: the closed form would have done with less, but a replay breaks a limit there; \
              the replay decided{}",
-            job.world.replay,
             so()
         ));
     }
@@ -45,8 +44,7 @@ pub(super) fn replayed(
     let recorded = demand.traffic.recorded.as_ref().map(|_| "recorded arrivals");
     let outside = recorded.or(speed.slowed.unchecked(rate, pool.replicas, demand.arrivals))?;
     Some(format!(
-        "{addr}: outside of what the closed form was checked for ({outside}); a replay of {} requests confirms it{}",
-        job.world.replay,
+        "{addr}: outside of what the closed form was checked for ({outside}); a replay confirms it{}",
         so()
     ))
 }

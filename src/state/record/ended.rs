@@ -80,6 +80,11 @@ impl State {
                 thing.doubtful = None;
                 thing.complete = false;
                 thing.known_as.clear();
+                // It is tagged with the whole of an order that takes it over.
+                if order.takes_over.is_some() {
+                    thing.token = Some(intent.token.clone());
+                    thing.owner = None;
+                }
             }
             (Call::Update(handle, _), Outcome::Failed(failed)) if failed.gone => self.forget(address, handle),
             (Call::Update(handle, _), Outcome::Failed(failed)) => {

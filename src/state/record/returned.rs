@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhumb_api::{Resource, ResourceAddr, Token};
+use rhumb_api::{Owner, Resource, ResourceAddr, Token};
 use serde::{Deserialize, Serialize};
 
 use super::{RecordError, each_once};
@@ -37,6 +37,9 @@ pub struct Returned {
     /// Addresses by which its cloud still knows others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub known_as: BTreeMap<ResourceAddr, ResourceAddr>,
+    /// Whose it is, if it is not this deployment's yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }
 
 impl Returned {
@@ -52,6 +55,7 @@ impl Returned {
             outputs: thing.outputs.clone(),
             files: thing.files.clone(),
             known_as: thing.known_as.clone(),
+            owner: thing.owner.clone(),
         })
     }
 }
@@ -94,6 +98,7 @@ impl State {
             outputs: back.outputs.clone(),
             files: back.files.clone(),
             known_as: back.known_as.clone(),
+            owner: back.owner.clone(),
             ..StateResource::of(back.resource.clone(), each_once(&back.depends_on))
         };
         let handle = thing.handle();

@@ -101,7 +101,7 @@ fn what_cannot_be_applied_is_refused_with_the_reason() {
     std::fs::write(&state, rhumb::state::file::encode(&other)).expect("written");
     refused(sim.apply(&plan, &state), 4, "now there is a state with serial 7");
     std::fs::write(&state, "{\"rhumb_state\": 99}").expect("written");
-    refused(sim.apply(&plan, &state), 1, "this rhumb reads versions 1 to 6");
+    refused(sim.apply(&plan, &state), 1, "this rhumb reads versions 1 to 7");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use rhumb_api::{Call, Handle, Order, ResourceAddr, ResourceKind, Token};
 use rhumb_sim::{CallNo, Entry, Event, Stock, Verb, World, forces_replacement};
 
 use super::deployment::{Region, standby};
+use super::examples;
 use super::world::{Plan, Theatre};
 
 /// What processes have decided on and sent.
@@ -123,8 +124,9 @@ impl Decided {
         if order.resource != *after {
             return Err(format!("the plan has it otherwise: {names:?}"));
         }
-        let needs: BTreeSet<&ResourceAddr> = change.depends_on.iter().collect();
-        if order.needs.keys().collect::<BTreeSet<_>>() != needs {
+        let stand = examples::stand(&plan.standbys, taken);
+        let needs = examples::needs_beside(self.address.workload(), &change.depends_on, &stand);
+        if order.needs.keys().cloned().collect::<BTreeSet<_>>() != needs {
             return Err("the plan has it need something else".to_owned());
         }
         let earlier = self.there.as_ref().is_some_and(|thing| thing.since > plan.from.unwrap_or(0));
@@ -191,15 +193,19 @@ fn goes_back(plan: &Plan, address: &ResourceAddr) -> bool {
 /// What a plan asks for with what stands in, by address, and whether it is of that.
 fn asked<'p>(plan: &'p Plan, taken: &[Taken]) -> BTreeMap<&'p ResourceAddr, (bool, &'p Change)> {
     let mut all: BTreeMap<_, _> = plan.changes.iter().map(|change| (&change.addr, (false, change))).collect();
-    let last: BTreeMap<&ResourceAddr, &Taken> = taken.iter().map(|taken| (&taken.pool, taken)).collect();
-    for taken in last.values() {
-        let is = |of: &&Standby| (&of.pool, &of.by, of.spot) == (&taken.pool, &taken.by, taken.spot);
-        let Some(standby) = plan.standbys.iter().find(is) else { continue };
-        for addr in &standby.without {
-            all.remove(addr);
-        }
-        all.extend(standby.changes.iter().map(|change| (&change.addr, (true, change))));
+    let stand = examples::stand(&plan.standbys, taken);
+    let changes = |own: bool| {
+        let of = move |s: &&'p Standby| {
+            let is_own = |c: &&Change| (c.addr.workload() == s.pool.workload()) == own;
+            s.changes.iter().filter(is_own).map(|change| (&change.addr, (true, change))).collect::<Vec<_>>()
+        };
+        stand.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    all.extend(changes(false));
+    for addr in stand.iter().flat_map(|standby| &standby.without) {
+        all.remove(addr);
     }
+    all.extend(changes(true));
     all
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb::plan::{self, Action, Desired};
 use rhumb::state::{Record, State, Taken};
-use rhumb_api::ResourceAddr;
+use rhumb_api::{ResourceAddr, ResourceKind};
 use rhumb_sim::{Stock, World};
 
 use super::deployment::Region;
@@ -106,18 +106,41 @@ pub fn without<'p>(pools: impl IntoIterator<Item = &'p ResourceAddr>) -> World {
     world
 }
 
+/// What stands in once these have been taken: of each pool, the last counts.
+pub fn stand<'p>(standbys: &'p [plan::Standby], took: &[Taken]) -> Vec<&'p plan::Standby> {
+    let last: BTreeMap<_, _> = took.iter().map(|taken| (&taken.pool, taken)).collect();
+    let is =
+        |s: &plan::Standby, taken: &Taken| (&s.pool, &s.by, s.spot) == (&taken.pool, &taken.by, taken.spot);
+    let of = |taken| standbys.iter().find(|s| is(s, taken));
+    last.into_values().filter_map(of).collect()
+}
+
+/// What something of a workload needs once these stand in: the runs that took the place of those that came before it.
+pub fn needs_beside(own: &str, needs: &[ResourceAddr], stand: &[&plan::Standby]) -> BTreeSet<ResourceAddr> {
+    let now = |need: &ResourceAddr| {
+        let mut of = stand.iter().filter(|s| s.pool.workload() == need.workload() && need.workload() != own);
+        let Some(standby) = of.rfind(|s| s.without.contains(need)) else { return vec![need.clone()] };
+        let runs = standby.changes.iter().filter(|c| c.addr.parent().as_ref() == Some(&standby.by));
+        let run = |c: &&plan::Change| c.after.as_ref().is_some_and(|a| a.kind == ResourceKind::JobRun);
+        runs.filter(run).map(|c| c.addr.clone()).collect()
+    };
+    needs.iter().flat_map(now).collect()
+}
+
 /// What a plan leads to once these have been taken: of each pool, the last counts.
 pub fn standing(plan: &plan::Plan, took: &[Taken]) -> Desired {
     let mut wanted = wanted(plan);
-    let last: BTreeMap<_, _> = took.iter().map(|taken| (&taken.pool, taken)).collect();
-    for taken in last.into_values() {
-        let is = |s: &&plan::Standby| (&s.pool, &s.by, s.spot) == (&taken.pool, &taken.by, taken.spot);
-        let standby = plan.standbys.iter().find(is).expect("what was taken is of the plan");
-        wanted.retain(|addr, _| !standby.without.contains(addr));
-        for change in standby.changes.iter().filter(|change| change.action != Action::Remove) {
+    let stand = stand(&plan.standbys, took);
+    wanted.retain(|addr, _| !stand.iter().any(|standby| standby.without.contains(addr)));
+    for standby in &stand {
+        let own = |c: &&plan::Change| c.addr.workload() == standby.pool.workload();
+        for change in standby.changes.iter().filter(|c| c.action != Action::Remove).filter(own) {
             let after = change.after.clone().expect("made or changed");
             wanted.insert(change.addr.clone(), (after, change.depends_on.clone()));
         }
+    }
+    for (addr, (_, needs)) in &mut wanted {
+        *needs = needs_beside(addr.workload(), needs, &stand).into_iter().collect();
     }
     wanted
 }

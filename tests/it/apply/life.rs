@@ -1,8 +1,10 @@
 //! A deployment from its first plan to its end, by the commands that people type.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rhumb_api::{Attr, Observed, ResourceKind};
+use rhumb::state::State;
+use rhumb_api::{Attr, Attributes, Observed, Owner, ResourceAddr, ResourceKind};
 use rhumb_sim::{Rule, Verb, What, World};
 use serde_json::Value;
 
@@ -23,6 +25,13 @@ impl Desk {
         Desk { sim: Sim::start(), folder }
     }
 
+    /// Another folder with the same spec and the same clouds.
+    fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::copy(self.path().join("deploy.yaml"), folder.path().join("deploy.yaml")).expect("copied");
+        Desk { sim: Sim::at(self.sim.url.clone()), folder }
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -34,6 +43,18 @@ impl Desk {
     /// With the simulated cloud.
     pub fn there(&self, args: &[&str]) -> (String, String, i32) {
         run(rhumb().current_dir(self.path()).args(args).args(["--simulate", &self.sim.url]))
+    }
+
+    /// Lets its spec say something else.
+    fn edit(&self, from: &str, to: &str) {
+        let path = self.path().join("deploy.yaml");
+        let text = std::fs::read_to_string(&path).expect("read");
+        assert!(text.contains(from), "{text}");
+        std::fs::write(path, text.replace(from, to)).expect("written");
+    }
+
+    fn state(&self) -> State {
+        rhumb::state::file::decode("pulled", &self.here(&["state", "pull"]).0).expect("a state")
     }
 
     pub fn ok(&self, args: &[&str]) -> String {
@@ -217,13 +238,31 @@ fn what_is_recorded_can_be_looked_at_and_left_to_others() {
     assert_eq!(desk.sim.inventory().len(), 5);
 }
 
+/// What is recorded with its clouds' ids, each after what it stands on.
+fn in_order(state: &State) -> Vec<(ResourceAddr, String)> {
+    let mut left: Vec<_> = state.resources.iter().collect();
+    let mut sorted = Vec::new();
+    while !left.is_empty() {
+        let stands =
+            |needs: &[ResourceAddr]| needs.iter().any(|need| left.iter().any(|(addr, _)| *addr == need));
+        let at = left.iter().position(|(_, thing)| !stands(&thing.depends_on)).expect("no circle");
+        let (addr, thing) = left.remove(at);
+        sorted.push((addr.clone(), thing.id.clone().expect("an id")));
+    }
+    sorted
+}
+
+/// Whose everything is that exists, each once.
+fn owners(desk: &Desk) -> BTreeSet<Option<String>> {
+    desk.sim.inventory().into_iter().map(|seen| seen.tags.map(|tags| tags.lineage)).collect()
+}
+
 /// A state that is lost: everything is taken over from the deployment that it was.
 #[test]
 fn a_lost_state_is_made_anew_from_what_exists() {
     let desk = Desk::new();
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
-    let (pulled, _, _) = desk.here(&["state", "pull"]);
-    let old = rhumb::state::file::decode("pulled", &pulled).expect("a state");
+    let old = desk.state();
     for entry in std::fs::read_dir(desk.path()).expect("listed").flatten() {
         if entry.file_name().to_string_lossy().starts_with("rhumb.state") {
             std::fs::remove_file(entry.path()).expect("removed");
@@ -232,22 +271,109 @@ fn a_lost_state_is_made_anew_from_what_exists() {
     let (first, thing) = old.resources.first_key_value().expect("one");
     let (_, err, code) = desk.there(&["import", first.as_str(), thing.id.as_deref().expect("an id")]);
     assert!(code == 1 && err.contains(&format!("--lineage {}", old.lineage)), "{err}");
-    let mut left: Vec<_> = old.resources.iter().collect();
-    // What others stand on comes first.
-    while !left.is_empty() {
-        let at = left
-            .iter()
-            .position(|(_, thing)| {
-                !thing.depends_on.iter().any(|need| left.iter().any(|(addr, _)| *addr == need))
-            })
-            .expect("one that stands on nothing that is left");
-        let (addr, thing) = left.remove(at);
-        let id = thing.id.as_deref().expect("an id");
-        desk.ok(&["import", addr.as_str(), id, "--lineage", &old.lineage]);
+    for (addr, id) in in_order(&old) {
+        desk.ok(&["import", addr.as_str(), &id, "--lineage", &old.lineage]);
     }
     assert_eq!(desk.ok(&["refresh", "."]), "5 things looked at: all are as recorded.\n");
-    let (out, _, code) = desk.here(&["plan", ".", "--detailed-exitcode", "--quiet"]);
-    assert_eq!(code, 0, "{out}");
+    // Nothing differs; whose it is does.
+    let (out, _, code) = desk.here(&["plan", ".", "--detailed-exitcode"]);
+    assert_eq!(code, 2, "{out}");
+    assert!(out.contains("0 to create, 5 to change, 0 to remove"), "{out}");
+    assert!(out.contains(&format!("it is taken over from {}", old.lineage)), "{out}");
     desk.ok(&["destroy", ".", "--yes", "--quiet"]);
     assert_eq!(desk.sim.inventory().len(), 0);
+}
+
+/// What another deployment made is imported, changed, and this one's from then on.
+#[test]
+fn what_another_deployment_left_is_taken_over_with_the_next_apply() {
+    let theirs = Desk::new();
+    theirs.ok(&["apply", ".", "--yes", "--quiet"]);
+    let (old, ours) = (theirs.state(), theirs.beside());
+    ours.edit("peak: 12 req/s", "peak: 20 req/s");
+    for (addr, id) in in_order(&old) {
+        ours.ok(&["import", addr.as_str(), &id, "--lineage", &old.lineage]);
+    }
+    let owner = Owner::Lineage(old.lineage.clone());
+    assert!(ours.state().resources.values().all(|thing| thing.owner.as_ref() == Some(&owner)));
+    let out = ours.ok(&["apply", ".", "--yes", "--quiet"]);
+    assert!(out.contains("0 to create, 5 to change, 0 to remove"), "{out}");
+    let state = ours.state();
+    assert_eq!(owners(&ours), [Some(state.lineage.clone())].into());
+    for seen in ours.sim.inventory() {
+        let thing = &state.resources[seen.address().expect("tagged")];
+        assert_eq!((thing.token.as_ref(), &thing.owner), (seen.token(), &None), "{seen:?}");
+    }
+    assert_ne!(ours.thing(ResourceKind::Fleet).attributes["count"], Attr::Int(0));
+    let (out, _, code) = ours.there(&["plan", ".", "--refresh", "--detailed-exitcode", "--quiet"]);
+    assert_eq!(code, 0, "{out}");
+    let (out, _, _) = theirs.there(&["refresh", ".", "--dry-run"]);
+    let said = format!("what has its id is of another deployment (lineage {})", state.lineage);
+    assert_eq!(out.matches(&said).count(), 5, "{out}");
+}
+
+/// The same under another name: what names other things by the addresses of that deployment is meant by ours.
+#[test]
+fn what_is_taken_over_may_have_another_name() {
+    let theirs = Desk::new();
+    theirs.ok(&["apply", ".", "--yes", "--quiet"]);
+    let (old, ours) = (theirs.state(), theirs.beside());
+    ours.edit("  chat:\n    model", "  desk:\n    model");
+    for (addr, id) in in_order(&old) {
+        let addr = addr.as_str().replace("services.chat", "services.desk");
+        ours.ok(&["import", &addr, &id, "--lineage", &old.lineage]);
+    }
+    let (out, _, _) = ours.there(&["refresh", ".", "--dry-run"]);
+    assert_eq!(out, "5 things looked at: all are as recorded.\n");
+    let out = ours.ok(&["apply", ".", "--yes", "--quiet"]);
+    assert!(out.contains("0 to create, 5 to change, 0 to remove"), "{out}");
+    assert_eq!(owners(&ours), [Some(ours.state().lineage)].into());
+    let (out, _, code) = ours.there(&["plan", ".", "--refresh", "--detailed-exitcode", "--quiet"]);
+    assert_eq!(code, 0, "{out}");
+}
+
+/// What was made by hand names by ids what it stands on, and has no tags until it is taken over.
+#[test]
+fn what_nobody_ordered_is_taken_over_when_somebody_says_so() {
+    let made = Desk::new();
+    made.ok(&["apply", ".", "--yes", "--quiet"]);
+    let (old, there) = (made.state(), made.sim.inventory());
+    let ids: BTreeMap<&str, String> = old
+        .resources
+        .iter()
+        .map(|(addr, thing)| (addr.as_str(), format!("{}-by-hand", thing.id.as_deref().expect("an id"))))
+        .collect();
+    let word = |value: &Attr| match value {
+        Attr::Text(text) => ids.get(text.as_str()).map_or_else(|| value.clone(), |id| id.as_str().into()),
+        other => other.clone(),
+    };
+    let desk = Desk::new();
+    for mut seen in there {
+        let tags = seen.tags.take().expect("tagged");
+        seen.handle.id.clone_from(&ids[tags.address.as_str()]);
+        let attributes: Attributes =
+            seen.attributes.iter().map(|(name, value)| (name, word(value))).collect();
+        seen.attributes = attributes;
+        desk.sim.plant(&seen);
+    }
+    assert!(desk.thing(ResourceKind::Fleet).attributes != made.thing(ResourceKind::Fleet).attributes);
+    for (addr, _) in in_order(&old) {
+        let (addr, id) = (addr.as_str(), ids[addr.as_str()].as_str());
+        let (_, err, code) = desk.there(&["import", addr, id]);
+        assert!(code == 1 && err.contains("it has no tags") && err.contains("--untagged"), "{err}");
+        desk.ok(&["import", addr, id, "--untagged"]);
+    }
+    let (out, _, _) = desk.there(&["refresh", ".", "--dry-run"]);
+    assert_eq!(out, "5 things looked at: all are as recorded.\n");
+    let (out, _, _) = desk.here(&["plan", "."]);
+    assert!(out.contains("it is taken over from nobody"), "{out}");
+    assert!(out.contains("0 to create, 5 to change, 0 to remove"), "{out}");
+    // What was ours in its cloud when the apply was cut off is so in the record with the next one.
+    let balancer = Some(ResourceKind::LoadBalancer);
+    desk.killed_after(Verb::Update, balancer, &["apply", ".", "--yes", "--quiet"]);
+    assert_eq!(owners(&desk).len(), 2);
+    desk.ok(&["apply", ".", "--yes", "--quiet"]);
+    assert_eq!(owners(&desk), [Some(desk.state().lineage)].into());
+    let (out, _, code) = desk.there(&["plan", ".", "--refresh", "--detailed-exitcode", "--quiet"]);
+    assert_eq!(code, 0, "{out}");
 }

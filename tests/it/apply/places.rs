@@ -41,7 +41,7 @@ fn a_newer_state_is_not_damaged_and_a_damaged_one_has_versions() {
     let desk = Desk::new();
     desk.ok(&["apply", ".", "--yes", "--quiet"]);
     let whole = std::fs::read_to_string(desk.path().join(STATE)).expect("read");
-    write(&desk, |text| text.replace("\"rhumb_state\": 6", "\"rhumb_state\": 7"));
+    write(&desk, |text| text.replace("\"rhumb_state\": 7", "\"rhumb_state\": 8"));
     for args in [&["state", "restore"][..], &["plan", ".", "--refresh"], &["apply", ".", "--yes"]] {
         let (_, err, code) = desk.there(args);
         assert!(code != 0 && err.contains("use the rhumb that wrote it"), "{args:?}: {err}");
@@ -51,10 +51,28 @@ fn a_newer_state_is_not_damaged_and_a_damaged_one_has_versions() {
     let (_, err, _) = desk.here(&["plan", "."]);
     let (_, serial) = err.split_once("`rhumb state restore --to ").expect("told");
     let (serial, _) = serial.split_once('`').expect("a serial");
-    let (_, err, _) = desk.there(&["state", "restore"]);
-    assert!(err.contains("If it is damaged: move"), "{err}");
-    // As it says.
-    desk.lose();
+    for args in [&["state", "restore"][..], &["apply", ".", "--yes"], &["destroy", ".", "--yes"]] {
+        let (_, err, _) = desk.there(args);
+        assert!(err.contains("move rhumb.state.json and rhumb.state.json.journal away"), "{args:?}: {err}");
+    }
+    // As it says, also behind a link.
+    let real = desk.path().join("real");
+    std::fs::create_dir(&real).expect("made");
+    for entry in std::fs::read_dir(desk.path()).expect("listed").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(STATE) {
+            std::fs::rename(entry.path(), real.join(name)).expect("moved");
+        }
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(format!("real/{STATE}"), desk.path().join(STATE)).expect("linked");
+    let (_, err, _) = desk.here(&["plan", "."]);
+    let (_, told) = err.split_once("move ").expect("told");
+    let (file, _) = told.split_once(" and ").expect("a file");
+    let file = desk.path().join(file);
+    assert!(!file.symlink_metadata().expect("it is there").file_type().is_symlink(), "{}", file.display());
+    std::fs::remove_file(&file).expect("removed");
+    let _ = std::fs::remove_file(format!("{}.journal", file.display()));
     desk.ok(&["state", "restore", "--to", serial]);
     let (out, _, code) = desk.there(&["plan", ".", "--refresh", "--detailed-exitcode", "--quiet"]);
     assert_eq!(code, 0, "{out}");

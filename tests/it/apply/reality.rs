@@ -287,6 +287,8 @@ fn what_is_forgotten_is_left_alone_and_can_be_taken_over_again() {
         id: id.into(),
         depends_on: depends_on.clone(),
         outputs: BTreeMap::new(),
+        owner: None,
+        known_as: BTreeMap::new(),
         by: by.clone(),
         at: at.clone(),
     };

@@ -201,7 +201,7 @@ fn a_lost_file_is_restored_with_what_was_made_since() {
     // Damaged, it says what to do.
     std::fs::write(&state, "{").expect("written");
     let (_, err, code) = desk.there(&["state", "restore", ".", "--to", &serial]);
-    assert!(code == 1 && err.contains("If it is damaged: move"), "{err}");
+    assert!(code == 1 && err.contains("versions of it lie beside") && err.contains(".journal away"), "{err}");
     std::fs::remove_file(&state).expect("removed");
     std::fs::remove_file(format!("{}.journal", state.display())).expect("removed");
     let (out, err, code) = desk.there(&["state", "restore", ".", "--to", &serial]);

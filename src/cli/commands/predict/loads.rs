@@ -8,7 +8,9 @@ use crate::catalog::Evidence;
 use crate::cli::Settings;
 use crate::cli::view::plot::{Axis, Series, plot};
 use crate::cli::view::terminal;
-use crate::perf::{Band, Conditions, Configuration, DoesNotFit, MeasuredRange, ServiceCurve, benchmark};
+use crate::perf::{
+    Band, CONTRADICTED, Conditions, Configuration, DoesNotFit, MeasuredRange, ServiceCurve, benchmark,
+};
 use crate::report::{Cell, Tone};
 
 /// A mean time with the 10th and 90th percentile of where the truth lies, seconds.
@@ -212,7 +214,7 @@ pub fn text(loads: &[Load], known: &[String], settings: &Settings) -> String {
         out.push_str("* extrapolated: beyond what was measured\n");
     }
     for load in loads {
-        let own = load.notes.iter().filter(|n| !load.extrapolated && !known.contains(n));
+        let own = load.notes.iter().filter(|n| n.starts_with(CONTRADICTED) && !known.contains(n));
         for note in own {
             out.push_str(&terminal::fold(
                 &format!("note: {} in flight: {note}\n", load.in_flight),
@@ -256,6 +258,7 @@ pub fn json(loads: &[Load]) -> Value {
                 "share_of_most": rounded(l.requests_per_s / most),
                 "extrapolated": l.extrapolated,
                 "class": l.evidence.as_str(),
+                "notes": l.notes,
             });
             if let (Some(tpot), Some(object)) = (&l.tpot, value.as_object_mut()) {
                 object.insert("tpot".into(), tpot.json());

@@ -12,8 +12,10 @@ use crate::replay::{Interval, Loaded, Stream, limits_of};
 use crate::report::Cell;
 use crate::spec::Arrivals;
 
-/// Requests that are played: as many as a plan plays.
+/// Requests that are played at least: as many as a plan plays.
 const REQUESTS: u32 = 20_000;
+/// Replicas that are played at most.
+const MOST_REPLICAS: u32 = 64;
 const QUANTILES: [Option<f64>; 4] = [None, Some(0.5), Some(0.95), Some(0.99)];
 const NAMES: [&str; 4] = ["mean", "p50", "p95", "p99"];
 
@@ -22,6 +24,8 @@ const NAMES: [&str; 4] = ["mean", "p50", "p95", "p99"];
 pub struct Replayed {
     /// Why the closed form is not to be relied on there.
     outside: &'static str,
+    /// Requests that were played.
+    requests: usize,
     /// By metric: [`QUANTILES`] in milliseconds, each with half of its 95 % interval.
     rows: Vec<(Metric, Vec<Interval>)>,
 }
@@ -33,12 +37,14 @@ pub fn of(c: &Configuration<'_>, q: &Question<'_>, curve: &ServiceCurve, rate: f
         if q.shape.output.mean > 1.0 { &[Metric::Ttft, Metric::Tpot, Metric::E2e] } else { &[Metric::Ttft] };
     let asked: Vec<(Metric, Option<f64>)> =
         metrics.iter().flat_map(|m| QUANTILES.map(|quantile| (*m, quantile))).collect();
+    // More of them share the same load for each as well as these.
+    let replicas = q.replicas.min(MOST_REPLICAS);
     let loaded = Loaded {
         curve,
         limits: limits_of(curve, &c.engine, c.layout),
-        replicas: q.replicas,
+        replicas,
         stream: Stream {
-            rate: rate * f64::from(q.replicas),
+            rate: rate * f64::from(replicas),
             arrivals: Arrivals::Poisson,
             input: q.shape.input,
             output: q.shape.output,
@@ -50,15 +56,15 @@ pub fn of(c: &Configuration<'_>, q: &Question<'_>, curve: &ServiceCurve, rate: f
     };
     let found = loaded.figures(&asked);
     let rows = metrics.iter().copied().zip(found.chunks(QUANTILES.len()).map(<[Interval]>::to_vec)).collect();
-    Some(Replayed { outside, rows })
+    Some(Replayed { outside, requests: loaded.plays(), rows })
 }
 
 impl Replayed {
     /// The figures, and why they are not those of the closed form.
     pub fn text(&self, settings: &Settings) -> String {
         let heading = format!(
-            "the closed form was not checked there ({}); a replay of {REQUESTS} requests says, each with its 95 % interval (the band above comes on top):\n",
-            self.outside
+            "the closed form was not checked there ({}); a replay of {} requests says, each with its 95 % interval (the band above comes on top):\n",
+            self.outside, self.requests
         );
         let columns: Vec<(&str, bool)> = [("", false)].into_iter().chain(NAMES.map(|n| (n, true))).collect();
         let rows: Vec<Vec<Cell>> = self
@@ -79,7 +85,7 @@ impl Replayed {
 
     /// See `replayed` in the schema.
     pub fn json(&self) -> Value {
-        let mut value = json!({ "outside": self.outside, "requests": REQUESTS });
+        let mut value = json!({ "outside": self.outside, "requests": self.requests });
         if let Some(object) = value.as_object_mut() {
             for (metric, all) in &self.rows {
                 let each = NAMES.iter().zip(all).flat_map(|(name, i)| {

@@ -11,10 +11,9 @@ use crate::catalog::Catalog;
 use crate::cli::clouds::{CloudArgs, Clouds};
 use crate::cli::commands::apply::View;
 use crate::cli::held::{Held, store_failure, who};
-use crate::cli::state::{PlaceKind, StateArgs, StatePlace, clean};
+use crate::cli::state::{StateArgs, StatePlace, clean};
 use crate::cli::view::terminal;
 use crate::cli::{Exit, Failure, Settings, reality};
-use crate::state::NEWER;
 use crate::state::local::MOST_VERSIONS;
 use crate::state::{Record, Returned, Spared, State, StateResource};
 
@@ -72,7 +71,7 @@ struct Told {
 pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     let place = args.state.place(settings)?;
     let clouds = Clouds::of(&args.clouds)?;
-    let (mut held, head) = opened(&place, &args.state, settings)?;
+    let (mut held, head) = Held::open_without_head(&place, settings)?;
     let mut told = Told { head, ..Told::default() };
     let Some(to) = args.to else {
         if !head {
@@ -143,24 +142,6 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
     held.put_tried()?;
     tell(&told, settings)?;
     Ok(Exit::Done)
-}
-
-/// The state that is there; of one that cannot be read, what to do.
-fn opened(place: &StatePlace, args: &StateArgs, settings: &Settings) -> Result<(Held, bool), Failure> {
-    let failure = match Held::open_without_head(place, settings) {
-        Ok(held) => return Ok(held),
-        Err(failure) => failure,
-    };
-    match (failure, args.read(settings), &place.kind) {
-        (Failure::Message { exit, text }, Err(_), PlaceKind::File(_)) if !text.contains(NEWER) => {
-            let name = &place.name;
-            let help = format!(
-                "move {name} and {name}.journal away, and restore again: the versions beside them stay"
-            );
-            Err(Failure::Message { exit, text: format!("{text}\nIf it is damaged: {help}") })
-        }
-        (failure, ..) => Err(failure),
-    }
 }
 
 /// What the versions that are kept say besides the one that is restored into a lost record.

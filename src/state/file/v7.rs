@@ -1,4 +1,4 @@
-//! Version 6: what exists, what is to go, what is under way, what was done, and where; version 5, which said nothing of addresses that
+//! Version 7: what exists, what is to go, what is under way, what was done, and where; version 6, which did not say whose things are that are to be taken over; version 5, which said nothing of addresses that
 //! were renamed; version 4, which said neither what clouds have given
 //! things nor which files machines got; version 3, which did not say in which regions something was once ordered; and version 2, which said neither what was done, nor what was left to others, nor which runs have ended.
 //!
@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rhumb_api::{Attributes, Call, Cloud, Handle, Resource, ResourceAddr, ResourceKind, Token};
-use serde::Deserialize;
+use rhumb_api::{Attributes, Call, Cloud, Handle, Owner, Resource, ResourceAddr, ResourceKind, Token};
+use serde::{Deserialize, Deserializer};
 
 use super::{State, StateError, StateResource, Text, checked};
 use crate::state::{Applying, Deed, Intent, Refusal, Spare, Spared};
@@ -68,6 +68,13 @@ struct Entry {
     files: Option<BTreeMap<String, String>>,
     #[serde(default)]
     known_as: Option<BTreeMap<ResourceAddr, ResourceAddr>>,
+    #[serde(default, deserialize_with = "said")]
+    owner: Option<Option<Owner>>,
+}
+
+/// Tells what is said to be nothing from what is not said.
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Owner>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError> {
@@ -81,6 +88,7 @@ pub(super) fn decode(text: &Text<'_>, version: u64) -> Result<State, StateError>
             ("outputs", e.outputs.is_some(), 5),
             ("files", e.files.is_some(), 5),
             ("known_as", e.known_as.is_some(), 6),
+            ("owner", e.owner.is_some(), 7),
         ]
     });
     let later = [
@@ -198,6 +206,7 @@ fn thing(entry: Entry) -> (ResourceAddr, StateResource) {
         outputs: entry.outputs.unwrap_or_default(),
         files: entry.files.unwrap_or_default(),
         known_as: entry.known_as.unwrap_or_default(),
+        owner: entry.owner.flatten(),
     };
     (entry.address, thing)
 }
