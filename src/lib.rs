@@ -154,3 +154,46 @@ fn line(input: &PlanningInput, watch: Watch<'_>, ahead: bool) -> Result<plan::Pl
     let plan = plan::between(header, input.prior.as_ref(), &desired, placement, artifacts);
     Ok(plan.without_ended(input.prior.as_ref()).weighed(&input.spec, &input.world.catalog))
 }
+
+/// What a plan makes otherwise than its own placement asks for. Its resources and files are made again from spec and placement, as
+/// planning makes them: this finds what was edited, not what planning itself gets wrong.
+///
+/// # Errors
+/// The spec contradicts itself, or a file cannot be made.
+pub fn made_otherwise(input: &PlanningInput, plan: &plan::Plan) -> Result<check::Report, PlanError> {
+    let of_its_day = check::of_time(&input.spec, &plan.created);
+    let spec = plan.placement.spec_of(&of_its_day);
+    let bound = graph::compile(&spec)?.bind(&spec, &plan.placement);
+    let artifacts = render::artifacts(&bound)?;
+    let desired = plan::desired(&render::with_hashes(bound, &artifacts));
+    let mut report = check::Report::default();
+    let mut same = |address: &str, what: String, expected: String, found: String| {
+        report.promises += 1;
+        if expected != found {
+            let address = address.to_owned();
+            report.findings.push(check::Finding { code: "plan", address, message: what, expected, found });
+        }
+    };
+    for change in &plan.changes {
+        let (Some(after), addr) = (&change.after, change.addr.as_str()) else { continue };
+        let Some((wanted, _)) = desired.get(&change.addr) else {
+            same(addr, "it is of nothing that was placed".into(), "nothing".into(), "a resource".into());
+            continue;
+        };
+        let place = |r: &rhumb_api::Resource| format!("{} {} {}", r.cloud, r.region, r.kind.as_str());
+        same(addr, "where and what it is".into(), place(wanted), place(after));
+        let names: std::collections::BTreeSet<&str> =
+            wanted.attributes.keys().chain(after.attributes.keys()).collect();
+        for name in names {
+            let shown =
+                |of: &rhumb_api::Attributes| of.get(name).map_or("nothing".into(), |a| format!("{a:?}"));
+            same(addr, format!("its {name}"), shown(&wanted.attributes), shown(&after.attributes));
+        }
+    }
+    for file in &plan.artifacts {
+        let made = artifacts.iter().find(|made| (&made.addr, &made.name) == (&file.addr, &file.name));
+        let text = made.map_or("nothing".into(), |made| made.content.clone());
+        same(file.addr.as_str(), format!("the file {}", file.name), text, file.content.clone());
+    }
+    Ok(report)
+}

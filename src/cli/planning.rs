@@ -7,12 +7,12 @@ use super::load::{self, Found, SpecArgs, read_named};
 use super::state::StatePlace;
 use super::{Exit, Failure, Settings, files};
 use crate::catalog::ModelArch;
-use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, SourceMap};
+use crate::diagnostic::{Diagnostic, Diagnostics, Pointer, SourceMap, did_you_mean};
 use crate::optimize::{self, Watch};
 use crate::placement::{Infeasible, Running, Stop, World};
 use crate::plan::{self, Plan};
 use crate::render::RenderError;
-use crate::spec::{ModelSource, Quantization, Service, Spec};
+use crate::spec::{Cloud, ModelSource, Quantization, Service, Spec};
 use crate::state::State;
 use crate::{PlanError, PlanningInput};
 
@@ -186,6 +186,7 @@ fn gathered_beside(
         };
         return Err(Diagnostics::new(loaded.map.clone(), unknown.into_iter().map(problem).collect()).into());
     }
+    warnings.extend(unknown_quotas(&loaded.spec, &world));
     let mut spec = loaded.spec;
     spec.on_day(saved.and_then(|at| at.get(..10)).unwrap_or(&world.today));
     optimize::split_chains(&mut spec, &world);
@@ -198,6 +199,24 @@ fn gathered_beside(
         warnings,
     };
     Ok(Gathered { input, map: loaded.map, store })
+}
+
+/// Declared quotas that no machine of the catalogue counts against: they bind nothing, whatever was meant.
+fn unknown_quotas(spec: &Spec, world: &World) -> Vec<String> {
+    let mut found = Vec::new();
+    for (cloud, settings) in spec.providers.iter().filter(|(cloud, _)| **cloud != Cloud::Site) {
+        let known = || world.catalog.quotas.iter().filter(|q| q.cloud == *cloud).map(|q| q.code.as_str());
+        for (region, codes) in &settings.quotas {
+            for code in codes.keys().filter(|code| known().all(|k| k != code.as_str())) {
+                let hint = did_you_mean(code, known()).map_or_else(
+                    || "`rhumb catalog quotas` lists the codes".to_owned(),
+                    |k| format!("did you mean `{k}`?"),
+                );
+                found.push(format!("providers.{cloud}.quotas.{region}: no machine counts against `{code}`, it binds nothing; {hint}"));
+            }
+        }
+    }
+    found
 }
 
 /// What a cloud has refused lately is not on sale there.

@@ -5,6 +5,7 @@ pub mod sample;
 
 use rhumb::plan::Plan;
 use rhumb::plan::file::{PlanFileError, WORDS, decode, encode};
+use rhumb_api::Attr;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -263,4 +264,40 @@ budget: { monthly: 90000 USD }
     round_trip(&second);
     let report = rhumb::check::plan(&input.spec, &input.world, input.prior.as_ref(), &second);
     assert!(report.findings.is_empty(), "{:#?}", report.findings);
+    for plan in [&plan, &second] {
+        let report = rhumb::made_otherwise(&input, plan).unwrap();
+        assert!(report.findings.is_empty() && report.promises > 30, "{:#?}", report.findings);
+    }
+    // Each attribute of each thing, its region, and each file, edited in the plan.
+    let found = |edited: &Plan| rhumb::made_otherwise(&input, edited).unwrap().findings;
+    let mut edits = 0;
+    for (i, change) in plan.changes.iter().enumerate() {
+        let after = change.after.as_ref().expect("everything is created");
+        let expects = |edit: &dyn Fn(&mut rhumb_api::Resource), what: &str| {
+            let mut edited = plan.clone();
+            edit(edited.changes[i].after.as_mut().unwrap());
+            let told = found(&edited);
+            assert!(
+                told.len() == 1 && told[0].address == change.addr.as_str(),
+                "{}: {what}: {told:#?}",
+                change.addr
+            );
+        };
+        for name in after.attributes.keys() {
+            let other = |r: &mut rhumb_api::Resource| {
+                r.attributes.insert(name, Attr::Text("edited".into()));
+            };
+            expects(&other, name);
+            edits += 1;
+        }
+        expects(&|r| r.region = "mars-1".into(), "region");
+        let more = |r: &mut rhumb_api::Resource| {
+            r.attributes.insert("more", Attr::Bool(true));
+        };
+        expects(&more, "more");
+    }
+    assert!(edits > 20, "{edits}");
+    let mut edited = plan.clone();
+    edited.artifacts[0].content.push('x');
+    assert_eq!(found(&edited)[0].address, plan.artifacts[0].addr.as_str());
 }

@@ -44,6 +44,13 @@ pub fn run(args: &Args, settings: &Settings) -> Result<Exit, Failure> {
         }
         None => check::plan(&input.spec, &input.world, input.prior.as_ref(), &plan),
     };
+    let report = match plan.of_states() {
+        true => report,
+        false => {
+            let made = crate::made_otherwise(input, &plan).map_err(|e| Failure::error(e.to_string()))?;
+            report.and(made)
+        }
+    };
     let facts = check::facts(&input.world, &plan.placement, args.max_age);
     let of_its_day = check::of_time(&input.spec, &plan.created);
     let proof =

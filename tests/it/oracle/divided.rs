@@ -71,7 +71,7 @@ fn paying(seed: u64, services: u64) -> (Spec, World) {
         ("g6e.xlarge", "eu-west-1", Purchase::OnDemand, price(3.0, 9.0)),
         ("p5.4xlarge", "eu-west-1", Purchase::OnDemand, price(8.0, 30.0)),
     ]);
-    let mut text = "rhumb: 1\nname: d\nmodels: { m: { source: meta-llama/Llama-3.1-8B-Instruct, variants: { v: { quantization: bf16 } } } }\n".to_owned();
+    let mut text = "rhumb: 1\nconfidence: 80%\nname: d\nmodels: { m: { source: meta-llama/Llama-3.1-8B-Instruct, variants: { v: { quantization: bf16 } } } }\n".to_owned();
     if services > 1 {
         let (small, large) = (4 * (4 + r.below(20)), 16 * (1 + r.below(4)));
         text += &format!(
