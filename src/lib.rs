@@ -177,6 +177,10 @@ pub fn made_otherwise(input: &PlanningInput, plan: &plan::Plan) -> Result<check:
     for change in &plan.changes {
         let (Some(after), addr) = (&change.after, change.addr.as_str()) else { continue };
         let Some((wanted, _)) = desired.get(&change.addr) else {
+            // Of a run that has ended: it is kept where it was, and nothing is done with it.
+            if change.action == plan::Action::Keep {
+                continue;
+            }
             same(addr, "it is of nothing that was placed".into(), "nothing".into(), "a resource".into());
             continue;
         };
