@@ -36,7 +36,7 @@ mod tests;
 pub mod training;
 mod types;
 
-pub use bands::MeasuredRange;
+pub use bands::{MeasuredRange, vintage};
 pub use calibration::{
     Against, CONTRADICTED, Calibration, Calibrator, Compared, Deployment, Disagreement, Figure, Load, Run,
     batch_within,

@@ -169,7 +169,8 @@ impl Loaded<'_> {
     }
 
     /// At most 64 replicas under the same load each.
-    fn in_small(&self) -> Self {
+    #[must_use]
+    pub fn in_small(&self) -> Self {
         let replicas = played(self.replicas);
         let share = f64::from(FLEET) / f64::from(replicas.max(1));
         if share >= 1.0 {

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use rhumb::catalog::Catalog;
 use rhumb::perf::points::{Case, Columns, Row};
+use rhumb::perf::vintage;
+use rhumb::spec::EngineName;
 
 use super::points::number;
 use super::{Outcome, quantile, report, rows};
@@ -134,13 +136,12 @@ pub fn write(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
     // Medians of model and accelerator of NVIDIA's, before the factor, by engine.
-    let factor = |engine: &str| if engine == "vllm" { VINTAGE.0 } else { VINTAGE.1 };
+    let factor = |engine: &str| vintage(if engine == "vllm" { EngineName::Vllm } else { EngineName::Trtllm });
     let nvidia = |gpu: &str| gpu != "MI300X" && gpu != "H100-80GB-SXM";
     let mut centres: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for ((gpu, engine), found) in all.iter().filter(|((gpu, _), _)| nvidia(gpu)) {
+    for ((_, engine), found) in all.iter().filter(|((gpu, _), _)| nvidia(gpu)) {
         let medians = found.by_model.values().map(|x| quantile(x.clone(), 0.5) + factor(engine));
         centres.entry(engine).or_default().extend(medians);
-        let _ = gpu;
     }
     for ((gpu, engine), found) in &all {
         let residuals: Vec<f64> = found.by_model.values().flatten().copied().collect();
@@ -184,6 +185,3 @@ pub fn write(out: &mut String, dir: &Path, catalog: &Catalog) -> Outcome<()> {
     }
     Ok(())
 }
-
-/// As in `perf/bands.rs`, whose `mu` the predictions already have: vLLM, TensorRT-LLM.
-const VINTAGE: (f64, f64) = (0.32, 0.18);

@@ -14,8 +14,6 @@ use crate::spec::Arrivals;
 
 /// Requests that are played at least: as many as a plan plays.
 const REQUESTS: u32 = 20_000;
-/// Replicas that are played at most.
-const MOST_REPLICAS: u32 = 64;
 const QUANTILES: [Option<f64>; 4] = [None, Some(0.5), Some(0.95), Some(0.99)];
 const NAMES: [&str; 4] = ["mean", "p50", "p95", "p99"];
 
@@ -37,14 +35,12 @@ pub fn of(c: &Configuration<'_>, q: &Question<'_>, curve: &ServiceCurve, rate: f
         if q.shape.output.mean > 1.0 { &[Metric::Ttft, Metric::Tpot, Metric::E2e] } else { &[Metric::Ttft] };
     let asked: Vec<(Metric, Option<f64>)> =
         metrics.iter().flat_map(|m| QUANTILES.map(|quantile| (*m, quantile))).collect();
-    // More of them share the same load for each as well as these.
-    let replicas = q.replicas.min(MOST_REPLICAS);
     let loaded = Loaded {
         curve,
         limits: limits_of(curve, &c.engine, c.layout),
-        replicas,
+        replicas: q.replicas,
         stream: Stream {
-            rate: rate * f64::from(replicas),
+            rate: rate * f64::from(q.replicas),
             arrivals: Arrivals::Poisson,
             input: q.shape.input,
             output: q.shape.output,
@@ -53,7 +49,8 @@ pub fn of(c: &Configuration<'_>, q: &Question<'_>, curve: &ServiceCurve, rate: f
         },
         sessions: None,
         requests: REQUESTS,
-    };
+    }
+    .in_small();
     let found = loaded.figures(&asked);
     let rows = metrics.iter().copied().zip(found.chunks(QUANTILES.len()).map(<[Interval]>::to_vec)).collect();
     Some(Replayed { outside, requests: loaded.plays(), rows })
